@@ -1,0 +1,97 @@
+"""What a cohort is once its files are found: frames, each with its image, its group and its split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import pandas as pd
+
+
+class Split(StrEnum):
+    """Part of a cohort. ``test`` is held out from everything but the final evaluation."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class LabelState(StrEnum):
+    """What is known of a frame's label without opening a mask."""
+
+    MASK = "mask"
+    NEGATIVE = "negative"  # declared free of polyps by the cohort; needs no mask file
+    NONE = "none"  # unlabelled, or labels were not looked for
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a cohort.
+
+    ``mask`` is None when the frame has no mask file or when the cohort was opened without labels.
+    ``patient`` and ``sequence`` are None where the release does not tell them.
+    """
+
+    cohort: str
+    frame: str
+    image: Path
+    mask: Path | None = None
+    patient: str | None = None
+    sequence: str | None = None
+    t_s: float | None = None
+    label_state: LabelState = LabelState.NONE
+    split: Split | None = None
+
+    @property
+    def cluster(self) -> str | None:
+        """The unit of resampling and of splitting: the patient, else the sequence, else None (unknown)."""
+        return self.patient or self.sequence
+
+    def without_label(self) -> Frame:
+        """The same frame as adaptation may see it: nothing left that leads to its mask."""
+        return replace(self, mask=None, label_state=LabelState.NONE)
+
+
+@dataclass(frozen=True)
+class OpenedCohort:
+    """A cohort found on disk: its id, where, what its frames are, and whether they were rendered."""
+
+    id: str
+    root: Path
+    frames: tuple[Frame, ...]
+    phantom: bool = False
+
+    def split(self, part: Split) -> tuple[Frame, ...]:
+        """The frames of one split, in the cohort's order."""
+        return tuple(frame for frame in self.frames if frame.split == part)
+
+    def counts(self) -> dict[str, int]:
+        """Number of frames per split."""
+        tally = Counter(str(frame.split) for frame in self.frames)
+        return {part.value: tally.get(part.value, 0) for part in Split}
+
+    def table(self) -> pd.DataFrame:
+        """One row per frame, with paths relative to the cohort's root (nothing of this machine)."""
+        return frames_table(self.frames, self.root)
+
+
+def frames_table(frames: Iterable[Frame], root: Path) -> pd.DataFrame:
+    """The frames as a table; paths are relative to ``root`` and written with forward slashes."""
+    rows = [
+        {
+            "cohort": frame.cohort,
+            "frame": frame.frame,
+            "image": frame.image.relative_to(root).as_posix(),
+            "mask": frame.mask.relative_to(root).as_posix() if frame.mask else "",
+            "patient": frame.patient or "",
+            "sequence": frame.sequence or "",
+            "t_s": frame.t_s,
+            "label_state": frame.label_state.value,
+            "split": frame.split.value if frame.split else "",
+        }
+        for frame in frames
+    ]
+    return pd.DataFrame(rows)

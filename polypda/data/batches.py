@@ -1,0 +1,34 @@
+"""What a method is given: a labelled batch of the source, an unlabelled one of the target.
+
+The label firewall is a type: :class:`UnlabelledBatch` has no field that could hold a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+IGNORED = 255
+"""Mask value of pixels that no loss may count (outside the field of view, padding)."""
+
+
+@dataclass(frozen=True)
+class UnlabelledBatch:
+    """Frames without labels.
+
+    images: float32 B×3×H×W, RGB in [0, 1] (the segmenter normalises).
+    valid: bool B×1×H×W, True inside the field of view.
+    frames: the frames' ids, for messages.
+    """
+
+    images: Tensor
+    valid: Tensor
+    frames: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelledBatch(UnlabelledBatch):
+    """Frames with masks: int64 B×H×W, 0 background, 1 polyp, 255 ignored."""
+
+    masks: Tensor

@@ -1,0 +1,77 @@
+"""Every error a user can meet: what happened, where, and how to put it right.
+
+An error prints as ``CODE where: what. Fix: remedy`` and ends the command with a stable exit status:
+2 for wrong usage, 3 for data, 4 for a result that must not be trusted (leakage), 130 for an interruption.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+USAGE, DATA, UNTRUSTED, INTERRUPTED = 2, 3, 4, 130
+
+
+class PolypdaError(Exception):
+    """An error with a stable code, a place, a cause and a remedy.
+
+    Subclasses set ``exit_status``; the code is given per case so that a user can search for it.
+    """
+
+    exit_status = DATA
+
+    def __init__(self, code: str, what: str, *, where: str | Path = "", fix: str = "") -> None:
+        self.code = code
+        self.what = what
+        self.where = str(where)
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f" {self.where}" if self.where else ""
+        remedy = f"\n  Fix: {self.fix}" if self.fix else ""
+        return f"{self.code}{place}: {self.what}{remedy}"
+
+    def __reduce__(self) -> tuple:  # errors cross process borders (data-loader workers)
+        return _rebuild, (type(self), self.code, self.what, self.where, self.fix)
+
+
+def _rebuild(kind: type[PolypdaError], code: str, what: str, where: str, fix: str) -> PolypdaError:
+    return kind(code, what, where=where, fix=fix)
+
+
+class UsageError(PolypdaError):
+    """The command or its options are wrong: nothing was read yet."""
+
+    exit_status = USAGE
+
+
+class DataError(PolypdaError):
+    """Files are missing, unreadable, or do not say what they should."""
+
+    exit_status = DATA
+
+
+class TrainingError(PolypdaError):
+    """Training cannot go on (non-finite loss, incompatible checkpoint)."""
+
+    exit_status = DATA
+
+
+class LeakageError(PolypdaError):
+    """Training and held-out frames are not independent: a figure made from them would mislead."""
+
+    exit_status = UNTRUSTED
+
+
+class Interrupted(PolypdaError):  # noqa: N818 - an interruption is not an error of anybody's
+    """The user stopped the run; a checkpoint was written and the run can be resumed."""
+
+    exit_status = INTERRUPTED
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, or an empty string when nothing is near."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""

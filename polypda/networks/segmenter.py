@@ -1,0 +1,49 @@
+"""The contract of a segmenter: what goes in, what comes out, at which levels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+BACKGROUND, POLYP = 0, 1
+CLASSES = 2
+"""Two softmax channels (not one sigmoid): the published discriminators see them so."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmenter's answer to one batch.
+
+    logits: level name → B×2×h×w on the network's own grid; "main" always, "aux" where the network has it.
+    features: level name → B×C×h×w, what the level's classifier sees (for feature-space alignment).
+    """
+
+    logits: dict[str, Tensor]
+    features: dict[str, Tensor]
+
+
+class Segmenter(nn.Module):
+    """A segmentation network with one or two output levels.
+
+    Subclasses normalise their input themselves, so that every caller hands over RGB in [0, 1].
+    """
+
+    levels: tuple[str, ...] = ("main",)
+    feature_channels: dict[str, int]
+    stride: int = 32
+    """Height and width of a batch must be divisible by this."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Prediction:
+        """Segment B×3×H×W float images, RGB in [0, 1]."""
+
+    @abstractmethod
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that train at the base learning rate."""
+
+    @abstractmethod
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that train at the heads' (usually ten times larger) learning rate."""
