@@ -1,0 +1,1 @@
+"""Phantoms: rendered, synthetic cohorts with exact masks. Not clinical evidence."""
