@@ -5,8 +5,10 @@ The label firewall is a type: :class:`UnlabelledBatch` has no field that could h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
+import torch
 from torch import Tensor
 
 IGNORED = 255
@@ -25,6 +27,11 @@ class UnlabelledBatch:
     images: Tensor
     valid: Tensor
     frames: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch with its tensors on a device."""
+        tensors = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)

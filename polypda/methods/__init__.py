@@ -1,0 +1,1 @@
+"""Adaptation methods: one file per published system, all on one contract."""

@@ -1,0 +1,185 @@
+"""Decoded, cropped and resized frames on disk as uint8, memory-mapped: later epochs and runs do not decode again.
+
+An entry's key is the content of its files and the geometry, so a changed file or setting makes a new entry and an old
+one is never taken for it. Images and masks are separate entries: reading a target's images opens no mask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.images import read_image, read_mask
+from polypda.data.geometry import Fit, Geometry
+from polypda.errors import DataError
+
+CACHE_VERSION = 1
+DECODERS = 2
+DECODED_AHEAD = 64
+
+
+@dataclass(frozen=True)
+class NetworkGrid:
+    """The square that every frame is brought to."""
+
+    size: int
+    fit: Fit = Fit.RESIZE
+    crop_to_field_of_view: bool = True
+
+    def key(self) -> str:
+        return f"v{CACHE_VERSION}-{self.size}-{self.fit}-{'fov' if self.crop_to_field_of_view else 'full'}"
+
+
+class CachedArray:
+    """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._array: NDArray[np.uint8] | None = None
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        if self._array is None:
+            self._array = np.load(self.path, mmap_mode="r")
+        return np.array(self._array[index])
+
+    def __getstate__(self) -> dict:
+        return {"path": self.path, "_array": None}
+
+
+@dataclass(frozen=True)
+class CachedFrames:
+    """Frames at network size: images N×h×w×3 (RGB), valid N×h×w (1 inside the field of view), masks N×h×w or None."""
+
+    frames: tuple[Frame, ...]
+    images: CachedArray
+    valid: CachedArray
+    masks: CachedArray | None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+class FrameCache:
+    """A folder of cached frames."""
+
+    def __init__(self, folder: Path, grid: NetworkGrid) -> None:
+        self.folder = folder
+        self.grid = grid
+
+    def unlabelled(self, frames: Sequence[Frame]) -> CachedFrames:
+        """Cache the images only. No mask file is opened, whatever the frames know of one."""
+        images, valid = self._images(frames)
+        return CachedFrames(tuple(frame.without_label() for frame in frames), images, valid, None)
+
+    def labelled(self, frames: Sequence[Frame]) -> CachedFrames:
+        """Cache images and masks. Raises: DataError E_MASK_SIZE when a mask does not have its image's size."""
+        images, valid = self._images(frames)
+        key = self._key("masks", frames, [frame.mask for frame in frames])
+        path = self.folder / f"{key}-masks.npy"
+        if not path.exists():
+            self._write(path, [self.grid.size, self.grid.size], frames, self._mask_pixels)
+        return CachedFrames(tuple(frames), images, valid, CachedArray(path))
+
+    def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray]:
+        key = self._key("images", frames, [])
+        path = self.folder / f"{key}-images.npy"
+        if not path.exists():
+            self._write(path, [self.grid.size, self.grid.size, 4], frames, self._image_and_valid_pixels)
+        # Channel 3 of the entry is the field of view: one file, so neither half can be missing.
+        return CachedChannels(path, slice(0, 3)), CachedChannels(path, 3)
+
+    def _image_and_valid_pixels(self, frame: Frame) -> NDArray[np.uint8]:
+        image, geometry, view = load_native(frame, self.grid)
+        valid = geometry.mask_to_network(view)
+        return np.dstack([geometry.image_to_network(image), valid])
+
+    def _mask_pixels(self, frame: Frame) -> NDArray[np.uint8]:
+        image, geometry, _ = load_native(frame, self.grid)
+        return geometry.mask_to_network(read_reference(frame, image.shape[:2]))
+
+    def _key(self, kind: str, frames: Sequence[Frame], masks: Sequence[Path | None]) -> str:
+        digest = hashlib.sha256(f"{kind} {self.grid.key()}".encode())
+        for frame in frames:
+            digest.update(_content_hash(frame.image))
+        for mask in masks:
+            digest.update(_content_hash(mask) if mask else b"none")
+        return digest.hexdigest()[:24]
+
+    def _write(
+        self, path: Path, shape: list[int], frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]
+    ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}-{os.getpid()}-{uuid4().hex[:8]}.partial")
+        try:
+            with partial.open("wb") as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(frames), *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+                with ThreadPoolExecutor(DECODERS) as pool:
+                    for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
+                        for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
+                            file.write(decoded.tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+class CachedChannels(CachedArray):
+    """Some channels of a cached N×h×w×c array."""
+
+    def __init__(self, path: Path, channels: slice | int) -> None:
+        super().__init__(path)
+        self.channels = channels
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(super().__getitem__(index)[..., self.channels])
+
+    def __getstate__(self) -> dict:
+        return super().__getstate__() | {"channels": self.channels}
+
+
+def load_native(frame: Frame, grid: NetworkGrid) -> tuple[NDArray[np.uint8], Geometry, NDArray[np.bool_]]:
+    """Read a frame as it is: RGB image H×W×3, its way to the network's grid, and its field of view (bool H×W)."""
+    image = read_image(frame.image)
+    view = find_field_of_view(image)
+    height, width = image.shape[:2]
+    crop = view.box if grid.crop_to_field_of_view else type(view.box)(0, 0, width, height)
+    return image, Geometry.of((height, width), crop, grid.size, grid.fit), view.mask
+
+
+def read_reference(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A labelled frame's mask, 0/1 H×W; all zero for a declared negative without a mask file.
+
+    Raises: DataError E_MASK_SIZE when it is not of ``shape`` (the image's height and width).
+    """
+    if frame.mask is None:
+        return np.zeros(shape[:2], np.uint8)
+    mask = read_mask(frame.mask)
+    if mask.shape != tuple(shape[:2]):
+        raise DataError(
+            "E_MASK_SIZE",
+            f"mask {mask.shape[1]}×{mask.shape[0]} but image {shape[1]}×{shape[0]}.",
+            where=f"{frame.cohort}/{frame.frame}",
+            fix=f"`polypda cohorts check {frame.cohort}` lists all such frames; correct or remove them.",
+        )
+    return mask
+
+
+def _content_hash(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError as error:
+        raise DataError(
+            "E_FILE_UNREADABLE", f"{error.strerror}.", where=path.name, fix="check that the file exists and is readable."
+        ) from error

@@ -1,0 +1,131 @@
+"""Training batches step by step: what the loop iterates over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from polypda.data.augmentation import Augmentation, AugmentationKind
+from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
+from polypda.data.cache import CachedFrames
+from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+
+StepBatches = tuple[LabelledBatch, UnlabelledBatch | None]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which slots of every batch this process takes: ``rank``, ``rank + world``, … of the joint batch."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, slots: Sequence[int]) -> list[tuple[int, int]]:
+        """(slot, frame place) pairs of this process."""
+        return list(enumerate(slots))[self.rank :: self.world]
+
+
+class LabelledFrames:
+    """The source's part of each step."""
+
+    def __init__(
+        self,
+        cached: CachedFrames,
+        sampler: UniformSampler | PrevalenceSampler,
+        augmentation: AugmentationKind,
+        seed: int,
+    ) -> None:
+        self.cached = cached
+        self.sampler = sampler
+        self.augmentation = Augmentation(augmentation)
+        self.seed = seed
+
+    def batch(self, step: int, share: Share) -> LabelledBatch:
+        assert self.cached.masks is not None  # built by FrameCache.labelled
+        images, valids, masks, names = [], [], [], []
+        for slot, place in share.of(self.sampler.batch(step)):
+            maps = [self.cached.valid[place], self.cached.masks[place]]
+            seed = seed_of(self.seed, Stream.SOURCE_AUGMENTATION, step, slot)
+            image, (valid, mask) = self.augmentation(self.cached.images[place], maps, seed)
+            images.append(image)
+            valids.append(valid > 0)
+            masks.append(np.where(valid > 0, mask, IGNORED))
+            names.append(f"{self.cached.frames[place].cohort}/{self.cached.frames[place].frame}")
+        return LabelledBatch(
+            _images(images), _maps(valids).unsqueeze(1), tuple(names), torch.from_numpy(np.stack(masks).astype(np.int64))
+        )
+
+
+class UnlabelledFrames:
+    """The target's part of each step."""
+
+    def __init__(
+        self, cached: CachedFrames, sampler: UniformSampler, augmentation: AugmentationKind, seed: int
+    ) -> None:
+        self.cached = cached
+        self.sampler = sampler
+        self.augmentation = Augmentation(augmentation)
+        self.seed = seed
+
+    def batch(self, step: int, share: Share) -> UnlabelledBatch:
+        images, valids, names = [], [], []
+        for slot, place in share.of(self.sampler.batch(step)):
+            seed = seed_of(self.seed, Stream.TARGET_AUGMENTATION, step, slot)
+            image, (valid,) = self.augmentation(self.cached.images[place], [self.cached.valid[place]], seed)
+            images.append(image)
+            valids.append(valid > 0)
+            names.append(f"{self.cached.frames[place].cohort}/{self.cached.frames[place].frame}")
+        return UnlabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names))
+
+
+class StepDataset(Dataset[StepBatches]):
+    """Item k is the whole batch of step k: workers share out steps, and their number changes nothing."""
+
+    def __init__(self, source: LabelledFrames, target: UnlabelledFrames | None, share: Share) -> None:
+        self.source = source
+        self.target = target
+        self.share = share
+
+    def __getitem__(self, step: int) -> StepBatches:
+        target = self.target.batch(step, self.share) if self.target else None
+        return self.source.batch(step, self.share), target
+
+
+def step_batches(dataset: StepDataset, start: int, stop: int, *, workers: int = 0) -> Iterator[StepBatches]:
+    """The batches of steps ``start`` … ``stop − 1``, in order."""
+    loader = DataLoader(
+        dataset, batch_size=None, sampler=range(start, stop), num_workers=workers, collate_fn=_as_it_is
+    )
+    yield from loader
+
+
+def frame_batches(cached: CachedFrames, batch_size: int) -> Iterator[UnlabelledBatch]:
+    """All frames once, in order, unchanged; the last batch may be smaller."""
+    for start in range(0, len(cached), batch_size):
+        places = range(start, min(start + batch_size, len(cached)))
+        images = [cached.images[place] for place in places]
+        valids = [cached.valid[place] > 0 for place in places]
+        yield UnlabelledBatch(
+            _images(images), _maps(valids).unsqueeze(1), tuple(cached.frames[place].frame for place in places)
+        )
+
+
+def image_tensor(image: np.ndarray) -> torch.Tensor:
+    """uint8 H×W×3 → float32 1×3×H×W in [0, 1]."""
+    return _images([image])
+
+
+def _as_it_is(batch: StepBatches) -> StepBatches:
+    return batch
+
+
+def _images(images: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def _maps(maps: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(maps))

@@ -1,0 +1,163 @@
+"""AdaptSegNet: adversarial alignment of the output space.
+
+Tsai, Hung, Schulter, Sohn, Yang, Chandraker, "Learning to Adapt Structured Output Space for Semantic Segmentation",
+CVPR 2018. Equation numbers are the paper's. The domain labels follow the released code: source 0, target 1.
+
+    L_seg = loss(main) + λ_seg · loss(aux)                                            (2)
+    L_adv = Σ_level λ_level · domain_loss(D_level(P_target), source)                  (4)
+    L_D   = ½ [domain_loss(D(P_source), source) + domain_loss(D(P_target), target)]   (3)
+
+P is the softmax of the logits at image size. All players' gradients belong to the same, unstepped weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.methods.contract import SEGMENTER, Domain, LossTerm, Losses, Method, Player, Schedule
+from polypda.methods.objectives import Objective, domain_loss
+from polypda.methods.segmentation import (
+    SupervisedOptions,
+    image_size_logits,
+    segmenter_optimizer,
+    supervised_terms,
+    to_image_size,
+    unique_parameters,
+)
+from polypda.networks.deeplab_v2 import duplicated_backbone_parameters
+from polypda.networks.discriminators import PatchDiscriminator
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+
+
+class AdaptSegNetOptions(SupervisedOptions):
+    """Published values for 19 classes; with two classes the adversary's pull is 2–5 times stronger per λ."""
+
+    objective: Objective = Objective.VANILLA
+    lambda_adv_main: float = Field(1e-3, ge=0, description="weight of the main level's adversarial loss")
+    lambda_adv_aux: float = Field(2e-4, ge=0, description="weight of the auxiliary level's adversarial loss")
+    ramp: int = Field(0, ge=0, description="steps over which λ_adv grows linearly from 0")
+    discriminator_rate: float = Field(1e-4, gt=0)
+    discriminator_width: int = Field(64, gt=0, description="channels of the discriminator's first layer")
+    discriminator_layers: int = Field(5, ge=2, description="receptive field 1+3(2ⁿ−1) px")
+    duplicate_params: bool = Field(
+        False, description="parity quirk: step each backbone parameter once per ancestor module, as released"
+    )
+
+
+class AdaptSegNet(Method):
+    """Output-space adaptation: one discriminator per output level of the segmenter (single- or multi-level)."""
+
+    name = "adaptsegnet"
+    title = "AdaptSegNet (output space)"
+    paper = "Tsai et al., CVPR 2018"
+    Options = AdaptSegNetOptions
+    options: AdaptSegNetOptions
+
+    def __init__(self, segmenter: Segmenter, options: AdaptSegNetOptions, *, steps: int) -> None:
+        super().__init__(segmenter, options, steps=steps)
+        self.discriminators = nn.ModuleDict(
+            {
+                level: PatchDiscriminator(
+                    self.discriminator_channels(level),
+                    width=options.discriminator_width,
+                    layers=options.discriminator_layers,
+                )
+                for level in segmenter.levels
+            }
+        )
+        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        backbone = duplicated_backbone_parameters(segmenter) if options.duplicate_params else None
+        self._players = [Player(SEGMENTER, segmenter_optimizer(segmenter, options, backbone), schedule)]
+        for level, discriminator in self.discriminators.items():
+            adam = torch.optim.Adam(
+                unique_parameters(discriminator.parameters()), lr=options.discriminator_rate, betas=(0.9, 0.99)
+            )
+            self._players.append(Player(f"d_{level}", adam, schedule))
+
+    def players(self) -> list[Player]:
+        return self._players
+
+    def modules(self) -> dict[str, nn.Module]:
+        return super().modules() | {f"d_{level}": network for level, network in self.discriminators.items()}
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        prediction = self.segmenter(source.images)
+        logits = image_size_logits(prediction, source)
+        domain = self.domain_logits(prediction, logits)
+        yield {
+            **self.discriminator_terms(domain, Domain.SOURCE),
+            SEGMENTER: supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux),
+        }
+
+        assert target is not None  # plays_on_target
+        prediction = self.segmenter(target.images)
+        logits = image_size_logits(prediction, target)
+        domain = self.domain_logits(prediction, logits)
+        yield {
+            **self.discriminator_terms(domain, Domain.TARGET),
+            SEGMENTER: [
+                LossTerm(f"adv_{level}", domain_loss(z, Domain.SOURCE, self.options.objective), self.weight(level, step))
+                for level, z in domain.items()
+            ],
+        }
+
+    def domain_logits(self, prediction: Prediction, logits: dict[str, Tensor]) -> dict[str, Tensor]:
+        """D(P) per level: one forward serves the discriminator's loss and the segmenter's."""
+        return {
+            level: discriminator(self.representation(prediction, logits, level))
+            for level, discriminator in self.discriminators.items()
+        }
+
+    def discriminator_terms(self, domain: dict[str, Tensor], truth: Domain) -> dict[str, list[LossTerm]]:
+        return {
+            f"d_{level}": [LossTerm(f"d_{level}_{truth.name.lower()}", domain_loss(z, truth, self.options.objective), 0.5)]
+            for level, z in domain.items()
+        }
+
+    def weight(self, level: str, step: int) -> float:
+        """λ of a level at a step, after the ramp."""
+        full = self.options.lambda_adv_main if level == "main" else self.options.lambda_adv_aux
+        return full * min(1.0, step / self.options.ramp) if self.options.ramp else full
+
+    def representation(self, prediction: Prediction, logits: dict[str, Tensor], level: str) -> Tensor:
+        """What the discriminator sees: the softmax output at image size, B×2×H×W."""
+        return logits[level].softmax(dim=1)
+
+    def discriminator_channels(self, level: str) -> int:
+        return CLASSES
+
+
+class FeatureGrid(StrEnum):
+    """Where the feature discriminator looks."""
+
+    IMAGE = "image"  # features resized to image size, as the authors describe their baseline
+    NATIVE = "native"  # the features' own grid: less memory; give the discriminator fewer layers
+
+
+class AdaptSegNetFeatureOptions(AdaptSegNetOptions):
+    grid: FeatureGrid = FeatureGrid.IMAGE
+
+
+class AdaptSegNetFeature(AdaptSegNet):
+    """The paper's feature-space baseline: the same game on what each level's classifier sees."""
+
+    name = "adaptsegnet-feature"
+    title = "AdaptSegNet (feature space)"
+    paper = "Tsai et al., CVPR 2018 (the paper's baseline)"
+    Options = AdaptSegNetFeatureOptions
+    options: AdaptSegNetFeatureOptions
+
+    def representation(self, prediction: Prediction, logits: dict[str, Tensor], level: str) -> Tensor:
+        features = prediction.features[level]
+        if self.options.grid is FeatureGrid.NATIVE:
+            return features
+        return to_image_size(features, *logits[level].shape[-2:])
+
+    def discriminator_channels(self, level: str) -> int:
+        return self.segmenter.feature_channels[level]

@@ -1,0 +1,144 @@
+"""The contract of an adaptation method: players, and the losses each of them plays for.
+
+Every published system here is a game over one forward pass: several players (segmenter, discriminators, generators),
+each with its own parameters, optimiser and loss. A method computes forward passes and *yields* losses; the engine
+(:mod:`polypda.training.engine`) differentiates each player's loss with respect to that player's parameters only and
+steps all players at the end. So a method needs no ``detach``, no ``requires_grad`` toggles and no ``zero_grad``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.networks.segmenter import Segmenter
+
+SEGMENTER = "segmenter"
+
+
+class Domain(IntEnum):
+    """Domain labels of every discriminator here; papers disagree on which is 0."""
+
+    SOURCE = 0
+    TARGET = 1
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One scalar that a player minimises, ``weight × value``; ``value`` is what gets logged."""
+
+    name: str
+    value: Tensor
+    weight: float = 1.0
+
+
+Losses = Mapping[str, Sequence[LossTerm]]
+"""Player name → its terms, all differentiable now. Players that share a graph belong into one mapping."""
+
+
+@dataclass(frozen=True)
+class StepNow:
+    """Yielded by a method that alternates: these players step before the method goes on."""
+
+    players: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning-rate factor (1 − step/horizon)^power after a linear warm-up; AdaptSegNet's ``poly`` has power 0.9."""
+
+    horizon: int
+    power: float = 0.9
+    warmup: int = 0
+
+    def factor(self, step: int) -> float:
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        return float(max(0.0, 1.0 - step / self.horizon) ** self.power)
+
+
+@dataclass
+class Player:
+    """Somebody who plays: parameters, their optimiser, and the schedule of its learning rates."""
+
+    name: str
+    optimizer: Optimizer
+    schedule: Schedule
+    initial_rates: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.initial_rates = [group["lr"] for group in self.optimizer.param_groups]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The player's parameters, each once, even where the optimiser lists some more often."""
+        unique: dict[int, nn.Parameter] = {}
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                unique.setdefault(id(parameter), parameter)
+        return list(unique.values())
+
+    def set_rates(self, step: int) -> None:
+        factor = self.schedule.factor(step)
+        for group, rate in zip(self.optimizer.param_groups, self.initial_rates, strict=True):
+            group["lr"] = rate * factor
+
+
+class MethodOptions(BaseModel):
+    """Options of a method; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelsFrom(IntEnum):
+    """Whose labels a method trains on."""
+
+    SOURCE = 0
+    TARGET = 1  # only the oracle; needs the user's explicit permission
+
+
+class Method(ABC):
+    """One adaptation algorithm. Read it beside its paper.
+
+    A method owns its networks and optimisers. It knows nothing of files, devices, logging, precision or checkpoints.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
+    labels_from: ClassVar[LabelsFrom] = LabelsFrom.SOURCE
+    plays_on_target: ClassVar[bool] = True
+    """False where training steps need no target batch (then none is loaded)."""
+
+    def __init__(self, segmenter: Segmenter, options: MethodOptions, *, steps: int) -> None:
+        """Args: steps: number of training steps planned (the schedules' horizon)."""
+        self.segmenter = segmenter
+        self.options = options
+        self.steps = steps
+
+    @abstractmethod
+    def players(self) -> list[Player]:
+        """The players, created once; the engine steps them in this order."""
+
+    @abstractmethod
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses | StepNow]:
+        """Yield the losses of one training step, source before target.
+
+        Each yielded mapping is differentiated at once and its graph freed; nobody steps before the last.
+        """
+
+    def prepare(self, target: Iterator[UnlabelledBatch]) -> None:  # noqa: B027 - most methods prepare nothing
+        """Do what is done once, before the first step, with unlabelled target batches (one pass)."""
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Every network of the method, by name, for checkpoints and devices."""
+        return {SEGMENTER: self.segmenter}

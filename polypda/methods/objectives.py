@@ -1,0 +1,33 @@
+"""What discriminators and segmenters want of a domain logit: pure functions.
+
+All are means over the logit map, with the domain labels of :class:`~polypda.methods.contract.Domain`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from polypda.methods.contract import Domain
+
+
+class Objective(StrEnum):
+    """How a domain logit is scored."""
+
+    VANILLA = "vanilla"  # binary cross-entropy, Goodfellow et al. 2014
+    LEAST_SQUARES = "ls"  # squared error on the raw output, Mao et al. 2017
+
+
+def domain_loss(logits: Tensor, domain: Domain, objective: Objective = Objective.VANILLA) -> Tensor:
+    """Loss of saying that ``logits`` (any shape) come from ``domain``; a scalar.
+
+    A discriminator minimises it with the true domain, the segmenter (for target predictions) with the other one:
+    AdaptSegNet eq. (5) and (4).
+    """
+    wanted = torch.full_like(logits, float(domain))
+    if objective is Objective.VANILLA:
+        return F.binary_cross_entropy_with_logits(logits, wanted)
+    return F.mse_loss(logits, wanted)

@@ -1,0 +1,118 @@
+"""The supervised part that every method shares: resizing logits, the segmentation loss, the segmenter's optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
+from polypda.methods.contract import LossTerm, MethodOptions
+from polypda.networks.segmenter import POLYP, Prediction, Segmenter
+
+
+class SegmentationLoss(StrEnum):
+    """Supervised loss on the softmax of two classes."""
+
+    CE = "ce"
+    CE_DICE = "ce+dice"
+
+
+class OptimizerKind(StrEnum):
+    """The segmenter's optimiser."""
+
+    SGD = "sgd"
+    ADAMW = "adamw"
+
+
+class SupervisedOptions(MethodOptions):
+    """Options of every method that trains the segmenter on labels; defaults are AdaptSegNet's published values."""
+
+    seg_loss: SegmentationLoss = SegmentationLoss.CE
+    lambda_seg_aux: float = Field(0.1, ge=0, description="weight of the auxiliary level's segmentation loss")
+    optimizer: OptimizerKind = OptimizerKind.SGD
+    rate: float = Field(2.5e-4, gt=0, description="the backbone's learning rate")
+    head_factor: float = Field(10.0, gt=0, description="the heads learn this much faster")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    poly_power: float = Field(0.9, ge=0, description="power of the learning rate's decay to zero")
+    horizon: int | None = Field(None, gt=0, description="steps after which the rate would be zero; None: the run's end")
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up of the learning rate")
+
+
+def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:
+    """Resize logits bilinearly with aligned corners, as the published systems do (torch 0.2's behaviour)."""
+    if logits.shape[-2:] == (height, width):
+        return logits
+    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)
+
+
+def segmentation_loss(logits: Tensor, masks: Tensor, kind: SegmentationLoss) -> Tensor:
+    """Mean cross-entropy over counted pixels, plus (``ce+dice``) one minus the batch's soft Dice of the polyp class.
+
+    Args:
+        logits: B×2×H×W.
+        masks: int64 B×H×W with 0, 1 and 255 (ignored).
+    """
+    counted = masks != IGNORED
+    # A batch without any counted pixel would divide by zero: it has nothing to teach.
+    total = F.cross_entropy(logits, masks, ignore_index=IGNORED, reduction="sum") / counted.sum().clamp_min(1)
+    if kind is SegmentationLoss.CE:
+        return total
+    probability = logits.softmax(dim=1)[:, POLYP] * counted
+    polyp = (masks == POLYP).to(probability.dtype)
+    overlap = 2 * (probability * polyp).sum() + 1.0
+    return total + 1 - overlap / (probability.sum() + polyp.sum() + 1.0)
+
+
+def image_size_logits(prediction: Prediction, batch: UnlabelledBatch) -> dict[str, Tensor]:
+    """The logits of every level at the batch's image size: B×2×H×W each."""
+    height, width = batch.images.shape[-2:]
+    return {level: to_image_size(logits, height, width) for level, logits in prediction.logits.items()}
+
+
+def supervised_terms(
+    logits: Mapping[str, Tensor], batch: LabelledBatch, kind: SegmentationLoss, aux_weight: float
+) -> list[LossTerm]:
+    """L_seg = loss(main) + λ_seg · loss(aux), for logits at image size."""
+    weights = {"main": 1.0, "aux": aux_weight}
+    return [
+        LossTerm(f"seg_{level}", segmentation_loss(level_logits, batch.masks, kind), weights[level])
+        for level, level_logits in logits.items()
+    ]
+
+
+def unique_parameters(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Trainable parameters, each once, in order."""
+    unique = {id(parameter): parameter for parameter in parameters if parameter.requires_grad}
+    return list(unique.values())
+
+
+def segmenter_optimizer(
+    segmenter: Segmenter, options: SupervisedOptions, backbone: Iterable[nn.Parameter] | None = None
+) -> Optimizer:
+    """The segmenter's optimiser: heads learn ``head_factor`` times faster; each parameter steps once per step.
+
+    Args:
+        backbone: instead of the segmenter's own list, which names each parameter once (a parity quirk needs this).
+    """
+    groups = [
+        {
+            "params": unique_parameters(segmenter.backbone_parameters()) if backbone is None else list(backbone),
+            "lr": options.rate,
+        },
+        {"params": unique_parameters(segmenter.head_parameters()), "lr": options.rate * options.head_factor},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if options.optimizer is OptimizerKind.ADAMW:
+        return torch.optim.AdamW(groups, lr=options.rate, weight_decay=options.weight_decay)
+    # Listed more often than once, a parameter must be stepped in a plain loop, one entry after the other.
+    foreach = None if backbone is None else False
+    return torch.optim.SGD(
+        groups, lr=options.rate, momentum=options.momentum, weight_decay=options.weight_decay, foreach=foreach
+    )

@@ -1,0 +1,111 @@
+"""Checkpoints: safetensors for weights, one state file that ``torch.load(weights_only=True)`` accepts, atomically.
+
+A checkpoint is a folder ``step-000150`` holding one safetensors file per network, ``optimizers.pt`` and
+``checkpoint.json``. It is written under another name, fsynced and renamed: a folder of that name is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from polypda.errors import DataError
+from polypda.methods.contract import SEGMENTER, Method
+from polypda.networks.weights import load_module, save_module
+
+FORMAT = 1
+_NAME = re.compile(r"step-(\d{6,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint on disk, after ``step`` steps."""
+
+    folder: Path
+    step: int
+
+    @property
+    def segmenter(self) -> Path:
+        return self.folder / f"{SEGMENTER}.safetensors"
+
+    @property
+    def resumable(self) -> bool:
+        return (self.folder / "optimizers.pt").exists()
+
+
+def save_checkpoint(stage: Path, method: Method, step: int) -> Checkpoint:
+    """Write the method's whole state after ``step`` steps. Randomness needs none: it is a function of (seed, step)."""
+    folder = stage / f"step-{step:06d}"
+    if folder.exists():
+        return Checkpoint(folder, step)
+    partial = stage / f".step-{step:06d}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, module in method.modules().items():
+        save_module(module, partial / f"{name}.safetensors")
+    state = {player.name: player.optimizer.state_dict() for player in method.players()}
+    _write_synced(partial / "optimizers.pt", lambda file: torch.save(state, file))
+    meta = {"format": FORMAT, "step": step, "method": method.name, "networks": sorted(method.modules())}
+    _write_synced(partial / "checkpoint.json", lambda file: file.write(json.dumps(meta, indent=1).encode()))
+    partial.rename(folder)
+    return Checkpoint(folder, step)
+
+
+def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
+    """Put a checkpoint's state into a freshly built method. Raises: DataError E_CHECKPOINT."""
+    try:
+        meta = json.loads((checkpoint.folder / "checkpoint.json").read_text())
+        for name, module in method.modules().items():
+            load_module(module, checkpoint.folder / f"{name}.safetensors")
+        states = torch.load(checkpoint.folder / "optimizers.pt", weights_only=True, map_location="cpu")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(
+            "E_CHECKPOINT",
+            f"cannot be read: {error}",
+            where=checkpoint.folder.name,
+            fix="remove this checkpoint's folder; the run then resumes from the one before it.",
+        ) from error
+    if meta["method"] != method.name or meta["format"] != FORMAT:
+        raise DataError(
+            "E_CHECKPOINT",
+            f"belongs to method '{meta['method']}' (format {meta['format']}), not to '{method.name}' ({FORMAT}).",
+            where=checkpoint.folder.name,
+            fix="resume with the configuration that the run was started with.",
+        )
+    for player in method.players():
+        rates = player.initial_rates
+        player.optimizer.load_state_dict(states[player.name])
+        player.initial_rates = rates
+
+
+def list_checkpoints(stage: Path) -> list[Checkpoint]:
+    """All whole checkpoints of a stage, earliest first."""
+    if not stage.is_dir():
+        return []
+    found = [(match, folder) for folder in stage.iterdir() if (match := _NAME.fullmatch(folder.name))]
+    return sorted((Checkpoint(folder, int(match[1])) for match, folder in found), key=lambda item: item.step)
+
+
+def thin_out(stage: Path, *, keep_segmenters: bool) -> None:
+    """Keep the newest checkpoint whole; of older ones only the segmenter, or nothing."""
+    for checkpoint in list_checkpoints(stage)[:-1]:
+        if not keep_segmenters:
+            shutil.rmtree(checkpoint.folder)
+            continue
+        # The state file goes first: what is left without it is a snapshot, and never resumed from.
+        for file in sorted(checkpoint.folder.iterdir(), key=lambda path: path.suffix != ".pt"):
+            if file != checkpoint.segmenter and file.name != "checkpoint.json":
+                file.unlink()
+
+
+def _write_synced(path: Path, write) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,96 @@
+"""Everything a run is decided by, validated, written beside its checkpoints."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from polypda.data.augmentation import AugmentationKind
+from polypda.data.cache import NetworkGrid
+from polypda.data.geometry import Fit
+from polypda.networks.batch_norm import BatchNormPolicy
+from polypda.networks.registry import SegmenterSpec
+from polypda.training.selectors import Selector
+
+
+class Precision(StrEnum):
+    """Numbers the networks compute with."""
+
+    FP32 = "32-true"
+    FP64 = "64-true"
+    BF16 = "bf16-mixed"
+
+
+class Compute(BaseModel):
+    """Where and how fast; changes no result on CPU but rounding."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = Field("auto", description="auto, cpu, cuda or mps")
+    processes: int = Field(1, ge=1, description="processes that share each batch")
+    threads: int = Field(0, ge=0, description="CPU threads per process; 0 leaves torch's choice")
+    workers: int = Field(0, ge=0, description="data-loader processes")
+    precision: Precision = Precision.FP32
+
+
+class DataConfig(BaseModel):
+    """How frames become batches."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(192, ge=32, description="network input, pixels per side")
+    fit: Fit = Fit.RESIZE
+    crop_to_field_of_view: bool = True
+    batch_size: int = Field(4, ge=1, description="frames per domain and step")
+    augmentation: AugmentationKind = AugmentationKind.STANDARD
+    prevalence: float | None = Field(None, ge=0, le=1, description="share of polyp frames per source batch")
+
+    @property
+    def grid(self) -> NetworkGrid:
+        return NetworkGrid(self.size, self.fit, self.crop_to_field_of_view)
+
+
+class StageConfig(BaseModel):
+    """One training: a method, its options, its budget."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    steps: int = Field(..., ge=0)
+    batch_norm: BatchNormPolicy = BatchNormPolicy.TRAIN
+    clip_norm: float | None = Field(None, gt=0)
+    checkpoint_every: int = Field(50, ge=1)
+    snapshots: bool = Field(False, description="keep the segmenter of every checkpoint, for the selector")
+
+
+class AdaptConfig(BaseModel):
+    """A whole adaptation: the source-only start, the method beside its equal-budget control, the choice, the proof."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    target: str
+    method: str = "adaptsegnet"
+    preset: str
+    phantom: bool = False
+    phantom_frames: int = Field(0, ge=0, description="frames rendered per cohort; 0: real frames")
+    seed: int = 0
+    network: SegmenterSpec
+    data: DataConfig
+    compute: Compute = Compute()
+    start_steps: int = Field(..., ge=0, description="steps of the source-only start")
+    adapt_steps: int = Field(..., ge=0, description="steps of the method, and of its source-only control")
+    supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")
+    start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
+    batch_norm: BatchNormPolicy = Field(BatchNormPolicy.TRAIN, description="after the start; the control's as well")
+    clip_norm: float | None = Field(None, gt=0)
+    checkpoint_every: int = Field(50, ge=1)
+    selector: Selector = Selector.LAST
+    oracle: bool = False
+    target_labels: bool = False
+    start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
+

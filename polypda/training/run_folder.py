@@ -1,0 +1,108 @@
+"""The run folder: what was decided, on what, where it stands. Never silently overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from polypda.errors import DataError, UsageError
+from polypda.training.config import AdaptConfig
+
+VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
+
+
+class RunFolder:
+    """One run on disk.
+
+    config.json, environment.json, manifests.json, splits.csv, STATUS.json, one folder per stage, report/.
+    Nothing in it names a user, a host or an absolute path.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, config: AdaptConfig) -> RunFolder:
+        """Start a run. Raises: UsageError E_RUN_EXISTS."""
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise UsageError(
+                "E_RUN_EXISTS",
+                "there is a run already, and runs are never overwritten.",
+                where=folder,
+                fix=f"continue it with `polypda adapt --resume {folder}`, or choose another --out.",
+            ) from error
+        run = cls(folder)
+        write_json(folder / "config.json", config.model_dump(mode="json"))
+        write_json(folder / "environment.json", environment())
+        run.set_status("started")
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> RunFolder:
+        """Open an existing run. Raises: DataError E_RUN_MISSING."""
+        if not (folder / "config.json").is_file():
+            raise DataError(
+                "E_RUN_MISSING",
+                "there is no run in this folder (config.json is missing).",
+                where=folder,
+                fix="give the folder that `polypda adapt` printed when it started.",
+            )
+        return cls(folder)
+
+    def config(self) -> AdaptConfig:
+        """The resolved configuration. Raises: DataError E_RUN_CONFIG when it is of another version."""
+        try:
+            return AdaptConfig.model_validate_json((self.folder / "config.json").read_text())
+        except ValueError as error:
+            raise DataError(
+                "E_RUN_CONFIG",
+                "config.json does not fit this version.",
+                where=self.folder,
+                fix="resume with the version in environment.json, or start a new run.",
+            ) from error
+
+    def stage(self, name: str) -> Path:
+        return self.folder / "stages" / name
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    def status(self) -> dict[str, Any]:
+        return json.loads((self.folder / "STATUS.json").read_text())
+
+    def set_status(self, state: str, **more: Any) -> None:
+        """States: started, training, evaluating, complete, interrupted, failed."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self.folder / "STATUS.json", {"state": state, "updated": now, **more})
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """``parent/name``, or ``parent/name-2``, ``-3``… when that is taken."""
+    folder, number = parent / name, 2
+    while folder.exists():
+        folder, number = parent / f"{name}-{number}", number + 1
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """Versions that a result may depend on; nothing that identifies a machine or a person."""
+    versions = {package: metadata.version(package) for package in VERSIONED}
+    return {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine(), **versions}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that the file is either the old one or the whole new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
