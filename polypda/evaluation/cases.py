@@ -1,0 +1,244 @@
+"""cases.csv: one row per run × model × seed × frame; every table, figure and page is made from it alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from polypda.errors import DataError
+from polypda.evaluation.atomic_file import write_whole
+from polypda.evaluation.metrics import PROTOCOL, FrameMetrics
+
+SCHEMA_VERSION = 1
+ROLES = ("source", "target")
+IDENTITY = ("run", "model", "seed", "cohort", "frame")
+"""Columns that name a row: no two rows may share them all."""
+
+TEXT, WHOLE, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "maybe whole", "real", "yes/no"
+COLUMNS: dict[str, str] = {
+    "schema_version": WHOLE,
+    "protocol": TEXT,
+    "run": TEXT,
+    "source": TEXT,
+    "target": TEXT,
+    "model": TEXT,
+    "seed": WHOLE,
+    "role": TEXT,
+    "cohort": TEXT,
+    "split": TEXT,
+    "frame": TEXT,
+    "patient": TEXT,
+    "sequence": TEXT,
+    "cluster": TEXT,
+    "phantom": YES_NO,
+    "width_px": WHOLE,
+    "height_px": WHOLE,
+    "threshold": REAL,
+    "positive": YES_NO,
+    "negative": YES_NO,
+    "missed": YES_NO,
+    "false_positive_frame": YES_NO,
+    "dice": REAL,
+    "iou": REAL,
+    "sensitivity": REAL,
+    "ppv": REAL,
+    "specificity": REAL,
+    "f2": REAL,
+    "mae": REAL,
+    "relative_polyp_area": REAL,
+    "fp_area_fraction": REAL,
+    "reference_outside_share": REAL,
+    "fp_components": MAYBE_WHOLE,
+    "specks": MAYBE_WHOLE,
+    "tp_px": WHOLE,
+    "fp_px": WHOLE,
+    "fn_px": WHOLE,
+    "tn_px": WHOLE,
+    "reference_px": WHOLE,
+    "predicted_px": WHOLE,
+    "valid_px": WHOLE,
+}
+"""Column → kind, in the file's order. Ratios are in [0, 1] or empty (NaN); areas and counts are in native pixels."""
+
+REQUIRED_TEXT = ("run", "source", "target", "model", "role", "cohort", "split", "frame")
+
+
+@dataclass(frozen=True)
+class CaseKey:
+    """Which prediction a row is about.
+
+    run: the run's name. source, target: cohort ids of the run's adaptation. model: "source-only", "adabn", "oracle"…
+    role: what ``cohort`` is in this run, "source" or "target". patient, sequence: "" where unknown.
+    """
+
+    run: str
+    source: str
+    target: str
+    model: str
+    seed: int
+    role: str
+    cohort: str
+    split: str
+    frame: str
+    phantom: bool
+    patient: str = ""
+    sequence: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """The unit of resampling: the patient, else the sequence, else "" (unknown)."""
+        return self.patient or self.sequence
+
+
+def case_row(key: CaseKey, metrics: FrameMetrics) -> dict[str, Any]:
+    """One row of the cases table."""
+    values: Mapping[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": PROTOCOL,
+        "cluster": key.cluster,
+        **asdict(key),
+        **asdict(metrics),
+    }
+    return {column: values[column] for column in COLUMNS}
+
+
+def cases_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of :func:`case_row` as a checked table. Raises as :func:`checked_cases` does."""
+    return checked_cases(pd.DataFrame(list(rows)))
+
+
+def write_cases(cases: pd.DataFrame, path: Path) -> None:
+    """Check and write the cases as UTF-8 CSV, whole or not at all.
+
+    Raises: as :func:`checked_cases`; DataError E_WRITE_FAILED.
+    """
+    write_whole(path, checked_cases(cases, str(path)).to_csv(index=False, lineterminator="\n"))
+
+
+def read_cases(path: Path) -> pd.DataFrame:
+    """Read and check a cases file.
+
+    Raises: DataError E_CASES_MISSING, E_CASES_UNREADABLE; as :func:`checked_cases`.
+    """
+    try:
+        # Everything is read as text first: frame "0007" must not become 7, nor frame "NA" a missing value.
+        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(
+            "E_CASES_MISSING", "no such file.", where=path, fix="evaluate the run first; it writes cases.csv."
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise _empty(str(path)) from error
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise DataError(
+            "E_CASES_UNREADABLE", f"not a readable CSV ({error}).", where=path, fix="evaluate the run again."
+        ) from error
+    return checked_cases(text, str(path))
+
+
+def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
+    """The same rows with the schema's columns, order and types; extra columns are kept at the end.
+
+    Raises: DataError E_CASES_EMPTY, E_CASES_COLUMNS, E_CASES_VERSION, E_CASES_VALUE, E_CASES_DUPLICATE.
+    """
+    if cases.empty:
+        raise _empty(where)
+    missing = [column for column in COLUMNS if column not in cases.columns]
+    if missing:
+        raise DataError(
+            "E_CASES_COLUMNS",
+            f"missing columns: {', '.join(missing)}.",
+            where=where,
+            fix="evaluate the run again with this version.",
+        )
+    extra = [column for column in cases.columns if column not in COLUMNS]
+    typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in COLUMNS.items()})
+    table = typed.join(cases[extra].reset_index(drop=True)) if extra else typed
+    _check_version(table, where)
+    _check_values(table, where)
+    _check_duplicates(table, where)
+    return table
+
+
+def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
+    values = column.reset_index(drop=True)
+    try:
+        if kind == TEXT:
+            return values.fillna("").astype(str).astype("object")
+        if kind == YES_NO:
+            return _yes_no(values)
+        numbers = [math.nan if value is None or value is pd.NA or value == "" else float(value) for value in values]
+        if kind == REAL:
+            return pd.Series(numbers, name=column.name, dtype="float64")
+        if any(number % 1 for number in numbers if not math.isnan(number)):
+            raise ValueError("some are fractions")
+        whole = [None if math.isnan(number) else int(number) for number in numbers]
+        return pd.Series(whole, name=column.name, dtype="int64" if kind == WHOLE else "Int64")
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            "E_CASES_VALUE",
+            f"column '{column.name}' should hold {kind} values ({error}).",
+            where=where,
+            fix="evaluate the run again rather than editing the file by hand.",
+        ) from error
+
+
+def _yes_no(values: pd.Series) -> pd.Series:
+    known = {"True": True, "False": False}
+    answers = values.astype(str).map(known)
+    if answers.isna().any():
+        raise ValueError(f"'{values[answers.isna()].iloc[0]}' is neither True nor False")
+    return answers.astype("bool")
+
+
+def _check_version(table: pd.DataFrame, where: str) -> None:
+    strangers = set(table["schema_version"]) - {SCHEMA_VERSION} | set(table["protocol"]) - {PROTOCOL}
+    if strangers:
+        raise DataError(
+            "E_CASES_VERSION",
+            f"written as {', '.join(sorted(map(str, strangers)))}; "
+            f"this version reads schema {SCHEMA_VERSION}, {PROTOCOL}.",
+            where=where,
+            fix="evaluate the run again with this version; figures of two protocols cannot be compared.",
+        )
+
+
+def _check_values(table: pd.DataFrame, where: str) -> None:
+    problems = [f"'{name}' is empty" for name in REQUIRED_TEXT if (table[name] == "").any()]
+    roles = sorted(set(table["role"]) - {*ROLES, ""})
+    problems += [f"role '{role}' is neither source nor target" for role in roles]
+    if (table["positive"] & table["negative"]).any():
+        problems.append("a frame is positive and negative at once")
+    if (table["positive"] & table["dice"].isna()).any():
+        problems.append("a positive frame has no Dice")
+    if (table["negative"] & (table["dice"].notna() | table["fp_components"].isna())).any():
+        problems.append("a negative frame has a Dice, or no count of false-positive components")
+    ratios = table[["dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "fp_area_fraction"]]
+    if ((ratios < 0) | (ratios > 1)).any(axis=None):
+        problems.append("a ratio lies outside [0, 1]")
+    if problems:
+        raise DataError("E_CASES_VALUE", "; ".join(problems) + ".", where=where, fix="evaluate the run again.")
+
+
+def _check_duplicates(table: pd.DataFrame, where: str) -> None:
+    twice = table[table.duplicated(list(IDENTITY))]
+    if not twice.empty:
+        first = twice.iloc[0]
+        raise DataError(
+            "E_CASES_DUPLICATE",
+            f"{len(twice)} rows repeat a run, model, seed, cohort and frame; first: "
+            f"{', '.join(str(first[name]) for name in IDENTITY)}.",
+            where=where,
+            fix="frame ids must be unique within a cohort; join each run's cases once.",
+        )
+
+
+def _empty(where: str) -> DataError:
+    return DataError(
+        "E_CASES_EMPTY", "there is no case in it.", where=where, fix="check the split: it may hold no frame."
+    )

@@ -1,0 +1,78 @@
+"""What must stand beside every number: under which protocol, for which run, chosen how, seen at which resolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from polypda.evaluation.metrics import DEFAULT_THRESHOLD, PROTOCOL
+
+SOURCE_ONLY = "source-only"
+PHANTOM_BANNER = "Rendered phantom frames: not clinical evidence"
+ONE_SEED = "training variability not assessed"
+
+
+class ReportStatement(BaseModel):
+    """The facts of a run that its tables, figures and page repeat.
+
+    source, target: cohort ids. method: the adapted model's name in the cases; source_only: the one it starts from.
+    selector: the rule that picked the checkpoint; selected_step: the step it picked, None where it does not apply.
+    input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
+    target_labels_used: True when target labels trained some model of the run (the oracle).
+    settings: the resolved settings, plain values. versions: package → version. duration_s: of the whole run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    source: str
+    target: str
+    method: str
+    source_only: str = SOURCE_ONLY
+    selector: str
+    selected_step: int | None = None
+    seeds: tuple[int, ...] = Field(min_length=1)
+    threshold: float = DEFAULT_THRESHOLD
+    input_size: tuple[int, int]
+    split: str = "test"
+    phantom: bool
+    target_labels_used: bool = False
+    settings: dict[str, Any] = Field(default_factory=dict)
+    duration_s: float | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def seeds_text(self) -> str:
+        """The seeds, and what a single one cannot tell."""
+        listed = ", ".join(str(seed) for seed in self.seeds)
+        return f"seed {listed}; {ONE_SEED}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds ({listed})"
+
+    @property
+    def selector_text(self) -> str:
+        """The checkpoint rule and its choice."""
+        return self.selector if self.selected_step is None else f"{self.selector} (step {self.selected_step})"
+
+    @property
+    def labels_text(self) -> str:
+        """Whether target labels were used, and by whom."""
+        if self.method == "oracle":
+            return f"the adapted model was trained on the labels of {self.target}: an upper bound, no adaptation"
+        if self.target_labels_used:
+            return f"labels of {self.target} trained the oracle only (an upper bound)"
+        return f"no label of {self.target} was used in training"
+
+    def lines(self) -> dict[str, str]:
+        """Name → text of everything a table repeats, in reading order."""
+        return {
+            "protocol": PROTOCOL,
+            "run": self.run,
+            "adaptation": f"{self.source} → {self.target} by {self.method}",
+            "checkpoint rule": self.selector_text,
+            "seeds": self.seeds_text,
+            "resolution": f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px)",
+            "threshold": f"{self.threshold:g}",
+            "split": self.split,
+            "target labels": self.labels_text,
+            "frames": PHANTOM_BANNER if self.phantom else "real frames",
+        }
