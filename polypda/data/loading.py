@@ -103,14 +103,18 @@ def step_batches(dataset: StepDataset, start: int, stop: int, *, workers: int = 
     yield from loader
 
 
-def frame_batches(cached: CachedFrames, batch_size: int) -> Iterator[UnlabelledBatch]:
-    """All frames once, in order, unchanged; the last batch may be smaller."""
-    for start in range(0, len(cached), batch_size):
-        places = range(start, min(start + batch_size, len(cached)))
-        images = [cached.images[place] for place in places]
-        valids = [cached.valid[place] > 0 for place in places]
+def frame_batches(
+    cached: CachedFrames, batch_size: int, places: Sequence[int] | None = None
+) -> Iterator[UnlabelledBatch]:
+    """Frames once, in order, unchanged (those at ``places``; by default all); the last batch may be smaller."""
+    chosen = range(len(cached)) if places is None else places
+    for start in range(0, len(chosen), batch_size):
+        part = chosen[start : start + batch_size]
+        valids = [cached.valid[place] > 0 for place in part]
         yield UnlabelledBatch(
-            _images(images), _maps(valids).unsqueeze(1), tuple(cached.frames[place].frame for place in places)
+            _images([cached.images[place] for place in part]),
+            _maps(valids).unsqueeze(1),
+            tuple(cached.frames[place].frame for place in part),
         )
 
 

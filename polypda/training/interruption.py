@@ -1,0 +1,30 @@
+"""Ctrl-C during training: finish the step, write a checkpoint, then stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+
+class InterruptionWatch:
+    """While entered, SIGINT and SIGTERM set :attr:`asked`; a second SIGINT stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> InterruptionWatch:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python forbids handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

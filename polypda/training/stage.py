@@ -1,0 +1,211 @@
+"""One training stage: build, resume, play, log, checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from polypda.data.cache import CachedFrames
+from polypda.data.loading import (
+    LabelledFrames,
+    Share,
+    StepDataset,
+    UnlabelledFrames,
+    frame_batches,
+    step_batches,
+)
+from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.errors import Interrupted
+from polypda.methods.contract import SEGMENTER, Method
+from polypda.methods.registry import method_class, method_options
+from polypda.networks.batch_norm import apply_policy
+from polypda.networks.registry import SegmenterSpec, build_segmenter
+from polypda.networks.weights import load_module
+from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
+from polypda.training.config import Compute, DataConfig, StageConfig
+from polypda.training.engine import Engine, StepReport
+from polypda.training.interruption import InterruptionWatch
+from polypda.training.progress import Progress, Silent
+from polypda.training.run_folder import write_json
+
+PREPARE_BATCH = 8
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything one training needs; picklable, so that other processes can take part.
+
+    labelled: the frames whose labels are learnt. target: unlabelled frames. initial: a segmenter's safetensors to
+    start from, or None for a fresh one.
+    """
+
+    name: str
+    folder: Path
+    config: StageConfig
+    network: SegmenterSpec
+    data: DataConfig
+    seed: int
+    labelled: CachedFrames
+    target: CachedFrames
+    initial: Path | None = None
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / DONE).is_file()
+
+    @property
+    def final_segmenter(self) -> Path:
+        """The segmenter after the last step (the stage must be done)."""
+        return list_checkpoints(self.folder)[-1].segmenter
+
+
+def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) -> None:
+    """Train a stage to its end, resuming from its newest checkpoint; does nothing when it is done.
+
+    Raises: Interrupted (after a checkpoint), TrainingError.
+    """
+    if stage.done:
+        return
+    if compute.processes == 1:
+        fabric = Fabric(accelerator=compute.device, devices=1, precision=compute.precision.value)
+        _train(fabric, stage, compute, progress or Silent())
+        return
+    fabric = Fabric(
+        accelerator=compute.device,
+        devices=compute.processes,
+        precision=compute.precision.value,
+        strategy="ddp_spawn",
+    )
+    fabric.launch(_train, stage, compute, Silent())
+
+
+def build_method(stage: Stage) -> Method:
+    """The stage's method with its networks, the same for the same seed."""
+    torch.manual_seed(seed_of(stage.seed, Stream.STEP))
+    network = stage.network if stage.initial is None else stage.network.without_weights()
+    segmenter = build_segmenter(network)
+    if stage.initial is not None:
+        load_module(segmenter, stage.initial)
+    options = method_options(stage.config.method, stage.config.options)
+    return method_class(stage.config.method)(segmenter, options, steps=stage.config.steps)
+
+
+def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -> None:
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    method = build_method(stage)
+    start = _restore(stage, method)
+    _to_device(method, fabric.device)
+    steps = stage.config.steps
+    if start == 0:
+        method.prepare(batch.to(fabric.device) for batch in frame_batches(stage.target, PREPARE_BATCH))
+    _training_mode(method, stage)
+    engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
+    progress.begin(stage.name, start, steps)
+    with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
+        batches = step_batches(_dataset(stage, fabric, method), start, steps, workers=compute.workers)
+        for step, (source, target) in zip(range(start, steps), batches, strict=True):
+            torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
+            target = target.to(fabric.device) if target else None
+            report = engine.step(source.to(fabric.device), target, step)
+            log.write(step, report)
+            progress.advance(step + 1, report)
+            stop = watch.asked and step + 1 < steps
+            if stop or (step + 1) % stage.config.checkpoint_every == 0:
+                _save(fabric, stage, method, step + 1)
+            if stop:
+                raise Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step + 1} of {steps}.")
+    _save(fabric, stage, method, steps)
+    if fabric.is_global_zero:
+        write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
+    fabric.barrier()
+    progress.end()
+
+
+def _restore(stage: Stage, method: Method) -> int:
+    """Load the newest whole checkpoint, if any; returns the step to go on with."""
+    resumable = [checkpoint for checkpoint in list_checkpoints(stage.folder) if checkpoint.resumable]
+    if not resumable:
+        return 0
+    load_checkpoint(resumable[-1], method)
+    return resumable[-1].step
+
+
+def _save(fabric: Fabric, stage: Stage, method: Method, step: int) -> None:
+    if fabric.is_global_zero:
+        save_checkpoint(stage.folder, method, step)
+        thin_out(stage.folder, keep_segmenters=stage.config.snapshots)
+    fabric.barrier()
+
+
+def _training_mode(method: Method, stage: Stage) -> None:
+    for module in method.modules().values():
+        module.train()
+    apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
+
+
+def _to_device(method: Method, device: torch.device) -> None:
+    for module in method.modules().values():
+        module.to(device)
+    for player in method.players():
+        for state in player.optimizer.state.values():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor) and key != "step":
+                    state[key] = value.to(device)
+
+
+def _dataset(stage: Stage, fabric: Fabric, method: Method) -> StepDataset:
+    data, seed = stage.data, stage.seed
+    if data.prevalence is None:
+        sampler: UniformSampler | PrevalenceSampler = UniformSampler(
+            len(stage.labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE
+        )
+    else:
+        assert stage.labelled.masks is not None
+        positive = [bool(stage.labelled.masks[place].any()) for place in range(len(stage.labelled))]
+        sampler = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
+    target = None
+    if method.plays_on_target:
+        target_sampler = UniformSampler(len(stage.target), data.batch_size, seed, Stream.TARGET)
+        target = UnlabelledFrames(stage.target, target_sampler, data.augmentation, seed)
+    source = LabelledFrames(stage.labelled, sampler, data.augmentation, seed)
+    return StepDataset(source, target, Share(fabric.global_rank, fabric.world_size))
+
+
+class EventLog:
+    """events.jsonl: one line per step. Lines after the step that is resumed from are dropped first."""
+
+    def __init__(self, folder: Path, start: int, *, writes: bool) -> None:
+        self.path = folder / "events.jsonl"
+        self.writes = writes
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = self.path.read_text().splitlines() if start and self.path.exists() else []
+            kept = [line for line in lines if _step_of(line) < start]
+            self.path.write_text("".join(f"{line}\n" for line in kept))
+
+    def __enter__(self) -> EventLog:
+        self._file = self.path.open("a") if self.writes else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def write(self, step: int, report: StepReport) -> None:
+        if self._file:
+            line = {"step": step, "losses": report.losses, "grad": report.gradient_norms, "rates": report.rates}
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):  # the last line of an interrupted write
+        return 2**62
