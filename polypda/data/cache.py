@@ -17,7 +17,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image, read_mask
 from polypda.data.geometry import Fit, Geometry
@@ -99,13 +99,13 @@ class FrameCache:
         return CachedChannels(path, slice(0, 3)), CachedChannels(path, 3)
 
     def _image_and_valid_pixels(self, frame: Frame) -> NDArray[np.uint8]:
-        image, geometry, view = load_native(frame, self.grid)
-        valid = geometry.mask_to_network(view)
-        return np.dstack([geometry.image_to_network(image), valid])
+        native = load_native(frame, self.grid)
+        valid = native.geometry.mask_to_network(native.view.mask)
+        return np.dstack([native.geometry.image_to_network(native.image), valid])
 
     def _mask_pixels(self, frame: Frame) -> NDArray[np.uint8]:
-        image, geometry, _ = load_native(frame, self.grid)
-        return geometry.mask_to_network(read_reference(frame, image.shape[:2]))
+        native = load_native(frame, self.grid)
+        return native.geometry.mask_to_network(read_reference(frame, native.image.shape))
 
     def _key(self, kind: str, frames: Sequence[Frame], masks: Sequence[Path | None]) -> str:
         digest = hashlib.sha256(f"{kind} {self.grid.key()}".encode())
@@ -149,13 +149,22 @@ class CachedChannels(CachedArray):
         return super().__getstate__() | {"channels": self.channels}
 
 
-def load_native(frame: Frame, grid: NetworkGrid) -> tuple[NDArray[np.uint8], Geometry, NDArray[np.bool_]]:
-    """Read a frame as it is: RGB image H×W×3, its way to the network's grid, and its field of view (bool H×W)."""
+@dataclass(frozen=True)
+class NativeFrame:
+    """A frame as it is: uint8 H×W×3 RGB, its field of view, and its way to the network's grid."""
+
+    image: NDArray[np.uint8]
+    view: FieldOfView
+    geometry: Geometry
+
+
+def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
+    """Read a frame and plan its way to the network's grid."""
     image = read_image(frame.image)
     view = find_field_of_view(image)
     height, width = image.shape[:2]
-    crop = view.box if grid.crop_to_field_of_view else type(view.box)(0, 0, width, height)
-    return image, Geometry.of((height, width), crop, grid.size, grid.fit), view.mask
+    crop = view.box if grid.crop_to_field_of_view else Box(0, 0, width, height)
+    return NativeFrame(image, view, Geometry.of((height, width), crop, grid.size, grid.fit))
 
 
 def read_reference(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -98,7 +99,12 @@ class StepDataset(Dataset[StepBatches]):
 def step_batches(dataset: StepDataset, start: int, stop: int, *, workers: int = 0) -> Iterator[StepBatches]:
     """The batches of steps ``start`` … ``stop − 1``, in order."""
     loader = DataLoader(
-        dataset, batch_size=None, sampler=range(start, stop), num_workers=workers, collate_fn=_as_it_is
+        dataset,
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_leave_interruption_to_the_loop,
     )
     yield from loader
 
@@ -121,6 +127,11 @@ def frame_batches(
 def image_tensor(image: np.ndarray) -> torch.Tensor:
     """uint8 H×W×3 → float32 1×3×H×W in [0, 1]."""
     return _images([image])
+
+
+def _leave_interruption_to_the_loop(_: int) -> None:
+    # Ctrl-C reaches the whole process group; a worker that died of it would break the step that is to be finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: StepBatches) -> StepBatches:

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.errors import UsageError
 from polypda.methods.contract import SEGMENTER, Domain, LossTerm, Losses, Method, Player, Schedule
 from polypda.methods.objectives import Objective, domain_loss
 from polypda.methods.segmentation import (
@@ -30,7 +31,7 @@ from polypda.methods.segmentation import (
     to_image_size,
     unique_parameters,
 )
-from polypda.networks.deeplab_v2 import duplicated_backbone_parameters
+from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.discriminators import PatchDiscriminator
 from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
 
@@ -72,7 +73,7 @@ class AdaptSegNet(Method):
             }
         )
         schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
-        backbone = duplicated_backbone_parameters(segmenter) if options.duplicate_params else None
+        backbone = _as_released(segmenter) if options.duplicate_params else None
         self._players = [Player(SEGMENTER, segmenter_optimizer(segmenter, options, backbone), schedule)]
         for level, discriminator in self.discriminators.items():
             adam = torch.optim.Adam(
@@ -131,6 +132,16 @@ class AdaptSegNet(Method):
 
     def discriminator_channels(self, level: str) -> int:
         return CLASSES
+
+
+def _as_released(segmenter: Segmenter) -> Iterator[nn.Parameter]:
+    if not isinstance(segmenter, DeepLabV2):
+        raise UsageError(
+            "E_METHOD_OPTION",
+            "duplicate_params reproduces a quirk of the released DeepLab-v2 training; this segmenter has no such list.",
+            fix="leave duplicate_params out, or choose --architecture deeplab-v2.",
+        )
+    return segmenter.duplicated_backbone_parameters()
 
 
 class FeatureGrid(StrEnum):

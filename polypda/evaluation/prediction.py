@@ -1,0 +1,61 @@
+"""Predictions at a frame's own resolution, by any number of models in one pass over the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polypda.cohorts.field_of_view import FieldOfView
+from polypda.cohorts.frames import Frame
+from polypda.data.cache import NetworkGrid, NativeFrame, load_native, read_reference
+from polypda.data.loading import image_tensor
+from polypda.methods.segmentation import to_image_size
+from polypda.networks.segmenter import POLYP, Segmenter
+
+
+@dataclass(frozen=True)
+class NativePrediction:
+    """What the models say of one frame, on the frame's own grid.
+
+    image: uint8 H×W×3, RGB. view: the field of view. reference: uint8 H×W, 0/1.
+    probabilities: model name → float32 H×W, P(polyp) in [0, 1], 0 outside the crop that the network saw.
+    """
+
+    frame: Frame
+    image: NDArray[np.uint8]
+    view: FieldOfView
+    reference: NDArray[np.uint8]
+    probabilities: dict[str, NDArray[np.float32]]
+
+
+def predict_native(
+    models: Mapping[str, Segmenter], frames: Sequence[Frame], grid: NetworkGrid, device: torch.device
+) -> Iterator[NativePrediction]:
+    """Predict labelled frames with every model, in order; reads each frame once.
+
+    The probability map is resampled bilinearly from the network's grid to native pixels; thresholding comes after.
+    """
+    for model in models.values():
+        model.eval().to(device)
+    for frame in frames:
+        native = load_native(frame, grid)
+        yield NativePrediction(
+            frame,
+            native.image,
+            native.view,
+            read_reference(frame, native.image.shape),
+            {name: native_probability(model, native, device) for name, model in models.items()},
+        )
+
+
+@torch.no_grad()
+def native_probability(model: Segmenter, native: NativeFrame, device: torch.device) -> NDArray[np.float32]:
+    """P(polyp), float32 H×W, of one frame by a model in evaluation mode."""
+    images = image_tensor(native.geometry.image_to_network(native.image)).to(device)
+    logits = to_image_size(model(images).logits["main"], *images.shape[-2:])
+    probability = logits.softmax(dim=1)[0, POLYP].float().cpu().numpy()
+    return np.clip(native.geometry.to_native(probability), 0.0, 1.0)

@@ -1,0 +1,76 @@
+"""Starting points: what a run is unless the user says otherwise.
+
+``quick`` is for a first look on a laptop, without weights; it was tuned on a pair of phantoms that no table shows.
+``standard`` is for real frames with a pretrained encoder. ``published`` is AdaptSegNet as its authors ran it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polypda.errors import UsageError, nearest
+
+_ADAMW = {"optimizer": "adamw", "weight_decay": 1e-4, "seg_loss": "ce+dice"}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "network": {"architecture": "deeplabv3plus", "encoder": "tu-mobilenetv3_small_050", "levels": 2},
+        "data": {"size": 128, "batch_size": 8, "augmentation": "light"},
+        "compute": {"threads": 1},
+        "start_steps": 250,
+        "adapt_steps": 100,
+        "supervised": {**_ADAMW, "rate": 1e-3, "head_factor": 1.0, "warmup": 10},
+        "start": {},
+        "options": {
+            "adaptsegnet": {
+                "lambda_adv_main": 2e-3,
+                "lambda_adv_aux": 4e-4,
+                "ramp": 20,
+                "discriminator_width": 16,
+                "discriminator_layers": 4,
+                "discriminator_rate": 1e-4,
+                "rate": 3e-4,
+            },
+        },
+        "checkpoint_every": 20,
+        "phantom_frames": 240,
+    },
+    "standard": {
+        "network": {"architecture": "deeplabv3plus", "encoder": "mobilenet_v2", "levels": 2},
+        "data": {"size": 192, "batch_size": 4, "augmentation": "standard"},
+        "compute": {},
+        "start_steps": 500,
+        "adapt_steps": 300,
+        "supervised": {**_ADAMW, "rate": 2e-4, "head_factor": 5.0, "warmup": 20},
+        "start": {},
+        "options": {
+            "adaptsegnet": {"lambda_adv_main": 1e-3, "lambda_adv_aux": 2e-4, "ramp": 50, "rate": 1e-4},
+        },
+        "checkpoint_every": 50,
+        "phantom_frames": 300,
+    },
+    "published": {
+        "network": {"architecture": "deeplab-v2", "encoder": "resnet101", "levels": 2},
+        "data": {"size": 352, "batch_size": 1, "augmentation": "none"},
+        "compute": {},
+        "start_steps": 150_000,
+        "adapt_steps": 150_000,
+        "supervised": {"horizon": 250_000},
+        "start": {},
+        "options": {"adaptsegnet": {}},
+        "batch_norm": "affine-frozen",
+        "checkpoint_every": 5_000,
+        "phantom_frames": 300,
+    },
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A preset by name. Raises: UsageError E_PRESET_UNKNOWN."""
+    if name not in PRESETS:
+        raise UsageError(
+            "E_PRESET_UNKNOWN",
+            f"there is no preset '{name}'.{nearest(name, PRESETS)}",
+            fix=f"choose one of {', '.join(PRESETS)}.",
+        )
+    return PRESETS[name]
