@@ -172,13 +172,12 @@ def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
             return values.fillna("").astype(str).astype("object")
         if kind == YES_NO:
             return _yes_no(values)
-        numbers = [math.nan if value is None or value is pd.NA or value == "" else float(value) for value in values]
+        numbers = _numbers(values)
         if kind == REAL:
-            return pd.Series(numbers, name=column.name, dtype="float64")
-        if any(number % 1 for number in numbers if not math.isnan(number)):
+            return numbers
+        if (numbers.dropna() % 1 != 0).any():
             raise ValueError("some are fractions")
-        whole = [None if math.isnan(number) else int(number) for number in numbers]
-        return pd.Series(whole, name=column.name, dtype="int64" if kind == WHOLE else "Int64")
+        return numbers.astype("int64") if kind == WHOLE else numbers.astype("Int64")
     except (ValueError, TypeError) as error:
         raise DataError(
             "E_CASES_VALUE",
@@ -188,7 +187,18 @@ def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
         ) from error
 
 
+def _numbers(values: pd.Series) -> pd.Series:
+    """Float64 numbers; text is read by Python, whose parser returns exactly what was written."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype("float64")
+    absent = values.isna() | (values == "")
+    numbers = [math.nan if gap else float(value) for value, gap in zip(values, absent, strict=True)]
+    return pd.Series(numbers, name=values.name, dtype="float64")
+
+
 def _yes_no(values: pd.Series) -> pd.Series:
+    if values.dtype == bool:
+        return values
     known = {"True": True, "False": False}
     answers = values.astype(str).map(known)
     if answers.isna().any():
