@@ -1,0 +1,116 @@
+"""``frames.csv`` of an ordinary cohort folder: what its owner knows of each frame."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from polypda.cohorts.frames import LabelState, Split
+from polypda.errors import DataError, nearest
+
+FILE_NAME = "frames.csv"
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """One row; None where the column is missing or the field is empty."""
+
+    frame: str
+    patient: str | None = None
+    sequence: str | None = None
+    t_s: float | None = None
+    split: Split | None = None
+    label_state: LabelState | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(FrameRow))
+
+
+def read_frames_csv(path: Path) -> dict[str, FrameRow]:
+    """Read the table: UTF-8, comma-separated, column ``frame`` and any of patient, sequence, t_s, split, label_state.
+
+    Returns: frame → row.
+    Raises: DataError E_FRAMES_CSV (unreadable or a wrong header), E_FRAMES_CSV_ROW (a wrong value, with its line).
+    """
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        fix = "save the table as UTF-8 text with commas."
+        raise DataError("E_FRAMES_CSV", f"cannot be read ({error}).", where=where, fix=fix) from error
+    reader = csv.DictReader(io.StringIO(text))
+    _check_header(reader.fieldnames, where)
+    rows: dict[str, FrameRow] = {}
+    for record in reader:
+        row = _row(record, f"{where} line {reader.line_num}")
+        if row.frame in rows:
+            raise DataError(
+                "E_FRAMES_CSV_ROW",
+                f"frame '{row.frame}' has two rows.",
+                where=f"{where} line {reader.line_num}",
+                fix="keep one of them.",
+            )
+        rows[row.frame] = row
+    return rows
+
+
+def _check_header(names: object, where: str) -> None:
+    header = [str(name).strip() for name in names] if isinstance(names, (list, tuple)) else []
+    unknown = [name for name in header if name not in COLUMNS]
+    if unknown:
+        what = f"unknown column '{unknown[0]}'.{nearest(unknown[0], COLUMNS)}"
+    elif "frame" not in header:
+        what = "there is no column 'frame'."
+    elif len(set(header)) < len(header):
+        what = "a column is named twice."
+    else:
+        return
+    raise DataError("E_FRAMES_CSV", what, where=where, fix=f"columns are {', '.join(COLUMNS)}, separated by commas.")
+
+
+def _row(record: dict[str, str | None], where: str) -> FrameRow:
+    if None in record or None in record.values():
+        raise DataError("E_FRAMES_CSV_ROW", "not as many fields as columns.", where=where, fix="add or remove commas.")
+    value = {str(name).strip(): (text or "").strip() for name, text in record.items()}
+    if not value["frame"]:
+        raise DataError(
+            "E_FRAMES_CSV_ROW", "the frame is empty.", where=where, fix="write the image's name, no suffix."
+        )
+    return FrameRow(
+        frame=value["frame"],
+        patient=value.get("patient") or None,
+        sequence=value.get("sequence") or None,
+        t_s=_seconds(value.get("t_s", ""), where),
+        split=_choice(Split, value.get("split", ""), "split", where),
+        label_state=_choice(LabelState, value.get("label_state", ""), "label_state", where),
+    )
+
+
+def _seconds(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise DataError(
+            "E_FRAMES_CSV_ROW", f"t_s is '{text}'.", where=where, fix="write seconds as a number, or nothing."
+        )
+    return seconds
+
+
+def _choice(kind: type[_Choice], text: str, column: str, where: str) -> _Choice | None:
+    if not text:
+        return None
+    known = [member.value for member in kind]
+    if text not in known:
+        what = f"{column} is '{text}'.{nearest(text, known)}"
+        raise DataError("E_FRAMES_CSV_ROW", what, where=where, fix=f"write one of {', '.join(known)}, or nothing.")
+    return kind(text)

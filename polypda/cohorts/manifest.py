@@ -1,0 +1,324 @@
+"""What a cohort's manifest may say, and reading one from YAML.
+
+A manifest keeps apart what is declared, what was verified and what nobody knows: an unknown stays null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from polypda.cohorts.phantom.look import PhantomLook
+from polypda.errors import DataError, nearest
+
+Count = Annotated[int, Field(ge=0)]
+Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+"""Width and height, in pixels."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Annotation(StrEnum):
+    """What experts drew on the frames."""
+
+    MASK = "mask"
+    BOX = "box"
+    NONE = "none"
+
+
+class Media(StrEnum):
+    """What is released: single frames or films."""
+
+    FRAMES = "frames"
+    VIDEO = "video"
+
+
+class AccessLevel(StrEnum):
+    """Who can have the data."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+    ON_REQUEST = "on-request"
+
+
+class FieldOfViewShape(StrEnum):
+    """Outline of the lit region of a frame."""
+
+    RECTANGLE = "rectangle"
+    CUT_CORNERS = "cut-corners"
+    OCTAGON = "octagon"
+    CIRCLE = "circle"
+
+
+class FactStatus(StrEnum):
+    """How far a statement can be relied on."""
+
+    DECLARED = "declared"
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    CONTRADICTED = "contradicted"
+
+
+class Unmasked(StrEnum):
+    """What a frame without a mask file is, by its layout."""
+
+    MISSING = "missing"  # an error: the layout promises a mask for each frame
+    NEGATIVE = "negative"  # declared free of polyps
+
+
+class Title(_Strict):
+    """The cohort's name in English and, where it has one, in its own language."""
+
+    en: str
+    local: str | None = None
+
+
+class Scope(_Strict):
+    """The endoscopy system; modes are imaging modes such as WL, NBI, FICE."""
+
+    vendor: str | None = None
+    processor: str | None = None
+    endoscope: str | None = None
+    modes: tuple[str, ...] | None = None
+
+
+class Extent(_Strict):
+    """How much there is of a cohort. Sizes are (width, height) in pixels; null is unknown."""
+
+    frames: Count | None = None
+    polyp_frames: Count | None = None
+    negative_frames: Count | None = None
+    videos: Count | None = None
+    sequences: Count | None = None
+    patients: Count | None = None
+    polyps: Count | None = None
+    cases: Count | None = None
+    studies: Count | None = None
+    resolutions: tuple[Size, ...] = ()
+    resolution_range: tuple[Size, Size] | None = None
+    note: str | None = None
+
+
+class Access(_Strict):
+    """Who can have the data, how, and under which terms."""
+
+    level: AccessLevel
+    how: str
+    licence: str | None = None
+    citation: str | None = None
+
+
+class Fact(_Strict):
+    """One statement about a cohort with its source."""
+
+    statement: str
+    source: str
+    status: FactStatus
+
+
+class Overlap(_Strict):
+    """Another data set that shares frames with this cohort; ``cohort`` is its id where it has a manifest."""
+
+    data_set: str
+    cohort: str | None = None
+    what: str
+    status: FactStatus
+
+
+class Exclusion(_Strict):
+    """A frame that is left out, and why."""
+
+    frame: str
+    why: str
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    if "frame" not in compiled.groupindex:
+        raise ValueError("has no group (?P<frame>…)")
+    unknown = sorted(set(compiled.groupindex) - {"frame", "patient", "sequence", "split"})
+    if unknown:
+        raise ValueError(f"group '{unknown[0]}' is none of frame, patient, sequence, split")
+    return pattern
+
+
+def _inside(pattern: str) -> str:
+    if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "\\" in pattern:
+        raise ValueError("must be a relative path that stays inside the data root")
+    return pattern
+
+
+FramePattern = Annotated[str, AfterValidator(_compiles)]
+"""Regular expression that the whole path under the layout's folder, without its suffix, must match."""
+InsidePath = Annotated[str, AfterValidator(_inside)]
+ANY_STEM = r"(?:.*/)?(?P<frame>[^/]+)"
+
+
+class MaskFiles(_Strict):
+    """Where masks lie, and how a mask's path tells its frame."""
+
+    files: tuple[InsidePath, ...] = Field(min_length=1)
+    frame: FramePattern = ANY_STEM
+
+
+class Layout(_Strict):
+    """One way in which a cohort lies on disk.
+
+    folders: candidates relative to the data root; the first that holds images is taken.
+    images, masks.files: globs relative to the folder; only picture files count.
+    frame: pattern with the group ``frame`` and, where names tell them, ``patient``, ``sequence``, ``split``.
+    sequence_ranges: sequence → first and last frame number, for releases with numbered frames and a table.
+    frames, resolutions: what this form of the cohort holds, where it differs from the cohort as declared.
+    resized: frames were reduced by the redistributor, so declared resolutions do not apply.
+    verified: False for a layout that was written from descriptions and never read.
+    """
+
+    name: str
+    verified: bool
+    folders: tuple[InsidePath, ...] = Field(min_length=1)
+    images: tuple[InsidePath, ...] = Field(min_length=1)
+    frame: FramePattern = ANY_STEM
+    masks: MaskFiles | None = None
+    unmasked: Unmasked = Unmasked.MISSING
+    sequence_ranges: dict[str, tuple[int, int]] | None = None
+    exclude: tuple[Exclusion, ...] = ()
+    frames: Count | None = None
+    resolutions: tuple[Size, ...] = ()
+    resized: bool = False
+    note: str | None = None
+
+    @field_validator("sequence_ranges")
+    @classmethod
+    def _ranges_are_apart(cls, ranges: dict[str, tuple[int, int]] | None) -> dict[str, tuple[int, int]] | None:
+        ordered = sorted((ranges or {}).items(), key=lambda item: item[1])
+        for name, (first, last) in ordered:
+            if first > last:
+                raise ValueError(f"sequence {name} ends before it begins")
+        for (name, (_, last)), (following, (first, _)) in pairwise(ordered):
+            if first <= last:
+                raise ValueError(f"sequences {name} and {following} overlap")
+        return ranges
+
+
+class Manifest(_Strict):
+    """Everything that is known of a cohort, as its YAML file says it."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    title: Title
+    centre: str | None
+    city: str | None
+    country: str | None
+    scope: Scope
+    declared: Extent
+    verified: Extent
+    pixel_aspect: Annotated[float, Field(gt=0)] | None = None
+    interlaced: bool | None = None
+    field_of_view: FieldOfViewShape | None = None
+    annotation: Annotation
+    media: Media
+    access: Access
+    layouts: tuple[Layout, ...] = ()
+    facts: tuple[Fact, ...] = Field(min_length=1)
+    overlaps: tuple[Overlap, ...] = ()
+    phantom: PhantomLook | None = None
+
+    @model_validator(mode="after")
+    def _layouts_fit_annotation(self) -> Manifest:
+        for layout in self.layouts:
+            if self.annotation is Annotation.MASK and layout.masks is None and layout.unmasked is Unmasked.MISSING:
+                raise ValueError(f"layout '{layout.name}' of a mask cohort names neither masks nor unmasked: negative")
+        return self
+
+    def hash(self) -> str:
+        """SHA-256 (hex) of what the manifest says; comments and the order of keys do not count."""
+        said = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(said.encode()).hexdigest()
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys silently; a manifest with such a pair says two things."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' is written twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def parse_manifest(text: str, *, where: str) -> Manifest:
+    """Read a manifest from YAML text.
+
+    Raises: DataError E_MANIFEST_YAML (no valid YAML), E_MANIFEST_KEY (unknown key, with the nearest one),
+        E_MANIFEST (a value that the schema refuses).
+    """
+    try:
+        content = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        raise DataError(
+            "E_MANIFEST_YAML", " ".join(str(error).split()) + ".", where=where, fix="correct the YAML."
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(
+            "E_MANIFEST_YAML", "the file holds no mapping of keys.", where=where, fix="write key: value lines."
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        raise _manifest_error(error, where) from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest file; its id must be the file's stem. Raises as :func:`parse_manifest`."""
+    manifest = parse_manifest(path.read_text(encoding="utf-8"), where=path.name)
+    if manifest.id != path.stem:
+        raise DataError(
+            "E_MANIFEST", f"the id is '{manifest.id}'.", where=path.name, fix=f"call the file {manifest.id}.yaml."
+        )
+    return manifest
+
+
+def _manifest_error(error: ValidationError, where: str) -> DataError:
+    problems = error.errors()
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(Manifest, first["loc"][:-1])
+        hint = nearest(str(first["loc"][-1]), known)
+        fix = f"known keys there: {', '.join(sorted(known))}."
+        return DataError("E_MANIFEST_KEY", f"unknown key '{place}'.{hint}{more}", where=where, fix=fix)
+    fix = "correct the value; leave an unknown as null."
+    return DataError("E_MANIFEST", f"{place}: {first['msg']}.{more}", where=where, fix=fix)
+
+
+def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Names of the keys that the schema knows at ``place`` (a path of keys and list positions)."""
+    for part in place:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(iter(_models_in(field.annotation)), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]

@@ -1,0 +1,111 @@
+"""Opening a cohort: from its id and a data root to frames with their splits."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from polypda.cohorts.catalogue import manifest as manifest_of
+from polypda.cohorts.frames import OpenedCohort
+from polypda.cohorts.layouts import FoundFrames, Located, find_frames, locate, name_some, places
+from polypda.cohorts.manifest import Annotation, Manifest, Media
+from polypda.cohorts.splits import assign_splits
+from polypda.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) -> OpenedCohort:
+    """Find a cohort's frames below the data root and assign their splits; no picture is read.
+
+    labels: False for a cohort whose labels must not be used. Then no mask is looked for, frames have no mask and
+    the label state NONE; frames and splits are those that ``labels=True`` gives.
+
+    Raises:
+        UsageError: E_COHORT_UNKNOWN.
+        DataError: E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO, E_MASK_MISSING, and what
+            :func:`~polypda.cohorts.layouts.find_frames` raises.
+        LeakageError: E_SPLIT_LEAK.
+    """
+    manifest = manifest_of(cohort_id)
+    located = find_cohort(manifest, data_root)
+    found = find_frames(manifest, located, labels=labels)
+    if not found.frames:
+        raise _empty(manifest, located.folder)
+    if found.without_mask:
+        raise missing_masks(manifest, located, found)
+    if found.masks_without_image:
+        names = [path.name for path in found.masks_without_image]
+        log.warning("%s: %d masks have no image: %s", cohort_id, len(names), name_some(names))
+    return OpenedCohort(manifest.id, located.folder, assign_splits(found.frames), located.phantom)
+
+
+def find_cohort(manifest: Manifest, data_root: Path | None) -> Located:
+    """Where a cohort lies. Raises: DataError E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO."""
+    located = locate(manifest, data_root) if data_root is not None else None
+    if located is not None:
+        return located
+    # A cohort without layouts is of a kind that is not read yet: whether it is there makes no difference.
+    folders = list(dict.fromkeys(folder for _, folder in places(manifest)))
+    held = [folder for folder in folders if data_root is not None and (data_root / folder).is_dir()]
+    if held and data_root is not None and manifest.layouts:
+        raise _empty(manifest, data_root / held[0])
+    if manifest.media is Media.VIDEO or manifest.annotation is Annotation.BOX:
+        raise _not_yet(manifest, data_root)
+    if held and data_root is not None:
+        raise _empty(manifest, data_root / held[0])
+    raise _absent(manifest, data_root, folders)
+
+
+def present(cohort_id: str, data_root: Path | None) -> bool:
+    """Whether a cohort's images lie below the data root; stops at the first. Raises: UsageError E_COHORT_UNKNOWN."""
+    manifest = manifest_of(cohort_id)
+    return data_root is not None and locate(manifest, data_root) is not None
+
+
+def missing_masks(manifest: Manifest, located: Located, found: FoundFrames) -> DataError:
+    """The error for images that have no mask where the layout promises one."""
+    orphans = [path.name for path in found.masks_without_image]
+    beside = f" {len(orphans)} masks have no image: {name_some(orphans)}." if orphans else ""
+    masks = ", ".join(located.layout.masks.files) if located.layout.masks else "masks"
+    count = f"{len(found.without_mask)} of {len(found.frames)}"
+    return DataError(
+        "E_MASK_MISSING",
+        f"{count} images have no mask: {name_some(found.without_mask)}.{beside}",
+        where=f"{manifest.id}/{masks}",
+        fix="add the masks under their images' names, or write label_state negative or none for these frames in "
+        "frames.csv. A cohort without any masks can still be a target.",
+    )
+
+
+def _absent(manifest: Manifest, data_root: Path | None, folders: list[str]) -> DataError:
+    root = "no data root was given" if data_root is None else f"looked below {data_root} for {', '.join(folders)}"
+    return DataError(
+        "E_COHORT_ABSENT",
+        f"no frames of this cohort here ({root}).",
+        where=manifest.id,
+        fix=f"{manifest.access.how.strip()} Then name the root with --data-root or POLYPDA_DATA. "
+        "`--phantom` runs now, on rendered frames.",
+    )
+
+
+def _empty(manifest: Manifest, folder: Path) -> DataError:
+    patterns = dict.fromkeys(pattern for layout, _ in places(manifest) for pattern in layout.images)
+    return DataError(
+        "E_COHORT_EMPTY",
+        f"the folder {folder} holds no image ({', '.join(patterns)}).",
+        where=manifest.id,
+        fix=f"{manifest.access.how.strip()} `--phantom` runs now, on rendered frames.",
+    )
+
+
+def _not_yet(manifest: Manifest, data_root: Path | None) -> DataError:
+    video = manifest.media is Media.VIDEO
+    root = data_root if data_root is not None else "<data root>"
+    kind = "videos" if video else "boxes instead of masks"
+    return DataError(
+        "E_COHORT_VIDEO" if video else "E_COHORT_BOXES",
+        f"this cohort comes as {kind}, which cannot be read yet (looked for {root}/{manifest.id}/images).",
+        where=manifest.id,
+        fix=f"lay frames and masks out as {root}/{manifest.id}/images and masks, or use `--phantom`, which runs now.",
+    )
