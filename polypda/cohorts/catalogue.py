@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from polypda.cohorts.manifest import Manifest, Overlap, read_manifest
+from polypda.cohorts.manifest import Manifest, Overlap
+from polypda.cohorts.manifest_file import read_manifest
 from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError, UsageError, nearest
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polypda.cohorts.frames import Frame, LabelState, Split
@@ -106,7 +106,7 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
                 sequence=sequence,
                 t_s=row.t_s,
                 label_state=row.label_state or LabelState.MASK,  # what the mask files are held against
-                split=row.split or (Split(told["split"]) if told.get("split") else None),
+                split=row.split or _told_split(told),
             )
         )
     frames.sort(key=lambda frame: natural_key(frame.frame))
@@ -166,24 +166,15 @@ def _with_masks(frames: list[Frame], located: Located, excluded: set[str]) -> Fo
         elif mask is None and state is LabelState.MASK:
             without.append(frame.frame)
             state = LabelState.NONE
-        labelled.append(_labelled(frame, mask, state))
+        labelled.append(replace(frame, mask=mask, label_state=state))
     known = {frame.frame for frame in frames} | excluded
     orphans = tuple(path for frame_id, path in masks.items() if frame_id not in known)
     return FoundFrames(tuple(labelled), tuple(without), orphans)
 
 
-def _labelled(frame: Frame, mask: Path | None, state: LabelState) -> Frame:
-    return Frame(
-        cohort=frame.cohort,
-        frame=frame.frame,
-        image=frame.image,
-        mask=mask,
-        patient=frame.patient,
-        sequence=frame.sequence,
-        t_s=frame.t_s,
-        label_state=state,
-        split=frame.split,
-    )
+def _told_split(told: dict[str, str | None]) -> Split | None:
+    name = told.get("split")
+    return Split(name) if name else None
 
 
 def _ranged_sequence(frame_id: str, layout: Layout, cohort_id: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a cohort's manifest may say, and reading one from YAML.
+"""What a cohort's manifest may say.
 
 A manifest keeps apart what is declared, what was verified and what nobody knows: an unknown stays null.
 """
@@ -10,14 +10,11 @@ import json
 import re
 from enum import StrEnum
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polypda.cohorts.phantom.look import PhantomLook
-from polypda.errors import DataError, nearest
 
 Count = Annotated[int, Field(ge=0)]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -246,79 +243,3 @@ class Manifest(_Strict):
         """SHA-256 (hex) of what the manifest says; comments and the order of keys do not count."""
         said = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(said.encode()).hexdigest()
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys silently; a manifest with such a pair says two things."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' is written twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def parse_manifest(text: str, *, where: str) -> Manifest:
-    """Read a manifest from YAML text.
-
-    Raises: DataError E_MANIFEST_YAML (no valid YAML), E_MANIFEST_KEY (unknown key, with the nearest one),
-        E_MANIFEST (a value that the schema refuses).
-    """
-    try:
-        content = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        raise DataError(
-            "E_MANIFEST_YAML", " ".join(str(error).split()) + ".", where=where, fix="correct the YAML."
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError(
-            "E_MANIFEST_YAML", "the file holds no mapping of keys.", where=where, fix="write key: value lines."
-        )
-    try:
-        return Manifest.model_validate(content)
-    except ValidationError as error:
-        raise _manifest_error(error, where) from error
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest file; its id must be the file's stem. Raises as :func:`parse_manifest`."""
-    manifest = parse_manifest(path.read_text(encoding="utf-8"), where=path.name)
-    if manifest.id != path.stem:
-        raise DataError(
-            "E_MANIFEST", f"the id is '{manifest.id}'.", where=path.name, fix=f"call the file {manifest.id}.yaml."
-        )
-    return manifest
-
-
-def _manifest_error(error: ValidationError, where: str) -> DataError:
-    problems = error.errors()
-    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    place = ".".join(str(part) for part in first["loc"]) or "the whole"
-    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(Manifest, first["loc"][:-1])
-        hint = nearest(str(first["loc"][-1]), known)
-        fix = f"known keys there: {', '.join(sorted(known))}."
-        return DataError("E_MANIFEST_KEY", f"unknown key '{place}'.{hint}{more}", where=where, fix=fix)
-    fix = "correct the value; leave an unknown as null."
-    return DataError("E_MANIFEST", f"{place}: {first['msg']}.{more}", where=where, fix=fix)
-
-
-def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """Names of the keys that the schema knows at ``place`` (a path of keys and list positions)."""
-    for part in place:
-        field = model.model_fields.get(str(part))
-        if field is not None:
-            model = next(iter(_models_in(field.annotation)), model)
-    return list(model.model_fields)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]

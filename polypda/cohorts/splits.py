@@ -81,7 +81,7 @@ def require_no_leak(frames: Iterable[Frame]) -> None:
         "E_SPLIT_LEAK",
         f"{kind} {name} lies in {places}: held-out figures would be too good.{more}",
         where=cohort,
-        fix="put each patient and sequence into one part (column split), and name the patient of every frame or of none.",
+        fix="put each patient and sequence into one part (column split), and name every frame's patient or none's.",
     )
 
 
