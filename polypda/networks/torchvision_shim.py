@@ -1,7 +1,7 @@
 """Import torchvision even where its compiled part was built for another torch.
 
-A CPU build of torch beside a CUDA build of torchvision cannot load torchvision's compiled operators; its Python part then
-fails at import, because it registers shape functions for two operators nobody declared. Declaring both is enough:
+A CPU build of torch beside a CUDA build of torchvision cannot load torchvision's compiled operators; its Python part
+then fails at import, because it registers shape functions for two operators nobody declared. Declaring both is enough:
 segmentation encoders use torchvision's Python layers only, never its compiled operators.
 """
 

@@ -1,0 +1,189 @@
+"""DeepLab-v2 on a dilated ResNet-101, as the published AdaptSegNet uses it (one or two output levels).
+
+Output stride 8; a level's classifier is the sum of 3×3 convolutions at dilations 6, 12, 18 and 24. Parts carry the names
+of the authors' released state dicts: conv1, bn1, layer1 … layer4, then layer5 (the aux classifier on layer3, or the only
+classifier) and layer6 (the main classifier of the two-level network). Batch-norm's affine parameters are fixed, as
+published; its statistics follow train() and eval() as usual (see polypda.networks.batch_norm for the policies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from polypda.errors import UsageError
+from polypda.networks.input_size import check_input_size
+from polypda.networks.normalisation import InputNormalisation
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+
+DILATIONS = (6, 12, 18, 24)
+BLOCKS_PER_LAYER = (3, 4, 23, 3)
+LAYER3_CHANNELS, LAYER4_CHANNELS = 1024, 2048
+BGR_MEAN = (
+    104.00698793,
+    116.66876762,
+    122.67891434,
+)  # of grey levels 0–255; published with the network's initialisation
+INITIAL_STD = 0.01
+EXPANSION = 4
+QUIRK_BRANCHES = 2
+
+
+class Bottleneck(nn.Module):
+    """1×1 (stride), 3×3 (dilation), 1×1 convolutions around a shortcut."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, project: bool) -> None:
+        super().__init__()
+        out_channels = width * EXPANSION
+        self.conv1 = nn.Conv2d(in_channels, width, 1, stride=stride, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Sequential | None = None
+        if project:
+            shortcut = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B×in×h×w → B×4·width×h/stride×w/stride, non-negative."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        # In place is safe: batch-norm's backward needs its input, never its output; ReLU's needs only its own result.
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = self.bn3(self.conv3(out))
+        out += shortcut
+        return F.relu(out, inplace=True)
+
+
+class DilatedClassifier(nn.Module):
+    """The sum of 3×3 convolutions at several dilations: B×C×h×w features → B×classes×h×w logits.
+
+    two_branch_quirk: the released code returns from inside its summing loop, so only the first two branches count and
+    the others never receive a gradient. On only to reproduce published figures.
+    """
+
+    def __init__(self, in_channels: int, classes: int, *, two_branch_quirk: bool = False) -> None:
+        super().__init__()
+        self.conv2d_list = nn.ModuleList(
+            nn.Conv2d(in_channels, classes, 3, padding=dilation, dilation=dilation) for dilation in DILATIONS
+        )
+        self.two_branch_quirk = two_branch_quirk
+
+    def forward(self, features: Tensor) -> Tensor:
+        """B×C×h×w features → B×classes×h×w logits.
+
+        A 3×3 convolution is nine 1×1 convolutions whose results are shifted and added. With two classes the nine, over all
+        branches, make one matrix product; shifting its few channels costs almost nothing, while a direct
+        convolution spends four times as long on so narrow an output (forward and backward, one thread).
+        """
+        branches = [branch for branch in self.conv2d_list if isinstance(branch, nn.Conv2d)]
+        branches = branches[:QUIRK_BRANCHES] if self.two_branch_quirk else branches
+        batch, channels, height, width = features.shape
+        # fold() adds tap k of position y at y + (k−1)·dilation; the convolution reads it there: hence the flip.
+        kernels = torch.stack([branch.weight.flip(2, 3) for branch in branches])  # branch × class × C × 3 × 3
+        rows = kernels.permute(0, 1, 3, 4, 2).reshape(-1, channels)
+        taps = torch.matmul(rows, features.reshape(batch, channels, height * width))
+        logits = torch.stack([branch.bias for branch in branches if branch.bias is not None]).sum(0).view(1, -1, 1, 1)
+        for dilation, branch_taps in zip(DILATIONS, taps.chunk(len(branches), dim=1), strict=False):
+            logits = logits + F.fold(branch_taps, (height, width), 3, dilation=dilation, padding=dilation)
+        return logits
+
+
+class DeepLabV2(Segmenter):
+    """DeepLab-v2 ResNet-101 with one ("main") or two ("main", "aux") output levels.
+
+    Input as for every segmenter: B×3×H×W, RGB in [0, 1]. Logits lie on a grid of ⌈(H/4 + 1)/2⌉ = H/8 + 1 by W/8 + 1.
+    """
+
+    stride = 8
+
+    def __init__(self, levels: Literal[1, 2] = 2, *, classes: int = CLASSES, two_branch_quirk: bool = False) -> None:
+        super().__init__()
+        if levels not in (1, 2):
+            raise UsageError("E_LEVELS", f"a segmenter has 1 or 2 output levels, not {levels}", fix="choose 1 or 2.")
+        self.levels = ("main",) if levels == 1 else ("main", "aux")
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+        self.layer1 = _layer(64, 64, BLOCKS_PER_LAYER[0], stride=1, dilation=1)
+        self.layer2 = _layer(256, 128, BLOCKS_PER_LAYER[1], stride=2, dilation=1)
+        self.layer3 = _layer(512, 256, BLOCKS_PER_LAYER[2], stride=1, dilation=2)
+        self.layer4 = _layer(LAYER3_CHANNELS, 512, BLOCKS_PER_LAYER[3], stride=1, dilation=4)
+        first = LAYER4_CHANNELS if levels == 1 else LAYER3_CHANNELS
+        self.layer5 = DilatedClassifier(first, classes, two_branch_quirk=two_branch_quirk)
+        if levels == 2:
+            self.layer6 = DilatedClassifier(LAYER4_CHANNELS, classes, two_branch_quirk=two_branch_quirk)
+        # Not in the state dict: this normalisation belongs to the network, and released state dicts do not hold it.
+        self.normalisation = InputNormalisation(BGR_MEAN, scale=255.0, bgr=True, persistent=False)
+        self.feature_channels = {"main": LAYER4_CHANNELS} | ({"aux": LAYER3_CHANNELS} if levels == 2 else {})
+        self._initialise()
+        # Identical maths; one CPU thread needs about 8 % less time for a step, and GPUs prefer it as well.
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, INITIAL_STD)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)  # affine fixed as published; PyTorch starts it at weight 1, bias 0
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Segment B×3×H×W, RGB in [0, 1], H and W divisible by 8.
+
+        Raises UsageError E_INPUT_SIZE when they are not.
+        """
+        check_input_size(images, self.stride)
+        return self.forward_normalised(self.normalisation(images))
+
+    def forward_normalised(self, bgr_minus_mean: Tensor) -> Prediction:
+        """As forward, for input already in the published units: B×3×H×W, BGR, 0–255 minus the mean; any size."""
+        x = self.conv1(bgr_minus_mean.contiguous(memory_format=torch.channels_last))
+        x = self.maxpool(F.relu(self.bn1(x), inplace=True))
+        layer3 = self.layer3(self.layer2(self.layer1(x)))
+        layer4 = self.layer4(layer3)
+        if self.levels == ("main",):
+            return Prediction({"main": self.layer5(layer4)}, {"main": layer4})
+        logits = {"main": self.layer6(layer4), "aux": self.layer5(layer3)}
+        return Prediction(logits, {"main": layer4, "aux": layer3})
+
+    def classifier(self, level: str) -> DilatedClassifier:
+        """Return the classifier of a level ("main" or, with two levels, "aux")."""
+        return self.layer6 if level == "main" and len(self.levels) == 2 else self.layer5
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the 104 trainable tensors (batch-norm affine is fixed) that train at the base rate, each once."""
+        for module in self._backbone_modules():
+            yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the classifiers' parameters: weight and bias of every branch, layer5 first."""
+        yield from self.layer5.parameters()
+        if len(self.levels) == 2:
+            yield from self.layer6.parameters()
+
+    def duplicated_backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the backbone's trainable tensors as the released optimiser got them: once per enclosing module.
+
+        314 entries for 104 tensors: 99 convolutions three times, the 4 projections four times, the stem once. Only for
+        reproducing published figures; an optimiser then steps a tensor as often as it is listed.
+        """
+        for part in self._backbone_modules():
+            for module in part.modules():
+                yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
+
+    def _backbone_modules(self) -> tuple[nn.Module, ...]:
+        return self.conv1, self.bn1, self.layer1, self.layer2, self.layer3, self.layer4
+
+
+def _layer(in_channels: int, width: int, blocks: int, *, stride: int, dilation: int) -> nn.Sequential:
+    first = Bottleneck(in_channels, width, stride=stride, dilation=dilation, project=True)
+    rest = (Bottleneck(width * EXPANSION, width, stride=1, dilation=dilation, project=False) for _ in range(blocks - 1))
+    return nn.Sequential(first, *rest)

@@ -1,0 +1,137 @@
+"""Weights on disk: safetensors, written whole or not at all, read only when every key and shape fits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from polypda.errors import DataError
+
+SHOWN_KEYS = 3
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors (on the CPU) and the metadata of a safetensors file.
+
+    Raises DataError E_WEIGHTS_MISSING when there is no such file, E_WEIGHTS_UNREADABLE when it is no safetensors file.
+    """
+    if not path.is_file():
+        what = "is a folder, not a weights file" if path.is_dir() else "there is no such weights file"
+        raise DataError("E_WEIGHTS_MISSING", what, where=path, fix="check the path.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the handle is no mapping
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        fix = "give a complete .safetensors file (a pickled .pth can be converted with safetensors.torch.save_file)."
+        raise DataError(
+            "E_WEIGHTS_UNREADABLE", f"not a readable safetensors file ({error})", where=path, fix=fix
+        ) from error
+
+
+def save_module(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a module's parameters and persistent buffers to a safetensors file.
+
+    The file appears whole or not at all: it is written beside its place, flushed to the disk, then renamed.
+
+    Raises DataError E_WEIGHTS_WRITE when it cannot be written (full disk, no permission).
+    """
+    # Cloned: safetensors refuses tensors that share memory, and wants them contiguous.
+    tensors = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in module.state_dict().items()
+    }
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary = Path(name)
+        os.close(handle)
+        save_file(tensors, temporary, metadata=dict(metadata or {}))
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except (OSError, SafetensorError) as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        fix = "make room or choose a folder you may write to."
+        raise DataError("E_WEIGHTS_WRITE", f"could not write the weights ({error})", where=path, fix=fix) from error
+
+
+def load_module(module: nn.Module, path: Path) -> dict[str, str]:
+    """Read a file of :func:`save_module` into a module of the same architecture; return its metadata.
+
+    Nothing of the module is changed unless every key and every shape fits.
+
+    Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_KEYS.
+    """
+    tensors, metadata = read_safetensors(path)
+    expected = module.state_dict()
+    mismatch = key_mismatch(expected, tensors) or _unexpected(expected, tensors)
+    if mismatch:
+        fix = "build the network with the settings that were saved with these weights."
+        raise DataError("E_WEIGHTS_KEYS", mismatch, where=path, fix=fix)
+    copy_tensors(module, tensors)
+    return metadata
+
+
+def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Say which expected keys are missing or have another shape; an empty string when none is."""
+    missing = [key for key in expected if key not in found]
+    shapes = [key for key in expected if key in found and expected[key].shape != found[key].shape]
+    if not missing and not shapes:
+        return ""
+    fitting = len(expected) - len(missing) - len(shapes)
+    parts = [f"{fitting} of {len(expected)} tensors fit"]
+    if missing:
+        parts.append(f"{len(missing)} missing (first: {', '.join(missing[:SHOWN_KEYS])})")
+    if shapes:
+        key = shapes[0]
+        first = f"{key} is {_shape(found[key])}, needed {_shape(expected[key])}"
+        parts.append(f"{len(shapes)} of another shape (first: {first})")
+    return "; ".join(parts)
+
+
+def copy_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into a module's parameters and buffers of the same names, and see that they arrived.
+
+    Keys must exist in the module with equal shapes (see :func:`key_mismatch`); others of the module are left alone.
+
+    Raises DataError E_WEIGHTS_NOT_LOADED when a value differs afterwards.
+    """
+    own = module.state_dict(keep_vars=True)
+    with torch.no_grad():
+        for key, value in tensors.items():
+            own[key].copy_(value)
+            if not torch.equal(own[key].detach().cpu(), value.to(own[key].dtype)) and not torch.isnan(value).any():
+                raise DataError(
+                    "E_WEIGHTS_NOT_LOADED", f"{key} is not what was loaded into it", fix="report this defect."
+                )
+
+
+def _unexpected(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    extra = [key for key in found if key not in expected]
+    if not extra:
+        return ""
+    return f"{len(extra)} tensors that this network does not have (first: {', '.join(extra[:SHOWN_KEYS])})"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(str(size) for size in tensor.shape) or "a single number"
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
