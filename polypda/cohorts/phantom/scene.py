@@ -1,0 +1,253 @@
+"""A scene: everything that stays while the camera moves through one sequence.
+
+Scene *s* of a seed depends on the look, the seed and *s* alone, so frame *k* is the same in a short and in a long cohort.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.phantom.canvas import Canvas, canvas_of
+from polypda.cohorts.phantom.look import PhantomLook
+from polypda.cohorts.phantom.polyps import Lobe, Plan, build, draw_plan, trace
+from polypda.cohorts.phantom.tube import HALF_HEIGHT_ANGLE, Fold, Pose, Rays, facing, look_towards, wall_distance
+
+GOLDEN = 0.6180339887498949
+LARGEST_RADIUS, SMALLEST_RADIUS = 0.85, 0.012
+"""Polyp radii in tube radii: what the geometry bears."""
+PLACEMENT_TRIES = 7
+AREA_PASSES = 3
+Z90 = 1.2815515655446004
+"""Standard normal deviate of the 90th percentile."""
+
+
+@dataclass(frozen=True)
+class Polyp:
+    """A polyp in its place.
+
+    contrast: L*, a*, b* against the mucosa it should show. speckle: strength of its pit pattern (0–1).
+    pattern: where its surface texture is taken from (tile pixels).
+    """
+
+    lobes: tuple[Lobe, ...]
+    contrast: tuple[float, float, float]
+    speckle: float
+    roughness: float
+    pattern: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One sequence's world. Angles in radians, lengths in tube radii, colours in Lab."""
+
+    size: tuple[int, int]
+    folds: tuple[Fold, ...]
+    start: tuple[float, float]
+    travel: tuple[float, float, float]
+    aim: tuple[float, float]
+    aim_swing: tuple[float, float]
+    roll: float
+    lamp: tuple[float, float]
+    colour: tuple[float, float, float]
+    lightness_sd: float
+    rim_to_centre: float
+    specular_percent: float
+    vessels: float
+    debris: float
+    texture_origin: tuple[float, float]
+    blur_px: float
+    motion_blur_px: float
+    has_inset: bool
+    polyps: tuple[Polyp, ...]
+
+    def pose(self, moment: float) -> Pose:
+        """Camera at ``moment`` (−0.5 … 0.5 over the sequence)."""
+        swing = np.sin(2.6 * moment)
+        position = np.array(
+            [
+                self.start[0] + self.travel[0] * swing,
+                self.start[1] + self.travel[1] * np.sin(3.1 * moment + 0.4),
+                self.travel[2] * moment,
+            ]
+        )
+        angle, tilt = self.aim[0] + self.aim_swing[0] * moment, self.aim[1] + self.aim_swing[1] * swing
+        return Pose(position, look_towards(angle, tilt, self.roll))
+
+
+def spread(seed: int, stream: int, index: int) -> float:
+    """Evenly spread value in (0, 1) for scene ``index``: few scenes already cover a distribution."""
+    start = float(np.random.default_rng([seed, 7919, stream]).random())
+    return float(np.clip((start + GOLDEN * (index + 1) * (1 + 2 * stream)) % 1.0, 1e-4, 1 - 1e-4))
+
+
+def draw_scene(look: PhantomLook, seed: int, index: int) -> Scene:
+    """Draw scene ``index`` of ``seed``."""
+    rng = np.random.default_rng([seed, 104729, index])
+    size = look.sizes_px[index % len(look.sizes_px)]
+    canvas = canvas_of(size, look.field_of_view)
+    bare = _draw_surroundings(look, rng, size, seed, index)
+    if spread(seed, 0, index) < look.negative_share:
+        return bare
+    count = 1 + int(spread(seed, 1, index) < look.polyps_per_positive_frame - 1.0)
+    area = _area_share(look, spread(seed, 2, index))
+    polyps = _place_polyps(look, rng, canvas, bare, count, area)
+    return Scene(**{**bare.__dict__, "polyps": polyps})
+
+
+def _draw_surroundings(
+    look: PhantomLook, rng: np.random.Generator, size: tuple[int, int], seed: int, index: int
+) -> Scene:
+    lumen = rng.random() < look.lumen_in_view_share
+    tilt = HALF_HEIGHT_ANGLE * (rng.uniform(0.0, 0.75) if lumen else rng.uniform(0.85, 1.45))
+    off, turn = 0.5 * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+    normal = NormalDist()
+    levels = [normal.inv_cdf(float(np.clip(spread(seed, 3 + i, index), 0.02, 0.98))) for i in range(3)]
+    sd = look.colour_between_frames_sd
+    colour = (
+        look.colour.lightness + sd.lightness * levels[0],
+        look.colour.a + sd.a * levels[1],
+        look.colour.b + sd.b * levels[2],
+    )
+    softness = look.softness_px * max(size) / 512.0
+    moved = rng.random() < look.motion_blurred_share
+    return Scene(
+        size=size,
+        folds=_draw_folds(look, rng),
+        start=(float(off * np.cos(turn)), float(off * np.sin(turn))),
+        travel=(*(float(v) for v in rng.uniform(-0.10, 0.10, 2)), float(rng.uniform(0.1, 0.35) * rng.choice([-1, 1]))),
+        aim=(float(rng.uniform(0, 2 * np.pi)), float(tilt)),
+        aim_swing=(float(rng.uniform(-0.3, 0.3)), float(rng.uniform(-0.12, 0.12))),
+        roll=float(rng.uniform(0, 2 * np.pi)),
+        lamp=(float(rng.uniform(-0.25, 0.25)), float(rng.uniform(-0.25, 0.1))),
+        colour=colour,
+        lightness_sd=float(look.lightness_within_frame_sd * np.exp(rng.normal(0, 0.12))),
+        rim_to_centre=float(look.rim_to_centre * np.exp(rng.normal(0, 0.18))),
+        specular_percent=float(look.specular_percent * np.exp(rng.normal(-0.125, 0.5))),
+        vessels=float(look.vessel_contrast * rng.uniform(0.4, 1.6)),
+        debris=float(rng.uniform(0.3, 1.0)) if rng.random() < look.debris_share else 0.0,
+        texture_origin=(float(rng.uniform(0, 1024)), float(rng.uniform(0, 1024))),
+        blur_px=float(softness * rng.uniform(0.8, 1.25)),
+        motion_blur_px=float(rng.uniform(3, 8) * max(size) / 720.0) if moved else 0.0,
+        has_inset=bool(rng.random() < look.inset_share),
+        polyps=(),
+    )
+
+
+def _draw_folds(look: PhantomLook, rng: np.random.Generator) -> tuple[Fold, ...]:
+    folds, z = [], float(rng.uniform(0.5, 1.1))
+    centre = np.zeros(2)
+    turn = rng.uniform(0, 2 * np.pi)
+    while z < 7.5 and len(folds) < 9:
+        centre = 0.75 * centre + rng.normal(0, 0.09, 2)
+        turn += rng.normal(0, 0.35)
+        folds.append(
+            Fold(
+                z=z,
+                height=float(look.fold_strength * rng.uniform(0.25, 0.85)),
+                width=float(rng.uniform(0.10, 0.24)),
+                side=float(rng.uniform(0, 2 * np.pi)),
+                reach=float(rng.uniform(0.0, 0.9)),
+                lobes=float(rng.uniform(0.0, 0.35)),
+                turn=float(turn),
+                centre=(float(centre[0]), float(centre[1])),
+            )
+        )
+        z += float(rng.uniform(0.45, 1.0)) * (1 + 0.12 * z)
+    return tuple(folds)
+
+
+def _area_share(look: PhantomLook, level: float) -> float:
+    """Polyp area as a share of the field of view at a level in (0, 1): log-normal halves meeting at the median."""
+    area = look.polyp_area_percent
+    deviate = NormalDist().inv_cdf(float(np.clip(level, 0.01, 0.99)))
+    tail = np.log(area.q90 / area.q50) if deviate > 0 else np.log(area.q50 / area.q10)
+    return float(min(area.q50 * np.exp(deviate * tail / Z90), 55.0) / 100.0)
+
+
+def _place_polyps(
+    look: PhantomLook, rng: np.random.Generator, canvas: Canvas, scene: Scene, count: int, area: float
+) -> tuple[Polyp, ...]:
+    shares = (1.0,) if count == 1 else (0.75, 0.25)
+    every_other = Rays(*(np.ascontiguousarray(a[::2, ::2]) for a in (canvas.rays.x, canvas.rays.y, canvas.rays.z)), 0.0)
+    pose = scene.pose(0.0)
+    rays = Rays(**{**every_other.turned(pose.rotation).__dict__, "angle_step": 2 * canvas.rays.angle_step})
+    wall = wall_distance(rays, pose.position, scene.folds)
+    towards = facing(wall, rays.angle_step, (0.0, 0.0))
+    inside = canvas.coarse_inside[::2, ::2]
+    polyps: list[Polyp] = []
+    for share in shares:
+        plan = draw_plan(rng, bool(rng.random() < look.pedunculated_share))
+        lobes = _fit(rng, plan, rays, pose, wall, towards, inside, area * share)
+        polyps.append(_coloured(look, rng, lobes))
+    return tuple(polyps)
+
+
+def _fit(
+    rng: np.random.Generator,
+    plan: Plan,
+    rays: Rays,
+    pose: Pose,
+    wall: NDArray[np.float32],
+    towards: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    area: float,
+) -> tuple[Lobe, ...]:
+    """Find a place where the polyp shows the wanted area, and the radius that does it."""
+    candidates = np.argwhere(inside & (wall < 3.5) & (towards > 0.35))
+    if len(candidates) == 0:
+        candidates = np.argwhere(inside)
+    wanted_px = area * np.count_nonzero(inside)
+    best: tuple[float, tuple[Lobe, ...]] | None = None
+    for _ in range(PLACEMENT_TRIES):
+        row, column = candidates[int(rng.integers(len(candidates)))]
+        direction = np.array([rays.x[row, column], rays.y[row, column], rays.z[row, column]], np.float64)
+        foot = pose.position + float(wall[row, column]) * direction
+        normal = _inward_normal(foot, direction, float(rng.uniform(0.15, 0.6)))
+        angle = min(rays.angle_step * np.sqrt(wanted_px / np.pi), 0.9)
+        radius = float(wall[row, column]) * np.sin(angle)
+        if plan.stalk:
+            radius *= 0.7
+        for _ in range(AREA_PASSES):
+            radius = float(np.clip(radius, SMALLEST_RADIUS, LARGEST_RADIUS))
+            lobes = build(plan, foot, normal, radius)
+            solid = trace(rays, pose.position, lobes)
+            seen = np.count_nonzero((solid.inside > 0) & (solid.distance < wall) & inside)
+            miss = abs(float(np.log(max(seen, 0.5) / wanted_px)))
+            if best is None or miss < best[0]:
+                best = (miss, lobes)
+            radius *= float(np.clip(np.sqrt(wanted_px / max(seen, 0.5)), 0.5, 1.8))
+        if best is not None and best[0] < 0.12:
+            break
+    if best is None:
+        raise RuntimeError("no place was tried for a polyp")
+    return best[1]
+
+
+def _inward_normal(
+    foot: NDArray[np.float64], direction: NDArray[np.float64], towards_camera: float
+) -> NDArray[np.float64]:
+    """Direction in which a polyp grows: from the wall to the axis, partly bent towards the camera as folds are."""
+    inwards = -np.array([foot[0], foot[1], 0.0]) / max(float(np.hypot(foot[0], foot[1])), 1e-6)
+    mixed = (1 - towards_camera) * inwards - towards_camera * direction
+    return np.asarray(mixed / np.linalg.norm(mixed))
+
+
+def _coloured(look: PhantomLook, rng: np.random.Generator, lobes: tuple[Lobe, ...]) -> Polyp:
+    mean = look.polyp_contrast
+    contrast = (
+        mean.lightness + 6.0 * rng.standard_normal(),
+        mean.a + 3.5 * rng.standard_normal(),
+        mean.b + 3.5 * rng.standard_normal(),
+    )
+    pattern = rng.integers(0, 1024, 2)
+    return Polyp(
+        lobes=lobes,
+        contrast=(float(contrast[0]), float(contrast[1]), float(contrast[2])),
+        speckle=float(rng.uniform(0.1, 1.0) ** 1.5),
+        roughness=float(rng.uniform(0.02, 0.12)),
+        pattern=(int(pattern[0]), int(pattern[1])),
+    )

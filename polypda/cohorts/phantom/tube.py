@@ -1,0 +1,175 @@
+"""Geometry of the view: a camera inside a tube with haustral folds.
+
+Coordinates are the tube's: its radius is 1, its axis is +z, and the camera sits inside at ``position``. The projection
+is equidistant (angle proportional to the distance from the image's centre), as wide-angle endoscopes nearly are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+
+HALF_HEIGHT_ANGLE = np.deg2rad(54.0)
+"""View angle between the centre of the field of view and the middle of its upper edge."""
+FARTHEST = 12.0
+"""Distances are cut here, in tube radii; the lamp's light has long fallen off."""
+STEEPEST = 2.5
+"""Tangent of the steepest angle of incidence that is shaded."""
+_UNSEEN = 1e3
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Unit view directions in camera coordinates (x right, y down, z forward), float32 h×w each.
+
+    angle_step: radians between neighbouring pixels.
+    """
+
+    x: Plane
+    y: Plane
+    z: Plane
+    angle_step: float
+
+    def turned(self, rotation: NDArray[np.float64]) -> Rays:
+        """The rays in another frame of reference; ``rotation`` is 3×3."""
+        m = rotation.astype(np.float32)
+        rows = [m[i, 0] * self.x + m[i, 1] * self.y + m[i, 2] * self.z for i in range(3)]
+        return Rays(rows[0], rows[1], rows[2], self.angle_step)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A crescent-shaped ridge across the tube.
+
+    z: where its crest stands. height: how far it reaches inwards (tube radii). width: its thickness along the axis.
+    side, reach: direction of its middle (radians) and how much of the circumference it covers (0 all … 1 a third).
+    lobes, turn: how triangular the opening is, and its rotation. centre: shift of the opening from the axis.
+    """
+
+    z: float
+    height: float
+    width: float
+    side: float
+    reach: float
+    lobes: float
+    turn: float
+    centre: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the camera is and how it is turned: position (3,), rotation 3×3 (camera → tube)."""
+
+    position: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+
+
+def camera_rays(width: int, height: int, scale: float, centre: tuple[float, float]) -> Rays:
+    """Rays of a grid of width×height pixels.
+
+    Args:
+        scale: pixels from the field's centre to the middle of its upper edge.
+        centre: the field's centre in pixels of this grid.
+    """
+    x = ((np.arange(width, dtype=np.float32) + 0.5 - centre[0]) / scale)[None, :]
+    y = ((np.arange(height, dtype=np.float32) + 0.5 - centre[1]) / scale)[:, None]
+    radius = np.maximum(np.hypot(x, y), 1e-6)
+    angle = (radius * HALF_HEIGHT_ANGLE).astype(np.float32)
+    sine = np.sin(angle) / radius
+    step = float(HALF_HEIGHT_ANGLE / scale)
+    return Rays((sine * x).astype(np.float32), (sine * y).astype(np.float32), np.cos(angle), step)
+
+
+def look_towards(angle: float, tilt: float, roll: float) -> NDArray[np.float64]:
+    """Rotation (3×3, camera → tube) that puts the tube's far end at polar position (angle, tilt) of the picture."""
+    cos_a, sin_a = np.cos(angle), np.sin(angle)
+    around = np.array([[cos_a, -sin_a, 0], [sin_a, cos_a, 0], [0, 0, 1]])
+    cos_t, sin_t = np.cos(tilt), np.sin(tilt)
+    tipped = np.array([[cos_t, 0, -sin_t], [0, 1, 0], [sin_t, 0, cos_t]])
+    cos_r, sin_r = np.cos(roll), np.sin(roll)
+    rolled = np.array([[cos_r, -sin_r, 0], [sin_r, cos_r, 0], [0, 0, 1]])
+    return np.asarray(rolled @ around @ tipped @ around.T)
+
+
+def wall_distance(rays: Rays, position: NDArray[np.float64], folds: tuple[Fold, ...]) -> Plane:
+    """Distance along each ray (tube coordinates) to the wall or the fold that hides it; float32 h×w, tube radii."""
+    ox, oy = np.float32(position[0]), np.float32(position[1])
+    across = np.maximum(rays.x * rays.x + rays.y * rays.y, np.float32(2e-3))
+    along = ox * rays.x + oy * rays.y
+    room = np.float32(position[0] ** 2 + position[1] ** 2 - 1.0)
+    distance = ((np.sqrt(along * along - across * room) - along) / across).astype(np.float32, copy=False)
+    np.minimum(distance, np.float32(FARTHEST), out=distance)
+    forward = rays.z > 0.04
+    inverse_z = np.where(forward, 1.0 / np.where(forward, rays.z, 1.0), np.float32(_UNSEEN)).astype(np.float32)
+    off_axis = float(np.hypot(position[0], position[1]))
+    for fold in folds:
+        nearest = fold.z - 2 * fold.width - position[2]
+        if nearest > 0.2:
+            window = _window(rays, np.arctan((1.02 + off_axis) / nearest))
+            seen = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
+            hidden = _fold_distance(seen, inverse_z[window], position, fold)
+            distance[window] = _nearer(distance[window], hidden)
+    return distance
+
+
+def _window(rays: Rays, angle: float) -> tuple[slice, slice]:
+    """The part of the grid that lies within ``angle`` of the axis: a far fold covers only the middle of the view."""
+    near_axis = rays.z[::4, ::4] > np.cos(angle)
+    rows, columns = np.flatnonzero(near_axis.any(axis=1)), np.flatnonzero(near_axis.any(axis=0))
+    if rows.size == 0:
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(0, 4 * int(rows[0]) - 4), 4 * int(rows[-1]) + 8),
+        slice(max(0, 4 * int(columns[0]) - 4), 4 * int(columns[-1]) + 8),
+    )
+
+
+def _fold_distance(rays: Rays, inverse_z: Plane, position: NDArray[np.float64], fold: Fold) -> Plane:
+    """Distance to one fold's front; large where the ray passes through its opening."""
+    ahead = np.float32(fold.z - position[2])
+    reach = ahead * inverse_z
+    px = reach * rays.x + np.float32(position[0] - fold.centre[0])
+    py = reach * rays.y + np.float32(position[1] - fold.centre[1])
+    squared = px * px + py * py + np.float32(1e-6)
+    radius = np.sqrt(squared)
+    middle = (np.float32(np.cos(fold.side)) * px + np.float32(np.sin(fold.side)) * py) / radius
+    presence = np.clip(1.0 + np.float32(fold.reach) * (middle - 1.0), 0.0, 1.0)
+    cubed = squared * radius
+    cosine3 = (px * px - 3 * py * py) * px / cubed
+    sine3 = (3 * px * px - py * py) * py / cubed
+    lobes = np.float32(fold.lobes) * (np.float32(np.cos(fold.turn)) * cosine3 + np.float32(np.sin(fold.turn)) * sine3)
+    depth_inwards = np.float32(fold.height) * presence * (1.0 + lobes)
+    into = (radius - (1.0 - depth_inwards)) / np.float32(fold.height)
+    inside = np.maximum(into, 0.0)
+    # A rounded lip: the front leaves the crest steeply and leans towards the camera down to the wall.
+    front = np.maximum(ahead - np.float32(2.0 * fold.width) * np.sqrt(inside / (1.0 + inside)), 0.15)
+    return np.where(into > 0, front * inverse_z, np.float32(_UNSEEN))
+
+
+def _nearer(first: Plane, second: Plane) -> Plane:
+    """Smooth minimum of two distances: rounds the crease where a fold rises from the wall."""
+    softness = 0.10 * first
+    overlap = np.clip(0.5 + 0.5 * (second - first) / softness, 0.0, 1.0)
+    far = np.where(second >= _UNSEEN * 0.5, first, second)
+    return np.asarray(far + (first - far) * overlap - softness * overlap * (1.0 - overlap), np.float32)
+
+
+def facing(distance: Plane, angle_step: float, lamp: tuple[float, float]) -> Plane:
+    """Cosine between surface and lamp from the distances alone; float32 h×w in 0–1.
+
+    With an equidistant projection the slope of log-distance per radian is the tangent of the angle of incidence.
+    lamp: the lamp's offset from the lens as a share of the viewing distance (x, y).
+    """
+    log_distance = cv2.log(distance)
+    slope_x = cv2.Scharr(log_distance, cv2.CV_32F, 1, 0, scale=1.0 / (32 * angle_step), borderType=cv2.BORDER_REPLICATE)
+    slope_y = cv2.Scharr(log_distance, cv2.CV_32F, 0, 1, scale=1.0 / (32 * angle_step), borderType=cv2.BORDER_REPLICATE)
+    # A jump in distance is an edge, not a slope: unlimited, every crest would be drawn with a black line.
+    np.clip(slope_x, -STEEPEST, STEEPEST, out=slope_x)
+    np.clip(slope_y, -STEEPEST, STEEPEST, out=slope_y)
+    towards = 1.0 - np.float32(lamp[0]) * slope_x - np.float32(lamp[1]) * slope_y
+    return np.clip(towards / np.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y), 0.02, 1.0).astype(np.float32)
