@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which would otherwise ask the network
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
+import albumentations as A
+import cv2
 
 
 class AugmentationKind(StrEnum):

@@ -190,5 +190,8 @@ def _content_hash(path: Path) -> bytes:
         return hashlib.sha256(path.read_bytes()).digest()
     except OSError as error:
         raise DataError(
-            "E_FILE_UNREADABLE", f"{error.strerror}.", where=path.name, fix="check that the file exists and is readable."
+            "E_FILE_UNREADABLE",
+            f"{error.strerror}.",
+            where=path.name,
+            fix="check that the file exists and is readable.",
         ) from error

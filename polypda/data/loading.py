@@ -57,7 +57,10 @@ class LabelledFrames:
             masks.append(np.where(valid > 0, mask, IGNORED))
             names.append(f"{self.cached.frames[place].cohort}/{self.cached.frames[place].frame}")
         return LabelledBatch(
-            _images(images), _maps(valids).unsqueeze(1), tuple(names), torch.from_numpy(np.stack(masks).astype(np.int64))
+            _images(images),
+            _maps(valids).unsqueeze(1),
+            tuple(names),
+            torch.from_numpy(np.stack(masks).astype(np.int64)),
         )
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.contract import SEGMENTER, Domain, LossTerm, Losses, Method, Player, Schedule
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Schedule
 from polypda.methods.objectives import Objective, domain_loss
 from polypda.methods.segmentation import (
     SupervisedOptions,
@@ -103,7 +103,9 @@ class AdaptSegNet(Method):
         yield {
             **self.discriminator_terms(domain, Domain.TARGET),
             SEGMENTER: [
-                LossTerm(f"adv_{level}", domain_loss(z, Domain.SOURCE, self.options.objective), self.weight(level, step))
+                LossTerm(
+                    f"adv_{level}", domain_loss(z, Domain.SOURCE, self.options.objective), self.weight(level, step)
+                )
                 for level, z in domain.items()
             ],
         }
@@ -117,7 +119,9 @@ class AdaptSegNet(Method):
 
     def discriminator_terms(self, domain: dict[str, Tensor], truth: Domain) -> dict[str, list[LossTerm]]:
         return {
-            f"d_{level}": [LossTerm(f"d_{level}_{truth.name.lower()}", domain_loss(z, truth, self.options.objective), 0.5)]
+            f"d_{level}": [
+                LossTerm(f"d_{level}_{truth.name.lower()}", domain_loss(z, truth, self.options.objective), 0.5)
+            ]
             for level, z in domain.items()
         }
 

@@ -78,7 +78,8 @@ class AdaptConfig(BaseModel):
     phantom: bool = False
     phantom_frames: int = Field(0, ge=0, description="frames rendered per cohort; 0: real frames")
     seed: int = 0
-    network: SegmenterSpec
+    network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
+    encoder_weights: str = Field("none", description="what the encoder started from: none, imagenet, or a file's name")
     data: DataConfig
     compute: Compute = Compute()
     start_steps: int = Field(..., ge=0, description="steps of the source-only start")
@@ -93,4 +94,3 @@ class AdaptConfig(BaseModel):
     oracle: bool = False
     target_labels: bool = False
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
-

@@ -13,7 +13,7 @@ class Progress(Protocol):
     def begin(self, stage: str, start: int, steps: int) -> None:
         """A stage begins at step ``start`` of ``steps``."""
 
-    def advance(self, step: int, report: StepReport) -> None:
+    def advance(self, step: int, report: StepReport | None = None) -> None:
         """``step`` steps are done."""
 
     def end(self) -> None:
@@ -25,6 +25,6 @@ class Silent:
 
     def begin(self, stage: str, start: int, steps: int) -> None: ...
 
-    def advance(self, step: int, report: StepReport) -> None: ...
+    def advance(self, step: int, report: StepReport | None = None) -> None: ...
 
     def end(self) -> None: ...

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
+from polypda.data.batches import UnlabelledBatch
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
     LabelledFrames,
@@ -40,8 +42,8 @@ DONE = "done.json"
 class Stage:
     """Everything one training needs; picklable, so that other processes can take part.
 
-    labelled: the frames whose labels are learnt. target: unlabelled frames. initial: a segmenter's safetensors to
-    start from, or None for a fresh one.
+    labelled: the frames whose labels are learnt. target: unlabelled frames. initial: the safetensors of the segmenter
+    to start from.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Stage:
     seed: int
     labelled: CachedFrames
     target: CachedFrames
-    initial: Path | None = None
+    initial: Path
 
     @property
     def done(self) -> bool:
@@ -87,10 +89,9 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
 def build_method(stage: Stage) -> Method:
     """The stage's method with its networks, the same for the same seed."""
     torch.manual_seed(seed_of(stage.seed, Stream.STEP))
-    network = stage.network if stage.initial is None else stage.network.without_weights()
-    segmenter = build_segmenter(network)
-    if stage.initial is not None:
-        load_module(segmenter, stage.initial)
+    segmenter = build_segmenter(stage.network)
+    load_module(segmenter, stage.initial)
+    apply_policy(segmenter, stage.config.batch_norm)  # decides which parameters the optimiser is given
     options = method_options(stage.config.method, stage.config.options)
     return method_class(stage.config.method)(segmenter, options, steps=stage.config.steps)
 
@@ -103,7 +104,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     _to_device(method, fabric.device)
     steps = stage.config.steps
     if start == 0:
-        method.prepare(batch.to(fabric.device) for batch in frame_batches(stage.target, PREPARE_BATCH))
+        method.prepare(batch.to(fabric.device) for batch in _equal_batches(stage.target))
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
@@ -125,6 +126,12 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
         write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
     fabric.barrier()
     progress.end()
+
+
+def _equal_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
+    """All frames in batches of one size; the few left over are dropped, since every batch counts alike in AdaBN."""
+    size = min(PREPARE_BATCH, len(cached))
+    return frame_batches(cached, size, range(len(cached) // size * size))
 
 
 def _restore(stage: Stage, method: Method) -> int:

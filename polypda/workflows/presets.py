@@ -19,8 +19,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "compute": {"threads": 1},
         "start_steps": 250,
         "adapt_steps": 100,
-        "supervised": {**_ADAMW, "rate": 1e-3, "head_factor": 1.0, "warmup": 10},
-        "start": {},
+        "supervised": {**_ADAMW, "rate": 3e-4, "head_factor": 1.0},
+        "start": {"rate": 1e-3, "warmup": 10},
         "options": {
             "adaptsegnet": {
                 "lambda_adv_main": 2e-3,
@@ -29,7 +29,6 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "discriminator_width": 16,
                 "discriminator_layers": 4,
                 "discriminator_rate": 1e-4,
-                "rate": 3e-4,
             },
         },
         "checkpoint_every": 20,
@@ -41,10 +40,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "compute": {},
         "start_steps": 500,
         "adapt_steps": 300,
-        "supervised": {**_ADAMW, "rate": 2e-4, "head_factor": 5.0, "warmup": 20},
-        "start": {},
+        "supervised": {**_ADAMW, "rate": 1e-4, "head_factor": 5.0},
+        "start": {"rate": 2e-4, "warmup": 20},
         "options": {
-            "adaptsegnet": {"lambda_adv_main": 1e-3, "lambda_adv_aux": 2e-4, "ramp": 50, "rate": 1e-4},
+            "adaptsegnet": {"lambda_adv_main": 1e-3, "lambda_adv_aux": 2e-4, "ramp": 50},
         },
         "checkpoint_every": 50,
         "phantom_frames": 300,

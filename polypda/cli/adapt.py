@@ -1,0 +1,189 @@
+"""`polypda adapt`: the main job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polypda.errors import Interrupted, UsageError
+from polypda.workflows.places import Places
+
+RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
+Opt = typer.Option
+
+
+def default_cache() -> Path:
+    """Where decoded frames and phantoms are kept: POLYPDA_CACHE, else the user's cache folder."""
+    if "POLYPDA_CACHE" in os.environ:
+        return Path(os.environ["POLYPDA_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polypda"
+
+
+def adapt_command(
+    source: Annotated[str | None, Opt(help="Labelled cohort (see `polypda cohorts list`).")] = None,
+    target: Annotated[str | None, Opt(help="Cohort to adapt to; its labels are not read for training.")] = None,
+    method: Annotated[str, Opt(help="Adaptation method (see `polypda methods`).")] = "adaptsegnet",
+    phantom: Annotated[
+        bool, Opt("--phantom", help="Render both cohorts: needs no data, shows no clinical truth.")
+    ] = False,
+    data_root: Annotated[Path, Opt(envvar="POLYPDA_DATA", help="Folder that holds the cohorts' folders.")] = Path(
+        "data"
+    ),
+    encoder_weights: Annotated[
+        str, Opt(help="none, imagenet (downloads), or a safetensors file for the encoder.")
+    ] = "none",
+    preset: Annotated[
+        str | None, Opt(help="quick, standard or published. Default: quick for phantoms, else standard.")
+    ] = None,
+    seed: Annotated[int, Opt(help="Decides everything random.")] = 0,
+    option: Annotated[list[str] | None, Opt("-O", "--option", help="NAME=VALUE of the method; repeatable.")] = None,
+    selector: Annotated[
+        str | None, Opt(help="Label-free choice of the checkpoint: last, source-dice, entropy or im.")
+    ] = None,
+    oracle: Annotated[bool, Opt("--oracle", help="Also train the upper bound; needs --target-labels.")] = False,
+    target_labels: Annotated[
+        bool, Opt("--target-labels", help="Permit training on target labels (oracle only); every table says so.")
+    ] = False,
+    out: Annotated[
+        Path | None, Opt(help="Run folder. Default: runs/SOURCE-to-TARGET-METHOD-sSEED.", rich_help_panel=RUN)
+    ] = None,
+    resume: Annotated[Path | None, Opt(help="Go on with an interrupted run.", rich_help_panel=RUN)] = None,
+    start: Annotated[Path | None, Opt(help="Reuse the source-only start of this run.", rich_help_panel=RUN)] = None,
+    overlays: Annotated[str, Opt(help="Overlays per cohort: a number, or all.", rich_help_panel=RUN)] = "12",
+    cache_dir: Annotated[
+        Path | None, Opt(envvar="POLYPDA_CACHE", help="Decoded frames and phantoms.", rich_help_panel=RUN)
+    ] = None,
+    phantom_frames: Annotated[int | None, Opt(help="Frames per rendered cohort.", rich_help_panel=RUN)] = None,
+    start_steps: Annotated[int | None, Opt(help="Steps of the source-only start.", rich_help_panel=TRAIN)] = None,
+    adapt_steps: Annotated[
+        int | None, Opt(help="Steps of the method and of its control.", rich_help_panel=TRAIN)
+    ] = None,
+    checkpoint_every: Annotated[int | None, Opt(help="Steps between checkpoints.", rich_help_panel=TRAIN)] = None,
+    architecture: Annotated[
+        str | None, Opt(help="Any of segmentation-models-pytorch, or deeplab-v2.", rich_help_panel=TRAIN)
+    ] = None,
+    encoder: Annotated[
+        str | None, Opt(help="Any encoder of segmentation-models-pytorch.", rich_help_panel=TRAIN)
+    ] = None,
+    levels: Annotated[int | None, Opt(help="Output levels: 1 or 2.", rich_help_panel=TRAIN)] = None,
+    size: Annotated[int | None, Opt(help="Network input, pixels per side.", rich_help_panel=TRAIN)] = None,
+    fit: Annotated[str | None, Opt(help="resize or letterbox.", rich_help_panel=TRAIN)] = None,
+    batch_size: Annotated[int | None, Opt(help="Frames per domain and step.", rich_help_panel=TRAIN)] = None,
+    augmentation: Annotated[str | None, Opt(help="none, light or standard.", rich_help_panel=TRAIN)] = None,
+    prevalence: Annotated[
+        float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)
+    ] = None,
+    batch_norm: Annotated[
+        str | None,
+        Opt(help="Batch-norm policy after the start: train, frozen or affine-frozen.", rich_help_panel=TRAIN),
+    ] = None,
+    clip_norm: Annotated[float | None, Opt(help="Clip each player's gradient norm.", rich_help_panel=TRAIN)] = None,
+    device: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.", rich_help_panel=COMPUTE)] = None,
+    precision: Annotated[str | None, Opt(help="32-true, 64-true or bf16-mixed.", rich_help_panel=COMPUTE)] = None,
+    processes: Annotated[int | None, Opt(help="Processes that share each batch.", rich_help_panel=COMPUTE)] = None,
+    threads: Annotated[int | None, Opt(help="CPU threads per process.", rich_help_panel=COMPUTE)] = None,
+    workers: Annotated[int | None, Opt(help="Data-loader processes.", rich_help_panel=COMPUTE)] = None,
+) -> None:
+    """Adapt a segmenter from one cohort to another without the target's labels, and report whether it helped.
+
+    Trains a source-only start, adapts it, trains its equal-budget control, and scores all on the held-out part of both
+    cohorts at native resolution. The last line printed is the report's path.
+    """
+    from polypda.cli.progress import terminal_progress
+    from polypda.training.run_folder import RunFolder, free_folder
+    from polypda.workflows.adapt import adapt, open_data
+    from polypda.workflows.configure import parse_options, resolve_config, weights_name
+
+    places = Places(
+        data_root=data_root,
+        cache=cache_dir or default_cache(),
+        encoder_weights=encoder_weights,
+        start=start,
+        overlays=_overlay_count(overlays),
+    )
+    if resume is not None:
+        run = RunFolder.open(resume)
+        config = run.config()
+        pair = open_data(config, places)
+    else:
+        if source is None or target is None:
+            raise UsageError(
+                "E_COHORTS", "give --source and --target (or --resume RUN).", fix="`polypda cohorts list` shows them."
+            )
+        config = resolve_config(
+            source=source,
+            target=target,
+            method=method,
+            preset_name=preset or ("quick" if phantom else "standard"),
+            phantom=phantom,
+            top={
+                "seed": seed,
+                "phantom_frames": phantom_frames if phantom else None,
+                "start_steps": start_steps,
+                "adapt_steps": adapt_steps,
+                "checkpoint_every": checkpoint_every,
+                "selector": selector,
+                "batch_norm": batch_norm,
+                "clip_norm": clip_norm,
+                "oracle": oracle,
+                "target_labels": target_labels,
+                "start_from": start.name if start else None,
+                "encoder_weights": encoder_weights
+                if encoder_weights in ("none", "imagenet")
+                else weights_name(Path(encoder_weights)),
+            },
+            sections={
+                "network": {"architecture": architecture, "encoder": encoder, "levels": levels},
+                "data": {
+                    "size": size,
+                    "fit": fit,
+                    "batch_size": batch_size,
+                    "augmentation": augmentation,
+                    "prevalence": prevalence,
+                },
+                "compute": {
+                    "device": device,
+                    "precision": precision,
+                    "processes": processes,
+                    "threads": threads,
+                    "workers": workers,
+                },
+            },
+            options=parse_options(option or []),
+        )
+        pair = open_data(config, places)
+        name = f"{config.source}-to-{config.target}-{config.method}-s{config.seed}" + ("-phantom" if phantom else "")
+        run = RunFolder.create(out or free_folder(Path("runs"), name), config)
+    print(f"run folder: {run.folder}", file=sys.stderr)
+    try:
+        page = adapt(run, config, places, pair, terminal_progress())
+    except (Interrupted, KeyboardInterrupt) as error:
+        what = error.what if isinstance(error, Interrupted) else "stopped."
+        raise Interrupted(
+            "E_INTERRUPTED", what, fix=f"go on with: {_resume_command(run.folder, places, config.phantom)}"
+        ) from error
+    print(page)
+
+
+def _overlay_count(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdigit():
+        raise UsageError("E_OPTION", f"--overlays {text} is neither a number nor 'all'.", fix="e.g. --overlays 12")
+    return int(text)
+
+
+def _resume_command(folder: Path, places: Places, phantom: bool) -> str:
+    words = ["polypda", "adapt", "--resume", str(folder)]
+    if not phantom:
+        words += ["--data-root", str(places.data_root)]
+    if places.cache != default_cache():
+        words += ["--cache-dir", str(places.cache)]
+    if places.start is not None:
+        words += ["--start", str(places.start)]
+    return shlex.join(words)

@@ -1,0 +1,73 @@
+"""The command `polypda`: its groups, and how errors reach the user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from polypda import __version__
+from polypda.cli.adapt import adapt_command
+from polypda.cli.cohorts import cohorts_app
+from polypda.cli.methods import methods_command
+from polypda.errors import INTERRUPTED, DataError, PolypdaError
+
+app = typer.Typer(
+    help="Adapt a polyp segmenter from one endoscopy centre to another, and show honestly whether it helped.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("adapt")(adapt_command)
+app.command("methods")(methods_command)
+app.add_typer(cohorts_app, name="cohorts")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"polypda {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback with an error."),
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """Entry point: an error prints as code, place, cause and remedy; a traceback only with --debug."""
+    try:
+        app()
+    except PolypdaError as error:
+        _end(error)
+    except KeyboardInterrupt:
+        print("\nE_INTERRUPTED: stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        name = os.path.basename(str(error.filename or ""))  # noqa: PTH119 - may be no path at all
+        _end(
+            DataError(
+                "E_DISK_FULL",
+                "no space is left on the device; what was being written was removed.",
+                where=name,
+                fix="free some space (the cache folder may be deleted at any time) and resume the run.",
+            )
+        )
+
+
+def _end(error: PolypdaError) -> None:
+    if "--debug" in sys.argv:
+        raise error
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""`polypda methods`: what there is to choose from, with paper, options and defaults."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+METHOD = typer.Argument(None, help="Show one method's options.")
+
+
+def methods_command(method: str | None = METHOD) -> None:
+    """List the methods with their papers; with a name, its options, defaults and meaning."""
+    from polypda.methods.registry import METHODS, method_class
+
+    console = Console()
+    if method is None:
+        table = Table("method", "what", "paper", "options", box=None, pad_edge=False)
+        for name, kind in METHODS.items():
+            table.add_row(name, kind.title, kind.paper, str(len(kind.Options.model_fields)))
+        console.print(table)
+        console.print("\n`polypda methods NAME` lists a method's options with their defaults.")
+        return
+    kind = method_class(method)
+    console.print(f"{kind.title}\n{kind.paper}\n")
+    table = Table("option", "default", "meaning", box=None, pad_edge=False)
+    for name, field in kind.Options.model_fields.items():
+        default = field.default
+        choices = ", ".join(str(value) for value in type(default)) if hasattr(type(default), "__members__") else ""
+        meaning = "; ".join(part for part in (field.description or "", f"one of {choices}" if choices else "") if part)
+        table.add_row(name, str(default), meaning)
+    console.print(table)

@@ -1,0 +1,124 @@
+"""The main job: adapt one cohort to another and show whether it helped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+import torch
+from lightning_fabric import Fabric
+
+from polypda.cohorts.catalogue import manifest_hash
+from polypda.data.cache import FrameCache
+from polypda.data.sampling import Stream, seed_of
+from polypda.errors import Interrupted
+from polypda.networks.registry import build_segmenter
+from polypda.networks.segmenter import Segmenter
+from polypda.networks.weights import load_module, save_module
+from polypda.training.checkpoints import list_checkpoints
+from polypda.training.config import AdaptConfig
+from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.selectors import Choice, choose, foreground_share, score_snapshot
+from polypda.training.stage import Stage, run_stage
+from polypda.workflows.cohort_pair import CohortPair, open_pair, render_pair, training_frames
+from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
+from polypda.workflows.places import Places
+from polypda.workflows.reuse import start_of
+from polypda.workflows.stages import ADABN, ORACLE, SOURCE_ONLY, StagePlan, TrainingData
+
+
+def open_data(config: AdaptConfig, places: Places) -> CohortPair:
+    """Find (or render) both cohorts, the target without labels. Raises: what :func:`open_pair` raises."""
+    root = places.data_root
+    if config.phantom:
+        folder = places.cache / "phantoms"
+        root = render_pair(config.source, config.target, config.phantom_frames, config.seed, folder)
+    return open_pair(config.source, config.target, root)
+
+
+def adapt(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress) -> Path:
+    """Run, or go on with, an adaptation in its folder; returns the report's page.
+
+    Raises: Interrupted after a checkpoint; PolypdaError otherwise. STATUS.json tells how it ended.
+    """
+    began = monotonic()
+    try:
+        _record_data(run, pair)
+        run.set_status("training")
+        models, choice, oracle = _train(run, config, places, pair, progress)
+        run.set_status("evaluating")
+        evaluated = EvaluatedRun(run, config, pair, models, choice, oracle, monotonic() - began)
+        page = evaluate_and_report(evaluated, overlays=places.overlays, progress=progress)
+    except (Interrupted, KeyboardInterrupt):
+        run.set_status("interrupted")
+        raise
+    except Exception as error:
+        run.set_status("failed", error=getattr(error, "code", type(error).__name__))
+        raise
+    run.set_status("complete", report=page.relative_to(run.folder).as_posix())
+    return page
+
+
+def _record_data(run: RunFolder, pair: CohortPair) -> None:
+    cohorts = (pair.source, pair.target)
+    write_json(run.folder / "manifests.json", {cohort.id: manifest_hash(cohort.id) for cohort in cohorts})
+    for cohort in cohorts:
+        table = cohort.table()[["cohort", "frame", "patient", "sequence", "split"]]
+        table.to_csv(run.folder / f"split-{cohort.id}.csv", index=False)
+
+
+def _train(
+    run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
+) -> tuple[dict[str, Segmenter], Choice | None, bool]:
+    cache = FrameCache(places.cache / "frames", config.data.grid)
+    data = TrainingData.of(pair, cache)
+    plan = StagePlan(config, run, data, _initial_segmenter(run, config, places.encoder_weights))
+
+    def trained(stage: Stage) -> Path:
+        run.set_status("training", stage=stage.name)
+        run_stage(stage, config.compute, progress)
+        return stage.final_segmenter
+
+    start = start_of(places.start, config) if places.start else trained(plan.start())
+    control = trained(plan.control(start))
+    weights = {SOURCE_ONLY: control, ADABN: trained(plan.adabn(control))}
+    choice = None
+    if plan.adapts:
+        stage = plan.method(start)
+        trained(stage)
+        choice, weights[config.method] = _choose(run, config, stage, data)
+    wants_oracle = config.oracle or config.method == ORACLE
+    if wants_oracle:
+        labelled_target = cache.labelled(training_frames(pair.labelled_target()))
+        weights[ORACLE] = trained(plan.oracle(labelled_target))
+    return {name: _load(config, path) for name, path in weights.items()}, choice, wants_oracle
+
+
+def _initial_segmenter(run: RunFolder, config: AdaptConfig, encoder_weights: str) -> Path:
+    """The segmenter before any training, kept with the run: a resumed run needs the weights file no more."""
+    path = run.folder / "initial.safetensors"
+    if not path.exists():
+        torch.manual_seed(seed_of(config.seed, Stream.STEP))
+        spec = config.network.model_copy(update={"encoder_weights": encoder_weights})
+        save_module(build_segmenter(spec), path)
+    return path
+
+
+def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData) -> tuple[Choice, Path]:
+    """Score every snapshot without target labels; write all scores, take the selector's choice."""
+    device = Fabric(accelerator=config.compute.device, devices=1).device
+    snapshots = {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(stage.folder)}
+    scores = [
+        score_snapshot(_load(config, path).to(device), step, data.target, data.source_validation, device)
+        for step, path in snapshots.items()
+    ]
+    choice = choose(scores, config.selector, foreground_share(data.source))
+    write_json(run.folder / "selection.json", choice.as_json())
+    return choice, snapshots[choice.step]
+
+
+def _load(config: AdaptConfig, path: Path) -> Segmenter:
+    segmenter = build_segmenter(config.network)
+    load_module(segmenter, path)
+    return segmenter.eval()

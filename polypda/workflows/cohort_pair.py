@@ -1,0 +1,97 @@
+"""The two cohorts of an adaptation, opened through the label firewall and checked before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from polypda.cohorts.catalogue import manifest, shared_frames
+from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.phantom import render_cohort
+from polypda.errors import DataError, LeakageError, UsageError
+
+
+@dataclass(frozen=True)
+class CohortPair:
+    """source: opened with labels. target: opened without; nothing in it leads to a mask."""
+
+    source: OpenedCohort
+    target: OpenedCohort
+    root: Path
+
+    def labelled_target(self) -> OpenedCohort:
+        """The target with its labels: for the final evaluation, and for the oracle where the user permits it."""
+        return open_cohort(self.target.id, self.root, labels=True)
+
+    @property
+    def phantom(self) -> bool:
+        return self.source.phantom or self.target.phantom
+
+
+def check_pair(source: str, target: str) -> None:
+    """Refuse pairs that cannot mean anything, before any file is read.
+
+    Raises: UsageError E_COHORT_UNKNOWN, E_SAME_COHORT; LeakageError E_SHARED_FRAMES.
+    """
+    manifest(source), manifest(target)
+    if source == target:
+        raise UsageError(
+            "E_SAME_COHORT",
+            f"source and target are both '{source}': there is nothing to adapt to.",
+            fix="choose another target; `polypda cohorts list` shows them.",
+        )
+    overlap = shared_frames(source, target)
+    if overlap is not None:
+        raise LeakageError(
+            "E_SHARED_FRAMES",
+            f"'{source}' and '{target}' share frames: a gain between them would be memory, not adaptation.",
+            fix="choose cohorts of different origin; `polypda cohorts show` tells the ancestry.",
+        )
+
+
+def open_pair(source: str, target: str, root: Path) -> CohortPair:
+    """Open both cohorts and check that each part that will be needed holds frames.
+
+    Raises: DataError E_NO_LABELS, E_NO_POLYPS, E_SPLIT_EMPTY and whatever opening raises.
+    """
+    check_pair(source, target)
+    pair = CohortPair(open_cohort(source, root, labels=True), open_cohort(target, root, labels=False), root)
+    labelled = [frame for frame in pair.source.split(Split.TRAIN) if frame.label_state is not LabelState.NONE]
+    if not labelled:
+        raise DataError(
+            "E_NO_LABELS",
+            f"no training frame of the source '{source}' has a label.",
+            where=source,
+            fix="put the masks where the manifest says; `polypda cohorts check` shows what was found.",
+        )
+    for cohort in (pair.source, pair.target):
+        for part in (Split.TRAIN, Split.TEST):
+            if not cohort.split(part):
+                raise DataError(
+                    "E_SPLIT_EMPTY",
+                    f"the {part.value} part has no frames (found {cohort.counts()}).",
+                    where=cohort.id,
+                    fix="frames are parted by patient or sequence: add some, or give a split in frames.csv.",
+                )
+    return pair
+
+
+def render_pair(source: str, target: str, frames: int, seed: int, folder: Path) -> Path:
+    """Render both cohorts as phantoms (or find them rendered); returns their data root."""
+    check_pair(source, target)
+    root = folder / f"{frames}-frames-seed-{seed}"
+    for cohort in (source, target):
+        render_cohort(manifest(cohort), frames=frames, out=root, seed=seed)
+    return root
+
+
+def training_frames(cohort: OpenedCohort) -> tuple[Frame, ...]:
+    """The labelled training frames of a cohort."""
+    return tuple(frame for frame in cohort.split(Split.TRAIN) if frame.label_state is not LabelState.NONE)
+
+
+def validation_frames(cohort: OpenedCohort) -> tuple[Frame, ...]:
+    """Labelled validation frames; where a small cohort has none, the training frames (and the run says so)."""
+    found = tuple(frame for frame in cohort.split(Split.VALIDATION) if frame.label_state is not LabelState.NONE)
+    return found or training_frames(cohort)

@@ -1,0 +1,107 @@
+"""From a preset and the user's wishes to a resolved configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from polypda.errors import DataError, UsageError
+from polypda.methods.registry import method_class, method_options
+from polypda.training.config import AdaptConfig
+from polypda.workflows.cohort_pair import check_pair
+from polypda.workflows.presets import preset
+
+
+def resolve_config(
+    *,
+    source: str,
+    target: str,
+    method: str,
+    preset_name: str,
+    phantom: bool,
+    top: dict[str, Any],
+    sections: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+) -> AdaptConfig:
+    """Lay the user's values (None: not given) over a preset.
+
+    Args:
+        top: fields of AdaptConfig itself. sections: values for ``network``, ``data`` and ``compute``.
+        options: the method's options, as texts or values.
+    Raises: UsageError E_PRESET_UNKNOWN, E_METHOD_UNKNOWN, E_METHOD_OPTION, E_TARGET_LABELS, E_OPTION; what
+        :func:`check_pair` raises.
+    """
+    check_pair(source, target)
+    method_class(method)
+    base = preset(preset_name)
+    values: dict[str, Any] = {
+        **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
+        **{name: base[name] for name in ("batch_norm", "selector") if name in base},
+        "options": {**base["options"].get(_family(method), {}), **options},
+        "source": source,
+        "target": target,
+        "method": method,
+        "preset": preset_name,
+        "phantom": phantom,
+        **_given(top),
+    }
+    if phantom:
+        values.setdefault("phantom_frames", base["phantom_frames"])
+    for section, given in sections.items():
+        values[section] = {**base[section], **_given(given)}
+    if (values.get("oracle") or method == "oracle") and not values.get("target_labels"):
+        raise UsageError(
+            "E_TARGET_LABELS",
+            "the oracle is trained on the target's labels, and adaptation must not see any.",
+            fix="add --target-labels to permit it; every table will say so.",
+        )
+    if method_class(method).plays_on_target:
+        method_options(method, {**values["supervised"], **values["options"]})
+    elif options:
+        method_options(method, options)
+        values["supervised"] = {**values["supervised"], **options}
+        values["options"] = {}
+    try:
+        return AdaptConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            "E_OPTION", f"{place}={first['input']!r}: {first['msg']}.", fix="`polypda adapt --help` lists the options."
+        ) from error
+
+
+def parse_options(texts: list[str]) -> dict[str, str]:
+    """``["lambda_adv_main=0.002"]`` → a dict. Raises: UsageError E_METHOD_OPTION."""
+    parsed = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError("E_METHOD_OPTION", f"'{text}' is no NAME=VALUE.", fix="e.g. -O lambda_adv_main=0.002")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def weights_name(path: Path) -> str:
+    """What a run tells of a local weights file: its name and content, never its place."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise DataError(
+            "E_WEIGHTS_MISSING",
+            f"cannot be read: {error.strerror}.",
+            where=path,
+            fix="check the path of --encoder-weights.",
+        ) from error
+    return f"{path.name} (sha256 {digest})"
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _family(method: str) -> str:
+    return "adaptsegnet" if method.startswith("adaptsegnet") else method

@@ -1,0 +1,22 @@
+"""Where things lie on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie on this machine; never written into a run.
+
+    data_root: the folder that holds real cohorts' folders. cache: decoded frames and rendered phantoms.
+    encoder_weights: none, imagenet or a safetensors file. start: a finished run's folder whose start is reused, or None.
+    overlays: how many per cohort; None: one of every frame.
+    """
+
+    data_root: Path
+    cache: Path
+    encoder_weights: str = "none"
+    start: Path | None = None
+    overlays: int | None = 12

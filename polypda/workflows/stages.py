@@ -1,0 +1,119 @@
+"""Which trainings an adaptation consists of.
+
+start        source-only from the encoder's weights: where every model begins
+source-only  the start trained on for the method's budget, without the target: the equal-budget control
+adabn        the control with the target's batch-norm statistics: what statistics alone achieve
+METHOD       the start trained on with the method
+oracle       fresh, on the target's labels, for the whole budget (only with permission)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polypda.cohorts.frames import Split
+from polypda.data.cache import CachedFrames, FrameCache
+from polypda.methods.contract import LabelsFrom
+from polypda.methods.registry import method_class
+from polypda.networks.batch_norm import BatchNormPolicy
+from polypda.training.config import AdaptConfig, StageConfig
+from polypda.training.run_folder import RunFolder
+from polypda.training.stage import Stage
+from polypda.workflows.cohort_pair import CohortPair, training_frames, validation_frames
+
+START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Cached frames at network size. The target's hold no masks."""
+
+    source: CachedFrames
+    source_validation: CachedFrames
+    target: CachedFrames
+
+    @classmethod
+    def of(cls, pair: CohortPair, cache: FrameCache) -> TrainingData:
+        return cls(
+            cache.labelled(training_frames(pair.source)),
+            cache.labelled(validation_frames(pair.source)),
+            cache.unlabelled(pair.target.split(Split.TRAIN)),
+        )
+
+
+class StagePlan:
+    """Builds the stages of one configuration."""
+
+    def __init__(self, config: AdaptConfig, run: RunFolder, data: TrainingData, initial: Path) -> None:
+        """Args: initial: the segmenter before any training; the start and the oracle begin from it."""
+        self.config = config
+        self.run = run
+        self.data = data
+        self.initial = initial
+
+    def start(self) -> Stage:
+        options = {**self.config.supervised, **self.config.start}
+        return self._stage(START, SOURCE_ONLY, options, self.config.start_steps, BatchNormPolicy.TRAIN, self.initial)
+
+    def control(self, start: Path) -> Stage:
+        """Source-only with the same further steps, rates and batch-norm policy as the method's."""
+        steps, policy = self.config.adapt_steps, self.config.batch_norm
+        return self._stage(SOURCE_ONLY, SOURCE_ONLY, dict(self.config.supervised), steps, policy, start)
+
+    def adabn(self, control: Path) -> Stage:
+        return self._stage(ADABN, ADABN, {}, 0, self.config.batch_norm, control)
+
+    def method(self, start: Path) -> Stage:
+        config = self.config
+        options = {**config.supervised, **config.options}
+        return self._stage(
+            config.method, config.method, options, config.adapt_steps, config.batch_norm, start, snapshots=True
+        )
+
+    def oracle(self, labelled_target: CachedFrames) -> Stage:
+        options = {**self.config.supervised, **self.config.start}
+        steps = self.config.start_steps + self.config.adapt_steps
+        return self._stage(
+            ORACLE, ORACLE, options, steps, BatchNormPolicy.TRAIN, self.initial, labelled=labelled_target
+        )
+
+    @property
+    def adapts(self) -> bool:
+        """True when the method is an adaptation, not one of the controls that run anyway."""
+        wanted = method_class(self.config.method)
+        return wanted.plays_on_target and wanted.labels_from is LabelsFrom.SOURCE
+
+    def _stage(
+        self,
+        name: str,
+        method: str,
+        options: dict[str, Any],
+        steps: int,
+        policy: BatchNormPolicy,
+        initial: Path,
+        *,
+        labelled: CachedFrames | None = None,
+        snapshots: bool = False,
+    ) -> Stage:
+        config = StageConfig(
+            method=method,
+            options=options,
+            steps=steps,
+            batch_norm=policy,
+            clip_norm=self.config.clip_norm,
+            checkpoint_every=self.config.checkpoint_every,
+            snapshots=snapshots,
+        )
+        return Stage(
+            name=name,
+            folder=self.run.stage(name),
+            config=config,
+            network=self.config.network,
+            data=self.config.data,
+            seed=self.config.seed,
+            labelled=labelled or self.data.source,
+            target=self.data.target,
+            initial=initial,
+        )
