@@ -90,7 +90,7 @@ def _with_lines(frame: Picture, lines: FrameLines, box: Box, scale: float, line_
     picture = _enlarged(frame, box, scale)
     if not lines.field.all():
         outlines = [view.to_display(line) for line in mask_outlines(lines.field)]
-        picture = draw_strokes(picture, outlines, FIELD_EDGE.scaled(line_scale))
+        picture = draw_strokes(picture, outlines, FIELD_EDGE)
     # Before lies on top of after: where both agree, orange dashes on a blue line still show both.
     for mask, stroke in ((lines.reference, REFERENCE), (lines.after, AFTER), (lines.before, BEFORE)):
         outlines = [view.to_display(line) for line in mask_outlines(mask)]
