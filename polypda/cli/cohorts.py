@@ -15,7 +15,7 @@ from rich.text import Text
 
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.checks import CheckReport, Severity, check_cohort
-from polypda.cohorts.layouts import name_some
+from polypda.cohorts.layouts import MOST_NAMED, name_some
 from polypda.cohorts.manifest import Extent, FactStatus, Manifest
 from polypda.cohorts.opening import present
 from polypda.errors import DATA
@@ -202,7 +202,8 @@ def _print_report(report: CheckReport) -> None:
     table.add_column("code", no_wrap=True)
     table.add_column("what was found")
     for finding in report.findings:
-        frames = f" [{name_some(finding.frames)}]" if finding.frames else ""
+        named = finding.severity is not Severity.NOTE or len(finding.frames) <= MOST_NAMED
+        frames = f" [{name_some(finding.frames)}]" if finding.frames and named else ""
         severity = Text(finding.severity.value, style=SEVERITY_STYLE[finding.severity])
         table.add_row(severity, finding.code, Text(finding.message + frames))
     console.print(table)

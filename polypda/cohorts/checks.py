@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,19 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from polypda.cohorts.catalogue import manifest as manifest_of
-from polypda.cohorts.field_of_view import find_field_of_view
-from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
-from polypda.cohorts.images import read_image, read_mask
+from polypda.cohorts.frames import LabelState, OpenedCohort, Split
+from polypda.cohorts.images import AMBIGUOUS_GREY
+from polypda.cohorts.inspection import FrameInspection, inspect_frame
 from polypda.cohorts.layouts import FoundFrames, Located, find_frames
+from polypda.cohorts.likeness import alike_pairs
 from polypda.cohorts.manifest import Manifest
-from polypda.cohorts.mask_files import MaskFile, inspect_mask_file, mask_size_error
 from polypda.cohorts.opening import find_cohort, missing_masks
 from polypda.cohorts.splits import assign_splits, clusters_known
-from polypda.errors import DataError
 
 MOST_OUTSIDE_SHARE = 0.05
 """A mask with more than this share of its area outside the field of view was probably not drawn on this picture."""
-Size = tuple[int, int]
 
 
 class Severity(StrEnum):
@@ -43,22 +40,6 @@ class Finding:
     severity: Severity
     message: str
     frames: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class FrameInspection:
-    """What one frame's files hold. Sizes are (width, height) in pixels; None where there is nothing to say.
-
-    outside_share: share of the mask's area outside the field of view.
-    """
-
-    frame: Frame
-    image_size: Size | None = None
-    image_sha256: str | None = None
-    mask_file: MaskFile | None = None
-    mask_area_px: int | None = None
-    outside_share: float | None = None
-    problem: DataError | None = None
 
 
 @dataclass(frozen=True)
@@ -95,28 +76,6 @@ def check_cohort(
     return report_on(manifest, located, found, opened, inspections)
 
 
-def inspect_frame(frame: Frame) -> FrameInspection:
-    """Read one frame's image and mask. A file that cannot be used becomes ``problem``; nothing is raised for it."""
-    size: Size | None = None
-    sha256: str | None = None
-    file: MaskFile | None = None
-    try:
-        image = read_image(frame.image)
-        size = (image.shape[1], image.shape[0])
-        sha256 = hashlib.sha256(frame.image.read_bytes()).hexdigest()
-        if frame.mask is None:
-            return FrameInspection(frame, size, sha256)
-        file = inspect_mask_file(frame.mask)
-        mask = read_mask(frame.mask)
-        if mask.shape != image.shape[:2]:
-            raise mask_size_error(frame.frame, size, (mask.shape[1], mask.shape[0]))
-    except DataError as problem:
-        return FrameInspection(frame, size, sha256, file, problem=problem)
-    area = int(np.count_nonzero(mask))
-    outside = float(np.mean(~find_field_of_view(image).mask[mask > 0])) if area else None
-    return FrameInspection(frame, size, sha256, file, area, outside)
-
-
 def report_on(
     manifest: Manifest,
     located: Located,
@@ -133,6 +92,7 @@ def report_on(
         *_masks(inspections),
         *_negatives(inspections),
         *_duplicates(inspections),
+        *_alike(inspections),
         *_split(located, found, opened),
     ]
     order = list(Severity)
@@ -180,16 +140,17 @@ def _counts(manifest: Manifest, located: Located, opened: OpenedCohort) -> list[
         findings.append(Finding("W_LAYOUT_UNVERIFIED", Severity.WARNING, message))
     declared = manifest.verified.frames if manifest.verified.frames is not None else manifest.declared.frames
     expected = located.layout.frames if located.layout.frames is not None else declared
-    all_found = found + len(located.layout.exclude)
+    left_out = len(located.layout.exclude)
+    counted = f"{found} frames" + (f" and {left_out} left out" if left_out else "")
     if expected is None:
-        findings.append(Finding("N_COUNT", Severity.NOTE, f"{found} frames; how many there should be is unknown."))
-    elif all_found != expected:
-        findings.append(Finding("W_COUNT", Severity.WARNING, f"{found} frames, {expected} expected."))
+        findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}; how many there should be is unknown."))
+    elif found + left_out != expected:
+        findings.append(Finding("W_COUNT", Severity.WARNING, f"{counted}, {expected} expected."))
     elif declared is not None and declared != expected:
-        message = f"{found} frames, as many as this form of the cohort holds; the whole cohort has {declared}."
+        message = f"{counted}, as many as this form of the cohort holds; the whole cohort has {declared}."
         findings.append(Finding("N_COUNT", Severity.NOTE, message))
     else:
-        findings.append(Finding("N_COUNT", Severity.NOTE, f"{found} frames, {expected} expected."))
+        findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}, {expected} expected."))
     return findings
 
 
@@ -215,7 +176,7 @@ def _masks(inspections: Sequence[FrameInspection]) -> list[Finding]:
     files = [(entry, entry.mask_file) for entry in inspections if entry.mask_file is not None]
     several = [entry for entry, file in files if file.channels > 1]
     coloured = [entry for entry, file in files if file.coloured]
-    grey = [(entry, file.grey_share) for entry, file in files if file.grey_share > 0]
+    grey = [entry for entry, file in files if file.grey_share > 0]
     outside = [entry for entry in inspections if (entry.outside_share or 0) > MOST_OUTSIDE_SHARE]
     findings = []
     if several:
@@ -225,12 +186,13 @@ def _masks(inspections: Sequence[FrameInspection]) -> list[Finding]:
         message = f"{len(coloured)} masks are colour-coded; every colour is taken as polyp."
         findings.append(Finding("N_MASK_COLOURED", Severity.NOTE, message, _ids(coloured)))
     if grey:
-        shares = [share for _, share in grey]
+        ambiguous = [file.ambiguous_share for _, file in files]
         message = (
-            f"{len(grey)} masks hold grey values (mean {np.mean(shares):.2%}, most {max(shares):.2%} of the pixels), "
-            "as JPEG or resizing leaves them; 128 and above is polyp."
+            f"{len(grey)} of {len(files)} masks hold values between black and white, as JPEG or resizing leaves them "
+            f"(between {AMBIGUOUS_GREY[0]} and {AMBIGUOUS_GREY[1]}: mean {np.mean(ambiguous):.2%}, most "
+            f"{max(ambiguous):.2%} of the pixels); 128 and above is polyp."
         )
-        findings.append(Finding("N_MASK_GREY", Severity.NOTE, message, _ids([entry for entry, _ in grey])))
+        findings.append(Finding("N_MASK_GREY", Severity.NOTE, message, _ids(grey)))
     if outside:
         message = f"{len(outside)} masks lie with more than {MOST_OUTSIDE_SHARE:.0%} outside the lit field of view."
         findings.append(Finding("W_MASK_OUTSIDE", Severity.WARNING, message, _ids(outside)))
@@ -269,6 +231,24 @@ def _duplicates(inspections: Sequence[FrameInspection]) -> list[Finding]:
     if together:
         message = f"{len(together)} groups of byte-identical images within one part."
         findings.append(Finding("N_DUPLICATE", Severity.NOTE, message, _ids([e for g in together for e in g])))
+    return findings
+
+
+def _alike(inspections: Sequence[FrameInspection]) -> list[Finding]:
+    pairs = [
+        (inspections[one], inspections[other])
+        for one, other in alike_pairs([inspection.fingerprint for inspection in inspections])
+        if inspections[one].image_sha256 != inspections[other].image_sha256
+    ]
+    parted = [pair for pair in pairs if pair[0].frame.split is not pair[1].frame.split]
+    findings = []
+    if parted:
+        message = f"{len(parted)} pairs of nearly the same picture lie in different parts of the split."
+        frames = tuple(f"{one.frame.frame} ≈ {other.frame.frame}" for one, other in parted)
+        findings.append(Finding("W_ALIKE_LEAK", Severity.WARNING, message, frames))
+    if len(pairs) > len(parted):
+        message = f"{len(pairs) - len(parted)} pairs of nearly the same picture within one part."
+        findings.append(Finding("N_ALIKE", Severity.NOTE, message))
     return findings
 
 

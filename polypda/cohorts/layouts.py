@@ -87,6 +87,7 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
     """
     layout, folder = located.layout, located.folder
     excluded = {exclusion.frame for exclusion in layout.exclude}
+    scenes = {frame: f"scene {scene[0]}" for scene in layout.scenes for frame in scene}
     images = _by_frame(folder, layout.images, layout.frame, "image")
     rows = read_frames_csv(located.frames_csv) if located.frames_csv else None
     if rows is not None:
@@ -97,6 +98,7 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
             continue
         row = (rows or {}).get(frame_id, FrameRow(frame_id))
         sequence = row.sequence or told.get("sequence") or _ranged_sequence(frame_id, layout, manifest.id)
+        sequence = sequence or scenes.get(frame_id)
         frames.append(
             Frame(
                 cohort=manifest.id,

@@ -178,6 +178,7 @@ class Layout(_Strict):
     images, masks.files: globs relative to the folder; only picture files count.
     frame: pattern with the group ``frame`` and, where names tell them, ``patient``, ``sequence``, ``split``.
     sequence_ranges: sequence → first and last frame number, for releases with numbered frames and a table.
+    scenes: groups of frames that show one scene though the release names no sequence; they share one part of the split.
     frames, resolutions: what this form of the cohort holds, where it differs from the cohort as declared.
     resized: frames were reduced by the redistributor, so declared resolutions do not apply.
     verified: False for a layout that was written from descriptions and never read.
@@ -191,6 +192,7 @@ class Layout(_Strict):
     masks: MaskFiles | None = None
     unmasked: Unmasked = Unmasked.MISSING
     sequence_ranges: dict[str, tuple[int, int]] | None = None
+    scenes: tuple[tuple[str, ...], ...] = ()
     exclude: tuple[Exclusion, ...] = ()
     frames: Count | None = None
     resolutions: tuple[Size, ...] = ()
@@ -208,6 +210,14 @@ class Layout(_Strict):
             if first <= last:
                 raise ValueError(f"sequences {name} and {following} overlap")
         return ranges
+
+    @field_validator("scenes")
+    @classmethod
+    def _scenes_are_apart(cls, scenes: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        frames = [frame for scene in scenes for frame in scene]
+        if any(len(scene) < 2 for scene in scenes) or len(set(frames)) < len(frames):
+            raise ValueError("a scene holds two frames or more, and a frame belongs to one scene only")
+        return scenes
 
 
 class Manifest(_Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from polypda.cohorts.images import TIFF_SUFFIXES
+from polypda.cohorts.images import AMBIGUOUS_GREY, TIFF_SUFFIXES
 from polypda.errors import DataError
 
 COLOUR_DIFFERENCE = 32
@@ -23,30 +24,37 @@ SAME_SHAPE = 0.01
 
 @dataclass(frozen=True)
 class MaskFile:
-    """channels: as stored. coloured: channels differ. grey_share: share of pixels that are neither the lowest (0) nor
-    the highest value (255, or 1 where nothing is brighter)."""
+    """A mask as it is stored.
+
+    channels: as stored. coloured: channels differ. grey_share: share of pixels that are neither the lowest (0) nor
+    the highest value (255, or 1 where nothing is brighter). ambiguous_share: share of those in ``AMBIGUOUS_GREY``.
+    """
 
     width: int
     height: int
     channels: int
     coloured: bool
     grey_share: float
+    ambiguous_share: float
 
 
 def inspect_mask_file(path: Path) -> MaskFile:
     """Look at a mask file as it is stored. Raises: DataError E_MASK_UNREADABLE, E_MASK_MISSING."""
     pixels = _stored_pixels(path)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    colour = pixels[..., : min(channels, 3)].astype(np.int16) if pixels.ndim == 3 else None
-    coloured = colour is not None and bool((colour.max(axis=2) - colour.min(axis=2)).max(initial=0) > COLOUR_DIFFERENCE)
-    grey = pixels if colour is None else colour.max(axis=2)
+    # Channel by channel: reducing over a last axis of three is many times slower.
+    planes = [pixels] if pixels.ndim == 2 else [pixels[..., index] for index in range(min(channels, 3))]
+    grey = reduce(np.maximum, planes)
+    coloured = bool((grey - reduce(np.minimum, planes)).max(initial=0) > COLOUR_DIFFERENCE)
     highest = 1 if grey.max(initial=0) <= 1 else 255
+    low, high = AMBIGUOUS_GREY
     return MaskFile(
         width=pixels.shape[1],
         height=pixels.shape[0],
         channels=channels,
         coloured=coloured,
         grey_share=float(np.mean((grey > 0) & (grey < highest))),
+        ambiguous_share=float(np.mean((grey >= low) & (grey <= high))),
     )
 
 
