@@ -24,7 +24,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp is private to the user; a report is meant to be read by colleagues
-        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).chmod(0o666 & ~current_umask())
         Path(temporary).replace(path)
     except OSError as error:
         if temporary:
@@ -42,7 +42,8 @@ def write_failed(path: Path, error: OSError) -> DataError:
     )
 
 
-def _umask() -> int:
+def current_umask() -> int:
+    """The permissions that the user withholds from new files."""
     current = os.umask(0)
     os.umask(current)
     return current

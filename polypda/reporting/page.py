@@ -1,0 +1,121 @@
+"""The report as one HTML page: styles and pictures inside the file, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from polypda.evaluation.centre_files import METRIC_NOTES, negative_cells, positive_cells
+from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
+from polypda.reporting.answer import answer
+from polypda.reporting.figures import ReportFigure
+
+PREVIEW_WIDTH_PX = 1100
+PREVIEW_QUALITY = 82
+MOST_EMBEDDED_PREVIEWS = 24
+"""Further overlays are linked from the folder, so that the page stays small enough to mail."""
+
+
+@dataclass(frozen=True)
+class GalleryPicture:
+    """An overlay on the page. href: its full-size file, relative to the page. preview: JPEG bytes, or None to link."""
+
+    cohort: str
+    frame: str
+    why: str
+    href: str
+    preview: bytes | None
+
+
+def preview(picture: NDArray[np.uint8]) -> bytes:
+    """A JPEG of an overlay, reduced to the page's width; picture is uint8 H×W×3 RGB."""
+    image = Image.fromarray(picture)
+    if image.width > PREVIEW_WIDTH_PX:
+        size = (PREVIEW_WIDTH_PX, round(image.height * PREVIEW_WIDTH_PX / image.width))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=PREVIEW_QUALITY, subsampling=0, optimize=True)
+    return buffer.getvalue()
+
+
+def render_page(
+    table: pd.DataFrame,
+    statement: ReportStatement,
+    figures: Sequence[ReportFigure],
+    gallery: Sequence[GalleryPicture],
+) -> str:
+    """The page's HTML.
+
+    Args:
+        table: as :func:`polypda.evaluation.centers.centre_table` makes it.
+        figures: their SVG files must exist; they are embedded.
+        gallery: in order of showing.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    lines = statement.lines()
+    return environment.get_template("page.html.jinja").render(
+        statement=statement,
+        phantom_banner=PHANTOM_BANNER,
+        answer=answer(table, statement),
+        tables=[
+            ("Frames with a polyp", positive_cells(table), METRIC_NOTES[0]),
+            ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1]),
+        ],
+        stated="; ".join(f"{name}: {lines[name]}" for name in ("protocol", "checkpoint rule", "seeds", "resolution")),
+        figures=[
+            {"title": figure.title, "caption": figure.caption, "source": _data_uri(figure.svg.read_bytes(), "svg+xml")}
+            for figure in figures
+        ],
+        gallery=[
+            {
+                "cohort": picture.cohort,
+                "frame": picture.frame,
+                "why": picture.why,
+                "href": quote(picture.href),
+                "source": _data_uri(picture.preview, "jpeg") if picture.preview else quote(picture.href),
+            }
+            for picture in gallery
+        ],
+        facts=list(_facts(statement)),
+    )
+
+
+def _facts(statement: ReportStatement) -> Iterator[tuple[str, str]]:
+    yield from statement.lines().items()
+    if statement.duration_s is not None:
+        minutes, seconds = divmod(round(statement.duration_s), 60)
+        yield "duration of the run", f"{minutes} min {seconds} s"
+    yield from _flattened(statement.settings)
+    if statement.versions:
+        yield "versions", ", ".join(f"{name} {version}" for name, version in statement.versions.items())
+
+
+def _flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{name}.")
+        elif isinstance(value, (list, tuple)):
+            yield f"{prefix}{name}", ", ".join(map(str, value)) or "none"
+        else:
+            yield f"{prefix}{name}", "none" if value is None else str(value)
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,143 @@
+"""The report folder: cases, tables, figures, overlays and the page, from cases alone; whole or not there at all."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from polypda.errors import DataError
+from polypda.evaluation.atomic_file import current_umask, write_failed, write_whole
+from polypda.evaluation.cases import checked_cases, write_cases
+from polypda.evaluation.centers import centre_table
+from polypda.evaluation.centre_files import write_centres
+from polypda.evaluation.statement import ReportStatement
+from polypda.reporting.figures import write_figures
+from polypda.reporting.page import MOST_EMBEDDED_PREVIEWS, GalleryPicture, preview, render_page
+
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class OverlayPicture:
+    """A drawn overlay: uint8 H×W×3 RGB, its frame and the reason for showing it ("" for none)."""
+
+    cohort: str
+    frame: str
+    why: str
+    picture: NDArray[np.uint8]
+
+
+def write_report(
+    folder: Path, cases: pd.DataFrame, statement: ReportStatement, overlays: Iterable[OverlayPicture] = ()
+) -> Path:
+    """Write a report: index.html, cases.csv, centers.{csv,md,json}, figures/*.{png,svg}, overlays/*.png.
+
+    Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
+    generator never holds more than one picture.
+
+    Returns: ``folder``.
+    Raises: DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT, E_WRITE_FAILED; those of
+        :func:`polypda.evaluation.cases.checked_cases` and :func:`polypda.evaluation.centers.centre_table`.
+    """
+    cases = checked_cases(cases)
+    _check_statement(cases, statement)
+    if folder.exists():
+        raise _exists(folder)
+    table = centre_table(cases, statement.source_only)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    except OSError as error:
+        raise write_failed(folder, error) from error
+    try:
+        _fill(work, cases, table, statement, overlays)
+        work.chmod(0o777 & ~current_umask())
+        work.rename(folder)
+    except OSError as error:
+        raise _exists(folder) if folder.exists() else write_failed(folder, error) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def _fill(
+    work: Path,
+    cases: pd.DataFrame,
+    table: pd.DataFrame,
+    statement: ReportStatement,
+    overlays: Iterable[OverlayPicture],
+) -> None:
+    for name in ("figures", "overlays"):
+        (work / name).mkdir()
+    write_cases(cases, work / "cases.csv")
+    write_centres(table, work, statement)
+    figures = write_figures(cases, statement, work / "figures")
+    gallery = list(_write_overlays(work, overlays))
+    write_whole(work / "index.html", render_page(table, statement, figures, gallery))
+
+
+def _write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[GalleryPicture]:
+    for place, overlay in enumerate(overlays, 1):
+        name = f"overlays/{place:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
+        buffer = io.BytesIO()
+        Image.fromarray(overlay.picture).save(buffer, "PNG", compress_level=6)
+        write_whole(work / name, buffer.getvalue())
+        small = preview(overlay.picture) if place <= MOST_EMBEDDED_PREVIEWS else None
+        yield GalleryPicture(overlay.cohort, overlay.frame, overlay.why, name, small)
+
+
+def file_name(text: str) -> str:
+    """Text as part of a file name on every system: letters and digits of any script, '-', '_' and '.'."""
+    plain = re.sub(r"[^\w.-]+", "-", text).strip("-.")
+    return plain[:LONGEST_NAME].rstrip("-.") or "frame"
+
+
+def _check_statement(cases: pd.DataFrame, statement: ReportStatement) -> None:
+    target = cases[(cases["role"] == "target") & (cases["cohort"] == statement.target)]
+    missing = {statement.source_only, statement.method} - set(target["model"])
+    if missing:
+        raise DataError(
+            "E_REPORT_MODEL",
+            f"{', '.join(sorted(missing))} was not scored on the target {statement.target}.",
+            where="cases",
+            fix=f"evaluate {statement.source_only} and {statement.method} on the same frames of {statement.target}.",
+        )
+    facts: dict[str, tuple[set, set]] = {
+        "phantom": ({statement.phantom}, set(cases["phantom"])),
+        "threshold": ({statement.threshold}, set(cases["threshold"])),
+        "seeds": (set(statement.seeds), set(cases["seed"])),
+        "split": ({statement.split}, set(cases["split"])),
+        "source": ({statement.source}, set(cases["source"])),
+        "target": ({statement.target}, set(cases["target"])),
+    }
+    wrong = {name: (said, found) for name, (said, found) in facts.items() if said != found}
+    if wrong:
+        listed = "; ".join(
+            f"{name}: stated {_listed(said)}, cases {_listed(found)}" for name, (said, found) in wrong.items()
+        )
+        raise DataError(
+            "E_REPORT_STATEMENT",
+            f"the report would state what its cases do not hold ({listed}).",
+            where="cases",
+            fix="evaluate all models of this run with one threshold on one split, and report each run by itself.",
+        )
+
+
+def _listed(values: set) -> str:
+    return ", ".join(sorted(map(str, values)))
+
+
+def _exists(folder: Path) -> DataError:
+    return DataError(
+        "E_REPORT_EXISTS", "a report is there already.", where=folder, fix="choose another folder, or remove this one."
+    )
