@@ -3,7 +3,7 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-from painted import paint, write_frames
+from support.painted import paint, write_frames
 
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.geometry import Fit

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from painted import write_frames
+from support.painted import write_frames
 
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch

@@ -1,0 +1,149 @@
+"""What every method must keep, whatever it does. A new method needs one line here: its name in METHODS does it."""
+
+import copy
+from dataclasses import fields
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from support.tiny_segmenter import TinySegmenter, random_batches
+
+from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.errors import TrainingError, UsageError
+from polypda.methods.contract import SEGMENTER
+from polypda.methods.registry import METHODS, method_class, method_options
+from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+from polypda.training.engine import Engine
+
+SMALL = {"discriminator_width": 4, "discriminator_layers": 3}
+TRAINED = [name for name in METHODS if name != "adabn"]
+ADVERSARIAL = [name for name in METHODS if name.startswith("adaptsegnet")]
+
+
+def build(name: str, *, seed: int = 0, **options):
+    torch.manual_seed(seed)
+    if name in ADVERSARIAL:
+        options = SMALL | options
+    return method_class(name)(TinySegmenter().train(), method_options(name, options), steps=10)
+
+
+def play(method, steps: int, *, start: int = 0):
+    engine = Engine(Fabric(accelerator="cpu", devices=1), method)
+    reports = []
+    for step in range(start, start + steps):
+        torch.manual_seed(step)
+        source, target = random_batches(step)
+        reports.append(engine.step(source, target if method.plays_on_target else None, step))
+    return reports
+
+
+def state(method) -> dict[str, torch.Tensor]:
+    return {f"{n}.{k}": v.clone() for n, m in method.modules().items() for k, v in m.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_losses_are_finite_and_reported(name):
+    for report in play(build(name), 3):
+        values = [value for terms in report.losses.values() for value in terms.values()]
+        assert all(value == value and abs(value) < 1e4 for value in values)
+        assert set(report.losses) == {player.name for player in build(name).players()}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_network_learns(name):
+    method = build(name)
+    before = state(method)
+    play(method, 2)
+    after = state(method)
+    for network in method.modules():
+        changed = [key for key in before if key.startswith(network) and not torch.equal(before[key], after[key])]
+        assert changed, network
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_parameter_is_stepped_twice_or_shared_between_players(name):
+    players = build(name).players()
+    listed = [id(p) for player in players for group in player.optimizer.param_groups for p in group["params"]]
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_each_player_gets_only_its_own_losses_gradients(name):
+    """Differentiating one player's terms by hand gives exactly the gradient that the engine steps with."""
+    method = build(name)
+    source, target = random_batches(0)
+    gradients: dict[str, list[torch.Tensor]] = {}
+
+    def remember(player):
+        def step():
+            gradients[player.name] = [p.grad.clone() for p in player.parameters]
+
+        return step
+
+    for player in method.players():
+        player.optimizer.step = remember(player)
+    reference = copy.deepcopy(method)
+    torch.manual_seed(0)
+    Engine(Fabric(accelerator="cpu", devices=1), method).step(source, target, 5)
+
+    torch.manual_seed(0)
+    totals: dict[str, torch.Tensor] = {}
+    for losses in reference.play(source, target, 5):
+        for player, terms in losses.items():
+            totals[player] = totals.get(player, 0) + sum(term.weight * term.value for term in terms)
+    for player in reference.players():
+        by_hand = torch.autograd.grad(totals[player.name], player.parameters, retain_graph=True)
+        for mine, theirs in zip(gradients[player.name], by_hand, strict=True):
+            assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-7), player.name
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_seed_gives_the_same_networks(name):
+    one, other, third = build(name), build(name), build(name, seed=1)
+    for method in (one, other, third):
+        play(method, 3)
+    assert all(torch.equal(value, state(other)[key]) for key, value in state(one).items())
+    assert any(not torch.equal(value, state(third)[key]) for key, value in state(one).items())
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("interrupted_after", [1, 3])
+def test_resuming_is_bit_exact(name, interrupted_after, tmp_path):
+    whole = build(name)
+    play(whole, 5)
+    first = build(name)
+    play(first, interrupted_after)
+    save_checkpoint(tmp_path, first, interrupted_after)
+    resumed = build(name, seed=7)
+    load_checkpoint(list_checkpoints(tmp_path)[-1], resumed)
+    play(resumed, 5 - interrupted_after, start=interrupted_after)
+    for key, value in state(whole).items():
+        assert torch.equal(value, state(resumed)[key]), key
+
+
+def test_the_targets_batch_has_no_place_for_a_mask():
+    assert {field.name for field in fields(UnlabelledBatch)} == {"images", "valid", "frames"}
+    assert {field.name for field in fields(LabelledBatch)} - {field.name for field in fields(UnlabelledBatch)} == {"masks"}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_non_finite_loss_stops_before_anything_is_stepped(name):
+    method = build(name)
+    before = state(method)
+    source, target = random_batches(0)
+    source.images[0, 0, 0, 0] = float("nan")
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*frame-0-0"):
+        Engine(Fabric(accelerator="cpu", devices=1), method).step(
+            source, target if method.plays_on_target else None, 0
+        )
+    parameters = dict(method.segmenter.named_parameters())
+    assert all(torch.equal(before[f"{SEGMENTER}.{key}"], value) for key, value in parameters.items())
+
+
+def test_unknown_names_offer_the_nearest():
+    with pytest.raises(UsageError, match=r"E_METHOD_UNKNOWN.*'adaptsegnet'"):
+        method_class("adaptsegnt")
+    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*'lambda_adv_main'"):
+        method_options("adaptsegnet", {"lamda_adv_main": 1})
+    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*rate"):
+        method_options("adaptsegnet", {"rate": "fast"})
