@@ -59,7 +59,7 @@ def canvas_of(size: tuple[int, int], field: FieldOfViewLook) -> Canvas:
     x = (np.arange(coarse[0], dtype=np.float32) + 0.5) / coarse[0] * 2 - 1
     y = (np.arange(coarse[1], dtype=np.float32) + 0.5) / coarse[1] * 2 - 1
     radius = np.hypot(x[None, :], y[:, None])
-    return Canvas(left, top, width, height, cv2.merge([outline] * 3), rays, inside, radius, zoom)
+    return Canvas(left, top, width, height, np.repeat(outline[..., None], 3, axis=2), rays, inside, radius, zoom)
 
 
 def _field_size(size: tuple[int, int], field: FieldOfViewLook) -> tuple[float, float]:

@@ -19,6 +19,11 @@ ABSORPTION = (0.30, 0.95, 0.80)
 """How much of red, green and blue a vessel swallows, relative to its contrast: blood is red."""
 RELIEF_DEPTH = 0.0042
 """Brightness change per grey level of the relief tile at full texture strength."""
+UNIT_GAIN = 128.0
+"""What stands for a factor of 1 in 8-bit gain pictures."""
+GLINT_FACING, GLINT_RELIEF = 190.0, 0.5
+"""Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
+HIGHLIGHT_LEVEL = 252.0
 FINE_TEXTURE_FROM_PX = 640
 """Fields of view at least this high show the texture at double density: the optics resolve it."""
 
@@ -29,65 +34,96 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture
     Returns: uint8 height×width×3 RGB, and the exact mask uint8 height×width (0/255).
     """
     size = (canvas.width, canvas.height)
-    planes = [_enlarge(coarse.wall[..., i], size) for i in range(3)]
-    vessels, relief, glints = _wall_detail(scene, canvas, coarse)
-    alpha, mask = None, np.zeros((canvas.height, canvas.width), np.uint8)
+    detail = _wall_detail(scene, canvas, coarse)
+    relief = RELIEF_DEPTH * look.texture * UNIT_GAIN
+    # gain = 1 + relief − absorption · vessels, one matrix over (vessels, relief, glints)
+    gain = cv2.transform(
+        detail,
+        np.array([[-k * scene.vessels * UNIT_GAIN / 255, relief, 0, UNIT_GAIN - 128 * relief] for k in ABSORPTION]),
+    )
+    wall = cv2.resize(_bytes(coarse.wall), size, interpolation=cv2.INTER_LINEAR)
+    picture = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
+    mask = np.zeros((canvas.height, canvas.width), np.uint8)
     if coarse.outline is not None and coarse.polyp is not None:
-        distance = _enlarge(coarse.outline, size) * np.float32(canvas.zoom)
-        mask = np.where((distance > 0) & (canvas.outline[..., 0] > 127), np.uint8(255), np.uint8(0))
-        alpha = np.clip(distance * np.float32(0.7) + 0.5, 0.0, 1.0)
-        vessels = vessels * (1.0 - alpha)
-        for i, plane in enumerate(planes):
-            plane += alpha * (_enlarge(coarse.polyp[..., i], size) - plane)
-    bumps = 1.0 + np.float32(RELIEF_DEPTH * look.texture) * relief
-    for plane, absorbed in zip(planes, ABSORPTION, strict=True):
-        plane *= bumps - np.float32(absorbed * scene.vessels) * vessels
-    shining = _highlights(scene, canvas, coarse, glints, relief)
-    for plane in planes:
-        plane += shining * (np.float32(252.0) - plane)
-    # convertTo-like saturation in one pass per plane
-    return cv2.merge([cv2.convertScaleAbs(np.maximum(plane, 0.0)) for plane in planes]), mask
+        _set_in_polyps(picture, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
+    _add_highlights(picture, scene, canvas, coarse, detail)
+    return picture, mask
+
+
+def _pixels(array: NDArray) -> Pixels:
+    """The array as 8-bit pixels (OpenCV's stubs do not tell that 8 bit in gives 8 bit out)."""
+    return array.astype(np.uint8, copy=False)
+
+
+def _bytes(values: Plane) -> Pixels:
+    return np.clip(values + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
 
 
 def _enlarge(plane: Plane, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_LINEAR))
 
 
-def _wall_detail(scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> tuple[Plane, Plane, Plane]:
-    """Vessels (0–1), relief and glints (around 0) as the wall carries them, at native size."""
+def _wall_detail(scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+    """Vessels, relief and glints (channels; see ``Textures.surface``) as the wall carries them, at native size."""
     size = (canvas.width, canvas.height)
     repeats = 2 if canvas.height >= FINE_TEXTURE_FROM_PX else 1
-    scale = np.float32(repeats * TILE_PX / (2 * np.pi))
-    turn = cv2.phase(_enlarge(coarse.around_x, size), _enlarge(coarse.around_y, size))
-    u = turn * scale + np.float32(scene.texture_origin[0])
-    v = _enlarge(coarse.along, size) * scale + np.float32(scene.texture_origin[1])
-    detail = cv2.remap(textures().surface, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    vessels, relief, glints = (channel.astype(np.float32) for channel in cv2.split(detail))
-    return vessels * np.float32(1 / 255), relief - np.float32(128.0), glints - np.float32(128.0)
+    scale = repeats * TILE_PX / (2 * np.pi)
+    u = cv2.phase(_enlarge(coarse.around_x, size), _enlarge(coarse.around_y, size))
+    u = np.multiply(u, np.float32(scale), dtype=np.float32)
+    v = _enlarge(coarse.along * np.float32(scale) + np.float32(scene.texture_origin[1]), size)
+    # Fixed-point coordinates wrap by masking bits, several times faster than a wrapping border.
+    whole, fraction = cv2.convertMaps(u, v, cv2.CV_16SC2)
+    whole = np.bitwise_and(np.asarray(whole, np.int16), np.int16(TILE_PX - 1))
+    return _pixels(cv2.remap(textures().surface, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _highlights(scene: Scene, canvas: Canvas, coarse: CoarsePicture, glints: Plane, relief: Plane) -> Plane:
-    """Opacity of the highlights, 0–1: wet bumps that face the lamp, as many as the scene shows."""
-    size = (canvas.width, canvas.height)
-    wet = glints + np.float32(0.5) * relief + np.float32(150.0) * _enlarge(coarse.shine, size)
+def _set_in_polyps(
+    picture: Pixels, mask: Pixels, canvas: Canvas, outline: Plane, colour: Plane, detail: Pixels, relief: float
+) -> None:
+    """Blend the polyps' layer into the picture along its exact outline and fill the mask; both in place."""
+    distance = _enlarge(outline, (canvas.width, canvas.height))
+    mask[(distance > 0) & (canvas.outline[..., 0] > 127)] = 255
+    left, top, width, height = cv2.boundingRect(_bytes(outline + np.float32(2.0)))
+    if width == 0:
+        return
+    right, bottom = round((left + width + 1) * canvas.zoom), round((top + height + 1) * canvas.zoom)
+    window = (
+        slice(max(0, round((top - 1) * canvas.zoom)), bottom),
+        slice(max(0, round((left - 1) * canvas.zoom)), right),
+    )
+    alpha = np.clip(distance[window] * np.float32(0.7 * canvas.zoom) + 0.5, 0.0, 1.0)[..., None]
+    bumps = 1.0 + np.float32(relief / UNIT_GAIN) * (detail[window][..., 1:2].astype(np.float32) - 128.0)
+    layer = cv2.resize(_bytes(colour), (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)[window]
+    under = picture[window].astype(np.float32)
+    picture[window] = _bytes(under + alpha * (layer * bumps - under))
+
+
+def _add_highlights(picture: Pixels, scene: Scene, canvas: Canvas, coarse: CoarsePicture, detail: Pixels) -> None:
+    """Blend in white where wet bumps face the lamp, on as much of the field as the scene shows; in place."""
+    wet = cv2.transform(detail, np.array([[0.0, GLINT_RELIEF, 1.0]])).astype(np.float32)
+    wet += _enlarge(np.float32(GLINT_FACING) * coarse.shine, (canvas.width, canvas.height))
     sample = wet[::5, ::5][canvas.outline[::5, ::5, 0] > 127]
-    share = min(scene.specular_percent / 100.0, 0.2)
-    threshold = np.float32(np.quantile(sample, 1.0 - share))
-    return np.clip((wet - threshold) * np.float32(0.055) + 0.72, 0.0, 1.0) ** 3
+    threshold = np.quantile(sample, 1.0 - min(scene.specular_percent / 100.0, 0.2))
+    rows, columns = np.nonzero(wet > np.float32(threshold - 6.0))
+    opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.10) + 0.62, 0.0, 1.0)
+    opacity = (opacity * opacity * opacity)[:, None]
+    under = picture[rows, columns].astype(np.float32)
+    picture[rows, columns] = _bytes(under + opacity * (np.float32(HIGHLIGHT_LEVEL) - under))
 
 
 def expose(look: PhantomLook, scene: Scene, canvas: Canvas, picture: Pixels, rng: np.random.Generator) -> Pixels:
     """Lens blur, motion, edge enhancement, noise and interlacing, on the field of view's pixels."""
     if scene.blur_px > 0.25:
-        picture = cv2.GaussianBlur(picture, (0, 0), scene.blur_px)
+        side = 2 * int(np.ceil(2 * scene.blur_px)) + 1
+        picture = _pixels(cv2.GaussianBlur(picture, (side, side), scene.blur_px))
     if scene.motion_blur_px > 0:
         picture = _smear(picture, scene.motion_blur_px, float(rng.uniform(0, np.pi)))
     if look.sharpening > 0:
-        soft = cv2.GaussianBlur(picture, (0, 0), 1.1 * max(scene.size) / 720.0)
-        picture = cv2.addWeighted(picture, 1.0 + 2.2 * look.sharpening, soft, -2.2 * look.sharpening, 0.0)
+        soft = cv2.GaussianBlur(picture, (5, 5), 1.1 * max(scene.size) / 720.0)
+        picture = _pixels(cv2.addWeighted(picture, 1.0 + 2.2 * look.sharpening, soft, -2.2 * look.sharpening, 0.0))
     if look.noise_sd > 0:
         strength = look.noise_sd / GRAIN_SD
-        picture = cv2.addWeighted(picture, 1.0, _grain(canvas, rng), strength, -128.0 * strength)
+        picture = _pixels(cv2.addWeighted(picture, 1.0, _grain(canvas, rng), strength, -128.0 * strength))
     if look.interlaced:
         _comb(picture, int(rng.integers(-3, 4)))
     return picture

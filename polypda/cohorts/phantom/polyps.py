@@ -1,7 +1,7 @@
 """Polyps as solids: unions of flattened spheres on the tube's wall, with an exact silhouette.
 
 Sessile polyps are one to five lobes half sunk into the wall; pedunculated ones are a head on a stalk. The **mask
-rule**: head, lobes and stalk belong to the polyp as far as they are seen, that is, where they lie before wall and folds.
+rule**: head, lobes and stalk belong to the polyp as far as they are seen, that is, before wall and folds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.phantom.tube import Plane, Rays
 
-STALK_LINKS = 7
+STALK_LINKS = 9
+SEAM = 0.35
+"""Softness of the seam between lobes, in polyp radii."""
 Vector = NDArray[np.float64]
 
 
@@ -66,13 +68,13 @@ def draw_plan(rng: np.random.Generator, pedunculated: bool) -> Plan:
             stalk_width=rng.uniform(0.28, 0.5),
             lean=(float(lean[0]), float(lean[1])),
         )
-    height = float(rng.uniform(-0.25, 0.25))
+    height = float(rng.uniform(-0.45, 0.15))
     lobes = [(0.0, 0.0, height, 1.0)]
     for _ in range(int(rng.integers(0, 5))):
         turn, off = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 0.9)
         radius = float(rng.uniform(0.35, 0.75))
         lobes.append((off * np.cos(turn), off * np.sin(turn), height * 0.5, radius))
-    return Plan(tuple(lobes), flatness=float(rng.uniform(0.5, 0.95)), stalk=0.0, stalk_width=0.0, lean=(0.0, 0.0))
+    return Plan(tuple(lobes), flatness=float(rng.uniform(0.45, 0.85)), stalk=0.0, stalk_width=0.0, lean=(0.0, 0.0))
 
 
 def build(plan: Plan, foot: Vector, normal: Vector, radius: float) -> tuple[Lobe, ...]:
@@ -90,7 +92,7 @@ def build(plan: Plan, foot: Vector, normal: Vector, radius: float) -> tuple[Lobe
         bend = 0.25 * radius * (plan.lean[1] * across - plan.lean[0] * other)
         for share in np.linspace(0.0, 1.0, STALK_LINKS):
             on_stalk = foot + share * (head - foot) + np.sin(np.pi * share) * bend
-            thick = plan.stalk_width * radius * (1.0 + 0.5 * (1.0 - share) ** 3)
+            thick = plan.stalk_width * radius * (1.0 + 0.6 * (1.0 - share) ** 3)
             lobes.append(Lobe(on_stalk, thick, normal, 1.0))
     return tuple(lobes)
 
@@ -112,12 +114,18 @@ def trace(rays: Rays, position: Vector, lobes: tuple[Lobe, ...], bumps: Plane | 
             continue
         # Among hits the nearer surface is seen; outside all lobes the one that is least missed leads the outline.
         both = (within > 0) & (inside > 0)
-        take = np.where(both, near < distance, within > inside)
-        distance = np.where(take, near, distance)
+        alone = np.where(within > inside, near, distance)
+        distance = np.where(both, soft_minimum(near, distance, np.float32(SEAM * scale)), alone)
         inside = np.maximum(inside, within)
     if distance is None or inside is None:
         raise ValueError("a polyp needs at least one lobe")
     return Solid(distance, inside)
+
+
+def soft_minimum(first: Plane, second: Plane, softness: np.float32) -> Plane:
+    """Minimum of two distances whose seam is rounded over ``softness``."""
+    overlap = np.maximum(1.0 - np.abs(first - second) / softness, 0.0)
+    return np.minimum(first, second) - np.float32(0.25) * softness * overlap * overlap
 
 
 def _trace_lobe(rays: Rays, position: Vector, lobe: Lobe, bumps: Plane | float) -> tuple[Plane, Plane]:

@@ -1,6 +1,6 @@
 """A scene: everything that stays while the camera moves through one sequence.
 
-Scene *s* of a seed depends on the look, the seed and *s* alone, so frame *k* is the same in a short and in a long cohort.
+Scene *s* of a seed depends on the look, the seed and *s* alone, so frame *k* is the same in short and long cohorts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from polypda.cohorts.phantom.tube import HALF_HEIGHT_ANGLE, Fold, Pose, Rays, fa
 GOLDEN = 0.6180339887498949
 LARGEST_RADIUS, SMALLEST_RADIUS = 0.85, 0.012
 """Polyp radii in tube radii: what the geometry bears."""
-PLACEMENT_TRIES = 7
+PLACEMENT_TRIES = 5
 AREA_PASSES = 3
+PLACEMENT_STRIDE = 4
+"""Polyps are placed and sized on every fourth ray of the coarse grid."""
 Z90 = 1.2815515655446004
 """Standard normal deviate of the 90th percentile."""
 
@@ -118,7 +120,11 @@ def _draw_surroundings(
         size=size,
         folds=_draw_folds(look, rng),
         start=(float(off * np.cos(turn)), float(off * np.sin(turn))),
-        travel=(*(float(v) for v in rng.uniform(-0.10, 0.10, 2)), float(rng.uniform(0.1, 0.35) * rng.choice([-1, 1]))),
+        travel=(
+            float(rng.uniform(-0.10, 0.10)),
+            float(rng.uniform(-0.10, 0.10)),
+            float(rng.uniform(0.1, 0.35) * rng.choice([-1.0, 1.0])),
+        ),
         aim=(float(rng.uniform(0, 2 * np.pi)), float(tilt)),
         aim_swing=(float(rng.uniform(-0.3, 0.3)), float(rng.uniform(-0.12, 0.12))),
         roll=float(rng.uniform(0, 2 * np.pi)),
@@ -138,7 +144,8 @@ def _draw_surroundings(
 
 
 def _draw_folds(look: PhantomLook, rng: np.random.Generator) -> tuple[Fold, ...]:
-    folds, z = [], float(rng.uniform(0.5, 1.1))
+    folds: list[Fold] = []
+    z = float(rng.uniform(0.5, 1.1))
     centre = np.zeros(2)
     turn = rng.uniform(0, 2 * np.pi)
     while z < 7.5 and len(folds) < 9:
@@ -172,12 +179,12 @@ def _place_polyps(
     look: PhantomLook, rng: np.random.Generator, canvas: Canvas, scene: Scene, count: int, area: float
 ) -> tuple[Polyp, ...]:
     shares = (1.0,) if count == 1 else (0.75, 0.25)
-    every_other = Rays(*(np.ascontiguousarray(a[::2, ::2]) for a in (canvas.rays.x, canvas.rays.y, canvas.rays.z)), 0.0)
     pose = scene.pose(0.0)
-    rays = Rays(**{**every_other.turned(pose.rotation).__dict__, "angle_step": 2 * canvas.rays.angle_step})
+    rays = canvas.rays.thinned(PLACEMENT_STRIDE).turned(pose.rotation)
     wall = wall_distance(rays, pose.position, scene.folds)
     towards = facing(wall, rays.angle_step, (0.0, 0.0))
-    inside = canvas.coarse_inside[::2, ::2]
+    kept = slice(PLACEMENT_STRIDE // 2, None, PLACEMENT_STRIDE)
+    inside = canvas.coarse_inside[kept, kept]
     polyps: list[Polyp] = []
     for share in shares:
         plan = draw_plan(rng, bool(rng.random() < look.pedunculated_share))
@@ -207,7 +214,7 @@ def _fit(
         direction = np.array([rays.x[row, column], rays.y[row, column], rays.z[row, column]], np.float64)
         foot = pose.position + float(wall[row, column]) * direction
         normal = _inward_normal(foot, direction, float(rng.uniform(0.15, 0.6)))
-        angle = min(rays.angle_step * np.sqrt(wanted_px / np.pi), 0.9)
+        angle = min(rays.angle_step * float(np.sqrt(wanted_px / np.pi)), 0.9)
         radius = float(wall[row, column]) * np.sin(angle)
         if plan.stalk:
             radius *= 0.7
@@ -220,7 +227,7 @@ def _fit(
             if best is None or miss < best[0]:
                 best = (miss, lobes)
             radius *= float(np.clip(np.sqrt(wanted_px / max(seen, 0.5)), 0.5, 1.8))
-        if best is not None and best[0] < 0.12:
+        if best is not None and best[0] < 0.2:
             break
     if best is None:
         raise RuntimeError("no place was tried for a polyp")

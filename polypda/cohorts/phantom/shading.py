@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.phantom.canvas import Canvas
 from polypda.cohorts.phantom.look import PhantomLook
-from polypda.cohorts.phantom.polyps import trace
+from polypda.cohorts.phantom.polyps import soft_minimum, trace
 from polypda.cohorts.phantom.scene import Polyp, Scene
 from polypda.cohorts.phantom.textures import TILE_PX, textures
 from polypda.cohorts.phantom.tube import Plane, Pose, Rays, facing, wall_distance
@@ -24,7 +24,11 @@ FALL_OFF, INCIDENCE = 0.95, 0.65
 DARKEST, BRIGHTEST = 3.0, 97.0
 SHOULDER_FROM = 78.0
 """L* above which the sensor compresses."""
-MOST_CONTRAST_SHIFT = 24.0
+POLYP_LIGHTNESS_SD = 11.0
+"""A polyp's own light and dark are kept within this: a lamp at arm's length does not burn it out."""
+BRIGHTEST_POLYP = 80.0
+BASE_BLEND = 0.3
+"""Over which share of its radius a polyp's surface runs into the wall."""
 OUTLINE_REACH_PX = 6.0
 """Signed distances of outlines are kept within this many coarse pixels."""
 
@@ -68,10 +72,12 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     along = wall * rays.z + np.float32(pose.position[2])
     cloud = _on_wall(textures().cloud, scene, x, y, along)
     wall *= 1.0 + np.float32(0.022) * cloud
-    towards = facing(wall, rays.angle_step, scene.lamp)
+    towards = cv2.blur(facing(wall, rays.angle_step, scene.lamp), (3, 3), borderType=cv2.BORDER_REPLICATE)
     light = towards**INCIDENCE / wall**FALL_OFF
+    # anti-aliases the crests
+    light = np.asarray(cv2.GaussianBlur(light, (3, 3), 0.6, borderType=cv2.BORDER_REPLICATE), np.float32)
     level, gain = _exposure(light, inside, scene, canvas)
-    layer = _wall_layer(level + gain * light, cloud, scene, canvas, inside)
+    layer = _wall_layer(np.asarray(level + gain * light, np.float32), cloud, scene, canvas, inside)
     if scene.debris:
         _lay_debris(layer, scene, x, y, along)
     if not scene.polyps:
@@ -175,14 +181,15 @@ def _lay_polyp(
     in_front = (wall[window] - solid.distance) / np.float32(max(lobe.radius for lobe in polyp.lobes))
     edge = _signed_distance(np.minimum(solid.inside, in_front))
     pits = _own_texture(textures().pits, polyp, near.x.shape, cells=420)
-    uneven = solid.distance * (1.0 + np.float32(0.004 * polyp.speckle) * pits)
+    radius = np.float32(max(lobe.radius for lobe in polyp.lobes))
+    merged = soft_minimum(solid.distance, wall[window], np.float32(BASE_BLEND) * radius)
+    uneven = merged * (1.0 + np.float32(0.003 * polyp.speckle) * pits)
     towards = cv2.blur(facing(uneven, rays.angle_step, scene.lamp), (3, 3), borderType=cv2.BORDER_REPLICATE)
     level, gain = exposure
-    light = towards**INCIDENCE / solid.distance**FALL_OFF
-    lightness = level[window] + gain * light
     alpha = np.clip(edge + 0.5, 0.0, 1.0) * canvas.coarse_inside[window]
-    shift = _contrast_shift(lightness, wall_layer.lightness, alpha, polyp.contrast[0], canvas.coarse_inside, window)
-    lightness = _compress(lightness + shift - np.float32(1.5 * polyp.speckle) * pits)
+    lightness = level[window] + gain * towards**INCIDENCE / merged**FALL_OFF
+    lightness = _set_contrast(lightness, wall_layer.lightness, alpha, polyp.contrast[0], canvas.coarse_inside, window)
+    lightness = _compress(lightness - np.float32(1.5 * polyp.speckle) * pits)
     chroma = _chroma_strength(lightness) / np.float32(0.95)
     a = np.float32(scene.colour[1] + polyp.contrast[1]) * chroma + np.float32(2.2 * polyp.speckle) * pits
     b = np.float32(scene.colour[2] + polyp.contrast[2]) * chroma
@@ -230,20 +237,23 @@ def _signed_distance(field: Plane) -> Plane:
     return np.clip(field / steepness, -OUTLINE_REACH_PX, OUTLINE_REACH_PX)
 
 
-def _contrast_shift(
+def _set_contrast(
     lightness: Plane,
     wall: Plane,
     alpha: Plane,
     wanted: float,
     inside: NDArray[np.bool_],
     window: tuple[slice, slice],
-) -> np.float32:
+) -> Plane:
+    """Lightness of a polyp (window) with the wanted mean against the rest of the field and a bounded spread."""
     weight = float(alpha.sum())
     if weight < 1.0:
-        return np.float32(0.0)
+        return lightness
     now = float((lightness * alpha).sum()) / weight
+    spread = float(np.sqrt((np.square(lightness - now) * alpha).sum() / weight))
     others = float((wall * inside).sum() - (wall[window] * alpha).sum()) / max(float(inside.sum()) - weight, 1.0)
-    return np.float32(np.clip(others + wanted - now, -MOST_CONTRAST_SHIFT, MOST_CONTRAST_SHIFT))
+    goal = min(others + wanted, BRIGHTEST_POLYP)
+    return np.asarray(goal + (lightness - now) * min(1.0, POLYP_LIGHTNESS_SD / max(spread, 1e-3)), np.float32)
 
 
 def _chroma_shift(own: Plane, wall: Plane, alpha: Plane, wanted: float, inside: NDArray[np.bool_]) -> np.float32:

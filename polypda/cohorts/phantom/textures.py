@@ -25,7 +25,7 @@ Plane = NDArray[np.float32]
 class Textures:
     """Tiles of TILE_PX², wrapping at their edges.
 
-    surface: uint8 T×T×3: vessels (0 none, 255 full), fine relief (128 ± …), glints (where wet bumps may shine).
+    surface: uint8 (T+1)×(T+1)×3: vessels (0 none, 255 full), fine relief (128 ± …), glints (where wet bumps may shine).
     cloud: float32 T×T, slow variation, mean 0, SD 1.
     pits: float32 T×T, the granular surface of a polyp, mean 0, SD 1.
     grain: uint8 1280×2048×3, sensor noise around 128 with SD 16.
@@ -47,6 +47,8 @@ def textures() -> Textures:
     vessels = np.clip(_vessels(rng) * (0.75 + 0.25 * np.clip(cloud, -1, 1)), 0, 1)
     glints = _standard(_octaves(rng, (56, 110, 200), 0.9)) + 0.9 * _standard(_octaves(rng, (7, 14), 0.8))
     surface = np.dstack([255 * vessels, 128 + 34 * relief, 128 + 40 * _standard(glints)])
+    # One more row and column, so that interpolation at the last pixel meets the first.
+    surface = np.pad(surface, ((0, 1), (0, 1), (0, 0)), mode="wrap")
     made = Textures(np.clip(surface, 0, 255).astype(np.uint8), cloud, pits, _grain(rng))
     for tile in (made.surface, made.cloud, made.pits, made.grain):
         tile.flags.writeable = False

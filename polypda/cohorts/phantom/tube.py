@@ -35,6 +35,12 @@ class Rays:
     z: Plane
     angle_step: float
 
+    def thinned(self, stride: int) -> Rays:
+        """Every ``stride``-th ray of every ``stride``-th row."""
+        kept = (slice(stride // 2, None, stride),) * 2
+        x, y, z = (np.ascontiguousarray(plane[kept]) for plane in (self.x, self.y, self.z))
+        return Rays(x, y, z, self.angle_step * stride)
+
     def turned(self, rotation: NDArray[np.float64]) -> Rays:
         """The rays in another frame of reference; ``rotation`` is 3×3."""
         m = rotation.astype(np.float32)
@@ -146,14 +152,15 @@ def _fold_distance(rays: Rays, inverse_z: Plane, position: NDArray[np.float64], 
     depth_inwards = np.float32(fold.height) * presence * (1.0 + lobes)
     into = (radius - (1.0 - depth_inwards)) / np.float32(fold.height)
     inside = np.maximum(into, 0.0)
-    # A rounded lip: the front leaves the crest steeply and leans towards the camera down to the wall.
-    front = np.maximum(ahead - np.float32(2.0 * fold.width) * np.sqrt(inside / (1.0 + inside)), 0.15)
+    # A rounded lip: from its crest the front leans towards the camera, ever more, down to the wall.
+    lean = inside * inside / (0.3 + np.float32(0.5) * inside + inside * inside)
+    front = np.maximum(ahead - np.float32(2.0 * fold.width) * lean, 0.15)
     return np.where(into > 0, front * inverse_z, np.float32(_UNSEEN))
 
 
 def _nearer(first: Plane, second: Plane) -> Plane:
-    """Smooth minimum of two distances: rounds the crease where a fold rises from the wall."""
-    softness = 0.10 * first
+    """The nearer of wall and fold, the crease between them rounded; a ray through the opening keeps the wall."""
+    softness = np.float32(0.10) * first
     overlap = np.clip(0.5 + 0.5 * (second - first) / softness, 0.0, 1.0)
     far = np.where(second >= _UNSEEN * 0.5, first, second)
     return np.asarray(far + (first - far) * overlap - softness * overlap * (1.0 - overlap), np.float32)
