@@ -1,1 +1,7 @@
 """Phantoms: rendered, synthetic cohorts with exact masks. Not clinical evidence."""
+
+from polypda.cohorts.phantom.cohort_folder import MARKER, NOTICE, render_cohort
+from polypda.cohorts.phantom.look import PhantomLook
+from polypda.cohorts.phantom.renderer import render_frame
+
+__all__ = ["MARKER", "NOTICE", "PhantomLook", "render_cohort", "render_frame"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.phantom.look import FieldOfViewLook, FieldShape
 from polypda.cohorts.phantom.tube import Plane, Rays, camera_rays
 
-WORK_LONGER_SIDE_PX = 300
+WORK_LONGER_SIDE_PX = 272
 """Longer side of the coarse grid: light and shape are smooth, and outlines are carried by signed distances."""
 _SUBPIXEL_BITS = 4
 

@@ -104,8 +104,8 @@ def _add_highlights(picture: Pixels, scene: Scene, canvas: Canvas, coarse: Coars
     wet += _enlarge(np.float32(GLINT_FACING) * coarse.shine, (canvas.width, canvas.height))
     sample = wet[::5, ::5][canvas.outline[::5, ::5, 0] > 127]
     threshold = np.quantile(sample, 1.0 - min(scene.specular_percent / 100.0, 0.2))
-    rows, columns = np.nonzero(wet > np.float32(threshold - 6.0))
-    opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.10) + 0.62, 0.0, 1.0)
+    rows, columns = np.nonzero(wet > np.float32(threshold - 3.0))
+    opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.22) + 0.66, 0.0, 1.0)
     opacity = (opacity * opacity * opacity)[:, None]
     under = picture[rows, columns].astype(np.float32)
     picture[rows, columns] = _bytes(under + opacity * (np.float32(HIGHLIGHT_LEVEL) - under))

@@ -21,6 +21,8 @@ LARGEST_RADIUS, SMALLEST_RADIUS = 0.85, 0.012
 """Polyp radii in tube radii: what the geometry bears."""
 PLACEMENT_TRIES = 5
 AREA_PASSES = 3
+PLACED_WITHIN = 0.78
+"""Feet of polyps lie within this share of the field's half axes: endoscopists keep what they watch in view."""
 PLACEMENT_STRIDE = 4
 """Polyps are placed and sized on every fourth ray of the coarse grid."""
 Z90 = 1.2815515655446004
@@ -185,10 +187,11 @@ def _place_polyps(
     towards = facing(wall, rays.angle_step, (0.0, 0.0))
     kept = slice(PLACEMENT_STRIDE // 2, None, PLACEMENT_STRIDE)
     inside = canvas.coarse_inside[kept, kept]
+    central = inside & (canvas.radius[kept, kept] < PLACED_WITHIN)
     polyps: list[Polyp] = []
     for share in shares:
         plan = draw_plan(rng, bool(rng.random() < look.pedunculated_share))
-        lobes = _fit(rng, plan, rays, pose, wall, towards, inside, area * share)
+        lobes = _fit(rng, plan, rays, pose, wall, central & (towards > 0.35), inside, area * share)
         polyps.append(_coloured(look, rng, lobes))
     return tuple(polyps)
 
@@ -199,12 +202,12 @@ def _fit(
     rays: Rays,
     pose: Pose,
     wall: NDArray[np.float32],
-    towards: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
     inside: NDArray[np.bool_],
     area: float,
 ) -> tuple[Lobe, ...]:
     """Find a place where the polyp shows the wanted area, and the radius that does it."""
-    candidates = np.argwhere(inside & (wall < 3.5) & (towards > 0.35))
+    candidates = np.argwhere(allowed & (wall < 3.5))
     if len(candidates) == 0:
         candidates = np.argwhere(inside)
     wanted_px = area * np.count_nonzero(inside)
@@ -238,9 +241,10 @@ def _inward_normal(
     foot: NDArray[np.float64], direction: NDArray[np.float64], towards_camera: float
 ) -> NDArray[np.float64]:
     """Direction in which a polyp grows: from the wall to the axis, partly bent towards the camera as folds are."""
-    inwards = -np.array([foot[0], foot[1], 0.0]) / max(float(np.hypot(foot[0], foot[1])), 1e-6)
-    mixed = (1 - towards_camera) * inwards - towards_camera * direction
-    return np.asarray(mixed / np.linalg.norm(mixed))
+    off_axis = max(float(np.hypot(foot[0], foot[1])), 1e-6)
+    inwards = np.array([-foot[0] / off_axis, -foot[1] / off_axis, 0.0])
+    mixed: NDArray[np.float64] = np.subtract((1 - towards_camera) * inwards, towards_camera * direction)
+    return np.asarray(mixed / np.sqrt(mixed @ mixed))
 
 
 def _coloured(look: PhantomLook, rng: np.random.Generator, lobes: tuple[Lobe, ...]) -> Polyp:

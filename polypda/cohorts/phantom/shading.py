@@ -16,7 +16,7 @@ from polypda.cohorts.phantom.canvas import Canvas
 from polypda.cohorts.phantom.look import PhantomLook
 from polypda.cohorts.phantom.polyps import soft_minimum, trace
 from polypda.cohorts.phantom.scene import Polyp, Scene
-from polypda.cohorts.phantom.textures import TILE_PX, textures
+from polypda.cohorts.phantom.textures import CLOUD_PX, TILE_PX, textures
 from polypda.cohorts.phantom.tube import Plane, Pose, Rays, facing, wall_distance
 
 FALL_OFF, INCIDENCE = 0.95, 0.65
@@ -70,9 +70,9 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     wall = wall_distance(rays, pose.position, scene.folds)
     x, y = wall * rays.x + np.float32(pose.position[0]), wall * rays.y + np.float32(pose.position[1])
     along = wall * rays.z + np.float32(pose.position[2])
-    cloud = _on_wall(textures().cloud, scene, x, y, along)
+    cloud = _on_wall(textures().cloud, scene.texture_origin, x, y, along)
     wall *= 1.0 + np.float32(0.022) * cloud
-    towards = cv2.blur(facing(wall, rays.angle_step, scene.lamp), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    towards = _softened(facing(wall, rays.angle_step, scene.lamp))
     light = towards**INCIDENCE / wall**FALL_OFF
     # anti-aliases the crests
     light = np.asarray(cv2.GaussianBlur(light, (3, 3), 0.6, borderType=cv2.BORDER_REPLICATE), np.float32)
@@ -85,7 +85,7 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
         return CoarsePicture(layer.rgb(), None, None, towards, x, y, along)
     outline = np.full_like(wall, -OUTLINE_REACH_PX)
     polyp = _Layer(layer.lightness.copy(), layer.a.copy(), layer.b.copy())
-    shine = towards.copy()
+    shine = np.array(towards)
     for each in scene.polyps:
         _lay_polyp(polyp, outline, shine, layer, each, scene, canvas, rays, pose, wall, (level, gain))
     alpha = np.clip(outline + 0.5, 0.0, 1.0)
@@ -94,11 +94,18 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     return CoarsePicture(layer.rgb(), polyp.rgb(), outline, shine, x, y, along)
 
 
-def _on_wall(tile: Plane, scene: Scene, x: Plane, y: Plane, along: Plane) -> Plane:
-    turn = cv2.phase(x, y)
-    u = turn * np.float32(TILE_PX / (2 * np.pi)) + np.float32(scene.texture_origin[0])
-    v = along * np.float32(TILE_PX / (2 * np.pi)) + np.float32(scene.texture_origin[1])
-    return np.asarray(cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP))
+def _softened(plane: Plane) -> Plane:
+    return np.asarray(cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _on_wall(tile: Plane, origin: tuple[float, float], x: Plane, y: Plane, along: Plane) -> Plane:
+    """Look a tile up at the wall's surface coordinates; ``origin`` in pixels of the fine tiles."""
+    scale = CLOUD_PX / (2 * np.pi)
+    u = cv2.phase(x, y) * np.float32(scale) + np.float32(origin[0] * CLOUD_PX / TILE_PX)
+    v = along * np.float32(scale) + np.float32(origin[1] * CLOUD_PX / TILE_PX)
+    whole, fraction = cv2.convertMaps(u, v, cv2.CV_16SC2)
+    whole = np.bitwise_and(np.asarray(whole, np.int16), np.int16(CLOUD_PX - 1))
+    return np.asarray(cv2.remap(tile, whole, fraction, cv2.INTER_LINEAR), np.float32)
 
 
 def _exposure(light: Plane, inside: NDArray[np.bool_], scene: Scene, canvas: Canvas) -> tuple[Plane, np.float32]:
@@ -149,8 +156,7 @@ def _chroma_strength(lightness: Plane) -> Plane:
 def _lay_debris(layer: _Layer, scene: Scene, x: Plane, y: Plane, along: Plane) -> None:
     """Stool and mucus on the wall: ragged yellow-brown patches of varying size."""
     shifted = (scene.texture_origin[1] + 311.0, scene.texture_origin[0] + 97.0)
-    moved = Scene(**{**scene.__dict__, "texture_origin": shifted})
-    where = _on_wall(textures().cloud, moved, 1.0 * x, y, 2.6 * along)
+    where = _on_wall(textures().cloud, shifted, x, y, np.float32(2.6) * along)
     patch = np.clip((where - np.float32(2.15 - 0.75 * scene.debris)) * 5.0, 0.0, 1.0) * np.float32(0.85)
     lump = 6.0 * np.clip(where - 1.6, -1.0, 1.0)
     layer.lightness += patch * (np.float32(3.0) + lump)
@@ -176,7 +182,7 @@ def _lay_polyp(
     if window is None:
         return
     near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
-    bumps = _own_texture(textures().cloud, polyp, near.x.shape, cells=150)
+    bumps = _own_texture(textures().cloud, polyp, near.x.shape, cells=40)
     solid = trace(near, pose.position, polyp.lobes, np.float32(polyp.roughness) * bumps)
     in_front = (wall[window] - solid.distance) / np.float32(max(lobe.radius for lobe in polyp.lobes))
     edge = _signed_distance(np.minimum(solid.inside, in_front))
@@ -184,7 +190,7 @@ def _lay_polyp(
     radius = np.float32(max(lobe.radius for lobe in polyp.lobes))
     merged = soft_minimum(solid.distance, wall[window], np.float32(BASE_BLEND) * radius)
     uneven = merged * (1.0 + np.float32(0.003 * polyp.speckle) * pits)
-    towards = cv2.blur(facing(uneven, rays.angle_step, scene.lamp), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    towards = _softened(facing(uneven, rays.angle_step, scene.lamp))
     level, gain = exposure
     alpha = np.clip(edge + 0.5, 0.0, 1.0) * canvas.coarse_inside[window]
     lightness = level[window] + gain * towards**INCIDENCE / merged**FALL_OFF
@@ -223,9 +229,8 @@ def _polyp_window(rays: Rays, pose: Pose, polyp: Polyp) -> tuple[slice, slice] |
 
 def _own_texture(tile: Plane, polyp: Polyp, shape: tuple[int, ...], cells: int) -> Plane:
     """A piece of ``tile`` that grows and moves with the polyp: ``cells`` tile pixels across its window."""
-    rows = (np.arange(cells) + polyp.pattern[0]) % TILE_PX
-    columns = (np.arange(cells) + polyp.pattern[1]) % TILE_PX
-    piece = tile[np.ix_(rows, columns)]
+    top, left = polyp.pattern[0] % (tile.shape[0] - cells), polyp.pattern[1] % (tile.shape[1] - cells)
+    piece = tile[top : top + cells, left : left + cells]
     return np.asarray(cv2.resize(piece, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
 
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-TILE_PX = 1024
+TILE_PX, CLOUD_PX = 1024, 256
+"""Sides of the fine tiles and of the cloud; powers of two, so that coordinates wrap by masking bits."""
 TEXTURE_SEED = 20240711
 GRAIN_SHAPE = (1280, 2048)
 GRAIN_SD = 16.0
@@ -26,7 +27,7 @@ class Textures:
     """Tiles of TILE_PX², wrapping at their edges.
 
     surface: uint8 (T+1)×(T+1)×3: vessels (0 none, 255 full), fine relief (128 ± …), glints (where wet bumps may shine).
-    cloud: float32 T×T, slow variation, mean 0, SD 1.
+    cloud: float32 257×257 (257th row and column repeat the first), slow variation, mean 0, SD 1.
     pits: float32 T×T, the granular surface of a polyp, mean 0, SD 1.
     grain: uint8 1280×2048×3, sensor noise around 128 with SD 16.
     """
@@ -49,6 +50,8 @@ def textures() -> Textures:
     surface = np.dstack([255 * vessels, 128 + 34 * relief, 128 + 40 * _standard(glints)])
     # One more row and column, so that interpolation at the last pixel meets the first.
     surface = np.pad(surface, ((0, 1), (0, 1), (0, 0)), mode="wrap")
+    coarse = cv2.resize(cloud, (CLOUD_PX, CLOUD_PX), interpolation=cv2.INTER_AREA)
+    cloud = np.pad(_standard(np.asarray(coarse, np.float32)), ((0, 1), (0, 1)), mode="wrap")
     made = Textures(np.clip(surface, 0, 255).astype(np.uint8), cloud, pits, _grain(rng))
     for tile in (made.surface, made.cloud, made.pits, made.grain):
         tile.flags.writeable = False
