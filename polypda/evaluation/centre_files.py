@@ -16,6 +16,7 @@ from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
 JSON_SCHEMA = "polypda-centres v1"
 NOT_KNOWN = "–"
 INTERVAL_NOTE = "No confidence interval is given: small differences may be chance."
+NO_NEGATIVES = "No frame without a polyp was scored: false alarms were not measured."
 METRIC_NOTES = (
     "Dice and IoU: mean over frames with a polyp (dice_frame, iou_frame). Worst decile: 10th percentile of Dice. "
     "Failed: share of frames with Dice < 0.5. Missed: frames with a polyp on which nothing was marked. "
@@ -71,7 +72,9 @@ def centres_markdown(table: pd.DataFrame, statement: ReportStatement) -> str:
     if statement.phantom:
         parts.append(f"> **{PHANTOM_BANNER}.**")
     parts += ["## Frames with a polyp", _markdown_table(positive_cells(table)), METRIC_NOTES[0]]
-    parts += ["## Frames without a polyp", _markdown_table(negative_cells(table)), METRIC_NOTES[1]]
+    negatives = negative_cells(table)
+    parts += ["## Frames without a polyp", _markdown_table(negatives) if len(negatives) else NO_NEGATIVES]
+    parts.append(METRIC_NOTES[1])
     unscored = int(table.drop_duplicates(["cohort", "split"])["n_unscored"].sum())
     if unscored:
         parts.append(f"{unscored} frames are in neither table: their whole reference lies outside the field of view.")
@@ -83,32 +86,33 @@ def centres_markdown(table: pd.DataFrame, statement: ReportStatement) -> str:
 def positive_cells(table: pd.DataFrame) -> pd.DataFrame:
     """The positive-frame block as text cells, few digits, differences with their sign."""
     columns: dict[str, pd.Series] = _who(table) | {
-        "n": table["n_positive"].map(_count),
-        "clusters": _clusters(table),
-        "Dice": table["dice_frame"].map(_two_of_three),
+        "Dice": table["dice_frame"].map(_three_digits),
         "Δ Dice": table["delta_dice_frame"].map(_signed),
         "better / worse": _pair_of_shares(table["share_better"], table["share_worse"]),
-        "IoU": table["iou_frame"].map(_two_of_three),
-        "worst decile": table["dice_p10"].map(_two_of_three),
+        "n": table["n_positive"].map(_count),
+        "clusters": _clusters(table),
+        "IoU": table["iou_frame"].map(_three_digits),
+        "worst decile": table["dice_p10"].map(_three_digits),
         "failed": table["fail_rate"].map(_percent),
         "Dice = 0": table["zero_rate"].map(_percent),
         "missed": table["missed"].map(_count),
-        "Dice per sequence": table["dice_sequence"].map(_two_of_three),
+        "Dice per sequence": table["dice_sequence"].map(_three_digits),
     }
     if (table["n_seeds"] > 1).any():
-        columns["SD over seeds"] = table["dice_frame_seed_sd"].map(_two_of_three)
+        columns["SD over seeds"] = table["dice_frame_seed_sd"].map(_three_digits)
     return pd.DataFrame(columns)
 
 
 def negative_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """The negative-frame block as text cells."""
+    """The negative-frame block as text cells; centres without such frames are left out."""
+    table = table[table["n_negative"] > 0]
     return pd.DataFrame(
         _who(table)
         | {
-            "n": table["n_negative"].map(_count),
             "frame specificity": table["frame_specificity"].map(_percent),
             "Δ specificity": table["delta_frame_specificity"].map(_signed_points),
-            "FP components / frame": table["fp_components_per_frame"].map(_two_of_three),
+            "n": table["n_negative"].map(_count),
+            "FP components / frame": table["fp_components_per_frame"].map(_three_digits),
             "Δ FP / frame": table["delta_fp_components_per_frame"].map(_signed),
             "FP area": table["fp_area_fraction"].map(_fine_percent),
             "FP area > 1 %": table["share_fp_over_1pct"].map(_percent),
@@ -171,7 +175,7 @@ def _number(pattern: str, scale: float = 1.0) -> Cell:
     return write
 
 
-_two_of_three = _number("{:.3f}")
+_three_digits = _number("{:.3f}")
 _signed = _number("{:+.3f}")
 _percent = _number("{:.0f} %", 100)
 _fine_percent = _number("{:.2f} %", 100)

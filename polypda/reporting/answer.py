@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from polypda.evaluation.centre_files import INTERVAL_NOTE
-from polypda.evaluation.statement import ReportStatement
+from polypda.evaluation.statement import ONE_SEED, ReportStatement
 
 SMALLEST_CHANGE = 0.01
 """A mean Dice that moves by less is called unchanged."""
+
+NOTABLE_SHARE = 0.2
+"""From this share of worsened frames on, the first screen says so beside the mean."""
+NOTABLE_LOSS = 0.05
+"""From this loss of frame specificity on, likewise."""
 
 
 @dataclass(frozen=True)
@@ -66,27 +71,36 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
             ),
             (
                 "Frames better / worse",
-                f"{after['share_better']:.0%} / {after['share_worse']:.0%}",
+                f"{_percent(after['share_better'])} / {_percent(after['share_worse'])}",
                 "Dice moved by more than 0.05; the rest stayed about the same",
             ),
             (
                 "Failed frames (Dice < 0.5)",
-                f"{before['fail_rate']:.0%} → {after['fail_rate']:.0%}",
-                f"polyps missed altogether: {before['missed']:g} → {after['missed']:g}",
+                f"{_percent(before['fail_rate'])} → {_percent(after['fail_rate'])}",
+                f"polyps missed altogether: {before['missed']:.4g} → {after['missed']:.4g}",
             ),
         ]
     if after["n_negative"]:
         figures.append(
             (
                 "Frames without a polyp left clean",
-                f"{before['frame_specificity']:.0%} → {after['frame_specificity']:.0%}",
+                f"{_percent(before['frame_specificity'])} → {_percent(after['frame_specificity'])}",
                 f"n = {after['n_negative']}; false-positive regions per frame "
                 f"{before['fp_components_per_frame']:.2f} → {after['fp_components_per_frame']:.2f}",
             )
         )
     else:
         figures.append(("Frames without a polyp", "none scored", "false alarms were not measured"))
-    return tuple(figures)
+    # a number and its unit, a value and its arrow, stay on one line
+    return tuple((label, _unbroken(value), _unbroken(note)) for label, value, note in figures)
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" %", "\u00a0%").replace(" → ", "\u00a0→\u00a0")
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
 
 
 def _clusters(row: pd.Series) -> str:
@@ -97,10 +111,18 @@ def _clusters(row: pd.Series) -> str:
 
 
 def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
-    cautions = [INTERVAL_NOTE]
-    if len(statement.seeds) == 1:
-        cautions.append(f"One seed: {statement.seeds_text.split('; ')[1]}.")
+    cautions = []
+    if after["share_worse"] >= NOTABLE_SHARE:
+        cautions.append(f"{_percent(after['share_worse'])} of the frames with a polyp get worse.")
+    if after["delta_frame_specificity"] <= -NOTABLE_LOSS:
+        cautions.append("False alarms on frames without a polyp become more frequent.")
+    cautions.append(INTERVAL_NOTE)
+    if after["n_seeds"] == 1:
+        cautions.append(f"One seed: {ONE_SEED}.")
+    else:
+        spread = f"SD of the adapted model's mean Dice over seeds: {after['dice_frame_seed_sd']:.3f}"
+        cautions.append(f"Every number is a mean over {after['n_seeds']} seeds; {spread}.")
     if pd.isna(after["clusters"]):
         cautions.append("Neighbouring frames may show the same polyp: n frames are fewer independent cases.")
     cautions.append(f"Target labels: {statement.labels_text}.")
-    return tuple(cautions)
+    return tuple(map(_unbroken, cautions))

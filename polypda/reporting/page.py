@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.evaluation.centre_files import METRIC_NOTES, negative_cells, positive_cells
+from polypda.evaluation.centre_files import METRIC_NOTES, NO_NEGATIVES, negative_cells, positive_cells
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
 from polypda.reporting.answer import answer
 from polypda.reporting.figures import ReportFigure
@@ -72,6 +72,7 @@ def render_page(
     return environment.get_template("page.html.jinja").render(
         statement=statement,
         phantom_banner=PHANTOM_BANNER,
+        no_negatives=NO_NEGATIVES,
         answer=answer(table, statement),
         tables=[
             ("Frames with a polyp", positive_cells(table), METRIC_NOTES[0]),

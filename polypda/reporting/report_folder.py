@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.errors import DataError
+from polypda.errors import DataError, UsageError
 from polypda.evaluation.atomic_file import current_umask, write_failed, write_whole
 from polypda.evaluation.cases import checked_cases, write_cases
 from polypda.evaluation.centers import centre_table
@@ -46,7 +46,7 @@ def write_report(
     generator never holds more than one picture.
 
     Returns: ``folder``.
-    Raises: DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT, E_WRITE_FAILED; those of
+    Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT, E_WRITE_FAILED; those of
         :func:`polypda.evaluation.cases.checked_cases` and :func:`polypda.evaluation.centers.centre_table`.
     """
     cases = checked_cases(cases)
@@ -103,6 +103,12 @@ def file_name(text: str) -> str:
 
 
 def _check_statement(cases: pd.DataFrame, statement: ReportStatement) -> None:
+    if statement.method == statement.source_only:
+        raise UsageError(
+            "E_REPORT_METHOD",
+            f"the report compares a method with {statement.source_only}, not {statement.source_only} with itself.",
+            fix="report a run that adapted, such as adabn or adaptsegnet.",
+        )
     target = cases[(cases["role"] == "target") & (cases["cohort"] == statement.target)]
     missing = {statement.source_only, statement.method} - set(target["model"])
     if missing:
