@@ -46,8 +46,8 @@ def write_report(
     generator never holds more than one picture.
 
     Returns: ``folder``.
-    Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT, E_WRITE_FAILED; those of
-        :func:`polypda.evaluation.cases.checked_cases` and :func:`polypda.evaluation.centers.centre_table`.
+    Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
+        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.checked_cases` and :func:`polypda.evaluation.centers.centre_table`.
     """
     cases = checked_cases(cases)
     _check_statement(cases, statement)

@@ -1,0 +1,110 @@
+"""cases.csv: what is written is read back exactly; what is wrong is refused."""
+
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from polypda.errors import DataError
+from polypda.evaluation.atomic_file import write_whole
+from polypda.evaluation.cases import COLUMNS, CaseKey, case_row, cases_table, checked_cases, read_cases, write_cases
+from polypda.evaluation.metrics import frame_metrics
+
+
+def row(frame: str, seed: int = 3, negative: bool = False, **changes) -> dict:
+    rng = np.random.default_rng(len(frame))
+    reference = np.zeros((9, 13), np.uint8)
+    if not negative:
+        reference[2:6, 3:9] = 1
+    metrics = frame_metrics(rng.random((9, 13)), reference, np.ones((9, 13), bool))
+    return (
+        case_row(CaseKey("r1", "zju2", "haining", "adabn", seed, "target", "haining", "test", frame, True), metrics)
+        | changes
+    )
+
+
+def test_a_file_holds_exactly_the_table_even_for_awkward_ids(tmp_path: Path) -> None:
+    ids = ["0007", "NA", "息肉_1", 'a,"b"', "1e5", "nan"]
+    table = cases_table([*map(row, ids), row("clean", negative=True)])
+    write_cases(table, tmp_path / "cases.csv")
+    again = read_cases(tmp_path / "cases.csv")
+    pd.testing.assert_frame_equal(table, again, check_exact=True)
+    assert list(again["frame"]) == [*ids, "clean"] and list(again.columns) == list(COLUMNS)
+
+
+def test_a_row_tells_the_frame_its_metrics_and_its_cluster() -> None:
+    key = CaseKey("r1", "a", "b", "oracle", 0, "source", "a", "test", "f", False, patient="", sequence="s7")
+    metrics = frame_metrics(np.ones((4, 6)), np.ones((4, 6), np.uint8), np.ones((4, 6), bool), 0.4)
+    got = case_row(key, metrics)
+    assert (got["cluster"], got["width_px"], got["height_px"], got["threshold"]) == ("s7", 6, 4, 0.4)
+    assert got["dice"] == 1.0 and got["protocol"] == "polypda-metrics v1"
+    assert CaseKey("r", "a", "b", "m", 0, "target", "b", "test", "f", False, "p1", "s7").cluster == "p1"
+
+
+@pytest.mark.parametrize(
+    ("code", "break_it"),
+    [
+        ("E_CASES_EMPTY", lambda table: table.iloc[:0]),
+        ("E_CASES_COLUMNS", lambda table: table.drop(columns=["dice", "cluster"])),
+        ("E_CASES_DUPLICATE", lambda table: pd.concat([table, table.iloc[:1]])),
+        ("E_CASES_VERSION", lambda table: table.assign(schema_version=2)),
+        ("E_CASES_VERSION", lambda table: table.assign(protocol="pranet2020")),
+        ("E_CASES_VALUE", lambda table: table.assign(role="both")),
+        ("E_CASES_VALUE", lambda table: table.assign(frame="")),
+        ("E_CASES_VALUE", lambda table: table.assign(dice=1.2)),
+        ("E_CASES_VALUE", lambda table: table.assign(dice=np.nan)),
+        ("E_CASES_VALUE", lambda table: table.assign(dice="high")),
+        ("E_CASES_VALUE", lambda table: table.assign(seed=0.5)),
+        ("E_CASES_VALUE", lambda table: table.assign(phantom="perhaps")),
+        ("E_CASES_VALUE", lambda table: table.assign(tp_px=np.inf)),
+        ("E_CASES_VALUE", lambda table: table.assign(negative=True)),
+    ],
+)
+def test_a_wrong_table_is_refused(code: str, break_it, tmp_path: Path) -> None:
+    broken = break_it(cases_table([row("a"), row("b")]))
+    with pytest.raises(DataError) as caught:
+        checked_cases(broken)
+    assert caught.value.code == code
+    broken.to_csv(tmp_path / "cases.csv", index=False)
+    with pytest.raises(DataError) as caught:
+        read_cases(tmp_path / "cases.csv")
+    assert caught.value.code == code and "cases.csv" in str(caught.value)
+
+
+def test_missing_columns_are_named() -> None:
+    with pytest.raises(DataError, match="missing columns: cluster, dice"):
+        checked_cases(cases_table([row("a")]).drop(columns=["dice", "cluster"]))
+
+
+def test_a_missing_empty_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="E_CASES_MISSING"):
+        read_cases(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with pytest.raises(DataError, match="E_CASES_EMPTY"):
+        read_cases(tmp_path / "empty.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81" * 9)
+    with pytest.raises(DataError, match="E_CASES_"):
+        read_cases(tmp_path / "binary.csv")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "table.md", "old")
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(DataError, match=r"E_WRITE_FAILED.*No space left"):
+        write_whole(tmp_path / "table.md", "new")
+    assert (tmp_path / "table.md").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["table.md"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX systems")
+def test_written_files_are_readable_by_colleagues(tmp_path: Path) -> None:
+    write_whole(tmp_path / "x.csv", b"1")
+    (tmp_path / "y.csv").touch()
+    assert stat.S_IMODE((tmp_path / "x.csv").stat().st_mode) == stat.S_IMODE((tmp_path / "y.csv").stat().st_mode)

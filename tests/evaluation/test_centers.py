@@ -1,0 +1,188 @@
+"""The per-centre table, from cases whose aggregates are known by hand."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from polypda.errors import DataError
+from polypda.evaluation.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.centers import centre_table, paired_block, paired_cases
+from polypda.evaluation.centre_files import centres_markdown, write_centres
+from polypda.evaluation.metrics import frame_metrics
+from polypda.evaluation.statement import ReportStatement
+
+HEIGHT, WIDTH = 20, 50
+REFERENCE_PX = 100
+
+
+def case(model: str, frame: str, found: int, *, seed: int = 0, false_px: int = 0, polyp: bool = True, **key) -> dict:
+    """A 20×50 frame whose reference fills two rows, of which ``found`` pixels are marked; Dice = 2f/(100+f+false)."""
+    reference, marked = np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((HEIGHT, WIDTH))
+    if polyp:
+        reference.ravel()[:REFERENCE_PX] = 1
+    marked.ravel()[:found] = 1
+    marked.ravel()[500 : 500 + false_px] = 1
+    role = key.pop("role", "target")
+    cohort = "haining" if role == "target" else "zju2"
+    identity = CaseKey("run", "zju2", "haining", model, seed, role, cohort, "test", frame, True, **key)
+    return case_row(identity, frame_metrics(marked, reference, np.ones((HEIGHT, WIDTH), bool)))
+
+
+def small_study() -> pd.DataFrame:
+    before = [
+        case("source-only", "a", 0, sequence="s1"),
+        case("source-only", "b", 25, sequence="s1"),  # Dice 0.4
+        case("source-only", "c", 100, sequence="s2"),
+        case("source-only", "n1", 0, polyp=False, false_px=30, sequence="s2"),
+        case("source-only", "n2", 0, polyp=False, false_px=5, sequence="s3"),  # a speck
+    ]
+    after = [
+        case("adabn", "a", 0, sequence="s1"),
+        case("adabn", "b", 100, sequence="s1"),
+        case("adabn", "c", 60, sequence="s2"),  # Dice 0.75
+        case("adabn", "n1", 0, polyp=False, sequence="s2"),
+        case("adabn", "n2", 0, polyp=False, sequence="s3"),
+    ]
+    return cases_table([*after, *before])
+
+
+def statement(**changes) -> ReportStatement:
+    facts = {
+        "run": "run",
+        "source": "zju2",
+        "target": "haining",
+        "method": "adabn",
+        "selector": "last step",
+        "selected_step": 40,
+        "seeds": (0,),
+        "input_size": (96, 128),
+        "phantom": True,
+    }
+    return ReportStatement(**(facts | changes))
+
+
+def test_aggregates_of_positive_and_negative_frames() -> None:
+    table = centre_table(small_study()).set_index("model")
+    assert list(table.index) == ["source-only", "adabn"]
+    start = table.loc["source-only"]
+    assert (start["n_positive"], start["n_negative"], start["clusters"], start["clusters_negative"]) == (3, 2, 2, 2)
+    assert start["cluster_unit"] == "sequence"
+    assert start["dice_frame"] == pytest.approx(1.4 / 3)
+    assert start["dice_sequence"] == pytest.approx((0.2 + 1.0) / 2)
+    assert start["dice_p10"] == pytest.approx(np.percentile([0, 0.4, 1], 10))
+    assert start["fail_rate"] == pytest.approx(2 / 3) and start["zero_rate"] == pytest.approx(1 / 3)
+    assert start["missed"] == 1 and start["ppv_undefined"] == 1 and start["ppv_frame"] == 1.0
+    assert start["frame_specificity"] == 0.5 and start["fp_components_per_frame"] == 0.5
+    assert start["specks_per_frame"] == 0.5
+    assert start["fp_area_fraction"] == pytest.approx(35 / 2000) and start["share_fp_over_1pct"] == 0.5
+
+
+def test_differences_are_paired_over_the_same_frames() -> None:
+    table = centre_table(small_study()).set_index("model")
+    change = table.loc["adabn"]
+    assert change["delta_dice_frame"] == pytest.approx((0 + 0.6 - 0.25) / 3)
+    assert change["share_better"] == pytest.approx(1 / 3) and change["share_worse"] == pytest.approx(1 / 3)
+    assert change["delta_frame_specificity"] == 0.5
+    assert change["delta_fp_area_fraction"] == pytest.approx(-35 / 2000)
+    assert math.isnan(table.loc["source-only", "delta_dice_frame"])
+
+
+def test_a_change_of_exactly_five_hundredths_is_neither_better_nor_worse() -> None:
+    pairs = paired_cases(small_study(), "source-only", "adabn")
+    # 0.15 − 0.1 and 0.1 − 0.15 miss 0.05 by rounding, in either direction
+    assert paired_block(pairs.assign(dice_before=0.1, dice_after=0.15))["share_better"] == 0
+    assert paired_block(pairs.assign(dice_before=0.55, dice_after=0.5))["share_worse"] == 0
+    assert paired_block(pairs.assign(dice_before=0.1, dice_after=0.1501))["share_better"] == 1
+    assert paired_block(pairs.assign(dice_before=0.3, dice_after=0.2499))["share_worse"] == 1
+
+
+def test_seeds_are_averaged_and_their_spread_is_reported_apart() -> None:
+    found = {("source-only", 0): 0, ("source-only", 1): 100, ("adabn", 0): 100, ("adabn", 1): 60}
+    cases = cases_table([case(model, "a", px, seed=seed) for (model, seed), px in found.items()])
+    table = centre_table(cases).set_index("model")
+    start, change = table.loc["source-only"], table.loc["adabn"]
+    assert (start["n_positive"], start["n_seeds"], start["dice_frame"]) == (1, 2, 0.5)
+    assert start["dice_frame_seed_sd"] == pytest.approx(math.sqrt(0.5))
+    assert change["delta_dice_frame"] == pytest.approx((1.0 - 0.25) / 2)
+    assert change["share_better"] == 0.5 and change["share_worse"] == 0.5
+
+
+def test_unknown_clusters_and_absent_negatives_are_said_not_guessed() -> None:
+    table = centre_table(cases_table([case("source-only", "a", 10), case("source-only", "b", 20, sequence="s")]))
+    only = table.iloc[0]
+    assert only["clusters"] is pd.NA and only["cluster_unit"] == "unknown"
+    assert math.isnan(only["dice_sequence"]) and math.isnan(only["frame_specificity"])
+
+
+def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
+    reference = np.zeros((HEIGHT, WIDTH), np.uint8)
+    reference[0, 0] = 1
+    valid = reference == 0
+    key = CaseKey("run", "zju2", "haining", "source-only", 0, "target", "haining", "test", "outside", True)
+    outside = case_row(key, frame_metrics(np.ones((HEIGHT, WIDTH)), reference, valid))
+    table = centre_table(cases_table([case("source-only", "a", 100), outside])).iloc[0]
+    assert (table["n_frames"], table["n_positive"], table["n_negative"], table["n_unscored"]) == (2, 1, 0, 1)
+    assert table["dice_frame"] == 1.0
+    text = centres_markdown(centre_table(cases_table([case("source-only", "a", 100), outside])), statement())
+    assert "1 frames are in neither table" in text
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [case("source-only", "a", 1), case("source-only", "b", 1), case("adabn", "a", 1)],
+        [case("source-only", "a", 1), case("source-only", "b", 1), case("source-only", "a", 1, seed=1)],
+        # the same frame scored against another reference
+        [case("source-only", "a", 1), case("adabn", "a", 0, polyp=False)],
+    ],
+)
+def test_a_silently_smaller_n_is_refused(rows: list[dict]) -> None:
+    with pytest.raises(DataError, match="E_CASES_FRAMES_DIFFER"):
+        centre_table(cases_table(rows))
+
+
+def test_the_target_comes_first_and_the_oracle_last() -> None:
+    rows = [
+        case(model, "a", 50, role=role) for role in ("source", "target") for model in ("oracle", "adabn", "source-only")
+    ]
+    table = centre_table(cases_table(rows))
+    assert list(table["role"]) == ["target"] * 3 + ["source"] * 3
+    assert list(table["model"]) == ["source-only", "adabn", "oracle"] * 2
+
+
+def test_every_file_states_how_its_numbers_came_about(tmp_path: Path) -> None:
+    paths = write_centres(centre_table(small_study()), tmp_path, statement())
+    assert [path.name for path in paths] == ["centers.csv", "centers.json", "centers.md"]
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        for fact in ("polypda-metrics v1", "last step (step 40)", "training variability not assessed", "native"):
+            assert fact in text, (path.name, fact)
+        assert "Rendered phantom frames: not clinical evidence" in text
+        assert "no label of haining was used" in text
+    document = json.loads(paths[1].read_text(encoding="utf-8"))
+    assert document["rows"][0]["delta_dice_frame"] is None
+    assert document["rows"][1]["delta_dice_frame"] == pytest.approx(0.35 / 3)
+    table = pd.read_csv(paths[0])
+    assert table["n_positive"].tolist() == [3, 3] and table["dice_frame"][0] == pytest.approx(1.4 / 3)
+
+
+def test_markdown_reads_well(tmp_path: Path) -> None:
+    text = centres_markdown(centre_table(small_study()), statement())
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in tables[:4]}) == 1, "the columns of a table are aligned"
+    assert "+0.117" in text and "33 % / 33 %" in text and "+50 pp" in text
+    real = centres_markdown(
+        centre_table(small_study()), statement(phantom=False, seeds=(0, 1), target_labels_used=True)
+    )
+    assert "Rendered phantom" not in real and "2 seeds (0, 1)" in real and "trained the oracle only" in real
+
+
+def test_a_statement_refuses_unknown_facts_and_no_seed() -> None:
+    with pytest.raises(ValueError, match="selektor"):
+        statement(selektor="last")
+    with pytest.raises(ValueError, match="seeds"):
+        statement(seeds=())

@@ -1,0 +1,195 @@
+"""Per-frame metrics: a conformance table with exact rational answers, properties, bad input."""
+
+import math
+from dataclasses import asdict
+from fractions import Fraction as Q
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from polypda.errors import DataError, UsageError
+from polypda.evaluation.metrics import count_components, frame_metrics
+
+NAN = None
+
+
+def grid(text: str) -> np.ndarray:
+    return np.array([[cell == "#" for cell in row] for row in text.split()])
+
+
+def expect(**answers: Q | int | bool | None) -> dict:
+    return answers
+
+
+# reference, prediction, valid area ("" = everywhere), {metric: exact answer; NAN = not a number}
+CONFORMANCE = {
+    "equal": (
+        "##. ...", "##. ...", "",
+        expect(dice=Q(1), iou=Q(1), sensitivity=Q(1), ppv=Q(1), specificity=Q(1), f2=Q(1)),
+    ),
+    "half found": (
+        "##.. ....", "#... ....", "",
+        expect(dice=Q(2, 3), iou=Q(1, 2), sensitivity=Q(1, 2), ppv=Q(1), specificity=Q(1), f2=Q(5, 9), mae=Q(1, 8)),
+    ),
+    "twice too large": (
+        "##.. ....", "##.. ##..", "",
+        expect(dice=Q(2, 3), iou=Q(1, 2), sensitivity=Q(1), ppv=Q(1, 2), specificity=Q(2, 3), f2=Q(5, 6), mae=Q(1, 4)),
+    ),
+    "overlap of one": (
+        "##... .....", ".##.. .....", "",
+        expect(dice=Q(1, 2), iou=Q(1, 3), sensitivity=Q(1, 2), ppv=Q(1, 2), specificity=Q(7, 8), f2=Q(1, 2), mae=Q(1, 5)),
+    ),
+    "beside": (
+        "#.. ...", "..# ...", "",
+        expect(dice=Q(0), iou=Q(0), sensitivity=Q(0), ppv=Q(0), specificity=Q(4, 5), f2=Q(0), missed=False),
+    ),
+    "missed": (
+        "##. ...", "... ...", "",
+        expect(dice=Q(0), iou=Q(0), sensitivity=Q(0), ppv=NAN, specificity=Q(1), f2=Q(0), missed=True, negative=False),
+    ),
+    "false alarm": (
+        "... ...", "#.. ...", "",
+        expect(dice=NAN, iou=NAN, sensitivity=NAN, ppv=Q(0), specificity=Q(5, 6), f2=NAN, mae=Q(1, 6), negative=True),
+    ),
+    "rightly silent": (
+        "... ...", "... ...", "",
+        expect(dice=NAN, iou=NAN, sensitivity=NAN, ppv=NAN, specificity=Q(1), f2=NAN, mae=Q(0), fp_components=0),
+    ),
+    "polyp everywhere": (
+        "### ###", "### ##.", "",
+        expect(dice=Q(10, 11), iou=Q(5, 6), sensitivity=Q(5, 6), ppv=Q(1), specificity=NAN, relative_polyp_area=Q(1)),
+    ),
+    "only the valid area counts": (
+        "##.. ##..", "###. ..#.", "###. ....",
+        expect(dice=Q(4, 5), iou=Q(2, 3), ppv=Q(2, 3), valid_px=3, relative_polyp_area=Q(2, 3), fp_area_fraction=Q(1, 3),
+             reference_outside_share=Q(1, 2)),
+    ),
+    "reference wholly outside": (
+        "#... ....", ".#.. ....", ".### ####",
+        expect(dice=NAN, sensitivity=NAN, ppv=Q(0), positive=False, negative=False, fp_components=None,
+             reference_outside_share=Q(1)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFORMANCE)
+def test_conformance(name: str) -> None:
+    reference, prediction, valid, expected = CONFORMANCE[name]
+    area = grid(valid) if valid else np.ones(grid(reference).shape, bool)
+    got = asdict(frame_metrics(grid(prediction).astype(np.float32), grid(reference), area))
+    for metric, answer in expected.items():
+        if answer is None and metric != "fp_components":
+            assert math.isnan(got[metric]), metric
+        elif isinstance(answer, Q):
+            assert got[metric] == pytest.approx(float(answer), abs=1e-15), metric
+        else:
+            assert got[metric] == answer, metric
+    assert got["tp_px"] + got["fp_px"] + got["fn_px"] + got["tn_px"] == got["valid_px"]
+
+
+def test_every_case_is_not_square() -> None:
+    assert all(len(set(grid(row[0]).shape)) == 2 for row in CONFORMANCE.values())
+
+
+def test_a_probability_at_the_threshold_is_polyp_and_mae_sees_the_probability() -> None:
+    probability = np.array([[0.5, 0.499, 0.25]], np.float32)
+    got = frame_metrics(probability, np.array([[1, 1, 0]], np.uint8), np.ones((1, 3), bool))
+    assert (got.tp_px, got.fn_px) == (1, 1)
+    assert got.mae == pytest.approx((0.5 + 0.501 + 0.25) / 3)
+
+
+def test_components_are_eight_connected_and_specks_are_counted_apart() -> None:
+    marked = np.zeros((60, 80), bool)
+    marked[2:6, 2:7] = True  # 20 px: just large enough
+    marked[6:10, 7:12] = True  # touches the first at a corner only: one component
+    marked[30:33, 30:36] = True  # 18 px: a speck
+    marked[50, 70] = True
+    assert count_components(marked, marked.size) == (1, 2)
+    # 0.02 % of a field of 250,000 px is 50 px: the 40 px component becomes a speck as well
+    assert count_components(marked, 250_000) == (0, 3)
+
+
+def test_more_than_one_percent_of_the_field_makes_a_false_positive_frame() -> None:
+    valid = np.ones((20, 50), bool)
+    probability = np.zeros(valid.shape)
+    probability[0, :10] = 1.0
+    nothing = np.zeros(valid.shape, np.uint8)
+    assert not frame_metrics(probability, nothing, valid).false_positive_frame  # exactly 1 %
+    probability[0, 10] = 1.0
+    assert frame_metrics(probability, nothing, valid).false_positive_frame
+
+
+masks = arrays(bool, (5, 7))
+
+
+@given(masks, masks, masks.filter(np.any))
+@settings(max_examples=150, deadline=None)
+def test_dice_is_symmetric_and_iou_follows_from_it(first: np.ndarray, second: np.ndarray, valid: np.ndarray) -> None:
+    one = frame_metrics(first.astype(float), second, valid)
+    other = frame_metrics(second.astype(float), first, valid)
+    if one.positive and other.positive:
+        assert one.dice == other.dice and one.sensitivity == other.ppv
+        assert one.iou == pytest.approx(one.dice / (2 - one.dice))
+
+
+@given(masks, masks, masks.filter(np.any), st.sampled_from([np.fliplr, np.flipud, np.rot90, np.transpose]))
+@settings(max_examples=150, deadline=None)
+def test_turning_the_frame_changes_nothing(first: np.ndarray, second: np.ndarray, valid: np.ndarray, turn) -> None:
+    straight = asdict(frame_metrics(first.astype(float), second, valid))
+    turned = asdict(frame_metrics(turn(first).astype(float), turn(second), turn(valid)))
+    ignored = {"width_px", "height_px"}
+    for name in straight.keys() - ignored:
+        assert straight[name] == pytest.approx(turned[name], nan_ok=True) if straight[name] is not None else True, name
+
+
+@given(masks.filter(np.any), masks)
+@settings(max_examples=150, deadline=None)
+def test_one_more_true_positive_never_lowers_a_metric(reference: np.ndarray, prediction: np.ndarray) -> None:
+    everywhere = np.ones(reference.shape, bool)
+    missing = np.argwhere(reference & ~prediction)
+    if len(missing):
+        better = prediction.copy()
+        better[tuple(missing[0])] = True
+        low, high = (frame_metrics(p.astype(float), reference, everywhere) for p in (prediction, better))
+        assert high.dice > low.dice and high.iou > low.iou and high.sensitivity > low.sensitivity and high.f2 > low.f2
+
+
+EVERYWHERE = np.ones((3, 4), bool)
+REFERENCE = np.zeros((3, 4), np.uint8)
+GOOD = np.full((3, 4), 0.2)
+
+
+@pytest.mark.parametrize(
+    ("code", "probability", "reference", "valid", "threshold"),
+    [
+        ("E_METRIC_SIZE", GOOD.T, REFERENCE, EVERYWHERE, 0.5),
+        ("E_METRIC_SIZE", GOOD, REFERENCE, EVERYWHERE[:2], 0.5),
+        ("E_METRIC_SIZE", GOOD[..., None], REFERENCE[..., None], EVERYWHERE[..., None], 0.5),
+        ("E_METRIC_TYPE", REFERENCE, REFERENCE, EVERYWHERE, 0.5),
+        ("E_METRIC_TYPE", GOOD, REFERENCE, REFERENCE, 0.5),
+        ("E_PROBABILITY_NAN", np.where(EVERYWHERE, np.nan, 0), REFERENCE, EVERYWHERE, 0.5),
+        ("E_PROBABILITY_RANGE", GOOD * 255, REFERENCE, EVERYWHERE, 0.5),
+        ("E_PROBABILITY_RANGE", GOOD - 1, REFERENCE, EVERYWHERE, 0.5),
+        ("E_REFERENCE_NOT_BINARY", GOOD, REFERENCE + 255, EVERYWHERE, 0.5),
+        ("E_REFERENCE_NOT_BINARY", GOOD, GOOD, EVERYWHERE, 0.5),
+        ("E_VALID_AREA_EMPTY", GOOD, REFERENCE, ~EVERYWHERE, 0.5),
+    ],
+)
+def test_bad_input_is_refused(code, probability, reference, valid, threshold) -> None:
+    with pytest.raises(DataError) as caught:
+        frame_metrics(probability, reference, valid, threshold, frame="0412")
+    assert caught.value.code == code and "0412" in str(caught.value) and caught.value.fix
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.01, math.nan])
+def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
+    with pytest.raises(UsageError, match="E_THRESHOLD_RANGE"):
+        frame_metrics(GOOD, REFERENCE, EVERYWHERE, threshold)
+
+
+def test_rounding_of_resampled_probabilities_is_forgiven() -> None:
+    got = frame_metrics(np.full((3, 4), 1.000001), np.ones((3, 4), np.uint8), EVERYWHERE)
+    assert got.mae == 0.0 and got.dice == 1.0
