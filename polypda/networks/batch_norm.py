@@ -52,7 +52,7 @@ def recompute_statistics(segmenter: nn.Module, image_batches: Iterable[Tensor]) 
     """AdaBN: replace the running statistics by those of other images; return the number of batches seen.
 
     image_batches: B×3×H×W, RGB in [0, 1]. Every batch counts alike (the cumulative average of batch means and unbiased
-    batch variances), so give batches of one size. Parameters, their requires_grad, modes and momenta are left as they were;
+    batch variances), so give batches of one size. Parameters, their requires_grad, modes and momenta stay as they were;
     all other layers work as in evaluation (no dropout) meanwhile.
 
     Raises DataError E_ADABN_EMPTY when there is no batch; the statistics are then, as after any error, the old ones.

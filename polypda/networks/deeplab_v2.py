@@ -1,14 +1,15 @@
 """DeepLab-v2 on a dilated ResNet-101, as the published AdaptSegNet uses it (one or two output levels).
 
-Output stride 8; a level's classifier is the sum of 3×3 convolutions at dilations 6, 12, 18 and 24. Parts carry the names
-of the authors' released state dicts: conv1, bn1, layer1 … layer4, then layer5 (the aux classifier on layer3, or the only
-classifier) and layer6 (the main classifier of the two-level network). Batch-norm's affine parameters are fixed, as
-published; its statistics follow train() and eval() as usual (see polypda.networks.batch_norm for the policies).
+Output stride 8; a level's classifier is the sum of 3×3 convolutions at dilations 6, 12, 18 and 24. Parts carry the
+names of the authors' released state dicts: conv1, bn1, layer1 … layer4, then layer5 (the aux classifier on layer3, or
+the only classifier) and layer6 (the main classifier of the two-level network). Batch-norm's affine parameters are
+fixed, as published; its statistics follow train() and eval() as usual (polypda.networks.batch_norm has the policies).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -31,6 +32,21 @@ BGR_MEAN = (
 INITIAL_STD = 0.01
 EXPANSION = 4
 QUIRK_BRANCHES = 2
+
+
+@dataclass(frozen=True)
+class ReleasedWeights:
+    """What a released state dict brought.
+
+    source: the file's name. tensors: how many tensors were loaded.
+    loaded_heads, fresh_heads: levels whose classifier came from the file, and those that keep their initialisation,
+    because the file has none, or one for another number of classes.
+    """
+
+    source: str
+    tensors: int
+    loaded_heads: tuple[str, ...]
+    fresh_heads: tuple[str, ...]
 
 
 class Bottleneck(nn.Module):
@@ -78,8 +94,8 @@ class DilatedClassifier(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """B×C×h×w features → B×classes×h×w logits.
 
-        A 3×3 convolution is nine 1×1 convolutions whose results are shifted and added. With two classes the nine, over all
-        branches, make one matrix product; shifting its few channels costs almost nothing, while a direct
+        A 3×3 convolution is nine 1×1 convolutions whose results are shifted and added. With two classes the nine, over
+        all branches, make one matrix product; shifting its few channels costs almost nothing, while a direct
         convolution spends four times as long on so narrow an output (forward and backward, one thread).
         """
         branches = [branch for branch in self.conv2d_list if isinstance(branch, nn.Conv2d)]
@@ -102,6 +118,8 @@ class DeepLabV2(Segmenter):
     """
 
     stride = 8
+    released_weights: ReleasedWeights | None = None
+    """What it was started from, when a released state dict was loaded into it."""
 
     def __init__(self, levels: Literal[1, 2] = 2, *, classes: int = CLASSES, two_branch_quirk: bool = False) -> None:
         super().__init__()

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from polypda.errors import DataError
-from polypda.networks.deeplab_v2 import LAYER3_CHANNELS, LAYER4_CHANNELS, DeepLabV2
+from polypda.networks.deeplab_v2 import LAYER3_CHANNELS, LAYER4_CHANNELS, DeepLabV2, ReleasedWeights
 from polypda.networks.weights import copy_tensors, key_mismatch, read_safetensors
 
 _WRAPPERS = ("module.", "Scale.")
 """What released files put before every key: data-parallel training, and the multi-scale wrapper of the Caffe import."""
 
 _LEVEL_OF_WIDTH = {LAYER4_CHANNELS: "main", LAYER3_CHANNELS: "aux"}
-
-
-@dataclass(frozen=True)
-class ReleasedWeights:
-    """What a released state dict brought.
-
-    tensors: how many tensors were loaded.
-    loaded_heads, fresh_heads: levels whose classifier came from the file, and those that keep their initialisation,
-    because the file has none, or one for another number of classes.
-    """
-
-    tensors: int
-    loaded_heads: tuple[str, ...]
-    fresh_heads: tuple[str, ...]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -83,7 +68,7 @@ def load_released(network: DeepLabV2, state: Mapping[str, Tensor], *, where: str
         loaded += [level] if head else []
     copy_tensors(network, chosen)
     fresh = tuple(level for level in network.levels if level not in loaded)
-    return ReleasedWeights(len(chosen), tuple(loaded), fresh)
+    return ReleasedWeights(Path(where).name, len(chosen), tuple(loaded), fresh)
 
 
 def _unwrapped(key: str) -> str:

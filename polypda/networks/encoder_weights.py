@@ -1,0 +1,149 @@
+"""Pretrained encoders: from a local safetensors file, or downloaded when the user asks for it.
+
+The input normalisation belongs to the weights. A file may say it in its metadata: ``mean`` and ``std`` (three numbers
+each, of RGB in [0, 1]) or ``input`` ("RGB, x/127.5-1" and the like). A file that says nothing is taken to want what the
+encoder's ImageNet training used: timm's own record for its encoders, otherwise ImageNet's mean and standard deviation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from polypda.errors import DataError, nearest
+from polypda.networks.encoder_download import download_encoder, downloaded_normalisation
+from polypda.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from polypda.networks.smp_names import is_timm_encoder
+from polypda.networks.weights import copy_tensors, key_mismatch, read_safetensors
+
+NONE, IMAGENET = "none", "imagenet"
+_SIGNED_UNIT = (0.5, 0.5, 0.5)
+_PREFIXES = ("", "encoder.", "module.", "backbone.")
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """Where an encoder's weights came from, and what input they expect.
+
+    source: "none", "imagenet" or the file's name (never its folder). sha256: of the file, else empty.
+    tensors: how many were loaded. mean, std: of RGB in [0, 1]. rule: how the normalisation was decided.
+    """
+
+    source: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    rule: str
+    tensors: int = 0
+    sha256: str = ""
+
+
+def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> EncoderWeights:
+    """Load "none", "imagenet" (downloads) or a safetensors file into an encoder; return what was loaded.
+
+    name: the encoder's name in segmentation_models_pytorch. Keys may carry a prefix such as "encoder."; tensors that
+    the encoder does not have (a classifier) are left out.
+
+    Raises DataError E_WEIGHTS_DOWNLOAD, E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_KEYS, E_WEIGHTS_INPUT.
+    """
+    if weights.lower() == NONE:
+        return EncoderWeights(NONE, IMAGENET_MEAN, IMAGENET_STD, "no weights: ImageNet's statistics")
+    if weights.lower() == IMAGENET:
+        state = download_encoder(encoder, name)
+        mean, std = downloaded_normalisation(name)
+        return EncoderWeights(IMAGENET, mean, std, "the weights' own record", _load(encoder, name, state, IMAGENET, {}))
+    path = Path(weights).expanduser()
+    if not path.exists():
+        what = f"there is no such weights file.{nearest(weights.lower(), (NONE, IMAGENET))}"
+        fix = "give `none`, `imagenet` (downloads) or the path of a .safetensors file."
+        raise DataError("E_WEIGHTS_MISSING", what, where=path, fix=fix)
+    state, metadata = read_safetensors(path)
+    mean, std, rule = file_normalisation(metadata, name, path)
+    tensors = _load(encoder, name, state, path, metadata)
+    return EncoderWeights(path.name, mean, std, rule, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def file_normalisation(
+    metadata: Mapping[str, str], encoder_name: str, where: str | Path = ""
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Return mean and standard deviation of RGB in [0, 1] for a weights file, and how they were decided.
+
+    Raises DataError E_WEIGHTS_INPUT when the metadata says something that is not understood.
+    """
+    fix = "write `mean` and `std` of RGB in [0, 1] into the file's metadata, three numbers each."
+    if "mean" in metadata and "std" in metadata:
+        mean, std = (_three_numbers(metadata[key]) for key in ("mean", "std"))
+        if mean is None or std is None or min(std) <= 0:
+            what = f"mean '{metadata['mean']}', std '{metadata['std']}' are not three numbers each, std above 0"
+            raise DataError("E_WEIGHTS_INPUT", what, where=where, fix=fix)
+        return mean, std, "the file's mean and std"
+    if "input" in metadata:
+        phrase = re.sub(r"[\s*]", "", metadata["input"].lower().replace("−", "-").replace("÷", "/"))
+        if phrase in {"rgb,x/127.5-1", "rgb,2x/255-1", "rgb,(x-127.5)/127.5", "rgb,[-1,1]"}:
+            return _SIGNED_UNIT, _SIGNED_UNIT, "the file's input note"
+        if phrase in {"rgb,x/255", "rgb,[0,1]"}:
+            return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "the file's input note"
+        raise DataError("E_WEIGHTS_INPUT", f"input note '{metadata['input']}' is not understood", where=where, fix=fix)
+    if is_timm_encoder(encoder_name):
+        mean, std = downloaded_normalisation(encoder_name)
+        return mean, std, "timm's record of this encoder (the file says nothing)"
+    return IMAGENET_MEAN, IMAGENET_STD, "ImageNet's statistics (the file says nothing)"
+
+
+def _three_numbers(text: str) -> tuple[float, ...] | None:
+    try:
+        numbers = json.loads(text if text.strip().startswith("[") else f"[{text}]")
+        return tuple(float(number) for number in numbers) if len(numbers) == 3 else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _load(
+    encoder: nn.Module, name: str, state: Mapping[str, Tensor], where: str | Path, metadata: Mapping[str, str]
+) -> int:
+    expected = encoder.state_dict()
+    renamed = _best_names(expected, state)
+    # Batch counters matter only for a cumulative average; older files do not have them.
+    needed = {k: v for k, v in expected.items() if k in renamed or not k.endswith("num_batches_tracked")}
+    mismatch = key_mismatch(needed, renamed)
+    if mismatch:
+        guess = metadata.get("architecture") or likely_encoder(state)
+        hint = f" The file looks like: {guess}." if guess else ""
+        fix = "give weights of this encoder, or choose the encoder that they belong to."
+        what = f"not the weights of encoder {name}: {mismatch}.{hint}"
+        raise DataError("E_WEIGHTS_KEYS", what, where=where, fix=fix)
+    copy_tensors(encoder, {key: renamed[key] for key in needed})
+    return len(needed)
+
+
+def _best_names(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state under the prefix change that fits most keys; timm's own files lack the wrapper's "model."."""
+    candidates = [{key.removeprefix(prefix): value for key, value in state.items()} for prefix in _PREFIXES]
+    candidates.append({f"model.{key}": value for key, value in state.items()})
+    return max(candidates, key=lambda names: len(names.keys() & expected.keys()))
+
+
+def likely_encoder(state: Mapping[str, Tensor]) -> str:
+    """Name a common encoder whose key names a state dict has, or return an empty string."""
+    keys = {key.removeprefix("module.").removeprefix("encoder.").removeprefix("model.") for key in state}
+    third = sum(re.fullmatch(r"layer3\.\d+\.conv1\.weight", key) is not None for key in keys)
+    if third:
+        deep = "layer1.0.conv3.weight" in keys
+        names = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+        return names.get((third, deep), "resnet152" if third == 36 else "a ResNet")
+    signatures = {
+        "features.18.0.weight": "mobilenet_v2",
+        "block1.0.attn.q.weight": "a Mix Transformer (mit_b0 … mit_b5)",
+        "features.denseblock1.denselayer1.conv1.weight": "a DenseNet",
+        "_blocks.0._depthwise_conv.weight": "an EfficientNet (efficientnet-b0 …)",
+        "stages.0.blocks.0.conv_dw.weight": "a timm ConvNeXt",
+        "blocks.0.0.conv_dw.weight": "a timm MobileNetV3 or EfficientNet (tu-…)",
+        "blocks.0.attn.qkv.weight": "a vision transformer (tu-vit…)",
+        "features.0.weight": "a VGG",
+    }
+    return next((name for key, name in signatures.items() if key in keys), "")

@@ -1,0 +1,148 @@
+"""Segmenters from segmentation_models_pytorch: any architecture, any encoder, one or two output levels.
+
+Main logits lie on the network's own grid: what the last convolution of the segmentation head gives, before the library
+resizes it to the image (DeepLabV3+ and FPN H/4, DeepLabV3 and PSPNet H/8, U-Net H). The caller resizes, so that every
+segmenter is treated alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Literal
+
+from torch import Tensor, nn
+
+from polypda.errors import UsageError
+from polypda.networks.decoder_taps import aux_tap, decode_with_tap, tap_channels
+from polypda.networks.encoder_weights import EncoderWeights, load_encoder_weights
+from polypda.networks.input_size import check_input_size
+from polypda.networks.normalisation import InputNormalisation
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.smp_names import find_architecture, find_encoder, import_smp, quiet_deprecations
+
+
+class SmpSegmenter(Segmenter):
+    """An architecture of segmentation_models_pytorch behind the segmenter's contract.
+
+    encoder_weights: what the encoder was started from. Input mean and standard deviation are part of the state dict,
+    because they belong to those weights: a checkpoint read into a network built without weights predicts the same.
+    """
+
+    def __init__(
+        self, network: nn.Module, architecture: str, *, levels: Literal[1, 2], weights: EncoderWeights
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.encoder_weights = weights
+        self.levels = ("main",) if levels == 1 else ("main", "aux")
+        self.encoder = _part(network, "encoder")
+        self.decoder = _part(network, "decoder")
+        self.segmentation_head = _part(network, "segmentation_head")
+        self.stride = int(network.encoder.output_stride)  # type: ignore[union-attr, arg-type]
+        self.normalisation = InputNormalisation(weights.mean, weights.std)
+        self.feature_channels = {"main": self._classifier.in_channels}
+        self.aux_head: nn.Conv2d | None = None
+        if levels == 2:
+            channels = tap_channels(self.encoder, self.decoder, architecture, self.stride)
+            self.feature_channels["aux"] = channels
+            self.aux_head = nn.Conv2d(channels, CLASSES, kernel_size=1)
+            nn.init.xavier_uniform_(self.aux_head.weight)  # as the library starts its own heads
+            nn.init.zeros_(self.aux_head.bias)  # type: ignore[arg-type]
+
+    @property
+    def _classifier(self) -> nn.Conv2d:
+        return [part for part in self.segmentation_head.modules() if isinstance(part, nn.Conv2d)][-1]
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Segment B×3×H×W, RGB in [0, 1], H and W divisible by ``stride``.
+
+        Raises UsageError E_INPUT_SIZE, or E_BATCH_TOO_SMALL when a batch is too small for batch-norm in training.
+        """
+        check_input_size(images, self.stride)
+        try:
+            return self._predict(self.normalisation(images))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise _batch_too_small(self.architecture, images) from error
+
+    def _predict(self, images: Tensor) -> Prediction:
+        tap = aux_tap(self.decoder, self.architecture) if self.aux_head is not None else None
+        decoded, tapped = decode_with_tap(self.decoder, tap, self.encoder(images))
+        features = decoded
+        classifier = self._classifier
+        for part in self._before_classifier():
+            features = part(features)
+        logits = {"main": classifier(features)}
+        seen = {"main": features}
+        if self.aux_head is not None and tapped is not None:
+            logits["aux"] = self.aux_head(tapped)
+            seen["aux"] = tapped
+        return Prediction(logits, seen)
+
+    def _before_classifier(self) -> list[nn.Module]:
+        """Return the head's layers before its last convolution: none in most architectures, a block in DPT."""
+        nested = getattr(self.segmentation_head, "head", None)  # DPT keeps its layers one level deeper
+        layers = list((nested if isinstance(nested, nn.Sequential) else self.segmentation_head).children())
+        return layers[: next(index for index, layer in enumerate(layers) if layer is self._classifier)]
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the encoder's and decoder's trainable parameters."""
+        yield from _trainable(self.encoder, self.decoder)
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the segmentation head's trainable parameters, then the aux head's."""
+        heads = (self.segmentation_head,) if self.aux_head is None else (self.segmentation_head, self.aux_head)
+        yield from _trainable(*heads)
+
+
+def build_smp_segmenter(
+    architecture: str, encoder: str, *, encoder_weights: str = "none", levels: Literal[1, 2] = 1
+) -> SmpSegmenter:
+    """Build a segmenter; names in any case. Reproducible under a torch seed.
+
+    encoder_weights: "none", "imagenet" (downloads) or the path of a safetensors file.
+
+    Raises UsageError E_ARCHITECTURE_UNKNOWN, E_ENCODER_UNKNOWN, E_NETWORK_COMBINATION, E_LEVELS, E_AUX_LEVEL, and what
+    :func:`polypda.networks.encoder_weights.load_encoder_weights` raises.
+    """
+    if levels not in (1, 2):
+        raise UsageError("E_LEVELS", f"a segmenter has 1 or 2 output levels, not {levels}", fix="choose 1 or 2.")
+    architecture = find_architecture(architecture)
+    encoder = find_encoder(encoder)
+    with quiet_deprecations():
+        try:
+            network = import_smp().create_model(architecture, encoder, encoder_weights=None, classes=CLASSES)
+        except (
+            ValueError,
+            RuntimeError,
+            NotImplementedError,
+            KeyError,
+            IndexError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            what = f"{architecture} cannot be built on encoder {encoder} ({error})"
+            fix = "choose another encoder for this architecture (resnet34 goes with all but dpt, which wants tu-vit…)."
+            raise UsageError("E_NETWORK_COMBINATION", what, fix=fix) from error
+    weights = load_encoder_weights(network.encoder, encoder, encoder_weights)
+    return SmpSegmenter(network, architecture, levels=levels, weights=weights)
+
+
+def _part(network: nn.Module, name: str) -> nn.Module:
+    return network.get_submodule(name)
+
+
+def _trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:
+    parameters = chain.from_iterable(module.parameters() for module in modules)
+    return (parameter for parameter in parameters if parameter.requires_grad)
+
+
+def _batch_too_small(architecture: str, images: Tensor) -> UsageError:
+    batch, _, height, width = images.shape
+    what = (
+        f"{architecture} normalises a map that is pooled to one pixel by the batch's statistics, "
+        f"which a batch of {batch} ({width}×{height} px) does not have"
+    )
+    return UsageError("E_BATCH_TOO_SMALL", what, fix="use at least 2 images per batch, or batch-norm policy `frozen`.")

@@ -1,0 +1,83 @@
+"""Which architectures and encoders segmentation_models_pytorch offers, by name in any case or punctuation."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from types import ModuleType
+
+from polypda.errors import UsageError, nearest
+from polypda.networks.torchvision_shim import import_torchvision
+
+TIMM_PREFIX = "tu-"
+
+
+def import_smp() -> ModuleType:
+    """Import segmentation_models_pytorch (takes seconds; needs torchvision, see torchvision_shim)."""
+    import_torchvision()
+    import segmentation_models_pytorch
+
+    return segmentation_models_pytorch
+
+
+@cache
+def architectures() -> tuple[str, ...]:
+    """Return the names of all architectures: "unet", "deeplabv3plus", …"""
+    return tuple(import_smp().MODEL_ARCHITECTURES_MAPPING)
+
+
+@cache
+def encoders() -> tuple[str, ...]:
+    """Return the names of all encoders: the library's own, and timm's with the prefix "tu-"."""
+    smp = import_smp()
+    import timm
+
+    return (*smp.encoders.get_encoder_names(), *(f"{TIMM_PREFIX}{name}" for name in timm.list_models()))
+
+
+def find_architecture(name: str) -> str:
+    """Return the library's name of an architecture: "DeepLabV3+", "deeplab-v3-plus" → "deeplabv3plus".
+
+    Raises UsageError E_ARCHITECTURE_UNKNOWN, with the nearest name.
+    """
+    plain = plain_architecture(name)
+    if plain not in architectures():
+        known = (*architectures(), "deeplab-v2")
+        what = f"there is no segmentation architecture '{name}'.{nearest(plain, known)}"
+        raise UsageError("E_ARCHITECTURE_UNKNOWN", what, fix=f"choose one of {', '.join(known)}.")
+    return plain
+
+
+def plain_architecture(name: str) -> str:
+    """Lower the case, spell out "+", drop hyphens, underscores and blanks."""
+    return name.lower().replace("+", "plus").translate(str.maketrans("", "", "-_ "))
+
+
+def find_encoder(name: str) -> str:
+    """Return the library's name of an encoder, whatever its case; a timm encoder may carry a weights tag after a dot.
+
+    Raises UsageError E_ENCODER_UNKNOWN, with the nearest name.
+    """
+    known = {encoder.lower(): encoder for encoder in encoders()}
+    asked = name.strip().lower()
+    if asked in known:
+        return known[asked]
+    bare, dot, tag = asked.partition(".")
+    if dot and bare.startswith(TIMM_PREFIX) and bare in known:
+        return f"{known[bare]}.{tag}"
+    hint = nearest(asked, known) or nearest(f"{TIMM_PREFIX}{asked}", known)
+    fix = (
+        "name one of segmentation_models_pytorch's encoders (resnet34, mobilenet_v2, mit_b0, …) or tu-NAME for timm's."
+    )
+    raise UsageError("E_ENCODER_UNKNOWN", f"there is no encoder '{name}'.{hint}", fix=fix)
+
+
+def is_timm_encoder(name: str) -> bool:
+    """Say whether an encoder is one of timm's, taken through the library's universal wrapper."""
+    return name.startswith(TIMM_PREFIX)
+
+
+def quiet_deprecations() -> warnings.catch_warnings:
+    """Return a context in which the libraries' warnings about their own old names are not shown."""
+    context: warnings.catch_warnings = warnings.catch_warnings(action="ignore", category=DeprecationWarning)
+    return context

@@ -1,0 +1,80 @@
+"""One description builds every segmenter, and a checkpoint needs nothing but the description."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from polypda.errors import DataError, UsageError
+from polypda.networks.deeplab_v2 import DeepLabV2
+from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights, load_segmenter
+from polypda.networks.smp_names import import_smp
+from polypda.networks.weights import save_module
+
+
+def test_defaults_are_the_quick_two_level_network():
+    spec = SegmenterSpec()
+    assert (spec.architecture, spec.encoder, spec.encoder_weights) == (
+        "deeplabv3plus",
+        "tu-mobilenetv3_small_050",
+        "none",
+    )
+    assert build_segmenter(spec).levels == ("main", "aux")
+
+
+def test_deeplab_v2_by_any_spelling_with_its_quirk():
+    spec = SegmenterSpec.from_mapping({"architecture": "DeepLab_V2", "levels": 1, "two_branch_quirk": True})
+    assert (spec.architecture, spec.encoder) == ("deeplab-v2", "resnet101")
+    with torch.device("meta"):
+        network = build_segmenter(spec)
+    assert isinstance(network, DeepLabV2) and network.levels == ("main",) and network.layer5.two_branch_quirk
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"encoderweights": "none"}, "Did you mean 'encoder_weights'?"),
+        ({"levels": 3}, "levels"),
+        ({"two_branch_quirk": "perhaps"}, "two_branch_quirk"),
+    ],
+)
+def test_wrong_settings_have_a_code(settings, says):
+    with pytest.raises(UsageError, match="E_SEGMENTER_OPTION") as caught:
+        SegmenterSpec.from_mapping(settings)
+    assert says in str(caught.value)
+    with pytest.raises(ValidationError):
+        SegmenterSpec.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"architecture": "unet", "two_branch_quirk": True}, "E_SEGMENTER_OPTION"),
+        ({"architecture": "deeplab-v2", "encoder": "resnet34"}, "E_ENCODER_UNKNOWN"),
+        ({"architecture": "deeplab-v2", "encoder_weights": "imagenet"}, "E_WEIGHTS_IMAGENET"),
+        ({"architecture": "deeplabv4"}, "E_ARCHITECTURE_UNKNOWN"),
+    ],
+)
+def test_what_cannot_be_built_has_a_code(settings, code):
+    with torch.device("meta"), pytest.raises(UsageError, match=code):
+        build_segmenter(SegmenterSpec.from_mapping(settings))
+
+
+def test_a_run_is_loaded_without_the_pretrained_file(tmp_path):
+    donor, encoder = tmp_path / "encoder.safetensors", "tu-mobilenetv3_small_050"
+    save_module(import_smp().encoders.get_encoder(encoder, weights=None), donor, {"input": "RGB, x/127.5-1"})
+    spec = SegmenterSpec(encoder=encoder, encoder_weights=str(donor))
+    trained = build_segmenter(spec).eval()
+    note = describe_initial_weights(trained)
+    assert note["source"] == "encoder.safetensors" and str(tmp_path) not in str(note)
+    save_module(trained, tmp_path / "run.safetensors")
+    donor.unlink()
+
+    assert spec.for_checkpoint() == SegmenterSpec(encoder=encoder)
+    loaded = load_segmenter(spec, tmp_path / "run.safetensors").eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(images).logits["main"], trained(images).logits["main"])
+    with pytest.raises(DataError, match="E_WEIGHTS_KEYS"):
+        load_segmenter(SegmenterSpec(encoder=encoder, levels=1), tmp_path / "run.safetensors")
+    with pytest.raises(DataError, match="E_WEIGHTS_MISSING"):
+        build_segmenter(spec)

@@ -1,0 +1,225 @@
+"""Weights in and out: whole files, complete keys, the input that belongs to them."""
+
+import json
+import os
+import time
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from polypda.errors import DataError, UsageError
+from polypda.networks.encoder_weights import file_normalisation, likely_encoder, load_encoder_weights
+from polypda.networks.segmenters import build_smp_segmenter
+from polypda.networks.smp_names import import_smp
+from polypda.networks.weights import load_module, read_safetensors, save_module
+
+QUICK = "tu-mobilenetv3_small_050"
+
+
+def _encoder(name="mobilenet_v2", seed=0):
+    torch.manual_seed(seed)
+    return import_smp().encoders.get_encoder(name, weights=None)
+
+
+def _same(first, second):
+    return all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+class TestModules:
+    def test_round_trip_is_bit_exact_with_metadata(self, tmp_path):
+        first, second = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)) for _ in range(2))
+        first[0].weight.data = first[0].weight.data.contiguous(memory_format=torch.channels_last)
+        first(torch.rand(2, 3, 5, 5))
+        save_module(first, tmp_path / "new" / "w.safetensors", {"step": "7"})
+        assert load_module(second, tmp_path / "new" / "w.safetensors") == {"step": "7"}
+        assert _same(first.state_dict(), second.state_dict())
+
+    def test_shared_tensors_can_be_saved(self, tmp_path):
+        network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+        network[1].weight = network[0].weight
+        save_module(network, tmp_path / "w.safetensors")
+        assert read_safetensors(tmp_path / "w.safetensors")[0].keys() == network.state_dict().keys()
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (lambda s: s.pop("0.bias"), r"1 of 2 tensors fit; 1 missing \(first: 0\.bias\)"),
+            (lambda s: s.update({"0.bias": torch.zeros(5)}), r"0\.bias is 5, needed 2"),
+            (lambda s: s.update({"9.bias": torch.zeros(5)}), r"1 tensors that this network does not have .*9\.bias"),
+        ],
+    )
+    def test_anything_that_does_not_fit_is_refused_and_changes_nothing(self, tmp_path, change, says):
+        network = nn.Sequential(nn.Linear(3, 2))
+        state = {key: value + 1 for key, value in network.state_dict().items()}
+        change(state)
+        save_file(state, tmp_path / "w.safetensors")
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        with pytest.raises(DataError, match=f"E_WEIGHTS_KEYS .*{says}"):
+            load_module(network, tmp_path / "w.safetensors")
+        assert _same(before, network.state_dict())
+
+    def test_failing_to_write_leaves_the_old_file_and_no_half_one(self, tmp_path, monkeypatch):
+        path = tmp_path / "w.safetensors"
+        network = nn.Linear(2, 2)
+        save_module(network, path)
+        old = path.read_bytes()
+
+        def full_disk(_descriptor):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full_disk)
+        network.weight.data.add_(1)
+        with pytest.raises(DataError, match=r"E_WEIGHTS_WRITE .*No space left"):
+            save_module(network, path)
+        assert path.read_bytes() == old
+        assert list(tmp_path.iterdir()) == [path]
+
+    @pytest.mark.parametrize("content", [b"", b"x" * 40, (2**40).to_bytes(8, "little") + b"{}"])
+    def test_missing_and_unreadable_files_have_codes(self, tmp_path, content):
+        path = tmp_path / "w.safetensors"
+        with pytest.raises(DataError, match=r"E_WEIGHTS_MISSING .*w\.safetensors"):
+            load_module(nn.Linear(1, 1), path)
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"E_WEIGHTS_UNREADABLE .*w\.safetensors"):
+            load_module(nn.Linear(1, 1), path)
+
+
+class TestLocalEncoders:
+    def test_file_really_arrives_and_brings_its_normalisation(self, tmp_path):
+        path = tmp_path / "mine.safetensors"
+        donor = _encoder(seed=1)
+        save_module(donor, path, {"mean": "[0.1, 0.2, 0.3]", "std": "0.5, 0.6, 0.7"})
+        segmenter = build_smp_segmenter("deeplabv3plus", "mobilenet_v2", encoder_weights=str(path))
+        assert _same(donor.state_dict(), segmenter.encoder.state_dict())
+        assert segmenter.encoder_weights.source == "mine.safetensors"
+        assert (segmenter.encoder_weights.tensors, len(segmenter.encoder_weights.sha256)) == (312, 64)
+        images = torch.rand(1, 3, 32, 32)
+        by_hand = (images - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor([0.5, 0.6, 0.7]).view(3, 1, 1)
+        torch.testing.assert_close(segmenter.normalisation(images), by_hand)
+
+    def test_checkpoint_keeps_the_normalisation_in_a_network_built_without_the_file(self, tmp_path):
+        save_module(_encoder(seed=1), tmp_path / "e.safetensors", {"input": "RGB, x/127.5-1"})
+        first = build_smp_segmenter("deeplabv3plus", "mobilenet_v2", encoder_weights=str(tmp_path / "e.safetensors"))
+        save_module(first, tmp_path / "run.safetensors")
+        second = build_smp_segmenter("deeplabv3plus", "mobilenet_v2")
+        load_module(second, tmp_path / "run.safetensors")
+        images = torch.rand(1, 3, 32, 32)
+        with torch.no_grad():
+            assert torch.equal(first.eval()(images).logits["main"], second.eval()(images).logits["main"])
+
+    @pytest.mark.parametrize("prefix", ["encoder.", "module."])
+    def test_prefixes_classifier_and_missing_counters_are_no_obstacle(self, tmp_path, prefix):
+        donor = _encoder(seed=1).state_dict()
+        state = {f"{prefix}{k}": v.clone() for k, v in donor.items() if "num_batches" not in k}
+        save_file(state | {"classifier.weight": torch.ones(2)}, tmp_path / "e.safetensors")
+        encoder = _encoder(seed=2)
+        report = load_encoder_weights(encoder, "mobilenet_v2", str(tmp_path / "e.safetensors"))
+        assert report.tensors == 260
+        assert _same({k: v for k, v in donor.items() if "num_batches" not in k}, encoder.state_dict())
+
+    def test_timms_own_key_names_fit_its_wrapped_encoder(self, tmp_path):
+        donor = _encoder(QUICK, seed=1).state_dict()
+        save_file({k.removeprefix("model."): v for k, v in donor.items()}, tmp_path / "e.safetensors")
+        encoder = _encoder(QUICK, seed=2)
+        load_encoder_weights(encoder, QUICK, str(tmp_path / "e.safetensors"))
+        assert _same(donor, encoder.state_dict())
+
+    def test_another_encoders_file_says_how_much_fits_and_whose_it_looks(self, tmp_path):
+        save_module(_encoder("resnet18"), tmp_path / "e.safetensors")
+        encoder = _encoder(seed=2)
+        before = {key: value.clone() for key, value in encoder.state_dict().items()}
+        with pytest.raises(DataError, match=r"E_WEIGHTS_KEYS .*e\.safetensors") as caught:
+            load_encoder_weights(encoder, "mobilenet_v2", str(tmp_path / "e.safetensors"))
+        assert "0 of 260 tensors fit; 260 missing (first: features.0.0.weight" in str(caught.value)
+        assert "looks like: resnet18" in str(caught.value)
+        assert _same(before, encoder.state_dict())
+
+    def test_a_tensor_of_another_width_is_named(self, tmp_path):
+        state = _encoder().state_dict() | {"features.0.0.weight": torch.zeros(16, 3, 3, 3)}
+        save_file(state, tmp_path / "e.safetensors")
+        with pytest.raises(DataError, match=r"features\.0\.0\.weight is 16×3×3×3, needed 32×3×3×3"):
+            load_encoder_weights(_encoder(), "mobilenet_v2", str(tmp_path / "e.safetensors"))
+
+    @pytest.mark.parametrize("name", ["resnet34", "resnet50", "mobilenet_v2", "mit_b0", "vgg11"])
+    def test_likely_encoder(self, name):
+        with torch.device("meta"):
+            guess = likely_encoder(_encoder(name).state_dict())
+        assert name in guess or {"mit_b0": "mit_b0 …", "vgg11": "VGG"}.get(name, "?") in guess
+
+    def test_a_mistyped_keyword_is_a_missing_file_with_a_hint(self):
+        with pytest.raises(DataError, match=r"E_WEIGHTS_MISSING .*Did you mean 'imagenet'\?"):
+            load_encoder_weights(_encoder(), "mobilenet_v2", "imagnet")
+
+    @pytest.mark.parametrize("metadata", [{"input": "BGR, x-mean"}, {"mean": "1,2", "std": "1,1,1"},
+                                          {"mean": "0,0,0", "std": "1,0,1"}, {"mean": "a", "std": "b"}])  # fmt: skip
+    def test_input_notes_that_are_not_understood_are_refused(self, metadata):
+        with pytest.raises(DataError, match="E_WEIGHTS_INPUT"):
+            file_normalisation(metadata, "mobilenet_v2")
+
+    def test_a_silent_file_means_the_encoders_own_training(self):
+        assert file_normalisation({}, "mobilenet_v2")[0] == (0.485, 0.456, 0.406)
+        assert file_normalisation({}, "tu-vit_tiny_patch16_224")[0] == (0.5, 0.5, 0.5)
+
+    def test_the_shared_pretrained_file(self, pretrained_mobilenet):
+        segmenter = build_smp_segmenter("deeplabv3plus", "mobilenet_v2", encoder_weights=str(pretrained_mobilenet))
+        report = segmenter.encoder_weights
+        assert (report.mean, report.std, report.tensors) == ((0.5,) * 3, (0.5,) * 3, 312)
+        with safe_open(pretrained_mobilenet, "pt") as file:
+            expected = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        assert _same(expected, segmenter.encoder.state_dict())
+        pixels = torch.tensor([0.0, 128.0, 255.0]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
+        torch.testing.assert_close(segmenter.normalisation(pixels / 255), pixels / 127.5 - 1)
+
+
+class TestDownloads:
+    @pytest.fixture
+    def unreachable_hub(self, monkeypatch, tmp_path):
+        """A hub on a port where nobody listens, with an empty cache: nothing leaves this machine."""
+        from huggingface_hub import constants
+
+        for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        return constants
+
+    @pytest.mark.parametrize("encoder", ["mobilenet_v2", QUICK])
+    def test_no_network_is_an_error_within_seconds(self, unreachable_hub, encoder):
+        started = time.monotonic()
+        with pytest.raises(DataError, match="E_WEIGHTS_DOWNLOAD") as caught:
+            build_smp_segmenter("deeplabv3plus", encoder, encoder_weights="imagenet")
+        assert time.monotonic() - started < 10
+        assert "--encoder-weights" in caught.value.fix
+        assert unreachable_hub.HF_HUB_OFFLINE is False  # as it was
+
+    def test_an_encoder_nobody_pretrained_says_so(self, monkeypatch):
+        import timm
+
+        monkeypatch.setattr(timm.models, "is_model_pretrained", lambda _name: False)
+        with pytest.raises(UsageError, match="E_WEIGHTS_IMAGENET"):
+            load_encoder_weights(_encoder(QUICK), QUICK, "imagenet")
+
+    def test_a_downloaded_twin_really_arrives(self, monkeypatch):
+        """The hub is played by an encoder built here: what it hands out is what the segmenter then holds."""
+        smp = import_smp()
+        build, donor = smp.encoders.get_encoder, _encoder(QUICK, seed=4)
+
+        def hub(name, *args, weights=None, **options):
+            return donor if weights is not None else build(name, *args, weights=None, **options)
+
+        monkeypatch.setattr("polypda.networks.encoder_download._answers", lambda _endpoint: True)
+        monkeypatch.setattr(smp.encoders, "get_encoder", hub)
+        encoder = build(QUICK, weights=None)
+        report = load_encoder_weights(encoder, QUICK, "imagenet")
+        assert report.source == "imagenet" and report.tensors == len(donor.state_dict())
+        assert _same(donor.state_dict(), encoder.state_dict())
+
+
+def test_metadata_is_plain_text_that_other_tools_read(tmp_path):
+    save_module(nn.Linear(1, 1), tmp_path / "w.safetensors", {"cohorts": json.dumps(["zju2", "海宁"])})
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["cohorts"]) == ["zju2", "海宁"]
