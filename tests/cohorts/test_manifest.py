@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,18 @@ def test_hash_follows_what_is_said_and_not_how():
     described = parse_manifest(TEXT, where="x")
     assert parse_manifest("# a remark\n" + TEXT, where="x").hash() == described.hash() == manifest_hash("kvasir")
     assert parse_manifest(TEXT.replace("Bærum", "Oslo"), where="x").hash() != described.hash()
+
+
+def test_the_wheel_s_manifests_go_before_the_checkout_s(tmp_path, monkeypatch):
+    (tmp_path / "zju2.yaml").write_text((FOLDER / "zju2.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(catalogue, "MANIFEST_FOLDERS", (tmp_path, FOLDER))
+    assert list(load_catalogue.__wrapped__()) == ["zju2"]
+    monkeypatch.setattr(catalogue, "MANIFEST_FOLDERS", (tmp_path / "none",))
+    with pytest.raises(DataError, match="E_CATALOGUE_ABSENT"):
+        load_catalogue.__wrapped__()
+
+
+def test_the_wheel_puts_manifests_where_the_catalogue_looks():
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    put = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]["cohorts"]
+    assert catalogue.MANIFEST_FOLDERS[0] == FOLDER.parent / put
