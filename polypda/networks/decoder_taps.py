@@ -6,8 +6,6 @@ architecture, the decoder stage whose output the last stage refines or fuses int
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +28,7 @@ AUX_TAPS = {
 """Architecture → path of a part inside its decoder; a number counts blocks, negative from the end."""
 
 _PROBE_PX = 224
-"""Side of the imaginary image that tells a tap's channels: what fixed-size transformers take."""
+"""Side of the empty image that tells a tap's channels: what fixed-size transformers take."""
 
 
 def aux_tap(decoder: nn.Module, architecture: str) -> nn.Module:
@@ -65,12 +63,18 @@ def decode_with_tap(decoder: nn.Module, tap: nn.Module | None, features: object)
     return decoded, caught[-1]
 
 
-def tap_channels(encoder: nn.Module, decoder: nn.Module, tap_of: str, stride: int) -> int:
-    """Return the channels of an architecture's aux tap, from a pass without any computing (meta tensors)."""
+def tap_channels(encoder: nn.Module, decoder: nn.Module, architecture: str, stride: int) -> int:
+    """Return the channels of an architecture's aux tap, from one pass of an empty image.
+
+    The pass is made in evaluation mode: it draws no random number and moves no statistics. Modes are put back.
+    """
     side = -(-_PROBE_PX // stride) * stride
+    modes = [(part, part.training) for module in (encoder, decoder) for part in module.modules()]
+    encoder.eval()
+    decoder.eval()
     with torch.no_grad():
-        bare_encoder, bare_decoder = (copy.deepcopy(part).eval().to("meta") for part in (encoder, decoder))
-        features = bare_encoder(torch.empty(1, 3, side, side, device="meta"))
-        _, tapped = decode_with_tap(bare_decoder, aux_tap(bare_decoder, tap_of), features)
+        _, tapped = decode_with_tap(decoder, aux_tap(decoder, architecture), encoder(torch.zeros(1, 3, side, side)))
+    for part, mode in modes:
+        part.training = mode
     assert tapped is not None
     return tapped.shape[1]

@@ -29,7 +29,7 @@ def skeleton():
 
 @pytest.fixture(scope="module")
 def empty(skeleton):
-    """Return a function that builds the network with memory but no values: initialising 42 million numbers takes time."""
+    """Return a function that builds the network with memory but no values: drawing 42 million takes time."""
     return lambda levels: skeleton(levels).to_empty(device="cpu")
 
 

@@ -143,11 +143,10 @@ class TestLocalEncoders:
         with pytest.raises(DataError, match=r"features\.0\.0\.weight is 16×3×3×3, needed 32×3×3×3"):
             load_encoder_weights(_encoder(), "mobilenet_v2", str(tmp_path / "e.safetensors"))
 
-    @pytest.mark.parametrize("name", ["resnet34", "resnet50", "mobilenet_v2", "mit_b0", "vgg11"])
+    @pytest.mark.parametrize("name", ["resnet34", "resnet50", "mobilenet_v2", "mit_b0", "densenet121"])
     def test_likely_encoder(self, name):
-        with torch.device("meta"):
-            guess = likely_encoder(_encoder(name).state_dict())
-        assert name in guess or {"mit_b0": "mit_b0 …", "vgg11": "VGG"}.get(name, "?") in guess
+        guess = likely_encoder(_encoder(name).state_dict())
+        assert name in guess or (name == "densenet121" and "DenseNet" in guess)
 
     def test_a_mistyped_keyword_is_a_missing_file_with_a_hint(self):
         with pytest.raises(DataError, match=r"E_WEIGHTS_MISSING .*Did you mean 'imagenet'\?"):
