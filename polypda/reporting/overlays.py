@@ -32,6 +32,8 @@ LEAST_LONGER_SIDE_PX = 900
 """Smaller frames are enlarged to this; larger ones keep their native size."""
 LARGEST_LETTERING = 1.6
 PANEL_WIDTH_PX = 400
+TALLEST_COPY = 1.0
+"""The copy without lines is at most this high, in panel widths."""
 GAP_PX = 14
 SMALL_REGION = 0.2
 """A reference (or, without one, a marked region) below this share of the frame's longer side is also shown enlarged."""
@@ -102,8 +104,10 @@ def _panel(frame: Picture, lines: FrameLines, caption: OverlayCaption, scale: fl
     width = round(PANEL_WIDTH_PX * lettering)
     height_px, width_px = frame.shape[:2]
     small = Text("Frame without lines", 14 * lettering, colour=GREY)
-    plain = _enlarged(frame, (0, 0, width_px, height_px), width / width_px)
-    blocks = [text_block([small], width), plain]
+    fitting = min(width / width_px, TALLEST_COPY * width / height_px)
+    plain = _enlarged(frame, (0, 0, width_px, height_px), fitting)
+    beside = np.full((plain.shape[0], width - plain.shape[1], 3), PAPER, np.uint8)
+    blocks = [text_block([small], width), np.concatenate([plain, beside], axis=1)]
     box = _detail_box(lines)
     gap = round(6 * lettering)
     detail_scale = (width - gap) / 2 / (box[2] - box[0]) if box else 0.0

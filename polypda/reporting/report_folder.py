@@ -47,7 +47,8 @@ def write_report(
 
     Returns: ``folder``.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
-        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.checked_cases` and :func:`polypda.evaluation.centers.centre_table`.
+        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.checked_cases` and
+        :func:`polypda.evaluation.centers.centre_table`.
     """
     cases = checked_cases(cases)
     _check_statement(cases, statement)

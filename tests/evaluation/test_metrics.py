@@ -40,7 +40,7 @@ CONFORMANCE = {
     ),
     "overlap of one": (
         "##... .....", ".##.. .....", "",
-        expect(dice=Q(1, 2), iou=Q(1, 3), sensitivity=Q(1, 2), ppv=Q(1, 2), specificity=Q(7, 8), f2=Q(1, 2), mae=Q(1, 5)),
+        expect(dice=Q(1, 2), iou=Q(1, 3), sensitivity=Q(1, 2), ppv=Q(1, 2), specificity=Q(7, 8), f2=Q(1, 2)),
     ),
     "beside": (
         "#.. ...", "..# ...", "",
@@ -48,7 +48,7 @@ CONFORMANCE = {
     ),
     "missed": (
         "##. ...", "... ...", "",
-        expect(dice=Q(0), iou=Q(0), sensitivity=Q(0), ppv=NAN, specificity=Q(1), f2=Q(0), missed=True, negative=False),
+        expect(dice=Q(0), iou=Q(0), sensitivity=Q(0), ppv=NAN, specificity=Q(1), f2=Q(0), missed=True),
     ),
     "false alarm": (
         "... ...", "#.. ...", "",
@@ -64,7 +64,7 @@ CONFORMANCE = {
     ),
     "only the valid area counts": (
         "##.. ##..", "###. ..#.", "###. ....",
-        expect(dice=Q(4, 5), iou=Q(2, 3), ppv=Q(2, 3), valid_px=3, relative_polyp_area=Q(2, 3), fp_area_fraction=Q(1, 3),
+        expect(dice=Q(4, 5), iou=Q(2, 3), valid_px=3, relative_polyp_area=Q(2, 3), fp_area_fraction=Q(1, 3),
              reference_outside_share=Q(1, 2)),
     ),
     "reference wholly outside": (

@@ -1,0 +1,154 @@
+"""The report folder: complete, self-contained, true to its cases; or not there at all."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from polypda.errors import DataError, UsageError
+from polypda.evaluation.cases import read_cases
+from polypda.evaluation.centers import centre_table
+from polypda.reporting.answer import answer
+from polypda.reporting.figures import write_figures
+from polypda.reporting.report_folder import OverlayPicture, file_name, write_report
+
+PICTURE = np.full((300, 1400, 3), 120, np.uint8)
+
+
+class Links(HTMLParser):
+    """Everything a page would fetch or open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.found += [value for name, value in attrs if name in ("src", "href")]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, study: pd.DataFrame, statement) -> Path:
+    """Written once: no test changes it."""
+    overlays = (OverlayPicture("haining", frame, "median", PICTURE) for frame in ("a/1 ü", "息肉"))
+    return write_report(tmp_path_factory.mktemp("made") / "reports" / "demo", study, statement, overlays)
+
+
+def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
+    files = sorted(path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file())
+    assert files == [
+        "cases.csv",
+        "centers.csv",
+        "centers.json",
+        "centers.md",
+        "figures/dice-by-size.png",
+        "figures/dice-by-size.svg",
+        "figures/paired-dice.png",
+        "figures/paired-dice.svg",
+        "index.html",
+        "overlays/001-haining-a-1-ü.png",
+        "overlays/002-haining-息肉.png",
+    ]
+    assert [path.name for path in report.parent.iterdir()] == ["demo"]
+    assert len(read_cases(report / "cases.csv")) == 24
+    assert Image.open(report / "overlays/001-haining-a-1-ü.png").size == (1400, 300)
+
+
+def test_the_page_fetches_nothing_and_its_links_lead_somewhere(report: Path) -> None:
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "@import" not in page and not re.search(r"url\(", page)
+    links = Links(page).found
+    assert sum(link.startswith("data:image/jpeg") for link in links) == 2
+    assert sum(link.startswith("data:image/svg+xml") for link in links) == 2
+    relative = [link for link in links if not link.startswith("data:")]
+    assert len(relative) == 6 and all((report / unquote(link)).is_file() for link in relative)
+
+
+def test_the_page_answers_warns_and_escapes(report: Path) -> None:
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert "Yes, on average: Dice in haining rises by 0.22." in page
+    assert "Rendered phantom frames: not clinical evidence" in page
+    assert "labels of haining trained the oracle only" in page
+    assert "training variability not assessed" in page and "lowest target entropy (step 60)" in page
+    assert "&lt;b&gt;&amp;" in page and "<b>&" not in page
+    assert "optimiser.lr" in page and "main, aux" in page and "2 min 5 s" in page
+
+
+def test_real_frames_carry_no_banner(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+    real = statement.model_copy(update={"phantom": False, "target_labels_used": False})
+    folder = write_report(tmp_path / "r", study.assign(phantom=False), real)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "phantom" not in page.lower().replace("polypda", "") and '<div class="banner' not in page
+    assert "no label of haining was used in training" in page and "No overlay was asked for." in page
+
+
+def test_an_existing_report_is_never_overwritten(report: Path, study: pd.DataFrame, statement) -> None:
+    before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match="E_REPORT_EXISTS"):
+        write_report(report, study, statement)
+    assert before == {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+    def overlays():
+        yield OverlayPicture("haining", "a", "", PICTURE)
+        raise DataError("E_IMAGE_MISSING", "gone.")
+
+    with pytest.raises(DataError, match="E_IMAGE_MISSING"):
+        write_report(tmp_path / "demo", study, statement, overlays())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_statement_must_be_true_of_the_cases(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+    for wrong in ({"phantom": False}, {"threshold": 0.4}, {"seeds": (0, 1)}, {"split": "validation"}, {"source": "x"}):
+        with pytest.raises(DataError, match="E_REPORT_STATEMENT") as caught:
+            write_report(tmp_path / "demo", study, statement.model_copy(update=wrong))
+        assert next(iter(wrong)) in str(caught.value)
+    with pytest.raises(DataError, match=r"E_REPORT_MODEL.*adabn"):
+        write_report(tmp_path / "demo", study, statement.model_copy(update={"method": "adabn"}))
+    with pytest.raises(UsageError, match="E_REPORT_METHOD"):
+        write_report(tmp_path / "demo", study, statement.model_copy(update={"method": "source-only"}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_cases_give_the_same_figures(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        figures = write_figures(study, statement, tmp_path / name)
+        assert len(figures) == 2
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+        assert path.stat().st_size > 5_000
+
+
+def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Path, study, statement) -> None:
+    negatives = study[study["negative"]].reset_index(drop=True)
+    folder = write_report(tmp_path / "demo", negatives, statement)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "Not answered: haining has no scored frame with a polyp." in page
+    assert list((folder / "figures").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("delta", "tone", "words"),
+    [(0.2, "better", "rises by 0.20"), (-0.2, "worse", "falls by 0.20"), (0.004, "unchanged", "No clear change")],
+)
+def test_the_answer_follows_the_mean_and_says_what_got_worse(study, statement, delta, tone, words) -> None:
+    table = centre_table(study)
+    own = (table["model"] == "adaptsegnet") & (table["role"] == "target")
+    table.loc[own, ["delta_dice_frame", "share_worse", "delta_frame_specificity"]] = [delta, 0.31, -0.2]
+    said = answer(table, statement)
+    assert said.tone == tone and words in said.headline
+    text = " ".join(said.cautions).replace("\u00a0", " ")
+    assert "31 % of the frames with a polyp get worse." in text and "False alarms" in text
+    assert "No confidence interval" in text and "training variability not assessed" in text
+
+
+def test_file_names_are_safe_everywhere() -> None:
+    assert file_name("../a b/c:d*?.png") == "a-b-c-d-.png"
+    assert file_name("///") == "frame" and len(file_name("x" * 300)) == 60
