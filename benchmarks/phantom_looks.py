@@ -1,8 +1,8 @@
 """Print what phantoms look like, in the columns that real cohorts are measured in.
 
-    python benchmarks/phantom_looks.py                      # every cohort, 60 frames each
-    python benchmarks/phantom_looks.py zju2 haining --frames 200 --seed 1
-    python benchmarks/phantom_looks.py --speed              # frames per CPU second at 720×576, without and with encoding
+python benchmarks/phantom_looks.py                      # every cohort, 60 frames each
+python benchmarks/phantom_looks.py zju2 haining --frames 200 --seed 1
+python benchmarks/phantom_looks.py --speed              # frames per CPU second at 720×576, without and with encoding
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.look_statistics import TABLE_HEADER, measure_cohort, table_row
-from polypda.cohorts.phantom import PhantomLook, render_cohort, render_frame
+from polypda.cohorts.phantom import PhantomLook, cohort_seed, render_cohort, render_frame
 
 
 def print_looks(cohorts: list[str], frames: int, seed: int) -> None:
@@ -28,7 +28,7 @@ def print_looks(cohorts: list[str], frames: int, seed: int) -> None:
         look = catalogue[cohort].phantom
         if look is None:
             continue
-        pairs = (render_frame(look, seed=seed, index=index) for index in range(frames))
+        pairs = (render_frame(look, seed=cohort_seed(cohort, seed), index=index) for index in range(frames))
         print(table_row(cohort, measure_cohort(pairs)), flush=True)
 
 
@@ -47,8 +47,11 @@ def print_speed(cohort: str, frames: int) -> None:
         start = time.process_time()
         render_cohort(manifest, frames=frames, out=Path(folder))
         written = frames / (time.process_time() - start)
-    print(f"{cohort} {look.sizes_px[0][0]}×{look.sizes_px[0][1]}: rendering {statistics.median(rates):.1f} frames/s of CPU")
-    print(f"(batches {min(rates):.1f}–{max(rates):.1f}), with encoding and writing {written:.1f} frames/s")
+    print(
+        f"{cohort} {look.sizes_px[0][0]}×{look.sizes_px[0][1]}, frames per CPU second:",
+        f"rendering {statistics.median(rates):.1f}",
+    )
+    print(f"(batches {min(rates):.1f}–{max(rates):.1f}), with encoding and writing {written:.1f}")
 
 
 def main() -> None:

@@ -2,6 +2,6 @@
 
 from polypda.cohorts.phantom.cohort_folder import MARKER, NOTICE, render_cohort
 from polypda.cohorts.phantom.look import PhantomLook
-from polypda.cohorts.phantom.renderer import render_frame
+from polypda.cohorts.phantom.renderer import cohort_seed, render_frame
 
-__all__ = ["MARKER", "NOTICE", "PhantomLook", "render_cohort", "render_frame"]
+__all__ = ["MARKER", "NOTICE", "PhantomLook", "cohort_seed", "render_cohort", "render_frame"]

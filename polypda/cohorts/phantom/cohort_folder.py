@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom.look import PhantomLook
-from polypda.cohorts.phantom.renderer import RENDERER_VERSION, place_of, render_frame
+from polypda.cohorts.phantom.renderer import RENDERER_VERSION, cohort_seed, place_of, render_frame
 from polypda.cohorts.phantom.scene import spread
 from polypda.errors import DataError, UsageError
 
@@ -23,7 +23,6 @@ NOTICE = (
     "Synthetic frames rendered by polypda. Not clinical evidence: no figure made from them says anything of patients."
 )
 COLUMNS = ("frame", "patient", "sequence", "t_s", "label_state")
-_SEQUENCES_PER_PATIENT_STREAM = 11
 
 
 class HasPhantomLook(Protocol):
@@ -79,7 +78,7 @@ def group_of(seed: int, sequence: int) -> tuple[int, int]:
     """(patient index, sequence index): patients have one to three sequences, whatever the number of frames."""
     patient, first = 0, 0
     while True:
-        count = 1 + int(3 * spread(seed, _SEQUENCES_PER_PATIENT_STREAM, patient) ** 2)
+        count = 1 + int(3 * spread(seed, "patient", patient) ** 2)
         if sequence < first + count:
             return patient, sequence
         patient, first = patient + 1, first + count
@@ -132,11 +131,12 @@ def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
     suffix, options = _encoding(look)
+    own_seed = cohort_seed(cohort, seed)
     rows = []
     for index in range(frames):
-        image, mask = render_frame(look, seed=seed, index=index)
+        image, mask = render_frame(look, seed=own_seed, index=index)
         place = place_of(look, index)
-        patient, sequence = group_of(seed, place.sequence)
+        patient, sequence = group_of(own_seed, place.sequence)
         name = f"{cohort}-{index:05d}"
         _write_picture(folder / "images" / f"{name}{suffix}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
         _write_picture(folder / "masks" / f"{name}.png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])

@@ -107,7 +107,7 @@ class PhantomLook(_Strict):
     vessel_density: Share = 0.5
     vessel_contrast: Share = 0.4
     fold_strength: Share = 0.6
-    lumen_in_view_share: Share = 0.5
+    lumen_in_view_share: Share = 0.4
     texture: Share = 0.3
     softness_px: Annotated[float, Field(ge=0, le=5)] = 0.8
     sharpening: Share = 0.0

@@ -21,11 +21,13 @@ RELIEF_DEPTH = 0.0042
 """Brightness change per grey level of the relief tile at full texture strength."""
 UNIT_GAIN = 128.0
 """What stands for a factor of 1 in 8-bit gain pictures."""
-GLINT_FACING, GLINT_RELIEF = 190.0, 0.5
+GLINT_FACING, GLINT_RELIEF = 140.0, 0.6
+HEADROOM = 0.5
+"""Glints and relief are added at this scale, so that their sum stays within 8 bits."""
 """Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
-HIGHLIGHT_LEVEL = 252.0
-FINE_TEXTURE_FROM_PX = 640
-"""Fields of view at least this high show the texture at double density: the optics resolve it."""
+HIGHLIGHT_LEVEL = 254.0
+FINE_TEXTURE_FROM_PX, FINE_TEXTURE_BELOW_SOFTNESS = 640, 0.5
+"""Fields at least this high, or optics sharper than this, show the wall's texture at double density."""
 
 
 def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> tuple[Pixels, Pixels]:
@@ -34,19 +36,18 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture
     Returns: uint8 height×width×3 RGB, and the exact mask uint8 height×width (0/255).
     """
     size = (canvas.width, canvas.height)
-    detail = _wall_detail(scene, canvas, coarse)
+    detail = _wall_detail(look, scene, canvas, coarse)
     relief = RELIEF_DEPTH * look.texture * UNIT_GAIN
-    # gain = 1 + relief − absorption · vessels, one matrix over (vessels, relief, glints)
-    gain = cv2.transform(
-        detail,
-        np.array([[-k * scene.vessels * UNIT_GAIN / 255, relief, 0, UNIT_GAIN - 128 * relief] for k in ABSORPTION]),
-    )
+    # gain = 1 + relief − absorption · (vessels − their mean), one matrix over (vessels, relief, glints)
+    swallowed = [k * scene.vessels * UNIT_GAIN / 255 for k in ABSORPTION]
+    level = [UNIT_GAIN - 128 * relief + k * textures().mean_vessels for k in swallowed]
+    gain = cv2.transform(detail, np.array([[-k, relief, 0, base] for k, base in zip(swallowed, level, strict=True)]))
     wall = cv2.resize(_bytes(coarse.wall), size, interpolation=cv2.INTER_LINEAR)
     picture = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
     mask = np.zeros((canvas.height, canvas.width), np.uint8)
     if coarse.outline is not None and coarse.polyp is not None:
         _set_in_polyps(picture, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
-    _add_highlights(picture, scene, canvas, coarse, detail)
+    _add_highlights(picture, look, scene, canvas, coarse, detail)
     return picture, mask
 
 
@@ -63,10 +64,11 @@ def _enlarge(plane: Plane, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_LINEAR))
 
 
-def _wall_detail(scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+def _wall_detail(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
     """Vessels, relief and glints (channels; see ``Textures.surface``) as the wall carries them, at native size."""
     size = (canvas.width, canvas.height)
-    repeats = 2 if canvas.height >= FINE_TEXTURE_FROM_PX else 1
+    fine = canvas.height >= FINE_TEXTURE_FROM_PX or look.softness_px < FINE_TEXTURE_BELOW_SOFTNESS
+    repeats = 2 if fine else 1
     scale = repeats * TILE_PX / (2 * np.pi)
     u = cv2.phase(_enlarge(coarse.around_x, size), _enlarge(coarse.around_y, size))
     u = np.multiply(u, np.float32(scale), dtype=np.float32)
@@ -98,14 +100,18 @@ def _set_in_polyps(
     picture[window] = _bytes(under + alpha * (layer * bumps - under))
 
 
-def _add_highlights(picture: Pixels, scene: Scene, canvas: Canvas, coarse: CoarsePicture, detail: Pixels) -> None:
+def _add_highlights(
+    picture: Pixels, look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture, detail: Pixels
+) -> None:
     """Blend in white where wet bumps face the lamp, on as much of the field as the scene shows; in place."""
-    wet = cv2.transform(detail, np.array([[0.0, GLINT_RELIEF, 1.0]])).astype(np.float32)
-    wet += _enlarge(np.float32(GLINT_FACING) * coarse.shine, (canvas.width, canvas.height))
+    wet = cv2.transform(detail, np.array([[0.0, HEADROOM * GLINT_RELIEF, HEADROOM]])).astype(np.float32)
+    wet += _enlarge(np.float32(HEADROOM * GLINT_FACING) * coarse.shine, (canvas.width, canvas.height))
     sample = wet[::5, ::5][canvas.outline[::5, ::5, 0] > 127]
-    threshold = np.quantile(sample, 1.0 - min(scene.specular_percent / 100.0, 0.2))
-    rows, columns = np.nonzero(wet > np.float32(threshold - 3.0))
-    opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.22) + 0.66, 0.0, 1.0)
+    # The lens dims a highlight's rim, small highlights more: start larger to end as large as the look says.
+    lost = 0.9 * look.softness_px + 0.5 * look.softness_px / max(look.specular_percent, 0.05) ** 0.5
+    threshold = np.quantile(sample, 1.0 - min((0.8 + lost) * scene.specular_percent / 100.0, 0.2))
+    rows, columns = np.nonzero(wet > np.float32(threshold - 2.0))
+    opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.3) + 0.6, 0.0, 1.0)
     opacity = (opacity * opacity * opacity)[:, None]
     under = picture[rows, columns].astype(np.float32)
     picture[rows, columns] = _bytes(under + opacity * (np.float32(HIGHLIGHT_LEVEL) - under))

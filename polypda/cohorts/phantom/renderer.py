@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,12 +36,17 @@ def place_of(look: PhantomLook, index: int) -> Place:
     return Place(sequence, within, within * FRAME_INTERVAL_S)
 
 
+def cohort_seed(cohort: str, seed: int) -> int:
+    """The seed of one cohort's frames: cohorts of the same seed must not show the same scenes in another light."""
+    return int.from_bytes(hashlib.sha256(f"{cohort}\n{seed}".encode()).digest()[:6], "big")
+
+
 def render_frame(look: PhantomLook, *, seed: int, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Render one frame.
 
     Args:
         look: the scope's look.
-        seed: of the cohort; non-negative.
+        seed: non-negative; for a cohort's own frames :func:`cohort_seed`.
         index: of the frame, from 0; neighbours share a scene (see ``frames_per_sequence``).
 
     Returns: image uint8 H×W×3 RGB (before JPEG) and mask uint8 H×W, 255 on the polyps' visible silhouette, else 0.

@@ -16,8 +16,10 @@ from polypda.cohorts.phantom.look import PhantomLook
 from polypda.cohorts.phantom.polyps import Lobe, Plan, build, draw_plan, trace
 from polypda.cohorts.phantom.tube import HALF_HEIGHT_ANGLE, Fold, Pose, Rays, facing, look_towards, wall_distance
 
-GOLDEN = 0.6180339887498949
-LARGEST_RADIUS, SMALLEST_RADIUS = 0.85, 0.012
+STEPS = {"area": 0.6180339887, "negative": 0.4142135624, "count": 0.7320508076, "lightness": 0.6457513111}
+STEPS |= {"a": 0.3166247904, "b": 0.6055512755, "patient": 0.3588989435}
+"""Irrational steps of the evenly spread draws, one per quantity, so that no two run in step."""
+LARGEST_RADIUS, SMALLEST_RADIUS = 1.15, 0.012
 """Polyp radii in tube radii: what the geometry bears."""
 PLACEMENT_TRIES = 5
 AREA_PASSES = 3
@@ -82,10 +84,13 @@ class Scene:
         return Pose(position, look_towards(angle, tilt, self.roll))
 
 
-def spread(seed: int, stream: int, index: int) -> float:
-    """Evenly spread value in (0, 1) for scene ``index``: few scenes already cover a distribution."""
-    start = float(np.random.default_rng([seed, 7919, stream]).random())
-    return float(np.clip((start + GOLDEN * (index + 1) * (1 + 2 * stream)) % 1.0, 1e-4, 1 - 1e-4))
+def spread(seed: int, quantity: str, index: int) -> float:
+    """Evenly spread value in (0, 1) for scene ``index``: few scenes already cover a distribution.
+
+    quantity: a key of :data:`STEPS`.
+    """
+    start = float(np.random.default_rng([seed, 7919, list(STEPS).index(quantity)]).random())
+    return float(np.clip((start + STEPS[quantity] * (index + 1)) % 1.0, 1e-4, 1 - 1e-4))
 
 
 def draw_scene(look: PhantomLook, seed: int, index: int) -> Scene:
@@ -94,10 +99,10 @@ def draw_scene(look: PhantomLook, seed: int, index: int) -> Scene:
     size = look.sizes_px[index % len(look.sizes_px)]
     canvas = canvas_of(size, look.field_of_view)
     bare = _draw_surroundings(look, rng, size, seed, index)
-    if spread(seed, 0, index) < look.negative_share:
+    if spread(seed, "negative", index) < look.negative_share:
         return bare
-    count = 1 + int(spread(seed, 1, index) < look.polyps_per_positive_frame - 1.0)
-    area = _area_share(look, spread(seed, 2, index))
+    count = 1 + int(spread(seed, "count", index) < look.polyps_per_positive_frame - 1.0)
+    area = _area_share(look, spread(seed, "area", index))
     polyps = _place_polyps(look, rng, canvas, bare, count, area)
     return Scene(**{**bare.__dict__, "polyps": polyps})
 
@@ -106,10 +111,10 @@ def _draw_surroundings(
     look: PhantomLook, rng: np.random.Generator, size: tuple[int, int], seed: int, index: int
 ) -> Scene:
     lumen = rng.random() < look.lumen_in_view_share
-    tilt = HALF_HEIGHT_ANGLE * (rng.uniform(0.0, 0.75) if lumen else rng.uniform(0.85, 1.45))
+    tilt = HALF_HEIGHT_ANGLE * (rng.uniform(0.1, 0.85) if lumen else rng.uniform(0.95, 1.5))
     off, turn = 0.5 * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
     normal = NormalDist()
-    levels = [normal.inv_cdf(float(np.clip(spread(seed, 3 + i, index), 0.02, 0.98))) for i in range(3)]
+    levels = [normal.inv_cdf(min(max(spread(seed, axis, index), 0.02), 0.98)) for axis in ("lightness", "a", "b")]
     sd = look.colour_between_frames_sd
     colour = (
         look.colour.lightness + sd.lightness * levels[0],
@@ -151,16 +156,16 @@ def _draw_folds(look: PhantomLook, rng: np.random.Generator) -> tuple[Fold, ...]
     centre = np.zeros(2)
     turn = rng.uniform(0, 2 * np.pi)
     while z < 7.5 and len(folds) < 9:
-        centre = 0.75 * centre + rng.normal(0, 0.09, 2)
-        turn += rng.normal(0, 0.35)
+        centre = 0.75 * centre + rng.normal(0, 0.13, 2)
+        turn += rng.normal(0, 0.5)
         folds.append(
             Fold(
                 z=z,
                 height=float(look.fold_strength * rng.uniform(0.25, 0.85)),
-                width=float(rng.uniform(0.10, 0.24)),
+                width=float(rng.uniform(0.05, 0.17)),
                 side=float(rng.uniform(0, 2 * np.pi)),
-                reach=float(rng.uniform(0.0, 0.9)),
-                lobes=float(rng.uniform(0.0, 0.35)),
+                reach=float(rng.uniform(0.1, 1.3)),
+                lobes=float(rng.uniform(0.0, 0.5)),
                 turn=float(turn),
                 centre=(float(centre[0]), float(centre[1])),
             )
@@ -210,22 +215,22 @@ def _fit(
     candidates = np.argwhere(allowed & (wall < 3.5))
     if len(candidates) == 0:
         candidates = np.argwhere(inside)
-    wanted_px = area * np.count_nonzero(inside)
+    wanted_px = area * float(np.count_nonzero(inside))
     best: tuple[float, tuple[Lobe, ...]] | None = None
     for _ in range(PLACEMENT_TRIES):
         row, column = candidates[int(rng.integers(len(candidates)))]
         direction = np.array([rays.x[row, column], rays.y[row, column], rays.z[row, column]], np.float64)
         foot = pose.position + float(wall[row, column]) * direction
-        normal = _inward_normal(foot, direction, float(rng.uniform(0.15, 0.6)))
+        normal = _inward_normal(foot, direction, float(rng.uniform(0.15, 0.6)) + 0.3 * min(5.0 * area, 1.0))
         angle = min(rays.angle_step * float(np.sqrt(wanted_px / np.pi)), 0.9)
-        radius = float(wall[row, column]) * np.sin(angle)
+        radius = float(wall[row, column]) * float(np.sin(angle))
         if plan.stalk:
             radius *= 0.7
         for _ in range(AREA_PASSES):
             radius = float(np.clip(radius, SMALLEST_RADIUS, LARGEST_RADIUS))
             lobes = build(plan, foot, normal, radius)
             solid = trace(rays, pose.position, lobes)
-            seen = np.count_nonzero((solid.inside > 0) & (solid.distance < wall) & inside)
+            seen = float(np.count_nonzero((solid.inside > 0) & (solid.distance < wall) & inside))
             miss = abs(float(np.log(max(seen, 0.5) / wanted_px)))
             if best is None or miss < best[0]:
                 best = (miss, lobes)
@@ -244,7 +249,7 @@ def _inward_normal(
     off_axis = max(float(np.hypot(foot[0], foot[1])), 1e-6)
     inwards = np.array([-foot[0] / off_axis, -foot[1] / off_axis, 0.0])
     mixed: NDArray[np.float64] = np.subtract((1 - towards_camera) * inwards, towards_camera * direction)
-    return np.asarray(mixed / np.sqrt(mixed @ mixed))
+    return np.asarray(mixed / float(np.sqrt(np.square(mixed).sum())))
 
 
 def _coloured(look: PhantomLook, rng: np.random.Generator, lobes: tuple[Lobe, ...]) -> Polyp:

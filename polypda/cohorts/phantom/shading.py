@@ -22,6 +22,8 @@ from polypda.cohorts.phantom.tube import Plane, Pose, Rays, facing, wall_distanc
 FALL_OFF, INCIDENCE = 0.95, 0.65
 """Exponents of distance and of the cosine of incidence in perceived lightness."""
 DARKEST, BRIGHTEST = 3.0, 97.0
+RADIAL_LIMITS = (-34.0, 14.0)
+"""L* that the lamp's beam may take from or add to the rim."""
 SHOULDER_FROM = 78.0
 """L* above which the sensor compresses."""
 POLYP_LIGHTNESS_SD = 11.0
@@ -119,13 +121,14 @@ def _exposure(light: Plane, inside: NDArray[np.bool_], scene: Scene, canvas: Can
     rim, centre = lit & (radius > 0.8), lit & (radius < 0.4)
     square = np.minimum(radius * radius, 1.4)
     rim_now, centre_now = float(shaded[rim].mean()), float(shaded[centre].mean())
-    rim_square, centre_square = float(square[rim].mean()), float(square[centre].mean())
-    # rim + k·rim² = ratio·(centre + k·centre²), solved for k; a vignette is never stronger than a lamp makes it.
+    square_mean = float(square[lit].mean())
+    rim_square, centre_square = float(square[rim].mean()) - square_mean, float(square[centre].mean()) - square_mean
+    # rim + k·rim² = ratio·(centre + k·centre²), squares about their mean, solved for k.
     slope = rim_square - scene.rim_to_centre * centre_square
     strength = (scene.rim_to_centre * max(centre_now, 8.0) - rim_now) / slope
-    strength = float(np.clip(strength, -16.0, 12.0))
+    strength = float(np.clip(strength, *RADIAL_LIMITS))
     everywhere = np.minimum(canvas.radius * canvas.radius, 1.4)
-    return (level + np.float32(strength) * (everywhere - np.float32(square[lit].mean()))).astype(np.float32), gain
+    return (level + np.float32(strength) * (everywhere - np.float32(square_mean))).astype(np.float32), gain
 
 
 def _wall_layer(lightness: Plane, cloud: Plane, scene: Scene, canvas: Canvas, inside: NDArray[np.bool_]) -> _Layer:

@@ -27,12 +27,14 @@ class Textures:
     """Tiles of TILE_PX², wrapping at their edges.
 
     surface: uint8 (T+1)×(T+1)×3: vessels (0 none, 255 full), fine relief (128 ± …), glints (where wet bumps may shine).
+    mean_vessels: mean of the first channel.
     cloud: float32 257×257 (257th row and column repeat the first), slow variation, mean 0, SD 1.
     pits: float32 T×T, the granular surface of a polyp, mean 0, SD 1.
     grain: uint8 1280×2048×3, sensor noise around 128 with SD 16.
     """
 
     surface: NDArray[np.uint8]
+    mean_vessels: float
     cloud: Plane
     pits: Plane
     grain: NDArray[np.uint8]
@@ -43,16 +45,17 @@ def textures() -> Textures:
     """The tiles (about half a second when first asked for; read-only)."""
     rng = np.random.default_rng(TEXTURE_SEED)
     cloud = _standard(_octaves(rng, (3, 6, 12, 24), 0.6))
-    relief = _standard(_octaves(rng, (48, 96, 192, 384), 0.85))
+    relief = _standard(_octaves(rng, (110, 220, 400), 0.9))
     pits = _standard(_ridges(rng, (40, 90)))
     vessels = np.clip(_vessels(rng) * (0.75 + 0.25 * np.clip(cloud, -1, 1)), 0, 1)
-    glints = _standard(_octaves(rng, (56, 110, 200), 0.9)) + 0.9 * _standard(_octaves(rng, (7, 14), 0.8))
+    glints = _standard(_octaves(rng, (64, 130, 260), 0.9)) + 0.6 * _standard(_octaves(rng, (7, 14, 28), 0.8))
     surface = np.dstack([255 * vessels, 128 + 34 * relief, 128 + 40 * _standard(glints)])
     # One more row and column, so that interpolation at the last pixel meets the first.
     surface = np.pad(surface, ((0, 1), (0, 1), (0, 0)), mode="wrap")
     coarse = cv2.resize(cloud, (CLOUD_PX, CLOUD_PX), interpolation=cv2.INTER_AREA)
     cloud = np.pad(_standard(np.asarray(coarse, np.float32)), ((0, 1), (0, 1)), mode="wrap")
-    made = Textures(np.clip(surface, 0, 255).astype(np.uint8), cloud, pits, _grain(rng))
+    levels = np.clip(surface, 0, 255).astype(np.uint8)
+    made = Textures(levels, float(levels[..., 0].mean()), cloud, pits, _grain(rng))
     for tile in (made.surface, made.cloud, made.pits, made.grain):
         tile.flags.writeable = False
     return made
