@@ -99,7 +99,15 @@ def frame_metrics(
     """
     _check_inputs(probability, reference, valid, threshold, frame)
     actual = reference.astype(bool)
-    predicted = (probability >= threshold) & valid
+    error = np.abs(np.clip(probability, 0.0, 1.0) - actual)
+    mae = float(np.sum(error, where=valid, dtype=np.float64)) / np.count_nonzero(valid)
+    return _scored((probability >= threshold) & valid, actual, valid, float(threshold), mae)
+
+
+def _scored(
+    predicted: NDArray[np.bool_], actual: NDArray[np.bool_], valid: NDArray[np.bool_], threshold: float, mae: float
+) -> FrameMetrics:
+    """Count and compare bool H×W maps; ``predicted`` lies inside ``valid``."""
     valid_px = int(np.count_nonzero(valid))
     inside = actual & valid
     tp = int(np.count_nonzero(predicted & inside))
@@ -107,22 +115,21 @@ def frame_metrics(
     fp, fn = predicted_px - tp, reference_px - tp
     tn = valid_px - tp - fp - fn
     whole_reference_px = int(np.count_nonzero(actual))
-    error = np.abs(np.clip(probability, 0.0, 1.0) - actual)
     negative = whole_reference_px == 0
     components, specks = count_components(predicted, valid_px) if negative else (None, None)
     # With an empty reference no pixel could be found: Dice and its kin say nothing, whatever was predicted.
     found_or_nan = 1.0 if reference_px else math.nan
     return FrameMetrics(
-        width_px=reference.shape[1],
-        height_px=reference.shape[0],
-        threshold=float(threshold),
+        width_px=actual.shape[1],
+        height_px=actual.shape[0],
+        threshold=threshold,
         dice=found_or_nan * _ratio(2 * tp, 2 * tp + fp + fn),
         iou=found_or_nan * _ratio(tp, tp + fp + fn),
         sensitivity=_ratio(tp, tp + fn),
         ppv=_ratio(tp, tp + fp),
         specificity=_ratio(tn, tn + fp),
         f2=found_or_nan * _ratio(5 * tp, 5 * tp + 4 * fn + fp),
-        mae=float(np.sum(error, where=valid, dtype=np.float64)) / valid_px,
+        mae=mae,
         tp_px=tp,
         fp_px=fp,
         fn_px=fn,

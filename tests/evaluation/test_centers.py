@@ -93,8 +93,8 @@ def test_differences_are_paired_over_the_same_frames() -> None:
 
 def test_a_change_of_exactly_five_hundredths_is_neither_better_nor_worse() -> None:
     pairs = paired_cases(small_study(), "source-only", "adabn")
-    # 0.15 − 0.1 and 0.1 − 0.15 miss 0.05 by rounding, in either direction
-    assert paired_block(pairs.assign(dice_before=0.1, dice_after=0.15))["share_better"] == 0
+    # 0.55 − 0.5 exceeds 0.05 by rounding alone
+    assert paired_block(pairs.assign(dice_before=0.5, dice_after=0.55))["share_better"] == 0
     assert paired_block(pairs.assign(dice_before=0.55, dice_after=0.5))["share_worse"] == 0
     assert paired_block(pairs.assign(dice_before=0.1, dice_after=0.1501))["share_better"] == 1
     assert paired_block(pairs.assign(dice_before=0.3, dice_after=0.2499))["share_worse"] == 1

@@ -103,13 +103,14 @@ def test_a_probability_at_the_threshold_is_polyp_and_mae_sees_the_probability() 
 
 def test_components_are_eight_connected_and_specks_are_counted_apart() -> None:
     marked = np.zeros((60, 80), bool)
-    marked[2:6, 2:7] = True  # 20 px: just large enough
+    marked[2:6, 2:7] = True  # 20 px
     marked[6:10, 7:12] = True  # touches the first at a corner only: one component
     marked[30:33, 30:36] = True  # 18 px: a speck
     marked[50, 70] = True
-    assert count_components(marked, marked.size) == (1, 2)
-    # 0.02 % of a field of 250,000 px is 50 px: the 40 px component becomes a speck as well
-    assert count_components(marked, 250_000) == (0, 3)
+    marked[40:44, 40:45] = True  # 20 px by itself: no speck
+    assert count_components(marked, marked.size) == (2, 2)
+    # 0.02 % of a field of 250,000 px is 50 px: the larger ones become specks as well
+    assert count_components(marked, 250_000) == (0, 4)
 
 
 def test_more_than_one_percent_of_the_field_makes_a_false_positive_frame() -> None:
