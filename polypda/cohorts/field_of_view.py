@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cohorts.images import brightest_channel
+
 LIT_THRESHOLD = 22
 """A pixel is lit when its brightest channel, blurred, exceeds this (0–255)."""
 BLUR_PX = 3
@@ -65,7 +67,7 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
     small_size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = image if scale == 1.0 else cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
-    lit = (cv2.blur(small.max(axis=2), (BLUR_PX, BLUR_PX)) > LIT_THRESHOLD).astype(np.uint8)
+    lit = (cv2.blur(brightest_channel(small), (BLUR_PX, BLUR_PX)) > LIT_THRESHOLD).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=4)
     if count < 2:
         return _whole_frame(height, width)

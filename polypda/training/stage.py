@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from polypda.networks.batch_norm import apply_policy
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
-from polypda.training.config import Compute, DataConfig, StageConfig
+from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine, StepReport
 from polypda.training.interruption import InterruptionWatch
 from polypda.training.progress import Progress, Silent
@@ -83,7 +84,8 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
         precision=compute.precision.value,
         strategy="ddp_spawn",
     )
-    fabric.launch(_train, stage, compute, Silent())
+    # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
+    fabric.launch(partial(_train, stage=stage, compute=compute, progress=Silent()))
 
 
 def build_method(stage: Stage) -> Method:
@@ -100,11 +102,13 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     if compute.threads:
         torch.set_num_threads(compute.threads)
     method = build_method(stage)
+    numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
+    for module in method.modules().values():
+        module.to(fabric.device, numbers)
     start = _restore(stage, method)
-    _to_device(method, fabric.device)
     steps = stage.config.steps
     if start == 0:
-        method.prepare(batch.to(fabric.device) for batch in _equal_batches(stage.target))
+        method.prepare(batch.to(fabric.device, numbers) for batch in _equal_batches(stage.target))
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
@@ -112,8 +116,8 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
         batches = step_batches(_dataset(stage, fabric, method), start, steps, workers=compute.workers)
         for step, (source, target) in zip(range(start, steps), batches, strict=True):
             torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
-            target = target.to(fabric.device) if target else None
-            report = engine.step(source.to(fabric.device), target, step)
+            target = target.to(fabric.device, numbers) if target else None
+            report = engine.step(source.to(fabric.device, numbers), target, step)
             log.write(step, report)
             progress.advance(step + 1, report)
             stop = watch.asked and step + 1 < steps
@@ -154,16 +158,6 @@ def _training_mode(method: Method, stage: Stage) -> None:
     for module in method.modules().values():
         module.train()
     apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
-
-
-def _to_device(method: Method, device: torch.device) -> None:
-    for module in method.modules().values():
-        module.to(device)
-    for player in method.players():
-        for state in player.optimizer.state.values():
-            for key, value in state.items():
-                if isinstance(value, torch.Tensor) and key != "step":
-                    state[key] = value.to(device)
 
 
 def _dataset(stage: Stage, fabric: Fabric, method: Method) -> StepDataset:

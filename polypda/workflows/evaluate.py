@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
+from lightning_fabric import Fabric
+
+from polypda.cohorts.frames import Frame, OpenedCohort, Split
+from polypda.evaluation.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.metrics import DEFAULT_THRESHOLD, frame_metrics
+from polypda.evaluation.prediction import NativePrediction, predict_native
+from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement
 from polypda.networks.segmenter import Segmenter
+from polypda.reporting.frame_choice import choose_frames
+from polypda.reporting.overlay_legend import OverlayCaption
+from polypda.reporting.overlays import draw_overlay
+from polypda.reporting.report_folder import OverlayPicture, write_report
 from polypda.training.config import AdaptConfig
-from polypda.training.run_folder import RunFolder
+from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair
-from polypda.workflows.stages import SOURCE_ONLY
 
 
 @dataclass(frozen=True)
@@ -28,3 +44,113 @@ class EvaluatedRun:
     def shown(self) -> str:
         """The model that the report is about."""
         return self.config.method if self.config.method in self.models else SOURCE_ONLY
+
+    @property
+    def statement(self) -> ReportStatement:
+        config = self.config
+        chosen = self.choice is not None and self.shown == config.method
+        return ReportStatement(
+            run=self.run.folder.name,
+            source=config.source,
+            target=config.target,
+            method=self.shown,
+            source_only=SOURCE_ONLY,
+            selector=config.selector.value if chosen else "last",
+            selected_step=self.choice.step if chosen and self.choice else None,
+            seeds=(config.seed,),
+            threshold=DEFAULT_THRESHOLD,
+            input_size=(config.data.size, config.data.size),
+            split=Split.TEST.value,
+            phantom=self.pair.phantom,
+            target_labels_used=self.oracle,
+            settings=config.model_dump(mode="json"),
+            duration_s=self.duration_s,
+            versions=environment(),
+        )
+
+
+def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progress: Progress) -> Path:
+    """Score every model on the test part of source and target, write the report folder; returns its page.
+
+    Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
+    """
+    cohorts = {"source": evaluated.pair.source, "target": evaluated.pair.labelled_target()}
+    cases = score(evaluated, cohorts, progress)
+    report = evaluated.run.report
+    shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
+    pictures = _overlays(evaluated, cohorts, cases, overlays)
+    write_report(report, cases, evaluated.statement, pictures)
+    return report / "index.html"
+
+
+def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
+    """The cases: one row per model and held-out frame of both cohorts."""
+    rows: list[dict[str, Any]] = []
+    for role, cohort in cohorts.items():
+        frames = cohort.split(Split.TEST)
+        progress.begin(f"scoring {cohort.id}", 0, len(frames))
+        for number, prediction in enumerate(_predictions(evaluated, frames), 1):
+            for model, probability in prediction.probabilities.items():
+                metrics = frame_metrics(
+                    probability, prediction.reference, prediction.view.mask, frame=prediction.frame.frame
+                )
+                rows.append(case_row(_key(evaluated, model, role, cohort, prediction.frame), metrics))
+            progress.advance(number)
+        progress.end()
+    return cases_table(rows)
+
+
+def _overlays(
+    evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], cases: pd.DataFrame, count: int | None
+) -> Iterator[OverlayPicture]:
+    """Draw the frames chosen by rule, the target's first."""
+    for role in ("target", "source"):
+        cohort = cohorts[role]
+        chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
+        by_name = {frame.frame: frame for frame in cohort.split(Split.TEST)}
+        predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen])
+        for (name, why), prediction in zip(chosen, predictions, strict=True):
+            own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")["dice"]
+            caption = OverlayCaption(
+                cohort=cohort.id,
+                frame=name,
+                before_model=SOURCE_ONLY,
+                after_model=evaluated.shown,
+                dice_before=float(own[SOURCE_ONLY]),
+                dice_after=float(own[evaluated.shown]),
+                phantom=cohort.phantom,
+                why=why,
+            )
+            marked = {model: p >= DEFAULT_THRESHOLD for model, p in prediction.probabilities.items()}
+            picture = draw_overlay(
+                prediction.image,
+                prediction.reference,
+                marked[SOURCE_ONLY],
+                marked[evaluated.shown],
+                prediction.view.mask,
+                caption,
+            )
+            yield OverlayPicture(cohort.id, name, why, picture)
+
+
+def _predictions(evaluated: EvaluatedRun, frames: Sequence[Frame]) -> Iterator[NativePrediction]:
+    config = evaluated.config
+    device = Fabric(accelerator=config.compute.device, devices=1).device
+    return predict_native(evaluated.models, frames, config.data.grid, device)
+
+
+def _key(evaluated: EvaluatedRun, model: str, role: str, cohort: OpenedCohort, frame: Frame) -> CaseKey:
+    return CaseKey(
+        run=evaluated.run.folder.name,
+        source=evaluated.config.source,
+        target=evaluated.config.target,
+        model=model,
+        seed=evaluated.config.seed,
+        role=role,
+        cohort=cohort.id,
+        split=Split.TEST.value,
+        frame=frame.frame,
+        phantom=cohort.phantom,
+        patient=frame.patient or "",
+        sequence=frame.sequence or "",
+    )

@@ -1,0 +1,201 @@
+"""A stage resumes bit-exactly, is the same for any number of workers and processes, and stops as it should."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.painted import write_frames
+
+from polypda.data.cache import FrameCache, NetworkGrid
+from polypda.errors import DataError, Interrupted, TrainingError
+from polypda.networks.batch_norm import BatchNormPolicy
+from polypda.networks.registry import SegmenterSpec, build_segmenter
+from polypda.networks.weights import save_module
+from polypda.training.checkpoints import list_checkpoints
+from polypda.training.config import Compute, DataConfig, Precision, StageConfig
+from polypda.training.progress import Silent
+from polypda.training.stage import Stage, run_stage
+
+OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "rate": 1e-2}
+SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)
+ONE_THREAD = Compute(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Cached frames of two painted cohorts and a fresh segmenter's weights."""
+    folder = tmp_path_factory.mktemp("material")
+    cache = FrameCache(folder / "cache", NetworkGrid(64))
+    source = write_frames(folder / "source", 9, cohort="source")
+    target = write_frames(folder / "target", 8, cohort="target", tint=(150, 130, 60))
+    torch.manual_seed(0)
+    save_module(build_segmenter(SPEC), folder / "initial.safetensors")
+    return cache.labelled(source), cache.unlabelled(target), folder / "initial.safetensors"
+
+
+@pytest.fixture
+def make_stage(material, tmp_path):
+    source, target, initial = material
+
+    def make(name, steps=5, method="adaptsegnet", augmentation="standard", **changes):
+        config = {
+            "method": method,
+            "options": OPTIONS if method.startswith("adaptsegnet") else {},
+            "steps": steps,
+            "checkpoint_every": 1,
+            "batch_norm": BatchNormPolicy.FROZEN,
+        } | changes
+        return Stage(
+            name=name,
+            folder=tmp_path / name,
+            config=StageConfig.model_validate(config),
+            network=SPEC,
+            data=DataConfig(size=64, batch_size=2, augmentation=augmentation),
+            seed=3,
+            labelled=source,
+            target=target,
+            initial=initial,
+        )
+
+    return make
+
+
+class StopAfter(Silent):
+    """Presses Ctrl-C when so many steps are done."""
+
+    def __init__(self, steps, number=signal.SIGINT):
+        self.steps, self.number = steps, number
+
+    def advance(self, step, report=None):
+        if step == self.steps:
+            os.kill(os.getpid(), self.number)
+
+
+def weights(stage):
+    folder = list_checkpoints(stage.folder)[-1].folder
+    return {f"{f.stem}.{k}": v for f in sorted(folder.glob("*.safetensors")) for k, v in load_file(f).items()}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    different = [key for key, value in one.items() if not torch.equal(value, other[key])]
+    assert not different
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_run_goes_on_bit_exactly(make_stage, workers):
+    compute = ONE_THREAD.model_copy(update={"workers": workers})
+    whole = make_stage("whole", batch_norm=BatchNormPolicy.TRAIN)
+    run_stage(whole, ONE_THREAD)
+    step = random.Random(os.urandom(4)).randint(1, 4)
+    stopped = make_stage("stopped", batch_norm=BatchNormPolicy.TRAIN, checkpoint_every=100)
+    with pytest.raises(Interrupted, match=f"E_INTERRUPTED.*after step {step} of 5"):
+        run_stage(stopped, compute, StopAfter(step))
+    assert [checkpoint.step for checkpoint in list_checkpoints(stopped.folder)] == [step]
+    assert not stopped.done
+    run_stage(stopped, compute)
+    assert stopped.done
+    assert_same(weights(whole), weights(stopped))
+    events = [json.loads(line) for line in (stopped.folder / "events.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events] == list(range(5))
+    assert events[-1]["losses"] == json.loads((whole.folder / "events.jsonl").read_text().splitlines()[-1])["losses"]
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(make_stage, monkeypatch):
+    whole, killed = make_stage("whole"), make_stage("killed", checkpoint_every=2)
+    run_stage(whole, ONE_THREAD)
+
+    class Died(Exception):
+        pass
+
+    class DieAfter(Silent):
+        def advance(self, step, report=None):
+            if step == 3:
+                raise Died
+
+    with pytest.raises(Died):
+        run_stage(killed, ONE_THREAD, DieAfter())
+    assert [checkpoint.step for checkpoint in list_checkpoints(killed.folder)] == [2]
+    (killed.folder / ".step-000004.partial").mkdir()  # what a crash while writing leaves
+    run_stage(killed, ONE_THREAD)
+    assert_same(weights(whole), weights(killed))
+    steps = [json.loads(line)["step"] for line in (killed.folder / "events.jsonl").read_text().splitlines()]
+    assert steps == list(range(5))
+
+
+def test_two_processes_equal_one_on_the_joint_batch(make_stage, tmp_path):
+    """Frames unchanged, so that each process counts as many pixels: a mean of means is then the joint mean.
+
+    The network has no dropout, whose masks are each process's own.
+    """
+    unet = SegmenterSpec(architecture="unet", encoder="tu-mobilenetv3_small_050", levels=2)
+    save_module(build_segmenter(unet), tmp_path / "unet.safetensors")
+    compute = Compute(device="cpu", threads=1, precision=Precision.FP64)
+    one, two = (
+        dataclasses.replace(
+            make_stage(name, steps=2, augmentation="none"), network=unet, initial=tmp_path / "unet.safetensors"
+        )
+        for name in ("one", "two")
+    )
+    run_stage(one, compute)
+    run_stage(two, compute.model_copy(update={"processes": 2}))
+    single, joint = weights(one), weights(two)
+    before = load_file(one.initial)
+    moved = max(float((single[f"segmenter.{key}"] - value).abs().max()) for key, value in before.items())
+    apart = max(float((single[key] - joint[key]).abs().max()) for key in single)
+    assert moved > 1e-4
+    assert apart < 1e-9
+
+
+def test_a_finished_stage_is_not_trained_again(make_stage):
+    stage = make_stage("done", steps=1)
+    run_stage(stage, ONE_THREAD)
+    run_stage(dataclasses.replace(stage, labelled=None), ONE_THREAD)  # would fail if it touched its data
+
+
+def test_snapshots_keep_segmenters_and_only_the_newest_resumes(make_stage):
+    stage = make_stage("kept", steps=3, snapshots=True)
+    run_stage(stage, ONE_THREAD)
+    checkpoints = list_checkpoints(stage.folder)
+    assert [checkpoint.step for checkpoint in checkpoints] == [1, 2, 3]
+    assert [checkpoint.resumable for checkpoint in checkpoints] == [False, False, True]
+    assert all(checkpoint.segmenter.is_file() for checkpoint in checkpoints)
+
+
+def test_a_non_finite_loss_keeps_the_last_good_checkpoint(make_stage):
+    stage = make_stage("burst", method="source-only", options={"rate": 1e25}, steps=6)
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*source/"):
+        run_stage(stage, ONE_THREAD)
+    assert not stage.done
+    last = list_checkpoints(stage.folder)[-1]
+    assert last.resumable and last.step >= 1
+
+
+def test_adabn_changes_statistics_and_no_parameter(make_stage):
+    stage = make_stage("adabn", method="adabn", steps=0)
+    run_stage(stage, ONE_THREAD)
+    before, after = load_file(stage.initial), load_file(stage.final_segmenter)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed
+    assert all(key.endswith(("running_mean", "running_var", "num_batches_tracked")) for key in changed)
+
+
+def test_a_damaged_checkpoint_is_named(make_stage):
+    stage = make_stage("damaged", steps=2)
+    with pytest.raises(Interrupted):
+        run_stage(stage, ONE_THREAD, StopAfter(1))
+    (list_checkpoints(stage.folder)[-1].folder / "optimizers.pt").write_bytes(b"torn")
+    with pytest.raises(DataError, match="E_CHECKPOINT step-000001"):
+        run_stage(stage, ONE_THREAD)
+
+
+def test_termination_is_an_interruption_too(make_stage):
+    stage = make_stage("terminated")
+    with pytest.raises(Interrupted):
+        run_stage(stage, ONE_THREAD, StopAfter(2, signal.SIGTERM))
+    assert list_checkpoints(stage.folder)[-1].step == 2
