@@ -100,7 +100,7 @@ def frame_metrics(
     _check_inputs(probability, reference, valid, threshold, frame)
     actual = reference.astype(bool)
     error = np.abs(np.clip(probability, 0.0, 1.0) - actual)
-    mae = float(np.sum(error, where=valid, dtype=np.float64)) / np.count_nonzero(valid)
+    mae = float(np.sum(error, where=valid, dtype=np.float64) / np.count_nonzero(valid))
     return _scored((probability >= threshold) & valid, actual, valid, float(threshold), mae)
 
 
