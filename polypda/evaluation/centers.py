@@ -38,11 +38,13 @@ DELTA_COLUMNS = (
 def centre_table(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
     """Aggregate cases: one row per cohort and model (and source, target, split where there are several).
 
-    Columns beside the group: phantom, n_seeds, n_frames, n_positive, n_negative, n_unscored, clusters and
-    clusters_negative (those that positive and negative frames come from; NA if unknown), cluster_unit; on positive frames dice_frame, iou_frame, sensitivity_frame, ppv_frame, ppv_undefined, dice_sequence
-    (NaN if sequences are unknown), dice_p10, fail_rate (Dice < 0.5), zero_rate (Dice = 0), missed; on negative frames
-    frame_specificity (share without a false-positive component), fp_components_per_frame, specks_per_frame,
-    fp_area_fraction, share_fp_over_1pct; against source-only on the same frames the columns of DELTA_COLUMNS.
+    Columns beside the group: phantom, n_seeds, n_frames, n_positive, n_negative, n_unscored; clusters and
+    clusters_negative (those that positive and negative frames come from; NA if unknown), cluster_unit.
+    Positive frames: dice_frame, iou_frame, sensitivity_frame, ppv_frame, ppv_undefined, dice_sequence (NaN if
+    sequences are unknown), dice_p10, fail_rate (Dice < 0.5), zero_rate (Dice = 0), missed.
+    Negative frames: frame_specificity (share without a false-positive component), fp_components_per_frame,
+    specks_per_frame, fp_area_fraction, share_fp_over_1pct.
+    Against source-only on the same frames: the columns of DELTA_COLUMNS.
     With several trainings (seeds) a value is the mean of the trainings' values and ``dice_frame_seed_sd`` their SD.
 
     Raises: DataError of :func:`polypda.evaluation.cases.checked_cases`; E_CASES_FRAMES_DIFFER.
@@ -106,7 +108,7 @@ def negative_block(cases: pd.DataFrame) -> dict[str, float]:
 
 
 def cluster_count(frames: pd.DataFrame) -> tuple[int | None, str]:
-    """(number of clusters, their unit: patient, sequence, mixed or unknown) of one row per frame; (None, "unknown") if unknown."""
+    """Number of clusters and their unit (patient, sequence, mixed) of one row per frame; else (None, "unknown")."""
     if frames.empty or (frames["cluster"] == "").any():
         return None, "unknown"
     patients = frames["patient"] != ""
