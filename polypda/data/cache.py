@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
-from polypda.cohorts.frames import Frame
+from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image, read_mask
+from polypda.cohorts.mask_files import mask_size_error
 from polypda.data.geometry import Fit, Geometry
 from polypda.errors import DataError
 
@@ -170,19 +171,22 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
 def read_reference(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """A labelled frame's mask, 0/1 H×W; all zero for a declared negative without a mask file.
 
-    Raises: DataError E_MASK_SIZE when it is not of ``shape`` (the image's height and width).
+    Raises: DataError E_MASK_SIZE when it is not of ``shape`` (the image's height and width); E_NO_LABEL when nothing
+        is known of the frame, which must not pass for a negative.
     """
-    if frame.mask is None:
-        return np.zeros(shape[:2], np.uint8)
-    mask = read_mask(frame.mask)
-    if mask.shape != tuple(shape[:2]):
+    if frame.mask is not None:
+        mask = read_mask(frame.mask)
+        if mask.shape != tuple(shape[:2]):
+            raise mask_size_error(f"{frame.cohort}/{frame.frame}", (shape[1], shape[0]), (mask.shape[1], mask.shape[0]))
+        return mask
+    if frame.label_state is not LabelState.NEGATIVE:
         raise DataError(
-            "E_MASK_SIZE",
-            f"mask {mask.shape[1]}×{mask.shape[0]} but image {shape[1]}×{shape[0]}.",
+            "E_NO_LABEL",
+            "the frame has neither a mask nor the statement that it shows no polyp.",
             where=f"{frame.cohort}/{frame.frame}",
-            fix=f"`polypda cohorts check {frame.cohort}` lists all such frames; correct or remove them.",
+            fix="add its mask, or write label_state negative for it in frames.csv.",
         )
-    return mask
+    return np.zeros(shape[:2], np.uint8)
 
 
 def _content_hash(path: Path) -> bytes:

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from polypda.cohorts.catalogue import manifest_hash
+from polypda.cohorts.frames import Split
 from polypda.data.cache import FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
@@ -21,7 +22,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.training.selectors import Choice, choose, foreground_share, score_snapshot
 from polypda.training.stage import Stage, run_stage
-from polypda.workflows.cohort_pair import CohortPair, open_pair, render_pair, training_frames
+from polypda.workflows.cohort_pair import CohortPair, labelled_frames, open_pair, render_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
 from polypda.workflows.reuse import start_of
@@ -90,7 +91,7 @@ def _train(
         choice, weights[config.method] = _choose(run, config, stage, data)
     wants_oracle = config.oracle or config.method == ORACLE
     if wants_oracle:
-        labelled_target = cache.labelled(training_frames(pair.labelled_target()))
+        labelled_target = cache.labelled(labelled_frames(pair.labelled_target(), Split.TRAIN))
         weights[ORACLE] = trained(plan.oracle(labelled_target))
     return {name: _load(config, path) for name, path in weights.items()}, choice, wants_oracle
 

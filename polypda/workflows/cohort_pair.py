@@ -9,6 +9,7 @@ from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.phantom import render_cohort
+from polypda.cohorts.splits import require_split
 from polypda.errors import DataError, LeakageError, UsageError
 
 
@@ -53,12 +54,11 @@ def check_pair(source: str, target: str) -> None:
 def open_pair(source: str, target: str, root: Path) -> CohortPair:
     """Open both cohorts and check that each part that will be needed holds frames.
 
-    Raises: DataError E_NO_LABELS, E_NO_POLYPS, E_SPLIT_EMPTY and whatever opening raises.
+    Raises: DataError E_NO_LABELS, E_SPLIT_EMPTY and whatever opening raises.
     """
     check_pair(source, target)
     pair = CohortPair(open_cohort(source, root, labels=True), open_cohort(target, root, labels=False), root)
-    labelled = [frame for frame in pair.source.split(Split.TRAIN) if frame.label_state is not LabelState.NONE]
-    if not labelled:
+    if not labelled_frames(pair.source, Split.TRAIN):
         raise DataError(
             "E_NO_LABELS",
             f"no training frame of the source '{source}' has a label.",
@@ -67,13 +67,7 @@ def open_pair(source: str, target: str, root: Path) -> CohortPair:
         )
     for cohort in (pair.source, pair.target):
         for part in (Split.TRAIN, Split.TEST):
-            if not cohort.split(part):
-                raise DataError(
-                    "E_SPLIT_EMPTY",
-                    f"the {part.value} part has no frames (found {cohort.counts()}).",
-                    where=cohort.id,
-                    fix="frames are parted by patient or sequence: add some, or give a split in frames.csv.",
-                )
+            require_split(cohort, part)
     return pair
 
 
@@ -86,12 +80,6 @@ def render_pair(source: str, target: str, frames: int, seed: int, folder: Path) 
     return root
 
 
-def training_frames(cohort: OpenedCohort) -> tuple[Frame, ...]:
-    """The labelled training frames of a cohort."""
-    return tuple(frame for frame in cohort.split(Split.TRAIN) if frame.label_state is not LabelState.NONE)
-
-
-def validation_frames(cohort: OpenedCohort) -> tuple[Frame, ...]:
-    """Labelled validation frames; where a small cohort has none, the training frames (and the run says so)."""
-    found = tuple(frame for frame in cohort.split(Split.VALIDATION) if frame.label_state is not LabelState.NONE)
-    return found or training_frames(cohort)
+def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:
+    """The frames of a part whose label is known: a mask, or the statement that there is no polyp."""
+    return tuple(frame for frame in cohort.split(part) if frame.label_state is not LabelState.NONE)

@@ -25,7 +25,7 @@ from polypda.training.config import AdaptConfig
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
-from polypda.workflows.cohort_pair import CohortPair
+from polypda.workflows.cohort_pair import CohortPair, labelled_frames
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: P
     """The cases: one row per model and held-out frame of both cohorts."""
     rows: list[dict[str, Any]] = []
     for role, cohort in cohorts.items():
-        frames = cohort.split(Split.TEST)
+        frames = labelled_frames(cohort, Split.TEST)
         progress.begin(f"scoring {cohort.id}", 0, len(frames))
         for number, prediction in enumerate(_predictions(evaluated, frames), 1):
             for model, probability in prediction.probabilities.items():
@@ -107,7 +107,7 @@ def _overlays(
     for role in ("target", "source"):
         cohort = cohorts[role]
         chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
-        by_name = {frame.frame: frame for frame in cohort.split(Split.TEST)}
+        by_name = {frame.frame: frame for frame in labelled_frames(cohort, Split.TEST)}
         predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen])
         for (name, why), prediction in zip(chosen, predictions, strict=True):
             own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")["dice"]

@@ -21,7 +21,7 @@ from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import Stage
-from polypda.workflows.cohort_pair import CohortPair, training_frames, validation_frames
+from polypda.workflows.cohort_pair import CohortPair, labelled_frames
 
 START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
 
@@ -36,10 +36,11 @@ class TrainingData:
 
     @classmethod
     def of(cls, pair: CohortPair, cache: FrameCache) -> TrainingData:
+        training = labelled_frames(pair.source, Split.TRAIN)
+        # A small cohort may have no unit for validation; its scores are then those of training frames.
+        validation = labelled_frames(pair.source, Split.VALIDATION) or training
         return cls(
-            cache.labelled(training_frames(pair.source)),
-            cache.labelled(validation_frames(pair.source)),
-            cache.unlabelled(pair.target.split(Split.TRAIN)),
+            cache.labelled(training), cache.labelled(validation), cache.unlabelled(pair.target.split(Split.TRAIN))
         )
 
 

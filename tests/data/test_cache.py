@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.painted import paint, write_frames
 
+from polypda.cohorts.frames import LabelState
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.errors import DataError
@@ -65,6 +66,11 @@ def test_nothing_half_written_stays(frames, tmp_path):
 
 
 def test_a_declared_negative_needs_no_mask_file(frames, tmp_path):
-    negative = dataclasses.replace(frames[0], mask=None)
+    negative = dataclasses.replace(frames[0], mask=None, label_state=LabelState.NEGATIVE)
     cached = FrameCache(tmp_path / "cache", NetworkGrid(64)).labelled([negative, *frames[1:]])
     assert not cached.masks[0].any() and cached.masks[1].any()
+
+
+def test_an_unlabelled_frame_does_not_pass_for_a_negative(frames, tmp_path):
+    with pytest.raises(DataError, match="E_NO_LABEL painted/000"):
+        FrameCache(tmp_path / "cache", NetworkGrid(64)).labelled([frames[0].without_label()])
