@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from polypda.cohorts.images import brightest_channel
 
 LIT_THRESHOLD = 22
-"""A pixel is lit when its brightest channel, blurred, exceeds this (0–255)."""
+"""A pixel is lit when its brightest channel, blurred, exceeds this (0–255)…"""
+LEAST_ABOVE_BORDER = 14
+"""…and the border by this much: some recordings have a border of dark grey, not black."""
+DARKEST_MUCOSA_IN_CORNER = 40
+"""Corners brighter than this are mucosa (a rectangular field of view), not border."""
+INSET_GREEN = 60
+"""Green and blue exceeding red by this (0–255) is a position monitor's inset, no mucosa."""
+OPENING_SHARE = 0.02
+"""Details narrower than this share of the frame's shorter side (text, thin lines) are no part of the field of view."""
 BLUR_PX = 3
 LEAST_SHARE = 0.2
 """A lit region below this share of the frame is not believed to be the field of view: the whole frame is taken."""
@@ -67,7 +75,7 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
     small_size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = image if scale == 1.0 else cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
-    lit = (cv2.blur(brightest_channel(small), (BLUR_PX, BLUR_PX)) > LIT_THRESHOLD).astype(np.uint8)
+    lit = _lit(small)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=4)
     if count < 2:
         return _whole_frame(height, width)
@@ -83,6 +91,22 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     cv2.fillConvexPoly(mask, corners, 1)
     left, top, box_width, box_height = cv2.boundingRect(mask)
     return FieldOfView(mask.astype(bool), Box(left, top, left + box_width, top + box_height), found=True)
+
+
+def _lit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 H×W, 1 where the scope lights something up; text, thin lines and green insets are left out."""
+    brightness = cv2.blur(brightest_channel(image), (BLUR_PX, BLUR_PX))
+    inset = cv2.subtract(cv2.min(image[..., 1], image[..., 2]), image[..., 0]) > INSET_GREEN
+    lit = ((brightness > _threshold(brightness)) & ~inset).astype(np.uint8)
+    side = max(3, round(OPENING_SHARE * min(lit.shape)))
+    return cv2.morphologyEx(lit, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def _threshold(brightness: NDArray[np.uint8]) -> float:
+    side = max(1, min(brightness.shape) // 16)
+    ends = (slice(0, side), slice(-side, None))
+    border = min(float(np.median(brightness[rows, columns])) for rows in ends for columns in ends)
+    return max(LIT_THRESHOLD, border + LEAST_ABOVE_BORDER) if border <= DARKEST_MUCOSA_IN_CORNER else LIT_THRESHOLD
 
 
 def _whole_frame(height: int, width: int) -> FieldOfView:
