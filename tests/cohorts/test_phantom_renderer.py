@@ -89,6 +89,20 @@ def test_a_sphere_has_its_analytic_silhouette_and_distance() -> None:
     assert solid.distance[solid.inside > 0].min() == pytest.approx(1.5, abs=2e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_polyp_at_the_lens_is_still_painted() -> None:
+    scene = draw_scene(SMALL, 2, 0)
+    axis = np.array([0.0, 0.0, -1.0])
+    lobes = tuple(Lobe(np.array([x, 0.0, 1.0]), 0.95, axis, 1.0) for x in (-0.3, 0.3))
+    near = replace(scene, polyps=(Polyp(lobes, (16.0, 6.0, 7.0), 0.5, 0.1, (0, 0)),), folds=())
+    canvas = canvas_of(scene.size, SMALL.field_of_view)
+    coarse = shade(SMALL, near, canvas, Pose(np.zeros(3), np.eye(3)))
+    assert coarse.polyp is not None and np.isfinite(coarse.polyp).all() and np.isfinite(coarse.wall).all()
+    mask = paint(SMALL, near, canvas, coarse)[1]
+    assert np.count_nonzero(mask) > 0.4 * np.count_nonzero(canvas.outline[..., 0] > 127)
+    assert coarse.polyp[canvas.coarse_inside].mean() > 40
+
+
 def test_a_fold_hides_the_polyp_behind_it() -> None:
     scene = draw_scene(SMALL, 2, 0)
     axis = np.array([0.0, 0.0, 1.0])

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.phantom.tube import Plane, Rays
 
+NEAREST = 0.08
+"""Nothing is seen closer to the lens than this, in tube radii."""
 STALK_LINKS = 9
 SEAM = 0.35
 """Softness of the seam between lobes, in polyp radii."""
@@ -123,9 +125,10 @@ def trace(rays: Rays, position: Vector, lobes: tuple[Lobe, ...], bumps: Plane | 
 
 
 def soft_minimum(first: Plane, second: Plane, softness: np.float32) -> Plane:
-    """Minimum of two distances whose seam is rounded over ``softness``."""
+    """Minimum of two distances whose seam is rounded over ``softness``; never closer than the lens allows."""
     overlap = np.maximum(1.0 - np.abs(first - second) / softness, 0.0)
-    return np.minimum(first, second) - np.float32(0.25) * softness * overlap * overlap
+    rounded = np.minimum(first, second) - np.float32(0.25) * softness * overlap * overlap
+    return np.maximum(rounded, np.float32(NEAREST))
 
 
 def _trace_lobe(rays: Rays, position: Vector, lobe: Lobe, bumps: Plane | float) -> tuple[Plane, Plane]:
@@ -142,4 +145,4 @@ def _trace_lobe(rays: Rays, position: Vector, lobe: Lobe, bumps: Plane | float) 
     half_chord = np.sqrt(np.maximum(radius * radius - closest, 0.0) / a)
     within = 1.0 - np.sqrt(np.maximum(closest, 0.0)) / radius
     within = np.where(b > 0, within, np.float32(-1.0))  # behind the camera
-    return np.maximum(b / a - half_chord, 0.08).astype(np.float32), within.astype(np.float32)
+    return np.maximum(b / a - half_chord, np.float32(NEAREST)).astype(np.float32), within.astype(np.float32)
