@@ -104,7 +104,6 @@ class PhantomLook(_Strict):
     colour_between_frames_sd: LabSpread = LabSpread(lightness=5, a=5, b=6)
     lightness_within_frame_sd: Annotated[float, Field(ge=5, le=30)] = 20
     rim_to_centre: Annotated[float, Field(ge=0.4, le=1.6)] = 0.85
-    vessel_density: Share = 0.5
     vessel_contrast: Share = 0.4
     fold_strength: Share = 0.6
     lumen_in_view_share: Share = 0.4
