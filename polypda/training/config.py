@@ -61,6 +61,9 @@ class StageConfig(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     steps: int = Field(..., ge=0)
     batch_norm: BatchNormPolicy = BatchNormPolicy.TRAIN
+    settle_statistics: bool = Field(
+        False, description="at the end, recompute batch-norm statistics on the labelled training frames"
+    )
     clip_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(50, ge=1)
     snapshots: bool = Field(False, description="keep the segmenter of every checkpoint, for the selector")
@@ -88,6 +91,9 @@ class AdaptConfig(BaseModel):
     start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
     batch_norm: BatchNormPolicy = Field(BatchNormPolicy.TRAIN, description="after the start; the control's as well")
+    settle_statistics: bool = Field(
+        True, description="end source-only and oracle trainings by recomputing their batch-norm statistics"
+    )
     clip_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(50, ge=1)
     selector: Selector = Selector.LAST

@@ -25,7 +25,7 @@ from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, see
 from polypda.errors import Interrupted
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
-from polypda.networks.batch_norm import apply_policy
+from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
@@ -120,11 +120,15 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
             report = engine.step(source.to(fabric.device, numbers), target, step)
             log.write(step, report)
             progress.advance(step + 1, report)
-            stop = watch.asked and step + 1 < steps
-            if stop or (step + 1) % stage.config.checkpoint_every == 0:
+            if step + 1 == steps:
+                break
+            if watch.asked or (step + 1) % stage.config.checkpoint_every == 0:
                 _save(fabric, stage, method, step + 1)
-            if stop:
+            if watch.asked:
                 raise Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step + 1} of {steps}.")
+    if stage.config.settle_statistics:
+        batches_of_labelled = (batch.to(fabric.device, numbers) for batch in _equal_batches(stage.labelled))
+        recompute_statistics(method.segmenter, (batch.images for batch in batches_of_labelled))
     _save(fabric, stage, method, steps)
     if fabric.is_global_zero:
         write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})

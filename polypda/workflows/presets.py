@@ -43,8 +43,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "supervised": {**_ADAMW, "rate": 1e-4, "head_factor": 5.0},
         "start": {"rate": 2e-4, "warmup": 20},
         "options": {
-            "adaptsegnet": {"lambda_adv_main": 1e-3, "lambda_adv_aux": 2e-4, "ramp": 50},
+            "adaptsegnet": {
+                "lambda_adv_main": 5e-3,
+                "lambda_adv_aux": 1e-3,
+                "ramp": 50,
+                "discriminator_rate": 2.5e-4,
+            },
         },
+        "batch_norm": "frozen",
         "checkpoint_every": 50,
         "phantom_frames": 300,
     },

@@ -103,6 +103,9 @@ class StagePlan:
             options=options,
             steps=steps,
             batch_norm=policy,
+            settle_statistics=self.config.settle_statistics
+            and method in (SOURCE_ONLY, ORACLE)
+            and policy is not BatchNormPolicy.FROZEN,
             clip_norm=self.config.clip_norm,
             checkpoint_every=self.config.checkpoint_every,
             snapshots=snapshots,
