@@ -74,7 +74,7 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     height, width = image.shape[:2]
     scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
     small_size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = image if scale == 1.0 else cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
+    small = image if scale == 1.0 else np.asarray(cv2.resize(image, small_size, interpolation=cv2.INTER_AREA), np.uint8)
     lit = _lit(small)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=4)
     if count < 2:
@@ -95,11 +95,12 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
 
 def _lit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 H×W, 1 where the scope lights something up; text, thin lines and green insets are left out."""
-    brightness = cv2.blur(brightest_channel(image), (BLUR_PX, BLUR_PX))
+    brightness = np.asarray(cv2.blur(brightest_channel(image), (BLUR_PX, BLUR_PX)), np.uint8)
     inset = cv2.subtract(cv2.min(image[..., 1], image[..., 2]), image[..., 0]) > INSET_GREEN
     lit = ((brightness > _threshold(brightness)) & ~inset).astype(np.uint8)
     side = max(3, round(OPENING_SHARE * min(lit.shape)))
-    return cv2.morphologyEx(lit, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, disc), np.uint8)
 
 
 def _threshold(brightness: NDArray[np.uint8]) -> float:

@@ -6,7 +6,7 @@ The label firewall is a type: :class:`UnlabelledBatch` has no field that could h
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class UnlabelledBatch:
     def to(self, device: torch.device, numbers: torch.dtype = torch.float32) -> Self:
         """The same batch with its tensors on a device and its images in a floating-point type."""
         tensors = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
-        moved = {
+        moved: dict[str, Any] = {
             name: tensor.to(device, numbers if tensor.is_floating_point() else tensor.dtype)
             for name, tensor in tensors.items()
         }

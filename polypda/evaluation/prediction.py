@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import FieldOfView
 from polypda.cohorts.frames import Frame
-from polypda.data.cache import NetworkGrid, NativeFrame, load_native, read_reference
+from polypda.data.cache import NativeFrame, NetworkGrid, load_native, read_reference
 from polypda.data.loading import image_tensor
 from polypda.methods.segmentation import to_image_size
 from polypda.networks.segmenter import POLYP, Segmenter

@@ -28,10 +28,10 @@ class Compute(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    device: str = Field("auto", description="auto, cpu, cuda or mps")
-    processes: int = Field(1, ge=1, description="processes that share each batch")
-    threads: int = Field(0, ge=0, description="CPU threads per process; 0 leaves torch's choice")
-    workers: int = Field(0, ge=0, description="data-loader processes")
+    device: str = Field(default="auto", description="auto, cpu, cuda or mps")
+    processes: int = Field(default=1, ge=1, description="processes that share each batch")
+    threads: int = Field(default=0, ge=0, description="CPU threads per process; 0 leaves torch's choice")
+    workers: int = Field(default=0, ge=0, description="data-loader processes")
     precision: Precision = Precision.FP32
 
 
@@ -40,10 +40,10 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: int = Field(192, ge=32, description="network input, pixels per side")
+    size: int = Field(default=192, ge=32, description="network input, pixels per side")
     fit: Fit = Fit.RESIZE
     crop_to_field_of_view: bool = True
-    batch_size: int = Field(4, ge=1, description="frames per domain and step")
+    batch_size: int = Field(default=4, ge=1, description="frames per domain and step")
     augmentation: AugmentationKind = AugmentationKind.STANDARD
     prevalence: float | None = Field(None, ge=0, le=1, description="share of polyp frames per source batch")
 
@@ -79,12 +79,12 @@ class AdaptConfig(BaseModel):
     method: str = "adaptsegnet"
     preset: str
     phantom: bool = False
-    phantom_frames: int = Field(0, ge=0, description="frames rendered per cohort; 0: real frames")
+    phantom_frames: int = Field(default=0, ge=0, description="frames rendered per cohort; 0: real frames")
     seed: int = 0
     network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
     encoder_weights: str = Field("none", description="what the encoder started from: none, imagenet, or a file's name")
     data: DataConfig
-    compute: Compute = Compute()
+    compute: Compute = Field(default_factory=Compute)
     start_steps: int = Field(..., ge=0, description="steps of the source-only start")
     adapt_steps: int = Field(..., ge=0, description="steps of the method, and of its source-only control")
     supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -94,8 +95,9 @@ class Engine:
         if self.fabric.world_size == 1:
             return
         gradients = [parameter.grad for parameter in player.parameters if parameter.grad is not None]
-        flat = self.fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
-        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        joint = cast(Tensor, self.fabric.all_reduce(flat, reduce_op="mean"))
+        for gradient, mean in zip(gradients, joint.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
 

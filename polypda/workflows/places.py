@@ -11,8 +11,8 @@ class Places:
     """Where things lie on this machine; never written into a run.
 
     data_root: the folder that holds real cohorts' folders. cache: decoded frames and rendered phantoms.
-    encoder_weights: none, imagenet or a safetensors file. start: a finished run's folder whose start is reused, or None.
-    overlays: how many per cohort; None: one of every frame.
+    encoder_weights: none, imagenet or a safetensors file. start: a finished run's folder whose start is reused, or
+    None. overlays: how many per cohort; None: one of every frame.
     """
 
     data_root: Path

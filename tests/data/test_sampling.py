@@ -43,9 +43,9 @@ def test_prevalence_is_kept_over_the_steps(prevalence, batch_size):
 
 
 def test_a_needed_kind_that_is_missing_is_named():
-    with pytest.raises(DataError, match="E_PREVALENCE.*without a polyp"):
+    with pytest.raises(DataError, match=r"E_PREVALENCE.*without a polyp"):
         PrevalenceSampler([True, True], 0.5, 4, seed=0)
-    with pytest.raises(DataError, match="E_PREVALENCE.*with a polyp"):
+    with pytest.raises(DataError, match=r"E_PREVALENCE.*with a polyp"):
         PrevalenceSampler([False], 0.5, 4, seed=0)
     PrevalenceSampler([True], 1.0, 4, seed=0)
 

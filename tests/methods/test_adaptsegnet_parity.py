@@ -33,11 +33,11 @@ class ThreeConvolutions(Segmenter):
     """The fixture's network: three strided convolutions, an aux classifier on the second, the main one on the third."""
 
     levels = ("aux", "main")
-    feature_channels = {"aux": 16, "main": 16}
     stride = 8
 
     def __init__(self) -> None:
         super().__init__()
+        self.feature_channels = {"aux": 16, "main": 16}
         self.c1 = nn.Conv2d(3, 8, 3, stride=2, padding=1)
         self.c2 = nn.Conv2d(8, 16, 3, stride=2, padding=1)
         self.c3 = nn.Conv2d(16, 16, 3, stride=2, padding=1)

@@ -110,15 +110,15 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(make_stage, monkeypatch):
     whole, killed = make_stage("whole"), make_stage("killed", checkpoint_every=2)
     run_stage(whole, ONE_THREAD)
 
-    class Died(Exception):
+    class KilledError(Exception):
         pass
 
     class DieAfter(Silent):
         def advance(self, step, report=None):
             if step == 3:
-                raise Died
+                raise KilledError
 
-    with pytest.raises(Died):
+    with pytest.raises(KilledError):
         run_stage(killed, ONE_THREAD, DieAfter())
     assert [checkpoint.step for checkpoint in list_checkpoints(killed.folder)] == [2]
     (killed.folder / ".step-000004.partial").mkdir()  # what a crash while writing leaves
