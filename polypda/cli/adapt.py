@@ -82,6 +82,10 @@ def adapt_command(
         str | None,
         Opt(help="Batch-norm policy after the start: train, frozen or affine-frozen.", rich_help_panel=TRAIN),
     ] = None,
+    final_statistics: Annotated[
+        str | None,
+        Opt(help="Batch-norm statistics the adapted model is used with: trained or target.", rich_help_panel=TRAIN),
+    ] = None,
     clip_norm: Annotated[float | None, Opt(help="Clip each player's gradient norm.", rich_help_panel=TRAIN)] = None,
     device: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.", rich_help_panel=COMPUTE)] = None,
     precision: Annotated[str | None, Opt(help="32-true, 64-true or bf16-mixed.", rich_help_panel=COMPUTE)] = None,
@@ -129,6 +133,7 @@ def adapt_command(
                 "checkpoint_every": checkpoint_every,
                 "selector": selector,
                 "batch_norm": batch_norm,
+                "final_statistics": final_statistics,
                 "clip_norm": clip_norm,
                 "oracle": oracle,
                 "target_labels": target_labels,

@@ -20,6 +20,7 @@ class ReportStatement(BaseModel):
     selector: the rule that picked the checkpoint; selected_step: the step it picked, None where it does not apply.
     input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
     target_labels_used: True when target labels trained some model of the run (the oracle).
+    batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
     settings: the resolved settings, plain values. versions: package → version. duration_s: of the whole run.
     """
 
@@ -36,6 +37,7 @@ class ReportStatement(BaseModel):
     threshold: float = DEFAULT_THRESHOLD
     input_size: tuple[int, int]
     split: str = "test"
+    batch_norm: str = ""
     phantom: bool
     target_labels_used: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -73,6 +75,7 @@ class ReportStatement(BaseModel):
             "resolution": f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px)",
             "threshold": f"{self.threshold:g}",
             "split": self.split,
+            **({"batch norm": self.batch_norm} if self.batch_norm else {}),
             "target labels": self.labels_text,
             "frames": PHANTOM_BANNER if self.phantom else "real frames",
         }

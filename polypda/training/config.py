@@ -15,6 +15,13 @@ from polypda.networks.registry import SegmenterSpec
 from polypda.training.selectors import Selector
 
 
+class FinalStatistics(StrEnum):
+    """Batch-norm statistics that the adapted model is used with."""
+
+    TRAINED = "trained"  # those of its training, a mixture of both cohorts unless they were frozen
+    TARGET = "target"  # recomputed on the target's unlabelled training frames; compare such a model with `adabn`
+
+
 class Precision(StrEnum):
     """Numbers the networks compute with."""
 
@@ -80,6 +87,7 @@ class AdaptConfig(BaseModel):
     preset: str
     phantom: bool = False
     phantom_frames: int = Field(default=0, ge=0, description="frames rendered per cohort; 0: real frames")
+    phantom_seed: int = Field(default=0, ge=0, description="decides the rendered frames; the seed decides the training")
     seed: int = 0
     network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
     encoder_weights: str = Field("none", description="what the encoder started from: none, imagenet, or a file's name")
@@ -91,6 +99,7 @@ class AdaptConfig(BaseModel):
     start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
     batch_norm: BatchNormPolicy = Field(BatchNormPolicy.TRAIN, description="after the start; the control's as well")
+    final_statistics: FinalStatistics = FinalStatistics.TRAINED
     settle_statistics: bool = Field(
         True, description="end source-only and oracle trainings by recomputing their batch-norm statistics"
     )

@@ -108,7 +108,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        method.prepare(batch.to(fabric.device, numbers) for batch in _equal_batches(stage.target))
+        method.prepare(batch.to(fabric.device, numbers) for batch in equal_batches(stage.target))
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
@@ -127,7 +127,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
             if watch.asked:
                 raise Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step + 1} of {steps}.")
     if stage.config.settle_statistics:
-        batches_of_labelled = (batch.to(fabric.device, numbers) for batch in _equal_batches(stage.labelled))
+        batches_of_labelled = (batch.to(fabric.device, numbers) for batch in equal_batches(stage.labelled))
         recompute_statistics(method.segmenter, (batch.images for batch in batches_of_labelled))
     _save(fabric, stage, method, steps)
     if fabric.is_global_zero:
@@ -136,7 +136,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     progress.end()
 
 
-def _equal_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
+def equal_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
     """All frames in batches of one size; the few left over are dropped, since every batch counts alike in AdaBN."""
     size = min(PREPARE_BATCH, len(cached))
     return frame_batches(cached, size, range(len(cached) // size * size))

@@ -13,15 +13,16 @@ from polypda.cohorts.frames import Split
 from polypda.data.cache import FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
+from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import load_module, save_module
 from polypda.training.checkpoints import list_checkpoints
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.training.selectors import Choice, choose, foreground_share, score_snapshot
-from polypda.training.stage import Stage, run_stage
+from polypda.training.stage import Stage, equal_batches, run_stage
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames, open_pair, render_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
@@ -34,7 +35,7 @@ def open_data(config: AdaptConfig, places: Places) -> CohortPair:
     root = places.data_root
     if config.phantom:
         folder = places.cache / "phantoms"
-        root = render_pair(config.source, config.target, config.phantom_frames, config.seed, folder)
+        root = render_pair(config.source, config.target, config.phantom_frames, config.phantom_seed, folder)
     return open_pair(config.source, config.target, root)
 
 
@@ -109,14 +110,23 @@ def _initial_segmenter(run: RunFolder, config: AdaptConfig, encoder_weights: str
 def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData) -> tuple[Choice, Path]:
     """Score every snapshot without target labels; write all scores, take the selector's choice."""
     device = Fabric(accelerator=config.compute.device, devices=1).device
+
+    def as_used(path: Path) -> Segmenter:
+        segmenter = _load(config, path).to(device)
+        if config.final_statistics is FinalStatistics.TARGET:
+            recompute_statistics(segmenter, (batch.images.to(device) for batch in equal_batches(data.target)))
+        return segmenter
+
     snapshots = {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(stage.folder)}
     scores = [
-        score_snapshot(_load(config, path).to(device), step, data.target, data.source_validation, device)
+        score_snapshot(as_used(path), step, data.target, data.source_validation, device)
         for step, path in snapshots.items()
     ]
     choice = choose(scores, config.selector, foreground_share(data.source))
     write_json(run.folder / "selection.json", choice.as_json())
-    return choice, snapshots[choice.step]
+    adapted = run.folder / "adapted.safetensors"
+    save_module(as_used(snapshots[choice.step]), adapted)
+    return choice, adapted
 
 
 def _load(config: AdaptConfig, path: Path) -> Segmenter:

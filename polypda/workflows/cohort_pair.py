@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from polypda.cohorts.catalogue import manifest, shared_frames
@@ -11,6 +13,8 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.phantom import render_cohort
 from polypda.cohorts.splits import require_split
 from polypda.errors import DataError, LeakageError, UsageError
+
+TRAINING_FRAMES_PER_SEQUENCE = 2
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,21 @@ def render_pair(source: str, target: str, frames: int, seed: int, folder: Path) 
     """Render both cohorts as phantoms (or find them rendered); returns their data root."""
     check_pair(source, target)
     root = folder / f"{frames}-frames-seed-{seed}"
-    for cohort in (source, target):
-        render_cohort(manifest(cohort), frames=frames, out=root, seed=seed)
+    # Rendering takes one core per cohort. Spawned, since a fork of a process with torch's threads may hang.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        done = [pool.submit(_render, cohort, frames, root, seed) for cohort in (source, target)]
+        for rendering in done:
+            rendering.result()
     return root
+
+
+def _render(cohort: str, frames: int, root: Path, seed: int) -> None:
+    described = manifest(cohort)
+    look = described.phantom
+    if look is not None:
+        # For training, many scenes teach more than many neighbouring frames of few.
+        look = look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
+    render_cohort(described.model_copy(update={"phantom": look}), frames=frames, out=root, seed=seed)
 
 
 def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:

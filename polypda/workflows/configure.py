@@ -39,7 +39,7 @@ def resolve_config(
     base = preset(preset_name)
     values: dict[str, Any] = {
         **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
-        **{name: base[name] for name in ("batch_norm", "selector") if name in base},
+        **{name: base[name] for name in ("batch_norm", "final_statistics") if name in base},
         "options": {**base["options"].get(_family(method), {}), **options},
         "source": source,
         "target": target,

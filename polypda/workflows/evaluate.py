@@ -21,11 +21,12 @@ from polypda.reporting.frame_choice import choose_frames
 from polypda.reporting.overlay_legend import OverlayCaption
 from polypda.reporting.overlays import draw_overlay
 from polypda.reporting.report_folder import OverlayPicture, write_report
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.stages import ADABN
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class EvaluatedRun:
 
     @property
     def shown(self) -> str:
-        """The model that the report is about."""
-        return self.config.method if self.config.method in self.models else SOURCE_ONLY
+        """The model that the report compares with source-only; a source-only run has its other control."""
+        return self.config.method if self.config.method != SOURCE_ONLY else ADABN
 
     @property
     def statement(self) -> ReportStatement:
@@ -61,12 +62,20 @@ class EvaluatedRun:
             threshold=DEFAULT_THRESHOLD,
             input_size=(config.data.size, config.data.size),
             split=Split.TEST.value,
+            batch_norm=_batch_norm_text(config),
             phantom=self.pair.phantom,
             target_labels_used=self.oracle,
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
             versions=environment(),
         )
+
+
+def _batch_norm_text(config: AdaptConfig) -> str:
+    policy = f"policy {config.batch_norm.value} for the method and its source-only control"
+    if config.final_statistics is FinalStatistics.TARGET:
+        return f"{policy}; {config.method} ends with the target's statistics: compare it with adabn, too"
+    return f"{policy}; statistics as trained"
 
 
 def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progress: Progress) -> Path:

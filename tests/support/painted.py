@@ -44,3 +44,13 @@ def write_frames(folder: Path, count: int, *, cohort: str = "painted", tint=(170
             )
         )
     return tuple(frames)
+
+
+def write_cohort(root: Path, cohort: str, count: int = 12, tint=(170, 90, 70)) -> Path:
+    """Write an ordinary cohort folder below a data root: two thirds train, then validation, then test."""
+    folder = root / cohort
+    frames = write_frames(folder, count, cohort=cohort, tint=tint)
+    parts = [Split.TRAIN] * (count * 2 // 3) + [Split.VALIDATION] + [Split.TEST] * count
+    rows = [f"{frame.frame},{part.value}" for frame, part in zip(frames, parts, strict=False)]
+    (folder / "frames.csv").write_text("\n".join(["frame,split", *rows]) + "\n")
+    return folder

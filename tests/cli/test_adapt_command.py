@@ -1,0 +1,196 @@
+"""`polypda adapt` as a user meets it: what it writes, what it refuses, how it is interrupted and resumed."""
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.painted import write_cohort
+
+from polypda.cli.main import main
+from polypda.cohorts import images
+
+TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
+CPU = ["--device", "cpu", "--overlays", "1"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_cohort(tmp_path / "data", "zju2")
+    write_cohort(tmp_path / "data", "haining", tint=(150, 130, 60))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def adapt(root, tmp_path, monkeypatch, capsys):
+    """Run `polypda adapt`; returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, pair=("zju2", "haining"), data=True):
+        words = ["polypda", "adapt", *(["--source", pair[0], "--target", pair[1]] if pair else []), *arguments]
+        if data:
+            words += ["--data-root", "data"]
+        monkeypatch.setattr(sys, "argv", [*words, "--cache-dir", str(tmp_path / "cache")])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return ended.value.code or 0, output.out, output.err
+
+    return run
+
+
+def test_the_whole_way(adapt, tmp_path):
+    status, out, err = adapt(*TINY, *CPU, "--oracle", "--target-labels", "--out", "run")
+    assert status == 0, err
+    page = Path(out.splitlines()[-1])
+    assert page == Path("run/report/index.html") and page.is_file()
+    run = tmp_path / "run"
+    assert json.loads((run / "STATUS.json").read_text())["state"] == "complete"
+    models = set(line.split(",")[5] for line in (run / "report" / "cases.csv").read_text().splitlines()[1:])
+    assert models == {"source-only", "adabn", "adaptsegnet", "oracle"}
+    assert {"centers.csv", "centers.md", "centers.json"} <= {path.name for path in (run / "report").iterdir()}
+    assert list((run / "report" / "overlays").glob("*.png"))
+    assert "oracle" in (run / "report" / "centers.md").read_text()
+    assert "ETA" not in err and re.search(r"start: 2/2 .* left", err)
+    for path in run.rglob("*.json*"):
+        assert str(tmp_path) not in path.read_text(), f"{path.name} names a place on this machine"
+
+
+def test_a_second_run_gets_its_own_folder_and_a_named_one_is_not_overwritten(adapt):
+    arguments = [*TINY, *CPU, "--method", "source-only"]
+    first, second = (adapt(*arguments)[1].splitlines()[-1] for _ in range(2))
+    assert first != second and Path(first).is_file() and Path(second).is_file()
+    status, _, err = adapt(*arguments, "--out", str(Path(first).parents[1]))
+    assert status == 2 and "E_RUN_EXISTS" in err and "--resume" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pair", "status", "message"),
+    [
+        ([], ("zju2", "hainig"), 2, "E_COHORT_UNKNOWN.*haining"),
+        ([], ("zju2", "zju2"), 2, "E_SAME_COHORT"),
+        ([], None, 2, "E_COHORTS.*--source"),
+        ([], ("zju2", "ningbo"), 3, r"E_COHORT_ABSENT(.|\n)*data(.|\n)*--phantom"),
+        (["--method", "adaptsegnit"], ("zju2", "haining"), 2, "E_METHOD_UNKNOWN.*adaptsegnet"),
+        (["-O", "lambda_adv=1"], ("zju2", "haining"), 2, "E_METHOD_OPTION.*lambda_adv_"),
+        (["-O", "lambda_adv_main"], ("zju2", "haining"), 2, "E_METHOD_OPTION.*NAME=VALUE"),
+        (["--preset", "quik"], ("zju2", "haining"), 2, "E_PRESET_UNKNOWN.*quick"),
+        (["--oracle"], ("zju2", "haining"), 2, "E_TARGET_LABELS.*--target-labels|E_TARGET_LABELS"),
+        (["--selector", "best-target"], ("zju2", "haining"), 2, "E_OPTION.*selector"),
+        (["--overlays", "many"], ("zju2", "haining"), 2, "E_OPTION.*--overlays"),
+        (["--encoder-weights", "no.safetensors"], ("zju2", "haining"), 3, "E_WEIGHTS_MISSING"),
+        (["--architecture", "unett"], ("zju2", "haining"), 2, "E_ARCHITECTURE_UNKNOWN.*unet"),
+        (["--start", "nowhere"], ("zju2", "haining"), 3, "E_RUN_MISSING"),
+        (["--resume", "nowhere"], None, 3, "E_RUN_MISSING"),
+        (["--prevalence", "0.5"], ("zju2", "haining"), 3, "E_PREVALENCE"),
+    ],
+)
+def test_wrong_use_is_told_with_code_and_remedy(adapt, arguments, pair, status, message):
+    code, _, err = adapt(*TINY, *CPU, *arguments, pair=pair)
+    assert code == status, err
+    assert re.search(message, err), err
+    assert "Fix:" in err and "Traceback" not in err
+
+
+def test_a_weights_file_of_another_encoder_is_refused(adapt, tmp_path):
+    from safetensors.torch import save_file
+    from torch import zeros
+
+    save_file({"conv.weight": zeros(2)}, tmp_path / "other.safetensors")
+    status, _, err = adapt(*TINY, *CPU, "--encoder-weights", "other.safetensors")
+    assert status == 3 and "E_WEIGHTS_KEYS" in err
+
+
+def damage(root, what):
+    image, mask = root / "zju2" / "images" / "001.png", root / "zju2" / "masks" / "001.png"
+    if what == "unreadable image":
+        image.write_bytes(b"\x89PNG but no more")
+    elif what == "missing mask":
+        mask.unlink()
+    elif what == "grey mask":
+        import cv2
+        import numpy as np
+
+        cv2.imwrite(str(mask), np.tile(np.arange(96, dtype=np.uint8) * 2, (72, 1)))
+    elif what == "empty cohort":
+        for path in (root / "zju2" / "images").iterdir():
+            path.unlink()
+    elif what == "leaking split":
+        table = root / "zju2" / "frames.csv"
+        lines = table.read_text().splitlines()
+        table.write_text("\n".join([lines[0] + ",sequence", *(f"{line},one" for line in lines[1:])]))
+    elif what == "no labels":
+        table = root / "zju2" / "frames.csv"
+        lines = table.read_text().splitlines()
+        table.write_text("\n".join([lines[0] + ",label_state", *(f"{line},none" for line in lines[1:])]))
+        for path in (root / "zju2" / "masks").iterdir():
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "message"),
+    [
+        ("unreadable image", 3, r"E_IMAGE_UNREADABLE.*001\.png"),
+        ("missing mask", 3, "E_MASK_MISSING.*001"),
+        ("grey mask", 3, r"E_MASK_NOT_BINARY.*001\.png"),
+        ("empty cohort", 3, "E_COHORT_EMPTY"),
+        ("leaking split", 4, "E_SPLIT_LEAK.*one"),
+        ("no labels", 3, "E_NO_LABELS"),
+    ],
+)
+def test_bad_data_is_told_with_code_and_place(adapt, root, what, status, message):
+    damage(root, what)
+    code, _, err = adapt(*TINY, *CPU)
+    assert code == status, err
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(adapt, tmp_path, monkeypatch):
+    frames, synchronise = tmp_path / "cache" / "frames", os.fsync
+
+    def full_for_frames(descriptor):
+        if frames.exists():
+            raise OSError(errno.ENOSPC, "No space left on device", "frames.npy")
+        synchronise(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_for_frames)
+    status, _, err = adapt(*TINY, *CPU)
+    assert status == 3 and "E_DISK_FULL" in err
+    assert list(frames.iterdir()) == []
+
+
+def test_every_picture_is_opened_by_python(root, monkeypatch):
+    """The firewall's audit hook only sees what Python opens: OpenCV must never be given a path."""
+    monkeypatch.setattr("cv2.imread", lambda *_: pytest.fail("cv2.imread was called"))
+    assert images.read_image(root / "zju2" / "images" / "000.png").shape == (72, 96, 3)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on(root, tmp_path):
+    command = [sys.executable, "-c", "from polypda.cli.main import main; main()", "adapt"]
+    common = ["--data-root", "data", "--cache-dir", "cache"]
+    steps = ["--preset", "quick", "--batch-size", "2", "--start-steps", "500", "--adapt-steps", "1", *CPU]
+    process = subprocess.Popen(
+        [*command, "--source", "zju2", "--target", "haining", *steps, "--out", "run", *common],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    events = tmp_path / "run" / "stages" / "start" / "events.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (not events.exists() or len(events.read_text().splitlines()) < 3):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert re.search(r"polypda adapt --resume run --data-root data --cache-dir cache", err), err
+    assert json.loads((tmp_path / "run" / "STATUS.json").read_text())["state"] == "interrupted"
+    assert list((tmp_path / "run" / "stages" / "start").glob("step-*/optimizers.pt"))

@@ -1,0 +1,97 @@
+"""While a target is adapted to, no file of its masks is opened, and their folder is not even listed."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from support.painted import write_cohort
+
+from polypda.training.progress import Silent
+from polypda.training.run_folder import RunFolder
+from polypda.workflows import adapt as adapt_module
+from polypda.workflows.adapt import adapt, open_data
+from polypda.workflows.configure import resolve_config
+from polypda.workflows.places import Places
+
+FILE_EVENTS = {"open", "os.listdir", "os.scandir"}
+
+
+class FileWatch:
+    """Records every file or folder below a root that this process touches."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self.touched: list[str] = []
+        self.active = True
+        sys.addaudithook(self._hear)  # hooks cannot be removed, so this one can be switched off
+
+    def _hear(self, event: str, arguments: tuple) -> None:
+        if self.active and event in FILE_EVENTS and arguments and isinstance(arguments[0], str | bytes | os.PathLike):
+            path = os.fsdecode(arguments[0])
+            if path.startswith(self.root):
+                self.touched.append(path)
+
+    def below(self, folder: Path) -> list[str]:
+        return [path for path in self.touched if path.startswith(str(folder))]
+
+
+@pytest.fixture
+def material(tmp_path):
+    root = tmp_path / "data"
+    write_cohort(root, "zju2")
+    write_cohort(root, "haining", tint=(150, 130, 60))
+    config = resolve_config(
+        source="zju2",
+        target="haining",
+        method="adaptsegnet",
+        preset_name="quick",
+        phantom=False,
+        top={"start_steps": 2, "adapt_steps": 2, "checkpoint_every": 1, "selector": "im"},
+        sections={"network": {}, "data": {"size": 64, "batch_size": 2}, "compute": {"device": "cpu"}},
+        options={},
+    )
+    return root, config, Places(data_root=root, cache=tmp_path / "cache", overlays=1)
+
+
+def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch):
+    root, config, places = material
+    masks, images = root / "haining" / "masks", root / "haining" / "images"
+    seen_while_adapting: list[str] = []
+    evaluate = adapt_module.evaluate_and_report
+
+    def evaluate_later(*arguments, **named):
+        seen_while_adapting.extend(watch.touched)
+        return evaluate(*arguments, **named)
+
+    monkeypatch.setattr(adapt_module, "evaluate_and_report", evaluate_later)
+    watch = FileWatch(root)
+    pair = open_data(config, places)
+    page = adapt(RunFolder.create(tmp_path / "run", config), config, places, pair, Silent())
+    watch.active = False
+    assert page.is_file()
+    assert [path for path in seen_while_adapting if path.startswith(str(images))], "the watch must see image files"
+    assert [path for path in seen_while_adapting if path.startswith(str(root / "zju2" / "masks"))]
+    assert not [path for path in seen_while_adapting if path.startswith(str(masks))]
+    assert watch.below(masks), "the final evaluation reads them, and the watch notices"
+
+
+def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
+    """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
+    from safetensors.torch import load_file
+
+    from polypda.errors import DataError
+    from polypda.training.checkpoints import list_checkpoints
+
+    root, config, places = material
+    adapt(RunFolder.create(tmp_path / "with", config), config, places, open_data(config, places), Silent())
+    for mask in (root / "haining" / "masks").iterdir():
+        mask.unlink()
+    run = RunFolder.create(tmp_path / "without", config)
+    with pytest.raises(DataError, match="E_MASK_MISSING"):
+        adapt(run, config, places, open_data(config, places), Silent())
+    one, other = (
+        load_file(list_checkpoints(tmp_path / name / "stages" / "adaptsegnet")[-1].segmenter)
+        for name in ("with", "without")
+    )
+    assert all((one[key] == other[key]).all() for key in one)
