@@ -71,6 +71,10 @@ def adapt_command(
         str | None, Opt(help="Any encoder of segmentation-models-pytorch.", rich_help_panel=TRAIN)
     ] = None,
     levels: Annotated[int | None, Opt(help="Output levels: 1 or 2.", rich_help_panel=TRAIN)] = None,
+    two_branch_quirk: Annotated[
+        bool,
+        Opt("--two-branch-quirk", help="deeplab-v2 with two of its four branches, as released.", rich_help_panel=TRAIN),
+    ] = False,
     size: Annotated[int | None, Opt(help="Network input, pixels per side.", rich_help_panel=TRAIN)] = None,
     fit: Annotated[str | None, Opt(help="resize or letterbox.", rich_help_panel=TRAIN)] = None,
     batch_size: Annotated[int | None, Opt(help="Frames per domain and step.", rich_help_panel=TRAIN)] = None,
@@ -143,7 +147,12 @@ def adapt_command(
                 else weights_name(Path(encoder_weights)),
             },
             sections={
-                "network": {"architecture": architecture, "encoder": encoder, "levels": levels},
+                "network": {
+                    "architecture": architecture,
+                    "encoder": encoder,
+                    "levels": levels,
+                    "two_branch_quirk": two_branch_quirk or None,
+                },
                 "data": {
                     "size": size,
                     "fit": fit,

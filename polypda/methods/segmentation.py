@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -111,8 +113,10 @@ def segmenter_optimizer(
     groups = [group for group in groups if group["params"]]
     if options.optimizer is OptimizerKind.ADAMW:
         return torch.optim.AdamW(groups, lr=options.rate, weight_decay=options.weight_decay)
-    # Listed more often than once, a parameter must be stepped in a plain loop, one entry after the other.
-    foreach = None if backbone is None else False
-    return torch.optim.SGD(
-        groups, lr=options.rate, momentum=options.momentum, weight_decay=options.weight_decay, foreach=foreach
-    )
+    settings: dict[str, Any] = {"lr": options.rate, "momentum": options.momentum, "weight_decay": options.weight_decay}
+    if backbone is None:
+        return torch.optim.SGD(groups, **settings)
+    with warnings.catch_warnings():
+        # Duplicates are asked for here. They must be stepped in a plain loop, one entry after the other.
+        warnings.filterwarnings("ignore", message="optimizer contains a parameter group with duplicate parameters")
+        return torch.optim.SGD(groups, **settings, foreach=False)

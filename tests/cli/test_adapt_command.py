@@ -52,7 +52,7 @@ def test_the_whole_way(adapt, tmp_path):
     assert page == Path("run/report/index.html") and page.is_file()
     run = tmp_path / "run"
     assert json.loads((run / "STATUS.json").read_text())["state"] == "complete"
-    models = set(line.split(",")[5] for line in (run / "report" / "cases.csv").read_text().splitlines()[1:])
+    models = {line.split(",")[5] for line in (run / "report" / "cases.csv").read_text().splitlines()[1:]}
     assert models == {"source-only", "adabn", "adaptsegnet", "oracle"}
     assert {"centers.csv", "centers.md", "centers.json"} <= {path.name for path in (run / "report").iterdir()}
     assert list((run / "report" / "overlays").glob("*.png"))
