@@ -18,8 +18,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "network": {"architecture": "unet", "encoder": "tu-resnet10t", "levels": 2},
         "data": {"size": 64, "batch_size": 8, "augmentation": "light"},
         "compute": {"threads": 1},
-        "start_steps": 220,
-        "adapt_steps": 60,
+        "start_steps": 200,
+        "adapt_steps": 40,
         "supervised": {**_ADAMW, "rate": 3e-4, "head_factor": 1.0},
         "start": {"rate": 2e-3, "warmup": 10},
         "options": {
@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "final_statistics": "target",
         "checkpoint_every": 20,
-        "phantom_frames": 320,
+        "phantom_frames": 300,
     },
     "standard": {
         "network": {"architecture": "deeplabv3plus", "encoder": "mobilenet_v2", "levels": 2},
