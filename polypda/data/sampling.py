@@ -21,6 +21,7 @@ class Stream(IntEnum):
     SOURCE_AUGMENTATION = 4
     TARGET_AUGMENTATION = 5
     STEP = 6
+    STATISTICS = 7
 
 
 def seed_of(seed: int, *path: int) -> int:

@@ -21,7 +21,7 @@ from polypda.data.loading import (
     frame_batches,
     step_batches,
 )
-from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.data.sampling import Deck, PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
@@ -35,7 +35,7 @@ from polypda.training.interruption import InterruptionWatch
 from polypda.training.progress import Progress, Silent
 from polypda.training.run_folder import write_json
 
-PREPARE_BATCH = 8
+STATISTICS_BATCH = 16
 DONE = "done.json"
 
 
@@ -108,7 +108,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        method.prepare(batch.to(fabric.device, numbers) for batch in equal_batches(stage.target))
+        method.prepare(batch.to(fabric.device, numbers) for batch in statistics_batches(stage.target))
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
@@ -127,7 +127,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
             if watch.asked:
                 raise Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step + 1} of {steps}.")
     if stage.config.settle_statistics:
-        batches_of_labelled = (batch.to(fabric.device, numbers) for batch in equal_batches(stage.labelled))
+        batches_of_labelled = (batch.to(fabric.device, numbers) for batch in statistics_batches(stage.labelled))
         recompute_statistics(method.segmenter, (batch.images for batch in batches_of_labelled))
     _save(fabric, stage, method, steps)
     if fabric.is_global_zero:
@@ -136,10 +136,15 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     progress.end()
 
 
-def equal_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
-    """All frames in batches of one size; the few left over are dropped, since every batch counts alike in AdaBN."""
-    size = min(PREPARE_BATCH, len(cached))
-    return frame_batches(cached, size, range(len(cached) // size * size))
+def statistics_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
+    """Batches to compute batch-norm statistics from: of one size (each counts alike), in random order.
+
+    In the cohort's order a batch would hold one sequence, and its variance would miss that between sequences. The few
+    frames left over are dropped.
+    """
+    size = min(STATISTICS_BATCH, len(cached))
+    places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached) // size * size)
+    return frame_batches(cached, size, places)
 
 
 def _restore(stage: Stage, method: Method) -> int:

@@ -22,7 +22,7 @@ from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.training.selectors import Choice, choose, foreground_share, score_snapshot
-from polypda.training.stage import Stage, equal_batches, run_stage
+from polypda.training.stage import Stage, run_stage, statistics_batches
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames, open_pair, render_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
@@ -114,7 +114,7 @@ def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingDat
     def as_used(path: Path) -> Segmenter:
         segmenter = _load(config, path).to(device)
         if config.final_statistics is FinalStatistics.TARGET:
-            recompute_statistics(segmenter, (batch.images.to(device) for batch in equal_batches(data.target)))
+            recompute_statistics(segmenter, (batch.images.to(device) for batch in statistics_batches(data.target)))
         return segmenter
 
     snapshots = {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(stage.folder)}

@@ -41,7 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"size": 192, "batch_size": 4, "augmentation": "standard"},
         "compute": {},
         "start_steps": 500,
-        "adapt_steps": 300,
+        "adapt_steps": 200,
         "supervised": {**_ADAMW, "rate": 1e-4, "head_factor": 5.0},
         "start": {"rate": 2e-4, "warmup": 20},
         "options": {

@@ -19,7 +19,7 @@ from polypda.networks.weights import save_module
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.progress import Silent
-from polypda.training.stage import Stage, run_stage
+from polypda.training.stage import Stage, run_stage, statistics_batches
 
 OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "rate": 1e-2}
 SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)
@@ -199,3 +199,23 @@ def test_termination_is_an_interruption_too(make_stage):
     with pytest.raises(Interrupted):
         run_stage(stage, ONE_THREAD, StopAfter(2, signal.SIGTERM))
     assert list_checkpoints(stage.folder)[-1].step == 2
+
+
+def test_statistics_are_those_of_the_whole_cohort_not_of_its_sequences(tmp_path):
+    """Frames sorted by brightness: batches in order would each be uniform, and the variance would vanish."""
+    import cv2
+    import numpy as np
+
+    from polypda.cohorts.frames import Frame
+
+    frames = []
+    for number in range(64):
+        path = tmp_path / f"{number:02d}.png"
+        cv2.imwrite(str(path), np.full((40, 40, 3), 60 + 2 * number, np.uint8))
+        frames.append(Frame("sorted", path.stem, path, sequence=f"s{number // 16}"))
+    cached = FrameCache(tmp_path / "cache", NetworkGrid(32)).unlabelled(frames)
+    means = [float(batch.images.mean()) for batch in statistics_batches(cached)]
+    within = np.mean([float(batch.images.var()) for batch in statistics_batches(cached)])
+    whole = np.var([(60 + 2 * number) / 255 for number in range(64)])
+    assert len(means) == 4
+    assert within == pytest.approx(whole, rel=0.15)
