@@ -170,6 +170,8 @@ def adapt_command(
             },
             options=parse_options(option or []),
         )
+        if config.phantom:
+            print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
         pair = open_data(config, places)
         name = f"{config.source}-to-{config.target}-{config.method}-s{config.seed}" + ("-phantom" if phantom else "")
         run = RunFolder.create(out or free_folder(Path("runs"), name), config)

@@ -12,6 +12,7 @@ import pandas as pd
 from lightning_fabric import Fabric
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
+from polypda.errors import DataError
 from polypda.evaluation.cases import CaseKey, case_row, cases_table
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD, frame_metrics
 from polypda.evaluation.prediction import NativePrediction, predict_native
@@ -84,6 +85,13 @@ def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progre
     Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
     """
     cohorts = {"source": evaluated.pair.source, "target": evaluated.pair.labelled_target()}
+    if not labelled_frames(cohorts["target"], Split.TEST):
+        raise DataError(
+            "E_TARGET_UNLABELLED",
+            "the model is adapted (adapted.safetensors), but no held-out frame of the target has a label to score it.",
+            where=evaluated.run.folder.name,
+            fix="add masks of some held-out frames and resume the run: only the evaluation is then done.",
+        )
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated

@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from support.painted import write_cohort
 
+from polypda.errors import DataError
+from polypda.training.checkpoints import list_checkpoints
 from polypda.training.progress import Silent
 from polypda.training.run_folder import RunFolder
 from polypda.workflows import adapt as adapt_module
@@ -78,11 +81,6 @@ def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch
 
 def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
     """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
-    from safetensors.torch import load_file
-
-    from polypda.errors import DataError
-    from polypda.training.checkpoints import list_checkpoints
-
     root, config, places = material
     adapt(RunFolder.create(tmp_path / "with", config), config, places, open_data(config, places), Silent())
     for mask in (root / "haining" / "masks").iterdir():
@@ -95,3 +93,18 @@ def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path)
         for name in ("with", "without")
     )
     assert all((one[key] == other[key]).all() for key in one)
+
+
+def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_path):
+    root, config, places = material
+    table = root / "haining" / "frames.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0] + ",label_state", *(f"{line},none" for line in lines[1:])]))
+    for mask in (root / "haining" / "masks").iterdir():
+        mask.unlink()
+    run = RunFolder.create(tmp_path / "run", config)
+    with pytest.raises(DataError, match="E_TARGET_UNLABELLED"):
+        adapt(run, config, places, open_data(config, places), Silent())
+    assert (tmp_path / "run" / "adapted.safetensors").is_file()
+    assert run.status()["state"] == "failed"
+    assert run.status()["error"] == "E_TARGET_UNLABELLED"
