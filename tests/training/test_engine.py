@@ -1,0 +1,103 @@
+"""The engine against games that can be played by hand."""
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from support.tiny_segmenter import TinySegmenter, random_batches
+from torch import nn
+
+from polypda.errors import TrainingError
+from polypda.methods.contract import LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.training.engine import Engine
+
+
+class Duel(Method):
+    """x minimises x·y + x²/2, y minimises −x·y: a step is known in closed form. ``sequential``: x moves before y looks."""
+
+    name = title = paper = "duel"
+    plays_on_target = False
+
+    def __init__(self, *, sequential=False, x=1.0, y=2.0):
+        super().__init__(TinySegmenter(), MethodOptions(), steps=10)
+        self.x, self.y = (nn.Parameter(torch.tensor(value, dtype=torch.float64)) for value in (x, y))
+        self.sequential = sequential
+        still = Schedule(horizon=10, power=0.0)
+        self._players = [
+            Player(name, torch.optim.SGD([parameter], lr=0.1), still)
+            for name, parameter in (("x", self.x), ("y", self.y))
+        ]
+
+    def players(self):
+        return self._players
+
+    def play(self, source, target, step):
+        of_x = [LossTerm("product", self.x * self.y), LossTerm("square", self.x**2, 0.5)]
+        if not self.sequential:
+            yield {"x": of_x, "y": [LossTerm("product", self.x * self.y, -1.0)]}
+            return
+        yield {"x": of_x}
+        yield StepNow(("x",))
+        yield {"y": [LossTerm("product", self.x * self.y, -1.0)]}
+
+
+def engine(method, **options):
+    return Engine(Fabric(accelerator="cpu", devices=1, precision="64-true"), method, **options)
+
+
+def test_simultaneous_players_see_the_same_weights():
+    duel = Duel()
+    report = engine(duel).step(random_batches(0)[0], None, 0)
+    # ∂/∂x (xy + x²/2) = y + x = 3; ∂/∂y (−xy) = −x = −1, both at (1, 2).
+    assert duel.x.item() == pytest.approx(1 - 0.1 * 3)
+    assert duel.y.item() == pytest.approx(2 + 0.1 * 1)
+    assert report.losses == {"x": {"product": 2.0, "square": 1.0}, "y": {"product": 2.0}}
+    assert report.gradient_norms == {"x": pytest.approx(3), "y": pytest.approx(1)}
+
+
+def test_sequential_players_see_the_step_before():
+    duel = Duel(sequential=True)
+    engine(duel).step(random_batches(0)[0], None, 0)
+    assert duel.x.item() == pytest.approx(0.7)
+    assert duel.y.item() == pytest.approx(2 + 0.1 * 0.7)
+
+
+def test_clipping_is_per_player():
+    duel = Duel()
+    report = engine(duel, clip_norm=0.5).step(random_batches(0)[0], None, 0)
+    assert duel.x.item() == pytest.approx(1 - 0.1 * 0.5, abs=1e-6)
+    assert duel.y.item() == pytest.approx(2 + 0.1 * 0.5, abs=1e-6)
+    assert report.gradient_norms["x"] == pytest.approx(3)
+
+
+def test_rates_follow_the_schedule():
+    duel = Duel()
+    for player in duel.players():
+        player.schedule = Schedule(horizon=10, power=0.9, warmup=2)
+    played = engine(duel)
+    rates = [played.step(random_batches(0)[0], None, step).rates["x"] for step in range(10)]
+    assert rates[:2] == pytest.approx([0.1 / 3, 0.2 / 3])
+    assert rates[2:] == pytest.approx([0.1 * (1 - step / 10) ** 0.9 for step in range(2, 10)])
+
+
+@pytest.mark.parametrize("y", [float("nan"), float("inf")])
+def test_nobody_steps_after_a_non_finite_loss(y):
+    duel = Duel(y=y)
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*'product' of player 'x'"):
+        engine(duel).step(random_batches(0)[0], None, 0)
+    assert duel.x.item() == 1.0
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
+    class Seen(TinySegmenter):
+        def forward(self, images):
+            prediction = super().forward(images)
+            self.seen = prediction.logits["main"].dtype
+            return prediction
+
+    from polypda.methods.source_only import SourceOnly, SupervisedOptions
+
+    segmenter = Seen()
+    method = SourceOnly(segmenter, SupervisedOptions(), steps=2)
+    Engine(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), method).step(random_batches(0)[0], None, 0)
+    assert segmenter.seen is torch.bfloat16
+    assert all(parameter.dtype is torch.float32 for parameter in segmenter.parameters())
