@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.opening import open_cohort
-from polypda.cohorts.phantom import render_cohort
+from polypda.cohorts.phantom import PhantomLook, render_cohort
+from polypda.cohorts.phantom.renderer import RENDERER_VERSION
 from polypda.cohorts.splits import require_split
 from polypda.errors import DataError, LeakageError, UsageError
 
@@ -78,7 +81,12 @@ def open_pair(source: str, target: str, root: Path) -> CohortPair:
 def render_pair(source: str, target: str, frames: int, seed: int, folder: Path) -> Path:
     """Render both cohorts as phantoms (or find them rendered); returns their data root."""
     check_pair(source, target)
-    root = folder / f"{frames}-frames-seed-{seed}"
+    looks = [_training_look(manifest(cohort)) for cohort in (source, target)]
+    # Named after what decides its bytes: a later version or look renders beside it, not over it.
+    identity = sha256(
+        " ".join([str(RENDERER_VERSION), *(look.digest() for look in looks if look)]).encode()
+    ).hexdigest()
+    root = folder / f"{frames}-frames-seed-{seed}-{identity[:12]}"
     # Rendering takes one core per cohort. Spawned, since a fork of a process with torch's threads may hang.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         done = [pool.submit(_render, cohort, frames, root, seed) for cohort in (source, target)]
@@ -89,11 +97,15 @@ def render_pair(source: str, target: str, frames: int, seed: int, folder: Path) 
 
 def _render(cohort: str, frames: int, root: Path, seed: int) -> None:
     described = manifest(cohort)
+    render_cohort(
+        described.model_copy(update={"phantom": _training_look(described)}), frames=frames, out=root, seed=seed
+    )
+
+
+def _training_look(described: Manifest) -> PhantomLook | None:
+    """The cohort's look with short sequences: many scenes teach more than many neighbouring frames of few."""
     look = described.phantom
-    if look is not None:
-        # For training, many scenes teach more than many neighbouring frames of few.
-        look = look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
-    render_cohort(described.model_copy(update={"phantom": look}), frames=frames, out=root, seed=seed)
+    return look and look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
 
 
 def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:

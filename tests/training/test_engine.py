@@ -12,7 +12,7 @@ from polypda.training.engine import Engine
 
 
 class Duel(Method):
-    """x minimises x·y + x²/2, y minimises −x·y: a step is known in closed form. ``sequential``: x moves before y looks."""
+    """x minimises x·y + x²/2, y minimises −x·y: a step is known in closed form. ``sequential``: x moves first."""
 
     name = title = paper = "duel"
     plays_on_target = False
