@@ -33,6 +33,11 @@ class PolypdaError(Exception):
         remedy = f"\n  Fix: {self.fix}" if self.fix else ""
         return f"{self.code}{place}: {self.what}{remedy}"
 
+    def as_dict(self) -> dict[str, str]:
+        """The error as plain values, for another process (see :func:`error_from_dict`)."""
+        kind = type(self).__name__
+        return {"kind": kind, "code": self.code, "what": self.what, "where": self.where, "fix": self.fix}
+
     def __reduce__(self) -> tuple:  # errors cross process borders (data-loader workers)
         return _rebuild, (type(self), self.code, self.what, self.where, self.fix)
 
@@ -69,6 +74,13 @@ class Interrupted(PolypdaError):  # noqa: N818 - an interruption is not an error
     """The user stopped the run; a checkpoint was written and the run can be resumed."""
 
     exit_status = INTERRUPTED
+
+
+def error_from_dict(values: dict[str, str]) -> PolypdaError:
+    """The error that :meth:`PolypdaError.as_dict` described."""
+    kinds = {kind.__name__: kind for kind in (UsageError, DataError, TrainingError, LeakageError, Interrupted)}
+    kind = kinds.get(values["kind"], PolypdaError)
+    return kind(values["code"], values["what"], where=values["where"], fix=values["fix"])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

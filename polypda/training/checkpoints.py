@@ -42,20 +42,34 @@ class Checkpoint:
 
 def save_checkpoint(stage: Path, method: Method, step: int) -> Checkpoint:
     """Write the method's whole state after ``step`` steps. Randomness needs none: it is a function of (seed, step)."""
-    folder = stage / f"step-{step:06d}"
-    if folder.exists():
-        return Checkpoint(folder, step)
+    checkpoint = Checkpoint(stage / f"step-{step:06d}", step)
+    if checkpoint.resumable:
+        return checkpoint
     partial = stage / f".step-{step:06d}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        _write(partial, method, step)
+        shutil.rmtree(checkpoint.folder, ignore_errors=True)  # a snapshot that lost its state
+        partial.rename(checkpoint.folder)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise DataError(
+            "E_CHECKPOINT_WRITE",
+            f"could not be written: {error}; nothing half-written was left.",
+            where=f"{stage.name}/{checkpoint.folder.name}",
+            fix="make room on the disk and resume the run.",
+        ) from error
+    return checkpoint
+
+
+def _write(folder: Path, method: Method, step: int) -> None:
     for name, module in method.modules().items():
-        save_module(module, partial / f"{name}.safetensors")
+        save_module(module, folder / f"{name}.safetensors")
     state = {player.name: player.optimizer.state_dict() for player in method.players()}
-    _write_synced(partial / "optimizers.pt", lambda file: torch.save(state, file))
+    _write_synced(folder / "optimizers.pt", lambda file: torch.save(state, file))
     meta = {"format": FORMAT, "step": step, "method": method.name, "networks": sorted(method.modules())}
-    _write_synced(partial / "checkpoint.json", lambda file: file.write(json.dumps(meta, indent=1).encode()))
-    partial.rename(folder)
-    return Checkpoint(folder, step)
+    _write_synced(folder / "checkpoint.json", lambda file: file.write(json.dumps(meta, indent=1).encode()))
 
 
 def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
@@ -94,8 +108,8 @@ def list_checkpoints(stage: Path) -> list[Checkpoint]:
 
 
 def thin_out(stage: Path, *, keep_segmenters: bool) -> None:
-    """Keep the newest checkpoint whole; of older ones only the segmenter, or nothing."""
-    for checkpoint in list_checkpoints(stage)[:-1]:
+    """Keep the two newest checkpoints whole (should one be damaged); of older ones only the segmenter, or nothing."""
+    for checkpoint in list_checkpoints(stage)[:-2]:
         if not keep_segmenters:
             shutil.rmtree(checkpoint.folder)
             continue

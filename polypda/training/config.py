@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.cache import NetworkGrid
@@ -31,7 +31,12 @@ class Precision(StrEnum):
 
 
 class Compute(BaseModel):
-    """Where and how fast; changes no result on CPU but rounding."""
+    """Where and how fast.
+
+    Several processes share each batch and average their gradients. That is the joint batch's step where each process
+    counts as many pixels; else (frames of unequal field of view, soft Dice) it is the mean of their means. Batch-norm
+    statistics that move are those of the first process.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,7 +93,7 @@ class AdaptConfig(BaseModel):
     phantom: bool = False
     phantom_frames: int = Field(default=0, ge=0, description="frames rendered per cohort; 0: real frames")
     phantom_seed: int = Field(default=0, ge=0, description="decides the rendered frames; the seed decides the training")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
     encoder_weights: str = Field("none", description="what the encoder started from: none, imagenet, or a file's name")
     data: DataConfig
@@ -109,3 +114,11 @@ class AdaptConfig(BaseModel):
     oracle: bool = False
     target_labels: bool = False
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
+
+    @model_validator(mode="after")
+    def _processes_share_batches_evenly(self) -> AdaptConfig:
+        if self.data.batch_size % self.compute.processes:
+            raise ValueError(
+                f"a batch of {self.data.batch_size} is not shared evenly by {self.compute.processes} processes"
+            )
+        return self

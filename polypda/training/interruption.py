@@ -25,6 +25,6 @@ class InterruptionWatch:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:  # a launcher's SIGTERM after Ctrl-C must not break the checkpoint
             raise KeyboardInterrupt
         self.asked = True

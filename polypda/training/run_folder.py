@@ -10,6 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from polypda.cohorts.frames import OpenedCohort
 from polypda.errors import DataError, UsageError
 from polypda.training.config import AdaptConfig
 
@@ -19,7 +22,7 @@ VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations"
 class RunFolder:
     """One run on disk.
 
-    config.json, environment.json, manifests.json, splits.csv, STATUS.json, one folder per stage, report/.
+    config.json, environment.json, manifests.json, split-COHORT.csv, STATUS.json, one folder per stage, report/.
     Nothing in it names a user, a host or an absolute path.
     """
 
@@ -29,15 +32,14 @@ class RunFolder:
     @classmethod
     def create(cls, folder: Path, config: AdaptConfig) -> RunFolder:
         """Start a run. Raises: UsageError E_RUN_EXISTS."""
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError as error:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 "E_RUN_EXISTS",
-                "there is a run already, and runs are never overwritten.",
+                "something lies there already, and runs are never overwritten.",
                 where=folder,
-                fix=f"continue it with `polypda adapt --resume {folder}`, or choose another --out.",
-            ) from error
+                fix=f"choose another --out; a run is continued with `polypda adapt --resume {folder}`.",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
         write_json(folder / "config.json", config.model_dump(mode="json"))
         write_json(folder / "environment.json", environment())
@@ -55,6 +57,16 @@ class RunFolder:
                 fix="give the folder that `polypda adapt` printed when it started.",
             )
         return cls(folder)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, also where it was given as '.'."""
+        return self.folder.resolve().name
+
+    def split_text(self, cohort: str) -> str:
+        """The recorded split of a cohort, as CSV; empty when there is none."""
+        path = self.folder / f"split-{cohort}.csv"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def config(self) -> AdaptConfig:
         """The resolved configuration. Raises: DataError E_RUN_CONFIG when it is of another version."""
@@ -82,6 +94,11 @@ class RunFolder:
         """States: started, training, evaluating, complete, interrupted, failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(self.folder / "STATUS.json", {"state": state, "updated": now, **more})
+
+
+def split_table(cohort: OpenedCohort) -> pd.DataFrame:
+    """Which frame is in which part: what a run records of a cohort."""
+    return cohort.table()[["cohort", "frame", "patient", "sequence", "split"]]
 
 
 def free_folder(parent: Path, name: str) -> Path:

@@ -60,12 +60,13 @@ class Choice:
         return asdict(self) | {"selector": self.selector.value}
 
 
-def choose(scores: Sequence[SnapshotScore], selector: Selector, source_foreground: float) -> Choice:
+def choose(scores: Sequence[SnapshotScore], selector: Selector, source_foreground: float, *, note: str = "") -> Choice:
     """Choose among snapshots.
 
     Args:
         scores: at least one, earliest first.
         source_foreground: mean share of polyp pixels in the source's training masks, for the area guard.
+        note: what else belongs to the reason.
     """
     last = scores[-1]
     low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
@@ -77,8 +78,12 @@ def choose(scores: Sequence[SnapshotScore], selector: Selector, source_foregroun
         reason = f"no snapshot's foreground share lies within {low:.1%}–{high:.1%} of the target: the last is taken"
         return Choice(last.step, selector, steps, reason, tuple(scores))
     if selector is Selector.SOURCE_DICE:
+        eligible = [score for score in eligible if not np.isnan(score.source_dice)]
+        if not eligible:
+            reason = "no source validation frame shows a polyp, so there is no Dice to choose by: the last is taken"
+            return Choice(last.step, selector, steps, reason, tuple(scores))
         best = max(eligible, key=lambda score: score.source_dice)
-        reason = f"highest source validation Dice ({best.source_dice:.3f})"
+        reason = f"highest source validation Dice ({best.source_dice:.3f}){note and f'; {note}'}"
     elif selector is Selector.ENTROPY:
         best = min(eligible, key=lambda score: score.target_entropy)
         reason = f"lowest entropy on the target ({best.target_entropy:.3f} bit)"
@@ -107,9 +112,13 @@ def score_snapshot(
 
 
 def foreground_share(cached: CachedFrames) -> float:
-    """Mean share of polyp pixels in the masks of (evenly spaced) cached frames."""
+    """Mean share of polyp pixels within the field of view of (evenly spaced) labelled frames."""
     assert cached.masks is not None
-    return float(np.mean([cached.masks[place].mean() for place in _places(cached)]))
+    shares = []
+    for place in _places(cached):
+        inside = cached.valid[place] > 0
+        shares.append(cached.masks[place][inside].mean() if inside.any() else 0.0)
+    return float(np.mean(shares))
 
 
 def _mean_dice(segmenter: Segmenter, cached: CachedFrames, device: torch.device) -> float:

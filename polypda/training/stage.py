@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from polypda.data.batches import UnlabelledBatch
 from polypda.data.cache import CachedFrames
@@ -22,7 +24,7 @@ from polypda.data.loading import (
     step_batches,
 )
 from polypda.data.sampling import Deck, PrevalenceSampler, Stream, UniformSampler, seed_of
-from polypda.errors import Interrupted
+from polypda.errors import Interrupted, PolypdaError, error_from_dict
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
@@ -30,6 +32,7 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
+from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine, StepReport
 from polypda.training.interruption import InterruptionWatch
 from polypda.training.progress import Progress, Silent
@@ -74,18 +77,28 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
     """
     if stage.done:
         return
+    fabric = open_fabric(compute)
     if compute.processes == 1:
-        fabric = Fabric(accelerator=compute.device, devices=1, precision=compute.precision.value)
         _train(fabric, stage, compute, progress or Silent())
         return
-    fabric = Fabric(
-        accelerator=compute.device,
-        devices=compute.processes,
-        precision=compute.precision.value,
-        strategy="ddp_spawn",
-    )
-    # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
-    fabric.launch(partial(_train, stage=stage, compute=compute, progress=Silent()))
+    error_file = stage.folder / "error.json"
+    error_file.unlink(missing_ok=True)
+    try:
+        # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
+        fabric.launch(partial(_train_in_process, stage=stage, compute=compute, error_file=error_file))
+    except (ProcessRaisedException, ProcessExitedException):
+        if error_file.is_file():
+            raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
+        raise
+
+
+def _train_in_process(fabric: Fabric, stage: Stage, compute: Compute, error_file: Path) -> None:
+    try:
+        _train(fabric, stage, compute, Silent())
+    except PolypdaError as error:  # only a traceback's text would reach the parent process
+        error_file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(error_file, error.as_dict())
+        raise
 
 
 def build_method(stage: Stage) -> Method:
@@ -112,28 +125,44 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
-    with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
-        batches = step_batches(_dataset(stage, fabric, method), start, steps, workers=compute.workers)
-        for step, (source, target) in zip(range(start, steps), batches, strict=True):
-            torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
-            target = target.to(fabric.device, numbers) if target else None
-            report = engine.step(source.to(fabric.device, numbers), target, step)
-            log.write(step, report)
-            progress.advance(step + 1, report)
-            if step + 1 == steps:
-                break
-            if watch.asked or (step + 1) % stage.config.checkpoint_every == 0:
-                _save(fabric, stage, method, step + 1)
-            if watch.asked:
-                raise Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step + 1} of {steps}.")
-    if stage.config.settle_statistics:
-        batches_of_labelled = (batch.to(fabric.device, numbers) for batch in statistics_batches(stage.labelled))
-        recompute_statistics(method.segmenter, (batch.images for batch in batches_of_labelled))
-    _save(fabric, stage, method, steps)
-    if fabric.is_global_zero:
-        write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
-    fabric.barrier()
-    progress.end()
+    try:
+        with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
+            batches = step_batches(_dataset(stage, fabric, method), start, steps, workers=compute.workers)
+            for step, (source, target) in zip(range(start, steps), batches, strict=True):
+                torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
+                target = target.to(fabric.device, numbers) if target else None
+                report = engine.step(source.to(fabric.device, numbers), target, step)
+                log.write(step, report)
+                progress.advance(step + 1, report)
+                if step + 1 == steps:
+                    break
+                stop = _asked_anywhere(fabric, watch)
+                if stop or (step + 1) % stage.config.checkpoint_every == 0:
+                    _save(fabric, stage, method, step + 1)
+                if stop:
+                    raise _interrupted(stage, step + 1)
+            if stage.config.settle_statistics:
+                settling = (batch.to(fabric.device, numbers) for batch in statistics_batches(stage.labelled))
+                recompute_statistics(method.segmenter, (batch.images for batch in settling))
+            _save(fabric, stage, method, steps)
+            if fabric.is_global_zero:
+                write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
+            if _asked_anywhere(fabric, watch):
+                raise _interrupted(stage, steps)
+    finally:
+        progress.end()
+
+
+def _asked_anywhere(fabric: Fabric, watch: InterruptionWatch) -> bool:
+    """Whether any process was asked to stop: all must decide alike, or one would wait for the others for ever."""
+    if fabric.world_size == 1:
+        return watch.asked
+    asked = torch.tensor(float(watch.asked), device=fabric.device)
+    return bool(cast(torch.Tensor, fabric.all_reduce(asked, reduce_op="sum")) > 0)
+
+
+def _interrupted(stage: Stage, step: int) -> Interrupted:
+    return Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step} of {stage.config.steps}.")
 
 
 def statistics_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:

@@ -65,13 +65,7 @@ def open_pair(source: str, target: str, root: Path) -> CohortPair:
     """
     check_pair(source, target)
     pair = CohortPair(open_cohort(source, root, labels=True), open_cohort(target, root, labels=False), root)
-    if not labelled_frames(pair.source, Split.TRAIN):
-        raise DataError(
-            "E_NO_LABELS",
-            f"no training frame of the source '{source}' has a label.",
-            where=source,
-            fix="put the masks where the manifest says; `polypda cohorts check` shows what was found.",
-        )
+    require_labels(pair.source, Split.TRAIN)
     for cohort in (pair.source, pair.target):
         for part in (Split.TRAIN, Split.TEST):
             require_split(cohort, part)
@@ -106,6 +100,19 @@ def _training_look(described: Manifest) -> PhantomLook | None:
     """The cohort's look with short sequences: many scenes teach more than many neighbouring frames of few."""
     look = described.phantom
     return look and look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
+
+
+def require_labels(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:
+    """The labelled frames of a part. Raises: DataError E_NO_LABELS when there are none."""
+    frames = labelled_frames(cohort, part)
+    if not frames:
+        raise DataError(
+            "E_NO_LABELS",
+            f"no frame of the {part.value} part has a label to learn from.",
+            where=cohort.id,
+            fix="put the masks where the manifest says; `polypda cohorts check` shows what was found.",
+        )
+    return frames
 
 
 def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from polypda.errors import DataError, UsageError
 from polypda.methods.registry import method_class, method_options
+from polypda.methods.segmentation import SupervisedOptions
+from polypda.networks.registry import DEEPLAB_V2
 from polypda.training.config import AdaptConfig
 from polypda.workflows.cohort_pair import check_pair
 from polypda.workflows.presets import preset
@@ -58,19 +60,23 @@ def resolve_config(
             "the oracle is trained on the target's labels, and adaptation must not see any.",
             fix="add --target-labels to permit it; every table will say so.",
         )
-    if method_class(method).plays_on_target:
-        method_options(method, {**values["supervised"], **values["options"]})
-    elif options:
-        method_options(method, options)
-        values["supervised"] = {**values["supervised"], **options}
-        values["options"] = {}
+    if sections["network"].get("architecture") == DEEPLAB_V2 and not sections["network"].get("encoder"):
+        values["network"].pop("encoder")  # the preset's: this network has its own
+    method_options(method, options if not method_class(method).plays_on_target else values["options"])
+    # What decides the supervised part holds for the control as well, or it would be no control.
+    shared = {name: value for name, value in values["options"].items() if name in SupervisedOptions.model_fields}
+    values["supervised"] = {**values["supervised"], **shared}
+    values["options"] = {name: value for name, value in values["options"].items() if name not in shared}
+    method_options("source-only", values["supervised"])
     try:
         return AdaptConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"]) or "settings"
         raise UsageError(
-            "E_OPTION", f"{place}={first['input']!r}: {first['msg']}.", fix="`polypda adapt --help` lists the options."
+            "E_OPTION",
+            f"{place}: {first['msg']} (given: {first['input']!r}).",
+            fix="`polypda adapt --help` lists the options.",
         ) from error
 
 

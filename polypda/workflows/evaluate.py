@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from lightning_fabric import Fabric
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
@@ -23,6 +22,7 @@ from polypda.reporting.overlay_legend import OverlayCaption
 from polypda.reporting.overlays import draw_overlay
 from polypda.reporting.report_folder import OverlayPicture, write_report
 from polypda.training.config import AdaptConfig, FinalStatistics
+from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
@@ -52,7 +52,7 @@ class EvaluatedRun:
         config = self.config
         chosen = self.choice is not None and self.shown == config.method
         return ReportStatement(
-            run=self.run.folder.name,
+            run=self.run.name,
             source=config.source,
             target=config.target,
             method=self.shown,
@@ -84,14 +84,7 @@ def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progre
 
     Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
     """
-    cohorts = {"source": evaluated.pair.source, "target": evaluated.pair.labelled_target()}
-    if not labelled_frames(cohorts["target"], Split.TEST):
-        raise DataError(
-            "E_TARGET_UNLABELLED",
-            "the model is adapted (adapted.safetensors), but no held-out frame of the target has a label to score it.",
-            where=evaluated.run.folder.name,
-            fix="add masks of some held-out frames and resume the run: only the evaluation is then done.",
-        )
+    cohorts = {"source": evaluated.pair.source, "target": _labelled_target(evaluated)}
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
@@ -100,13 +93,32 @@ def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progre
     return report / "index.html"
 
 
+def _labelled_target(evaluated: EvaluatedRun) -> OpenedCohort:
+    """The target with its labels. Raises: DataError E_TARGET_UNLABELLED where there is nothing to score by."""
+    why = "no held-out frame of the target has a label to score it by"
+    try:
+        target = evaluated.pair.labelled_target()
+    except DataError as error:
+        if error.code != "E_MASK_MISSING":
+            raise
+        target, why = None, error.what.rstrip(".")
+    if target is None or not labelled_frames(target, Split.TEST):
+        raise DataError(
+            "E_TARGET_UNLABELLED",
+            f"the model is adapted (adapted.safetensors), but cannot be scored: {why}.",
+            where=evaluated.run.name,
+            fix="add masks (or label_state in frames.csv) and resume the run: only the evaluation is then done.",
+        )
+    return target
+
+
 def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
     """The cases: one row per model and held-out frame of both cohorts."""
     rows: list[dict[str, Any]] = []
     for role, cohort in cohorts.items():
         frames = labelled_frames(cohort, Split.TEST)
         progress.begin(f"scoring {cohort.id}", 0, len(frames))
-        for number, prediction in enumerate(_predictions(evaluated, frames), 1):
+        for number, prediction in enumerate(_predictions(evaluated, frames, evaluated.models), 1):
             for model, probability in prediction.probabilities.items():
                 metrics = frame_metrics(
                     probability, prediction.reference, prediction.view.mask, frame=prediction.frame.frame
@@ -125,7 +137,7 @@ def _overlays(
         cohort = cohorts[role]
         chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
         by_name = {frame.frame: frame for frame in labelled_frames(cohort, Split.TEST)}
-        predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen])
+        predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen], (SOURCE_ONLY, evaluated.shown))
         for (name, why), prediction in zip(chosen, predictions, strict=True):
             own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")["dice"]
             caption = OverlayCaption(
@@ -150,15 +162,16 @@ def _overlays(
             yield OverlayPicture(cohort.id, name, why, picture)
 
 
-def _predictions(evaluated: EvaluatedRun, frames: Sequence[Frame]) -> Iterator[NativePrediction]:
+def _predictions(evaluated: EvaluatedRun, frames: Sequence[Frame], models: Iterable[str]) -> Iterator[NativePrediction]:
     config = evaluated.config
-    device = Fabric(accelerator=config.compute.device, devices=1).device
-    return predict_native(evaluated.models, frames, config.data.grid, device)
+    device = open_fabric(config.compute, one_process=True).device
+    chosen = {name: evaluated.models[name] for name in models}
+    return predict_native(chosen, frames, config.data.grid, device)
 
 
 def _key(evaluated: EvaluatedRun, model: str, role: str, cohort: OpenedCohort, frame: Frame) -> CaseKey:
     return CaseKey(
-        run=evaluated.run.folder.name,
+        run=evaluated.run.name,
         source=evaluated.config.source,
         target=evaluated.config.target,
         model=model,

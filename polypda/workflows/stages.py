@@ -30,6 +30,9 @@ START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
 class TrainingData:
     """Cached frames at network size. The target's hold no masks."""
 
+    validation_note: str
+    """What must be said of the validation frames; empty when there is nothing."""
+
     source: CachedFrames
     source_validation: CachedFrames
     target: CachedFrames
@@ -37,10 +40,12 @@ class TrainingData:
     @classmethod
     def of(cls, pair: CohortPair, cache: FrameCache) -> TrainingData:
         training = labelled_frames(pair.source, Split.TRAIN)
-        # A small cohort may have no unit for validation; its scores are then those of training frames.
-        validation = labelled_frames(pair.source, Split.VALIDATION) or training
+        validation = labelled_frames(pair.source, Split.VALIDATION)
         return cls(
-            cache.labelled(training), cache.labelled(validation), cache.unlabelled(pair.target.split(Split.TRAIN))
+            validation_note="" if validation else "on training frames, since the source has none for validation",
+            source=cache.labelled(training),
+            source_validation=cache.labelled(validation or training),
+            target=cache.unlabelled(pair.target.split(Split.TRAIN)),
         )
 
 
