@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.core import ParameterSource
 
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.places import Places
 
 RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
 Opt = typer.Option
+DEFAULT_OVERLAYS = 12
+WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
+"""Options that a resumed run still takes; its configuration decides the rest."""
 
 
 def default_cache() -> Path:
@@ -25,6 +29,7 @@ def default_cache() -> Path:
 
 
 def adapt_command(
+    context: typer.Context,
     source: Annotated[str | None, Opt(help="Labelled cohort (see `polypda cohorts list`).")] = None,
     target: Annotated[str | None, Opt(help="Cohort to adapt to; its labels are not read for training.")] = None,
     method: Annotated[str, Opt(help="Adaptation method (see `polypda methods`).")] = "adaptsegnet",
@@ -54,7 +59,9 @@ def adapt_command(
     ] = None,
     resume: Annotated[Path | None, Opt(help="Go on with an interrupted run.", rich_help_panel=RUN)] = None,
     start: Annotated[Path | None, Opt(help="Reuse the source-only start of this run.", rich_help_panel=RUN)] = None,
-    overlays: Annotated[str, Opt(help="Overlays per cohort: a number, or all.", rich_help_panel=RUN)] = "12",
+    overlays: Annotated[str, Opt(help="Overlays per cohort: a number, or all.", rich_help_panel=RUN)] = str(
+        DEFAULT_OVERLAYS
+    ),
     cache_dir: Annotated[
         Path | None, Opt(envvar="POLYPDA_CACHE", help="Decoded frames and phantoms.", rich_help_panel=RUN)
     ] = None,
@@ -104,7 +111,7 @@ def adapt_command(
     """
     from polypda.cli.progress import terminal_progress
     from polypda.training.run_folder import RunFolder, free_folder
-    from polypda.workflows.adapt import adapt, open_data
+    from polypda.workflows.adapt import adapt, open_data, start_run
     from polypda.workflows.configure import parse_options, resolve_config, weights_name
 
     places = Places(
@@ -114,6 +121,7 @@ def adapt_command(
         start=start,
         overlays=_overlay_count(overlays),
     )
+    _check_combination(context, resume, phantom)
     if resume is not None:
         run = RunFolder.open(resume)
         config = run.config()
@@ -141,7 +149,7 @@ def adapt_command(
                 "clip_norm": clip_norm,
                 "oracle": oracle,
                 "target_labels": target_labels,
-                "start_from": start.name if start else None,
+                "start_from": start.resolve().name if start else None,
                 "encoder_weights": encoder_weights
                 if encoder_weights in ("none", "imagenet")
                 else weights_name(Path(encoder_weights)),
@@ -174,7 +182,7 @@ def adapt_command(
             print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
         pair = open_data(config, places)
         name = f"{config.source}-to-{config.target}-{config.method}-s{config.seed}" + ("-phantom" if phantom else "")
-        run = RunFolder.create(out or free_folder(Path("runs"), name), config)
+        run = start_run(out or free_folder(Path("runs"), name), config, places, pair)
     print(f"run folder: {run.folder}", file=sys.stderr)
     try:
         page = adapt(run, config, places, pair, terminal_progress())
@@ -184,6 +192,25 @@ def adapt_command(
             "E_INTERRUPTED", what, fix=f"go on with: {_resume_command(run.folder, places, config.phantom)}"
         ) from error
     print(page)
+
+
+def _check_combination(context: typer.Context, resume: Path | None, phantom: bool) -> None:
+    """Refuse options that would be ignored."""
+    given = {
+        parameter.name
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
+    ignored = sorted(given - WITH_RESUME) if resume is not None else []
+    if ignored:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in ignored)
+        raise UsageError(
+            "E_OPTION",
+            f"a resumed run keeps its settings; {names} would be ignored.",
+            fix="leave it out, or start a new run.",
+        )
+    if resume is None and not phantom and "phantom_frames" in given:
+        raise UsageError("E_OPTION", "--phantom-frames is for phantoms.", fix="add --phantom, or leave it out.")
 
 
 def _overlay_count(text: str) -> int | None:
@@ -200,6 +227,6 @@ def _resume_command(folder: Path, places: Places, phantom: bool) -> str:
         words += ["--data-root", str(places.data_root)]
     if places.cache != default_cache():
         words += ["--cache-dir", str(places.cache)]
-    if places.start is not None:
-        words += ["--start", str(places.start)]
+    if places.overlays != DEFAULT_OVERLAYS:
+        words += ["--overlays", "all" if places.overlays is None else str(places.overlays)]
     return shlex.join(words)

@@ -21,7 +21,8 @@ class ReportStatement(BaseModel):
     input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
     target_labels_used: True when target labels trained some model of the run (the oracle).
     batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
-    settings: the resolved settings, plain values. versions: package → version. duration_s: of the whole run.
+    statistics_control: the model to compare with where the adapted one has the target's statistics ("adabn").
+    settings: the resolved settings, plain values. versions: package → version. duration_s: of training and choosing, since the run was last started or resumed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class ReportStatement(BaseModel):
     input_size: tuple[int, int]
     split: str = "test"
     batch_norm: str = ""
+    statistics_control: str | None = None
     phantom: bool
     target_labels_used: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)

@@ -48,7 +48,16 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
         "unchanged": f"No clear change: Dice in {statement.target} stays within {SMALLEST_CHANGE:g} on average.",
         "unknown": f"Not answered: {statement.target} has no scored frame with a polyp.",
     }
-    return Answer(tone, words[tone], _figures(before, after), _cautions(after, statement))
+    control = target[target["model"] == statement.statistics_control]
+    cautions = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
+    return Answer(tone, words[tone], _figures(before, after), (*cautions, *_cautions(after, statement)))
+
+
+def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportStatement) -> str:
+    """How much of the change needs no adaptation but new batch-norm statistics."""
+    alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
+    text = f"{alone:+.3f} of this comes from batch-norm statistics alone ({control['model']}); {statement.method} adds"
+    return f"{text} {beyond:+.3f} to that.".replace("-0.", "−0.")
 
 
 def _tone(delta: float) -> str:

@@ -101,7 +101,7 @@ def _facts(statement: ReportStatement) -> Iterator[tuple[str, str]]:
     yield from statement.lines().items()
     if statement.duration_s is not None:
         minutes, seconds = divmod(round(statement.duration_s), 60)
-        yield "duration of the run", f"{minutes} min {seconds} s"
+        yield "training time (since last resumed)", f"{minutes} min {seconds} s"
     yield from _flattened(statement.settings)
     if statement.versions:
         yield "versions", ", ".join(f"{name} {version}" for name, version in statement.versions.items())

@@ -72,10 +72,11 @@ def resolve_config(
         return AdaptConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "settings"
+        place = ".".join(str(part) for part in first["loc"])
+        told = f"{place}={first['input']!r}: " if place else ""
         raise UsageError(
             "E_OPTION",
-            f"{place}: {first['msg']} (given: {first['input']!r}).",
+            f"{told}{first['msg']}.",
             fix="`polypda adapt --help` lists the options.",
         ) from error
 

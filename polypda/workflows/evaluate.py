@@ -64,6 +64,7 @@ class EvaluatedRun:
             input_size=(config.data.size, config.data.size),
             split=Split.TEST.value,
             batch_norm=_batch_norm_text(config),
+            statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
             phantom=self.pair.phantom,
             target_labels_used=self.oracle,
             settings=config.model_dump(mode="json"),
@@ -118,15 +119,19 @@ def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: P
     for role, cohort in cohorts.items():
         frames = labelled_frames(cohort, Split.TEST)
         progress.begin(f"scoring {cohort.id}", 0, len(frames))
-        for number, prediction in enumerate(_predictions(evaluated, frames, evaluated.models), 1):
-            for model, probability in prediction.probabilities.items():
-                metrics = frame_metrics(
-                    probability, prediction.reference, prediction.view.mask, frame=prediction.frame.frame
-                )
-                rows.append(case_row(_key(evaluated, model, role, cohort, prediction.frame), metrics))
-            progress.advance(number)
-        progress.end()
+        try:
+            for number, prediction in enumerate(_predictions(evaluated, frames, evaluated.models), 1):
+                rows.extend(_rows(evaluated, role, cohort, prediction))
+                progress.advance(number)
+        finally:
+            progress.end()
     return cases_table(rows)
+
+
+def _rows(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, seen: NativePrediction) -> Iterator[dict[str, Any]]:
+    for model, probability in seen.probabilities.items():
+        metrics = frame_metrics(probability, seen.reference, seen.view.mask, frame=seen.frame.frame)
+        yield case_row(_key(evaluated, model, role, cohort, seen.frame), metrics)
 
 
 def _overlays(
