@@ -22,7 +22,8 @@ class ReportStatement(BaseModel):
     target_labels_used: True when target labels trained some model of the run (the oracle).
     batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
     statistics_control: the model to compare with where the adapted one has the target's statistics ("adabn").
-    settings: the resolved settings, plain values. versions: package → version. duration_s: of training and choosing, since the run was last started or resumed.
+    settings: the resolved settings, plain values. versions: package → version.
+    duration_s: of training and choosing, since the run was last started or resumed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -158,12 +158,12 @@ def test_a_finished_stage_is_not_trained_again(make_stage):
     run_stage(dataclasses.replace(stage, labelled=None), ONE_THREAD)  # would fail if it touched its data
 
 
-def test_snapshots_keep_segmenters_and_only_the_newest_resumes(make_stage):
+def test_snapshots_keep_segmenters_and_the_two_newest_resume(make_stage):
     stage = make_stage("kept", steps=3, snapshots=True)
     run_stage(stage, ONE_THREAD)
     checkpoints = list_checkpoints(stage.folder)
     assert [checkpoint.step for checkpoint in checkpoints] == [1, 2, 3]
-    assert [checkpoint.resumable for checkpoint in checkpoints] == [False, False, True]
+    assert [checkpoint.resumable for checkpoint in checkpoints] == [False, True, True]
     assert all(checkpoint.segmenter.is_file() for checkpoint in checkpoints)
 
 
