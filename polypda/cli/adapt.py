@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.places import Places
@@ -199,7 +198,7 @@ def _check_combination(context: typer.Context, resume: Path | None, phantom: boo
     given = {
         parameter.name
         for parameter in context.command.params
-        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        if parameter.name and _source_of(context, parameter.name) == "COMMANDLINE"
     }
     ignored = sorted(given - WITH_RESUME) if resume is not None else []
     if ignored:
@@ -211,6 +210,12 @@ def _check_combination(context: typer.Context, resume: Path | None, phantom: boo
         )
     if resume is None and not phantom and "phantom_frames" in given:
         raise UsageError("E_OPTION", "--phantom-frames is for phantoms.", fix="add --phantom, or leave it out.")
+
+
+def _source_of(context: typer.Context, parameter: str) -> str:
+    """Where a value came from, by name: typer may carry a click of its own, whose enum is another class."""
+    source = context.get_parameter_source(parameter)
+    return source.name if source is not None else ""
 
 
 def _overlay_count(text: str) -> int | None:

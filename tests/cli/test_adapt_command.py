@@ -87,8 +87,13 @@ def test_a_second_run_gets_its_own_folder_and_a_named_one_is_not_overwritten(ada
         (["--encoder-weights", "no.safetensors"], ("zju2", "haining"), 3, "E_WEIGHTS_MISSING"),
         (["--architecture", "unett"], ("zju2", "haining"), 2, "E_ARCHITECTURE_UNKNOWN.*unet"),
         (["--start", "nowhere"], ("zju2", "haining"), 3, "E_RUN_MISSING"),
-        (["--resume", "nowhere"], None, 3, "E_RUN_MISSING"),
         (["--prevalence", "0.5"], ("zju2", "haining"), 3, "E_PREVALENCE"),
+        (["--seed", "-1"], ("zju2", "haining"), 2, "E_OPTION.*seed"),
+        (["--device", "abacus"], ("zju2", "haining"), 2, "E_DEVICE.*abacus"),
+        (["--size", "70"], ("zju2", "haining"), 2, "divisible by 32"),
+        (["--processes", "2", "--batch-size", "3"], ("zju2", "haining"), 2, "E_OPTION.*shared evenly"),
+        (["--phantom-frames", "9"], ("zju2", "haining"), 2, "E_OPTION.*phantoms"),
+        (["--resume", "somewhere"], ("zju2", "haining"), 2, r"E_OPTION.*--adapt-steps.*would be ignored"),
     ],
 )
 def test_wrong_use_is_told_with_code_and_remedy(adapt, arguments, pair, status, message):
@@ -96,6 +101,42 @@ def test_wrong_use_is_told_with_code_and_remedy(adapt, arguments, pair, status, 
     assert code == status, err
     assert re.search(message, err), err
     assert "Fix:" in err and "Traceback" not in err
+
+
+def test_nothing_is_left_behind_by_a_command_that_was_refused(adapt, tmp_path):
+    adapt(*TINY, *CPU, "--architecture", "unett", "--out", "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(adapt):
+    status, _, err = adapt("--resume", "nowhere", pair=None)
+    assert status == 3 and "E_RUN_MISSING" in err
+
+
+def test_a_start_is_reused_and_kept_with_the_run(adapt, tmp_path, root):
+    common = [*TINY, *CPU]
+    assert adapt(*common, "--method", "source-only", "--out", "first")[0] == 0
+    status, _, err = adapt(*common, "--method", "adabn", "--start", "first", "--out", "second")
+    assert status == 0, err
+    assert not (tmp_path / "second" / "stages" / "start").exists()
+    (tmp_path / "second" / "stages" / "source-only" / "done.json").unlink()
+    status, _, err = adapt("--resume", "second", pair=None)  # needs the first run no more
+    assert status == 0 and not (tmp_path / "second" / "stages" / "start").exists()
+    status, _, err = adapt(*common, "--start-steps", "3", "--start", "first", "--out", "third")
+    assert status == 3 and "E_START_DIFFERS" in err and "start_steps" in err
+    table = root / "zju2" / "frames.csv"
+    table.write_text(table.read_text().replace("003,train", "003,validation"))
+    status, _, err = adapt(*common, "--start", "first", "--out", "fourth")
+    assert status == 3 and re.search("E_START_DIFFERS.*split", err)
+
+
+def test_a_complete_run_can_be_evaluated_again_from_inside(adapt, tmp_path, monkeypatch):
+    assert adapt(*TINY, *CPU, "--method", "source-only", "--out", "run")[0] == 0
+    monkeypatch.chdir(tmp_path / "run")
+    (tmp_path / "run" / "data").symlink_to(tmp_path / "data")
+    status, out, err = adapt("--resume", ".", pair=None)
+    assert status == 0, err
+    assert Path(out.splitlines()[-1]).is_file()
 
 
 def test_a_weights_file_of_another_encoder_is_refused(adapt, tmp_path):

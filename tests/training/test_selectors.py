@@ -34,6 +34,13 @@ def test_all_background_and_all_polyp_cannot_win(selector):
     assert choice.eligible == (2,)
 
 
+def test_a_source_without_polyps_to_validate_on_cannot_choose():
+    scores = [score(1, dice=math.nan), score(2, dice=math.nan)]
+    choice = choose(scores, Selector.SOURCE_DICE, 0.1)
+    assert choice.step == 2 and "no Dice" in choice.reason
+    assert choose([*scores, score(3, dice=0.4), score(4, dice=0.2)], Selector.SOURCE_DICE, 0.1).step == 3
+
+
 def test_without_an_eligible_snapshot_the_last_is_taken_and_said():
     choice = choose([score(1, foreground=0.0), score(2, foreground=0.0)], Selector.IM, 0.1)
     assert choice.step == 2

@@ -1,0 +1,59 @@
+import pytest
+
+from polypda.errors import LeakageError, UsageError
+from polypda.methods.registry import method_options
+from polypda.training.config import AdaptConfig
+from polypda.workflows.cohort_pair import check_pair
+from polypda.workflows.configure import parse_options, resolve_config
+from polypda.workflows.presets import PRESETS
+
+
+def resolve(method="adaptsegnet", preset="quick", options=None, network=None, **top):
+    return resolve_config(
+        source="zju2",
+        target="haining",
+        method=method,
+        preset_name=preset,
+        phantom=True,
+        top=top,
+        sections={"network": network or {}, "data": {}, "compute": {}},
+        options=options or {},
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("method", ["adaptsegnet", "adaptsegnet-feature", "adabn", "source-only"])
+def test_every_preset_serves_every_method(preset, method):
+    config = resolve(method, preset)
+    assert AdaptConfig.model_validate_json(config.model_dump_json()) == config
+    method_options("source-only", {**config.supervised, **config.start})
+
+
+def test_options_of_the_supervised_part_reach_the_control_too():
+    """An equal-budget control with another learning rate or loss would be no control."""
+    config = resolve(options={"rate": "0.01", "seg_loss": "ce", "lambda_adv_main": "0.5"})
+    assert config.supervised["rate"] == "0.01" and config.supervised["seg_loss"] == "ce"
+    assert config.options["lambda_adv_main"] == "0.5"
+    assert not set(config.options) & {"rate", "seg_loss"}
+
+
+def test_another_architecture_brings_its_own_encoder():
+    assert resolve(network={"architecture": "deeplab-v2"}).network.encoder == "resnet101"
+
+
+def test_the_oracle_needs_permission():
+    for wish in ({"oracle": True}, {}):
+        with pytest.raises(UsageError, match="E_TARGET_LABELS"):
+            resolve("oracle" if not wish else "adaptsegnet", **wish)
+    assert resolve("oracle", target_labels=True).target_labels
+
+
+def test_options_are_pairs():
+    assert parse_options(["a=1", " b = x=y"]) == {"a": "1", "b": "x=y"}
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        parse_options(["a"])
+
+
+def test_cohorts_that_share_frames_are_refused():
+    with pytest.raises(LeakageError, match="E_SHARED_FRAMES"):
+        check_pair("cvc-colondb", "polypsset")
