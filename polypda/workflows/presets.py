@@ -1,7 +1,7 @@
 """Starting points: what a run is unless the user says otherwise.
 
-``quick`` is for a first look on a laptop, without weights; it was tuned on a pair of phantoms that no table shows.
-``standard`` is for real frames with a pretrained encoder. ``published`` is AdaptSegNet as its authors ran it.
+``quick`` is for a first look on a laptop, without weights; it was tuned on another pair of phantoms than the README shows.
+``standard`` is for real frames with a pretrained encoder. ``published`` has AdaptSegNet's published hyper-parameters.
 """
 
 from __future__ import annotations
