@@ -11,9 +11,8 @@ from support.painted import write_cohort
 from polypda.errors import DataError
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.progress import Silent
-from polypda.training.run_folder import RunFolder
 from polypda.workflows import adapt as adapt_module
-from polypda.workflows.adapt import adapt, open_data
+from polypda.workflows.adapt import adapt, open_data, start_run
 from polypda.workflows.configure import resolve_config
 from polypda.workflows.places import Places
 
@@ -70,7 +69,7 @@ def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch
     monkeypatch.setattr(adapt_module, "evaluate_and_report", evaluate_later)
     watch = FileWatch(root)
     pair = open_data(config, places)
-    page = adapt(RunFolder.create(tmp_path / "run", config), config, places, pair, Silent())
+    page = adapt(start_run(tmp_path / "run", config, places, pair), config, places, pair, Silent())
     watch.active = False
     assert page.is_file()
     assert [path for path in seen_while_adapting if path.startswith(str(images))], "the watch must see image files"
@@ -82,12 +81,13 @@ def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch
 def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
     """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
     root, config, places = material
-    adapt(RunFolder.create(tmp_path / "with", config), config, places, open_data(config, places), Silent())
+    pair = open_data(config, places)
+    adapt(start_run(tmp_path / "with", config, places, pair), config, places, pair, Silent())
     for mask in (root / "haining" / "masks").iterdir():
         mask.unlink()
-    run = RunFolder.create(tmp_path / "without", config)
-    with pytest.raises(DataError, match="E_MASK_MISSING"):
-        adapt(run, config, places, open_data(config, places), Silent())
+    pair = open_data(config, places)
+    with pytest.raises(DataError, match=r"E_TARGET_UNLABELLED.*have no mask"):
+        adapt(start_run(tmp_path / "without", config, places, pair), config, places, pair, Silent())
     one, other = (
         load_file(list_checkpoints(tmp_path / name / "stages" / "adaptsegnet")[-1].segmenter)
         for name in ("with", "without")
@@ -102,9 +102,10 @@ def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_p
     table.write_text("\n".join([lines[0] + ",label_state", *(f"{line},none" for line in lines[1:])]))
     for mask in (root / "haining" / "masks").iterdir():
         mask.unlink()
-    run = RunFolder.create(tmp_path / "run", config)
+    pair = open_data(config, places)
+    run = start_run(tmp_path / "run", config, places, pair)
     with pytest.raises(DataError, match="E_TARGET_UNLABELLED"):
-        adapt(run, config, places, open_data(config, places), Silent())
+        adapt(run, config, places, pair, Silent())
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
     assert run.status()["state"] == "failed"
     assert run.status()["error"] == "E_TARGET_UNLABELLED"
