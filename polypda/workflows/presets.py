@@ -1,6 +1,6 @@
 """Starting points: what a run is unless the user says otherwise.
 
-``quick`` is for a first look on a laptop, without weights; it was tuned on another pair of phantoms than the README shows.
+``quick`` is for a first look on a laptop, without weights; it was tuned on another pair of phantoms than the README's.
 ``standard`` is for real frames with a pretrained encoder. ``published`` has AdaptSegNet's published hyper-parameters.
 """
 
