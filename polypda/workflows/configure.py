@@ -63,11 +63,7 @@ def resolve_config(
     if sections["network"].get("architecture") == DEEPLAB_V2 and not sections["network"].get("encoder"):
         values["network"].pop("encoder")  # the preset's: this network has its own
     method_options(method, options if not method_class(method).plays_on_target else values["options"])
-    # What decides the supervised part holds for the control as well, or it would be no control.
-    shared = {name: value for name, value in values["options"].items() if name in SupervisedOptions.model_fields}
-    values["supervised"] = {**values["supervised"], **shared}
-    values["options"] = {name: value for name, value in values["options"].items() if name not in shared}
-    method_options("source-only", values["supervised"])
+    _share_supervised_options(values)
     try:
         return AdaptConfig.model_validate(values)
     except ValidationError as error:
@@ -79,6 +75,14 @@ def resolve_config(
             f"{told}{first['msg']}.",
             fix="`polypda adapt --help` lists the options.",
         ) from error
+
+
+def _share_supervised_options(values: dict[str, Any]) -> None:
+    """What decides the supervised part holds for the control as well, or it would be no control."""
+    shared = {name: value for name, value in values["options"].items() if name in SupervisedOptions.model_fields}
+    values["supervised"] = {**values["supervised"], **shared}
+    values["options"] = {name: value for name, value in values["options"].items() if name not in shared}
+    method_options("source-only", values["supervised"])
 
 
 def parse_options(texts: list[str]) -> dict[str, str]:

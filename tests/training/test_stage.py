@@ -155,7 +155,9 @@ def test_two_processes_equal_one_on_the_joint_batch(make_stage, tmp_path):
 def test_a_finished_stage_is_not_trained_again(make_stage):
     stage = make_stage("done", steps=1)
     run_stage(stage, ONE_THREAD)
+    trained = weights(stage)
     run_stage(dataclasses.replace(stage, labelled=None), ONE_THREAD)  # would fail if it touched its data
+    assert_same(trained, weights(stage))
 
 
 def test_snapshots_keep_segmenters_and_the_two_newest_resume(make_stage):
