@@ -86,11 +86,15 @@ def test_leaking_official_split_is_refused(frames):
 
 def test_sequences_of_two_patients_may_share_a_name():
     require_no_leak([frame("1", "p", "1", Split.TRAIN), frame("2", "q", "1", Split.TEST)])
+    with pytest.raises(LeakageError, match="E_SPLIT_LEAK"):  # the same sequence of one patient may not
+        require_no_leak([frame("1", "p", "1", Split.TRAIN), frame("2", "p", "1", Split.TEST)])
 
 
 def test_same_names_in_two_cohorts_are_no_leak():
     one = frame("1", None, "s", Split.TRAIN)
     require_no_leak([one, replace(one, cohort="other", split=Split.TEST)])
+    with pytest.raises(LeakageError, match="E_SPLIT_LEAK"):  # within one cohort the same name is one
+        require_no_leak([one, replace(one, frame="2", split=Split.TEST)])
 
 
 def test_empty_part_is_an_error_with_the_counts():
