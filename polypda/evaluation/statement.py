@@ -24,6 +24,9 @@ class ReportStatement(BaseModel):
     statistics_control: the model to compare with where the adapted one has the target's statistics ("adabn").
     settings: the resolved settings, plain values. versions: package → version.
     duration_s: of training and choosing, since the run was last started or resumed.
+    foreign: the predictions were made elsewhere and came as files: nothing is known of their training but what the
+        user stated, so seeds, checkpoint rule and network size say so.
+    notes: what else must be told wherever the numbers are shown (left-over or missing prediction files …).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,10 +49,14 @@ class ReportStatement(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    foreign: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def seeds_text(self) -> str:
         """The seeds, and what a single one cannot tell."""
+        if self.foreign:
+            return f"not known; {ONE_SEED}"
         listed = ", ".join(str(seed) for seed in self.seeds)
         return f"seed {listed}; {ONE_SEED}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds ({listed})"
 
@@ -61,11 +68,20 @@ class ReportStatement(BaseModel):
     @property
     def labels_text(self) -> str:
         """Whether target labels were used, and by whom."""
+        if self.foreign:
+            return "not known: the predictions came as files"
         if self.method == "oracle":
             return f"the adapted model was trained on the labels of {self.target}: an upper bound, no adaptation"
         if self.target_labels_used:
             return f"labels of {self.target} trained the oracle only (an upper bound)"
         return f"no label of {self.target} was used in training"
+
+    @property
+    def resolution_text(self) -> str:
+        """Where the frames were scored, and what the network saw of them."""
+        if self.foreign:
+            return "native (maps as they came)"
+        return f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px)"
 
     def lines(self) -> dict[str, str]:
         """Name → text of everything a table repeats, in reading order."""
@@ -75,7 +91,7 @@ class ReportStatement(BaseModel):
             "adaptation": f"{self.source} → {self.target} by {self.method}",
             "checkpoint rule": self.selector_text,
             "seeds": self.seeds_text,
-            "resolution": f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px)",
+            "resolution": self.resolution_text,
             "threshold": f"{self.threshold:g}",
             "split": self.split,
             **({"batch norm": self.batch_norm} if self.batch_norm else {}),

@@ -17,9 +17,10 @@ from PIL import Image
 
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.atomic_file import current_umask, write_failed, write_whole
-from polypda.evaluation.cases import checked_cases, write_cases
+from polypda.evaluation.cases import checked_cases
 from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import write_centres
+from polypda.evaluation.evaluation_file import write_evaluation
 from polypda.evaluation.statement import ReportStatement
 from polypda.reporting.figures import write_figures
 from polypda.reporting.page import MOST_EMBEDDED_PREVIEWS, GalleryPicture, preview, render_page
@@ -40,7 +41,7 @@ class OverlayPicture:
 def write_report(
     folder: Path, cases: pd.DataFrame, statement: ReportStatement, overlays: Iterable[OverlayPicture] = ()
 ) -> Path:
-    """Write a report: index.html, cases.csv, centers.{csv,md,json}, figures/*.{png,svg}, overlays/*.png.
+    """Write a report: index.html, cases.csv, evaluation.json, centers.{csv,md,json}, figures/*.{png,svg}, overlays/*.png.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
     generator never holds more than one picture.
@@ -80,7 +81,7 @@ def _fill(
 ) -> None:
     for name in ("figures", "overlays"):
         (work / name).mkdir()
-    write_cases(cases, work / "cases.csv")
+    write_evaluation(work, cases, statement)
     write_centres(table, work, statement)
     figures = write_figures(cases, statement, work / "figures")
     gallery = list(_write_overlays(work, overlays))
