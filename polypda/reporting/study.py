@@ -124,7 +124,7 @@ class CohortStudy(_Section):
     )
     numbers: Text = Field(default=None, description="patients and examinations included and excluded, with reasons")
     acquisition: Text = Field(
-        None, description="scope, processor, light, capture settings, where the manifest is silent"
+        default=None, description="scope, processor, light, capture settings, where the manifest is silent"
     )
     demographics: Text = Field(
         default=None, description="age, sex, indication, histology, per part of the split if known"
