@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,32 +16,22 @@ from matplotlib.ticker import FuncFormatter
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.centers import CHANGED_BY_DICE, paired_cases
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
+from polypda.reporting.figure_style import (
+    AFTER,
+    BANNER_PAPER,
+    BEFORE,
+    BETTER,
+    INK,
+    SAME,
+    SIZE_LIMITS,
+    STYLE,
+    WORSE,
+    ReportFigure,
+    rendered,
+)
 
-BEFORE, AFTER, WORSE, SAME, INK = "#E69F00", "#56B4E9", "#D55E00", "#9A9A9A", "#222222"
-BETTER = "#0072B2"
-SIZE_LIMITS = (0.01, 0.05, 0.15)
-"""Size strata of polypda-metrics v1, relative area of the field of view."""
 MOST_SINGLE_FRAMES = 150
 """Above this many frames sequences are drawn instead, where they are known."""
-DPI = 160
-STYLE: Any = {  # matplotlib types its keys as one long literal
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "path",  # the page needs no font of the reader's machine
-    "svg.hashsalt": "polypda",  # the same cases give the same file
-}
-
-
-@dataclass(frozen=True)
-class ReportFigure:
-    """A figure on disk. caption says what is seen; both files show the same."""
-
-    title: str
-    caption: str
-    png: Path
-    svg: Path
 
 
 def write_figures(cases: pd.DataFrame, statement: ReportStatement, folder: Path) -> list[ReportFigure]:
@@ -63,8 +50,8 @@ def write_figures(cases: pd.DataFrame, statement: ReportStatement, folder: Path)
     figures = []
     for name, title, (figure, caption) in drawings:
         png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-        write_whole(png, _rendered(figure, "png"))
-        write_whole(svg, _rendered(figure, "svg"))
+        write_whole(png, rendered(figure, "png"))
+        write_whole(svg, rendered(figure, "svg"))
         figures.append(ReportFigure(title, caption, png, svg))
     return figures
 
@@ -185,7 +172,7 @@ def _panels(count: int, statement: ReportStatement, *, share_y: bool) -> tuple[F
     figure = Figure(figsize=(1.0 + 4.2 * count, 5.0), layout="constrained")
     FigureCanvasAgg(figure)
     if statement.phantom:
-        figure.suptitle(PHANTOM_BANNER, fontsize=10, backgroundcolor="#FFD666")
+        figure.suptitle(PHANTOM_BANNER, fontsize=10, backgroundcolor=BANNER_PAPER)
     return figure, list(figure.subplots(1, count, sharey=share_y, squeeze=False)[0])
 
 
@@ -203,10 +190,3 @@ def _cohort(statement: ReportStatement, role: str) -> str:
 
 def _origin(statement: ReportStatement) -> str:
     return f"Split {statement.split}; {statement.seeds_text}; checkpoint rule: {statement.selector_text}."
-
-
-def _rendered(figure: Figure, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return buffer.getvalue()

@@ -19,7 +19,7 @@ from PIL import Image
 from polypda.evaluation.centre_files import METRIC_NOTES, NO_NEGATIVES, negative_cells, positive_cells
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
 from polypda.reporting.answer import answer
-from polypda.reporting.figures import ReportFigure
+from polypda.reporting.figure_style import ReportFigure
 
 PREVIEW_WIDTH_PX = 1100
 PREVIEW_QUALITY = 82

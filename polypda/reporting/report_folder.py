@@ -41,7 +41,7 @@ class OverlayPicture:
 def write_report(
     folder: Path, cases: pd.DataFrame, statement: ReportStatement, overlays: Iterable[OverlayPicture] = ()
 ) -> Path:
-    """Write a report: index.html, cases.csv, evaluation.json, centers.{csv,md,json}, figures/*.{png,svg}, overlays/*.png.
+    """Write a report: index.html, cases.csv, evaluation.json, centers.*, figures/*.{png,svg}, overlays/*.png.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
     generator never holds more than one picture.

@@ -1,0 +1,187 @@
+"""What all figures share: colours, type, panels laid out in inches, and writing them as SVG and PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from polypda.evaluation.atomic_file import write_whole
+from polypda.evaluation.statement import PHANTOM_BANNER
+
+# Okabe and Ito's colours: told apart by all common kinds of colour vision, and by lightness in print.
+BEFORE, AFTER, WORSE, BETTER = "#E69F00", "#56B4E9", "#D55E00", "#0072B2"
+SAME, INK, SOFT_INK, RULE = "#9A9A9A", "#222222", "#555555", "#E4E4E4"
+BANNER_PAPER = "#FFD666"
+SIZE_LIMITS = (0.01, 0.05, 0.15)
+"""Size strata of polypda-metrics v1, relative area of the field of view."""
+SIZE_NAMES = ("< 1 %", "1–5 %", "5–15 %", "> 15 %")
+DPI = 160
+STYLE: Any = {  # matplotlib types its keys as one long literal
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "path",  # the page needs no font of the reader's machine
+    "svg.hashsalt": "polypda",  # the same cases give the same file
+}
+
+REFERENCE_LINE: dict[str, Any] = {"color": INK, "linewidth": 2.4, "linestyle": "-"}
+"""How source-only is drawn wherever models share a panel."""
+MODEL_LINES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "linewidth": 1.7, "linestyle": (0, (6, 1.5))},
+    {"color": "#D55E00", "linewidth": 1.7, "linestyle": (0, (1.2, 1.2))},
+    {"color": "#009E73", "linewidth": 1.7, "linestyle": (0, (6, 1.5, 1.2, 1.5))},
+    {"color": "#CC79A7", "linewidth": 1.7, "linestyle": "-"},
+)
+"""Told apart by dash as well as by colour; more models than these go into further panels."""
+MODEL_MARKERS = ("o", "^", "D", "v")
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure on disk. caption says what is seen; all files show the same.
+
+    narrow: the same drawing laid out for a page of a phone's width, for the page only; None: there is none.
+    """
+
+    title: str
+    caption: str
+    png: Path
+    svg: Path
+    narrow: Path | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The room that a drawing has. width_in: of the whole figure, in inches."""
+
+    width_in: float
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.width_in < NARROW_BELOW_IN
+
+
+NARROW_BELOW_IN = 5.0
+WIDE, NARROW = Layout(9.4), Layout(4.1)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that can be drawn at any width. name: its files' stem."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[Layout], Figure]
+
+
+@dataclass(frozen=True)
+class PanelSize:
+    """Inches. width, height: of one panel's plotting area at least, at most ``stretch`` times as wide.
+
+    left, right, above, below: beside each panel for its labels. first_left: room left of the first column only,
+    for labels that are not repeated.
+    """
+
+    width: float
+    height: float
+    left: float = 0.2
+    right: float = 0.15
+    above: float = 0.5
+    below: float = 0.5
+    first_left: float = 0.45
+    stretch: float = 1.5
+
+
+@dataclass(frozen=True)
+class PanelGrid:
+    """A figure of equal panels. axes: in reading order. columns: panels per row."""
+
+    figure: Figure
+    axes: list[Axes]
+    columns: int
+
+    def is_first(self, place: int) -> bool:
+        """Whether a panel begins a row."""
+        return place % self.columns == 0
+
+    def is_last_row(self, place: int) -> bool:
+        """Whether no panel lies below."""
+        return place + self.columns >= len(self.axes)
+
+
+def panel_grid(count: int, size: PanelSize, layout: Layout, *, phantom: bool, foot_in: float = 0.0) -> PanelGrid:
+    """Lay out ``count`` equal panels in rows that fill the width; ``foot_in`` inches are kept free at the bottom.
+
+    A panel that is wider than the layout makes the figure wider: nothing is squeezed until it cannot be read.
+    Positions are computed in inches: quick with many panels, and the same at every number of them.
+    """
+    room = layout.width_in - size.first_left
+    columns = max(1, min(count, int(room / (size.left + size.width + size.right))))
+    rows = -(-count // columns)
+    filled = room / columns - size.left - size.right
+    width = max(size.width, min(filled, size.width * size.stretch))
+    head = 0.4 if phantom else 0.08
+    cell_height = size.above + size.height + size.below
+    total = (size.first_left + columns * (size.left + width + size.right), head + rows * cell_height + foot_in)
+    figure = empty_figure(total[0], total[1], phantom=phantom)
+    axes = []
+    for place in range(count):
+        row, column = divmod(place, columns)
+        left = size.first_left + column * (size.left + width + size.right) + size.left
+        bottom = total[1] - head - (row + 1) * cell_height + size.below
+        axes.append(
+            figure.add_axes((left / total[0], bottom / total[1], width / total[0], size.height / total[1]))
+        )  # fmt: skip
+    return PanelGrid(figure, axes, columns)
+
+
+def empty_figure(width_in: float, height_in: float, *, phantom: bool) -> Figure:
+    """A figure without panels; rendered frames carry their banner at its top."""
+    figure = Figure(figsize=(width_in, height_in))
+    FigureCanvasAgg(figure)
+    if phantom:
+        figure.text(
+            0.5, 1 - 0.07 / height_in, PHANTOM_BANNER, ha="center", va="top", fontsize=9, backgroundcolor=BANNER_PAPER
+        )  # fmt: skip
+    return figure
+
+
+def write_drawings(drawings: Iterable[Drawing], folder: Path) -> list[ReportFigure]:
+    """Write each as NAME.svg and NAME.png, and as narrow/NAME.svg for small pages.
+
+    Raises: DataError E_WRITE_FAILED.
+    """
+    figures = []
+    narrow_folder = folder / "narrow"
+    narrow_folder.mkdir()
+    for drawing in drawings:
+        with mpl.rc_context(STYLE):
+            wide, narrow = drawing.draw(WIDE), drawing.draw(NARROW)
+        png, svg, small = (
+            folder / f"{drawing.name}.png",
+            folder / f"{drawing.name}.svg",
+            narrow_folder / f"{drawing.name}.svg",
+        )
+        write_whole(png, rendered(wide, "png"))
+        write_whole(svg, rendered(wide, "svg"))
+        write_whole(small, rendered(narrow, "svg"))
+        figures.append(ReportFigure(drawing.title, drawing.caption, png, svg, small))
+    return figures
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """The file of a figure, "png" or "svg"; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return buffer.getvalue()

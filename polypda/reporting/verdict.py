@@ -1,0 +1,104 @@
+"""Whether a comparison may be called help or harm, and the words for it.
+
+"Helps" and "harms" are said only of an interval over clusters that excludes 0, or of a Holm-adjusted p below 0.05 from
+clusters. An interval that treats frames as independent is likely too narrow: nothing is claimed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import pandas as pd
+
+from polypda.reporting.wording import cluster_noun, counted, interval, signed
+
+CLUSTER_INTERVALS = ("cluster bootstrap", "cluster t")
+FRAME_INTERVAL = "frames as independent"
+NO_INTERVAL = "none"
+SIGNIFICANT_P = 0.05
+
+
+class Finding(Enum):
+    """What the data show about a model beside source-only."""
+
+    HELPS = "helps"
+    HARMS = "harms"
+    NOT_SHOWN = "not shown"
+    UNKNOWN = "not assessed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """finding, and ``words``: the sentence with difference, interval, clusters and conclusion."""
+
+    finding: Finding
+    words: str
+
+    @property
+    def tone(self) -> str:
+        """For the colour: better, worse, unchanged or unknown."""
+        return {
+            Finding.HELPS: "better",
+            Finding.HARMS: "worse",
+            Finding.NOT_SHOWN: "unchanged",
+            Finding.UNKNOWN: "unknown",
+        }[self.finding]
+
+
+def finding(row: Mapping[str, Any]) -> Finding:
+    """Judge one comparison with source-only.
+
+    Args:
+        row: delta, low, high (NaN where absent), interval (its kind), p_holm (NaN where absent).
+    """
+    delta = row["delta"]
+    if pd.isna(delta):
+        return Finding.UNKNOWN
+    if row["interval"] not in CLUSTER_INTERVALS:
+        return Finding.NOT_SHOWN
+    adjusted = row["p_holm"]
+    excludes_zero = row["low"] > 0 or row["high"] < 0
+    if not excludes_zero and not (pd.notna(adjusted) and adjusted < SIGNIFICANT_P):
+        return Finding.NOT_SHOWN
+    return Finding.HELPS if delta > 0 else Finding.HARMS
+
+
+def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
+    """The finding in a clinician's words.
+
+    Args:
+        row: as for :func:`finding`, and n, clusters (missing where unknown). cluster_unit: "patient", "sequence",
+            "mixed" or "unknown".
+    """
+    found = finding(row)
+    if found is Finding.UNKNOWN:
+        return Verdict(found, "no scored frame with a polyp: not assessed")
+    change = f"Dice\u00a0{signed(row['delta'])}"
+    return Verdict(found, f"{change}, {_certainty(row, cluster_unit)}: {_conclusion(row, found)}")
+
+
+def _certainty(row: Mapping[str, Any], unit: str) -> str:
+    kind = row["interval"]
+    frames = counted(row["n"], "frame")
+    if kind in CLUSTER_INTERVALS:
+        clusters = counted(row["clusters"], cluster_noun(unit))
+        return f"95\u00a0% interval {interval(row['low'], row['high'])}, {clusters}"
+    if kind == FRAME_INTERVAL:
+        span = interval(row["low"], row["high"])
+        return f"{span} if its {frames} were independent (patients unknown: likely too narrow)"
+    if pd.notna(row["clusters"]):
+        return f"{counted(row['clusters'], cluster_noun(unit))} ({frames}), too few for an interval"
+    return f"{frames}, no interval"
+
+
+def _conclusion(row: Mapping[str, Any], found: Finding) -> str:
+    if found is Finding.NOT_SHOWN:
+        return "not shown to help" if row["delta"] >= 0 else "not shown to help, the mean is lower"
+    excludes_zero = row["low"] > 0 or row["high"] < 0
+    adjusted = row["p_holm"]
+    if excludes_zero and pd.notna(adjusted) and adjusted >= SIGNIFICANT_P:
+        return f"{found.value}, taken by itself (not after Holm's correction for all comparisons)"
+    return found.value
