@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ import pandas as pd
 from polypda.errors import DataError
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.metrics import PROTOCOL, FrameMetrics
+from polypda.evaluation.reliability import TENTHS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROLES = ("source", "target")
+MASK, BOX = "mask", "box"
+ANNOTATIONS = (MASK, BOX)
 IDENTITY = ("run", "model", "seed", "cohort", "frame")
 """Columns that name a row: no two rows may share them all."""
 
@@ -28,6 +31,7 @@ COLUMNS: dict[str, str] = {
     "target": TEXT,
     "model": TEXT,
     "seed": WHOLE,
+    "training": TEXT,
     "role": TEXT,
     "cohort": TEXT,
     "split": TEXT,
@@ -36,6 +40,8 @@ COLUMNS: dict[str, str] = {
     "sequence": TEXT,
     "cluster": TEXT,
     "phantom": YES_NO,
+    "annotation": TEXT,
+    "prediction_missing": YES_NO,
     "width_px": WHOLE,
     "height_px": WHOLE,
     "threshold": REAL,
@@ -50,22 +56,41 @@ COLUMNS: dict[str, str] = {
     "specificity": REAL,
     "f2": REAL,
     "mae": REAL,
+    "hd95_px": REAL,
+    "hd95_penalised": YES_NO,
+    "nsd": REAL,
+    "nsd_tolerance_px": REAL,
     "relative_polyp_area": REAL,
     "fp_area_fraction": REAL,
     "reference_outside_share": REAL,
     "fp_components": MAYBE_WHOLE,
     "specks": MAYBE_WHOLE,
-    "tp_px": WHOLE,
-    "fp_px": WHOLE,
-    "fn_px": WHOLE,
-    "tn_px": WHOLE,
-    "reference_px": WHOLE,
+    "tp_px": MAYBE_WHOLE,
+    "fp_px": MAYBE_WHOLE,
+    "fn_px": MAYBE_WHOLE,
+    "tn_px": MAYBE_WHOLE,
+    "reference_px": MAYBE_WHOLE,
     "predicted_px": WHOLE,
     "valid_px": WHOLE,
+    "lesions_reference": WHOLE,
+    "lesions_predicted": WHOLE,
+    "lesions_hit_10": WHOLE,
+    "lesions_hit_50": WHOLE,
+    "lesion_specks_reference": WHOLE,
+    "lesion_specks_predicted": WHOLE,
+    **{f"reliability_n_{tenth}": WHOLE for tenth in range(TENTHS)},
+    **{f"reliability_p_{tenth}": REAL for tenth in range(TENTHS)},
+    **{f"reliability_g_{tenth}": WHOLE for tenth in range(TENTHS)},
 }
-"""Column → kind, in the file's order. Ratios are in [0, 1] or empty (NaN); areas and counts are in native pixels."""
+"""Column → kind, in the file's order. Ratios are in [0, 1] or empty (NaN); areas and counts are in native pixels.
 
-REQUIRED_TEXT = ("run", "source", "target", "model", "role", "cohort", "split", "frame")
+Empty, too: counts that do not apply (fp_components of a frame with a polyp) or cannot be known (tp_px of a box).
+"""
+
+REQUIRED_TEXT = ("run", "source", "target", "model", "training", "role", "cohort", "split", "frame")
+RATIOS = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "nsd", "fp_area_fraction")
+NEEDS_MASK = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "hd95_px", "nsd", "relative_polyp_area")
+"""Columns that are empty where a frame is annotated with boxes."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,10 @@ class CaseKey:
 
     run: the run's name. source, target: cohort ids of the run's adaptation. model: "source-only", "adabn", "oracle"…
     role: what ``cohort`` is in this run, "source" or "target". patient, sequence: "" where unknown.
+    training: identity of the trained weights (:func:`polypda.networks.weights.training_identity`), or the name of
+    predictions made elsewhere. Rows of one training, cohort, split and frame are the same prediction, whatever the run.
+    annotation: what the frame was scored against, "mask" or "box".
+    prediction_missing: there was no prediction, and the user asked to score it as an empty one.
     """
 
     run: str
@@ -88,6 +117,9 @@ class CaseKey:
     phantom: bool
     patient: str = ""
     sequence: str = ""
+    training: str = field(kw_only=True)
+    annotation: str = MASK
+    prediction_missing: bool = False
 
     @property
     def cluster(self) -> str:
@@ -102,9 +134,16 @@ def case_row(key: CaseKey, metrics: FrameMetrics) -> dict[str, Any]:
         "protocol": PROTOCOL,
         "cluster": key.cluster,
         **asdict(key),
-        **asdict(metrics),
+        **vars(metrics),
+        **_by_tenth("n", metrics.reliability.pixels),
+        **_by_tenth("p", metrics.reliability.probability),
+        **_by_tenth("g", metrics.reliability.reference),
     }
     return {column: values[column] for column in COLUMNS}
+
+
+def _by_tenth(letter: str, values: tuple[float, ...]) -> dict[str, float]:
+    return {f"reliability_{letter}_{tenth}": value for tenth, value in enumerate(values)}
 
 
 def cases_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -148,6 +187,7 @@ def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
     """
     if cases.empty:
         raise _empty(where)
+    _check_version(cases, where)
     missing = [column for column in COLUMNS if column not in cases.columns]
     if missing:
         raise DataError(
@@ -159,7 +199,6 @@ def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
     extra = [column for column in cases.columns if column not in COLUMNS]
     typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in COLUMNS.items()})
     table = typed.join(cases[extra].reset_index(drop=True)) if extra else typed
-    _check_version(table, where)
     _check_values(table, where)
     _check_duplicates(table, where)
     return table
@@ -206,13 +245,16 @@ def _yes_no(values: pd.Series) -> pd.Series:
     return answers.astype("bool")
 
 
-def _check_version(table: pd.DataFrame, where: str) -> None:
-    strangers = set(table["schema_version"]) - {SCHEMA_VERSION} | set(table["protocol"]) - {PROTOCOL}
+def _check_version(cases: pd.DataFrame, where: str) -> None:
+    """Before the columns: a file of another version should be called that, not incomplete."""
+    known = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL}
+    strangers = {
+        value for name, own in known.items() if name in cases for value in set(cases[name].astype(str)) - {own}
+    }
     if strangers:
         raise DataError(
             "E_CASES_VERSION",
-            f"written as {', '.join(sorted(map(str, strangers)))}; "
-            f"this version reads schema {SCHEMA_VERSION}, {PROTOCOL}.",
+            f"written as {', '.join(sorted(strangers))}; this version reads schema {SCHEMA_VERSION}, {PROTOCOL}.",
             where=where,
             fix="evaluate the run again with this version; figures of two protocols cannot be compared.",
         )
@@ -222,17 +264,30 @@ def _check_values(table: pd.DataFrame, where: str) -> None:
     problems = [f"'{name}' is empty" for name in REQUIRED_TEXT if (table[name] == "").any()]
     roles = sorted(set(table["role"]) - {*ROLES, ""})
     problems += [f"role '{role}' is neither source nor target" for role in roles]
-    if (table["positive"] & table["negative"]).any():
-        problems.append("a frame is positive and negative at once")
-    if (table["positive"] & table["dice"].isna()).any():
-        problems.append("a positive frame has no Dice")
-    if (table["negative"] & (table["dice"].notna() | table["fp_components"].isna())).any():
-        problems.append("a negative frame has a Dice, or no count of false-positive components")
-    ratios = table[["dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "fp_area_fraction"]]
-    if ((ratios < 0) | (ratios > 1)).any(axis=None):
-        problems.append("a ratio lies outside [0, 1]")
+    strangers = sorted(set(table["annotation"]) - set(ANNOTATIONS))
+    problems += [f"annotation '{name}' is neither mask nor box" for name in strangers]
+    problems += [problem for problem, wrong in _contradictions(table).items() if wrong.any()]
     if problems:
         raise DataError("E_CASES_VALUE", "; ".join(problems) + ".", where=where, fix="evaluate the run again.")
+
+
+def _contradictions(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """What no row may be → which rows are."""
+    boxed = table["annotation"] == BOX
+    ratios, hits = table[list(RATIOS)], table[["lesions_hit_10", "lesions_hit_50"]].max(axis=1)
+    false_positives_unknown = table["fp_components"].isna() | table["fp_area_fraction"].isna()
+    return {
+        "a frame is positive and negative at once": table["positive"] & table["negative"],
+        "a positive frame with a mask has no Dice": table["positive"] & ~boxed & table["dice"].isna(),
+        "a frame with boxes has a pixel figure": boxed & table[list(NEEDS_MASK)].notna().any(axis=1),
+        "a negative frame has a Dice, or no count of false-positive components": (
+            table["negative"] & (table["dice"].notna() | false_positives_unknown)
+        ),
+        "a ratio lies outside [0, 1]": ((ratios < 0) | (ratios > 1)).any(axis=1),
+        "a distance is negative": table["hd95_px"] < 0,
+        "a penalised HD95 belongs to a frame that was not missed": table["hd95_penalised"] & ~table["missed"],
+        "more lesions were hit than there are": hits > table[["lesions_reference", "lesions_predicted"]].min(axis=1),
+    }
 
 
 def _check_duplicates(table: pd.DataFrame, where: str) -> None:

@@ -1,4 +1,4 @@
-"""What one prediction is worth on one frame: `polypda-metrics v1`, without HD95 and NSD.
+"""What one prediction is worth on one frame: `polypda-metrics v1`.
 
 Pure functions of arrays at the frame's own resolution. No smoothing term: where a ratio has no denominator the answer
 is NaN, never 0 or 1, so that a mean can say how many cases it holds.
@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label
 
-from polypda.errors import DataError, UsageError
+from polypda.evaluation.frame_inputs import check_frame
+from polypda.evaluation.lesions import (
+    HEADLINE_IOU,
+    STRICT_IOU,
+    Box,
+    bounding_box,
+    count_hits,
+    find_lesions,
+    lesion_ious,
+)
+from polypda.evaluation.reliability import Reliability, reliability
+from polypda.evaluation.surface import field_diagonal_px, hd95_and_nsd, nsd_tolerance_px
 
 PROTOCOL = "polypda-metrics v1"
 DEFAULT_THRESHOLD = 0.5
 FALSE_POSITIVE_FRAME_SHARE = 0.01
 """A frame counts as a false-positive frame when more than this share of its field of view is wrongly marked."""
-SPECK_PX = 20
-SPECK_SHARE = 0.0002
-"""A component below max(SPECK_PX, SPECK_SHARE of the field of view) is a speck: dropped, but counted."""
-ROUNDING = 1e-5
-"""How far outside [0, 1] bilinear resampling of float32 probabilities may land by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class FrameMetrics:
         dice, iou, sensitivity, f2: NaN where the reference is empty; 0 where it is not but nothing was predicted.
         ppv: NaN where nothing was predicted.
         specificity: share of polyp-free pixels left unmarked; NaN where the reference fills the valid area.
-        mae: mean |probability − reference|, always defined.
+        mae: mean |probability − reference|.
+        hd95_px: larger of the two directed 95th percentiles of outline distances (:mod:`.surface`); for a missed polyp
+            the diagonal of the valid area's bounding box, and ``hd95_penalised``; NaN where the reference is empty.
+        nsd: share of both outlines within ``nsd_tolerance_px`` of each other; 0 for a missed polyp, NaN without one.
         relative_polyp_area, fp_area_fraction: of the valid area.
         fp_components: components marked on a frame without a polyp, specks left out; None on other frames.
         specks: specks left out of fp_components; None on other frames.
@@ -45,6 +52,11 @@ class FrameMetrics:
             lies outside the valid area is neither, and enters no mean.
         missed: positive, and nothing was predicted.
         false_positive_frame: more than 1 % of the valid area is wrongly marked.
+        lesions_…, lesion_specks_…: components kept and dropped, and hits under either IoU rule (:mod:`.lesions`).
+        reliability: pixels, probability and reference per tenth of the probability range.
+
+    Of a frame annotated with boxes (:mod:`.box_metrics`) no pixel of the reference is known: every pixel ratio is NaN
+    and the counts that need the reference are None.
     """
 
     width_px: int
@@ -57,11 +69,15 @@ class FrameMetrics:
     specificity: float
     f2: float
     mae: float
-    tp_px: int
-    fp_px: int
-    fn_px: int
-    tn_px: int
-    reference_px: int
+    hd95_px: float
+    hd95_penalised: bool
+    nsd: float
+    nsd_tolerance_px: float
+    tp_px: int | None
+    fp_px: int | None
+    fn_px: int | None
+    tn_px: int | None
+    reference_px: int | None
     predicted_px: int
     valid_px: int
     relative_polyp_area: float
@@ -73,6 +89,13 @@ class FrameMetrics:
     negative: bool
     missed: bool
     false_positive_frame: bool
+    lesions_reference: int
+    lesions_predicted: int
+    lesions_hit_10: int
+    lesions_hit_50: int
+    lesion_specks_reference: int
+    lesion_specks_predicted: int
+    reliability: Reliability
 
 
 def frame_metrics(
@@ -97,15 +120,21 @@ def frame_metrics(
         DataError: E_METRIC_SIZE, E_METRIC_TYPE, E_PROBABILITY_NAN, E_PROBABILITY_RANGE, E_REFERENCE_NOT_BINARY,
             E_VALID_AREA_EMPTY.
     """
-    _check_inputs(probability, reference, valid, threshold, frame)
+    check_frame(probability, reference, valid, threshold, frame)
     actual = reference.astype(bool)
-    error = np.abs(np.clip(probability, 0.0, 1.0) - actual)
-    mae = float(np.sum(error, where=valid, dtype=np.float64) / np.count_nonzero(valid))
-    return _scored((probability >= threshold) & valid, actual, valid, float(threshold), mae)
+    clipped = np.clip(probability, 0.0, 1.0)
+    mae = float(np.sum(np.abs(clipped - actual), where=valid, dtype=np.float64) / np.count_nonzero(valid))
+    predicted = (probability >= threshold) & valid
+    return _scored(predicted, actual, valid, float(threshold), mae, reliability(clipped, actual, valid))
 
 
 def _scored(
-    predicted: NDArray[np.bool_], actual: NDArray[np.bool_], valid: NDArray[np.bool_], threshold: float, mae: float
+    predicted: NDArray[np.bool_],
+    actual: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+    threshold: float,
+    mae: float,
+    tenths: Reliability,
 ) -> FrameMetrics:
     """Count and compare bool H×W maps; ``predicted`` lies inside ``valid``."""
     valid_px = int(np.count_nonzero(valid))
@@ -116,7 +145,10 @@ def _scored(
     tn = valid_px - tp - fp - fn
     whole_reference_px = int(np.count_nonzero(actual))
     negative = whole_reference_px == 0
-    components, specks = count_components(predicted, valid_px) if negative else (None, None)
+    field = bounding_box(valid)
+    hd95_px, nsd = _surface(inside, predicted, field, reference_px, predicted_px)
+    lesions, marked = find_lesions(inside, valid_px), find_lesions(predicted, valid_px)
+    ious = lesion_ious(lesions, marked)
     # With an empty reference no pixel could be found: Dice and its kin say nothing, whatever was predicted.
     found_or_nan = 1.0 if reference_px else math.nan
     return FrameMetrics(
@@ -130,6 +162,10 @@ def _scored(
         specificity=_ratio(tn, tn + fp),
         f2=found_or_nan * _ratio(5 * tp, 5 * tp + 4 * fn + fp),
         mae=mae,
+        hd95_px=hd95_px,
+        hd95_penalised=reference_px > 0 and predicted_px == 0,
+        nsd=nsd,
+        nsd_tolerance_px=nsd_tolerance_px(field),
         tp_px=tp,
         fp_px=fp,
         fn_px=fn,
@@ -139,91 +175,33 @@ def _scored(
         valid_px=valid_px,
         relative_polyp_area=reference_px / valid_px,
         fp_area_fraction=fp / valid_px,
-        fp_components=components,
-        specks=specks,
+        fp_components=marked.count if negative else None,
+        specks=marked.specks if negative else None,
         reference_outside_share=0.0 if negative else 1.0 - reference_px / whole_reference_px,
         positive=reference_px > 0,
         negative=negative,
         missed=reference_px > 0 and predicted_px == 0,
         false_positive_frame=fp > FALSE_POSITIVE_FRAME_SHARE * valid_px,
+        lesions_reference=lesions.count,
+        lesions_predicted=marked.count,
+        lesions_hit_10=count_hits(ious, HEADLINE_IOU),
+        lesions_hit_50=count_hits(ious, STRICT_IOU),
+        lesion_specks_reference=lesions.specks,
+        lesion_specks_predicted=marked.specks,
+        reliability=tenths,
     )
 
 
-def count_components(marked: NDArray[np.bool_], valid_px: int) -> tuple[int, int]:
-    """Count the 8-connected components of a bool H×W map.
-
-    Returns: (components, specks): those of at least max(20 px, 0.02 % of ``valid_px``), and those below.
-    """
-    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
-    if rows.size == 0:
-        return 0, 0
-    box = marked[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    areas_px = np.bincount(label(box, connectivity=2).ravel())[1:]
-    kept = int(np.count_nonzero(areas_px >= max(SPECK_PX, SPECK_SHARE * valid_px)))
-    return kept, int(areas_px.size) - kept
+def _surface(
+    inside: NDArray[np.bool_], predicted: NDArray[np.bool_], field: Box, reference_px: int, predicted_px: int
+) -> tuple[float, float]:
+    """HD95 (px) and NSD with the answers for empty masks: a missed polyp costs the field's diagonal."""
+    if not reference_px:
+        return math.nan, math.nan
+    if not predicted_px:
+        return field_diagonal_px(field), 0.0
+    return hd95_and_nsd(inside, predicted, nsd_tolerance_px(field))
 
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
-
-
-def _check_inputs(
-    probability: NDArray[Any], reference: NDArray[Any], valid: NDArray[Any], threshold: float, frame: str
-) -> None:
-    if not 0.0 < threshold <= 1.0:
-        raise UsageError(
-            "E_THRESHOLD_RANGE", f"threshold {threshold} is not in (0, 1].", where=frame, fix="0.5 is the usual one."
-        )
-    if reference.ndim != 2 or probability.shape != reference.shape or valid.shape != reference.shape:
-        raise DataError(
-            "E_METRIC_SIZE",
-            f"reference {_size(reference)}, prediction {_size(probability)}, valid area {_size(valid)}.",
-            where=frame,
-            fix="bring probabilities back to the frame's own resolution before scoring; never resize the reference.",
-        )
-    if not np.issubdtype(probability.dtype, np.floating) or valid.dtype != bool:
-        raise DataError(
-            "E_METRIC_TYPE",
-            f"probabilities are {probability.dtype} and the valid area is {valid.dtype}.",
-            where=frame,
-            fix="hand over float probabilities in [0, 1] and a bool valid area.",
-        )
-    _check_probability(probability, frame)
-    if reference.dtype != bool and (
-        not np.issubdtype(reference.dtype, np.integer) or reference.max(initial=0) > 1 or reference.min(initial=0) < 0
-    ):
-        raise DataError(
-            "E_REFERENCE_NOT_BINARY",
-            f"the reference ({reference.dtype}) holds values other than 0 and 1.",
-            where=frame,
-            fix="read masks with polypda.cohorts.images.read_mask, or threshold them at 128.",
-        )
-    if not valid.any():
-        raise DataError(
-            "E_VALID_AREA_EMPTY",
-            "no pixel is inside the field of view, so nothing can be scored.",
-            where=frame,
-            fix="look at the frame: it may be black. Leave it out, or score over the whole frame.",
-        )
-
-
-def _check_probability(probability: NDArray[Any], frame: str) -> None:
-    least, most = float(probability.min(initial=0.0)), float(probability.max(initial=0.0))
-    if math.isnan(least) or math.isnan(most):
-        raise DataError(
-            "E_PROBABILITY_NAN",
-            f"{int(np.count_nonzero(np.isnan(probability)))} probabilities are not a number.",
-            where=frame,
-            fix="the network's weights are probably broken: choose another checkpoint.",
-        )
-    if least < -ROUNDING or most > 1.0 + ROUNDING:
-        raise DataError(
-            "E_PROBABILITY_RANGE",
-            f"probabilities lie between {least:.4g} and {most:.4g}.",
-            where=frame,
-            fix="apply the softmax (or sigmoid) first; divide 8-bit maps by 255; never stretch a map to min and max.",
-        )
-
-
-def _size(array: NDArray[Any]) -> str:
-    return "×".join(str(side) for side in reversed(array.shape)) or "scalar"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from polypda.errors import DataError
 
 SHOWN_KEYS = 3
+IDENTITY_HEX = 12
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -82,6 +84,21 @@ def load_module(module: nn.Module, path: Path) -> dict[str, str]:
         raise DataError("E_WEIGHTS_KEYS", mismatch, where=path, fix=fix)
     copy_tensors(module, tensors)
     return metadata
+
+
+def training_identity(module: nn.Module) -> str:
+    """The name of what a module holds: 12 hexadecimal digits of the SHA-256 of its parameters and persistent buffers.
+
+    Names, dtypes, shapes and bytes enter, in the order of the names: equal values give equal identities on every
+    device, in every process; one changed bit gives another.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # as plain bytes: NumPy has no bfloat16
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()[:IDENTITY_HEX]
 
 
 def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

@@ -21,7 +21,10 @@ def row(frame: str, seed: int = 3, negative: bool = False, **changes) -> dict:
         reference[2:6, 3:9] = 1
     metrics = frame_metrics(rng.random((9, 13)), reference, np.ones((9, 13), bool))
     return (
-        case_row(CaseKey("r1", "zju2", "haining", "adabn", seed, "target", "haining", "test", frame, True), metrics)
+        case_row(
+            CaseKey("r1", "zju2", "haining", "adabn", seed, "target", "haining", "test", frame, True, training="w"),
+            metrics,
+        )
         | changes
     )
 
@@ -36,12 +39,14 @@ def test_a_file_holds_exactly_the_table_even_for_awkward_ids(tmp_path: Path) -> 
 
 
 def test_a_row_tells_the_frame_its_metrics_and_its_cluster() -> None:
-    key = CaseKey("r1", "a", "b", "oracle", 0, "source", "a", "test", "f", False, patient="", sequence="s7")
+    key = CaseKey(
+        "r1", "a", "b", "oracle", 0, "source", "a", "test", "f", False, patient="", sequence="s7", training="w"
+    )
     metrics = frame_metrics(np.ones((4, 6)), np.ones((4, 6), np.uint8), np.ones((4, 6), bool), 0.4)
     got = case_row(key, metrics)
     assert (got["cluster"], got["width_px"], got["height_px"], got["threshold"]) == ("s7", 6, 4, 0.4)
     assert got["dice"] == 1.0 and got["protocol"] == "polypda-metrics v1"
-    assert CaseKey("r", "a", "b", "m", 0, "target", "b", "test", "f", False, "p1", "s7").cluster == "p1"
+    assert CaseKey("r", "a", "b", "m", 0, "target", "b", "test", "f", False, "p1", "s7", training="w").cluster == "p1"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_a_row_tells_the_frame_its_metrics_and_its_cluster() -> None:
         ("E_CASES_EMPTY", lambda table: table.iloc[:0]),
         ("E_CASES_COLUMNS", lambda table: table.drop(columns=["dice", "cluster"])),
         ("E_CASES_DUPLICATE", lambda table: pd.concat([table, table.iloc[:1]])),
-        ("E_CASES_VERSION", lambda table: table.assign(schema_version=2)),
+        ("E_CASES_VERSION", lambda table: table.assign(schema_version=1)),
         ("E_CASES_VERSION", lambda table: table.assign(protocol="pranet2020")),
         ("E_CASES_VALUE", lambda table: table.assign(role="both")),
         ("E_CASES_VALUE", lambda table: table.assign(frame="")),

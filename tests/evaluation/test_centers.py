@@ -28,7 +28,9 @@ def case(model: str, frame: str, found: int, *, seed: int = 0, false_px: int = 0
     marked.ravel()[500 : 500 + false_px] = 1
     role = key.pop("role", "target")
     cohort = "haining" if role == "target" else "zju2"
-    identity = CaseKey("run", "zju2", "haining", model, seed, role, cohort, "test", frame, True, **key)
+    identity = CaseKey(
+        "run", "zju2", "haining", model, seed, role, cohort, "test", frame, True, training=f"{model} {seed}", **key
+    )
     return case_row(identity, frame_metrics(marked, reference, np.ones((HEIGHT, WIDTH), bool)))
 
 
@@ -122,7 +124,9 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
     reference = np.zeros((HEIGHT, WIDTH), np.uint8)
     reference[0, 0] = 1
     valid = reference == 0
-    key = CaseKey("run", "zju2", "haining", "source-only", 0, "target", "haining", "test", "outside", True)
+    key = CaseKey(
+        "run", "zju2", "haining", "source-only", 0, "target", "haining", "test", "outside", True, training="w"
+    )
     outside = case_row(key, frame_metrics(np.ones((HEIGHT, WIDTH)), reference, valid))
     table = centre_table(cases_table([case("source-only", "a", 100), outside])).iloc[0]
     assert (table["n_frames"], table["n_positive"], table["n_negative"], table["n_unscored"]) == (2, 1, 0, 1)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.metrics import count_components, frame_metrics
+from polypda.evaluation.lesions import find_lesions
+from polypda.evaluation.metrics import frame_metrics
 
 NAN = None
 
@@ -108,9 +109,11 @@ def test_components_are_eight_connected_and_specks_are_counted_apart() -> None:
     marked[30:33, 30:36] = True  # 18 px: a speck
     marked[50, 70] = True
     marked[40:44, 40:45] = True  # 20 px by itself: no speck
-    assert count_components(marked, marked.size) == (2, 2)
+    few = find_lesions(marked, marked.size)
+    assert (few.count, few.specks) == (2, 2)
     # 0.02 % of a field of 250,000 px is 50 px: the larger ones become specks as well
-    assert count_components(marked, 250_000) == (0, 4)
+    none = find_lesions(marked, 250_000)
+    assert (none.count, none.specks) == (0, 4)
 
 
 def test_more_than_one_percent_of_the_field_makes_a_false_positive_frame() -> None:
@@ -141,6 +144,8 @@ def test_dice_is_symmetric_and_iou_follows_from_it(first: np.ndarray, second: np
 def test_turning_the_frame_changes_nothing(first: np.ndarray, second: np.ndarray, valid: np.ndarray, turn) -> None:
     straight = asdict(frame_metrics(first.astype(float), second, valid))
     turned = asdict(frame_metrics(turn(first).astype(float), turn(second), turn(valid)))
+    for name, tenths in straight.pop("reliability").items():
+        assert tenths == pytest.approx(turned["reliability"][name]), name
     ignored = {"width_px", "height_px"}
     for name in straight.keys() - ignored:
         assert straight[name] == pytest.approx(turned[name], nan_ok=True) if straight[name] is not None else True, name

@@ -25,7 +25,7 @@ def scored(model: str, frame: str, marked: int, *, polyp: int = 20, role: str = 
     """A case whose reference is ``polyp`` columns wide (0: no polyp) and whose prediction is ``marked`` columns."""
     cohort = "haining" if role == "target" else "zju2"
     metrics = frame_metrics(block(marked).astype(float), block(polyp), VALID)
-    key = {"phantom": True} | key
+    key = {"phantom": True, "training": f"{model} {seed}"} | key
     return case_row(CaseKey("run", "zju2", "haining", model, seed, role, cohort, "test", frame, **key), metrics)
 
 
