@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from polypda.cli.configuration import configuration, default_cache, places_of
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.places import Places
 
@@ -18,13 +18,6 @@ Opt = typer.Option
 DEFAULT_OVERLAYS = 12
 WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
 """Options that a resumed run still takes; its configuration decides the rest."""
-
-
-def default_cache() -> Path:
-    """Where decoded frames and phantoms are kept: POLYPDA_CACHE, else the user's cache folder."""
-    if "POLYPDA_CACHE" in os.environ:
-        return Path(os.environ["POLYPDA_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polypda"
 
 
 def adapt_command(
@@ -111,15 +104,9 @@ def adapt_command(
     from polypda.cli.progress import terminal_progress
     from polypda.training.run_folder import RunFolder, free_folder
     from polypda.workflows.adapt import adapt, open_data, start_run
-    from polypda.workflows.configure import parse_options, resolve_config, weights_name
+    from polypda.workflows.configure import parse_options
 
-    places = Places(
-        data_root=data_root,
-        cache=cache_dir or default_cache(),
-        encoder_weights=encoder_weights,
-        start=start,
-        overlays=_overlay_count(overlays),
-    )
+    places = places_of(context.params)
     _check_combination(context, resume, phantom)
     if resume is not None:
         run = RunFolder.open(resume)
@@ -130,52 +117,8 @@ def adapt_command(
             raise UsageError(
                 "E_COHORTS", "give --source and --target (or --resume RUN).", fix="`polypda cohorts list` shows them."
             )
-        config = resolve_config(
-            source=source,
-            target=target,
-            method=method,
-            preset_name=preset or ("quick" if phantom else "standard"),
-            phantom=phantom,
-            top={
-                "seed": seed,
-                "phantom_frames": phantom_frames if phantom else None,
-                "start_steps": start_steps,
-                "adapt_steps": adapt_steps,
-                "checkpoint_every": checkpoint_every,
-                "selector": selector,
-                "batch_norm": batch_norm,
-                "final_statistics": final_statistics,
-                "clip_norm": clip_norm,
-                "oracle": oracle,
-                "target_labels": target_labels,
-                "start_from": start.resolve().name if start else None,
-                "encoder_weights": encoder_weights
-                if encoder_weights in ("none", "imagenet")
-                else weights_name(Path(encoder_weights)),
-            },
-            sections={
-                "network": {
-                    "architecture": architecture,
-                    "encoder": encoder,
-                    "levels": levels,
-                    "two_branch_quirk": two_branch_quirk or None,
-                },
-                "data": {
-                    "size": size,
-                    "fit": fit,
-                    "batch_size": batch_size,
-                    "augmentation": augmentation,
-                    "prevalence": prevalence,
-                },
-                "compute": {
-                    "device": device,
-                    "precision": precision,
-                    "processes": processes,
-                    "threads": threads,
-                    "workers": workers,
-                },
-            },
-            options=parse_options(option or []),
+        config = configuration(
+            context.params, source=source, target=target, method=method, method_options=parse_options(option or [])
         )
         if config.phantom:
             print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
@@ -184,7 +127,7 @@ def adapt_command(
         run = start_run(out or free_folder(Path("runs"), name), config, places, pair)
     print(f"run folder: {run.folder}", file=sys.stderr)
     try:
-        page = adapt(run, config, places, pair, terminal_progress())
+        page = adapt(run, places, pair, terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
         raise Interrupted(
@@ -216,14 +159,6 @@ def _source_of(context: typer.Context, parameter: str) -> str:
     """Where a value came from, by name: typer may carry a click of its own, whose enum is another class."""
     source = context.get_parameter_source(parameter)
     return source.name if source is not None else ""
-
-
-def _overlay_count(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdigit():
-        raise UsageError("E_OPTION", f"--overlays {text} is neither a number nor 'all'.", fix="e.g. --overlays 12")
-    return int(text)
 
 
 def _resume_command(folder: Path, places: Places, phantom: bool) -> str:

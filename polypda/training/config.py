@@ -114,6 +114,8 @@ class AdaptConfig(BaseModel):
     oracle: bool = False
     target_labels: bool = False
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
+    control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
+    oracle_from: str | None = Field(None, description="name of the run whose source-only model is the oracle here")
 
     @model_validator(mode="after")
     def _processes_share_batches_evenly(self) -> AdaptConfig:

@@ -12,7 +12,7 @@ from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Split
 from polypda.data.cache import FrameCache
 from polypda.data.sampling import Stream, seed_of
-from polypda.errors import DataError, Interrupted
+from polypda.errors import Interrupted
 from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import build_segmenter, describe_initial_weights, load_segmenter
@@ -25,57 +25,80 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, split_table, write_json
 from polypda.training.selectors import Choice, choose, foreground_share, score_snapshot
 from polypda.training.stage import Stage, run_stage, statistics_batches
-from polypda.workflows.cohort_pair import CohortPair, open_pair, render_pair, require_labels
+from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair, require_labels
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
-from polypda.workflows.reuse import start_of
-from polypda.workflows.stages import ADABN, ORACLE, SOURCE_ONLY, StagePlan, TrainingData
-
-INITIAL, REUSED_START = "initial.safetensors", "start.safetensors"
+from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
+from polypda.workflows.stages import StagePlan, TrainingData
+from polypda.workflows.trained_models import (
+    ADAPTED,
+    INITIAL,
+    REUSED_CONTROL,
+    REUSED_ORACLE,
+    REUSED_START,
+    kept,
+    trained_models,
+    wants_oracle,
+)
 
 
 def open_data(config: AdaptConfig, places: Places) -> CohortPair:
     """Find (or render) both cohorts, the target without labels. Raises: what :func:`open_pair` raises."""
-    root = places.data_root
-    if config.phantom:
-        folder = places.cache / "phantoms"
-        root = render_pair(config.source, config.target, config.phantom_frames, config.phantom_seed, folder)
-    return open_pair(config.source, config.target, root)
+    check_pair(config.source, config.target)
+    return open_pair(config.source, config.target, data_roots((config.source, config.target), config, places))
 
 
 def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPair) -> RunFolder:
     """Check all that can be checked, then create the run with the networks it starts from.
 
-    The segmenter before training (with its pretrained encoder) and a reused start are copied into the run: going on
-    with it needs neither the weights file nor the other run.
+    The segmenter before training (with its pretrained encoder) and reused models are copied into the run: going on
+    with it needs neither the weights file nor the other runs.
 
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE; what building networks and :func:`start_of` raise.
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE; what building networks, :func:`start_of` and
+        :func:`oracle_of` raise.
     """
     open_fabric(config.compute)
     torch.manual_seed(seed_of(config.seed, Stream.STEP))
     segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": places.encoder_weights}))
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
-    start = start_of(places.start, config, pair.source) if places.start else None
+    reused, names = _reused(config, places, pair)
+    config = config.model_copy(update=names)
     run = RunFolder.create(folder, config)
     write_json(run.folder / "initial-weights.json", describe_initial_weights(segmenter))
-    if start is not None:
-        save_module(load_segmenter(config.network, start), run.folder / REUSED_START)
+    for name, path in reused.items():
+        save_module(load_segmenter(config.network, path), run.folder / name)
     save_module(segmenter, run.folder / INITIAL)
     return run
 
 
-def adapt(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress) -> Path:
+def _reused(config: AdaptConfig, places: Places, pair: CohortPair) -> tuple[dict[str, Path], dict[str, str]]:
+    """Models of other runs: file name here → their file; and what the configuration then says of their origin."""
+    reused, names = {}, {}
+    if places.start:
+        reused[REUSED_START] = start_of(places.start, config, pair.source)
+        names["start_from"] = places.start.resolve().name
+        if has_same_control(places.start, config):
+            reused[REUSED_CONTROL] = source_only_of(places.start)
+            names["control_from"] = names["start_from"]
+    if places.oracle:
+        reused[REUSED_ORACLE] = oracle_of(places.oracle, config, pair.labelled_target())
+        names["oracle_from"] = places.oracle.resolve().name
+    return reused, names
+
+
+def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) -> Path:
     """Run, or go on with, an adaptation in its folder; returns the report's page.
 
     Raises: Interrupted after a checkpoint; PolypdaError otherwise. STATUS.json tells how it ended.
     """
-    began = monotonic()
+    config, began = run.config(), monotonic()
     try:
         _record_data(run, pair)
         run.set_status("training")
-        models, choice, oracle = _train(run, config, places, pair, progress)
+        choice = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
-        evaluated = EvaluatedRun(run, config, pair, models, choice, oracle, monotonic() - began)
+        models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
+        evaluated = EvaluatedRun(run, config, pair, models, choice, monotonic() - began)
         page = evaluate_and_report(evaluated, overlays=places.overlays, progress=progress)
     except (Interrupted, KeyboardInterrupt):
         run.set_status("interrupted")
@@ -95,48 +118,33 @@ def _record_data(run: RunFolder, pair: CohortPair) -> None:
         split_table(cohort).to_csv(run.folder / f"split-{cohort.id}.csv", index=False)
 
 
-def _train(
-    run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
-) -> tuple[dict[str, Segmenter], Choice | None, bool]:
+def _train(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress) -> Choice | None:
+    """Train what is not there yet, in order; afterwards :func:`trained_models` finds every model."""
     cache = FrameCache(places.cache / "frames", config.data.grid)
     data = TrainingData.of(pair, cache)
-    plan = StagePlan(config, run, data, _kept(run, INITIAL))
+    plan = StagePlan(config, run, data, kept(run, INITIAL))
 
     def trained(stage: Stage) -> Path:
         run.set_status("training", stage=stage.name)
         run_stage(stage, config.compute, progress)
         return stage.final_segmenter
 
-    start = _kept(run, REUSED_START) if config.start_from else trained(plan.start())
-    control = trained(plan.control(start))
-    weights = {SOURCE_ONLY: control, ADABN: trained(plan.adabn(control))}
+    start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
+    control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
+    trained(plan.adabn(control))
     choice = None
     if plan.adapts:
         stage = plan.method(start)
         trained(stage)
-        choice, weights[config.method] = _choose(run, config, stage, data)
-    wants_oracle = config.oracle or config.method == ORACLE
-    if wants_oracle:
+        choice = _choose(run, config, stage, data)
+    if wants_oracle(config) and not config.oracle_from:
         frames = require_labels(pair.labelled_target(), Split.TRAIN)
-        weights[ORACLE] = trained(plan.oracle(cache.labelled(frames)))
-    return {name: load_segmenter(config.network, path) for name, path in weights.items()}, choice, wants_oracle
+        trained(plan.oracle(cache.labelled(frames)))
+    return choice
 
 
-def _kept(run: RunFolder, name: str) -> Path:
-    """A network that was copied into the run when it was created. Raises: DataError E_RUN_INCOMPLETE."""
-    path = run.folder / name
-    if not path.is_file():
-        raise DataError(
-            "E_RUN_INCOMPLETE",
-            f"the run was stopped before {name} was written; nothing was trained yet.",
-            where=run.name,
-            fix="remove the folder and start the run anew.",
-        )
-    return path
-
-
-def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData) -> tuple[Choice, Path]:
-    """Score every snapshot without target labels; write all scores, take the selector's choice."""
+def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData) -> Choice:
+    """Score every snapshot without target labels; write all scores, keep the selector's choice as adapted."""
     device = open_fabric(config.compute, one_process=True).device
 
     def as_used(path: Path) -> Segmenter:
@@ -152,6 +160,5 @@ def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingDat
     ]
     choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note)
     write_json(run.folder / "selection.json", choice.as_json())
-    adapted = run.folder / "adapted.safetensors"
-    save_module(as_used(snapshots[choice.step]), adapted)
-    return choice, adapted
+    save_module(as_used(snapshots[choice.step]), run.folder / ADAPTED)
+    return choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,21 +17,23 @@ from polypda.cohorts.phantom import PhantomLook, render_cohort
 from polypda.cohorts.phantom.renderer import RENDERER_VERSION
 from polypda.cohorts.splits import require_split
 from polypda.errors import DataError, LeakageError, UsageError
+from polypda.training.config import AdaptConfig
+from polypda.workflows.places import Places
 
 TRAINING_FRAMES_PER_SEQUENCE = 2
 
 
 @dataclass(frozen=True)
 class CohortPair:
-    """source: opened with labels. target: opened without; nothing in it leads to a mask."""
+    """source: opened with labels. target: opened without; nothing in it leads to a mask. target_root: its data root."""
 
     source: OpenedCohort
     target: OpenedCohort
-    root: Path
+    target_root: Path
 
     def labelled_target(self) -> OpenedCohort:
         """The target with its labels: for the final evaluation, and for the oracle where the user permits it."""
-        return open_cohort(self.target.id, self.root, labels=True)
+        return open_cohort(self.target.id, self.target_root, labels=True)
 
     @property
     def phantom(self) -> bool:
@@ -58,13 +61,16 @@ def check_pair(source: str, target: str) -> None:
         )
 
 
-def open_pair(source: str, target: str, root: Path) -> CohortPair:
+def open_pair(source: str, target: str, roots: Mapping[str, Path]) -> CohortPair:
     """Open both cohorts and check that each part that will be needed holds frames.
+
+    Args: roots: the data root of each of the two.
 
     Raises: DataError E_NO_LABELS, E_SPLIT_EMPTY and whatever opening raises.
     """
     check_pair(source, target)
-    pair = CohortPair(open_cohort(source, root, labels=True), open_cohort(target, root, labels=False), root)
+    opened = open_cohort(source, roots[source], labels=True), open_cohort(target, roots[target], labels=False)
+    pair = CohortPair(*opened, roots[target])
     require_labels(pair.source, Split.TRAIN)
     for cohort in (pair.source, pair.target):
         for part in (Split.TRAIN, Split.TEST):
@@ -72,21 +78,29 @@ def open_pair(source: str, target: str, root: Path) -> CohortPair:
     return pair
 
 
-def render_pair(source: str, target: str, frames: int, seed: int, folder: Path) -> Path:
-    """Render both cohorts as phantoms (or find them rendered); returns their data root."""
-    check_pair(source, target)
-    looks = [_training_look(manifest(cohort)) for cohort in (source, target)]
-    # Named after what decides its bytes: a later version or look renders beside it, not over it.
-    identity = sha256(
-        " ".join([str(RENDERER_VERSION), *(look.digest() for look in looks if look)]).encode()
-    ).hexdigest()
-    root = folder / f"{frames}-frames-seed-{seed}-{identity[:12]}"
+def data_roots(cohorts: Sequence[str], config: AdaptConfig, places: Places) -> dict[str, Path]:
+    """Where each cohort's folder lies: below the data root, or rendered when the run is on phantoms."""
+    if config.phantom:
+        return render_phantoms(cohorts, config.phantom_frames, config.phantom_seed, places.cache / "phantoms")
+    return dict.fromkeys(cohorts, places.data_root)
+
+
+def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path) -> dict[str, Path]:
+    """Render cohorts as phantoms (or find them rendered); returns the data root of each."""
+    roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
     # Rendering takes one core per cohort. Spawned, since a fork of a process with torch's threads may hang.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        done = [pool.submit(_render, cohort, frames, root, seed) for cohort in (source, target)]
+        done = [pool.submit(_render, cohort, frames, root, seed) for cohort, root in roots.items()]
         for rendering in done:
             rendering.result()
-    return root
+    return roots
+
+
+def _phantom_root(cohort: str, frames: int, seed: int, folder: Path) -> Path:
+    """Named after what decides its bytes: a later version or look renders beside it, not over it."""
+    look = _training_look(manifest(cohort))
+    identity = sha256(f"{RENDERER_VERSION} {look.digest() if look else ''}".encode()).hexdigest()
+    return folder / f"{frames}-frames-seed-{seed}-{identity[:12]}"
 
 
 def _render(cohort: str, frames: int, root: Path, seed: int) -> None:

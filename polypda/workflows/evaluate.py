@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from polypda.evaluation.metrics import DEFAULT_THRESHOLD, frame_metrics
 from polypda.evaluation.prediction import NativePrediction, predict_native
 from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement
 from polypda.networks.segmenter import Segmenter
+from polypda.networks.weights import training_identity
 from polypda.reporting.frame_choice import choose_frames
 from polypda.reporting.overlay_legend import OverlayCaption
 from polypda.reporting.overlays import draw_overlay
@@ -28,6 +30,7 @@ from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
 from polypda.workflows.stages import ADABN
+from polypda.workflows.trained_models import wants_oracle
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,17 @@ class EvaluatedRun:
     pair: CohortPair
     models: dict[str, Segmenter]
     choice: Choice | None
-    oracle: bool
     duration_s: float
 
     @property
     def shown(self) -> str:
         """The model that the report compares with source-only; a source-only run has its other control."""
         return self.config.method if self.config.method != SOURCE_ONLY else ADABN
+
+    @cached_property
+    def trainings(self) -> dict[str, str]:
+        """Model name → identity of its weights: runs that share a control share its identity."""
+        return {name: training_identity(model) for name, model in self.models.items()}
 
     @property
     def statement(self) -> ReportStatement:
@@ -66,7 +73,7 @@ class EvaluatedRun:
             batch_norm=_batch_norm_text(config),
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
             phantom=self.pair.phantom,
-            target_labels_used=self.oracle,
+            target_labels_used=wants_oracle(config),
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
             versions=environment(),
@@ -186,6 +193,7 @@ def _key(evaluated: EvaluatedRun, model: str, role: str, cohort: OpenedCohort, f
         split=Split.TEST.value,
         frame=frame.frame,
         phantom=cohort.phantom,
+        training=evaluated.trainings[model],
         patient=frame.patient or "",
         sequence=frame.sequence or "",
     )

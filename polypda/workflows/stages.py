@@ -26,6 +26,12 @@ from polypda.workflows.cohort_pair import CohortPair, labelled_frames
 START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
 
 
+def adapts(method: str) -> bool:
+    """True when a method is an adaptation, not one of the controls that run anyway."""
+    wanted = method_class(method)
+    return wanted.plays_on_target and wanted.labels_from is LabelsFrom.SOURCE
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Cached frames at network size. The target's hold no masks."""
@@ -87,9 +93,7 @@ class StagePlan:
 
     @property
     def adapts(self) -> bool:
-        """True when the method is an adaptation, not one of the controls that run anyway."""
-        wanted = method_class(self.config.method)
-        return wanted.plays_on_target and wanted.labels_from is LabelsFrom.SOURCE
+        return adapts(self.config.method)
 
     def _stage(
         self,

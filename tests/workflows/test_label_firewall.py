@@ -105,7 +105,7 @@ def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_p
     pair = open_data(config, places)
     run = start_run(tmp_path / "run", config, places, pair)
     with pytest.raises(DataError, match="E_TARGET_UNLABELLED"):
-        adapt(run, config, places, pair, Silent())
+        adapt(run, places, pair, Silent())
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
     assert run.status()["state"] == "failed"
     assert run.status()["error"] == "E_TARGET_UNLABELLED"

@@ -1,0 +1,177 @@
+"""`polypda matrix`: every source × target × method × seed, and the report of all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polypda.cli.adapt import adapt_command
+from polypda.cli.configuration import configuration, places_of
+from polypda.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from polypda.training.config import AdaptConfig
+    from polypda.workflows.matrix_plan import MatrixPlan, PlannedRun
+
+Opt = typer.Option
+DECIDED_BY_THE_MATRIX = ("source", "target", "method", "seed", "out", "resume", "start", "oracle", "option")
+
+
+def matrix_command(
+    context: typer.Context,
+    sources: Annotated[str, Opt(help="Labelled cohorts, separated by commas.")],
+    targets: Annotated[str, Opt(help="Cohorts to adapt to, separated by commas.")],
+    methods: Annotated[
+        str, Opt(help="Methods and controls; `oracle` needs --target-labels.")
+    ] = "source-only,adabn,adaptsegnet",
+    seeds: Annotated[str, Opt(help="Seeds, separated by commas.")] = "0",
+    out: Annotated[Path, Opt(help="Folder of the runs and of the report.")] = Path("runs/matrix"),
+    report: Annotated[Path | None, Opt(help="Report folder. Default: OUT/report.")] = None,
+    study: Annotated[Path | None, Opt(help="What only people can say, for model card and checklist.")] = None,
+    no_overlays: Annotated[bool, Opt("--no-overlays", help="A report of numbers and plots only.")] = False,
+    method_option: Annotated[
+        list[str] | None, Opt("-O", "--method-option", help="METHOD:NAME=VALUE of one method; repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, Opt("--dry-run", help="Print the runs, where each stands, and an estimate of their time.")
+    ] = False,
+) -> None:
+    """Adapt every source to every target by every method, and report all in one table.
+
+    All training, data and compute options of `polypda adapt` are taken as well, for every run. One source-only
+    training per cohort and seed serves all; complete runs are left alone, interrupted ones go on: give the same
+    command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
+    """
+    from polypda.workflows.matrix import state_of
+    from polypda.workflows.matrix_plan import plan_matrix
+
+    options = _shared_options(context.args)
+    wanted = _listed(methods, "--methods")
+    by_method = _method_options(method_option or [], wanted)
+
+    def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
+        shared = {**options, "seed": seed, "oracle": oracle, "target_labels": oracle and options["target_labels"]}
+        chosen = by_method.get(method, {})
+        return configuration(shared, source=source, target=target, method=method, method_options=chosen)
+
+    plan = plan_matrix(_listed(sources, "--sources"), _listed(targets, "--targets"), wanted, _seeds(seeds), configure)
+    for source, target, reason in plan.left_out:
+        print(f"left out: {source} → {target}: {reason}", file=sys.stderr)
+    states = {run.name: state_of(run, out) for run in plan.runs}
+    if dry_run:
+        _print_plan(plan, states)
+        return
+    failed = _run(plan, out, options)
+    page = _report(plan, out, report or out / "report", failed, study, overlays=not no_overlays)
+    print(page)
+    if failed:
+        raise typer.Exit(3)
+
+
+def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
+    """The options of `polypda adapt` among the words that are not the matrix's own."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(adapt_command)
+    parser = typer.main.get_command(app)
+    parsed = parser.make_context("polypda matrix", list(extra))
+    given = {
+        name
+        for name in parsed.params
+        if getattr(parsed.get_parameter_source(name), "name", "") == "COMMANDLINE" and name in DECIDED_BY_THE_MATRIX
+    }
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise UsageError(
+            "E_OPTION",
+            f"{names} cannot be given: the matrix decides it for each run.",
+            fix="use --sources, --targets, --methods (with `oracle`), --seeds, --out and -O METHOD:NAME=VALUE.",
+        )
+    return dict(parsed.params)
+
+
+def _run(plan: MatrixPlan, out: Path, options: dict[str, Any]) -> list[str]:
+    """Run what is missing; returns a line for each run that failed."""
+    from polypda.cli.progress import terminal_progress
+    from polypda.workflows.matrix import RunState, run_matrix
+
+    numbers = {run.name: number for number, run in enumerate(plan.runs, 1)}
+
+    def announce(run: PlannedRun, state: RunState) -> None:
+        print(f"[{numbers[run.name]}/{len(plan.runs)}] {run.name}: {state.value}", file=sys.stderr, flush=True)
+
+    failed = []
+    try:
+        for outcome in run_matrix(plan.runs, out, places_of(options), terminal_progress(), announce=announce):
+            if outcome.error is not None:
+                failed.append(f"{outcome.run.name}: {outcome.error}")
+                print(outcome.error, file=sys.stderr, flush=True)
+    except (Interrupted, KeyboardInterrupt) as error:
+        what = error.what if isinstance(error, Interrupted) else "stopped."
+        raise Interrupted("E_INTERRUPTED", what, fix="give the same command again to go on.") from error
+    return failed
+
+
+def _report(
+    plan: MatrixPlan, out: Path, folder: Path, failed: list[str], study: Path | None, *, overlays: bool
+) -> Path:
+    from polypda.workflows.report import report
+
+    broken = {line.partition(":")[0] for line in failed}
+    complete = [out / run.name for run in plan.runs if run.name not in broken]
+    return report(complete, folder, study=study, overlays=overlays, force=True)
+
+
+def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
+    from polypda.workflows.duration import estimated_seconds, timed_step
+    from polypda.workflows.matrix import RunState
+
+    open_runs = [run for run in plan.runs if states[run.name] in (RunState.MISSING, RunState.INTERRUPTED)]
+    seconds = estimated_seconds(open_runs, timed_step)
+    width = max(len(run.name) for run in plan.runs)
+    for run in plan.runs:
+        taken = f"takes {', '.join(run.needs)}" if run.needs else "trains its own start"
+        time = _duration(seconds[run.name]) if run.name in seconds else "–"
+        print(f"{run.name:<{width}}  {states[run.name].value:<10}  {time:>10}  {taken}")
+    total = _duration(sum(seconds.values()))
+    print(f"{len(plan.runs)} runs, {len(open_runs)} to train: about {total} of training here, if nothing else runs")
+    print("(timed on random frames; decoding, checkpoints and scoring come on top).")
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _listed(text: str, option: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("E_OPTION", f"{option} is empty.", fix=f"e.g. {option} first,second")
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    names = _listed(text, "--seeds")
+    if not all(name.isdigit() for name in names):
+        raise UsageError("E_OPTION", f"--seeds {text} are not whole numbers.", fix="e.g. --seeds 0,1,2")
+    return [int(name) for name in names]
+
+
+def _method_options(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
+    """``["adaptsegnet:lambda_adv_main=0.01"]`` → the options of each method."""
+    from polypda.workflows.configure import parse_options
+
+    chosen: dict[str, dict[str, str]] = {}
+    for text in texts:
+        method, colon, rest = text.partition(":")
+        if not colon or method not in methods:
+            raise UsageError(
+                "E_METHOD_OPTION",
+                f"'{text}' is no METHOD:NAME=VALUE of a method of this matrix.",
+                fix=f"e.g. -O {methods[-1]}:NAME=VALUE",
+            )
+        chosen.setdefault(method, {}).update(parse_options([rest]))
+    return chosen

@@ -1,0 +1,72 @@
+"""How long a run will train, estimated by timing a few of its steps on random frames on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+
+from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.methods.registry import method_class, method_options
+from polypda.networks.batch_norm import apply_policy
+from polypda.networks.registry import build_segmenter
+from polypda.training.config import AdaptConfig
+from polypda.training.devices import open_fabric
+from polypda.training.engine import Engine
+from polypda.workflows.matrix_plan import PlannedRun
+from polypda.workflows.stages import SOURCE_ONLY, adapts
+
+TIMED_STEPS = 3
+
+
+def estimated_seconds(runs: Iterable[PlannedRun], time_step: Callable[[AdaptConfig, str], float]) -> dict[str, float]:
+    """Run name → seconds of training. Scoring and decoding come on top.
+
+    Args: time_step: seconds of one step of a method under a configuration (:func:`timed_step`).
+    """
+    known: dict[str, float] = {}
+
+    def step_s(config: AdaptConfig, method: str) -> float:
+        if method not in known:
+            known[method] = time_step(config, method)
+        return known[method]
+
+    totals = {}
+    for run in runs:
+        config, total = run.config, 0.0
+        if run.start is None:
+            total += (config.start_steps + config.adapt_steps) * step_s(config, SOURCE_ONLY)
+        if adapts(config.method):
+            total += config.adapt_steps * step_s(config, config.method)
+        totals[run.name] = total
+    return totals
+
+
+def timed_step(config: AdaptConfig, method: str) -> float:
+    """Median seconds of a step of a method, on random frames, after one that is not counted."""
+    if config.compute.threads:
+        torch.set_num_threads(config.compute.threads)
+    fabric = open_fabric(config.compute, one_process=True)
+    segmenter = build_segmenter(config.network).to(fabric.device).train()
+    apply_policy(segmenter, config.batch_norm)
+    shared = {**config.supervised, **(config.options if method == config.method else {})}
+    player = method_class(method)(segmenter, method_options(method, shared), steps=TIMED_STEPS + 1)
+    for module in player.modules().values():
+        module.to(fabric.device)
+    size, batch = config.data.size, config.data.batch_size
+    images = torch.rand(2, batch, 3, size, size)
+    valid = torch.ones(batch, 1, size, size, dtype=torch.bool)
+    source = LabelledBatch(images[0], valid, ("",) * batch, (images[0, :, 0] > 0.5).long())
+    target = UnlabelledBatch(images[1], valid, ("",) * batch) if player.plays_on_target else None
+    engine = Engine(fabric, player)
+    source, target = source.to(fabric.device, torch.float32), target and target.to(fabric.device, torch.float32)
+    seconds = []
+    for step in range(TIMED_STEPS + 1):
+        began = time.perf_counter()
+        engine.step(source, target, step)
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])

@@ -1,0 +1,65 @@
+"""Where the models of a finished run lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polypda.errors import DataError
+from polypda.training.checkpoints import list_checkpoints
+from polypda.training.config import AdaptConfig
+from polypda.training.run_folder import RunFolder
+from polypda.training.stage import DONE
+from polypda.workflows.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
+
+INITIAL, ADAPTED = "initial.safetensors", "adapted.safetensors"
+REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safetensors", "oracle.safetensors"
+
+
+def wants_oracle(config: AdaptConfig) -> bool:
+    """Whether the run has an upper bound."""
+    return config.oracle or config.method == ORACLE
+
+
+def trained_models(run: RunFolder, config: AdaptConfig) -> dict[str, Path]:
+    """Model name → weights of a run whose trainings are finished, controls first.
+
+    Raises: DataError E_RUN_UNFINISHED, E_RUN_INCOMPLETE.
+    """
+    control = kept(run, REUSED_CONTROL) if config.control_from else _final(run, SOURCE_ONLY)
+    models = {SOURCE_ONLY: control, ADABN: _final(run, ADABN)}
+    if adapts(config.method):
+        if not (run.folder / ADAPTED).is_file():
+            raise _unfinished(run, config.method)
+        models[config.method] = run.folder / ADAPTED
+    if wants_oracle(config):
+        models[ORACLE] = kept(run, REUSED_ORACLE) if config.oracle_from else _final(run, ORACLE)
+    return models
+
+
+def kept(run: RunFolder, name: str) -> Path:
+    """A network that was copied into the run when it was created. Raises: DataError E_RUN_INCOMPLETE."""
+    path = run.folder / name
+    if not path.is_file():
+        raise DataError(
+            "E_RUN_INCOMPLETE",
+            f"the run was stopped before {name} was written; nothing was trained yet.",
+            where=run.name,
+            fix="remove the folder and start the run anew.",
+        )
+    return path
+
+
+def _final(run: RunFolder, stage: str) -> Path:
+    folder = run.stage(stage)
+    if not (folder / DONE).is_file():
+        raise _unfinished(run, stage)
+    return list_checkpoints(folder)[-1].segmenter
+
+
+def _unfinished(run: RunFolder, stage: str) -> DataError:
+    return DataError(
+        "E_RUN_UNFINISHED",
+        f"stage '{stage}' is not finished.",
+        where=run.name,
+        fix=f"go on with it: `polypda adapt --resume {run.name}`.",
+    )
