@@ -69,7 +69,7 @@ def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch
     monkeypatch.setattr(adapt_module, "evaluate_and_report", evaluate_later)
     watch = FileWatch(root)
     pair = open_data(config, places)
-    page = adapt(start_run(tmp_path / "run", config, places, pair), config, places, pair, Silent())
+    page = adapt(start_run(tmp_path / "run", config, places, pair), places, pair, Silent())
     watch.active = False
     assert page.is_file()
     assert [path for path in seen_while_adapting if path.startswith(str(images))], "the watch must see image files"
@@ -82,12 +82,12 @@ def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path)
     """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
     root, config, places = material
     pair = open_data(config, places)
-    adapt(start_run(tmp_path / "with", config, places, pair), config, places, pair, Silent())
+    adapt(start_run(tmp_path / "with", config, places, pair), places, pair, Silent())
     for mask in (root / "haining" / "masks").iterdir():
         mask.unlink()
     pair = open_data(config, places)
     with pytest.raises(DataError, match=r"E_TARGET_UNLABELLED.*have no mask"):
-        adapt(start_run(tmp_path / "without", config, places, pair), config, places, pair, Silent())
+        adapt(start_run(tmp_path / "without", config, places, pair), places, pair, Silent())
     one, other = (
         load_file(list_checkpoints(tmp_path / name / "stages" / "adaptsegnet")[-1].segmenter)
         for name in ("with", "without")
