@@ -1,33 +1,62 @@
 """The cluster bootstrap of frame-weighted means: whole clusters are drawn with replacement.
 
-A frame-weighted mean is a ratio of sums over clusters, so a resample needs only how often each cluster was drawn:
-(resamples × clusters) counts times (clusters × quantities) sums. All quantities share the same resamples.
+A frame-weighted mean is a ratio of sums over clusters, so a resample needs only how often each cluster was drawn: a
+(resamples × clusters) matrix of counts times the clusters' sums. All quantities share the same resamples.
+
+The interval is studentised and symmetric: mean ± q · SE, where q is the 95th percentile over the resamples of
+|mean* − mean| / SE* (Hall, *Biometrika* 75, 1988). Chosen by measurement. Coverage of 95 % intervals in percent,
+2,000 simulated data sets each, Dice-like values (beta-distributed cluster means, mean 0.6 or 0.75, intra-cluster
+correlation 0.55–0.8, cluster sizes equal to log-normal with σ = 1) and differences with heavy tails on both sides:
+
+    clusters                                10            20            30–40
+    plain percentile                        80–91         84–93         89–95
+    percentile, tails widened by t          86–95         86–95         91–96
+    studentised, equal tails                86–97         85–98         88–96
+    cluster-t, C − 1 degrees of freedom     88–95         89–95         90–96
+    studentised, symmetric (this one)       93–96         93–96         93–96
+
+Beta-distributed cluster means with mean 0.9 of which one in ten is near 0 are harder: 89–92 at 10 clusters, 90–95 at
+20, where the plain percentile interval covers 77–81 and 82–88.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
 
 from polypda.errors import UsageError
+from polypda.evaluation.statistics.cluster_t import CONFIDENCE, residuals, standard_errors
 from polypda.evaluation.statistics.clusters import ClusterSums, FloatArray
 
 RESAMPLES = 10_000
-CONFIDENCE = 0.95
 FEWEST_RESAMPLES = 1_000
-"""Fewer leave the tails of a 95 % interval to a handful of resamples."""
+"""Fewer leave the tail of a 95 % interval to a handful of resamples."""
 COUNTS_IN_A_BLOCK = 1 << 18
-"""2 MiB of float64 counts at a time: they stay in the processor's cache, and memory does not grow with resamples."""
+"""2 MiB of counts at a time: they stay in the processor's cache, and memory does not grow with the resamples."""
+LEAST_VARIANCE = 0.04
+"""A resample's variance counts as at least this share of the sample's (its SE as a fifth). With ten clusters of which
+two differ from the rest, one resample in ten misses both and has no spread at all; dividing by it would make the
+interval infinite. Coverage with and without differs by under 1 point."""
 
 
-def resampled_means(totals: ClusterSums, resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
-    """Frame-weighted means of cluster resamples, float64 [resamples, M].
+def bootstrap_limits(totals: ClusterSums, resamples: int = RESAMPLES, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends of the 95 % intervals of the frame-weighted means, each float64 [M].
 
-    totals: sums [C, M] and sizes [C], C ≥ 1. The draws depend on ``resamples``, ``seed`` and C alone: two calls with
-    the same clusters see the same resamples, whatever the number of quantities.
+    totals: sums [C, M] and sizes [C], C ≥ 2. The draws depend on ``resamples``, ``seed`` and C alone: calls with the
+    same clusters see the same resamples, whatever the quantities. A quantity without spread gets its mean twice.
+
+    Raises: UsageError E_STAT_RESAMPLES.
+    """
+    count = len(totals.sizes)
+    deviations = studentised_deviations(totals, resamples, seed)
+    # The deviations were divided by plain standard errors, standard_errors() carries the factor C/(C − 1) of its own.
+    half = np.quantile(deviations, CONFIDENCE, axis=0) * standard_errors(totals) * np.sqrt((count - 1) / count)
+    return totals.means - half, totals.means + half
+
+
+def studentised_deviations(totals: ClusterSums, resamples: int = RESAMPLES, seed: int = 0) -> FloatArray:
+    """|mean* − mean| / SE* of each resample, float64 [resamples, M]; 0 for a quantity without spread.
 
     Raises: UsageError E_STAT_RESAMPLES.
     """
@@ -37,27 +66,27 @@ def resampled_means(totals: ClusterSums, resamples: int = RESAMPLES, seed: int =
             f"{resamples} resamples are too few for a 95 % interval.",
             fix=f"use {RESAMPLES} (at least {FEWEST_RESAMPLES}).",
         )
-    table = np.column_stack([totals.sums, totals.sizes])
-    means = np.empty((resamples, totals.sums.shape[1]))
+    sizes = totals.sizes
+    moves = residuals(totals)  # sums less mean · size, over n: they add up to 0, which keeps the differences exact
+    quantities = moves.shape[1]
+    share = sizes / sizes.sum()
+    # SE*² = Σ count · (move − shift · share)² / (Σ count · share)², multiplied out so that counts meet constants only
+    terms = np.column_stack([moves, moves**2, moves * share[:, None], share, share**2])
+    floor = LEAST_VARIANCE * (moves**2).sum(axis=0)
+    deviations = np.empty((resamples, quantities))
     start = 0
-    for counts in _draw_counts(len(table), resamples, seed):
-        drawn = counts @ table
-        means[start : start + len(counts)] = drawn[:, :-1] / drawn[:, -1:]
+    for counts in _draw_counts(len(sizes), resamples, seed):
+        drawn = counts @ terms
+        first, second, cross = (drawn[:, k * quantities : (k + 1) * quantities] for k in range(3))
+        weight, weight_squared = drawn[:, -2:-1], drawn[:, -1:]
+        shift = first / weight
+        variance = (second - 2 * shift * cross + shift**2 * weight_squared) / weight**2
+        spread = np.sqrt(np.maximum(variance, floor))
+        block = np.abs(shift)
+        np.divide(block, spread, out=block, where=spread > 0)
+        deviations[start : start + len(counts)] = block
         start += len(counts)
-    return means
-
-
-def expanded_tail(clusters: int, confidence: float = CONFIDENCE) -> float:
-    """Tail probability at which the bootstrap distribution of ``clusters`` clusters is cut on each side."""
-    t = float(stats.t.ppf((1 + confidence) / 2, clusters - 1))
-    return float(stats.norm.cdf(-t * math.sqrt(clusters / (clusters - 1))))
-
-
-def percentile_limits(means: FloatArray, clusters: int) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper ends, each float64 [M], of resampled means [resamples, M]."""
-    tail = expanded_tail(clusters)
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return low, high
+    return deviations
 
 
 def _draw_counts(clusters: int, resamples: int, seed: int) -> Iterator[FloatArray]:
@@ -69,8 +98,3 @@ def _draw_counts(clusters: int, resamples: int, seed: int) -> Iterator[FloatArra
         drawn = generator.integers(0, clusters, size=(height, clusters))
         drawn += clusters * np.arange(height)[:, None]
         yield np.bincount(drawn.ravel(), minlength=height * clusters).reshape(height, clusters).astype(np.float64)
-
-
-def bootstrap_limits(totals: ClusterSums, resamples: int = RESAMPLES, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper ends of the 95 % bootstrap intervals of the frame-weighted means, each float64 [M]."""
-    return percentile_limits(resampled_means(totals, resamples, seed), len(totals.sizes))

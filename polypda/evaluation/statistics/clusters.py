@@ -59,15 +59,20 @@ class Clusters:
 
     @property
     def effective_count(self) -> float:
-        """Number of equally large clusters that would weigh as unevenly: (Σ size)² / Σ size²; 0 without frames."""
-        sizes = self.sizes.astype(np.float64)
-        return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+        """How many equally large clusters would weigh as much (see :func:`effective_count`)."""
+        return effective_count(self.sizes)
 
     def subset(self, rows: npt.NDArray[np.bool_] | IntArray) -> Clusters:
         """The clusters of some of the frames (``rows``: mask or positions); clusters without a frame drop out."""
         used, codes = np.unique(self.codes[rows], return_inverse=True)
         names = tuple(self.names[code] for code in used) if self.names else ()
         return Clusters(codes.astype(np.int64), len(used), self.unit, self.known, names)
+
+
+def effective_count(sizes: npt.NDArray[np.float64] | IntArray) -> float:
+    """Kish's effective number of clusters, (Σ size)² / Σ size², from frames per cluster; 0 without frames."""
+    squares = float((sizes.astype(np.float64) ** 2).sum())
+    return float(sizes.sum()) ** 2 / squares if squares else 0.0
 
 
 def frames_as_clusters(n: int) -> Clusters:
@@ -133,8 +138,9 @@ class ClusterSums:
 
 def cluster_sums(values: FloatArray, clusters: Clusters) -> ClusterSums:
     """Sums per cluster of checked values [N, M]."""
-    columns = [np.bincount(clusters.codes, weights=column, minlength=clusters.count) for column in values.T]
-    sums = np.stack(columns, axis=1) if columns else np.zeros((clusters.count, 0))
+    sums = np.zeros((clusters.count, values.shape[1]))
+    for place, column in enumerate(values.T):
+        sums[:, place] = np.bincount(clusters.codes, weights=column, minlength=clusters.count)
     return ClusterSums(sums, clusters.sizes.astype(np.float64))
 
 

@@ -86,7 +86,7 @@ def _count_extreme(sums: FloatArray, patterns: Iterator[FloatArray]) -> tuple[np
 def _all_patterns(clusters: int) -> Iterator[FloatArray]:
     """Half of all sign patterns, ±1 as float64 [rows, clusters]: the other half mirrors them, and |total| is equal."""
     numbers = np.arange(1 << (clusters - 1))
-    yield 1.0 - 2.0 * ((numbers[:, None] >> np.arange(clusters)) & 1)
+    yield _signs((numbers[:, None] >> np.arange(clusters)) & 1)
 
 
 def _drawn_patterns(clusters: int, flips: int, seed: int) -> Iterator[FloatArray]:
@@ -96,7 +96,11 @@ def _drawn_patterns(clusters: int, flips: int, seed: int) -> Iterator[FloatArray
     rows = max(1, SIGNS_IN_A_BLOCK // clusters)
     for start in range(0, flips, rows):
         drawn = generator.integers(0, 256, size=(min(rows, flips - start), octets), dtype=np.uint8)
-        yield 1.0 - 2.0 * np.unpackbits(drawn, axis=1, count=clusters)
+        yield _signs(np.unpackbits(drawn, axis=1, count=clusters))
+
+
+def _signs(bits: npt.NDArray[np.integer]) -> FloatArray:
+    return 1 - 2 * bits.astype(np.float64)
 
 
 def _words(clusters: Clusters, smallest: float) -> str:
