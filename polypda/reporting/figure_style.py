@@ -20,15 +20,15 @@ from polypda.evaluation.statement import PHANTOM_BANNER
 BEFORE, AFTER, WORSE, BETTER = "#E69F00", "#56B4E9", "#D55E00", "#0072B2"
 SAME, INK, SOFT_INK, RULE = "#9A9A9A", "#222222", "#555555", "#E4E4E4"
 BANNER_PAPER = "#FFD666"
-SIZE_LIMITS = (0.01, 0.05, 0.15)
-"""Size strata of polypda-metrics v1, relative area of the field of view."""
-SIZE_NAMES = ("< 1 %", "1–5 %", "5–15 %", "> 15 %")
 DPI = 160
+BANNER_IN = 0.36
+"""Kept free at the top of a figure of rendered frames."""
 STYLE: Any = {  # matplotlib types its keys as one long literal
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.titley": 1.0,  # titles need not be moved out of anything's way: looking for it costs a fifth of the time
     "svg.fonttype": "path",  # the page needs no font of the reader's machine
     "svg.hashsalt": "polypda",  # the same cases give the same file
 }
@@ -104,45 +104,53 @@ class PanelSize:
 
 @dataclass(frozen=True)
 class PanelGrid:
-    """A figure of equal panels. axes: in reading order. columns: panels per row."""
+    """A figure of equal panels. axes: in reading order. first: whether a panel begins its row."""
 
     figure: Figure
     axes: list[Axes]
-    columns: int
+    first: list[bool]
 
-    def is_first(self, place: int) -> bool:
-        """Whether a panel begins a row."""
-        return place % self.columns == 0
+    def label_y(self, label: str, size: float = 8.5) -> None:
+        """Label the vertical axis of the panels that begin a row; the others share its ticks."""
+        for axis, first in zip(self.axes, self.first, strict=True):
+            if first:
+                axis.set_ylabel(label, fontsize=size)
+            else:
+                axis.tick_params(axis="y", labelleft=False, length=0)
 
-    def is_last_row(self, place: int) -> bool:
-        """Whether no panel lies below."""
-        return place + self.columns >= len(self.axes)
 
-
-def panel_grid(count: int, size: PanelSize, layout: Layout, *, phantom: bool, foot_in: float = 0.0) -> PanelGrid:
+def panel_grid(
+    count: int, size: PanelSize, layout: Layout, *, phantom: bool, foot_in: float = 0.0, group: int = 0
+) -> PanelGrid:
     """Lay out ``count`` equal panels in rows that fill the width; ``foot_in`` inches are kept free at the bottom.
+
+    group: this many panels belong together: each group begins a row and fills its rows evenly; 0: no groups.
 
     A panel that is wider than the layout makes the figure wider: nothing is squeezed until it cannot be read.
     Positions are computed in inches: quick with many panels, and the same at every number of them.
     """
     room = layout.width_in - size.first_left
     columns = max(1, min(count, int(room / (size.left + size.width + size.right))))
-    rows = -(-count // columns)
+    columns = -(-group // -(-group // columns)) if group else columns
+    in_group = group or count
+    rows_per_group = -(-in_group // columns)
+    numbers = [divmod(place, in_group) for place in range(count)]
+    cells = [(block * rows_per_group + number // columns, number % columns) for block, number in numbers]
+    rows = cells[-1][0] + 1
     filled = room / columns - size.left - size.right
     width = max(size.width, min(filled, size.width * size.stretch))
-    head = 0.4 if phantom else 0.08
+    head = BANNER_IN if phantom else 0.08
     cell_height = size.above + size.height + size.below
     total = (size.first_left + columns * (size.left + width + size.right), head + rows * cell_height + foot_in)
     figure = empty_figure(total[0], total[1], phantom=phantom)
     axes = []
-    for place in range(count):
-        row, column = divmod(place, columns)
+    for row, column in cells:
         left = size.first_left + column * (size.left + width + size.right) + size.left
         bottom = total[1] - head - (row + 1) * cell_height + size.below
         axes.append(
             figure.add_axes((left / total[0], bottom / total[1], width / total[0], size.height / total[1]))
         )  # fmt: skip
-    return PanelGrid(figure, axes, columns)
+    return PanelGrid(figure, axes, [column == 0 for _, column in cells])
 
 
 def empty_figure(width_in: float, height_in: float, *, phantom: bool) -> Figure:
@@ -151,7 +159,7 @@ def empty_figure(width_in: float, height_in: float, *, phantom: bool) -> Figure:
     FigureCanvasAgg(figure)
     if phantom:
         figure.text(
-            0.5, 1 - 0.07 / height_in, PHANTOM_BANNER, ha="center", va="top", fontsize=9, backgroundcolor=BANNER_PAPER
+            0.5, 1 - 0.12 / height_in, PHANTOM_BANNER, ha="center", va="top", fontsize=9, backgroundcolor=BANNER_PAPER
         )  # fmt: skip
     return figure
 

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from polypda.evaluation.aggregates import SIZE_LIMITS
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.centers import CHANGED_BY_DICE, paired_cases
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
@@ -23,7 +24,6 @@ from polypda.reporting.figure_style import (
     BETTER,
     INK,
     SAME,
-    SIZE_LIMITS,
     STYLE,
     WORSE,
     ReportFigure,

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from polypda.reporting.figure_style import (
+    BANNER_IN,
     BETTER,
     INK,
     RULE,
@@ -56,6 +57,7 @@ class RowPanel:
     """The rows of one target centre, grouped by where the model comes from. groups: heading → rows."""
 
     title: str
+    target: str
     groups: dict[str, list[DifferenceRow]] = field(default_factory=dict)
 
     @property
@@ -124,7 +126,7 @@ def _row_figure(
     """Panels below each other on one scale; names on the left, values on the right; y runs in inches."""
     names_in = max(len(row.model) for panel in panels for row in panel.rows) * LETTER_IN + 0.35
     values_in = 0.75 if layout.is_narrow else VALUES_IN
-    head = 0.42 if phantom else 0.1
+    head = BANNER_IN if phantom else 0.1
     height = head + foot_in + sum(panel.height_in + PANEL_GAP_IN for panel in panels)
     figure = empty_figure(layout.width_in, height, phantom=phantom)
     width = layout.width_in - names_in - values_in

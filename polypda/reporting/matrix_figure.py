@@ -31,16 +31,17 @@ EMPTY_CELL = "#EFEFEF"
 
 @dataclass(frozen=True)
 class HeatPanels:
-    """What the panels share. panels: title → cells, own: cells to be marked as a centre's own model.
+    """What the panels share. sources: rows. centres: columns. panels: title → cells.
 
-    bold: (panel, source, centre) whose difference is statistically supported. diverging: around 0, signed.
+    own: (panel, row, centre) to be marked: a model trained on this centre's labels. bold: likewise, cells whose
+    difference is statistically supported. diverging: colours around 0, signed numbers.
     """
 
     sources: Sequence[str]
     centres: Sequence[str]
     panels: Mapping[str, Cells]
     label: str
-    own: frozenset[tuple[str, str]] = frozenset()
+    own: frozenset[tuple[str, str, str]] = frozenset()
     bold: frozenset[tuple[str, str, str]] = frozenset()
     diverging: bool = False
     phantom: bool = False
@@ -54,7 +55,7 @@ def heat_maps(heat: HeatPanels, layout: Layout) -> Figure:
         _draw_panel(axis, heat, title, cells, colours, scale)
         axis.set_title(title, fontsize=10, fontweight="bold", loc="left")
         axis.set_xticks(range(len(heat.centres)), list(heat.centres), rotation=40, ha="right", rotation_mode="anchor")
-        labels = list(heat.sources) if grid.is_first(place) else [""] * len(heat.sources)
+        labels = list(heat.sources) if grid.first[place] else [""] * len(heat.sources)
         axis.set_yticks(range(len(heat.sources)), labels)
         axis.tick_params(length=0, labelsize=9)
     _colour_bar(grid, heat, colours, scale)
@@ -110,7 +111,7 @@ def _draw_panel(
                     fontsize=9 if len(heat.centres) <= MOST_ROOMY_COLUMNS else 8, color=legible_on(colour),
                     fontweight="bold" if (title, source, centre) in heat.bold else "normal",
                 )  # fmt: skip
-            if (source, centre) in heat.own:
+            if (title, source, centre) in heat.own:
                 axis.add_patch(
                     Rectangle((column - 0.44, row - 0.42), 0.88, 0.84, fill=False, edgecolor=INK, linewidth=1.6)
                 )  # fmt: skip

@@ -12,7 +12,7 @@ NO_BREAK = "\u00a0"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """"+0.04", "−0.10", "±0.00"; NaN as a dash."""
+    """ "+0.04", "−0.10", "±0.00"; NaN as a dash."""
     if pd.isna(value):
         return NOT_KNOWN
     text = f"{value:+.{digits}f}"
@@ -20,7 +20,7 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """"0.43"; NaN as a dash."""
+    """ "0.43"; NaN as a dash."""
     return NOT_KNOWN if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
@@ -35,14 +35,14 @@ def points(difference: float) -> str:
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:
-    """"−0.01 to +0.09"; a dash where there is none."""
+    """ "−0.01 to +0.09"; a dash where there is none."""
     if pd.isna(low) or pd.isna(high):
         return NOT_KNOWN
     return f"{signed(low, digits)} to {signed(high, digits)}".replace(" ", NO_BREAK)
 
 
 def p_text(value: float) -> str:
-    """"0.012", "< 0.001"; NaN as a dash."""
+    """ "0.012", "< 0.001"; NaN as a dash."""
     if pd.isna(value):
         return NOT_KNOWN
     return f"<{NO_BREAK}0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
@@ -57,7 +57,7 @@ def whole(value: Any) -> str:
 
 
 def counted(count: Any, noun: str) -> str:
-    """"1 patient", "22 patients"."""
+    """ "1 patient", "22 patients"."""
     return f"{whole(count)}{NO_BREAK}{noun}{'' if count == 1 else 's'}"
 
 
@@ -67,5 +67,5 @@ def cluster_noun(unit: str) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
