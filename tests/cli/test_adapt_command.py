@@ -119,9 +119,17 @@ def test_a_start_is_reused_and_kept_with_the_run(adapt, tmp_path, root):
     status, _, err = adapt(*common, "--method", "adabn", "--start", "first", "--out", "second")
     assert status == 0, err
     assert not (tmp_path / "second" / "stages" / "start").exists()
-    (tmp_path / "second" / "stages" / "source-only" / "done.json").unlink()
+    assert not (tmp_path / "second" / "stages" / "source-only").exists()  # the same control, so the first run's
+    (tmp_path / "second" / "stages" / "adabn" / "done.json").unlink()
+    (tmp_path / "first").rename(tmp_path / "elsewhere")
     status, _, err = adapt("--resume", "second", pair=None)  # needs the first run no more
     assert status == 0 and not (tmp_path / "second" / "stages" / "start").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "first")
+    status, _, err = adapt(*common, "--adapt-steps", "3", "--method", "adabn", "--start", "first", "--out", "longer")
+    assert status == 0, err
+    config = json.loads((tmp_path / "longer" / "config.json").read_text())
+    assert config["start_from"] == "first" and config["control_from"] is None
+    assert (tmp_path / "longer" / "stages" / "source-only" / "done.json").is_file()
     status, _, err = adapt(*common, "--start-steps", "3", "--start", "first", "--out", "third")
     assert status == 3 and "E_START_DIFFERS" in err and "start_steps" in err
     table = root / "zju2" / "frames.csv"
