@@ -1,62 +1,131 @@
 """The per-centre table: what each model scores in each cohort, and how that compares with the source-only model.
 
-Aggregates are those of `polypda-metrics v1`. Frames with a polyp and frames without one never meet in one mean.
-No interval is given here: ``n_positive`` and ``clusters`` say how much a mean rests on.
+Aggregates are those of `polypda-metrics v1`. Frames with a polyp and frames without one never meet in one mean. Means
+carry the interval that their number of clusters allows, and say which it is.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from polypda.errors import DataError
+from polypda.evaluation.aggregates import mean_over_frames
 from polypda.evaluation.cases import checked_cases
-from polypda.evaluation.statement import SOURCE_ONLY
-
-FAILED_BELOW_DICE = 0.5
-CHANGED_BY_DICE = 0.05
-"""A frame counts as better or worse when its Dice moves by more than this."""
-ROUNDING = 1e-9
-GROUP = ["source", "target", "role", "cohort", "split", "model"]
-REPLICATE = ["run", "seed"]
-"""One training: aggregates are formed within it, then averaged over trainings."""
-
-DELTA_COLUMNS = (
-    "delta_dice_frame",
-    "delta_iou_frame",
-    "share_better",
-    "share_worse",
-    "delta_frame_specificity",
-    "delta_fp_components_per_frame",
-    "delta_fp_area_fraction",
+from polypda.evaluation.centre_blocks import dice_frames, lesion_block, negative_block, positive_block
+from polypda.evaluation.comparisons import comparison_table
+from polypda.evaluation.controls import with_controls
+from polypda.evaluation.joined_cases import check_comparable
+from polypda.evaluation.panel_estimates import (
+    clean_values,
+    cluster_means_text,
+    dice_values,
+    estimates,
+    hit_values,
+    panel_clusters,
 )
+from polypda.evaluation.panels import GROUP, Panel, frames_differ, panels
+from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.statistics import Estimate, IntervalKind
+from polypda.evaluation.statistics.comparison import CHANGED_BY
+
+CHANGED_BY_DICE = CHANGED_BY
+"""A frame counts as better or worse when its Dice moves by more than this."""
+
+DELTA_COLUMNS = {
+    "delta": "delta_dice_frame",
+    "low": "delta_low",
+    "high": "delta_high",
+    "interval": "delta_interval",
+    "words": "delta_words",
+    "cluster_means": "delta_cluster_means",
+    "seed_sd": "delta_seed_sd",
+    **{
+        name: name
+        for name in (
+            *("p_value", "p_holm", "family_size", "share_better", "share_worse", "polyps_gained", "polyps_lost"),
+            *("gap_closed", "gap_low", "gap_high", "gap_estimable", "gap_words"),
+            *("delta_iou_frame", "delta_lesion_sensitivity_10", "delta_frame_specificity"),
+            *("delta_frame_specificity_low", "delta_frame_specificity_high", "delta_frame_specificity_interval"),
+            *("delta_fp_components_per_frame", "delta_fp_area_fraction"),
+        )
+    },
+}
+"""Column of :func:`polypda.evaluation.comparisons.comparison_table` → its name in the per-centre table."""
+DELTA_TEXT = ("delta_interval", "delta_words", "delta_cluster_means", "delta_frame_specificity_interval", "gap_words")
 
 
 def centre_table(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
     """Aggregate cases: one row per cohort and model (and source, target, split where there are several).
 
-    Columns beside the group: phantom, n_seeds, n_frames, n_positive, n_negative, n_unscored; clusters and
-    clusters_negative (those that positive and negative frames come from; NA if unknown), cluster_unit.
-    Positive frames: dice_frame, iou_frame, sensitivity_frame, ppv_frame, ppv_undefined, dice_sequence (NaN if
-    sequences are unknown), dice_p10, fail_rate (Dice < 0.5), zero_rate (Dice = 0), missed.
-    Negative frames: frame_specificity (share without a false-positive component), fp_components_per_frame,
-    specks_per_frame, fp_area_fraction, share_fp_over_1pct.
-    Against source-only on the same frames: the columns of DELTA_COLUMNS.
-    With several trainings (seeds) a value is the mean of the trainings' values and ``dice_frame_seed_sd`` their SD.
+    Columns beside the group: phantom, annotation ("mask", "box" or "mixed"), n_seeds, n_trainings, n_frames,
+    n_positive, n_dice (positive frames with a mask: the n of every Dice), n_negative, n_unscored, n_missing (scored
+    as empty because there was no prediction; per training); clusters and clusters_negative (those that positive and
+    negative frames come from; NA if unknown), cluster_unit.
+    The blocks of :mod:`polypda.evaluation.centre_blocks`; a training's value, averaged over the trainings.
+    Intervals: dice_low, dice_high, dice_interval (its kind), dice_words, dice_cluster_means; frame_specificity_…;
+    lesion_sensitivity_10_…. dice_frame_seed_sd: SD over seeds.
+    Against source-only on the same frames: the columns of DELTA_COLUMNS; absent where there is no control.
 
-    Raises: DataError of :func:`polypda.evaluation.cases.checked_cases`; E_CASES_FRAMES_DIFFER.
+    Raises: DataError of :func:`polypda.evaluation.cases.checked_cases` and
+    :func:`polypda.evaluation.joined_cases.check_comparable`.
     """
-    cases = checked_cases(cases)
+    cases = with_controls(checked_cases(cases), source_only)
+    check_comparable(cases)
+    return centre_rows(panels(cases), source_only)
+
+
+def centre_rows(
+    groups: Sequence[Panel], source_only: str = SOURCE_ONLY, comparisons: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The per-centre table of panels whose frames were checked. comparisons: those of the same panels, if at hand."""
+    intervals = {
+        "dice": estimates(groups, dice_values),
+        "frame_specificity": estimates(groups, clean_values),
+        "lesion_sensitivity_10": estimates(groups, hit_values),
+    }
     rows = []
-    for key, group in cases.groupby(GROUP, sort=False):
-        identity = dict(zip(GROUP, key, strict=True))
-        _require_same_frames(group, identity)
-        rows.append(identity | _aggregate_over_trainings(group) | _against_source_only(cases, group, source_only))
+    for place, panel in enumerate(groups):
+        row = panel.key._asdict() | panel_counts(panel)
+        for block in (positive_block(panel), negative_block(panel), lesion_block(panel)):
+            row |= {name: float(np.mean(values)) for name, values in block.items()}
+        for name, found in intervals.items():
+            row |= _interval_columns(name, found[place])
+        none = intervals["dice"][place].kind is IntervalKind.NONE
+        rows.append(row | {"dice_cluster_means": _cluster_means(panel) if none else ""} | _seed_spread(panel))
     table = pd.DataFrame(rows).astype({"clusters": "Int64", "clusters_negative": "Int64"})
+    if comparisons is None:
+        comparisons = comparison_table(groups, source_only)
+    table = _with_comparisons(table, comparisons)
     return table.iloc[_reading_order(table, source_only)].reset_index(drop=True)
+
+
+def panel_counts(panel: Panel) -> dict[str, Any]:
+    """How much a row rests on: frames, clusters, trainings."""
+    frames, positive, negative = panel.frames, panel.mask("positive"), panel.mask("negative")
+    kinds = set(frames["annotation"])
+    clusters, unit = cluster_count(frames[positive])
+    clusters_negative, unit_negative = cluster_count(frames[negative])
+    return {
+        "phantom": bool(frames["phantom"].any()),
+        "annotation": kinds.pop() if len(kinds) == 1 else "mixed",
+        "n_seeds": panel.n_seeds,
+        "n_trainings": len(panel.trainings),
+        "n_frames": len(frames),
+        "n_positive": int(positive.sum()),
+        "n_dice": int(dice_frames(panel).sum()),
+        "n_negative": int(negative.sum()),
+        "n_unscored": int((~positive & ~negative).sum()),
+        "n_missing": float(panel.values("prediction_missing").sum(axis=1).mean()),
+        "clusters": clusters,
+        "clusters_negative": clusters_negative,
+        "cluster_unit": unit if positive.any() else unit_negative,
+        "lesions_reference": int(frames.loc[positive, "lesions_reference"].sum()),
+        "lesion_specks_reference": int(frames["lesion_specks_reference"].sum()),
+    }
 
 
 def paired_cases(cases: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
@@ -71,40 +140,8 @@ def paired_cases(cases: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
     pairs = first.merge(second, on=keys, how="outer", suffixes=("_before", "_after"), indicator=True)
     alone = pairs[pairs["_merge"] != "both"]
     if not alone.empty:
-        raise _frames_differ(f"{before} and {after}", alone["frame"])
+        raise frames_differ(f"{before} and {after}", list(alone["frame"]))
     return pairs.drop(columns="_merge")
-
-
-def positive_block(cases: pd.DataFrame) -> dict[str, float]:
-    """Means over the positive frames of one training; NaN where there is none."""
-    positive = cases[cases["positive"]]
-    dice = positive["dice"].to_numpy()
-    known = bool(len(positive)) and bool((positive["sequence"] != "").all())
-    return {
-        "dice_frame": _mean(dice),
-        "iou_frame": _mean(positive["iou"].to_numpy()),
-        "sensitivity_frame": _mean(positive["sensitivity"].to_numpy()),
-        "ppv_frame": _mean(positive["ppv"].dropna().to_numpy()),
-        "ppv_undefined": float(positive["ppv"].isna().sum()),
-        "dice_sequence": float(positive.groupby("sequence")["dice"].mean().mean()) if known else math.nan,
-        "dice_p10": float(np.percentile(dice, 10)) if dice.size else math.nan,
-        "fail_rate": _mean(dice < FAILED_BELOW_DICE),
-        "zero_rate": _mean(dice == 0),
-        "missed": float(positive["missed"].sum()),
-    }
-
-
-def negative_block(cases: pd.DataFrame) -> dict[str, float]:
-    """Means over the negative frames of one training; NaN where there is none."""
-    negative = cases[cases["negative"]]
-    components = negative["fp_components"].to_numpy(dtype=float)
-    return {
-        "frame_specificity": _mean(components == 0),
-        "fp_components_per_frame": _mean(components),
-        "specks_per_frame": _mean(negative["specks"].to_numpy(dtype=float)),
-        "fp_area_fraction": _mean(negative["fp_area_fraction"].to_numpy()),
-        "share_fp_over_1pct": _mean(negative["false_positive_frame"].to_numpy()),
-    }
 
 
 def cluster_count(frames: pd.DataFrame) -> tuple[int | None, str]:
@@ -116,91 +153,42 @@ def cluster_count(frames: pd.DataFrame) -> tuple[int | None, str]:
     return int(frames["cluster"].nunique()), unit
 
 
-def _aggregate_over_trainings(group: pd.DataFrame) -> dict[str, Any]:
-    blocks = pd.DataFrame(
-        [positive_block(cases) | negative_block(cases) for _, cases in group.groupby(REPLICATE, sort=False)]
-    )
-    frames = group.drop_duplicates("frame")
-    clusters, unit = cluster_count(frames[frames["positive"]])
-    clusters_negative, _ = cluster_count(frames[frames["negative"]])
-    positive, negative = int(frames["positive"].sum()), int(frames["negative"].sum())
+def _interval_columns(name: str, estimate: Estimate) -> dict[str, Any]:
     return {
-        "phantom": bool(group["phantom"].any()),
-        "n_seeds": len(blocks),
-        "n_frames": len(frames),
-        "n_positive": positive,
-        "n_negative": negative,
-        "n_unscored": len(frames) - positive - negative,
-        "clusters": clusters,
-        "clusters_negative": clusters_negative,
-        "cluster_unit": unit,
-        **{str(name): float(value) for name, value in blocks.mean().items()},
-        "dice_frame_seed_sd": float(blocks["dice_frame"].std(ddof=1)) if len(blocks) > 1 else math.nan,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+        f"{name}_interval": str(estimate.kind),
+        f"{name}_words": estimate.words,
     }
 
 
-def _against_source_only(cases: pd.DataFrame, group: pd.DataFrame, source_only: str) -> dict[str, float]:
-    first = group.iloc[0]
-    unknown = dict.fromkeys(DELTA_COLUMNS, math.nan)
-    if first["model"] == source_only:
-        return unknown
-    same = (cases[["source", "target", "role", "cohort", "split"]] == first[GROUP[:-1]].to_list()).all(axis=1)
-    start = cases[same & (cases["model"] == source_only)]
-    if start.empty:
-        return unknown
-    pairs = paired_cases(pd.concat([start, group]), source_only, str(first["model"]))
-    blocks = pd.DataFrame([paired_block(part) for _, part in pairs.groupby(REPLICATE, sort=False)])
-    return {str(name): float(value) for name, value in blocks.mean().items()}
+def _cluster_means(panel: Panel) -> str:
+    rows, values = dice_values(panel)
+    return cluster_means_text(values, panel_clusters(panel, rows))
 
 
-def paired_block(pairs: pd.DataFrame) -> dict[str, float]:
-    """Differences after − before of one training over the same frames (see :func:`paired_cases`)."""
-    positive, negative = pairs[pairs["positive"]], pairs[pairs["negative"]]
-    change = (positive["dice_after"] - positive["dice_before"]).to_numpy()
-    components = {
-        when: negative[f"fp_components_{when}"].to_numpy(dtype=float, na_value=math.nan) for when in ("before", "after")
-    }
-    return {
-        "delta_dice_frame": _mean(change),
-        "delta_iou_frame": _mean((positive["iou_after"] - positive["iou_before"]).to_numpy()),
-        "share_better": _mean(change > CHANGED_BY_DICE + ROUNDING),
-        "share_worse": _mean(change < -CHANGED_BY_DICE - ROUNDING),
-        "delta_frame_specificity": _mean((components["after"] == 0).astype(float) - (components["before"] == 0)),
-        "delta_fp_components_per_frame": _mean(components["after"] - components["before"]),
-        "delta_fp_area_fraction": _mean(
-            (negative["fp_area_fraction_after"] - negative["fp_area_fraction_before"]).to_numpy()
-        ),
-    }
+def _seed_spread(panel: Panel) -> dict[str, float]:
+    """SD over seeds of dice_frame; NaN for one seed or without a frame."""
+    per_seed = panel.seed_means(mean_over_frames(panel.values("dice")[:, dice_frames(panel)]))
+    return {"dice_frame_seed_sd": float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else math.nan}
 
 
-def _require_same_frames(group: pd.DataFrame, identity: dict[str, Any]) -> None:
-    trainings = group.groupby(REPLICATE, sort=False).ngroups
-    counts = group["frame"].value_counts()
-    if (counts != trainings).any():
-        name = f"the {trainings} trainings of {identity['model']} on {identity['cohort']}"
-        raise _frames_differ(name, counts.index[counts != trainings].to_series())
-
-
-def _frames_differ(who: str, frames: pd.Series) -> DataError:
-    names = sorted(set(frames))
-    return DataError(
-        "E_CASES_FRAMES_DIFFER",
-        f"{who} were not scored on the same frames: {len(names)} differ, such as {', '.join(names[:3])}.",
-        where="cases",
-        fix="evaluate all models of the comparison on the same split again.",
-    )
+def _with_comparisons(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
+    found = comparisons.reindex(columns=[*GROUP, *DELTA_COLUMNS]).rename(columns=DELTA_COLUMNS)
+    table = table.merge(found.drop_duplicates(GROUP), how="left", on=GROUP)
+    absent = table["delta_interval"].isna()
+    table[list(DELTA_TEXT)] = table[list(DELTA_TEXT)].astype(object).where(~absent, "")
+    table["gap_estimable"] = table["gap_estimable"].eq(True)
+    numbers = [name for name in DELTA_COLUMNS.values() if name not in (*DELTA_TEXT, "gap_estimable")]
+    return table.astype(dict.fromkeys(numbers, "float64"))
 
 
 def _reading_order(table: pd.DataFrame, source_only: str) -> list[int]:
     """Target before source; source-only first, oracle last; otherwise as the cases came."""
-    rank = {source_only: 0, "oracle": 2}
+    rank = {source_only: 0, ORACLE: 2}
     position = {model: place for place, model in enumerate(dict.fromkeys(table["model"]))}
     keys = [
         (source, target, role != "target", cohort, split, rank.get(model, 1), position[model])
         for source, target, role, cohort, split, model in table[GROUP].itertuples(index=False)
     ]
     return sorted(range(len(keys)), key=keys.__getitem__)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(np.mean(values)) if len(values) else math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD, PROTOCOL
 
 SOURCE_ONLY = "source-only"
+ORACLE = "oracle"
+"""The upper bound: trained on the target's labels."""
 PHANTOM_BANNER = "Rendered phantom frames: not clinical evidence"
 ONE_SEED = "training variability not assessed"
 
@@ -98,3 +101,45 @@ class ReportStatement(BaseModel):
             "target labels": self.labels_text,
             "frames": PHANTOM_BANNER if self.phantom else "real frames",
         }
+
+
+def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *, phantom: bool) -> dict[str, str]:
+    """Name → text of everything that a table of several runs repeats, in reading order; what differs is listed.
+
+    models: every model that was scored. phantom: some of the frames are rendered.
+    """
+    seeds = sorted({seed for statement in statements if not statement.foreign for seed in statement.seeds})
+    policies = _distinct(statement.batch_norm for statement in statements if statement.batch_norm)
+    labels = _distinct(_labels_in_short(statement) for statement in statements)
+    return {
+        "protocol": PROTOCOL,
+        "runs": f"{len({statement.run for statement in statements})}",
+        "adaptations": _distinct(f"{s.source} → {s.target}" for s in statements if not s.foreign) or "none",
+        "models": ", ".join(models),
+        "checkpoint rule": _distinct(statement.selector for statement in statements),
+        "seeds": _seeds_text(seeds, foreign=any(statement.foreign for statement in statements)),
+        "resolution": _distinct(statement.resolution_text for statement in statements),
+        "threshold": _distinct(f"{statement.threshold:g}" for statement in statements),
+        "split": _distinct(statement.split for statement in statements),
+        **({"batch norm": policies} if policies else {}),
+        "target labels": labels,
+        "frames": PHANTOM_BANNER if phantom else "real frames",
+    }
+
+
+def _labels_in_short(statement: ReportStatement) -> str:
+    if statement.foreign:
+        return statement.labels_text
+    if statement.method == ORACLE or statement.target_labels_used:
+        return "labels of the target trained the oracle only (an upper bound)"
+    return "no label of the target was used in training"
+
+
+def _seeds_text(seeds: list[int], *, foreign: bool) -> str:
+    listed = ", ".join(str(seed) for seed in seeds)
+    known = f"{len(seeds)} seeds ({listed})" if len(seeds) > 1 else f"seed {listed}; {ONE_SEED}" if seeds else ""
+    return "; ".join(filter(None, [known, "not known of predictions made elsewhere" if foreign else ""]))
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))

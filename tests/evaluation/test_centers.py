@@ -10,7 +10,7 @@ import pytest
 
 from polypda.errors import DataError
 from polypda.evaluation.cases import CaseKey, case_row, cases_table
-from polypda.evaluation.centers import centre_table, paired_block, paired_cases
+from polypda.evaluation.centers import centre_table, paired_cases
 from polypda.evaluation.centre_files import centres_markdown, write_centres
 from polypda.evaluation.metrics import frame_metrics
 from polypda.evaluation.statement import ReportStatement
@@ -90,16 +90,19 @@ def test_differences_are_paired_over_the_same_frames() -> None:
     assert change["share_better"] == pytest.approx(1 / 3) and change["share_worse"] == pytest.approx(1 / 3)
     assert change["delta_frame_specificity"] == 0.5
     assert change["delta_fp_area_fraction"] == pytest.approx(-35 / 2000)
-    assert math.isnan(table.loc["source-only", "delta_dice_frame"])
+    assert math.isnan(table.loc["source-only", "delta_dice_frame"]) and table.loc["source-only", "delta_words"] == ""
+
+
+def with_dice(model: str, *values: float) -> list[dict]:
+    """Frames whose Dice is set by hand."""
+    return [case(model, f"f{place}", 50, sequence=f"s{place}") | {"dice": dice} for place, dice in enumerate(values)]
 
 
 def test_a_change_of_exactly_five_hundredths_is_neither_better_nor_worse() -> None:
-    pairs = paired_cases(small_study(), "source-only", "adabn")
     # 0.55 − 0.5 exceeds 0.05 by rounding alone
-    assert paired_block(pairs.assign(dice_before=0.5, dice_after=0.55))["share_better"] == 0
-    assert paired_block(pairs.assign(dice_before=0.55, dice_after=0.5))["share_worse"] == 0
-    assert paired_block(pairs.assign(dice_before=0.1, dice_after=0.1501))["share_better"] == 1
-    assert paired_block(pairs.assign(dice_before=0.3, dice_after=0.2499))["share_worse"] == 1
+    rows = [*with_dice("source-only", 0.5, 0.55, 0.1, 0.3), *with_dice("adabn", 0.55, 0.5, 0.1501, 0.2499)]
+    change = centre_table(cases_table(rows)).set_index("model").loc["adabn"]
+    assert change["share_better"] == 0.25 and change["share_worse"] == 0.25
 
 
 def test_seeds_are_averaged_and_their_spread_is_reported_apart() -> None:
@@ -110,7 +113,8 @@ def test_seeds_are_averaged_and_their_spread_is_reported_apart() -> None:
     assert (start["n_positive"], start["n_seeds"], start["dice_frame"]) == (1, 2, 0.5)
     assert start["dice_frame_seed_sd"] == pytest.approx(math.sqrt(0.5))
     assert change["delta_dice_frame"] == pytest.approx((1.0 - 0.25) / 2)
-    assert change["share_better"] == 0.5 and change["share_worse"] == 0.5
+    assert change["share_better"] == 1.0, "a frame's Dice is averaged over the trainings before it is judged"
+    assert change["delta_seed_sd"] == pytest.approx(1.25 / math.sqrt(2))
 
 
 def test_unknown_clusters_and_absent_negatives_are_said_not_guessed() -> None:
@@ -125,7 +129,17 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
     reference[0, 0] = 1
     valid = reference == 0
     key = CaseKey(
-        "run", "zju2", "haining", "source-only", 0, "target", "haining", "test", "outside", True, training="w"
+        "run",
+        "zju2",
+        "haining",
+        "source-only",
+        0,
+        "target",
+        "haining",
+        "test",
+        "outside",
+        True,
+        training="source-only 0",
     )
     outside = case_row(key, frame_metrics(np.ones((HEIGHT, WIDTH)), reference, valid))
     table = centre_table(cases_table([case("source-only", "a", 100), outside])).iloc[0]
@@ -136,17 +150,20 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("code", "rows"),
     [
-        [case("source-only", "a", 1), case("source-only", "b", 1), case("adabn", "a", 1)],
-        [case("source-only", "a", 1), case("source-only", "b", 1), case("source-only", "a", 1, seed=1)],
-        # the same frame scored against another reference
-        [case("source-only", "a", 1), case("adabn", "a", 0, polyp=False)],
+        ("E_CASES_FRAMES_DIFFER", [case("source-only", "a", 1), case("source-only", "b", 1), case("adabn", "a", 1)]),
+        (
+            "E_CASES_FRAMES_DIFFER",
+            [case("source-only", "a", 1), case("source-only", "b", 1), case("source-only", "a", 1, seed=1)],
+        ),
+        ("E_REFERENCE_DIFFERS", [case("source-only", "a", 1), case("adabn", "a", 0, polyp=False)]),
     ],
 )
-def test_a_silently_smaller_n_is_refused(rows: list[dict]) -> None:
-    with pytest.raises(DataError, match="E_CASES_FRAMES_DIFFER"):
+def test_a_silently_smaller_n_is_refused(code: str, rows: list[dict]) -> None:
+    with pytest.raises(DataError) as caught:
         centre_table(cases_table(rows))
+    assert caught.value.code == code
 
 
 def test_the_target_comes_first_and_the_oracle_last() -> None:
