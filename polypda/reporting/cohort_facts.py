@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.manifest import FactStatus, Manifest
+from polypda.evaluation.aggregates import NO_STRATUM, SIZE_STRATA, size_stratum
 from polypda.reporting.markdown_document import code, inline, shortened
 from polypda.reporting.study import CohortStudy, Study
 from polypda.reporting.wording import counted
@@ -30,7 +32,8 @@ class CohortFacts:
     manifest: None for a cohort that no catalogue entry describes. annotations: "mask", "box" as found in the cases.
     roles: "source" and/or "target" in the runs. unit: patient, sequence, mixed or unknown (see Clusters).
     Counts are of distinct frames, whatever number of models scored them; unscored: neither positive nor negative.
-    sizes: (width, height) in px → frames. missing_predictions: of prediction × frame, scored as empty on request.
+    sizes: (width, height) in px → frames. strata: relative polyp area → frames, {} where areas are unknown.
+    missing_predictions: of trainings × frames, scored as empty on request.
     """
 
     id: str
@@ -48,6 +51,7 @@ class CohortFacts:
     sequences: int
     unit: str
     sizes: dict[tuple[int, int], int]
+    strata: dict[str, int]
     missing_predictions: int
 
     @property
@@ -94,6 +98,14 @@ class CohortFacts:
         return f"{text}, {self.unscored} unscorable" if self.unscored else text
 
     @property
+    def polyp_sizes_text(self) -> str:
+        """How large the polyps of the scored frames are, relative to the field of view."""
+        if not self.positive:
+            return f"no frame with a polyp, {self.negative} without"
+        areas = ", ".join(f"{name}: {count}" for name, count in self.strata.items()) or "not known"
+        return f"{self.positive} with a polyp (relative area {areas}), {self.negative} without"
+
+    @property
     def annotation_text(self) -> str:
         """What the reference consists of."""
         words = {"mask": "pixel masks", "box": "boxes only (lesion figures, no pixel figure)"}
@@ -123,7 +135,7 @@ def cohort_facts(cases: pd.DataFrame, study: Study) -> tuple[CohortFacts, ...]:
 def _facts_of(cohort: str, cases: pd.DataFrame, study: Study) -> CohortFacts:
     frames = cases.drop_duplicates(["split", "frame"])
     predictions = cases.drop_duplicates(["training", "model", "split", "frame"])
-    sizes = frames.groupby(["width_px", "height_px"]).size()
+    sizes = Counter(zip(frames["width_px"].astype(int), frames["height_px"].astype(int), strict=True))
     positive, negative = int(frames["positive"].sum()), int(frames["negative"].sum())
     return CohortFacts(
         id=cohort,
@@ -140,9 +152,17 @@ def _facts_of(cohort: str, cases: pd.DataFrame, study: Study) -> CohortFacts:
         patients=_named(frames["patient"]),
         sequences=_named(frames["sequence"]),
         unit=_unit(frames),
-        sizes={(int(width), int(height)): int(count) for (width, height), count in sizes.items()},
+        sizes=dict(sizes),
+        strata=_strata(frames),
         missing_predictions=int(predictions["prediction_missing"].sum()),
     )
+
+
+def _strata(frames: pd.DataFrame) -> dict[str, int]:
+    places = size_stratum(frames.loc[frames["positive"], "relative_polyp_area"].to_numpy(dtype=float))
+    if (places == NO_STRATUM).any():  # boxes tell no area
+        return {}
+    return {name: int((places == place).sum()) for place, name in enumerate(SIZE_STRATA)}
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:
