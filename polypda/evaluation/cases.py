@@ -16,7 +16,8 @@ from polypda.evaluation.metrics import PROTOCOL, FrameMetrics
 from polypda.evaluation.reliability import TENTHS
 
 SCHEMA_VERSION = 2
-ROLES = ("source", "target")
+ROLES = ("source", "target", "other")
+"""What a cohort is in a run; other: it took no part in it and was scored later."""
 MASK, BOX = "mask", "box"
 ANNOTATIONS = (MASK, BOX)
 IDENTITY = ("run", "model", "seed", "cohort", "frame")
@@ -263,7 +264,7 @@ def _check_version(cases: pd.DataFrame, where: str) -> None:
 def _check_values(table: pd.DataFrame, where: str) -> None:
     problems = [f"'{name}' is empty" for name in REQUIRED_TEXT if (table[name] == "").any()]
     roles = sorted(set(table["role"]) - {*ROLES, ""})
-    problems += [f"role '{role}' is neither source nor target" for role in roles]
+    problems += [f"role '{role}' is neither source, target nor other" for role in roles]
     strangers = sorted(set(table["annotation"]) - set(ANNOTATIONS))
     problems += [f"annotation '{name}' is neither mask nor box" for name in strangers]
     problems += [problem for problem, wrong in _contradictions(table).items() if wrong.any()]

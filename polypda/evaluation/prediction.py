@@ -23,6 +23,7 @@ class NativePrediction:
 
     image: uint8 H×W×3, RGB. view: the field of view. reference: uint8 H×W, 0/1.
     probabilities: model name → float32 H×W, P(polyp) in [0, 1], 0 outside the crop that the network saw.
+    missing: models without a prediction for this frame, whose map is empty because the user asked for that.
     """
 
     frame: Frame
@@ -30,6 +31,7 @@ class NativePrediction:
     view: FieldOfView
     reference: NDArray[np.uint8]
     probabilities: dict[str, NDArray[np.float32]]
+    missing: frozenset[str] = frozenset()
 
 
 def predict_native(

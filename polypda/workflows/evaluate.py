@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
-from polypda.evaluation.cases import CaseKey, case_row, cases_table
-from polypda.evaluation.metrics import DEFAULT_THRESHOLD, frame_metrics
+from polypda.evaluation.cases import CaseKey
+from polypda.evaluation.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.prediction import NativePrediction, predict_native
 from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement
 from polypda.networks.segmenter import Segmenter
@@ -29,6 +28,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.scoring import KeyOf, Scoring
 from polypda.workflows.stages import ADABN
 from polypda.workflows.trained_models import wants_oracle
 
@@ -53,6 +53,28 @@ class EvaluatedRun:
     def trainings(self) -> dict[str, str]:
         """Model name → identity of its weights: runs that share a control share its identity."""
         return {name: training_identity(model) for name, model in self.models.items()}
+
+    def keys(self, role: str, cohort: OpenedCohort) -> KeyOf:
+        """Names the rows of one cohort."""
+
+        def key(model: str, frame: Frame) -> CaseKey:
+            return CaseKey(
+                run=self.run.name,
+                source=self.config.source,
+                target=self.config.target,
+                model=model,
+                seed=self.config.seed,
+                role=role,
+                cohort=cohort.id,
+                split=frame.split.value if frame.split else "",
+                frame=frame.frame,
+                phantom=cohort.phantom,
+                training=self.trainings[model],
+                patient=frame.patient or "",
+                sequence=frame.sequence or "",
+            )
+
+        return key
 
     @property
     def statement(self) -> ReportStatement:
@@ -122,23 +144,12 @@ def _labelled_target(evaluated: EvaluatedRun) -> OpenedCohort:
 
 def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
     """The cases: one row per model and held-out frame of both cohorts."""
-    rows: list[dict[str, Any]] = []
+    scoring = Scoring()
     for role, cohort in cohorts.items():
         frames = labelled_frames(cohort, Split.TEST)
-        progress.begin(f"scoring {cohort.id}", 0, len(frames))
-        try:
-            for number, prediction in enumerate(_predictions(evaluated, frames, evaluated.models), 1):
-                rows.extend(_rows(evaluated, role, cohort, prediction))
-                progress.advance(number)
-        finally:
-            progress.end()
-    return cases_table(rows)
-
-
-def _rows(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, seen: NativePrediction) -> Iterator[dict[str, Any]]:
-    for model, probability in seen.probabilities.items():
-        metrics = frame_metrics(probability, seen.reference, seen.view.mask, frame=seen.frame.frame)
-        yield case_row(_key(evaluated, model, role, cohort, seen.frame), metrics)
+        seen = _predictions(evaluated, frames, evaluated.models)
+        scoring.add(cohort, len(frames), seen, evaluated.keys(role, cohort), progress)
+    return scoring.cases()
 
 
 def _overlays(
@@ -179,21 +190,3 @@ def _predictions(evaluated: EvaluatedRun, frames: Sequence[Frame], models: Itera
     device = open_fabric(config.compute, one_process=True).device
     chosen = {name: evaluated.models[name] for name in models}
     return predict_native(chosen, frames, config.data.grid, device)
-
-
-def _key(evaluated: EvaluatedRun, model: str, role: str, cohort: OpenedCohort, frame: Frame) -> CaseKey:
-    return CaseKey(
-        run=evaluated.run.name,
-        source=evaluated.config.source,
-        target=evaluated.config.target,
-        model=model,
-        seed=evaluated.config.seed,
-        role=role,
-        cohort=cohort.id,
-        split=Split.TEST.value,
-        frame=frame.frame,
-        phantom=cohort.phantom,
-        training=evaluated.trainings[model],
-        patient=frame.patient or "",
-        sequence=frame.sequence or "",
-    )
