@@ -92,14 +92,14 @@ class Case:
     def frame(self) -> Drawn:
         """The same frame as sets of pixels and fractions."""
         height, width = self.shape
-        letters = {(y, x): letter for y, row in enumerate(self.rows) for x, letter in enumerate(row)}
+        placed = [((y, x), letter) for y, row in enumerate(self.rows) for x, letter in enumerate(row)]
         if self.probability:
             fractions = [[Fraction(p) for p in row.split()] for row in self.probability.split("|")]
             probability = {(y, x): p for y, row in enumerate(fractions) for x, p in enumerate(row)}
         else:
-            probability = {pixel: Fraction(1) for pixel, letter in letters.items() if letter in PREDICTION}
-        reference = frozenset(pixel for pixel, letter in letters.items() if letter in REFERENCE)
-        valid = frozenset(pixel for pixel, letter in letters.items() if letter in VALID)
+            probability = {pixel: Fraction(1) for pixel, letter in placed if letter in PREDICTION}
+        reference = frozenset(pixel for pixel, letter in placed if letter in REFERENCE)
+        valid = frozenset(pixel for pixel, letter in placed if letter in VALID)
         return Drawn(height, width, reference, valid, probability, Fraction(self.threshold))
 
     def answers(self) -> dict[str, Answer | Distance]:

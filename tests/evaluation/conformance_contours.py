@@ -1,6 +1,6 @@
 """Rows of the conformance table about contours: HD95 (linear percentile, larger direction) and NSD (tolerance).
 
-How to read a row: :mod:`conformance_case`. The contour of a mask is the mask without its erosion by the 4-neighbourhood.
+How to read a row: :mod:`conformance_case`. The contour of a mask: the mask without its erosion by the 4-neighbourhood.
 """
 
 from conformance_case import Case

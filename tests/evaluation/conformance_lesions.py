@@ -1,4 +1,4 @@
-"""Rows of the conformance table about lesions: specks, one-to-one matching, 8-connectivity, lesions cut by the valid area.
+"""Rows of the conformance table about lesions: specks, one-to-one matching, 8-connectivity, the valid area.
 
 How to read a row: :mod:`conformance_case`. The IoU of each pair that decides a row stands above it.
 """

@@ -1,7 +1,7 @@
-"""The conformance table of `polypda-metrics v1`: tiny pairs of masks, never square, with the exact answer for each metric.
+"""The conformance table of `polypda-metrics v1`: small pairs of masks, never square, with exact answers.
 
-The rows lie in three files by subject; :mod:`conformance_case` says how to read one. The answers are literals. They were
-derived by hand where the drawing is small enough, and every one is derived a second time by :mod:`metric_definitions`.
+The rows lie in three files by subject; :mod:`conformance_case` says how to read one. The answers are literals,
+derived from the definitions alone (:mod:`metric_definitions`), the deciding ones by hand, and never from the product.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`polypda-metrics v1` spelt out with sets of pixels and exact arithmetic: slow, short, and independent of the product.
 
-Nothing here uses NumPy, SciPy or the package under test: pixels are (row, column) pairs, areas are set sizes, ratios are
-fractions, and a distance is kept as the square root of a whole number. It is the second witness of the conformance table
-and the reference of the random tests.
+Nothing here uses NumPy, SciPy or the package under test: pixels are (row, column) pairs, areas are set sizes, ratios
+are fractions, and a distance is kept as the square root of a whole number. The answers of the conformance table follow
+from it, and it is the reference of the random tests.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def percentile_95(squared: list[int]) -> Distance:
     return Distance(low, low) if low == high else Distance(low, high, rank - below)
 
 
-def contour_answers(
-    g: frozenset[Pixel], p: frozenset[Pixel], valid: frozenset[Pixel]
-) -> dict[str, Answer | Distance]:
+def contour_answers(g: frozenset[Pixel], p: frozenset[Pixel], valid: frozenset[Pixel]) -> dict[str, Answer | Distance]:
     height, width = bounding_sides(valid)
     tolerance_px = max(LEAST_TOLERANCE_PX, TOLERANCE_SHARE * max(height, width))
     hd95: Distance | None = None
@@ -150,6 +148,19 @@ def lesion_answers(g: frozenset[Pixel], p: frozenset[Pixel], frame: Drawn) -> di
         "fp_components": alarms,
         "specks": specks_p if not frame.reference else None,
     }
+
+
+def reliability_answers(frame: Drawn) -> dict[str, Answer | Distance]:
+    """Per tenth of the probability range (1 is in the last): pixels, their probability, how many are polyp."""
+    tenths: list[list[Pixel]] = [[] for _ in range(10)]
+    for pixel in frame.valid:
+        tenths[min(math.floor(10 * frame.probability.get(pixel, 0)), 9)].append(pixel)
+    found: dict[str, Answer | Distance] = {}
+    for tenth, pixels in enumerate(tenths):
+        found[f"pixels_{tenth}"] = len(pixels)
+        found[f"probability_{tenth}"] = sum((frame.probability.get(p, Fraction(0)) for p in pixels), Fraction(0))
+        found[f"reference_{tenth}"] = len(frame.reference.intersection(pixels))
+    return found
 
 
 def components(mask: Iterable[Pixel]) -> list[frozenset[Pixel]]:

@@ -61,7 +61,8 @@ def test_pixel_counts_cover_the_valid_area(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_table_agrees_with_the_definitions(name: str) -> None:
-    assert TABLE[name].answers() == answers(TABLE[name].frame)
+    defined = answers(TABLE[name].frame)
+    assert TABLE[name].answers() == {metric: defined[metric] for metric in METRICS}
 
 
 @pytest.mark.parametrize("name", [name for name, case in TABLE.items() if case.probability])
