@@ -37,7 +37,7 @@ def stretched(picture: np.ndarray) -> np.ndarray:
 
 
 def mean_over_thresholds(picture: np.ndarray, polyp: np.ndarray) -> tuple[float, float]:
-    """(mean Dice, mean IoU) over the thresholds 0, 1, …, 255 of the stretched map in 8 bits; polyp from a threshold on."""
+    """(mean Dice, mean IoU) over the thresholds 0…255 of the stretched map in 8 bits; polyp from a threshold on."""
     grey = (stretched(picture) * 255).astype(np.uint8)
     dice, iou = [], []
     for threshold in range(256):
@@ -58,9 +58,10 @@ def check(frame: tuple[np.ndarray, np.ndarray]) -> None:
     got = pranet_scores(picture / 255, polyp)
     assert (got.dice.mean(), got.iou.mean()) == pytest.approx(mean_over_thresholds(picture, polyp), abs=TOLERANCE)
     assert got.mae == pytest.approx(np.abs(stretched(picture) - polyp).mean(), abs=TOLERANCE)
-    assert got.s_measure == pytest.approx(library(sod.Smeasure(), *frame)["sm"], abs=TOLERANCE)
+    # NaN in the library, and so here, where the polyp's centre lies in the last row or column: a quarter is empty then
+    assert got.s_measure == pytest.approx(library(sod.Smeasure(), *frame)["sm"], abs=TOLERANCE, nan_ok=True)
     np.testing.assert_allclose(got.e_measure, library(sod.Emeasure(), *frame)["em"]["curve"], atol=TOLERANCE)
-    assert got.weighted_f == pytest.approx(library(sod.WeightedFmeasure(), *frame)["wfm"], abs=TOLERANCE, nan_ok=True)
+    assert got.weighted_f == pytest.approx(library(sod.WeightedFmeasure(), *frame)["wfm"], abs=TOLERANCE)
 
 
 def try_many(examples: int) -> None:
