@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from lightning_fabric import Fabric
 
 from polypda.errors import UsageError
@@ -9,7 +10,13 @@ from polypda.training.config import Compute
 
 
 def open_fabric(compute: Compute, *, one_process: bool = False) -> Fabric:
-    """Fabric on the configured device. Raises: UsageError E_DEVICE when this machine does not have it."""
+    """Fabric on the configured device, with the configured number of CPU threads from here on.
+
+    Threads are set here, not where training begins: scoring alone must keep to them as well.
+    Raises: UsageError E_DEVICE when this machine does not have the device.
+    """
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
     several = compute.processes > 1 and not one_process
     try:
         return Fabric(

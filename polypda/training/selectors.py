@@ -6,6 +6,7 @@ snapshot by its predictions on unlabelled target training frames, or by labelled
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -58,6 +59,14 @@ class Choice:
 
     def as_json(self) -> dict:
         return asdict(self) | {"selector": self.selector.value}
+
+    @classmethod
+    def from_json(cls, text: str) -> Choice:
+        """Reads what :meth:`as_json` wrote."""
+        values = json.loads(text)
+        scores = tuple(SnapshotScore(**score) for score in values.pop("scores"))
+        selector, eligible = Selector(values.pop("selector")), tuple(values.pop("eligible"))
+        return cls(**values, selector=selector, eligible=eligible, scores=scores)
 
 
 def choose(scores: Sequence[SnapshotScore], selector: Selector, source_foreground: float, *, note: str = "") -> Choice:

@@ -46,8 +46,6 @@ def estimated_seconds(runs: Iterable[PlannedRun], time_step: Callable[[AdaptConf
 
 def timed_step(config: AdaptConfig, method: str) -> float:
     """Median seconds of a step of a method, on random frames, after one that is not counted."""
-    if config.compute.threads:
-        torch.set_num_threads(config.compute.threads)
     fabric = open_fabric(config.compute, one_process=True)
     segmenter = build_segmenter(config.network).to(fabric.device).train()
     apply_policy(segmenter, config.batch_norm)
