@@ -66,6 +66,14 @@ def test_a_row_tells_the_frame_its_metrics_and_its_cluster() -> None:
         ("E_CASES_VALUE", lambda table: table.assign(phantom="perhaps")),
         ("E_CASES_VALUE", lambda table: table.assign(tp_px=np.inf)),
         ("E_CASES_VALUE", lambda table: table.assign(negative=True)),
+        ("E_CASES_VALUE", lambda table: table.assign(training="")),
+        ("E_CASES_VALUE", lambda table: table.assign(annotation="polygon")),
+        ("E_CASES_VALUE", lambda table: table.assign(annotation="box")),
+        ("E_CASES_VALUE", lambda table: table.assign(nsd=1.1)),
+        ("E_CASES_VALUE", lambda table: table.assign(hd95_px=-1.0)),
+        ("E_CASES_VALUE", lambda table: table.assign(hd95_penalised=True)),
+        ("E_CASES_VALUE", lambda table: table.assign(lesions_hit_50=table["lesions_predicted"] + 1)),
+        ("E_CASES_VALUE", lambda table: table.assign(reliability_n_3=0.5)),
     ],
 )
 def test_a_wrong_table_is_refused(code: str, break_it, tmp_path: Path) -> None:
@@ -77,6 +85,23 @@ def test_a_wrong_table_is_refused(code: str, break_it, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_cases(tmp_path / "cases.csv")
     assert caught.value.code == code and "cases.csv" in str(caught.value)
+
+
+def test_an_older_file_is_called_old_rather_than_incomplete() -> None:
+    old = cases_table([row("a")]).assign(schema_version=1).drop(columns=["training", "hd95_px"])
+    with pytest.raises(DataError, match=r"E_CASES_VERSION.*written as 1; this version reads schema 2"):
+        checked_cases(old)
+
+
+def test_a_row_holds_the_tenths_of_the_probability_range() -> None:
+    probability = np.array([[0.05, 0.15, 0.95, 1.0]])
+    metrics = frame_metrics(probability, np.array([[0, 1, 1, 1]], np.uint8), np.array([[True, True, True, True]]))
+    key = CaseKey("r", "a", "b", "m", 0, "target", "b", "test", "f", False, training="w", prediction_missing=True)
+    got = case_row(key, metrics)
+    assert [got[f"reliability_n_{tenth}"] for tenth in range(10)] == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert [got[f"reliability_g_{tenth}"] for tenth in range(10)] == [0, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert got["reliability_p_9"] == pytest.approx(1.95) and got["reliability_p_0"] == pytest.approx(0.05)
+    assert got["prediction_missing"] is True and got["annotation"] == "mask" and got["training"] == "w"
 
 
 def test_missing_columns_are_named() -> None:

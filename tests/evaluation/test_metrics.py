@@ -163,6 +163,17 @@ def test_one_more_true_positive_never_lowers_a_metric(reference: np.ndarray, pre
         assert high.dice > low.dice and high.iou > low.iou and high.sensitivity > low.sensitivity and high.f2 > low.f2
 
 
+@given(arrays(np.float32, (5, 7), elements=st.floats(0, 1, width=32)), masks, masks.filter(np.any))
+@settings(max_examples=150, deadline=None)
+def test_the_tenths_hold_every_valid_pixel_once(probability: np.ndarray, reference: np.ndarray, valid) -> None:
+    got = frame_metrics(probability, reference, valid)
+    tenths = got.reliability
+    assert sum(tenths.pixels) == got.valid_px and sum(tenths.reference) == got.reference_px
+    assert sum(tenths.probability) == pytest.approx(probability[valid].sum(dtype=np.float64))
+    for tenth, (pixels, total) in enumerate(zip(tenths.pixels, tenths.probability, strict=True)):
+        assert tenth / 10 * pixels - 1e-5 <= total <= (tenth + 1) / 10 * pixels + 1e-5
+
+
 EVERYWHERE = np.ones((3, 4), bool)
 REFERENCE = np.zeros((3, 4), np.uint8)
 GOOD = np.full((3, 4), 0.2)

@@ -14,7 +14,7 @@ from polypda.errors import DataError, UsageError
 from polypda.networks.encoder_weights import file_normalisation, likely_encoder, load_encoder_weights
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import import_smp
-from polypda.networks.weights import load_module, read_safetensors, save_module
+from polypda.networks.weights import load_module, read_safetensors, save_module, training_identity
 
 QUICK = "tu-mobilenetv3_small_050"
 
@@ -36,6 +36,20 @@ class TestModules:
         save_module(first, tmp_path / "new" / "w.safetensors", {"step": "7"})
         assert load_module(second, tmp_path / "new" / "w.safetensors") == {"step": "7"}
         assert _same(first.state_dict(), second.state_dict())
+
+    def test_identity_names_the_values_not_the_object(self):
+        def network(seed):
+            torch.manual_seed(seed)
+            return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+        first, second = network(0), network(0)
+        identity = training_identity(first)
+        assert len(identity) == 12 and int(identity, 16) >= 0
+        first[0].weight.data = first[0].weight.data.contiguous(memory_format=torch.channels_last)
+        assert training_identity(first) == training_identity(second) != training_identity(network(1))
+        second[1].running_mean[2] += 1e-7
+        assert training_identity(second) != identity
+        assert training_identity(first.bfloat16()) != identity
 
     def test_shared_tensors_can_be_saved(self, tmp_path):
         network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
