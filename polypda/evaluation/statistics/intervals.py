@@ -23,8 +23,11 @@ BOOTSTRAP_FROM = 10
 """Fewest clusters for a bootstrap interval."""
 CLUSTER_T_FROM = 5
 """Fewest clusters for any interval."""
-UNEVEN_BELOW = 0.5
-"""Effective clusters per cluster below which the interval is said to rest on a few large ones."""
+DOMINATED_BELOW = 3.0
+"""Effective clusters below which the result is said to rest on one or two large ones. The intervals allow for unequal
+sizes (in simulation one of 20 clusters may hold half of the frames), but a reader must know."""
+ROUNDING = 1e-9
+"""A mean of seeds may pass 1 by binary fractions; that is neither an error nor worth a word."""
 UNIT_RANGE: tuple[float, float] = (0.0, 1.0)
 
 INDEPENDENT_FRAMES = "frames treated as independent: likely too narrow"
@@ -145,10 +148,8 @@ def caveat(clusters: Clusters) -> str:
     if not clusters.known:
         return INDEPENDENT_FRAMES
     effective = clusters.effective_count
-    if effective < UNEVEN_BELOW * clusters.count:
-        return (
-            f"a few large clusters dominate ({clusters.count} weigh as {effective:.1f} equal ones): likely too narrow"
-        )
+    if effective < DOMINATED_BELOW:
+        return f"one or two large clusters dominate: {clusters.count} weigh as {effective:.1f} equal ones"
     return ""
 
 
@@ -165,14 +166,15 @@ def _estimate(
     words = [caveat(clusters)]
     if kind is not IntervalKind.NONE and not spread:
         kind, low, high, words = IntervalKind.NONE, math.nan, math.nan, [NO_SPREAD_WORDS]
-    if limits is not None and (low < limits[0] or high > limits[1]):
+    if limits is not None and kind is not IntervalKind.NONE:
+        beyond = low < limits[0] - ROUNDING or high > limits[1] + ROUNDING
         low, high = max(low, limits[0]), min(high, limits[1])
-        words.append(f"interval cut at the quantity's range {limits[0]:g} to {limits[1]:g}")
+        words += [f"interval cut at the quantity's range {limits[0]:g} to {limits[1]:g}"] if beyond else []
     return Estimate(value, low, high, kind, len(clusters), count, "; ".join(filter(None, words)))
 
 
 def _require_within(table: FloatArray, limits: tuple[float, float]) -> None:
-    outside = int(((table < limits[0]) | (table > limits[1])).any(axis=1).sum())
+    outside = int(((table < limits[0] - ROUNDING) | (table > limits[1] + ROUNDING)).any(axis=1).sum())
     if outside:
         raise DataError(
             "E_STAT_RANGE",

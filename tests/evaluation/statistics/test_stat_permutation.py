@@ -1,0 +1,98 @@
+"""The cluster sign-flip test by enumeration and against scipy."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from polypda.errors import UsageError
+from polypda.evaluation.statistics import (
+    clusters_from_labels,
+    frames_as_clusters,
+    sign_flip_p_value,
+    sign_flip_tests,
+)
+
+
+def test_three_clusters_by_hand() -> None:
+    """Sums 3, 2, −1: of the 4 totals up to sign (4, 2, 0, 6) two are at least 4 away from 0."""
+    clusters = clusters_from_labels(["a", "a", "b", "c"])
+    test = sign_flip_tests([1.0, 2.0, 2.0, -1.0], clusters)[0]
+    assert (test.p_value, test.smallest_p, test.exact) == (0.5, 0.25, True)
+    assert test.words == "3 clusters: no p below 0.25 is possible"
+
+
+def test_exact_p_equals_enumeration_over_all_patterns() -> None:
+    generator = np.random.default_rng(2)
+    clusters = clusters_from_labels([f"{k}" for k in np.repeat(np.arange(8), [1, 5, 2, 2, 3, 9, 1, 4])])
+    differences = generator.normal(0.1, 0.3, 27)
+    sums = np.bincount(clusters.codes, weights=differences)
+    totals = [abs(np.dot(signs, sums)) for signs in itertools.product([1, -1], repeat=8)]
+    expected = np.mean(np.array(totals) >= abs(sums.sum()) - 1e-9)
+    assert sign_flip_p_value(differences, clusters) == expected
+
+
+def test_ties_are_not_decided_by_rounding() -> None:
+    """0.1 + 0.2 − 0.3 is not exactly 0 in binary fractions."""
+    assert sign_flip_p_value([0.1, 0.2, -0.3], frames_as_clusters(3)) == 1
+    assert sign_flip_p_value([0.1] * 6, frames_as_clusters(6)) == 2 / 64
+
+
+def test_single_frames_agree_with_scipy() -> None:
+    differences = np.random.default_rng(0).normal(0.1, 0.3, 13)
+    expected = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+    )
+    assert sign_flip_p_value(differences, frames_as_clusters(13)) == pytest.approx(expected.pvalue)
+
+
+def test_drawn_patterns_approach_the_exact_p(monkeypatch: pytest.MonkeyPatch) -> None:
+    differences = np.random.default_rng(0).normal(0.1, 0.3, 13)
+    clusters = frames_as_clusters(13)
+    exact = sign_flip_tests(differences, clusters)[0]
+    monkeypatch.setattr("polypda.evaluation.statistics.permutation.EXACT_UP_TO", 12)
+    drawn = sign_flip_tests(differences, clusters, flips=20_000)[0]
+    assert exact.exact
+    assert not drawn.exact
+    assert drawn.p_value == pytest.approx(exact.p_value, abs=4 * math.sqrt(0.25 / 20_000))
+
+
+def test_a_drawn_p_is_never_zero() -> None:
+    test = sign_flip_tests(np.ones(40), frames_as_clusters(40), flips=1000)[0]
+    assert test.p_value == test.smallest_p == pytest.approx(1 / 1001)
+
+
+def test_patterns_are_shared_and_reproducible() -> None:
+    differences = np.random.default_rng(0).normal(0.02, 0.3, (60, 3))
+    clusters = clusters_from_labels([f"{k:02d}" for k in np.repeat(np.arange(20), 3)])
+    together = [test.p_value for test in sign_flip_tests(differences, clusters, seed=1)]
+    assert together == [sign_flip_p_value(differences[:, k], clusters, seed=1) for k in range(3)]
+    assert together != [test.p_value for test in sign_flip_tests(differences, clusters, seed=2)]
+
+
+def test_flipping_whole_clusters_is_stricter_than_flipping_frames() -> None:
+    differences = np.repeat(np.array([0.3, 0.1, 0.2, -0.1, 0.2, 0.1]), 30)
+    clusters = clusters_from_labels([f"{k}" for k in np.repeat(np.arange(6), 30)])
+    by_frame = sign_flip_tests(differences, frames_as_clusters(180))[0]
+    assert sign_flip_p_value(differences, clusters) == 8 / 64  # none or one of the 0.1s flipped, and mirrored
+    assert by_frame.p_value < 0.001
+    assert by_frame.words == "frames flipped as if independent: p likely too small"
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, True), (5, True), (6, False)])
+def test_too_few_clusters_for_significance_are_named(count: int, said: bool) -> None:
+    test = sign_flip_tests(np.ones(count), clusters_from_labels([str(k) for k in range(count)]))[0]
+    assert test.p_value == test.smallest_p == 2.0 ** (1 - count)
+    assert ("is possible" in test.words) is said
+
+
+def test_no_difference_and_no_frame() -> None:
+    assert sign_flip_p_value(np.zeros(30), frames_as_clusters(30)) == 1
+    assert math.isnan(sign_flip_p_value([], frames_as_clusters(0)))
+
+
+def test_too_few_patterns_are_refused() -> None:
+    with pytest.raises(UsageError, match="E_STAT_FLIPS"):
+        sign_flip_p_value(np.ones(30), frames_as_clusters(30), flips=10)
