@@ -11,8 +11,10 @@ import typer
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cohorts import cohorts_app
+from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command
+from polypda.cli.report import report_command
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
 
 app = typer.Typer(
@@ -22,8 +24,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("adapt")(adapt_command)
+app.command("evaluate")(evaluate_command)
 app.command("matrix", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(matrix_command)
 app.command("methods")(methods_command)
+app.command("report")(report_command)
 app.add_typer(cohorts_app, name="cohorts")
 
 

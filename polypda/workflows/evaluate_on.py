@@ -1,0 +1,195 @@
+"""Scoring a finished run on further cohorts, or on its own again: `polypda evaluate RUN --on COHORT[:PART]`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from polypda.cohorts.catalogue import manifest, shared_frames
+from polypda.cohorts.frames import Frame, OpenedCohort, Split
+from polypda.cohorts.opening import open_cohort
+from polypda.errors import DataError, LeakageError, UsageError
+from polypda.evaluation.centers import centre_table
+from polypda.evaluation.centre_files import write_centres
+from polypda.evaluation.evaluation_file import write_evaluation
+from polypda.evaluation.pranet2020 import PranetTable
+from polypda.evaluation.prediction import predict_native
+from polypda.evaluation.statement import ReportStatement
+from polypda.networks.registry import load_segmenter
+from polypda.training.config import AdaptConfig
+from polypda.training.devices import open_fabric
+from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder
+from polypda.training.selectors import Choice
+from polypda.workflows.adapt import open_data
+from polypda.workflows.cohort_pair import data_roots, labelled_frames
+from polypda.workflows.evaluate import EvaluatedRun
+from polypda.workflows.places import Places
+from polypda.workflows.scoring import Profile, ScoredPart, Scoring
+from polypda.workflows.stages import ORACLE
+from polypda.workflows.trained_models import trained_models
+
+
+@dataclass(frozen=True)
+class OpenedPart:
+    """A part to score, with its labelled frames. role: what the cohort is in the run."""
+
+    part: ScoredPart
+    role: str
+    cohort: OpenedCohort
+    frames: tuple[Frame, ...]
+
+
+def evaluate_run(
+    folder: Path, parts: Sequence[ScoredPart], places: Places, profile: Profile, progress: Progress
+) -> Path:
+    """Score every model of a finished run; returns the evaluation's folder, RUN/evaluations/NAME.
+
+    An evaluation of the same parts is replaced.
+
+    Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES, E_SPLIT_CHANGED; UsageError E_PART; DataError E_RUN_MISSING,
+        E_RUN_UNFINISHED, E_NO_LABELS, and what opening cohorts and scoring raise.
+    """
+    run = RunFolder.open(folder)
+    config = run.config()
+    weights = trained_models(run, config)
+    same_part(parts)
+    check_leaks(parts, config, oracle=ORACLE in weights)
+    roots = data_roots([part.cohort for part in parts], config, places)
+    opened = [open_part(part, roots[part.cohort], config) for part in parts]
+    for one in opened:
+        _require_recorded_split(run, one, weights)
+    models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
+    evaluated = EvaluatedRun(run, config, open_data(config, places), models, _choice(run), 0.0)
+    device = open_fabric(config.compute, one_process=True).device
+    scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
+    for one in opened:
+        seen = predict_native(models, one.frames, config.data.grid, device)
+        scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort), progress)
+    phantom = any(one.cohort.phantom for one in opened) or evaluated.pair.phantom
+    update = {"split": parts[0].part, "phantom": phantom, "duration_s": None}
+    statement = evaluated.statement.model_copy(update=update)
+    return write_scored(run.folder / "evaluations" / "+".join(part.name for part in parts), scoring, statement)
+
+
+def open_part(part: ScoredPart, root: Path, config: AdaptConfig | None = None) -> OpenedPart:
+    """Open a part's cohort with its labels. Raises: DataError E_NO_LABELS; what opening raises."""
+    cohort = open_cohort(part.cohort, root, labels=True)
+    frames = tuple(frame for split in part.splits for frame in labelled_frames(cohort, split))
+    if not frames:
+        raise DataError(
+            "E_NO_LABELS",
+            f"no frame of its part '{part.part}' has a label to score by.",
+            where=part.cohort,
+            fix="put the masks where the manifest says; `polypda cohorts check` shows what was found.",
+        )
+    role = "other"
+    if config is not None:
+        role = {config.source: "source", config.target: "target"}.get(part.cohort, "other")
+    return OpenedPart(part, role, cohort, frames)
+
+
+def same_part(parts: Sequence[ScoredPart]) -> None:
+    """Refuse parts of several kinds, or the same one twice: their figures could not stand in one table.
+
+    Raises: UsageError E_PART.
+    """
+    if not parts:
+        raise UsageError("E_PART", "nothing is named to score on.", fix="e.g. --on kvasir, or --on kvasir:all")
+    kinds = list(dict.fromkeys(part.part for part in parts))
+    if len(kinds) > 1:
+        raise UsageError(
+            "E_PART", f"parts of several kinds: {', '.join(kinds)}.", fix="score each kind by a command of its own."
+        )
+    if len({part.cohort for part in parts}) < len(parts):
+        raise UsageError("E_PART", "a cohort is named twice.", fix="name each cohort once.")
+
+
+def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: bool) -> None:
+    """Refuse to score on what a model learnt or was chosen by.
+
+    Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES; UsageError E_COHORT_UNKNOWN.
+    """
+    learnt = [config.source, *([config.target] if oracle else [])]
+    for part in parts:
+        manifest(part.cohort)
+        if part.cohort in learnt and part.part != Split.TEST.value:
+            raise LeakageError(
+                "E_TRAINED_ON",
+                f"a model of this run learnt labels of {part.cohort}; its part '{part.part}' is not held out.",
+                where=part.cohort,
+                fix=f"score on {part.cohort}:test.",
+            )
+        for cohort in learnt:
+            if cohort != part.cohort and shared_frames(cohort, part.cohort) is not None:
+                raise LeakageError(
+                    "E_SHARED_FRAMES",
+                    f"'{cohort}', which a model of this run learnt, shares frames with '{part.cohort}'.",
+                    where=part.cohort,
+                    fix="choose a cohort of different origin; `polypda cohorts show` tells the ancestry.",
+                )
+
+
+def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement, *, replace: bool = True) -> Path:
+    """Write an evaluation's folder whole: cases, facts, per-centre tables, the legacy profile's table.
+
+    Raises: DataError E_EVALUATION_EXISTS (unless it may be replaced), E_WRITE_FAILED.
+    """
+    if folder.exists() and not replace:
+        raise DataError(
+            "E_EVALUATION_EXISTS", "something lies there already.", where=folder, fix="choose another --out."
+        )
+    cases = scoring.cases()
+    table = centre_table(cases, statement.source_only)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:60]}.", suffix=".part"))
+    try:
+        if scoring.legacy is not None:
+            scoring.legacy.write(work)
+            statement = statement.model_copy(update={"notes": (*statement.notes, *_legacy_notes(scoring, table))})
+        write_evaluation(work, cases, statement)
+        write_centres(table, work, statement)
+        work.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def _legacy_notes(scoring: Scoring, table: pd.DataFrame) -> Iterator[str]:
+    assert scoring.legacy is not None
+    rows = table[["cohort", "model", "dice_frame"]].to_dict("records")
+    own = {(row["cohort"], row["model"]): row["dice_frame"] for row in rows}
+    yield from scoring.legacy.warnings(own)
+
+
+def _choice(run: RunFolder) -> Choice | None:
+    path = run.folder / "selection.json"
+    return Choice.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _require_recorded_split(run: RunFolder, one: OpenedPart, weights: dict[str, Path]) -> None:
+    """A frame that trained a model must not be scored because the cohort's split changed since.
+
+    Raises: LeakageError E_SPLIT_CHANGED.
+    """
+    text = run.split_text(one.cohort.id)
+    if not text or (one.role == "target" and ORACLE not in weights and one.part.part != Split.TEST.value):
+        return
+    recorded = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("frame")["split"]
+    learnt = {frame for frame, split in recorded.items() if split != Split.TEST.value}
+    moved = [frame.frame for frame in one.frames if frame.frame in learnt]
+    if moved:
+        raise LeakageError(
+            "E_SPLIT_CHANGED",
+            f"{len(moved)} frames were in training or validation when this run was made, such as {moved[0]}.",
+            where=one.cohort.id,
+            fix="restore the cohort's split, or train anew.",
+        )

@@ -1,0 +1,139 @@
+"""Scoring maps that someone else's model made: `polypda evaluate --predictions DIR --on COHORT[:PART]`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from polypda.cohorts.catalogue import manifest, shared_frames
+from polypda.cohorts.frames import Frame
+from polypda.errors import LeakageError, UsageError
+from polypda.evaluation.cases import CaseKey
+from polypda.evaluation.metrics import DEFAULT_THRESHOLD
+from polypda.evaluation.pranet2020 import PranetTable
+from polypda.evaluation.prediction_files import PredictionFolder, predictions_of
+from polypda.evaluation.statement import ReportStatement
+from polypda.training.progress import Progress
+from polypda.training.run_folder import environment
+from polypda.workflows.evaluate_on import OpenedPart, open_part, same_part, write_scored
+from polypda.workflows.scoring import Profile, ScoredPart, Scoring
+
+NOT_STATED = "not stated"
+NAMES_SHOWN = 3
+
+
+def evaluate_predictions(
+    folders: Sequence[tuple[str, Path]],
+    part: ScoredPart,
+    data_root: Path,
+    out: Path,
+    profile: Profile,
+    progress: Progress,
+    *,
+    trained_on: str | None = None,
+    missing_as_empty: bool = False,
+) -> Path:
+    """Score folders of maps, matched to frames by stem; returns the evaluation's folder.
+
+    Args:
+        folders: (name, folder); the others are compared with the first.
+        trained_on: the cohort that the models learnt, if the user states it.
+
+    Raises: UsageError E_PREDICTIONS_NAME, E_COHORT_UNKNOWN; LeakageError E_SHARED_FRAMES; DataError E_PREDICTION_…,
+        E_EVALUATION_EXISTS, and what opening the cohort and scoring raise.
+    """
+    same_part([part])
+    if len({name for name, _ in folders}) < len(folders):
+        raise UsageError("E_PREDICTIONS_NAME", "two folders have one name.", fix="name them: --predictions NAME=DIR")
+    notes = list(_check_origin(part, trained_on))
+    opened = open_part(part, data_root)
+    found = [PredictionFolder.open(name, folder) for name, folder in folders]
+    notes += [note for folder in found for note in _notes(folder, opened)]
+    scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
+    seen = predictions_of(found, opened.frames, missing_as_empty=missing_as_empty)
+    keys = _Keys(out.name, trained_on or NOT_STATED, opened, {folder.name: folder for folder in found})
+    scoring.add(opened.cohort, len(opened.frames), seen, keys, progress)
+    statement = ReportStatement(
+        run=out.name,
+        source=trained_on or NOT_STATED,
+        target=part.cohort,
+        method=found[-1].name,
+        source_only=found[0].name,
+        selector="not known",
+        seeds=(0,),
+        threshold=DEFAULT_THRESHOLD,
+        input_size=(0, 0),
+        split=part.part,
+        phantom=opened.cohort.phantom,
+        foreign=True,
+        notes=tuple(notes),
+        versions=environment(),
+    )
+    return write_scored(out, scoring, statement, replace=False)
+
+
+class _Keys:
+    """Names the rows: what was predicted, by whom, for which frame."""
+
+    def __init__(self, run: str, source: str, opened: OpenedPart, folders: dict[str, PredictionFolder]) -> None:
+        self.run, self.source, self.opened, self.folders = run, source, opened, folders
+        self.trainings = {name: _identity(folder) for name, folder in folders.items()}
+
+    def __call__(self, model: str, frame: Frame) -> CaseKey:
+        key = CaseKey(
+            run=self.run,
+            source=self.source,
+            target=self.opened.cohort.id,
+            model=model,
+            seed=0,
+            role="target",
+            cohort=self.opened.cohort.id,
+            split=frame.split.value if frame.split else "",
+            frame=frame.frame,
+            phantom=self.opened.cohort.phantom,
+            training=self.trainings[model],
+            patient=frame.patient or "",
+            sequence=frame.sequence or "",
+        )
+        return replace(key, prediction_missing=not self.folders[model].has(frame))
+
+
+def _identity(folder: PredictionFolder) -> str:
+    """What stands for a training: the content of all maps."""
+    digest = hashlib.sha256()
+    for stem, path in sorted(folder.files.items()):
+        digest.update(stem.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _check_origin(part: ScoredPart, trained_on: str | None) -> list[str]:
+    if trained_on is None:
+        return [f"It is not stated what the models learnt: whether frames of {part.cohort} were among it is not known."]
+    manifest(trained_on)
+    if trained_on == part.cohort:
+        return [f"The models learnt {trained_on}: whether the scored frames were held out is not known here."]
+    if shared_frames(trained_on, part.cohort) is not None:
+        raise LeakageError(
+            "E_SHARED_FRAMES",
+            f"'{trained_on}', which the models learnt, shares frames with '{part.cohort}'.",
+            where=part.cohort,
+            fix="choose a cohort of different origin; `polypda cohorts show` tells the ancestry.",
+        )
+    return []
+
+
+def _notes(folder: PredictionFolder, opened: OpenedPart) -> list[str]:
+    """What must be told of a folder: files of no frame, frames without a file, masks instead of probabilities."""
+    notes = []
+    if stray := folder.without_frame(opened.cohort.frames):
+        notes.append(
+            f"{folder.name}: {len(stray)} maps belong to no frame of {opened.cohort.id} and were not used "
+            f"({', '.join(stray[:NAMES_SHOWN])})."
+        )
+    if absent := sum(not folder.has(frame) for frame in opened.frames):
+        notes.append(f"{folder.name}: {absent} of {len(opened.frames)} frames had no map and were scored as empty.")
+    if folder.masks:
+        notes.append(f"{folder.name}: the maps hold only 0 and 1, so calibration says nothing.")
+    return notes
