@@ -73,10 +73,15 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
         matrix=matrix,
         comparisons=comparisons,
         aggregates=aggregate_table(matrix, source_only),
-        strata=strata_table(groups),
+        strata=_in_order_of(centres, strata_table(groups)),
         lesions=centres[LESION_COLUMNS].assign(rule=LESION_RULE),
         frames=frame_means(groups, source_only),
         stated=joint_lines(statements, models_in_order(list(centres["model"]), source_only), phantom=phantom),
         notes=result_notes(cases, centres, comparisons, statements, uncompared(groups, source_only)),
         phantom=phantom,
     )
+
+
+def _in_order_of(centres: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The table's rows in the reading order of the per-centre table."""
+    return centres[GROUP].merge(table, how="left", on=GROUP)

@@ -10,10 +10,11 @@ import pytest
 
 from polypda.errors import DataError
 from polypda.evaluation.cases import CaseKey, case_row, cases_table
-from polypda.evaluation.centers import centre_table, paired_cases
+from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import centres_markdown, write_centres
 from polypda.evaluation.metrics import frame_metrics
 from polypda.evaluation.statement import ReportStatement
+from polypda.evaluation.table_facts import run_facts
 
 HEIGHT, WIDTH = 20, 50
 REFERENCE_PX = 100
@@ -145,7 +146,7 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
     table = centre_table(cases_table([case("source-only", "a", 100), outside])).iloc[0]
     assert (table["n_frames"], table["n_positive"], table["n_negative"], table["n_unscored"]) == (2, 1, 0, 1)
     assert table["dice_frame"] == 1.0
-    text = centres_markdown(centre_table(cases_table([case("source-only", "a", 100), outside])), statement())
+    text = centres_markdown(centre_table(cases_table([case("source-only", "a", 100), outside])), run_facts(statement()))
     assert "1 frames are in neither table" in text
 
 
@@ -192,12 +193,12 @@ def test_every_file_states_how_its_numbers_came_about(tmp_path: Path) -> None:
 
 
 def test_markdown_reads_well(tmp_path: Path) -> None:
-    text = centres_markdown(centre_table(small_study()), statement())
+    text = centres_markdown(centre_table(small_study()), run_facts(statement()))
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in tables[:4]}) == 1, "the columns of a table are aligned"
     assert "+0.117" in text and "33 % / 33 %" in text and "+50 pp" in text
     real = centres_markdown(
-        centre_table(small_study()), statement(phantom=False, seeds=(0, 1), target_labels_used=True)
+        centre_table(small_study()), run_facts(statement(phantom=False, seeds=(0, 1), target_labels_used=True))
     )
     assert "Rendered phantom" not in real and "2 seeds (0, 1)" in real and "trained the oracle only" in real
 
