@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from polypda.evaluation.centers import CHANGED_BY_DICE
 from polypda.evaluation.cross_centre import CrossCentreResults
+from polypda.evaluation.matrix_table import models_in_order
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting import curve_figures
 from polypda.reporting.curve_figures import ModelPanel, model_panels
@@ -19,7 +20,7 @@ from polypda.reporting.forest_figure import RowPanel, forest, seed_spread
 from polypda.reporting.matrix_figure import HeatPanels, heat_maps
 from polypda.reporting.paired_frames import TargetModels, target_models
 from polypda.reporting.slope_figure import SlopePanel, slope_panels, slopes
-from polypda.reporting.verdict import Finding, finding
+from polypda.reporting.verdict import Finding, finding, records
 
 MOST_ROWS, MOST_SLOPES, MOST_CURVES = 44, 24, 12
 """Rows or panels in one figure; more are parted by target centre."""
@@ -54,8 +55,8 @@ def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
         return
     centres = _in_order(results, "cohort", set(matrix["cohort"]))
     sources = _in_order(results, "source", set(control["source"]) | set(adapted["source"]))
-    bounds = {(BOUND_ROW, str(row.cohort)): float(row.dice) for row in bound.itertuples()}
-    models = list(dict.fromkeys(adapted["model"]))
+    bounds = {(BOUND_ROW, centre): dice for (_, centre), dice in _cells(bound, "dice").items()}
+    models = _models(results, adapted)
     panels = {SOURCE_ONLY: {**_cells(control, "dice"), **bounds}}
     panels |= {model: {**_cells(adapted[adapted["model"] == model], "dice"), **bounds} for model in models}
     own = {(SOURCE_ONLY, source, source) for source in sources} | {
@@ -66,8 +67,8 @@ def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
     yield Drawing(
         "matrix",
         "Source × centre matrix",
-        "Rows: where the model was trained; columns: where it was scored; one panel per model on one colour scale. Framed: "
-        f"trained on this centre's own labels. Grey: not scored. {origin(results)}",
+        "Rows: where the model was trained; columns: where it was scored; one panel per model on one colour scale. "
+        f"Framed: trained on this centre's own labels. Grey: not scored. {origin(results)}",
         lambda layout: heat_maps(heat, layout),
     )
     changed = adapted[adapted["delta"].notna() & (adapted["model"] != ORACLE)]
@@ -77,11 +78,11 @@ def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
 
 def _difference_matrix(results: CrossCentreResults, changed: pd.DataFrame, sources: list[str]) -> Drawing:
     judged = changed.assign(low=changed["delta_low"], high=changed["delta_high"], interval=changed["delta_interval"])
-    supported = [row for row in judged.to_dict("records") if finding(row) in (Finding.HELPS, Finding.HARMS)]
+    supported = [row for row in records(judged) if finding(row) in (Finding.HELPS, Finding.HARMS)]
     heat = HeatPanels(
         [source for source in sources if source in set(changed["source"])],
         _in_order(results, "cohort", set(changed["cohort"])),
-        {model: _cells(part, "delta") for model, part in changed.groupby("model", sort=False)},
+        {model: _cells(changed[changed["model"] == model], "delta") for model in _models(results, changed)},
         "Δ Dice, adapted − source-only",
         bold=frozenset((str(row["model"]), str(row["source"]), str(row["cohort"])) for row in supported),
         diverging=True,
@@ -99,8 +100,8 @@ def _difference_matrix(results: CrossCentreResults, changed: pd.DataFrame, sourc
 def _row_figures(results: CrossCentreResults, rows: list[RowPanel]) -> Iterator[Drawing]:
     caption = (
         "Points: mean difference in Dice to source-only over the same frames. Solid: 95 % interval over clusters "
-        "(patients, else sequences). Dashed: frames treated as independent, likely too narrow. No line: too few clusters "
-        f"for an interval. Filled: shown to help (circle) or harm (square). {origin(results)}"
+        "(patients, else sequences). Dashed: frames treated as independent, likely too narrow. No line: too few "
+        f"clusters for an interval. Filled: shown to help (circle) or harm (square). {origin(results)}"
     )
     for name, title, panels in _parted("forest", "Differences with their intervals", rows, MOST_ROWS):
         yield Drawing(name, title, caption, _row_drawing(forest, panels, results.phantom))
@@ -143,9 +144,9 @@ def _curve_figures(results: CrossCentreResults, groups: list[TargetModels]) -> I
             "dice-distribution",
             "Distribution of Dice",
             curve_figures.distribution,
-            "For each Dice the share of frames with a polyp that reach no more than it: a curve further to the right is "
-            "better, its start on the left is the share of missed polyps. Dotted: 0.5, below which a frame counts as "
-            "failed.",
+            "For each Dice the share of frames with a polyp that reach no more than it: a curve further to the right "
+            "is better, its start on the left is the share of missed polyps. Dotted: 0.5, below which a frame counts "
+            "as failed.",
         ),
         (
             "reliability",
@@ -189,6 +190,10 @@ def _parted(name: str, title: str, panels: Iterable[Panel], most: int) -> Iterat
 def _cells(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
     triples = zip(rows["source"], rows["cohort"], rows[column], strict=True)
     return {(str(source), str(centre)): float(value) for source, centre, value in triples}
+
+
+def _models(results: CrossCentreResults, cells: pd.DataFrame) -> list[str]:
+    return [model for model in models_in_order(list(results.centres["model"])) if model in set(cells["model"])]
 
 
 def _in_order(results: CrossCentreResults, column: str, wanted: set[str]) -> list[str]:

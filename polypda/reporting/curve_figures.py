@@ -47,6 +47,10 @@ class ModelPanel:
     methods: tuple[str, ...]
 
     @property
+    def target(self) -> str:
+        return self.models.target
+
+    @property
     def title(self) -> str:
         return f"{self.models.source} → {self.models.target}"
 

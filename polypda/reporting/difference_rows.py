@@ -9,7 +9,7 @@ from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.panels import CONTROL
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.forest_figure import DifferenceRow, RowPanel
-from polypda.reporting.verdict import finding
+from polypda.reporting.verdict import finding, records
 
 PAIR = ["source", "target", "split", "model"]
 
@@ -27,9 +27,9 @@ def difference_panels(results: CrossCentreResults) -> list[RowPanel]:
     panels = []
     for target, part in rows.groupby("target", sort=False):
         groups: dict[str, list[DifferenceRow]] = {}
-        for row in sorted(part.to_dict("records"), key=lambda row: row["model"] == ORACLE):
-            key = tuple(str(row[name]) for name in PAIR)
-            groups.setdefault(f"from {row['source']}", []).append(_row(row, seeds.get(key, ())))  # type: ignore[arg-type]
+        for row in sorted(records(part), key=lambda row: row["model"] == ORACLE):
+            key = (str(row["source"]), str(target), str(row["split"]), str(row["model"]))
+            groups.setdefault(f"from {row['source']}", []).append(_row(row, seeds.get(key, ())))
         panels.append(RowPanel(f"in {target}", str(target), groups))
     return panels
 
@@ -52,10 +52,10 @@ def _per_seed(cases: pd.DataFrame) -> dict[tuple[str, str, str, str], tuple[floa
     scored = cases[(cases["cohort"] == cases["target"]) & cases["positive"] & cases["dice"].notna()]
     means = scored.groupby([*PAIR, "training", "seed", CONTROL], sort=False)["dice"].mean().reset_index()
     control = means[means["model"] == SOURCE_ONLY].drop_duplicates([*PAIR[:3], "training"])
-    control = control.set_index([*PAIR[:3], "training"])["dice"]
+    dice_of_control = control.set_index([*PAIR[:3], "training"])["dice"]
     adapted = means[(means["model"] != SOURCE_ONLY) & (means[CONTROL] != "")]
     keys = pd.MultiIndex.from_frame(adapted[[*PAIR[:3], CONTROL]])
-    adapted = adapted.assign(delta=adapted["dice"].to_numpy() - control.reindex(keys).to_numpy())
+    adapted = adapted.assign(delta=adapted["dice"].to_numpy() - dice_of_control.reindex(keys).to_numpy())
     per_seed = adapted[np.isfinite(adapted["delta"])].groupby([*PAIR, "seed"])["delta"].mean()
     found: dict[tuple[str, str, str, str], tuple[float, ...]] = {}
     for key, values in per_seed.groupby(level=list(range(4)), sort=False):

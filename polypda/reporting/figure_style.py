@@ -70,6 +70,7 @@ class Layout:
         return self.width_in < NARROW_BELOW_IN
 
 
+NARROW_FOLDER = "narrow"
 NARROW_BELOW_IN = 5.0
 WIDE, NARROW = Layout(9.4), Layout(4.1)
 
@@ -170,7 +171,7 @@ def write_drawings(drawings: Iterable[Drawing], folder: Path) -> list[ReportFigu
     Raises: DataError E_WRITE_FAILED.
     """
     figures = []
-    narrow_folder = folder / "narrow"
+    narrow_folder = folder / NARROW_FOLDER
     narrow_folder.mkdir()
     for drawing in drawings:
         with mpl.rc_context(STYLE):

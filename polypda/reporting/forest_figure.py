@@ -74,12 +74,12 @@ def forest(panels: Sequence[RowPanel], layout: Layout, *, phantom: bool) -> Figu
     reach = [value for panel in panels for row in panel.rows for value in (row.delta, row.low, row.high)]
 
     def draw(axis: Axes, row: DifferenceRow, y: float) -> None:
-        colour = COLOURS[row.finding]
+        colour = _colour(row)
         if row.kind in CLUSTER_INTERVALS:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         elif row.kind == FRAME_INTERVAL:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5, linestyle=(0, (3, 2)))
-        filled = row.finding in (Finding.HELPS, Finding.HARMS)
+        filled = row.finding in (Finding.HELPS, Finding.HARMS) and not row.bound
         axis.plot(
             [row.delta], [y], marker="D" if row.bound else MARKERS[row.finding], markersize=6, markeredgecolor=colour,
             markerfacecolor=colour if filled else "white", markeredgewidth=1.5, zorder=4,
@@ -172,7 +172,7 @@ def _draw_rows(
                 draw(axis, row, middle)
             axis.annotate(
                 value(row), (1, middle), (6, 0), xycoords=beside, textcoords="offset points", ha="left",
-                annotation_clip=False, color=COLOURS[row.finding], **_text(label),
+                annotation_clip=False, color=_colour(row), **_text(label),
             )  # fmt: skip
             y += ROW_IN
     axis.axvline(0, color=INK, linewidth=1)
@@ -183,6 +183,10 @@ def _draw_rows(
     axis.set_axisbelow(True)
     axis.tick_params(axis="x", labelsize=8)
     axis.locator_params(axis="x", nbins=6)
+
+
+def _colour(row: DifferenceRow) -> str:
+    return SOFT_INK if row.bound else COLOURS[row.finding]
 
 
 def _text(style: dict[str, Any]) -> Any:  # matplotlib types keyword arguments one by one

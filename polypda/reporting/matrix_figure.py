@@ -130,6 +130,6 @@ def _colour_bar(grid: PanelGrid, heat: HeatPanels, colours: Colormap, scale: Nor
     length = min(3.2, width - 0.8)
     axis = grid.figure.add_axes(((width - length) / 2 / width, 0.52 / height, length / width, 0.13 / height))
     bar = grid.figure.colorbar(mpl.cm.ScalarMappable(scale, colours), cax=axis, orientation="horizontal")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, colors=SOFT_INK)
     bar.set_label(heat.label, fontsize=9)

@@ -62,39 +62,58 @@ def render_page(
         figures: their SVG files must exist; they are embedded.
         gallery: in order of showing.
     """
-    environment = jinja2.Environment(
+    lines = statement.lines()
+    return (
+        page_environment()
+        .get_template("page.html.jinja")
+        .render(
+            statement=statement,
+            phantom_banner=PHANTOM_BANNER,
+            no_negatives=NO_NEGATIVES,
+            answer=answer(table, statement),
+            tables=[
+                ("Frames with a polyp", positive_cells(table), METRIC_NOTES[0]),
+                ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1]),
+            ],
+            stated="; ".join(
+                f"{name}: {lines[name]}" for name in ("protocol", "checkpoint rule", "seeds", "resolution")
+            ),
+            figures=[
+                {
+                    "title": figure.title,
+                    "caption": figure.caption,
+                    "source": data_uri(figure.svg.read_bytes(), "svg+xml"),
+                }
+                for figure in figures
+            ],
+            gallery=gallery_entries(gallery),
+            facts=list(_facts(statement)),
+        )
+    )
+
+
+def page_environment() -> jinja2.Environment:
+    """Templates of this folder; what they show is escaped, a missing value is an error."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+        autoescape=lambda name: name is None or not name.endswith(".css"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    lines = statement.lines()
-    return environment.get_template("page.html.jinja").render(
-        statement=statement,
-        phantom_banner=PHANTOM_BANNER,
-        no_negatives=NO_NEGATIVES,
-        answer=answer(table, statement),
-        tables=[
-            ("Frames with a polyp", positive_cells(table), METRIC_NOTES[0]),
-            ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1]),
-        ],
-        stated="; ".join(f"{name}: {lines[name]}" for name in ("protocol", "checkpoint rule", "seeds", "resolution")),
-        figures=[
-            {"title": figure.title, "caption": figure.caption, "source": _data_uri(figure.svg.read_bytes(), "svg+xml")}
-            for figure in figures
-        ],
-        gallery=[
-            {
-                "cohort": picture.cohort,
-                "frame": picture.frame,
-                "why": picture.why,
-                "href": quote(picture.href),
-                "source": _data_uri(picture.preview, "jpeg") if picture.preview else quote(picture.href),
-            }
-            for picture in gallery
-        ],
-        facts=list(_facts(statement)),
-    )
+
+
+def gallery_entries(gallery: Sequence[GalleryPicture]) -> list[dict[str, str]]:
+    """The pictures as the templates take them: small copies inside the page, links to the files."""
+    return [
+        {
+            "cohort": picture.cohort,
+            "frame": picture.frame,
+            "why": picture.why,
+            "href": quote(picture.href),
+            "source": data_uri(picture.preview, "jpeg") if picture.preview else quote(picture.href),
+        }
+        for picture in gallery
+    ]
 
 
 def _facts(statement: ReportStatement) -> Iterator[tuple[str, str]]:
@@ -118,5 +137,6 @@ def _flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
             yield f"{prefix}{name}", "none" if value is None else str(value)
 
 
-def _data_uri(content: bytes, kind: str) -> str:
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture inside the page; kind: its MIME subtype."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

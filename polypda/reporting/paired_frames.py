@@ -48,7 +48,8 @@ def target_models(frames: pd.DataFrame, cases: pd.DataFrame) -> list[TargetModel
     own = cases[cases["cohort"] == cases["target"]]
     sums = own.groupby([*PAIR, "model"], sort=False)[RELIABILITY].sum()
     trainings = own.groupby([*PAIR, "model"], sort=False)["training"].nunique()
-    bins = {tuple(map(str, key)): values for key, values in sums.div(trainings, axis=0).iterrows()}  # type: ignore[arg-type]
+    averages = sums.div(trainings, axis=0)
+    bins = {tuple(key): averages.loc[key] for key in averages.index}
     found = []
     for key, part in scored.groupby(PAIR, sort=False):
         models = _models_of(part, {model: values for (*pair, model), values in bins.items() if tuple(pair) == key})

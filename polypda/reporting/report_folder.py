@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.atomic_file import current_umask, write_failed, write_whole
+from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.cases import checked_cases
 from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import write_centres
 from polypda.evaluation.evaluation_file import write_evaluation
 from polypda.evaluation.statement import ReportStatement
 from polypda.reporting.figures import write_figures
+from polypda.reporting.new_folder import refuse_existing, whole_folder
 from polypda.reporting.page import MOST_EMBEDDED_PREVIEWS, GalleryPicture, preview, render_page
 
 LONGEST_NAME = 60
+OVERLAY_LIST = "overlays/overlays.json"
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,10 @@ def write_report(
     """
     cases = checked_cases(cases)
     _check_statement(cases, statement)
-    if folder.exists():
-        raise _exists(folder)
+    refuse_existing(folder)
     table = centre_table(cases, statement.source_only)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    except OSError as error:
-        raise write_failed(folder, error) from error
-    try:
+    with whole_folder(folder) as work:
         _fill(work, cases, table, statement, overlays)
-        work.chmod(0o777 & ~current_umask())
-        work.rename(folder)
-    except OSError as error:
-        raise _exists(folder) if folder.exists() else write_failed(folder, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return folder
 
 
@@ -85,6 +74,8 @@ def _fill(
     write_centres(table, work, statement)
     figures = write_figures(cases, statement, work / "figures")
     gallery = list(_write_overlays(work, overlays))
+    if gallery:
+        _write_overlay_list(work, gallery)
     write_whole(work / "index.html", render_page(table, statement, figures, gallery))
 
 
@@ -96,6 +87,15 @@ def _write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[
         write_whole(work / name, buffer.getvalue())
         small = preview(overlay.picture) if place <= MOST_EMBEDDED_PREVIEWS else None
         yield GalleryPicture(overlay.cohort, overlay.frame, overlay.why, name, small)
+
+
+def _write_overlay_list(work: Path, gallery: list[GalleryPicture]) -> None:
+    """What each overlay shows and why it was chosen, for reports of several runs."""
+    entries = [
+        {"file": Path(shown.href).name, "cohort": shown.cohort, "frame": shown.frame, "why": shown.why}
+        for shown in gallery
+    ]
+    write_whole(work / OVERLAY_LIST, json.dumps(entries, ensure_ascii=False, indent=1) + "\n")
 
 
 def file_name(text: str) -> str:
@@ -143,9 +143,3 @@ def _check_statement(cases: pd.DataFrame, statement: ReportStatement) -> None:
 
 def _listed(values: set) -> str:
     return ", ".join(sorted(map(str, values)))
-
-
-def _exists(folder: Path) -> DataError:
-    return DataError(
-        "E_REPORT_EXISTS", "a report is there already.", where=folder, fix="choose another folder, or remove this one."
-    )

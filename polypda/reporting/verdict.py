@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.reporting.wording import cluster_noun, counted, interval, signed
+from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
 
 CLUSTER_INTERVALS = ("cluster bootstrap", "cluster t")
 FRAME_INTERVAL = "frames as independent"
@@ -101,4 +101,16 @@ def _conclusion(row: Mapping[str, Any], found: Finding) -> str:
     adjusted = row["p_holm"]
     if excludes_zero and pd.notna(adjusted) and adjusted >= SIGNIFICANT_P:
         return f"{found.value}, taken by itself (not after Holm's correction for all comparisons)"
+    if not excludes_zero:
+        return f"{found.value} by the sign-flip test (Holm p\u00a0{_p(adjusted)}), though the interval reaches 0"
     return found.value
+
+
+def _p(value: float) -> str:
+    text = p_text(value)
+    return text if text.startswith("<") else f"= {text}".replace(" ", "\u00a0")
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as plain mappings from column to value."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

@@ -1,0 +1,122 @@
+"""The parts of the cross-centre page below its first screen: tables with the figures that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from polypda.evaluation.cross_centre import CrossCentreResults
+from polypda.evaluation.lesions import LESION_RULE
+from polypda.evaluation.statement import SOURCE_ONLY
+from polypda.reporting.difference_rows import at_target
+from polypda.reporting.page_tables import (
+    PageTable,
+    aggregate_cells,
+    centre_cells,
+    comparison_cells,
+    lesion_cells,
+    matrix_tables,
+    negative_cells,
+    strata_cells,
+    table_notes,
+)
+
+Figures = Mapping[str, dict[str, str]]
+"""Stem of the file → what the template embeds."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page. tables: (heading or "", table). lead: a sentence before, notes: lines after the tables."""
+
+    title: str
+    tables: Sequence[tuple[str, PageTable]] = ()
+    figures: Sequence[dict[str, str]] = ()
+    notes: Sequence[str] = ()
+    lead: str = ""
+    anchor: str = ""
+
+
+def page_sections(results: CrossCentreResults, figures: Figures) -> list[Section]:
+    """All sections that have something to show, in reading order."""
+    everything = (*_matrix_and_comparisons(results, figures), *_centre_sections(results, figures))
+    filled = [replace(part, tables=[pair for pair in part.tables if pair[1].rows]) for part in everything]
+    return [part for part in filled if part.figures or part.tables]
+
+
+def _matrix_and_comparisons(results: CrossCentreResults, figures: Figures) -> Iterator[Section]:
+    comparisons = results.comparisons
+    yield Section(
+        "Every model in every centre",
+        [("", table) for table in matrix_tables(results)],
+        _drawn(figures, "matrix"),
+        ["In [ ]: trained on this centre's own labels.", *table_notes(results.matrix["interval"])],
+    )
+    if len(comparisons):
+        elsewhere = comparisons[comparisons["cohort"] != comparisons["target"]]
+        others = [
+            (f"Scored in {cohort}, which is not their target", comparison_cells(part))
+            for cohort, part in elsewhere.groupby("cohort", sort=False)
+        ]
+        yield Section(
+            "Beside source-only",
+            [("", comparison_cells(at_target(comparisons))), *others],
+            _drawn(figures, "forest"),
+            table_notes(comparisons["interval"]),
+            anchor="comparisons",
+        )
+    yield Section(
+        "Over all target centres",
+        [("", aggregate_cells(results.aggregates))],
+        lead="Each centre weighs the same, however many frames it gave; the worst centre is named.",
+    )
+    yield Section("Before and after", (), _drawn(figures, "slopes", "seeds"))
+
+
+def _centre_sections(results: CrossCentreResults, figures: Figures) -> Iterator[Section]:
+    centres, strata, lesions = _once(results.centres), _once(results.strata), _once(results.lesions)
+    yield Section(
+        "Frames with a polyp",
+        [("", centre_cells(centres))],
+        _drawn(figures, "dice-distribution", "reliability"),
+        table_notes(centres.loc[centres["n_dice"] > 0, "dice_interval"]),
+    )
+    yield Section(
+        "By polyp size",
+        [("", strata_cells(strata))],
+        _drawn(figures, "dice-by-size"),
+        [
+            "Relative area of the field of view: an endoscope gives no millimetres.",
+            *table_notes(strata.loc[strata["n"] > 0, "interval"]),
+        ],
+    )
+    yield Section(
+        "Frames without a polyp",
+        [("", negative_cells(centres))],
+        (),
+        [
+            "They never enter Dice.",
+            *table_notes(centres.loc[centres["n_negative"] > 0, "frame_specificity_interval"]),
+        ],
+    )
+    yield Section(
+        "Lesions",
+        [("", lesion_cells(lesions))],
+        (),
+        [f"Rule: {LESION_RULE}.", *table_notes(lesions["lesion_sensitivity_10_interval"])],
+    )
+
+
+def _drawn(figures: Figures, *stems: str) -> list[dict[str, str]]:
+    return [figure for name, figure in figures.items() if name.startswith(stems)]
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """source-only once per source and cohort, however many adaptations it is the control of; cohorts together."""
+    keys = [name for name in ("source", "cohort", "split", "model", "stratum") if name in rows]
+    values = [name for name in ("dice_frame", "dice", "lesion_sensitivity_10", "n_seeds") if name in rows]
+    order = rows[~((rows["model"] == SOURCE_ONLY) & rows.duplicated([*keys, *values]))]
+    place = {name: number for number, name in enumerate(dict.fromkeys(order["cohort"]))}
+    return order.sort_values("cohort", key=lambda names: names.map(place), kind="stable")
