@@ -12,14 +12,13 @@ import pandas as pd
 
 from polypda.errors import DataError
 from polypda.evaluation.atomic_file import write_whole
+from polypda.evaluation.case_values import BOX as BOX
+from polypda.evaluation.case_values import MASK as MASK
+from polypda.evaluation.case_values import check_values
 from polypda.evaluation.metrics import PROTOCOL, FrameMetrics
 from polypda.evaluation.reliability import TENTHS
 
 SCHEMA_VERSION = 2
-ROLES = ("source", "target", "other")
-"""What a cohort is in a run; other: it took no part in it and was scored later."""
-MASK, BOX = "mask", "box"
-ANNOTATIONS = (MASK, BOX)
 IDENTITY = ("run", "model", "seed", "cohort", "frame")
 """Columns that name a row: no two rows may share them all."""
 
@@ -87,11 +86,6 @@ COLUMNS: dict[str, str] = {
 
 Empty, too: counts that do not apply (fp_components of a frame with a polyp) or cannot be known (tp_px of a box).
 """
-
-REQUIRED_TEXT = ("run", "source", "target", "model", "training", "role", "cohort", "split", "frame")
-RATIOS = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "nsd", "fp_area_fraction")
-NEEDS_MASK = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "hd95_px", "nsd", "relative_polyp_area")
-"""Columns that are empty where a frame is annotated with boxes."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +194,7 @@ def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
     extra = [column for column in cases.columns if column not in COLUMNS]
     typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in COLUMNS.items()})
     table = typed.join(cases[extra].reset_index(drop=True)) if extra else typed
-    _check_values(table, where)
+    check_values(table, where)
     _check_duplicates(table, where)
     return table
 
@@ -259,36 +253,6 @@ def _check_version(cases: pd.DataFrame, where: str) -> None:
             where=where,
             fix="evaluate the run again with this version; figures of two protocols cannot be compared.",
         )
-
-
-def _check_values(table: pd.DataFrame, where: str) -> None:
-    problems = [f"'{name}' is empty" for name in REQUIRED_TEXT if (table[name] == "").any()]
-    roles = sorted(set(table["role"]) - {*ROLES, ""})
-    problems += [f"role '{role}' is neither source, target nor other" for role in roles]
-    strangers = sorted(set(table["annotation"]) - set(ANNOTATIONS))
-    problems += [f"annotation '{name}' is neither mask nor box" for name in strangers]
-    problems += [problem for problem, wrong in _contradictions(table).items() if wrong.any()]
-    if problems:
-        raise DataError("E_CASES_VALUE", "; ".join(problems) + ".", where=where, fix="evaluate the run again.")
-
-
-def _contradictions(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """What no row may be → which rows are."""
-    boxed = table["annotation"] == BOX
-    ratios, hits = table[list(RATIOS)], table[["lesions_hit_10", "lesions_hit_50"]].max(axis=1)
-    false_positives_unknown = table["fp_components"].isna() | table["fp_area_fraction"].isna()
-    return {
-        "a frame is positive and negative at once": table["positive"] & table["negative"],
-        "a positive frame with a mask has no Dice": table["positive"] & ~boxed & table["dice"].isna(),
-        "a frame with boxes has a pixel figure": boxed & table[list(NEEDS_MASK)].notna().any(axis=1),
-        "a negative frame has a Dice, or no count of false-positive components": (
-            table["negative"] & (table["dice"].notna() | false_positives_unknown)
-        ),
-        "a ratio lies outside [0, 1]": ((ratios < 0) | (ratios > 1)).any(axis=1),
-        "a distance is negative": table["hd95_px"] < 0,
-        "a penalised HD95 belongs to a frame that was not missed": table["hd95_penalised"] & ~table["missed"],
-        "more lesions were hit than there are": hits > table[["lesions_reference", "lesions_predicted"]].min(axis=1),
-    }
 
 
 def _check_duplicates(table: pd.DataFrame, where: str) -> None:

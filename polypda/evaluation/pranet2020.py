@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,8 @@ Group = tuple[str, str]
 class PranetScores:
     """One frame under the profile; curves are float64[256] over thresholds 255…0 of 255, the rest in [0, 1].
 
-    weighted_f is NaN where it was left out.
+    weighted_f is NaN where it was left out. s_measure is NaN where the library (and the original code) divides by an
+    empty quarter: the polyp's centre lies in the last row or column.
     """
 
     dice: NDArray[np.float64]
@@ -78,8 +80,10 @@ def pranet_scores(
     parts = {"s": library.Smeasure(), "e": library.Emeasure(), "mae": library.MAE()}
     if weighted_f:
         parts["w"] = library.WeightedFmeasure()
-    for measure in (curves, *parts.values()):
-        measure.step(pred=picture, gt=truth)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the S-measure's empty quarter is counted by the table
+        for measure in (curves, *parts.values()):
+            measure.step(pred=picture, gt=truth)
     found = {name: measure.get_results() for name, measure in parts.items()}
     overlaps = curves.get_results()
     return PranetScores(
@@ -98,6 +102,7 @@ class _Sums:
 
     n: int = 0
     without_polyp: int = 0
+    s_undefined: int = 0
     curves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 256)))
     single: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
 
@@ -138,14 +143,16 @@ class PranetTable:
             return
         sums.n += 1
         sums.curves += np.stack([scores.dice, scores.iou, scores.e_measure])
-        sums.single += [scores.weighted_f, scores.s_measure, scores.mae]
+        undefined = math.isnan(scores.s_measure)
+        sums.s_undefined += undefined
+        sums.single += [scores.weighted_f, 0.0 if undefined else scores.s_measure, scores.mae]
 
     def table(self) -> pd.DataFrame:
         """One row per cohort and model, in the order of their first frames.
 
         Columns: profile, cohort, model, n (frames with a polyp), n_without_polyp (left out), meanDice, meanIoU, wFm,
-        Sm, meanEm, maxEm, MAE, maxDice, maxIoU. Mean and max are over the thresholds of the curve that is averaged over
-        frames. NaN where n is 0, and wFm where it was left out.
+        Sm, Sm_undefined (frames that have none: not in its mean), meanEm, maxEm, MAE, maxDice, maxIoU. Mean and max are
+        over the thresholds of the curve that is averaged over frames. NaN where n is 0, and wFm where it was left out.
         """
         return pd.DataFrame([self._row(*group, sums) for group, sums in self._sums.items()])
 
@@ -171,7 +178,8 @@ class PranetTable:
     def _row(self, cohort: str, model: str, sums: _Sums) -> dict[str, object]:
         n = sums.n or math.nan
         dice, iou, e_measure = sums.curves / n
-        weighted_f, s_measure, mae = sums.single / n
+        weighted_f, _, mae = sums.single / n
+        s_measure = sums.single[1] / ((sums.n - sums.s_undefined) or math.nan)
         return {
             "profile": PROFILE,
             "cohort": cohort,
@@ -182,6 +190,7 @@ class PranetTable:
             "meanIoU": iou.mean(),
             "wFm": weighted_f,
             "Sm": s_measure,
+            "Sm_undefined": sums.s_undefined,
             "meanEm": e_measure.mean(),
             "maxEm": e_measure.max(),
             "MAE": mae,

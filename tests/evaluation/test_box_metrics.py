@@ -7,7 +7,8 @@ import pytest
 
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.box_metrics import box_ious, frame_metrics_boxes
-from polypda.evaluation.cases import NEEDS_MASK, CaseKey, case_row, cases_table
+from polypda.evaluation.case_values import NEEDS_MASK
+from polypda.evaluation.cases import CaseKey, case_row, cases_table
 from polypda.evaluation.lesions import LESION_RULE
 from polypda.evaluation.metrics import FrameMetrics, frame_metrics
 

@@ -94,6 +94,17 @@ class TestWithPysodmetrics:
         assert "haining, adabn" in line and "dice_frame is 0.000" in line
         assert table.warnings({("haining", "adabn"): rows.loc["haining", "meanDice"] - 0.009}) == []
 
+    def test_a_frame_without_an_s_measure_is_counted_and_leaves_the_mean_defined(self) -> None:
+        picture, reference = frame(0)
+        corner = np.zeros(SIZE, np.uint8)
+        corner[-1, -1] = 1
+        table = PranetTable(weighted_f=False)
+        table.add("c", "m", picture / 255.0, reference)
+        table.add("c", "m", picture / 255.0, corner)
+        row = table.table().iloc[0]
+        assert (row["n"], row["Sm_undefined"]) == (2, 1)
+        assert row["Sm"] == pranet_scores(picture / 255.0, reference).s_measure and row["MAE"] > 0
+
     def test_scores_made_elsewhere_are_the_same(self) -> None:
         first, second = PranetTable(), PranetTable()
         for seed in range(2):
