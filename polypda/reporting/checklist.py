@@ -10,7 +10,7 @@ from pathlib import Path
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.statement import PHANTOM_BANNER
-from polypda.reporting import checklist_run, checklist_study
+from polypda.reporting import checklist_data, checklist_run, checklist_study
 from polypda.reporting.checklist_items import CHECKLIST, ChecklistItem, Origin, Part, answered
 from polypda.reporting.markdown_document import bullets, code, inline, shortened, table
 from polypda.reporting.report_facts import ReportFacts, gather_facts
@@ -31,21 +31,21 @@ ANSWERS: Mapping[int, Answer] = {
     4: checklist_study.objectives,
     5: checklist_study.design,
     6: checklist_study.goal,
-    7: checklist_study.data_sources,
-    8: checklist_study.eligibility,
-    9: checklist_study.preprocessing,
-    10: checklist_study.subsets,
-    11: checklist_study.deidentification,
-    12: checklist_study.missing_data,
-    13: checklist_study.acquisition,
-    14: checklist_study.reference_definition,
-    15: checklist_study.reference_rationale,
-    16: checklist_study.annotators,
-    17: checklist_study.test_annotation,
-    18: checklist_study.agreement,
-    19: checklist_study.partitions,
-    20: checklist_study.disjointness,
-    21: checklist_study.sample_size,
+    7: checklist_data.data_sources,
+    8: checklist_data.eligibility,
+    9: checklist_data.preprocessing,
+    10: checklist_data.subsets,
+    11: checklist_data.deidentification,
+    12: checklist_data.missing_data,
+    13: checklist_data.acquisition,
+    14: checklist_data.reference_definition,
+    15: checklist_data.reference_rationale,
+    16: checklist_data.annotators,
+    17: checklist_data.test_annotation,
+    18: checklist_data.agreement,
+    19: checklist_data.partitions,
+    20: checklist_data.disjointness,
+    21: checklist_data.sample_size,
     22: checklist_run.model,
     23: checklist_run.software,
     24: checklist_run.initial_weights,
@@ -59,8 +59,8 @@ ANSWERS: Mapping[int, Answer] = {
     32: checklist_run.internal_testing,
     33: checklist_run.external_testing,
     34: checklist_study.registration,
-    35: checklist_study.numbers,
-    36: checklist_study.characteristics,
+    35: checklist_data.numbers,
+    36: checklist_data.characteristics,
     37: checklist_run.performance,
     38: checklist_run.diagnostic,
     39: checklist_run.failures,
@@ -159,8 +159,8 @@ _MISSING = f"**{NOT_REPORTED}**"
 def _content(parts: Sequence[Part]) -> Iterator[str]:
     """One line per distinct answer: cohorts of which the same is said share a line."""
     groups: dict[tuple[str, str | None], list[Part]] = {}
-    for part in parts:
-        # Gaps gather by what is missing; answers by what they say
+    aspects = list(dict.fromkeys(part.aspect for part in parts))
+    for part in sorted(parts, key=lambda part: aspects.index(part.aspect)):
         groups.setdefault((part.aspect, part.text), []).append(part)
     for (aspect, text), group in groups.items():
         cohorts = list(dict.fromkeys(code(part.cohort) for part in group if part.cohort))
@@ -173,5 +173,5 @@ def _missing_text(group: Sequence[Part]) -> str:
     keys = list(dict.fromkeys(part.key for part in group if part.key))
     if not keys:
         return f"{_MISSING} (to be written by the author)"
-    place = keys[0] if len(keys) == 1 else f"cohorts.….{keys[0].rsplit('.', 1)[-1]}"
+    place = keys[0] if len(keys) == 1 else f"cohorts.ID.{keys[0].rsplit('.', 1)[-1]}"
     return f"{_MISSING} (study.yaml: {code(place)})"

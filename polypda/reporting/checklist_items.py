@@ -7,7 +7,7 @@ Radiology: Artificial Intelligence 2024;6(4):e240300. The wording is our own: th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from polypda.reporting.cohort_facts import CohortFacts
@@ -123,8 +123,8 @@ def from_run(aspect: str, text: str | None, cohort: str = "") -> Part:
 
 
 def from_manifest(aspect: str, text: str | None, cohort: str) -> Part:
-    """An answer that a cohort's manifest gives; without one, its authors must."""
-    return Part(Origin.MANIFEST, aspect, text or None, cohort, key=f"cohorts.{cohort}.source")
+    """An answer that a cohort's manifest gives; where it is silent, the study file's ``acquisition`` can tell."""
+    return Part(Origin.MANIFEST, aspect, text or None, cohort, key=f"cohorts.{cohort}.acquisition")
 
 
 def from_study(study: Study, key: str, aspect: str = "") -> Part:
@@ -135,10 +135,16 @@ def from_study(study: Study, key: str, aspect: str = "") -> Part:
     return Part(Origin.STUDY, aspect, text or None, key=key)
 
 
-def from_cohort_study(cohort: CohortFacts, name: str, aspect: str, otherwise: str | None = None) -> Part:
-    """The entry of one cohort's block of the study file, or what a section of the file says for all of them."""
-    said = getattr(cohort.study, name) or otherwise
+def from_cohort_study(cohort: CohortFacts, name: str, aspect: str) -> Part:
+    """The entry of one cohort's block of the study file."""
+    said = getattr(cohort.study, name)
     return Part(Origin.STUDY, aspect, said and inline(said), cohort.id, key=f"cohorts.{cohort.id}.{name}")
+
+
+def from_study_or_cohort(study: Study, general: str, cohort: CohortFacts, name: str, aspect: str) -> Part:
+    """The entry of one cohort's block, else what the entry ``general`` (section.name) says for all cohorts."""
+    own = from_cohort_study(cohort, name, aspect)
+    return own if own.text else replace(from_study(study, general, aspect), cohort=cohort.id)
 
 
 def answered(parts: Sequence[Part]) -> int:

@@ -86,6 +86,7 @@ def training(facts: ReportFacts) -> list[Part]:
         below = settings.below(prefix)
         if below:
             parts.append(from_run(aspect, "; ".join(f"{name} = {inline(text)}" for name, text in below.items())))
+    parts += [from_run(f"training of {code(model)}, made elsewhere", None) for model in facts.foreign_models]
     return [*parts, from_run("seeds", _own(facts, ", ".join(map(str, facts.seeds))))]
 
 

@@ -116,10 +116,12 @@ class CohortFacts:
         facts = self.manifest.facts if self.manifest else ()
         return [inline(fact.statement) for fact in facts if fact.status is FactStatus.CONTRADICTED]
 
-    def unverified(self) -> int:
-        """How many statements of the manifest nobody has verified."""
+    @property
+    def unverified_text(self) -> str | None:
+        """How many statements of the manifest are declared or unverified; None where there are none."""
         facts = self.manifest.facts if self.manifest else ()
-        return sum(fact.status in (FactStatus.UNVERIFIED, FactStatus.DECLARED) for fact in facts)
+        doubtful = sum(fact.status in (FactStatus.UNVERIFIED, FactStatus.DECLARED) for fact in facts)
+        return f"{doubtful} of {counted(len(facts), 'statement')} in its manifest not verified" if doubtful else None
 
 
 def _range_of(sizes: Collection[tuple[int, int]]) -> str:

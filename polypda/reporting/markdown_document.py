@@ -11,8 +11,8 @@ from polypda.reporting.wording import plain, signed
 
 
 def inline(text: object) -> str:
-    """Text of others (study file, manifest, settings) on one line, so that it cannot become markup or a tag."""
-    return " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    """Text of others (study file, manifest, settings) on one line, so that no tag in it comes to life."""
+    return " ".join(str(text).split()).replace("\\", "\\\\").replace("<", "\\<")
 
 
 def code(text: object) -> str:

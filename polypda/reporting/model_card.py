@@ -14,7 +14,7 @@ from polypda.evaluation.statement import ONE_SEED, PHANTOM_BANNER
 from polypda.reporting import model_card_parts as parts
 from polypda.reporting.markdown_document import bullets, code, inline, shortened
 from polypda.reporting.report_facts import ReportFacts, gather_facts
-from polypda.reporting.result_sentences import performance_sentences
+from polypda.reporting.result_sentences import performance_sentences, verdict_sentence
 from polypda.reporting.result_tables import sections
 from polypda.reporting.study import Study
 from polypda.reporting.wording import counted
@@ -67,21 +67,23 @@ def _title(facts: ReportFacts) -> str:
     if facts.study.study.title:
         return inline(facts.study.study.title)
     methods = shortened(facts.adapted_models or facts.models, 4)
-    return inline(f"polyp segmentation by {methods}, {shortened(facts.sources, 4)} → {shortened(facts.targets, 4)}")
+    if len(facts.adaptations) > 1:
+        return inline(f"polyp segmentation by {methods} across {counted(len(facts.cohorts), 'cohort')}")
+    source, target = facts.adaptations[0]
+    return inline(f"polyp segmentation by {methods}, {source} → {target}")
 
 
 def _summary(facts: ReportFacts) -> str:
     """The answer before the details."""
-    told = performance_sentences(facts)[:-1]  # the last one points to this card
+    told = performance_sentences(facts)[:-1]  # the last one points to this card's tables
     text = (
         f"{counted(len(facts.models), 'model')} on {counted(len(facts.cohorts), 'cohort')}, "
         f"{counted(len(facts.statements), 'run')}."
     )
     if not told:
-        return f"{text} No adapted model has a Dice in a target centre."
-    if len(told) > MOST_SUMMARY_LINES:
-        return f"{text} Their figures are under Quantitative analyses. {parts.NOT_A_DEVICE}"
-    return f"{text}\n\n{bullets(told)}\n\n{parts.NOT_A_DEVICE}"
+        return f"{text} No adapted model has a Dice in a target centre. {parts.NOT_A_DEVICE}"
+    answer = bullets(told) if len(told) <= MOST_SUMMARY_LINES else verdict_sentence(facts)
+    return f"{text}\n\n{answer}\n\n{parts.NOT_A_DEVICE}"
 
 
 def _caveats(facts: ReportFacts) -> str:
@@ -92,11 +94,8 @@ def _caveats(facts: ReportFacts) -> str:
                 f"{code(cohort.id)}: held-out frames may show patients who were also in training; figures there may be "
                 "too good and their intervals too narrow."
             )
-        if cohort.unverified():
-            lines.append(
-                f"{code(cohort.id)}: {counted(cohort.unverified(), 'statement')} of its manifest rest on declarations "
-                f"that nobody has verified (`polypda cohorts show {cohort.id}`)."
-            )
+        if cohort.unverified_text:
+            lines.append(f"{code(cohort.id)}: {cohort.unverified_text} (`polypda cohorts show {cohort.id}`).")
     if facts.trained_here and len(facts.seeds) == 1 and not any(ONE_SEED in line for line in lines):
         lines.append(f"One seed: {ONE_SEED}.")
     if facts.untold:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from polypda.evaluation.statement import ONE_SEED
+from polypda.reporting.checklist_data import RENDERED, SPLIT_RULE
 from polypda.reporting.checklist_run import METRICS, TESTS, UNCERTAINTY
-from polypda.reporting.checklist_study import RENDERED, SPLIT_RULE
 from polypda.reporting.cohort_facts import UNITS_IN_WORDS, CohortFacts, overlaps_between
 from polypda.reporting.markdown_document import bullets, code, inline, shortened, table
 from polypda.reporting.report_facts import ReportFacts
@@ -37,7 +37,7 @@ def details(facts: ReportFacts) -> str:
     if facts.trained_here:
         size = by_runs(facts.trained_here, lambda run: f"{run.input_size[1]}×{run.input_size[0]} px")
         lines += [f"network's input: {size}, RGB", f"software: {_versions(facts)}"]
-        lines += [f"batch normalisation: {inline(by_runs(facts.trained_here, lambda run: run.batch_norm)) or '–'}"]
+        lines += [f"batch normalisation: {said(by_runs(facts.trained_here, lambda run: run.batch_norm))}"]
     parts = [bullets(lines), table(["model", "what", "paper"], list(_models(facts)))]
     return "\n\n".join([*parts, *_settings(facts)])
 
@@ -58,8 +58,9 @@ def _models(facts: ReportFacts) -> Iterable[list[str]]:
     from polypda.methods.registry import METHODS  # brings torch: only where a card is written
 
     for model in facts.models:
-        known = METHODS.get(model) if facts.trained_here else None
-        yield [code(model), *((inline(known.title), inline(known.paper)) if known else (FOREIGN, MISSING))]
+        known = None if model in facts.foreign_models else METHODS.get(model)
+        unknown = (FOREIGN if model in facts.foreign_models else "not a method of this version", MISSING)
+        yield [code(model), *((inline(known.title), inline(known.paper)) if known else unknown)]
 
 
 def _settings(facts: ReportFacts) -> list[str]:
@@ -158,7 +159,9 @@ def training_data(facts: ReportFacts) -> str:
     ]
     if any(statement.target_labels_used for statement in facts.trained_here):
         lines.append("`oracle`: labelled training frames of the target; an upper bound, not an adaptation")
-    lines.append(f"parts: {SPLIT_RULE}")
+    lines.append(f"partition: {SPLIT_RULE}")
+    if facts.foreign_models:
+        lines.append(f"{', '.join(map(code, facts.foreign_models))}: made elsewhere, {MISSING}")
     return bullets(lines)
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.evaluation.cross_centre import CrossCentreResults
-from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement
+from polypda.evaluation.statement import ORACLE, SOURCE_ONLY, ReportStatement
 from polypda.reporting.cohort_facts import CohortFacts, cohort_facts
 from polypda.reporting.run_settings import SettingsSummary, summarise_settings, summarise_versions
 from polypda.reporting.study import Study
 from polypda.reporting.study_file import require_known_cohorts
 
-ORACLE = "oracle"
 NO_ADAPTATION = (SOURCE_ONLY, ORACLE)
 
 
@@ -63,6 +62,13 @@ class ReportFacts:
     def seeds(self) -> tuple[int, ...]:
         """Distinct seeds of the runs trained here."""
         return tuple(sorted({seed for statement in self.trained_here for seed in statement.seeds}))
+
+    @property
+    def foreign_models(self) -> tuple[str, ...]:
+        """Models of which there are only predictions that came as files."""
+        foreign = {statement.run for statement in self.statements if statement.foreign}
+        own = set(self.results.cases.loc[~self.results.cases["run"].isin(foreign), "model"])
+        return tuple(model for model in self.models if model not in own)
 
     @property
     def phantom_cohorts(self) -> tuple[CohortFacts, ...]:

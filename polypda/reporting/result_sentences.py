@@ -1,136 +1,209 @@
-"""The results in short sentences, for a checklist that has no room for tables; numbers are those of the tables."""
+"""The results in short sentences, for a checklist that has no room for tables; numbers are those of the tables.
+
+With more than MOST_ROWS adaptations × models the sentences tell the range over the target centres instead of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
-from polypda.reporting.markdown_document import code, with_interval
-from polypda.reporting.report_facts import ReportFacts
-from polypda.reporting.result_tables import by_place
+from polypda.reporting.markdown_document import code, inline, with_interval
+from polypda.reporting.report_facts import NO_ADAPTATION, ReportFacts
+from polypda.reporting.result_tables import adaptation, by_place, clusters, share_with_interval, worst_change
 from polypda.reporting.wording import NOT_KNOWN, counted, p_text, percent, plain, signed, whole
 
-NO_ROC = (
-    "No ROC curve is drawn: figures are at the stated threshold; reliability by tenths of probability is in the report."
-)
+MOST_ROWS = 8
+SIGNIFICANT = 0.05
 WORST_FRAMES = 3
+NO_ROC = "no ROC curve is drawn: figures hold at the stated threshold; reliability by tenths of probability is a figure"
+EXTERNAL_AS_TO_LABELS = (
+    "adapted models have seen unlabelled training frames of the centre they are tested in, never its held-out frames: "
+    "external as to labels, not as to images"
+)
+ALL_TABLES = "all tables: model_card.md (Quantitative analyses), centers.csv, matrix.csv, comparisons.csv"
+
+
+def verdict_sentence(facts: ReportFacts) -> str:
+    """How the adapted models did against source-only over the declared family; "" where nothing was compared."""
+    comparisons = facts.results.comparisons
+    family = comparisons[comparisons["in_family"].astype(bool)] if len(comparisons) else comparisons
+    if family.empty:
+        return ""
+    sure = family["p_holm"] < SIGNIFICANT
+    better, worse = int((sure & (family["delta"] > 0)).sum()), int((sure & (family["delta"] < 0)).sum())
+    lower, alone = int((family["delta"] < 0).sum()), int(family["clusters"].isna().sum())
+    caution = (
+        ""
+        if not alone
+        else (
+            f" In {alone} of them patients and sequences are unknown: frames count as independent, so p is likely too small."
+        )
+    )
+    return (
+        f"Of {counted(len(family), 'comparison')} of an adapted model with source-only in its target centre, {better} "
+        f"found a higher Dice and {worse} a lower one (Holm p < {SIGNIFICANT:g}); the other "
+        f"{len(family) - better - worse} leave it open. The mean difference was negative in {lower}.{caution}"
+    )
 
 
 def internal_sentences(facts: ReportFacts) -> list[str]:
     """Held-out frames of the centre whose labels trained the model."""
     cells = facts.results.matrix
     own = cells[cells["own_centre"] & (cells["model"] == SOURCE_ONLY) & cells["dice"].notna()]
-    return [
-        f"{code(cell['cohort'])}, held-out frames: {_dice(cell, 'dice', 'low', 'high')}" for _, cell in own.iterrows()
-    ]
+    return [f"{code(cell['cohort'])}, held-out frames, source-only: {_cell_text(cell)}" for _, cell in own.iterrows()]
 
 
 def external_sentences(facts: ReportFacts) -> list[str]:
-    """Centres whose labels trained nothing; adapted models have seen their unlabelled training frames."""
-    if not facts.adaptations or facts.results.matrix.empty:
-        return []
+    """Centres whose labels trained nothing."""
     cells = facts.results.matrix
     foreign = cells[~cells["own_centre"] & (cells["model"] == SOURCE_ONLY) & cells["dice"].notna()]
     sentences = [
-        f"{code(cell['source'])} → {code(cell['cohort'])}, source-only: {_dice(cell, 'dice', 'low', 'high')}"
+        f"{code(cell['source'])} → {code(cell['cohort'])}, source-only: {_cell_text(cell)}"
         for _, cell in foreign.iterrows()
     ]
     adapted = facts.results.aggregates
-    for _, row in adapted[~adapted["model"].isin([SOURCE_ONLY, ORACLE]) & (adapted["n_centers"] > 0)].iterrows():
-        sentences.append(
-            f"{code(row['source'])}, {code(row['model'])}: mean Dice over {counted(row['n_centers'], 'target centre')} "
-            f"{plain(row['dice_center'], 3)}, worst {plain(row['dice_worst_center'], 3)} ({code(row['worst_center'])})"
-        )
-    if sentences and facts.trained_here:
-        sentences.append(
-            "Adapted models have seen unlabelled training frames of the centre they are tested in, never its held-out "
-            "frames: external as to labels, not as to images."
-        )
-    return sentences
+    adapted = adapted[~adapted["model"].isin(NO_ADAPTATION) & (adapted["n_centers"] > 0)]
+    sentences += [_aggregate_sentence(row) for _, row in adapted.iterrows()]
+    return [*sentences, EXTERNAL_AS_TO_LABELS] if len(adapted) and facts.trained_here else sentences
+
+
+def _aggregate_sentence(row: pd.Series) -> str:
+    dice = f"{plain(row['dice_center'], 3)}, worst {plain(row['dice_worst_center'], 3)} ({code(row['worst_center'])})"
+    centres = counted(row["n_centers"], "target centre")
+    text = f"{code(row['source'])}, {code(row['model'])}: mean Dice over {centres} {dice}"
+    if pd.isna(row["delta_center"]):
+        return text
+    return f"{text}; mean Δ {signed(row['delta_center'], 3)}, worst {worst_change(row)}"
 
 
 def performance_sentences(facts: ReportFacts) -> list[str]:
-    """Every adapted model in its target, against source-only."""
-    at_target, _, _ = by_place(facts.results.centres)
-    adapted = at_target[~at_target["model"].isin([SOURCE_ONLY, ORACLE]) & at_target["dice_frame"].notna()]
-    sentences = [_adapted_sentence(row) for _, row in adapted.iterrows()]
-    return (
-        [*sentences, "All tables: model_card.md, Quantitative analyses; centers.csv; matrix.csv."] if sentences else []
-    )
+    """Every adapted model in its target against source-only; many of them per source."""
+    adapted = _at_target(facts, without=NO_ADAPTATION)
+    adapted = adapted[adapted["dice_frame"].notna()]
+    if adapted.empty:
+        return []
+    if len(adapted) <= MOST_ROWS:
+        sentences = [_adapted_sentence(row) for _, row in adapted.iterrows()]
+    else:
+        rows = facts.results.aggregates
+        rows = rows[~rows["model"].isin(NO_ADAPTATION) & (rows["n_centers"] > 0)]
+        sentences = [verdict_sentence(facts), *(_aggregate_sentence(row) for _, row in rows.iterrows())]
+    return [*filter(None, sentences), ALL_TABLES]
+
+
+def _at_target(facts: ReportFacts, without: tuple[str, ...]) -> pd.DataFrame:
+    rows = by_place(facts.results.centres)[0]
+    return rows[~rows["model"].isin(without)]
 
 
 def _adapted_sentence(row: pd.Series) -> str:
-    dice = _dice(row, "dice_frame", "dice_low", "dice_high")
+    text = _dice_text(row["dice_frame"], row["dice_low"], row["dice_high"], row["n_dice"], row)
+    if pd.isna(row["delta_dice_frame"]):
+        return f"{_who(row)}: {text}; not compared with source-only"
     delta = with_interval(signed(row["delta_dice_frame"], 3), row["delta_low"], row["delta_high"], signs=True)
     tested = f", p (Holm) {p_text(row['p_holm'])}" if pd.notna(row["p_holm"]) else ""
-    change = f"; Δ {delta}{tested}" if pd.notna(row["delta_dice_frame"]) else "; not compared with source-only"
-    words = f" ({row['dice_words']})" if row["dice_words"] else ""
-    return f"{code(row['source'])} → {code(row['target'])}, {code(row['model'])}: {dice}{change}{words}"
+    words = "; ".join(dict.fromkeys(inline(text) for text in (row["dice_words"], row["delta_words"]) if text))
+    return f"{_who(row)}: {text}; Δ {delta}{tested}{f' ({words})' if words else ''}"
 
 
-def _dice(row: pd.Series, value: str, low: str, high: str) -> str:
-    n = row["n_dice"] if "n_dice" in row else row["n"]
-    groups = "clusters unknown" if pd.isna(row["clusters"]) else counted(row["clusters"], _unit(row))
-    return f"Dice {with_interval(plain(row[value], 3), row[low], row[high])}, n = {whole(n)} frames, {groups}"
+def _who(row: pd.Series) -> str:
+    return f"{adaptation(row)}, {code(row['model'])}"
 
 
-def _unit(row: pd.Series) -> str:
-    return str(row["cluster_unit"]) if row["cluster_unit"] in ("patient", "sequence") else "cluster"
+def _cell_text(cell: pd.Series) -> str:
+    words = f" ({inline(cell['words'])})" if cell["words"] else ""
+    return _dice_text(cell["dice"], cell["low"], cell["high"], cell["n"], cell) + words
+
+
+def _dice_text(dice: float, low: float, high: float, n: int, row: pd.Series) -> str:
+    groups = clusters(row) if pd.notna(row["clusters"]) else "clusters unknown"
+    return f"Dice {with_interval(plain(dice, 3), low, high)}, n = {counted(n, 'frame')}, {groups}"
 
 
 def diagnostic_sentences(facts: ReportFacts) -> list[str]:
-    """Per target and model: lesions found, false alarms, frames without a polyp left clean."""
-    at_target, _, _ = by_place(facts.results.centres)
-    sentences = [
-        f"{code(row['source'])} → {code(row['target'])}, {code(row['model'])}: lesion sensitivity "
-        f"{_share(row, 'lesion_sensitivity_10')}, PPV {percent(row['lesion_ppv_10'])}, "
-        f"{plain(row['lesion_fp_per_frame_10'])} false positives per frame; {_clean(row)}"
-        for _, row in at_target.iterrows()
-        if row["model"] != ORACLE
-    ]
-    return [*sentences, NO_ROC] if sentences else []
+    """Lesions found, false alarms, frames without a polyp left clean, in the target centres."""
+    rows = _at_target(facts, without=(ORACLE,))
+    if rows.empty:
+        return []
+    return [*_each_or_range(rows, _diagnostic_sentence, _diagnostic_range), NO_ROC]
 
 
-def _clean(row: pd.Series) -> str:
-    if not row["n_negative"]:
-        return "no frame without a polyp was scored"
-    return f"{_share(row, 'frame_specificity')} of {counted(row['n_negative'], 'frame')} without a polyp left clean"
+def _each_or_range(
+    rows: pd.DataFrame, each: Callable[[pd.Series], str], over_centres: Callable[[pd.DataFrame], str]
+) -> Iterator[str]:
+    if len(rows) <= MOST_ROWS:
+        yield from (f"{_who(row)}: {each(row)}" for _, row in rows.iterrows())
+        return
+    for model, group in rows.groupby("model", sort=False):
+        yield f"{code(model)}, range over {counted(len(group), 'adaptation')}: {over_centres(group)}"
 
 
-def _share(row: pd.Series, name: str) -> str:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    limits = "" if pd.isna(low) or pd.isna(high) else f" [{percent(low)}, {percent(high)}]"
-    return percent(row[name]) + limits
+def _diagnostic_sentence(row: pd.Series) -> str:
+    clean = "no frame without a polyp was scored"
+    if row["n_negative"]:
+        frames = counted(row["n_negative"], "frame")
+        clean = f"{share_with_interval(row, 'frame_specificity')} of {frames} without a polyp left clean"
+    return (
+        f"lesion sensitivity {share_with_interval(row, 'lesion_sensitivity_10')}, PPV {percent(row['lesion_ppv_10'])}, "
+        f"{plain(row['lesion_fp_per_frame_10'])} false positives per frame; {clean}"
+    )
+
+
+def _diagnostic_range(group: pd.DataFrame) -> str:
+    return (
+        f"lesion sensitivity {_range(group['lesion_sensitivity_10'], percent)}, PPV "
+        f"{_range(group['lesion_ppv_10'], percent)}, {_range(group['lesion_fp_per_frame_10'], plain)} false positives "
+        f"per frame; frames without a polyp left clean {_range(group['frame_specificity'], percent)}"
+    )
+
+
+def _range(values: pd.Series, write: Callable[[float], str]) -> str:
+    known = values.dropna()
+    if known.empty:
+        return NOT_KNOWN
+    low, high = write(float(known.min())), write(float(known.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def failure_sentences(facts: ReportFacts) -> list[str]:
-    """How often each adapted model failed in its target, what got worse, and the worst frames."""
-    at_target, _, _ = by_place(facts.results.centres)
-    adapted = at_target[at_target["model"] != ORACLE]
-    sentences = [_failure_sentence(row) for _, row in adapted.iterrows() if row["n_dice"]]
-    sentences += list(_worst_frames(facts))
-    return [*sentences, "Overlays of these and of the most harmed frames: index.html."] if sentences else []
+    """How often each model failed in its target, what got worse, and the worst frames."""
+    rows = _at_target(facts, without=(ORACLE,))
+    rows = rows[rows["n_dice"] > 0]
+    if rows.empty:
+        return []
+    frames = list(_worst_frames(facts))
+    return [
+        *_each_or_range(rows, _failure_sentence, _failure_range),
+        *frames,
+        "overlays of the worst and the most harmed frames: the report's page (index.html)",
+    ]
 
 
 def _failure_sentence(row: pd.Series) -> str:
-    who = f"{code(row['source'])} → {code(row['target'])}, {code(row['model'])}"
     text = (
-        f"{who}: Dice < 0.5 on {percent(row['fail_rate'])}, nothing marked on {whole(row['missed'])} of "
+        f"Dice < 0.5 on {percent(row['fail_rate'])}, nothing marked on {whole(row['missed'])} of "
         f"{counted(row['n_positive'], 'frame')} with a polyp"
     )
     if pd.isna(row["share_worse"]):
         return text
-    lost = "" if pd.isna(row["polyps_lost"]) else f"; on {counted(row['polyps_lost'], 'frame')} the polyp was lost"
+    lost = "" if pd.isna(row["polyps_lost"]) else f"; polyp lost on {counted(row['polyps_lost'], 'frame')}"
     return f"{text}; {percent(row['share_worse'])} of frames worse than source-only by more than 0.05{lost}"
 
 
-def _worst_frames(facts: ReportFacts) -> Iterable[str]:
+def _failure_range(group: pd.DataFrame) -> str:
+    worse = group["share_worse"].dropna()
+    told = f"; frames worse than source-only by more than 0.05: {_range(worse, percent)}" if len(worse) else ""
+    return f"Dice < 0.5 on {_range(group['fail_rate'], percent)} of frames with a polyp{told}"
+
+
+def _worst_frames(facts: ReportFacts) -> Iterator[str]:
     frames = facts.results.frames
     at_target = frames[(frames["cohort"] == frames["target"]) & frames["model"].isin(facts.adapted_models)]
-    lowest = at_target[at_target["dice"].notna()].groupby(["cohort", "frame"])["dice"].mean()
-    for cohort, group in lowest.groupby(level="cohort", sort=False):
-        worst = group.sort_values(kind="stable").head(WORST_FRAMES)
-        told = ", ".join(f"{code(index[1])} ({plain(value, 3)})" for index, value in worst.items())
-        yield f"{code(cohort)}: lowest Dice, mean over adapted models: {told or NOT_KNOWN}"
+    means = at_target[at_target["dice"].notna()].groupby(["cohort", "frame"], sort=True)["dice"].mean().reset_index()
+    for cohort, group in means.groupby("cohort", sort=False):
+        worst = group.sort_values("dice", kind="stable").head(WORST_FRAMES)
+        told = ", ".join(f"{code(row['frame'])} ({plain(row['dice'], 3)})" for _, row in worst.iterrows())
+        yield f"{code(cohort)}: lowest Dice (mean over adapted models and sources): {told}"
