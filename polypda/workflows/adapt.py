@@ -98,8 +98,8 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
         choice = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        evaluated = EvaluatedRun(run, config, pair, models, choice, monotonic() - began)
-        page = evaluate_and_report(evaluated, overlays=places.overlays, progress=progress)
+        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began)
+        page = evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress)
     except (Interrupted, KeyboardInterrupt):
         run.set_status("interrupted")
         raise

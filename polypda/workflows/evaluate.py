@@ -39,7 +39,7 @@ class EvaluatedRun:
 
     run: RunFolder
     config: AdaptConfig
-    pair: CohortPair
+    phantom: bool
     models: dict[str, Segmenter]
     choice: Choice | None
     duration_s: float
@@ -94,7 +94,7 @@ class EvaluatedRun:
             split=Split.TEST.value,
             batch_norm=_batch_norm_text(config),
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
-            phantom=self.pair.phantom,
+            phantom=self.phantom,
             target_labels_used=wants_oracle(config),
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
@@ -109,12 +109,12 @@ def _batch_norm_text(config: AdaptConfig) -> str:
     return f"{policy}; statistics as trained"
 
 
-def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progress: Progress) -> Path:
+def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: int | None, progress: Progress) -> Path:
     """Score every model on the test part of source and target, write the report folder; returns its page.
 
     Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
     """
-    cohorts = {"source": evaluated.pair.source, "target": _labelled_target(evaluated)}
+    cohorts = {"source": pair.source, "target": _labelled_target(evaluated, pair)}
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
@@ -123,11 +123,11 @@ def evaluate_and_report(evaluated: EvaluatedRun, *, overlays: int | None, progre
     return report / "index.html"
 
 
-def _labelled_target(evaluated: EvaluatedRun) -> OpenedCohort:
+def _labelled_target(evaluated: EvaluatedRun, pair: CohortPair) -> OpenedCohort:
     """The target with its labels. Raises: DataError E_TARGET_UNLABELLED where there is nothing to score by."""
     why = "no held-out frame of the target has a label to score it by"
     try:
-        target = evaluated.pair.labelled_target()
+        target = pair.labelled_target()
     except DataError as error:
         if error.code != "E_MASK_MISSING":
             raise

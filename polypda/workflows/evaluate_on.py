@@ -27,7 +27,6 @@ from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice
-from polypda.workflows.adapt import open_data
 from polypda.workflows.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.evaluate import EvaluatedRun
 from polypda.workflows.places import Places
@@ -66,14 +65,14 @@ def evaluate_run(
     for one in opened:
         _require_recorded_split(run, one, weights)
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
-    evaluated = EvaluatedRun(run, config, open_data(config, places), models, _choice(run), 0.0)
+    phantom = config.phantom or any(one.cohort.phantom for one in opened)
+    evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
     device = open_fabric(config.compute, one_process=True).device
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
     for one in opened:
         seen = predict_native(models, one.frames, config.data.grid, device)
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort), progress)
-    phantom = any(one.cohort.phantom for one in opened) or evaluated.pair.phantom
-    update = {"split": parts[0].part, "phantom": phantom, "duration_s": None}
+    update = {"split": parts[0].part, "duration_s": None}
     statement = evaluated.statement.model_copy(update=update)
     return write_scored(run.folder / "evaluations" / "+".join(part.name for part in parts), scoring, statement)
 

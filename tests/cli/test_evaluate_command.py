@@ -1,0 +1,162 @@
+"""`polypda evaluate`: what a finished run, or a folder of maps, is worth on a cohort."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from support.painted import HEIGHT, WIDTH, write_cohort
+
+from polypda.evaluation.cases import read_cases
+from polypda.evaluation.evaluation_file import read_evaluation
+
+TRAINING = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number, cohort in enumerate(("zju2", "haining", "ningbo")):
+        write_cohort(tmp_path / "data", cohort, tint=(170 - 10 * number, 90 + 20 * number, 70))
+    return tmp_path / "data"
+
+
+def held_out(root, cohort="haining"):
+    rows = (line.split(",") for line in (root / cohort / "frames.csv").read_text().splitlines())
+    names = next(rows)
+    table = [dict(zip(names, row, strict=True)) for row in rows]
+    return [row["frame"] for row in table if row["split"] == "test"]
+
+
+def write_maps(folder, frames, root, cohort="haining", *, change=lambda mask: mask):
+    """Maps that are the reference itself, changed; returns the folder."""
+    folder.mkdir(exist_ok=True)
+    for frame in frames:
+        mask = cv2.imread(str(root / cohort / "masks" / f"{frame}.png"), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(folder / f"{frame}.png"), change(mask))
+    return folder
+
+
+def test_a_run_is_scored_on_a_third_cohort_and_on_its_own_target_alike(polypda, root, tmp_path):
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--device", "cpu", "--overlays", "1", "--out", "run"]
+    assert polypda(*adapt, *TRAINING, "--data-root", "data")[0] == 0
+    status, out, err = polypda("evaluate", "run", "--on", "ningbo", "--on", "haining", "--data-root", "data")
+    assert status == 0, err
+    folder = tmp_path / out.splitlines()[-1]
+    assert folder == tmp_path / "run" / "evaluations" / "ningbo-test+haining-test"
+    again, first = read_evaluation(folder), read_evaluation(tmp_path / "run" / "report")
+    assert set(again.cases["role"]) == {"other", "target"}
+    for model, rows in first.cases[first.cases["cohort"] == "haining"].groupby("model"):
+        same = again.cases[(again.cases["cohort"] == "haining") & (again.cases["model"] == model)]
+        assert same["dice"].tolist() == rows["dice"].tolist() and same["training"].tolist() == rows["training"].tolist()
+    assert "ningbo (other)" in err and (folder / "centers.csv").is_file()
+
+    status, _, err = polypda("evaluate", "run", "--on", "zju2:train", "--data-root", "data")
+    assert status == 4 and "E_TRAINED_ON" in err
+    table = root / "zju2" / "frames.csv"
+    table.write_text(table.read_text().replace(",train", ",test"))
+    status, _, err = polypda("evaluate", "run", "--on", "zju2", "--data-root", "data")
+    assert status == 4 and "E_SPLIT_CHANGED" in err
+
+
+def test_maps_made_elsewhere_get_the_figures_they_deserve(polypda, root, tmp_path):
+    frames = held_out(root)
+    write_maps(tmp_path / "perfect", frames, root)
+    write_maps(tmp_path / "half", frames, root, change=lambda mask: mask.astype(np.uint16) * 257 // 2 + 300)
+    command = ["evaluate", "--predictions", "perfect", "--predictions", "ours=half", "--on", "haining"]
+    status, out, err = polypda(*command, "--data-root", "data", "--trained-on", "zju2")
+    assert status == 0, err
+    assert out.splitlines()[-1] == "evaluations/perfect+ours-on-haining-test"
+    cases = read_cases(tmp_path / out.splitlines()[-1] / "cases.csv").set_index("model")
+    # 16-bit maps at half the full scale plus a little: still 0.5 or more inside, so nothing is lost
+    assert (cases.loc[["perfect"], "dice"] == 1).all() and (cases.loc[["ours"], "dice"] == 1).all()
+    assert (cases.loc[["ours"], "mae"] > 0.001).all() and (cases.loc[["perfect"], "mae"] == 0).all()
+    assert polypda(*command, "--data-root", "data")[0] == 3  # never overwritten
+
+
+def test_masks_of_zero_and_one_are_not_taken_for_dark_maps(polypda, root, tmp_path):
+    write_maps(tmp_path / "masks", held_out(root), root, change=lambda mask: mask // 255)
+    status, out, err = polypda("evaluate", "--predictions", "masks", "--on", "haining", "--data-root", "data")
+    assert status == 0, err
+    evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
+    assert (evaluation.cases["dice"] == 1).all()
+    assert any("only 0 and 1" in note for note in evaluation.statement.notes)
+    assert evaluation.statement.lines()["seeds"].startswith("not known")
+
+
+def test_a_missing_map_is_an_error_unless_it_shall_count_as_empty(polypda, root, tmp_path):
+    frames = held_out(root)
+    folder = write_maps(tmp_path / "maps", frames[1:], root)
+    (folder / "stranger.png").write_bytes((folder / f"{frames[1]}.png").read_bytes())
+    command = ["evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data"]
+    status, _, err = polypda(*command)
+    assert status == 3 and "E_PREDICTION_MISSING" in err and frames[0] in err
+    status, out, err = polypda(*command, "--missing", "as-empty")
+    assert status == 0, err
+    evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
+    cases = evaluation.cases.set_index("frame")
+    assert len(cases) == len(frames)
+    assert cases.loc[frames[0], "prediction_missing"] and cases.loc[frames[0], "dice"] == 0
+    assert not cases.loc[frames[1:], "prediction_missing"].any()
+    told = " ".join(evaluation.statement.notes)
+    assert "stranger" in told and f"1 of {len(frames)} frames had no map" in told
+
+
+@pytest.mark.parametrize(
+    ("write", "code"),
+    [
+        (lambda path: cv2.imwrite(str(path), np.zeros((HEIGHT // 2, WIDTH), np.uint8)), "E_METRIC_SIZE"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.full((HEIGHT, WIDTH), np.nan)), "E_PROBABILITY_NAN"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.full((HEIGHT, WIDTH), 3.0)), "E_PROBABILITY_RANGE"),
+        (lambda path: path.write_bytes(b"\x89PNG no picture"), "E_PREDICTION_UNREADABLE"),
+        (lambda path: cv2.imwrite(str(path), np.uint8([[[0, 0, 9]]])), "E_PREDICTION_FORMAT"),
+    ],
+)
+def test_bad_maps_are_named(polypda, root, tmp_path, write, code):
+    frames = held_out(root)
+    folder = write_maps(tmp_path / "maps", frames, root)
+    (folder / f"{frames[1]}.png").unlink()
+    write(folder / f"{frames[1]}.png")
+    status, _, err = polypda("evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data")
+    assert status == 3 and code in err and frames[1] in err
+    assert not (tmp_path / "evaluations").exists()
+
+
+def test_two_files_for_one_frame_and_an_empty_folder(polypda, root, tmp_path):
+    frames = held_out(root)
+    folder = write_maps(tmp_path / "maps", frames, root)
+    (folder / "more").mkdir()
+    shutil.copy(folder / f"{frames[0]}.png", folder / "more")
+    command = ["evaluate", "--on", "haining", "--data-root", "data", "--predictions"]
+    status, _, err = polypda(*command, "maps")
+    assert status == 3 and "E_PREDICTION_DUPLICATE" in err
+    (tmp_path / "empty").mkdir()
+    status, _, err = polypda(*command, "empty")
+    assert status == 3 and "E_PREDICTIONS_MISSING" in err
+
+
+def test_the_legacy_profile_stands_beside(polypda, root, tmp_path):
+    write_maps(tmp_path / "maps", held_out(root), root, change=lambda mask: (mask * 0.4).astype(np.uint8))
+    command = ["evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data"]
+    status, out, err = polypda(*command, "--profile", "pranet2020")
+    assert status == 0, err
+    folder = tmp_path / out.splitlines()[-1]
+    # stretched to the full range, a map whose true Dice at 0.5 is 0 looks perfect there
+    assert (read_cases(folder / "cases.csv")["dice"] == 0).all()
+    assert float((folder / "pranet2020.csv").read_text().splitlines()[1].split(",")[5]) > 0.9
+    assert any("meanDice" in note for note in read_evaluation(folder).statement.notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--on", "haining:tset", "--predictions", "maps"], "E_PART"),
+        (["--on", "haining"], "E_OPTION"),
+        (["run", "--on", "haining"], "E_RUN_MISSING"),
+        (["--on", "haning", "--predictions", "maps"], "E_COHORT_UNKNOWN"),
+        (["--on", "haining", "--predictions", "maps", "--profile", "pranet"], "E_OPTION"),
+    ],
+)
+def test_wrong_words_are_told(polypda, root, tmp_path, words, code):
+    (tmp_path / "maps").mkdir()
+    status, _, err = polypda("evaluate", *words, "--data-root", "data")
+    assert status in (2, 3) and code in err
