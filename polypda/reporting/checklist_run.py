@@ -60,7 +60,8 @@ def model(facts: ReportFacts) -> list[Part]:
 
 def software(facts: ReportFacts) -> list[Part]:
     told = {**facts.versions.shared, **facts.versions.differing}
-    return [from_run("", ", ".join(f"{name} {inline(text)}" for name, text in told.items()))]
+    elsewhere = [from_run(f"software of {code(model)}, made elsewhere", None) for model in facts.foreign_models]
+    return [from_run("", ", ".join(f"{name} {inline(text)}" for name, text in told.items())), *elsewhere]
 
 
 def initial_weights(facts: ReportFacts) -> list[Part]:

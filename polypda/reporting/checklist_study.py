@@ -44,7 +44,7 @@ def design(facts: ReportFacts) -> list[Part]:
 
 
 def goal(facts: ReportFacts) -> list[Part]:
-    pairs = shortened([f"{code(source)} → {code(target)}" for source, target in facts.adaptations], 9)
+    pairs = shortened([f"{code(source)} → {code(target)}" for source, target in facts.adaptations], 9) or "none"
     compared = f"{models_in_words(facts.models)} on {counted(len(facts.cohorts), 'cohort')}; adaptations: {pairs}"
     return [from_study(facts.study, "study.goal", "goal"), from_run("what was compared", compared)]
 

@@ -69,6 +69,8 @@ def _title(facts: ReportFacts) -> str:
     methods = shortened(facts.adapted_models or facts.models, 4)
     if len(facts.adaptations) > 1:
         return inline(f"polyp segmentation by {methods} across {counted(len(facts.cohorts), 'cohort')}")
+    if not facts.adaptations:
+        return inline(f"polyp segmentation by {methods}, scored on {shortened([c.id for c in facts.cohorts], 4)}")
     source, target = facts.adaptations[0]
     return inline(f"polyp segmentation by {methods}, {source} → {target}")
 
@@ -81,7 +83,7 @@ def _summary(facts: ReportFacts) -> str:
         f"{counted(len(facts.statements), 'run')}."
     )
     if not told:
-        return f"{text} No adapted model has a Dice in a target centre. {parts.NOT_A_DEVICE}"
+        return f"{text} No model was adapted. {parts.NOT_A_DEVICE}"
     answer = bullets(told) if len(told) <= MOST_SUMMARY_LINES else verdict_sentence(facts)
     return f"{text}\n\n{answer}\n\n{parts.NOT_A_DEVICE}"
 

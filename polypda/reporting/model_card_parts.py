@@ -33,10 +33,11 @@ def details(facts: ReportFacts) -> str:
         f"runs: {runs}; {_seeds(facts)}",
         f"checkpoint rule: {inline(by_runs(facts.statements, lambda run: run.selector))}",
         f"threshold: {by_runs(facts.statements, lambda run: f'{run.threshold:g}')}",
+        f"software: {_versions(facts)}",
     ]
     if facts.trained_here:
         size = by_runs(facts.trained_here, lambda run: f"{run.input_size[1]}×{run.input_size[0]} px")
-        lines += [f"network's input: {size}, RGB", f"software: {_versions(facts)}"]
+        lines += [f"network's input: {size}, RGB"]
         lines += [f"batch normalisation: {said(by_runs(facts.trained_here, lambda run: run.batch_norm))}"]
     parts = [bullets(lines), table(["model", "what", "paper"], list(_models(facts)))]
     return "\n\n".join([*parts, *_settings(facts)])

@@ -42,13 +42,13 @@ class ReportFacts:
 
     @property
     def adapted_models(self) -> tuple[str, ...]:
-        """The models that were adapted to a target centre without its labels."""
-        return tuple(model for model in self.models if model not in NO_ADAPTATION)
+        """The models that were adapted here to a target centre without its labels."""
+        return tuple(model for model in self.models if model not in (*NO_ADAPTATION, *self.foreign_models))
 
     @property
     def adaptations(self) -> tuple[tuple[str, str], ...]:
-        """Distinct (source, target) pairs, in the order of the runs."""
-        return tuple(dict.fromkeys((statement.source, statement.target) for statement in self.statements))
+        """Distinct (source, target) pairs of the runs trained here, in their order."""
+        return tuple(dict.fromkeys((statement.source, statement.target) for statement in self.trained_here))
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -23,6 +23,11 @@ EXTERNAL_AS_TO_LABELS = (
     "adapted models have seen unlabelled training frames of the centre they are tested in, never its held-out frames: "
     "external as to labels, not as to images"
 )
+NO_DICE = (
+    "no adapted model has a Dice in a target centre, for no scored frame with a polyp has a mask there: lesion figures "
+    "take its place"
+)
+UNKNOWN_CLUSTERS = "patients and sequences are unknown: frames count as independent, so p is likely too small"
 ALL_TABLES = "all tables: model_card.md (Quantitative analyses), centers.csv, matrix.csv, comparisons.csv"
 
 
@@ -35,13 +40,7 @@ def verdict_sentence(facts: ReportFacts) -> str:
     sure = family["p_holm"] < SIGNIFICANT
     better, worse = int((sure & (family["delta"] > 0)).sum()), int((sure & (family["delta"] < 0)).sum())
     lower, alone = int((family["delta"] < 0).sum()), int(family["clusters"].isna().sum())
-    caution = (
-        ""
-        if not alone
-        else (
-            f" In {alone} of them patients and sequences are unknown: frames count as independent, so p is likely too small."
-        )
-    )
+    caution = f" In {alone} of them {UNKNOWN_CLUSTERS}." if alone else ""
     return (
         f"Of {counted(len(family), 'comparison')} of an adapted model with source-only in its target centre, {better} "
         f"found a higher Dice and {worse} a lower one (Holm p < {SIGNIFICANT:g}); the other "
@@ -82,9 +81,11 @@ def _aggregate_sentence(row: pd.Series) -> str:
 def performance_sentences(facts: ReportFacts) -> list[str]:
     """Every adapted model in its target against source-only; many of them per source."""
     adapted = _at_target(facts, without=NO_ADAPTATION)
-    adapted = adapted[adapted["dice_frame"].notna()]
     if adapted.empty:
         return []
+    adapted = adapted[adapted["dice_frame"].notna()]
+    if adapted.empty:
+        return [NO_DICE, ALL_TABLES]
     if len(adapted) <= MOST_ROWS:
         sentences = [_adapted_sentence(row) for _, row in adapted.iterrows()]
     else:

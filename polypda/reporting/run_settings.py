@@ -57,10 +57,9 @@ def summarise_settings(statements: Sequence[ReportStatement]) -> SettingsSummary
 
 
 def summarise_versions(statements: Sequence[ReportStatement]) -> SettingsSummary:
-    """Package versions of all runs."""
-    own = [statement for statement in statements if not statement.foreign]
-    names = list(dict.fromkeys(name for statement in own for name in statement.versions))
-    return _summary(own, {name: [run.versions.get(name, NOT_SET) for run in own] for name in names})
+    """Package versions that trained and scored (of predictions made elsewhere: scored)."""
+    names = list(dict.fromkeys(name for statement in statements for name in statement.versions))
+    return _summary(statements, {name: [run.versions.get(name, NOT_SET) for run in statements] for name in names})
 
 
 def by_runs(statements: Sequence[ReportStatement], tell: Callable[[ReportStatement], str]) -> str:

@@ -217,7 +217,7 @@ def test_boxes_get_no_dice() -> None:
     assert "boxes only" in card
     assert {row["Dice [95 % CI]"] for row in table_rows(card, "In the target centres")} == {"–"}
     assert all(row["lesions"] != "–" for row in table_rows(card, "Lesions, target centres"))
-    assert "No adapted model has a Dice" in card
+    assert "no adapted model has a Dice" in card
 
 
 def test_predictions_made_elsewhere_claim_no_training() -> None:
@@ -229,6 +229,7 @@ def test_predictions_made_elsewhere_claim_no_training() -> None:
     assert "nothing is known of their training" in training
     assert NOT_REPORTED in training
     assert "equal-budget" not in card
+    assert card.startswith("# Model card: polyp segmentation by source-only, their-model, scored on zju2, haining\n")
 
 
 def test_a_misspelt_cohort_in_the_study_file_is_refused(matrix: CrossCentreResults) -> None:
