@@ -32,7 +32,8 @@ class CohortFacts:
     manifest: None for a cohort that no catalogue entry describes. annotations: "mask", "box" as found in the cases.
     roles: "source" and/or "target" in the runs. unit: patient, sequence, mixed or unknown (see Clusters).
     Counts are of distinct frames, whatever number of models scored them; unscored: neither positive nor negative.
-    sizes: (width, height) in px → frames. strata: relative polyp area → frames, {} where areas are unknown.
+    ungrouped: frames of which neither patient nor sequence is known. sizes: (width, height) in px → frames.
+    strata: relative polyp area → frames, {} where areas are unknown.
     missing_predictions: of trainings × frames, scored as empty on request.
     """
 
@@ -49,6 +50,7 @@ class CohortFacts:
     unscored: int
     patients: int
     sequences: int
+    ungrouped: int
     unit: str
     sizes: dict[tuple[int, int], int]
     strata: dict[str, int]
@@ -90,11 +92,16 @@ class CohortFacts:
     @property
     def count_text(self) -> str:
         """How many frames were scored, of whom, with how many polyps."""
+        if self.ungrouped == self.frames:
+            return f"{counted(self.frames, 'frame')} (patients and sequences unknown): {self._polyp_text}"
         owners = [counted(self.patients, "patient")] if self.patients else []
         owners += [counted(self.sequences, "sequence")] if self.sequences else []
-        owners = owners or ["patients and sequences unknown"]
-        text = f"{counted(self.frames, 'frame')} ({', '.join(owners)}): {self.positive} with a polyp, "
-        text += f"{self.negative} without"
+        owners += [f"neither known for {counted(self.ungrouped, 'frame')}"] if self.ungrouped else []
+        return f"{counted(self.frames, 'frame')} ({', '.join(owners)}): {self._polyp_text}"
+
+    @property
+    def _polyp_text(self) -> str:
+        text = f"{self.positive} with a polyp, {self.negative} without"
         return f"{text}, {self.unscored} unscorable" if self.unscored else text
 
     @property
@@ -153,6 +160,7 @@ def _facts_of(cohort: str, cases: pd.DataFrame, study: Study) -> CohortFacts:
         unscored=len(frames) - positive - negative,
         patients=_named(frames["patient"]),
         sequences=_named(frames["sequence"]),
+        ungrouped=int((frames["cluster"] == "").sum()),
         unit=_unit(frames),
         sizes=dict(sizes),
         strata=_strata(frames),

@@ -80,7 +80,7 @@ def _summary(facts: ReportFacts) -> str:
     told = performance_sentences(facts)[:-1]  # the last one points to this card's tables
     text = (
         f"{counted(len(facts.models), 'model')} on {counted(len(facts.cohorts), 'cohort')}, "
-        f"{counted(len(facts.statements), 'run')}."
+        f"{counted(facts.run_count, 'run')}."
     )
     if not told:
         return f"{text} No model was adapted. {parts.NOT_A_DEVICE}"

@@ -17,14 +17,16 @@ from polypda.reporting.wording import counted
 MISSING = f"**{NOT_REPORTED}**"
 NOT_A_DEVICE = "Not a medical device, and not to be used for decisions about patients: research only."
 FOREIGN = "Predictions that came as files from elsewhere; nothing is known of their training."
-SETTINGS_ELSEWHERE = frozenset({"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels"})
-"""Settings that the card tells in words."""
+SETTINGS_ELSEWHERE = frozenset(
+    {"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels", "network.encoder_weights"}
+)
+"""Settings that the card tells in words, and the checkpoint's own weights (the encoder's origin is a setting)."""
 
 
 def details(facts: ReportFacts) -> str:
     """Models with their papers, who answers for them, and the settings they share."""
     who = facts.study.responsibility
-    runs = counted(len(facts.statements), "run")
+    runs = counted(facts.run_count, "run")
     lines = [
         f"developed by: {said(who.authors)}",
         f"contact: {said(who.contact)}",

@@ -41,6 +41,11 @@ class ReportFacts:
         return tuple(statement for statement in self.statements if not statement.foreign)
 
     @property
+    def run_count(self) -> int:
+        """Distinct runs: a run that was scored again on a further cohort is one run."""
+        return len({statement.run for statement in self.statements})
+
+    @property
     def adapted_models(self) -> tuple[str, ...]:
         """The models that were adapted here to a target centre without its labels."""
         return tuple(model for model in self.models if model not in (*NO_ADAPTATION, *self.foreign_models))

@@ -12,12 +12,21 @@ import pandas as pd
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.markdown_document import code, inline, with_interval
 from polypda.reporting.report_facts import NO_ADAPTATION, ReportFacts
-from polypda.reporting.result_tables import adaptation, by_place, clusters, share_with_interval, worst_change
+from polypda.reporting.result_tables import (
+    adaptation,
+    by_place,
+    clusters,
+    distinct_words,
+    share_with_interval,
+    worst_change,
+)
 from polypda.reporting.wording import NOT_KNOWN, counted, p_text, percent, plain, signed, whole
 
 MOST_ROWS = 8
 SIGNIFICANT = 0.05
 WORST_FRAMES = 3
+NOTABLE_LOSS = 0.05
+"""From this loss of frame specificity on, the verdict says so."""
 NO_ROC = "no ROC curve is drawn: figures hold at the stated threshold; reliability by tenths of probability is a figure"
 EXTERNAL_AS_TO_LABELS = (
     "adapted models have seen unlabelled training frames of the centre they are tested in, never its held-out frames: "
@@ -41,6 +50,10 @@ def verdict_sentence(facts: ReportFacts) -> str:
     better, worse = int((sure & (family["delta"] > 0)).sum()), int((sure & (family["delta"] < 0)).sum())
     lower, alone = int((family["delta"] < 0).sum()), int(family["clusters"].isna().sum())
     caution = f" In {alone} of them {UNKNOWN_CLUSTERS}." if alone else ""
+    clean = family["delta_frame_specificity"].dropna()
+    alarms = int((clean < -NOTABLE_LOSS).sum())
+    if len(clean):
+        caution += f" Of {len(clean)} with frames without a polyp, {alarms} left fewer of them clean (by over 5 pp)."
     return (
         f"Of {counted(len(family), 'comparison')} of an adapted model with source-only in its target centre, {better} "
         f"found a higher Dice and {worse} a lower one (Holm p < {SIGNIFICANT:g}); the other "
@@ -106,8 +119,18 @@ def _adapted_sentence(row: pd.Series) -> str:
         return f"{_who(row)}: {text}; not compared with source-only"
     delta = with_interval(signed(row["delta_dice_frame"], 3), row["delta_low"], row["delta_high"], signs=True)
     tested = f", p (Holm) {p_text(row['p_holm'])}" if pd.notna(row["p_holm"]) else ""
-    words = "; ".join(dict.fromkeys(inline(text) for text in (row["dice_words"], row["delta_words"]) if text))
-    return f"{_who(row)}: {text}; Δ {delta}{tested}{f' ({words})' if words else ''}"
+    words = "; ".join(distinct_words((row["dice_words"], row["delta_words"])))
+    return f"{_who(row)}: {text}; Δ {delta}{tested}{f' ({words})' if words else ''}{_clean_change(row)}"
+
+
+def _clean_change(row: pd.Series) -> str:
+    """What adaptation did to frames without a polyp: a gain in Dice may be paid for there."""
+    change = row["delta_frame_specificity"]
+    if pd.isna(change):
+        return ""
+    after, before = row["frame_specificity"], row["frame_specificity"] - change
+    frames = counted(row["n_negative"], "frame")
+    return f"; {frames} without a polyp left clean: {percent(before)} → {percent(after)}"
 
 
 def _who(row: pd.Series) -> str:

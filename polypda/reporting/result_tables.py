@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
@@ -127,7 +127,7 @@ def _seeds(row: pd.Series) -> str:
 
 
 HOME_COLUMNS: dict[str, Cell] = {
-    "adaptation": adaptation,
+    "adaptation": lambda row: code(row["source"]) if row["model"] == SOURCE_ONLY else adaptation(row),
     "model": lambda row: code(row["model"]),
     "Dice [95 % CI]": _dice,
     "Δ from source-only [95 % CI]": _delta,
@@ -137,7 +137,8 @@ HOME_COLUMNS: dict[str, Cell] = {
     "seeds": _seeds,
 }
 TARGET_COLUMNS: dict[str, Cell] = {
-    **{name: HOME_COLUMNS[name] for name in ("adaptation", "model", "Dice [95 % CI]", "Δ from source-only [95 % CI]")},
+    "adaptation": adaptation,
+    **{name: HOME_COLUMNS[name] for name in ("model", "Dice [95 % CI]", "Δ from source-only [95 % CI]")},
     "p (Holm)": lambda row: p_text(row["p_holm"]),
     "better / worse": _moved,
     "gap closed": _gap,
@@ -150,8 +151,8 @@ def _interval_words(rows: pd.DataFrame) -> list[str]:
     """Per cohort the kind of interval, with the words (and cluster means) that must stand beside it."""
     lines = []
     for cohort, group in rows.groupby("cohort", sort=False):
-        kinds = dict.fromkeys("none" if kind == "none" else str(kind) for kind in group["dice_interval"])
-        words = dict.fromkeys(inline(text) for text in (*group["dice_words"], *group["delta_words"]) if text)
+        words = distinct_words((*group["dice_words"], *group["delta_words"]))
+        kinds = dict.fromkeys(str(kind) for kind in (*group["dice_interval"], *group["delta_interval"]) if kind)
         means = dict.fromkeys(
             f"{code(row['model'])} {inline(row['dice_cluster_means'])}"
             for _, row in group.iterrows()
@@ -160,6 +161,11 @@ def _interval_words(rows: pd.DataFrame) -> list[str]:
         told = "; ".join([*words, *means])
         lines.append(f"{code(cohort)}: {', '.join(kinds)}{f' ({told})' if told else ''}")
     return lines
+
+
+def distinct_words(texts: Iterable[str]) -> list[str]:
+    """The remarks on estimates, each once; one estimate may carry several, parted by semicolons."""
+    return list(dict.fromkeys(inline(word) for text in texts if text for word in text.split("; ")))
 
 
 def worst_centres(aggregates: pd.DataFrame) -> str:

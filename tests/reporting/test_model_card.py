@@ -135,6 +135,22 @@ def test_the_verdict_counts_the_declared_family(matrix: CrossCentreResults, card
     assert len(family) == 6 * 4
     assert f"Of {len(family)} comparisons" in card.replace("\u00a0", " ")
     assert f"{better} found a higher Dice" in card
+    changes = family["delta_frame_specificity"].dropna()
+    assert f"Of {len(changes)} with frames without a polyp, {int((changes < -0.05).sum())} left fewer" in card
+
+
+def test_a_run_scored_again_elsewhere_is_one_run_and_false_alarms_are_in_the_summary() -> None:
+    one, other, third = (SyntheticCohort(name, patients=5, frames_per_patient=4) for name in ("zju2", "haining", "sun"))
+    run = synthetic_run(one, other, ("adabn",), run="first")
+    again = synthetic_run(one, other, ("adabn",), run="first", on=[("target", third)])
+    results = cross_centre_results([run, again])
+    card = model_card_markdown(results).replace("\u00a0", " ")
+    summary = card.split("## Model details")[0]
+    assert "2 models on 3 cohorts, 1 run." in summary
+    row = results.centres[(results.centres["model"] == "adabn") & (results.centres["cohort"] == "haining")].iloc[0]
+    before = row["frame_specificity"] - row["delta_frame_specificity"]
+    assert f"left clean: {100 * before:.0f} % → {100 * row['frame_specificity']:.0f} %" in summary
+    assert {shown["scored on"] for shown in table_rows(card, "In further centres")} == {"sun"}
 
 
 def test_it_renders_as_tables_without_a_stray_tag(matrix: CrossCentreResults) -> None:
