@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from polypda.evaluation import aggregates
 from polypda.evaluation.aggregates import FloatArray
-from polypda.evaluation.cases import MASK
+from polypda.evaluation.case_values import MASK
 from polypda.evaluation.panels import Panel
 
 Block = dict[str, FloatArray]

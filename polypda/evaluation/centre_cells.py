@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from polypda.evaluation.aggregates import SIZE_STRATA
-from polypda.evaluation.cases import BOX
+from polypda.evaluation.case_values import BOX
 from polypda.evaluation.cell_text import (
     BOXES_ONLY,
     NOT_KNOWN,

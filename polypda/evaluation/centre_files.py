@@ -83,7 +83,8 @@ def centres_markdown(table: pd.DataFrame, facts: TableFacts, strata: pd.DataFram
         parts += ["## Means of the clusters, where there are too few for an interval", _listed(means)]
     unscored = int(table.drop_duplicates(["cohort", "split"])["n_unscored"].sum())
     if unscored:
-        parts.append(f"{unscored} frames are in neither block: their whole reference lies outside the field of view.")
+        counted = "1 frame is" if unscored == 1 else f"{unscored} frames are"
+        parts.append(f"{counted} in neither block: the whole reference lies outside the field of view.")
     return "\n\n".join([*parts, *facts.markdown_tail(), INTERVAL_NOTE]) + "\n"
 
 

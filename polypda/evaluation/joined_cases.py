@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cases import checked_cases
+from polypda.evaluation.cases import COLUMNS, SCHEMA_VERSION, checked_cases
 from polypda.evaluation.controls import with_controls
 from polypda.evaluation.evaluation_file import Evaluation
 from polypda.evaluation.panels import GROUP, frames_differ
@@ -29,7 +29,7 @@ SAME_PREDICTION_DICE = 0.01
 def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """The cases of all evaluations, every prediction once, with the column "control" (:mod:`.controls`).
 
-    A row is once there when source, target, role, cohort, split, model, training and frame are the same: a run given
+    They were checked when they were read. A row is once there when source, target, role, cohort, split, model, training and frame are the same: a run given
     twice, or a control that runs share, does not count twice.
 
     Raises: UsageError E_REPORT_EMPTY; DataError E_CASES_CONFLICT, E_MIXED_SPLITS, E_MIXED_PROTOCOL, E_MIXED_PHANTOM,
@@ -37,12 +37,18 @@ def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """
     if not evaluations:
         raise UsageError("E_REPORT_EMPTY", "no evaluation was given.", fix="name one run folder or more.")
-    parts = [checked_cases(evaluation.cases, str(evaluation.folder)) for evaluation in evaluations]
-    cases = pd.concat(parts, ignore_index=True)
+    cases = pd.concat([_of_this_version(evaluation) for evaluation in evaluations], ignore_index=True)
     check_trainings(cases, {(e.statement.run, e.statement.method) for e in evaluations if not e.statement.foreign})
     check_comparable(cases)
     cases = with_controls(cases)
     return cases.drop_duplicates([*GROUP, "training", "frame"], ignore_index=True)
+
+
+def _of_this_version(evaluation: Evaluation) -> pd.DataFrame:
+    """The evaluation's cases; those that were not checked when they were read or made are checked now."""
+    cases = evaluation.cases
+    known = set(COLUMNS) <= set(cases.columns) and cases["schema_version"].eq(SCHEMA_VERSION).all() and len(cases)
+    return cases if known else checked_cases(cases, str(evaluation.folder))
 
 
 def check_comparable(cases: pd.DataFrame) -> None:

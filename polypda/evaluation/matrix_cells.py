@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.cases import BOX
+from polypda.evaluation.case_values import BOX
 from polypda.evaluation.cell_text import BOXES_ONLY, NOT_KNOWN, clusters_text, signed, three_digits, with_interval
 from polypda.evaluation.matrix_table import models_in_order, target_cells
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY

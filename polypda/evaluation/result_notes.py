@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from polypda.evaluation.cases import BOX
+from polypda.evaluation.case_values import BOX
 from polypda.evaluation.panels import GroupKey
 from polypda.evaluation.statement import ONE_SEED, ORACLE, PHANTOM_BANNER, SOURCE_ONLY, ReportStatement
 from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM, INDEPENDENT_FRAMES
@@ -60,7 +60,7 @@ def _cohort_notes(row: pd.Series) -> Iterator[str]:
     if row["n_negative"] == 0:
         yield f"{cohort}: no frame without a polyp was scored: false alarms were not measured."
     if row["n_unscored"]:
-        yield f"{cohort}: {row['n_unscored']} frames enter no mean: their whole reference lies outside the valid area."
+        yield f"{cohort}: frames that enter no mean, their whole reference outside the valid area: {row['n_unscored']}."
 
 
 def _unit(row: pd.Series) -> str:

@@ -147,7 +147,7 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
     assert (table["n_frames"], table["n_positive"], table["n_negative"], table["n_unscored"]) == (2, 1, 0, 1)
     assert table["dice_frame"] == 1.0
     text = centres_markdown(centre_table(cases_table([case("source-only", "a", 100), outside])), run_facts(statement()))
-    assert "1 frames are in neither table" in text
+    assert "1 frame is in neither block" in text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +120,12 @@ def synthetic_statement(
     )
 
 
+@lru_cache(maxsize=256)
 def synthetic_cases(cohort: SyntheticCohort, model: str, training: str, *, own_centre: bool = False) -> pd.DataFrame:
-    """The frames of a cohort as one training sees them; columns of the cases table but for those that name the run."""
+    """The frames of a cohort as one training sees them; columns of the cases table but for those that name the run.
+
+    Shared between calls, as a training is between runs: take a copy before changing it.
+    """
     frames = _frames(cohort)
     rng = np.random.default_rng(_number(f"{training} {cohort.id}"))
     skill = SKILL.get(model, 0.4 + 0.3 * (_number(model) % 100) / 100)
@@ -137,6 +142,7 @@ def synthetic_cases(cohort: SyntheticCohort, model: str, training: str, *, own_c
     return table.assign(training=training, threshold=0.5, protocol=PROTOCOL, schema_version=SCHEMA_VERSION)
 
 
+@lru_cache(maxsize=64)
 def _frames(cohort: SyntheticCohort) -> pd.DataFrame:
     rng = np.random.default_rng(_number(f"frames of {cohort.id}"))
     count = cohort.patients * cohort.frames_per_patient
@@ -214,7 +220,11 @@ def _with_ratios(table: pd.DataFrame, cohort: SyntheticCohort) -> pd.DataFrame:
         "false_positive_frame": ~positive & (fp > 0.01 * table["valid_px"]),
         "hd95_penalised": missed & (cohort.annotation == "mask"),
     }
-    return table.assign(**ratios, **flags, **_reliability(tp, fp, fn, tn), fn_px=fn, tn_px=tn, predicted_px=predicted)
+    counts = {"tp_px": tp, "fp_px": fp, "fn_px": fn, "tn_px": tn, "reference_px": table["reference_px"]}
+    tenths = _reliability(tp, fp, fn, tn)
+    if cohort.annotation == "box":
+        counts, tenths = dict.fromkeys(counts, np.nan), dict.fromkeys(tenths, 0)
+    return table.assign(**ratios, **flags, **tenths, **counts, predicted_px=predicted)
 
 
 def _reliability(tp: pd.Series, fp: pd.Series, fn: pd.Series, tn: pd.Series) -> dict[str, pd.Series]:
