@@ -10,7 +10,7 @@ frames rests on three sequences. With equally large clusters all of this is the 
 variance with C/(C − 1), C − 1 degrees of freedom.
 
 Coverage of 95 % intervals at 5–9 clusters in percent, 20,000 simulated data sets each (Dice-like values of mean 0.6 or
-0.75, intra-cluster correlation 0.55–0.8; sizes equal to log-normal with σ = 1): 92.9–95.6; with C − 1 degrees of
+0.75, intra-cluster correlation 0.65–0.8; sizes equal to log-normal with σ = 1): 92.9–95.6; with C − 1 degrees of
 freedom 89.0–94.6, and without the division by 1 − size_c/n 83.7–94.6. Skewed values, most near 1 and some near 0, are
 beyond any t interval from so few clusters: 88–92.
 """

@@ -1,7 +1,12 @@
 """The cluster sign-flip test: if a method changed nothing, each cluster's difference could as well have the other sign.
 
 The statistic is the frame-weighted mean difference, as in the estimates: a flipped cluster's sum of differences
-changes sign. Two-sided. The test assumes that a cluster's difference is symmetric around 0 when nothing changed.
+changes sign. Two-sided. The test assumes that a cluster's difference is symmetric around 0 when nothing changed, as it
+is for two models that are good or bad by chance alone.
+
+False alarms at p ≤ 0.05 in simulation, 2,000 data sets each, 10–40 clusters of equal and unequal sizes: 4.3–5.8 % with
+symmetric differences; 5.5–7.8 % with mean 0 but many small gains and few large losses, 0.8–3.6 % when the difference's
+95 % interval must exclude 0 as well; 77 % when frames are flipped as if independent.
 """
 
 from __future__ import annotations
