@@ -16,7 +16,7 @@ correlation 0.65–0.85, cluster sizes equal to log-normal with σ = 1) and diff
     studentised, symmetric (this one)       93–96         93–96         93–96
 
 Beta-distributed cluster means with mean 0.9 of which one in ten is near 0 are harder: 87–92 at 10 clusters, 90–95 at
-20, where the plain percentile interval covers 77–81 and 83–89. The slow tests repeat the core of this on the code itself.
+20, where the plain percentile interval covers 77–81 and 83–89. The slow tests repeat the core of this.
 """
 
 from __future__ import annotations
