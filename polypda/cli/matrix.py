@@ -11,7 +11,7 @@ import typer
 
 from polypda.cli.adapt import adapt_command
 from polypda.cli.configuration import configuration, places_of
-from polypda.errors import Interrupted, UsageError
+from polypda.errors import DataError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
@@ -122,6 +122,10 @@ def _report(
 
     broken = {line.partition(":")[0] for line in failed}
     complete = [out / run.name for run in plan.runs if run.name not in broken]
+    if not complete:
+        raise DataError(
+            "E_MATRIX_FAILED", "every run failed, so there is nothing to report.", where=out, fix="see the errors above."
+        )
     return report(complete, folder, study=study, overlays=overlays, force=True)
 
 

@@ -1,0 +1,102 @@
+"""`polypda matrix`: plans, shares trainings, resumes, and ends with the report."""
+
+import json
+import re
+
+import pytest
+from support.painted import write_cohort
+
+from polypda.evaluation.cases import read_cases
+
+TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
+MATRIX = ["matrix", "--sources", "zju2,haining", "--targets", "zju2,haining", "--out", "matrix"]
+WITH_ORACLE = ["--methods", "source-only,adabn,adaptsegnet,oracle", "--target-labels"]
+REST = ["--data-root", "data", "--device", "cpu", "--overlays", "1"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_cohort(tmp_path / "data", "zju2", count=24)
+    write_cohort(tmp_path / "data", "haining", count=24, tint=(150, 130, 60))
+    return tmp_path / "data"
+
+
+def test_a_matrix_is_run_once_and_reported(polypda, root, tmp_path):
+    status, out, err = polypda(*MATRIX, *WITH_ORACLE, *TINY, *REST)
+    assert status == 0, err
+    assert out.splitlines()[-1] == "matrix/report/index.html"
+    runs = sorted(path.name for path in (tmp_path / "matrix").iterdir() if (path / "config.json").is_file())
+    assert len(runs) == 4
+    adapted = tmp_path / "matrix" / "zju2-to-haining-adaptsegnet-s0"
+    config = json.loads((adapted / "config.json").read_text())
+    assert config["start_from"] == config["control_from"] == "zju2-to-haining-source-only-s0"
+    assert config["oracle_from"] == "haining-to-zju2-source-only-s0"
+    assert not {"start", "source-only", "oracle"} & {path.name for path in (adapted / "stages").iterdir()}
+    cases = read_cases(adapted / "report" / "cases.csv")
+    other = read_cases(tmp_path / "matrix" / config["oracle_from"] / "report" / "cases.csv")
+    oracle = cases.loc[cases["model"] == "oracle", "training"].unique()
+    assert oracle.tolist() == other.loc[other["model"] == "source-only", "training"].unique().tolist()
+    report = {path.name for path in (tmp_path / "matrix" / "report").iterdir()}
+    assert {"index.html", "matrix.csv", "matrix.tex", "comparisons.csv", "summary.json", "checklist.md"} <= report
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "matrix").glob("*/report/cases.csv")}
+    status, _, err = polypda(*MATRIX, *WITH_ORACLE, *TINY, *REST)
+    assert status == 0 and err.count(": complete") == 4, err
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing was trained or scored again
+
+    (adapted / "report" / "evaluation.json").unlink()
+    events = (adapted / "stages" / "adaptsegnet" / "events.jsonl").stat().st_mtime_ns
+    status, _, err = polypda(*MATRIX, *WITH_ORACLE, *TINY, *REST)
+    assert status == 0 and err.count(": to score") == 1, err
+    assert (adapted / "stages" / "adaptsegnet" / "events.jsonl").stat().st_mtime_ns == events
+
+    status, _, err = polypda(*MATRIX, *WITH_ORACLE, *TINY, *REST, "--batch-size", "4")
+    assert status == 2 and "E_MATRIX_DIFFERS" in err and "data" in err
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(polypda, root, tmp_path):
+    status, out, err = polypda(*MATRIX, *TINY, *REST, "--seeds", "0,1", "--dry-run")
+    assert status == 0, err
+    assert len(re.findall(r"to run +\d+ min", out)) == 8 and "8 runs, 8 to train" in out
+    assert not (tmp_path / "matrix").exists()
+
+
+def test_a_broken_run_is_told_and_the_rest_goes_on(polypda, root, tmp_path):
+    masks = sorted((root / "haining" / "masks").iterdir())
+    masks[0].write_bytes(b"no picture")  # of a training frame: haining can be scored on, but not learnt
+    status, out, err = polypda(*MATRIX, "--methods", "source-only,adabn", *TINY, *REST)
+    assert status == 3 and "E_MASK_UNREADABLE" in err
+    cases = read_cases(tmp_path / out.splitlines()[-1].replace("index.html", "cases.csv"))
+    assert set(cases["run"]) == {"zju2-to-haining-source-only-s0"}
+    for mask in masks:
+        mask.write_bytes(b"no picture")
+    status, _, err = polypda(*MATRIX, "--methods", "source-only,adabn", *TINY, *REST, "--out", "nothing")
+    assert status == 3 and "E_MATRIX_FAILED" in err and not (tmp_path / "nothing" / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--seed", "3"], "E_OPTION"),
+        (["--oracle"], "E_OPTION"),
+        (["--methods", "adaptsegnet,oracle"], "E_TARGET_LABELS"),
+        (["--methods", "adaptsegnett"], "E_METHOD_UNKNOWN"),
+        (["--seeds", "a"], "E_OPTION"),
+        (["-O", "lambda_adv_main=1"], "E_METHOD_OPTION"),
+        (["-O", "adaptsegnet:lambda_adv=1"], "E_METHOD_OPTION"),
+        (["--sizee", "64"], "No such option"),
+    ],
+)
+def test_wrong_words_are_told(polypda, root, words, code):
+    status, _, err = polypda(*MATRIX, *TINY, *REST, *words)
+    assert status == 2 and code in err
+
+
+def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path):
+    option = ["-O", "adaptsegnet:lambda_adv_main=0.25", "--methods", "adaptsegnet"]
+    status, _, err = polypda("matrix", "--sources", "zju2", "--targets", "haining", "--out", "m", *TINY, *REST, *option)
+    assert status == 0, err
+    config = json.loads((tmp_path / "m" / "zju2-to-haining-adaptsegnet-s0" / "config.json").read_text())
+    assert float(config["options"]["lambda_adv_main"]) == 0.25
+    base = json.loads((tmp_path / "m" / "zju2-to-haining-source-only-s0" / "config.json").read_text())
+    assert "lambda_adv_main" not in base["options"]
