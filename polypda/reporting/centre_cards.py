@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from polypda.evaluation.comparisons import BOXES_ONLY
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.difference_rows import at_target
@@ -75,7 +76,9 @@ def _headline(rows: list[dict[str, Any]], several_sources: bool) -> tuple[str, s
     counts = Counter(finding(row) for row in rows)
     helps, harms = counts[Finding.HELPS], counts[Finding.HARMS]
     if counts[Finding.UNKNOWN] == len(rows):
-        return "unknown", "Not answered: no difference in Dice could be measured."
+        boxes = all(row["words"] == BOXES_ONLY for row in rows)
+        why = "boxes allow no Dice (see Lesions)" if boxes else "no frame with a polyp was scored"
+        return "unknown", f"Not answered: {why}."
     tone = "mixed" if helps and harms else "better" if helps else "worse" if harms else "unchanged"
     if len(rows) == 1:
         name = _name(rows[0], several_sources)
@@ -108,8 +111,7 @@ def _costs(row: dict[str, Any], own: pd.DataFrame) -> str:
     """Polyps lost and gained, false alarms on frames without a polyp, frames that got worse."""
     parts = []
     if pd.notna(row["polyps_lost"]):
-        lost, gained = whole(row["polyps_lost"]), whole(row["polyps_gained"])
-        parts.append(f"polyps lost on {lost} frames, gained on {gained}")
+        parts.append(f"polyps lost on {counted(row['polyps_lost'], 'frame')}, gained on {whole(row['polyps_gained'])}")
     if pd.notna(row["share_worse"]):
         parts.append(f"worse on {percent(row['share_worse'])} of frames")
     if row["n_negative"]:

@@ -24,6 +24,8 @@ from polypda.reporting.verdict import Finding, finding, records
 
 MOST_ROWS, MOST_SLOPES, MOST_CURVES = 44, 24, 12
 """Rows or panels in one figure; more are parted by target centre."""
+MOST_FOR_SMALL_PAGES = 24
+"""Panels of one kind that are also laid out for a phone; each costs a third of its drawing time more."""
 BOUND_ROW = "oracle (own labels)"
 Panel = TypeVar("Panel", RowPanel, SlopePanel, ModelPanel)
 
@@ -43,7 +45,8 @@ def cross_centre_drawings(results: CrossCentreResults) -> list[Drawing]:
 def origin(results: CrossCentreResults) -> str:
     """What a caption must repeat of how the numbers came about."""
     wanted = ("split", "seeds", "checkpoint rule")
-    return "; ".join(f"{name}: {results.stated[name]}" for name in wanted if name in results.stated) + "."
+    facts = "; ".join(f"{name}: {results.stated[name]}" for name in wanted if name in results.stated)
+    return f"{facts[:1].upper()}{facts[1:]}."
 
 
 def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
@@ -128,7 +131,8 @@ def _slope_figures(results: CrossCentreResults, groups: list[TargetModels]) -> I
         f"{origin(results)}"
     )
     for name, title, panels in _parted("slopes", "Before and after, pair by pair", slope_panels(groups), MOST_SLOPES):
-        yield Drawing(name, title, caption, _panel_drawing(slopes, panels, results.phantom))
+        small = len(panels) <= MOST_FOR_SMALL_PAGES
+        yield Drawing(name, title, caption, _panel_drawing(slopes, panels, results.phantom), small)
 
 
 def _curve_figures(results: CrossCentreResults, groups: list[TargetModels]) -> Iterator[Drawing]:
@@ -158,13 +162,14 @@ def _curve_figures(results: CrossCentreResults, groups: list[TargetModels]) -> I
         ),
     )
     chunks = model_panels(groups)
+    small = sum(map(len, chunks)) <= MOST_FOR_SMALL_PAGES
     for stem, title, draw, caption in kinds:
         for number, chunk in enumerate(chunks, 1):
             part = f"{stem}-{number}" if len(chunks) > 1 else stem
             named = f"{title} ({number} of {len(chunks)})" if len(chunks) > 1 else title
             for name, full_title, panels in _parted(part, named, chunk, MOST_CURVES):
                 drawing = _panel_drawing(draw, panels, results.phantom)
-                yield Drawing(name, full_title, f"{caption} {origin(results)}", drawing)
+                yield Drawing(name, full_title, f"{caption} {origin(results)}", drawing, small)
 
 
 def _panel_drawing(

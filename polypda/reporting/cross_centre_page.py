@@ -16,6 +16,7 @@ from polypda.reporting.figure_style import ReportFigure
 from polypda.reporting.page import GalleryPicture, data_uri, gallery_entries, page_environment
 from polypda.reporting.page_sections import page_sections
 from polypda.reporting.page_tables import run_table
+from polypda.reporting.wording import counted
 
 DEFINITIONS = {
     "Dice": "2·overlap / (marked + reference), per frame at its own resolution, inside the field of view; its mean is "
@@ -26,7 +27,7 @@ DEFINITIONS = {
     "Holm p": "sign-flip test over clusters, adjusted for all adaptations in this report",
     "polyps gained, lost": "frames with a polyp on which no lesion was hit before and one was after, and the reverse",
     "gap closed": "Δ / (oracle − source-only); only where the interval of that gap excludes 0; never clipped",
-    "left clean": "frames without a polyp on which no region of at least 20 px and 0.02 % of the field of view is marked",
+    "left clean": "frames without a polyp on which no region of at least 20 px and 0.02 % of the field is marked",
     "lesions": LESION_RULE,
 }
 FILES = (
@@ -73,6 +74,7 @@ def render_cross_centre_page(results: CrossCentreResults, parts: PageParts) -> s
             labels_used=any(statement.target_labels_used for statement in results.statements),
             cards=centre_cards(results),
             family_size=int(family) if family else 0,
+            several_seeds=bool((results.centres["n_seeds"] > 1).any()),
             notes=results.notes,
             sections=page_sections(results, figures),
             stated=_stated(results),
@@ -92,7 +94,7 @@ def default_title(results: CrossCentreResults) -> str:
     sources = list(dict.fromkeys(results.comparisons["source"])) if len(results.comparisons) else []
     if len(targets) == 1 and len(sources) == 1:
         return f"Adapting polyp segmentation from {sources[0]} to {targets[0]}"
-    return f"Polyp segmentation across centres: {len(sources)} sources, {len(targets)} targets"
+    return f"Polyp segmentation across centres: {counted(len(sources), 'source')}, {counted(len(targets), 'target')}"
 
 
 def _stated(results: CrossCentreResults) -> str:

@@ -70,6 +70,8 @@ class Layout:
         return self.width_in < NARROW_BELOW_IN
 
 
+LEAST_WIDTH_IN = 3.9
+"""Room for the banner and a legend, however few panels there are."""
 NARROW_FOLDER = "narrow"
 NARROW_BELOW_IN = 5.0
 WIDE, NARROW = Layout(9.4), Layout(4.1)
@@ -77,12 +79,16 @@ WIDE, NARROW = Layout(9.4), Layout(4.1)
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that can be drawn at any width. name: its files' stem."""
+    """A figure that can be drawn at any width. name: its files' stem.
+
+    for_small_pages: also laid out for a phone; with hundreds of panels that is not worth its time.
+    """
 
     name: str
     title: str
     caption: str
     draw: Callable[[Layout], Figure]
+    for_small_pages: bool = True
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,8 @@ def panel_grid(
     width = max(size.width, min(filled, size.width * size.stretch))
     head = BANNER_IN if phantom else 0.08
     cell_height = size.above + size.height + size.below
-    total = (size.first_left + columns * (size.left + width + size.right), head + rows * cell_height + foot_in)
+    needed = size.first_left + columns * (size.left + width + size.right)
+    total = (max(needed, LEAST_WIDTH_IN), head + rows * cell_height + foot_in)
     figure = empty_figure(total[0], total[1], phantom=phantom)
     axes = []
     for row, column in cells:
@@ -170,22 +177,23 @@ def write_drawings(drawings: Iterable[Drawing], folder: Path) -> list[ReportFigu
 
     Raises: DataError E_WRITE_FAILED.
     """
-    figures = []
-    narrow_folder = folder / NARROW_FOLDER
-    narrow_folder.mkdir()
-    for drawing in drawings:
+    (folder / NARROW_FOLDER).mkdir()
+    return [_written(drawing, folder) for drawing in drawings]
+
+
+def _written(drawing: Drawing, folder: Path) -> ReportFigure:
+    png, svg = folder / f"{drawing.name}.png", folder / f"{drawing.name}.svg"
+    with mpl.rc_context(STYLE):
+        figure = drawing.draw(WIDE)
+    write_whole(png, rendered(figure, "png"))
+    write_whole(svg, rendered(figure, "svg"))
+    narrow = None
+    if drawing.for_small_pages:
+        narrow = folder / NARROW_FOLDER / svg.name
         with mpl.rc_context(STYLE):
-            wide, narrow = drawing.draw(WIDE), drawing.draw(NARROW)
-        png, svg, small = (
-            folder / f"{drawing.name}.png",
-            folder / f"{drawing.name}.svg",
-            narrow_folder / f"{drawing.name}.svg",
-        )
-        write_whole(png, rendered(wide, "png"))
-        write_whole(svg, rendered(wide, "svg"))
-        write_whole(small, rendered(narrow, "svg"))
-        figures.append(ReportFigure(drawing.title, drawing.caption, png, svg, small))
-    return figures
+            figure = drawing.draw(NARROW)
+        write_whole(narrow, rendered(figure, "svg"))
+    return ReportFigure(drawing.title, drawing.caption, png, svg, narrow)
 
 
 def rendered(figure: Figure, kind: str) -> bytes:

@@ -66,11 +66,13 @@ def _panel_size(heat: HeatPanels) -> PanelSize:
     cell = CELL_WIDTH_IN if len(heat.centres) <= MOST_ROOMY_COLUMNS else NARROW_CELL_IN
     longest_row = max(map(len, heat.sources)) * LETTER_IN
     longest_column = max(map(len, heat.centres)) * LETTER_IN * 0.72
+    longest_title = max(map(len, heat.panels)) * LETTER_IN * 1.3
+    width = cell * len(heat.centres)
     return PanelSize(
-        width=cell * len(heat.centres),
+        width=width,
         height=CELL_HEIGHT_IN * len(heat.sources),
         left=0.12,
-        right=0.12,
+        right=max(0.12, longest_title - width),
         above=0.32,
         below=longest_column + 0.25,
         first_left=max(longest_row + 0.25, longest_column * 0.9 - cell / 2),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.lesions import LESION_RULE
-from polypda.evaluation.statement import SOURCE_ONLY
+from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.difference_rows import at_target
 from polypda.reporting.page_tables import (
     PageTable,
@@ -22,6 +22,9 @@ from polypda.reporting.page_tables import (
     strata_cells,
     table_notes,
 )
+
+AT_HOME = "Back in {}, where they were trained: does adapting cost anything there?"
+FURTHER = "In {}, neither source nor target"
 
 Figures = Mapping[str, dict[str, str]]
 """Stem of the file → what the template embeds."""
@@ -42,7 +45,10 @@ class Section:
 def page_sections(results: CrossCentreResults, figures: Figures) -> list[Section]:
     """All sections that have something to show, in reading order."""
     everything = (*_matrix_and_comparisons(results, figures), *_centre_sections(results, figures))
-    filled = [replace(part, tables=[pair for pair in part.tables if pair[1].rows]) for part in everything]
+    filled = [
+        replace(part, tables=[(heading, table.without_empty_columns()) for heading, table in part.tables if table.rows])
+        for part in everything
+    ]
     return [part for part in filled if part.figures or part.tables]
 
 
@@ -55,10 +61,13 @@ def _matrix_and_comparisons(results: CrossCentreResults, figures: Figures) -> It
         ["In [ ]: trained on this centre's own labels.", *table_notes(results.matrix["interval"])],
     )
     if len(comparisons):
-        elsewhere = comparisons[comparisons["cohort"] != comparisons["target"]]
+        adapted = comparisons[comparisons["model"] != ORACLE]  # of one centre: in another it is no bound
+        at_home = adapted[adapted["cohort"] == adapted["source"]]
+        further = adapted[(adapted["cohort"] != adapted["source"]) & (adapted["cohort"] != adapted["target"])]
         others = [
-            (f"Scored in {cohort}, which is not their target", comparison_cells(part))
-            for cohort, part in elsewhere.groupby("cohort", sort=False)
+            (heading.format(cohort), comparison_cells(part))
+            for heading, rows in ((AT_HOME, at_home), (FURTHER, further))
+            for cohort, part in rows.groupby("cohort", sort=False)
         ]
         yield Section(
             "Beside source-only",

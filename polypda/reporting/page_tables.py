@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from polypda.reporting.wording import (
     NOT_KNOWN,
     cluster_noun,
     counted,
+    interval,
     p_text,
     percent,
     plain,
@@ -36,7 +37,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class PageTable:
-    """rows: text cells. left: how many columns read from the left. bold: rows to stand out. tones: per row a tone."""
+    """rows: text cells. left: how many columns read from the left. tones: a tone per row, or none."""
 
     columns: list[str]
     rows: list[list[str]]
@@ -46,6 +47,16 @@ class PageTable:
     def tone(self, place: int) -> str:
         """ "" where no tone is given."""
         return self.tones[place] if self.tones else ""
+
+    def without_empty_columns(self) -> PageTable:
+        """Columns of numbers that hold only dashes left out."""
+        kept = [
+            place
+            for place in range(len(self.columns))
+            if place < self.left or any(row[place] not in ("", NOT_KNOWN) for row in self.rows)
+        ]
+        rows = [[row[place] for place in kept] for row in self.rows]
+        return replace(self, columns=[self.columns[place] for place in kept], rows=rows)
 
 
 def matrix_tables(results: CrossCentreResults) -> list[PageTable]:
@@ -82,7 +93,7 @@ def span(low: float, high: float, kind: str, *, signs: bool = False) -> str:
     """ "(0.55–0.69)", with a mark where frames were treated as independent; "" without an interval."""
     if pd.isna(low) or pd.isna(high):
         return ""
-    text = f"{signed(low)} to {signed(high)}" if signs else f"{plain(low)}–{plain(high)}"
+    text = interval(low, high) if signs else f"{plain(low)}–{plain(high)}"
     return f"({text}){FRAMES_MARK if kind == FRAME_INTERVAL else ''}".replace(" ", NO_BREAK)
 
 
@@ -225,8 +236,8 @@ def _gap(row: Row) -> str:
         return NOT_KNOWN
     if not row["gap_estimable"]:
         return "not estimable"
-    limits = "" if pd.isna(row["gap_low"]) else f" ({percent(row['gap_low'])} to {percent(row['gap_high'])})"
-    return f"{percent(row['gap_closed'])}{limits}".replace("-", "−")
+    limits = "" if pd.isna(row["gap_low"]) else f" ({100 * row['gap_low']:.0f} to {100 * row['gap_high']:.0f})"
+    return f"{percent(row['gap_closed'])}{limits}".replace("-", "−").replace(" ", NO_BREAK)
 
 
 def _specificity_change(row: Row) -> str:

@@ -6,6 +6,7 @@ clusters. An interval that treats frames as independent is likely too narrow: no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from polypda.evaluation.comparisons import BOXES_ONLY
 from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
 
 CLUSTER_INTERVALS = ("cluster bootstrap", "cluster t")
@@ -70,14 +72,22 @@ def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
     """The finding in a clinician's words.
 
     Args:
-        row: as for :func:`finding`, and n, clusters (missing where unknown). cluster_unit: "patient", "sequence",
+        row: as for :func:`finding`, and n, clusters (missing where unknown); words and delta_lesion_sensitivity_10
+            where there is no Dice. cluster_unit: "patient", "sequence",
             "mixed" or "unknown".
     """
     found = finding(row)
     if found is Finding.UNKNOWN:
-        return Verdict(found, "no scored frame with a polyp: not assessed")
+        return Verdict(found, _why_unknown(row))
     change = f"Dice\u00a0{signed(row['delta'])}"
     return Verdict(found, f"{change}, {_certainty(row, cluster_unit)}: {_conclusion(row, found)}")
+
+
+def _why_unknown(row: Mapping[str, Any]) -> str:
+    lesions = row.get("delta_lesion_sensitivity_10", math.nan)
+    if row.get("words") == BOXES_ONLY and pd.notna(lesions):
+        return f"{BOXES_ONLY}; lesion sensitivity {signed(lesions)} (no interval): not assessed"
+    return "no scored frame with a polyp: not assessed"
 
 
 def _certainty(row: Mapping[str, Any], unit: str) -> str:

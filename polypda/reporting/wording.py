@@ -38,7 +38,13 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     """ "−0.01 to +0.09"; a dash where there is none."""
     if pd.isna(low) or pd.isna(high):
         return NOT_KNOWN
-    return f"{signed(low, digits)} to {signed(high, digits)}".replace(" ", NO_BREAK)
+    return f"{limit(low, digits)} to {limit(high, digits)}".replace(" ", NO_BREAK)
+
+
+def limit(value: float, digits: int = 2) -> str:
+    """A limit of an interval, signed; with a further digit where rounding would hide on which side of 0 it lies."""
+    hidden = value != 0 and not float(f"{value:.{digits}f}")
+    return signed(value, digits + 1 if hidden else digits)
 
 
 def p_text(value: float) -> str:
