@@ -29,8 +29,8 @@ SAME_PREDICTION_DICE = 0.01
 def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """The cases of all evaluations, every prediction once, with the column "control" (:mod:`.controls`).
 
-    They were checked when they were read. A row is once there when source, target, role, cohort, split, model, training and frame are the same: a run given
-    twice, or a control that runs share, does not count twice.
+    They were checked when they were read. A row is there once whose source, target, role, cohort, split, model,
+    training and frame are the same: a run given twice, or a control that runs share, does not count twice.
 
     Raises: UsageError E_REPORT_EMPTY; DataError E_CASES_CONFLICT, E_MIXED_SPLITS, E_MIXED_PROTOCOL, E_MIXED_PHANTOM,
     E_REFERENCE_DIFFERS, E_CASES_FRAMES_DIFFER and those of :func:`polypda.evaluation.cases.checked_cases`.

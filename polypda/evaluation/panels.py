@@ -17,6 +17,11 @@ from polypda.errors import DataError
 from polypda.evaluation.aggregates import FloatArray
 
 GROUP = ["source", "target", "role", "cohort", "split", "model"]
+FRAME_FACTS = (
+    *("frame", "patient", "sequence", "cluster", "phantom", "annotation", "positive", "negative"),
+    *("relative_polyp_area", "lesions_reference", "lesion_specks_reference"),
+)
+"""What is known of a frame whoever predicted it."""
 CONTROL = "control"
 """Column of joined cases: the source-only training that an adapted row is compared with, "" where there is none."""
 
@@ -36,8 +41,8 @@ class GroupKey(NamedTuple):
 class Panel:
     """T trainings of one model on the same N frames.
 
-    frames: N rows of the cases (of the first training), in order of their ids. trainings, seeds, controls: one per
-    training, in order of their identities.
+    frames: N rows, in order of their ids: the group's columns and FRAME_FACTS (those that the cases hold). trainings,
+    seeds, controls: one per training, in order of their identities.
     """
 
     key: GroupKey
@@ -103,12 +108,19 @@ def panels(cases: pd.DataFrame, group: Sequence[str] = GROUP) -> list[Panel]:
     ordered = cases.iloc[order].reset_index(drop=True)
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     ends = [*starts[1:], len(ordered)]
-    blocks = zip(starts, ends, strict=True)
-    return [_panel(ordered.iloc[a:b], training_codes[order][a:b], frame_codes[order][a:b], group) for a, b in blocks]
+    facts = ordered[[name for name in (*group, *FRAME_FACTS) if name in ordered]]
+    return [
+        _panel(ordered.iloc[a:b], facts.iloc[a:b], training_codes[order][a:b], frame_codes[order][a:b], group)
+        for a, b in zip(starts, ends, strict=True)
+    ]
 
 
 def _panel(
-    block: pd.DataFrame, training_codes: NDArray[np.int64], frame_codes: NDArray[np.int64], group: Sequence[str]
+    block: pd.DataFrame,
+    facts: pd.DataFrame,
+    training_codes: NDArray[np.int64],
+    frame_codes: NDArray[np.int64],
+    group: Sequence[str],
 ) -> Panel:
     firsts = np.flatnonzero(np.diff(training_codes, prepend=-1))
     key = GroupKey(**{name: str(block[name].iloc[0]) for name in group})
@@ -116,11 +128,11 @@ def _panel(
     complete = len(block) == n * len(firsts) and bool((firsts == n * np.arange(len(firsts))).all())
     if not complete or (frame_codes.reshape(len(firsts), n) != frame_codes[:n]).any():
         raise _frames_differ(block, key, len(firsts))
-    heads = block.iloc[firsts]
-    controls = heads[CONTROL] if CONTROL in block.columns else [""] * len(firsts)
+    heads = block[[name for name in ("training", "seed", CONTROL) if name in block]].iloc[firsts]
+    controls = heads[CONTROL] if CONTROL in heads else [""] * len(firsts)
     return Panel(
         key=key,
-        frames=block.iloc[:n].reset_index(drop=True),
+        frames=facts.iloc[:n].reset_index(drop=True),
         trainings=tuple(map(str, heads["training"])),
         seeds=tuple(map(int, heads["seed"])),
         controls=tuple(map(str, controls)),
