@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.contract import Losses, Method, Player
+from polypda.methods.contract import Losses, Method, Player, Preparation
 from polypda.networks.batch_norm import recompute_statistics
 
 
@@ -24,8 +24,8 @@ class AdaBN(Method):
     def players(self) -> list[Player]:
         return []
 
-    def prepare(self, target: Iterator[UnlabelledBatch]) -> None:
-        recompute_statistics(self.segmenter, (batch.images for batch in target))
+    def prepare(self, data: Preparation) -> None:
+        recompute_statistics(self.segmenter, (batch.images for batch in data.target()))
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
         """Nothing is trained."""

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -92,6 +92,18 @@ class Player:
             group["lr"] = rate * factor
 
 
+class Preparation(Protocol):
+    """What a method may look at before its first step: unaugmented frames, in random order, as often as it likes."""
+
+    def source(self) -> Iterator[LabelledBatch]:
+        """One pass over every labelled source frame."""
+        ...
+
+    def target(self) -> Iterator[UnlabelledBatch]:
+        """One pass over unlabelled target frames in batches of one size."""
+        ...
+
+
 class MethodOptions(BaseModel):
     """Options of a method; unknown names are refused."""
 
@@ -136,9 +148,17 @@ class Method(ABC):
         Each yielded mapping is differentiated at once and its graph freed; nobody steps before the last.
         """
 
-    def prepare(self, target: Iterator[UnlabelledBatch]) -> None:  # noqa: B027 - most methods prepare nothing
-        """Do what is done once, before the first step, with unlabelled target batches (one pass)."""
+    def prepare(self, data: Preparation) -> None:  # noqa: B027 - most methods prepare nothing
+        """Do what is done once, before the first step. What is kept belongs into :meth:`modules`: a resumed run
+        does not prepare again."""
 
     def modules(self) -> dict[str, nn.Module]:
         """Every network of the method, by name, for checkpoints and devices."""
         return {SEGMENTER: self.segmenter}
+
+    def adapted(self) -> Segmenter:
+        """The network that is used afterwards; one of :meth:`modules`. The segmenter, unless a teacher takes its place."""
+        return self.segmenter
+
+    def after_step(self, step: int) -> None:  # noqa: B027 - most methods do nothing
+        """Called when all players have made step number ``step`` (moving averages belong here)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,15 @@ import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from polypda.data.batches import UnlabelledBatch
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
     LabelledFrames,
     Share,
     StepDataset,
     UnlabelledFrames,
-    frame_batches,
     step_batches,
 )
-from polypda.data.sampling import Deck, PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted, PolypdaError, error_from_dict
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
@@ -35,10 +32,10 @@ from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine, StepReport
 from polypda.training.interruption import InterruptionWatch
+from polypda.training.preparation import StagePreparation, statistics_batches
 from polypda.training.progress import Progress, Silent
 from polypda.training.run_folder import write_json
 
-STATISTICS_BATCH = 16
 DONE = "done.json"
 
 
@@ -121,7 +118,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        method.prepare(batch.to(fabric.device, numbers) for batch in statistics_batches(stage.target))
+        method.prepare(StagePreparation(stage.labelled, stage.target, fabric.device, numbers))
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
@@ -163,17 +160,6 @@ def _asked_anywhere(fabric: Fabric, watch: InterruptionWatch) -> bool:
 
 def _interrupted(stage: Stage, step: int) -> Interrupted:
     return Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step} of {stage.config.steps}.")
-
-
-def statistics_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
-    """Batches to compute batch-norm statistics from: of one size (each counts alike), in random order.
-
-    In the cohort's order a batch would hold one sequence, and its variance would miss that between sequences. The few
-    frames left over are dropped.
-    """
-    size = min(STATISTICS_BATCH, len(cached))
-    places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached) // size * size)
-    return frame_batches(cached, size, places)
 
 
 def _restore(stage: Stage, method: Method) -> int:

@@ -1,0 +1,59 @@
+"""What a method may look at before its first step: labelled source frames, unlabelled target frames, unaugmented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
+from polypda.data.cache import CachedFrames
+from polypda.data.loading import frame_batches
+from polypda.data.sampling import Deck, Stream
+
+STATISTICS_BATCH = 16
+
+
+@dataclass(frozen=True)
+class StagePreparation:
+    """A stage's frames as :class:`~polypda.methods.contract.Preparation`, on the training's device and number type."""
+
+    labelled: CachedFrames
+    unlabelled: CachedFrames
+    device: torch.device
+    numbers: torch.dtype
+
+    def source(self) -> Iterator[LabelledBatch]:
+        """Every labelled frame once, in random order; the last batch may be smaller."""
+        return (batch.to(self.device, self.numbers) for batch in labelled_batches(self.labelled))
+
+    def target(self) -> Iterator[UnlabelledBatch]:
+        """Batches of one size, in random order; the few frames left over are dropped (each batch counts alike)."""
+        return (batch.to(self.device, self.numbers) for batch in statistics_batches(self.unlabelled))
+
+
+def statistics_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
+    """Batches to compute batch-norm statistics from: of one size (each counts alike), in random order.
+
+    In the cohort's order a batch would hold one sequence, and its variance would miss that between sequences. The few
+    frames left over are dropped.
+    """
+    size = min(STATISTICS_BATCH, len(cached))
+    places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached) // size * size)
+    return frame_batches(cached, size, places)
+
+
+def labelled_batches(cached: CachedFrames) -> Iterator[LabelledBatch]:
+    """All frames once with their masks (255 outside the field of view), in random order; the last batch may be smaller.
+
+    Args: cached: frames of :meth:`FrameCache.labelled`.
+    """
+    assert cached.masks is not None  # built by FrameCache.labelled
+    places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached))
+    remaining = iter(places)
+    for batch in frame_batches(cached, min(STATISTICS_BATCH, len(cached)), places):
+        masks = np.stack([cached.masks[next(remaining)] for _ in batch.frames]).astype(np.int64)
+        counted = torch.where(batch.valid[:, 0], torch.from_numpy(masks), IGNORED)
+        yield LabelledBatch(batch.images, batch.valid, batch.frames, counted)

@@ -1,0 +1,41 @@
+"""What a method sees before its first step: every labelled frame with its mask, target frames without."""
+
+import numpy as np
+import pytest
+import torch
+from support.painted import write_frames
+
+from polypda.data.batches import IGNORED, LabelledBatch
+from polypda.data.cache import FrameCache, NetworkGrid
+from polypda.training.preparation import StagePreparation
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    cache = FrameCache(folder / "cache", NetworkGrid(32, crop_to_field_of_view=False))
+    source, target = (write_frames(folder / name, 19, cohort=name) for name in ("source", "target"))
+    return cache.labelled(source), cache.unlabelled(target)
+
+
+def test_every_labelled_frame_comes_once_with_its_own_mask(cached):
+    source, target = cached
+    data = StagePreparation(source, target, torch.device("cpu"), torch.float64)
+    seen = {}
+    for batch in data.source():
+        assert batch.images.dtype is torch.float64
+        seen.update(zip(batch.frames, batch.masks, strict=True))
+    assert list(seen) != sorted(seen) and len(seen) == 19
+    for place, frame in enumerate(source.frames):
+        valid = source.valid[place] > 0
+        expected = np.where(valid, source.masks[place], IGNORED)
+        assert np.array_equal(seen[frame.frame].numpy(), expected)
+        assert (expected == IGNORED).any() and (expected == 1).any()
+
+
+def test_target_batches_are_of_one_size_and_hold_no_masks(cached):
+    data = StagePreparation(*cached, torch.device("cpu"), torch.float32)
+    for _ in range(2):  # as often as it likes
+        batches = list(data.target())
+        assert [len(batch.frames) for batch in batches] == [16]
+        assert not any(isinstance(batch, LabelledBatch) for batch in batches)
