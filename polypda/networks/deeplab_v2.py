@@ -165,12 +165,15 @@ class DeepLabV2(Segmenter):
         """As forward, for input already in the published units: B×3×H×W, BGR, 0–255 minus the mean; any size."""
         x = self.conv1(bgr_minus_mean.contiguous(memory_format=torch.channels_last))
         x = self.maxpool(F.relu(self.bn1(x), inplace=True))
-        layer3 = self.layer3(self.layer2(self.layer1(x)))
+        layer1 = self.layer1(x)
+        layer2 = self.layer2(layer1)
+        layer3 = self.layer3(layer2)
         layer4 = self.layer4(layer3)
+        maps = (layer1, layer2, layer3, layer4)
         if self.levels == ("main",):
-            return Prediction({"main": self.layer5(layer4)}, {"main": layer4})
+            return Prediction({"main": self.layer5(layer4)}, {"main": layer4}, maps)
         logits = {"main": self.layer6(layer4), "aux": self.layer5(layer3)}
-        return Prediction(logits, {"main": layer4, "aux": layer3})
+        return Prediction(logits, {"main": layer4, "aux": layer3}, maps)
 
     def classifier(self, level: str) -> DilatedClassifier:
         """Return the classifier of a level ("main" or, with two levels, "aux")."""
@@ -196,6 +199,10 @@ class DeepLabV2(Segmenter):
         for part in self._backbone_modules():
             for module in part.modules():
                 yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
+
+    def encoder_modules(self) -> tuple[nn.Module, ...]:
+        """The stem and the four residual layers; the classifiers are left."""
+        return self._backbone_modules()
 
     def _backbone_modules(self) -> tuple[nn.Module, ...]:
         return self.conv1, self.bn1, self.layer1, self.layer2, self.layer3, self.layer4

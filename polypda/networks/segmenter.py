@@ -19,10 +19,12 @@ class Prediction:
 
     logits: level name → B×2×h×w on the network's own grid; "main" always, "aux" where the network has it.
     features: level name → B×C×h×w, what the level's classifier sees (for feature-space alignment).
+    encoder: the encoder's maps B×C×h×w, finest first, the deepest last; empty where the network shows none.
     """
 
     logits: dict[str, Tensor]
     features: dict[str, Tensor]
+    encoder: tuple[Tensor, ...] = ()
 
 
 class Segmenter(nn.Module):
@@ -47,3 +49,10 @@ class Segmenter(nn.Module):
     @abstractmethod
     def head_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters that train at the heads' (usually ten times larger) learning rate."""
+
+    def encoder_modules(self) -> tuple[nn.Module, ...]:
+        """The parts that turn images into the deepest of ``Prediction.encoder``; what is left decodes and classifies.
+
+        Empty where the network cannot be divided so.
+        """
+        return ()

@@ -69,7 +69,8 @@ class SmpSegmenter(Segmenter):
 
     def _predict(self, images: Tensor) -> Prediction:
         tap = aux_tap(self.decoder, self.architecture) if self.aux_head is not None else None
-        decoded, tapped = decode_with_tap(self.decoder, tap, self.encoder(images))
+        encoded = self.encoder(images)
+        decoded, tapped = decode_with_tap(self.decoder, tap, encoded)
         features = decoded
         classifier = self._classifier
         for part in self._before_classifier():
@@ -79,13 +80,17 @@ class SmpSegmenter(Segmenter):
         if self.aux_head is not None and tapped is not None:
             logits["aux"] = self.aux_head(tapped)
             seen["aux"] = tapped
-        return Prediction(logits, seen)
+        return Prediction(logits, seen, _encoder_maps(encoded, images))
 
     def _before_classifier(self) -> list[nn.Module]:
         """Return the head's layers before its last convolution: none in most architectures, a block in DPT."""
         nested = getattr(self.segmentation_head, "head", None)  # DPT keeps its layers one level deeper
         layers = list((nested if isinstance(nested, nn.Sequential) else self.segmentation_head).children())
         return layers[: next(index for index, layer in enumerate(layers) if layer is self._classifier)]
+
+    def encoder_modules(self) -> tuple[nn.Module, ...]:
+        """The library's encoder."""
+        return (self.encoder,)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the encoder's and decoder's trainable parameters."""
@@ -132,6 +137,13 @@ def build_smp_segmenter(
 
 def _part(network: nn.Module, name: str) -> nn.Module:
     return network.get_submodule(name)
+
+
+def _encoder_maps(encoded: object, images: Tensor) -> tuple[Tensor, ...]:
+    """Return an encoder's maps, finest first: without the image itself, empty placeholders and prefix tokens."""
+    maps = encoded[0] if isinstance(encoded, tuple) else encoded  # transformers give (maps, tokens)
+    assert isinstance(maps, list)
+    return tuple(found for found in maps if found is not images and found.shape[1])
 
 
 def _trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:

@@ -22,7 +22,11 @@ class TinySegmenter(Segmenter):
     def forward(self, images):
         first = self.first(images - 0.5)
         second = self.second(first)
-        return Prediction({"aux": self.aux(first), "main": self.main(second)}, {"aux": first, "main": second})
+        logits = {"aux": self.aux(first), "main": self.main(second)}
+        return Prediction(logits, {"aux": first, "main": second}, (first, second))
+
+    def encoder_modules(self):
+        return self.first, self.second
 
     def backbone_parameters(self):
         yield from self.first.parameters()
