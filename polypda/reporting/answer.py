@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.centre_files import INTERVAL_NOTE
 from polypda.evaluation.statement import ONE_SEED, ReportStatement
-
-SMALLEST_CHANGE = 0.01
-"""A mean Dice that moves by less is called unchanged."""
+from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
+from polypda.reporting.wording import interval, signed
 
 NOTABLE_SHARE = 0.2
 """From this share of worsened frames on, the first screen says so beside the mean."""
@@ -40,17 +38,44 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
     target = table[(table["role"] == "target") & (table["cohort"] == statement.target)]
     before = target[target["model"] == statement.source_only].iloc[0]
     after = target[target["model"] == statement.method].iloc[0]
-    delta = float(after["delta_dice_frame"])
-    tone = _tone(delta)
-    words = {
-        "better": f"Yes, on average: Dice in {statement.target} rises by {delta:.2f}.",
-        "worse": f"No: Dice in {statement.target} falls by {-delta:.2f} on average.",
-        "unchanged": f"No clear change: Dice in {statement.target} stays within {SMALLEST_CHANGE:g} on average.",
-        "unknown": f"Not answered: {statement.target} has no scored frame with a polyp.",
-    }
+    comparison = _comparison(after)
+    judged = verdict(comparison, str(after["cluster_unit"]))
     control = target[target["model"] == statement.statistics_control]
-    cautions = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
-    return Answer(tone, words[tone], _figures(before, after), (*cautions, *_cautions(after, statement)))
+    shares = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
+    cautions = (*shares, *_certainty(comparison, after), *_cautions(after, statement))
+    return Answer(judged.tone, _headline(judged.finding, after, statement), _figures(before, after), cautions)
+
+
+def _comparison(after: pd.Series) -> dict[str, Any]:
+    """The method's row of the centre table as :func:`polypda.reporting.verdict.verdict` takes it."""
+    names = {"delta": "delta_dice_frame", "low": "delta_low", "high": "delta_high", "interval": "delta_interval"}
+    names |= {"words": "delta_words", "n": "n_dice"}
+    same = ("p_holm", "clusters", "delta_lesion_sensitivity_10")
+    return {name: after[column] for name, column in names.items()} | {name: after[name] for name in same}
+
+
+def _headline(found: Finding, after: pd.Series, statement: ReportStatement) -> str:
+    where, change = f"Dice in {statement.target}", after["delta_dice_frame"]
+    if found is Finding.UNKNOWN:
+        boxes = after["annotation"] == "box"
+        why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
+        return f"Not answered: {statement.target} {why}."
+    if found is Finding.HELPS:
+        return f"Yes: {where} rises by {change:.2f} on average."
+    if found is Finding.HARMS:
+        return f"No: {where} falls by {-change:.2f} on average."
+    return f"Not shown to help: {where} changes by {signed(change)} on average, which may be chance."
+
+
+def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
+    """What the interval rests on, or why there is none."""
+    kind = comparison["interval"]
+    if kind == FRAME_INTERVAL:
+        return ["The interval treats frames as independent: it is likely too narrow, and nothing is claimed from it."]
+    if kind == NO_INTERVAL and after["n_dice"]:
+        means = f" Differences: {after['delta_cluster_means']}." if after["delta_cluster_means"] else ""
+        return [f"{_clusters(after).capitalize()}: too few for an interval.{means}"]
+    return [f"{verdict(comparison, str(after['cluster_unit'])).words}."] if kind in CLUSTER_INTERVALS else []
 
 
 def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportStatement) -> str:
@@ -60,23 +85,16 @@ def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportSta
     return f"{text} {beyond:+.3f} to that.".replace("-0.", "−0.")
 
 
-def _tone(delta: float) -> str:
-    if math.isnan(delta):
-        return "unknown"
-    if abs(delta) < SMALLEST_CHANGE:
-        return "unchanged"
-    return "better" if delta > 0 else "worse"
-
-
 def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str], ...]:
     figures: list[tuple[str, str, str]] = []
-    if after["n_positive"]:
-        change = f"{after['delta_dice_frame']:+.3f}".replace("-", "−")
+    if after["n_dice"]:
+        known = pd.notna(after["delta_low"])
+        span = f", 95 % interval {interval(after['delta_low'], after['delta_high'], 3)}" if known else ""
         figures += [
             (
                 "Mean Dice, frames with a polyp",
                 f"{before['dice_frame']:.3f} → {after['dice_frame']:.3f}",
-                f"Δ {change}; n = {after['n_positive']} frames, {_clusters(after)}",
+                f"Δ {signed(after['delta_dice_frame'], 3)}{span}; n = {after['n_dice']} frames, {_clusters(after)}",
             ),
             (
                 "Frames better / worse",
@@ -125,7 +143,6 @@ def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
         cautions.append(f"{_percent(after['share_worse'])} of the frames with a polyp get worse.")
     if after["delta_frame_specificity"] <= -NOTABLE_LOSS:
         cautions.append("False alarms on frames without a polyp become more frequent.")
-    cautions.append(INTERVAL_NOTE)
     if after["n_seeds"] == 1:
         cautions.append(f"One seed: {ONE_SEED}.")
     else:

@@ -16,7 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.evaluation.centre_files import METRIC_NOTES, NO_NEGATIVES, negative_cells, positive_cells
+from polypda.evaluation.cell_text import INTERVAL_NOTE
+from polypda.evaluation.centre_cells import METRIC_NOTES, negative_cells, positive_cells
+from polypda.evaluation.centre_files import NO_NEGATIVES, NO_POSITIVES
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
 from polypda.reporting.answer import answer
 from polypda.reporting.figure_style import ReportFigure
@@ -69,11 +71,10 @@ def render_page(
         .render(
             statement=statement,
             phantom_banner=PHANTOM_BANNER,
-            no_negatives=NO_NEGATIVES,
             answer=answer(table, statement),
             tables=[
-                ("Frames with a polyp", positive_cells(table), METRIC_NOTES[0]),
-                ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1]),
+                ("Frames with a polyp", positive_cells(table), f"{METRIC_NOTES[0]} {INTERVAL_NOTE}", NO_POSITIVES),
+                ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1], NO_NEGATIVES),
             ],
             stated="; ".join(
                 f"{name}: {lines[name]}" for name in ("protocol", "checkpoint rule", "seeds", "resolution")

@@ -271,7 +271,7 @@ def _clusters(count: Any, unit: str) -> str:
 
 def _seeds(row: Row) -> str:
     seeds = whole(row["n_seeds"])
-    return f"{seeds}: {plain(row['seed_sd'], 3)}" if pd.notna(row["seed_sd"]) else f"{seeds}: not assessed"
+    return f"{seeds}: {plain(row['seed_sd'], 3)}" if pd.notna(row["seed_sd"]) else f"{seeds}: {NOT_KNOWN}"
 
 
 def run_rows(results: CrossCentreResults) -> Iterator[list[str]]:

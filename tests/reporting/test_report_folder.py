@@ -1,5 +1,6 @@
 """The report folder: complete, self-contained, true to its cases; or not there at all."""
 
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
         "centers.csv",
         "centers.json",
         "centers.md",
+        "evaluation.json",
         "figures/dice-by-size.png",
         "figures/dice-by-size.svg",
         "figures/paired-dice.png",
@@ -53,6 +55,7 @@ def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
         "index.html",
         "overlays/001-haining-a-1-ü.png",
         "overlays/002-haining-息肉.png",
+        "overlays/overlays.json",
     ]
     assert [path.name for path in report.parent.iterdir()] == ["demo"]
     assert len(read_cases(report / "cases.csv")) == 24
@@ -71,7 +74,8 @@ def test_the_page_fetches_nothing_and_its_links_lead_somewhere(report: Path) -> 
 
 def test_the_page_answers_warns_and_escapes(report: Path) -> None:
     page = (report / "index.html").read_text(encoding="utf-8")
-    assert "Yes, on average: Dice in haining rises by 0.22." in page
+    assert "Not shown to help: Dice in haining changes by +0.22 on average, which may be chance." in page
+    assert "2 sequences: too few for an interval. Differences: sequence means" in page
     assert "Rendered phantom frames: not clinical evidence" in page
     assert "labels of haining trained the oracle only" in page
     assert "training variability not assessed" in page and "lowest target entropy (step 60)" in page
@@ -135,18 +139,31 @@ def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("delta", "tone", "words"),
-    [(0.2, "better", "rises by 0.20"), (-0.2, "worse", "falls by 0.20"), (0.004, "unchanged", "No clear change")],
+    ("delta", "low", "high", "kind", "tone", "words"),
+    [
+        (0.2, 0.1, 0.3, "cluster bootstrap", "better", "Yes: Dice in haining rises by 0.20"),
+        (-0.2, -0.3, -0.1, "cluster t", "worse", "No: Dice in haining falls by 0.20"),
+        (0.2, -0.1, 0.5, "cluster bootstrap", "unchanged", "Not shown to help"),
+        (0.2, 0.1, 0.3, "frames as independent", "unchanged", "Not shown to help"),
+        (0.2, math.nan, math.nan, "none", "unchanged", "Not shown to help"),
+    ],
 )
-def test_the_answer_follows_the_mean_and_says_what_got_worse(study, statement, delta, tone, words) -> None:
+def test_the_answer_claims_only_what_an_interval_over_clusters_shows(
+    study, statement, delta, low, high, kind, tone, words
+) -> None:
     table = centre_table(study)
     own = (table["model"] == "adaptsegnet") & (table["role"] == "target")
-    table.loc[own, ["delta_dice_frame", "share_worse", "delta_frame_specificity"]] = [delta, 0.31, -0.2]
+    changed = ["delta_dice_frame", "delta_low", "delta_high", "delta_interval", "share_worse"]
+    table.loc[own, changed] = [delta, low, high, kind, 0.31]
+    table.loc[own, ["delta_frame_specificity", "p_holm", "clusters"]] = [-0.2, math.nan, 12]
     said = answer(table, statement)
     assert said.tone == tone and words in said.headline
     text = " ".join(said.cautions).replace("\u00a0", " ")
     assert "31 % of the frames with a polyp get worse." in text and "False alarms" in text
-    assert "No confidence interval" in text and "training variability not assessed" in text
+    assert "training variability not assessed" in text
+    assert ("likely too narrow" in text) == (kind == "frames as independent")
+    assert ("too few for an interval" in text) == (kind == "none")
+    assert ("12 sequences" in text) == (kind.startswith("cluster") or kind == "none")
 
 
 def test_file_names_are_safe_everywhere() -> None:
