@@ -157,7 +157,7 @@ class Method(ABC):
         return {SEGMENTER: self.segmenter}
 
     def adapted(self) -> Segmenter:
-        """The network that is used afterwards; one of :meth:`modules`. The segmenter, unless a teacher takes its place."""
+        """The network that is used afterwards, one of :meth:`modules`: the segmenter, or a teacher in its place."""
         return self.segmenter
 
     def after_step(self, step: int) -> None:  # noqa: B027 - most methods do nothing

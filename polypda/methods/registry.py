@@ -1,7 +1,12 @@
-"""Every method by name. Adding one: its file, a line here, its contract-test line, its row in the methods page."""
+"""Every method by name. Adding one: its file, a line here, its contract-test line, its row in the methods page.
+
+A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as a further term. A term alone stands for
+``source-only+TERM``. Options of all parts are given flat; no two parts share a name.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,23 +14,94 @@ from pydantic import ValidationError
 from polypda.errors import UsageError, nearest
 from polypda.methods.adabn import AdaBN
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
-from polypda.methods.contract import Method, MethodOptions
+from polypda.methods.combined import Combined, combined
+from polypda.methods.contract import LabelsFrom, Method, MethodOptions
+from polypda.methods.fda import FDATerm
+from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
+from polypda.methods.minent import AdvEnt, MinEntTerm
+from polypda.methods.polyp_mix import PolypMixTerm
 from polypda.methods.source_only import Oracle, SourceOnly
+from polypda.methods.target_terms import TargetTerm
+from polypda.methods.tent import Tent
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (SourceOnly, Oracle, AdaBN, AdaptSegNet, AdaptSegNetFeature)
+TERMS: dict[str, type[TargetTerm]] = {
+    term.name: term
+    for term in (
+        MinEntTerm,
+        FDATerm,
+        MeanTeacherTerm,
+        MaskedConsistencyTerm,
+        PolypMixTerm,
+    )
+}
+"""What can be added to a method: ``METHOD+TERM``."""
+
+_GAMES: tuple[type[Method], ...] = (
+    SourceOnly,
+    Oracle,
+    AdaBN,
+    Tent,
+    AdaptSegNet,
+    AdaptSegNetFeature,
+    AdvEnt,
+)
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in _GAMES} | {
+    name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()
 }
 
 
+def takes_terms(method: type[Method]) -> bool:
+    """Whether terms can be added: the method trains the segmenter on the source's labels."""
+    return method.labels_from is LabelsFrom.SOURCE and not issubclass(method, (AdaBN, Tent))
+
+
+@lru_cache
 def method_class(name: str) -> type[Method]:
-    """The method of that name. Raises: UsageError E_METHOD_UNKNOWN, with the nearest name."""
-    if name not in METHODS:
+    """The method of that name, or of that sum of names.
+
+    Raises: UsageError E_METHOD_UNKNOWN, with the nearest name; E_METHOD_COMBINATION for a sum that means nothing.
+    """
+    first, *added = name.split("+")
+    if first not in METHODS:
+        raise _unknown("method", first, METHODS)
+    if not added:
+        return METHODS[first]
+    base = METHODS[first]
+    terms: list[type[TargetTerm]] = [_term(term, first) for term in added]
+    if not takes_terms(base):
         raise UsageError(
-            "E_METHOD_UNKNOWN",
-            f"there is no method '{name}'.{nearest(name, METHODS)}",
-            fix="`polypda methods` lists them.",
+            "E_METHOD_COMBINATION",
+            f"nothing can be added to '{first}': it does not train the segmenter on the source's labels.",
+            fix="add terms to source-only or to one of the adaptation methods.",
         )
-    return METHODS[name]
+    if issubclass(base, Combined):  # a term's name in first place
+        terms = [*base.term_kinds, *terms]
+        base = base.base_kind
+    doubled = next((term.name for term in terms if terms.count(term) > 1), None)
+    if doubled:
+        raise UsageError("E_METHOD_COMBINATION", f"'{name}' has '{doubled}' twice.", fix="name each term once.")
+    return combined(name, base, tuple(terms))
+
+
+def _term(name: str, first: str) -> type[TargetTerm]:
+    if name in TERMS:
+        return TERMS[name]
+    if name in METHODS:
+        raise UsageError(
+            "E_METHOD_COMBINATION",
+            f"'{name}' is a game of its own, which '{first}' cannot be given as a term.",
+            fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}.",
+        )
+    raise _unknown("term", name, TERMS)
+
+
+def _unknown(what: str, name: str, known: dict[str, Any]) -> UsageError:
+    return UsageError(
+        "E_METHOD_UNKNOWN",
+        f"there is no {what} '{name}'.{nearest(name, known)}",
+        fix="`polypda methods` lists them.",
+    )
 
 
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:

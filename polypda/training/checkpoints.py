@@ -33,7 +33,13 @@ class Checkpoint:
 
     @property
     def segmenter(self) -> Path:
-        return self.folder / f"{SEGMENTER}.safetensors"
+        """The network that is used afterwards: the segmenter, or the teacher that takes its place."""
+        try:
+            meta = json.loads((self.folder / "checkpoint.json").read_text(encoding="utf-8"))
+            name = meta.get("adapted", SEGMENTER)
+        except (OSError, ValueError):  # said when the checkpoint is loaded
+            name = SEGMENTER
+        return self.folder / f"{name}.safetensors"
 
     @property
     def resumable(self) -> bool:
@@ -68,7 +74,9 @@ def _write(folder: Path, method: Method, step: int) -> None:
         save_module(module, folder / f"{name}.safetensors")
     state = {player.name: player.optimizer.state_dict() for player in method.players()}
     _write_synced(folder / "optimizers.pt", lambda file: torch.save(state, file))
-    meta = {"format": FORMAT, "step": step, "method": method.name, "networks": sorted(method.modules())}
+    networks = method.modules()
+    adapted = next(name for name, network in networks.items() if network is method.adapted())
+    meta = {"format": FORMAT, "step": step, "method": method.name, "networks": sorted(networks), "adapted": adapted}
     _write_synced(folder / "checkpoint.json", lambda file: file.write(json.dumps(meta, indent=1).encode()))
 
 

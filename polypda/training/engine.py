@@ -61,6 +61,7 @@ class Engine:
                 self._differentiate(losses, report, frames)
             del losses  # frees this domain's graph before the next forward
         self._step_players(tuple(self.players), report, frames)
+        self.method.after_step(step)
         return report
 
     def _differentiate(self, losses: Losses, report: StepReport, frames: Sequence[str]) -> None:
