@@ -28,6 +28,16 @@ from polypda.evaluation.statistics import (
     seed_spread,
 )
 
+COLUMNS = [
+    *GROUP,
+    *("n", "clusters", "cluster_unit", "n_trainings", "n_seeds", "dice_before", "dice_after"),
+    *("delta", "low", "high", "interval", "words", "cluster_means", "p_value", "p_words", "in_family"),
+    *("share_better", "share_worse", "polyps_gained", "polyps_lost"),
+    *("gap", "gap_closed", "gap_low", "gap_high", "gap_estimable", "gap_words", "seed_sd", "seed_words"),
+    *("delta_iou_frame", "delta_lesion_sensitivity_10", "n_negative", "delta_frame_specificity"),
+    *("delta_frame_specificity_low", "delta_frame_specificity_high", "delta_frame_specificity_interval"),
+    *("delta_fp_components_per_frame", "delta_fp_area_fraction"),
+]
 BOXES_ONLY = "annotated with boxes only: no Dice"
 NO_ORACLE = "not estimable: no oracle of this target was scored"
 THE_ORACLE = "the oracle itself"
@@ -51,7 +61,7 @@ def comparison_table(panels: Sequence[Panel], source_only: str = SOURCE_ONLY) ->
     rows = []
     for controls, members in _pairings(panels, source_only):
         rows += _rows(controls, members, oracles)
-    table = pd.DataFrame(rows, columns=None if rows else [*GROUP, "p_value", "in_family"])
+    table = pd.DataFrame(rows, columns=COLUMNS)
     return _with_holm(table)
 
 
@@ -217,7 +227,7 @@ def _with_holm(table: pd.DataFrame) -> pd.DataFrame:
     adjusted = np.full(len(table), math.nan)
     adjusted[family] = holm(table.loc[family, "p_value"].to_numpy(dtype=np.float64))
     table = table.assign(p_holm=adjusted, family_size=int(family.sum()))
-    return table.astype({"clusters": "Int64"}) if "clusters" in table else table
+    return table.astype({"clusters": "Int64"})
 
 
 def _oracle_dice(panels: Sequence[Panel]) -> dict[str, FloatArray]:

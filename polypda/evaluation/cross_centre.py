@@ -65,6 +65,7 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
     comparisons = comparison_table(groups, source_only)
     centres = centre_rows(groups, source_only, comparisons)
     matrix = matrix_table(cases, comparisons, source_only)
+    aggregates = aggregate_table(matrix, source_only)
     phantom = bool(cases["phantom"].any())
     return CrossCentreResults(
         cases=cases,
@@ -72,12 +73,12 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
         centres=centres,
         matrix=matrix,
         comparisons=comparisons,
-        aggregates=aggregate_table(matrix, source_only),
+        aggregates=aggregates,
         strata=_in_order_of(centres, strata_table(groups)),
         lesions=centres[LESION_COLUMNS].assign(rule=LESION_RULE),
         frames=frame_means(groups, source_only),
         stated=joint_lines(statements, models_in_order(list(centres["model"]), source_only), phantom=phantom),
-        notes=result_notes(cases, centres, comparisons, statements, uncompared(groups, source_only)),
+        notes=result_notes(cases, centres, comparisons, aggregates, statements, uncompared(groups, source_only)),
         phantom=phantom,
     )
 

@@ -16,6 +16,7 @@ def result_notes(
     cases: pd.DataFrame,
     centres: pd.DataFrame,
     comparisons: pd.DataFrame,
+    aggregates: pd.DataFrame,
     statements: Sequence[ReportStatement],
     uncompared: Sequence[GroupKey],
 ) -> tuple[str, ...]:
@@ -28,6 +29,7 @@ def result_notes(
         *_seed_notes(centres),
         *_run_notes(statements),
         *_comparison_notes(comparisons, uncompared),
+        *_aggregate_notes(aggregates),
         *(f"{statement.run}: {note}" for statement in statements for note in statement.notes),
     ]
     return tuple(dict.fromkeys(lines))
@@ -52,8 +54,8 @@ def _cohort_notes(row: pd.Series) -> Iterator[str]:
         yield f"{cohort}: neither patients nor sequences are known: {INDEPENDENT_FRAMES}."
     elif row["clusters"] == 1:
         yield (
-            f"{cohort}: all {n} frames with a polyp come from one {_unit(row)}: no interval, and no word on other "
-            f"{_unit(row)}s."
+            f"{cohort}: every frame with a polyp (n = {n}) comes from one {_unit(row)}: no interval, and no word on "
+            f"other {_unit(row)}s."
         )
     elif row["clusters"] < CLUSTER_T_FROM:
         yield f"{cohort}: only {row['clusters']} {_unit(row)}s with a polyp: no interval; their means are given."
@@ -115,10 +117,14 @@ def _comparison_notes(comparisons: pd.DataFrame, uncompared: Sequence[GroupKey])
     family = comparisons[comparisons["in_family"]]
     if len(family):
         untested = int(family["p_value"].isna().sum())
-        rest = f"; {untested} of them could not be tested and stay counted" if untested else ""
-        yield f"p values are adjusted by Holm over {len(family)} comparisons (adapted models × their targets){rest}."
+        rest = f"; not testable, but counted: {untested}" if untested else ""
+        yield f"p values are adjusted by Holm over the family of adapted models × targets (size {len(family)}{rest})."
     for key in uncompared:
-        yield (
-            f"{key.model} of {key.source} → {key.target} on {key.cohort}: not compared, its source-only model was not "
-            "scored there."
-        )
+        yield f"{key.model} ({key.source} → {key.target}) on {key.cohort}: not compared, no source-only beside it."
+
+
+def _aggregate_notes(aggregates: pd.DataFrame) -> Iterator[str]:
+    for source, part in aggregates.groupby("source", sort=False):
+        if part["centers"].nunique() > 1:
+            listed = "; ".join(f"{model}: {ids}" for model, ids in zip(part["model"], part["centers"], strict=True))
+            yield f"{source!s}: means over centres rest on different centres ({listed})."

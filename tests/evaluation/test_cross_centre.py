@@ -13,6 +13,7 @@ from polypda.evaluation.aggregates import NO_STRATUM, size_stratum
 from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.evaluation_file import Evaluation
 from polypda.evaluation.statistics import clusters_of, paired_comparisons
+from polypda.evaluation.table_files import table_contents
 
 ADA, BEA, CID = (SyntheticCohort(name, patients=11, frames_per_patient=5) for name in ("ada", "bea", "cid"))
 
@@ -177,7 +178,10 @@ def test_box_cohorts_have_lesions_and_never_a_dice() -> None:
 @pytest.mark.parametrize(
     ("cohort", "note"),
     [
-        (SyntheticCohort("x", patients=1, frames_per_patient=30), "all 24 frames with a polyp come from one patient"),
+        (
+            SyntheticCohort("x", patients=1, frames_per_patient=30),
+            "with a polyp (n = 24) comes from one patient",
+        ),
         (SyntheticCohort("x", patients=3), "only 3 patients with a polyp: no interval"),
         (SyntheticCohort("x", patients=3, clusters="sequence"), "only 3 sequences with a polyp"),
         (SyntheticCohort("x", clusters="unknown"), "frames treated as independent: likely too narrow"),
@@ -213,7 +217,16 @@ def test_models_without_their_control_are_named_not_dropped() -> None:
     alone = changed(synthetic_run(ADA, BEA, ("adabn",)), lambda cases: cases[cases["model"] == "adabn"])
     results = cross_centre_results([alone])
     assert results.comparisons.empty and len(results.centres) == 2
-    assert any("adabn of ada → bea on bea: not compared" in note for note in results.notes)
+    assert {"delta", "p_holm", "gap_closed", "n_negative"} <= set(results.comparisons.columns)
+    assert table_contents(results)["comparisons.csv"].startswith("source,target,role")
+    assert any("adabn (ada → bea) on bea: not compared" in note for note in results.notes)
+
+
+def test_means_over_different_centres_are_said() -> None:
+    runs = [synthetic_run(ADA, BEA, ("adabn", "adaptsegnet"), run="a"), synthetic_run(ADA, CID, ("adabn",), run="b")]
+    results = cross_centre_results(runs)
+    assert one(results.aggregates, source="ada", model="adaptsegnet")["n_centers"] == 1
+    assert any("adabn: bea, cid; adaptsegnet: bea)" in note for note in results.notes)
 
 
 def test_strata_partition_the_positive_frames(results) -> None:
