@@ -31,3 +31,12 @@ def domain_loss(logits: Tensor, domain: Domain, objective: Objective = Objective
     if objective is Objective.VANILLA:
         return F.binary_cross_entropy_with_logits(logits, wanted)
     return F.mse_loss(logits, wanted)
+
+
+def confusion_loss(logits: Tensor) -> Tensor:
+    """Domain confusion, the mean of the loss with the true and with the swapped label: ½[L(source) + L(target)].
+
+    FCNs in the Wild eq. (5) and ADDA's confusion objective. Both domains' logits enter alike; the gradient with
+    respect to a logit is (σ − ½)/n. Least at σ = ½, where the discriminator cannot tell.
+    """
+    return 0.5 * (domain_loss(logits, Domain.SOURCE) + domain_loss(logits, Domain.TARGET))
