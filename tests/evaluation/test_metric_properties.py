@@ -4,100 +4,21 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from conformance_case import METRICS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from metric_definitions import HIT_RULES, Drawn, answers, components, hit_counts, parted, reliability_answers
+from metric_definitions import HIT_RULES, Drawn, Pixel, answers, components, hit_counts, parted, reliability_answers
+from random_frames import MOST_PIXELS, Masks, digits, from_bits, lesion_frames, masks
 
 from polypda.evaluation.metrics import FrameMetrics, frame_metrics
 from polypda.evaluation.surface import hd95_and_nsd
 
-SIZES = ((1, 7), (7, 1), (3, 4), (6, 5), (5, 9), (9, 4))
-CELLS_DOWN, CELLS_ACROSS, CELL = 2, 3, 9
-"""A frame with room for several lesions of 20 px and more: 18 × 27 px."""
 ABOUT_SIZE = {"width_px", "height_px"}
 
-
-class Masks(NamedTuple):
-    """Bool H×W each."""
-
-    reference: np.ndarray
-    prediction: np.ndarray
-    valid: np.ndarray
-
-    @property
-    def scores(self) -> FrameMetrics:
-        return frame_metrics(self.prediction.astype(float), self.reference, self.valid)
-
-    def __repr__(self) -> str:
-        """The drawing of :mod:`conformance_case`, to be pasted into the table."""
-        letters = np.array(list("~PGB.pgT"))[4 * self.valid + 2 * self.reference + self.prediction]
-        return " ".join("".join(row) for row in letters)
-
-
-def from_bits(bits: int, size: tuple[int, int]) -> np.ndarray:
-    count = size[0] * size[1]
-    return np.array([bits >> place & 1 for place in range(count)], bool).reshape(size)
-
-
-def with_one_pixel(mask: np.ndarray, place: int) -> np.ndarray:
-    """The mask, or one pixel where it is empty."""
-    if not mask.any():
-        mask = mask.copy()
-        mask.flat[place % mask.size] = True
-    return mask
-
-
-@st.composite
-def rectangles(draw: st.DrawFn, size: tuple[int, int], most: int = 3) -> np.ndarray:
-    mask = np.zeros(size, bool)
-    for _ in range(draw(st.integers(0, most))):
-        top, left = draw(st.integers(0, size[0] - 1)), draw(st.integers(0, size[1] - 1))
-        mask[top : top + draw(st.integers(1, 9)), left : left + draw(st.integers(1, 12))] = True
-    return mask
-
-
-@st.composite
-def masks(draw: st.DrawFn, *, both_marked: bool = False) -> Masks:
-    """Reference, prediction and a valid area; with ``both_marked`` neither mask is empty inside the valid area."""
-    size = draw(st.sampled_from(SIZES))
-    scattered = st.integers(0, 2 ** (size[0] * size[1]) - 1).map(lambda bits: from_bits(bits, size))
-    kinds = st.one_of(scattered, rectangles(size))
-    reference, prediction = draw(kinds), draw(kinds)
-    everywhere = np.ones(size, bool)
-    valid = draw(st.one_of(st.just(everywhere), kinds, rectangles(size).map(np.logical_not)))
-    place = draw(st.integers(0, size[0] * size[1] - 1))
-    valid = with_one_pixel(valid, place)
-    if both_marked:
-        inside = int(np.flatnonzero(valid)[place % valid.sum()])
-        reference = reference | with_one_pixel(reference & valid, inside)
-        prediction = prediction | with_one_pixel(prediction & valid, inside)
-    return Masks(reference, prediction, valid)
-
-
-@st.composite
-def lesion_frames(draw: st.DrawFn) -> Masks:
-    """In each cell perhaps a polyp, perhaps a mark, 4 to 10 px a side: they meet, merge, miss, reach next door."""
-    size = CELLS_DOWN * CELL, CELLS_ACROSS * CELL
-    reference, prediction = np.zeros(size, bool), np.zeros(size, bool)
-    for mask in (reference, prediction) if draw(st.integers(0, 4)) else (prediction,):
-        for cell in range(CELLS_DOWN * CELLS_ACROSS):
-            top, left, height, width = draw(RECTANGLE)
-            if height > 3:
-                top, left = top + cell // CELLS_ACROSS * CELL, left + cell % CELLS_ACROSS * CELL
-                mask[top : top + height, left : left + width] = True
-    valid = np.ones(size, bool)
-    if not draw(st.integers(0, 3)):
-        column, row = draw(st.integers(0, size[1] - 1)), draw(st.integers(1, size[0] - 1))
-        valid[row:, column : column + 2] = False
-    return Masks(reference, prediction, valid)
-
-
-RECTANGLE = st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(2, 9), st.integers(4, 10))
 
 LAWS: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
 
@@ -137,9 +58,9 @@ def differing(one: FrameMetrics, other: FrameMetrics, besides: set[str]) -> dict
     return {name: (first[name], second[name]) for name in names if not same(first[name], second[name])}
 
 
-@law(masks(), st.lists(st.integers(0, 8), min_size=45, max_size=45))
-def metrics_follow_the_definitions(frame: Masks, eighths: list[int]) -> None:
-    soft = np.array(eighths[: frame.valid.size] + [0] * (frame.valid.size - 45)).reshape(frame.valid.shape) / 8
+@law(masks(), st.integers(0, 9**MOST_PIXELS - 1))
+def metrics_follow_the_definitions(frame: Masks, number: int) -> None:
+    soft = np.reshape(digits(number, (9,) * frame.valid.size), frame.valid.shape) / 8
     probability = np.where(frame.prediction, np.maximum(soft, 0.5), np.minimum(soft, 0.375))
     assert not unlike_definition(frame, probability)
 
@@ -151,8 +72,8 @@ def lesions_follow_the_definitions(frame: Masks) -> None:
 
 def unlike_definition(frame: Masks, probability: np.ndarray) -> dict[str, tuple]:
     got = flat(frame_metrics(probability, frame.reference, frame.valid))
-    pixels = {tuple(at): Fraction(float(probability[tuple(at)])) for at in np.argwhere(probability > 0).tolist()}
-    reference, valid = (frozenset(map(tuple, np.argwhere(m).tolist())) for m in (frame.reference, frame.valid))
+    reference, valid, touched = (pixels_of(mask) for mask in (frame.reference, frame.valid, probability > 0))
+    pixels = {pixel: Fraction(float(probability[pixel])) for pixel in touched}
     height, width = frame.valid.shape
     drawn = Drawn(height, width, reference, valid, pixels)
     defined = answers(drawn) | reliability_answers(drawn)
@@ -164,6 +85,11 @@ def unlike_definition(frame: Masks, probability: np.ndarray) -> dict[str, tuple]
         for metric, answer in expected.items()
         if not (same(got[metric], answer) or any(same(got[metric], n) for n in nan_or_none if answer is None))
     }
+
+
+def pixels_of(mask: np.ndarray) -> frozenset[Pixel]:
+    rows, columns = np.nonzero(mask)
+    return frozenset(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def possible_hits(drawn: Drawn) -> dict[str, set[int]]:
@@ -207,7 +133,7 @@ def padding_outside_the_valid_area_changes_nothing(frame: Masks, sides: tuple[in
     assert not differing(frame.scores, padded.scores, ABOUT_SIZE)
 
 
-@law(masks(both_marked=True), st.integers(0, 2**45 - 1))
+@law(masks(both_marked=True), st.integers(0, 2**MOST_PIXELS - 1))
 def what_lies_outside_the_valid_area_is_not_seen(frame: Masks, bits: int) -> None:
     outside = from_bits(bits, frame.valid.shape) & ~frame.valid
     other = Masks(frame.reference ^ outside, frame.prediction ^ np.flipud(outside) & ~frame.valid, frame.valid)
