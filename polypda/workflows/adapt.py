@@ -23,7 +23,7 @@ from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, split_table, write_json
-from polypda.training.selectors import Choice, choose, foreground_share, score_snapshot
+from polypda.training.selectors import Choice, choose, foreground_share, score_snapshots
 from polypda.training.stage import Stage, run_stage, statistics_batches
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair, require_labels
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
@@ -154,10 +154,8 @@ def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingDat
         return segmenter
 
     snapshots = {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(stage.folder)}
-    scores = [
-        score_snapshot(as_used(path), step, data.target, data.source_validation, device)
-        for step, path in snapshots.items()
-    ]
+    segmenters = ((step, as_used(path)) for step, path in snapshots.items())
+    scores = score_snapshots(segmenters, data.target, data.source_validation, device)
     choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note)
     write_json(run.folder / "selection.json", choice.as_json())
     save_module(as_used(snapshots[choice.step]), run.folder / ADAPTED)

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -6,28 +7,68 @@ from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.training.selectors import Selector, SnapshotScore, choose, foreground_share, score_snapshot
+from polypda.training.selectors import (
+    Choice,
+    Selector,
+    SnapshotScore,
+    choose,
+    foreground_share,
+    score_snapshot,
+    score_snapshots,
+    soft_neighbourhood_density,
+)
 
 CPU = torch.device("cpu")
 
 
-def score(step, *, entropy=0.3, information=0.2, foreground=0.1, dice=0.5):
-    return SnapshotScore(step, entropy, information, foreground, dice)
+def score(step, *, entropy=0.3, information=0.2, foreground=0.1, dice=0.5, density=5.0, agreement=0.5):
+    return SnapshotScore(step, entropy, information, foreground, dice, density, agreement)
 
 
 def test_each_rule_takes_its_own_best():
-    scores = [score(10, entropy=0.1), score(20, information=0.4), score(30, dice=0.9), score(40)]
+    scores = [
+        score(5, density=7.0),
+        score(10, entropy=0.1),
+        score(20, information=0.4),
+        score(25, agreement=0.8),
+        score(30, dice=0.9),
+        score(40),
+    ]
     chosen = {selector: choose(scores, selector, 0.1).step for selector in Selector}
-    assert chosen == {Selector.LAST: 40, Selector.SOURCE_DICE: 30, Selector.ENTROPY: 10, Selector.IM: 20}
+    assert chosen == {
+        Selector.LAST: 40,
+        Selector.SOURCE_DICE: 30,
+        Selector.ENTROPY: 10,
+        Selector.IM: 20,
+        Selector.SND: 5,
+        Selector.TEACHER_AGREEMENT: 25,
+    }
+    for selector in Selector:  # whichever is asked for, all are told
+        assert choose(scores, selector, 0.1).choices == {rule.value: step for rule, step in chosen.items()}
 
 
-@pytest.mark.parametrize("selector", [Selector.ENTROPY, Selector.IM, Selector.SOURCE_DICE])
+def test_a_choice_is_written_as_strict_json_and_read_back():
+    choice = choose([score(10, agreement=math.nan, dice=math.nan), score(20)], Selector.TEACHER_AGREEMENT, 0.1)
+    text = json.dumps(choice.as_json(), allow_nan=False)
+    read = Choice.from_json(text)
+    assert read.step == 20 and read.choices == choice.choices and read.scores[1] == choice.scores[1]
+    assert math.isnan(read.scores[0].teacher_agreement) and math.isnan(read.scores[0].source_dice)
+
+
+def test_a_choice_of_an_earlier_version_is_read():
+    scores = [{"step": 5, "target_entropy": 0.1, "target_information": 0.2, "target_foreground": 0.1}]
+    old = {"step": 5, "selector": "last", "eligible": [5], "reason": "the last checkpoint"}
+    choice = Choice.from_json(json.dumps(old | {"scores": [scores[0] | {"source_dice": 0.4}]}))
+    assert choice.choices == {} and choice.scores[0].source_dice == 0.4 and math.isnan(choice.scores[0].target_density)
+
+
+@pytest.mark.parametrize("selector", [selector for selector in Selector if selector is not Selector.LAST])
 def test_all_background_and_all_polyp_cannot_win(selector):
     """Both are perfectly certain; the area guard must keep them out."""
     scores = [
-        score(1, entropy=0.0, information=0.9, foreground=0.001, dice=0.99),
+        score(1, entropy=0.0, information=0.9, foreground=0.001, dice=0.99, density=7.6, agreement=1.0),
         score(2),
-        score(3, entropy=0.0, information=0.9, foreground=0.9, dice=0.99),
+        score(3, entropy=0.0, information=0.9, foreground=0.9, dice=0.99, density=7.6, agreement=1.0),
     ]
     choice = choose(scores, selector, 0.1)
     assert choice.step == 2
@@ -85,3 +126,43 @@ def test_everything_polyp_scores_the_dice_of_the_masks_area(cached):
     shares = [source.masks[place].mean() for place in range(len(source))]
     assert result.source_dice == pytest.approx(sum(2 * s / (1 + s) for s in shares) / len(shares), abs=1e-6)
     assert foreground_share(source) == pytest.approx(sum(shares) / len(shares))
+
+
+def test_density_is_largest_for_equal_pixels_and_falls_with_every_group():
+    equal = soft_neighbourhood_density(torch.full((64,), 0.3))
+    assert equal == pytest.approx(math.log(63))
+    # Two groups of equal size, far apart: each pixel has only the 31 others of its own group (e^-20 of the rest).
+    groups = soft_neighbourhood_density(torch.tensor([0.0, 1.0]).repeat_interleave(32))
+    assert groups == pytest.approx(math.log(31), abs=1e-6)
+    spread = soft_neighbourhood_density(torch.linspace(0, 1, 64))
+    assert spread < groups
+
+
+def test_density_by_hand():
+    p = torch.tensor([0.1, 0.2, 0.9], dtype=torch.float64)
+    vectors = [(1 - x, x) for x in p.tolist()]
+    total = 0.0
+    for i, (a, b) in enumerate(vectors):
+        weights = [
+            math.exp((a * c + b * d) / math.hypot(a, b) / math.hypot(c, d) / 0.05)
+            for j, (c, d) in enumerate(vectors)
+            if j != i
+        ]
+        total -= sum(w / sum(weights) * math.log(w / sum(weights)) for w in weights)
+    assert soft_neighbourhood_density(p) == pytest.approx(total / 3)
+
+
+def test_agreement_is_with_the_average_of_earlier_snapshots(cached):
+    target, source = cached
+    run = [Constant(0.9), Constant(0.9), Constant(0.2), Constant(0.9)]
+    scores = score_snapshots(enumerate(run), target, source, CPU)
+    assert math.isnan(scores[0].teacher_agreement)
+    # The average: .9; .9; .6 · .9 + .4 · .2 = .62, still polyp everywhere
+    assert [score.teacher_agreement for score in scores[1:]] == pytest.approx([1.0, 0.0, 1.0])
+    alone = score_snapshot(run[2], 2, target, source, CPU)
+    assert (alone.target_entropy, alone.source_dice) == (scores[2].target_entropy, scores[2].source_dice)
+
+
+def test_the_only_snapshot_has_nobody_to_agree_with():
+    choice = choose([score(7, agreement=math.nan)], Selector.TEACHER_AGREEMENT, 0.1)
+    assert choice.step == 7 and "no earlier" in choice.reason
