@@ -26,7 +26,10 @@ def evaluate_command(
     run: Annotated[Path | None, typer.Argument(help="A run folder of `polypda adapt`.")] = None,
     predictions: Annotated[
         list[str] | None,
-        Opt(help="[NAME=]FOLDER of maps instead of a run (PNG or NPY, named as the frames); repeatable."),
+        Opt(
+            help="[NAME=]FOLDER of maps instead of a run (PNG or NPY, named as the frames); repeatable. "
+            "What is named source-only is what the others are compared with."
+        ),
     ] = None,
     profile: Annotated[str, Opt(help="polypda, or pranet2020: the legacy protocol beside it.")] = "polypda",
     missing: Annotated[str, Opt(help="A frame without a map: error, or as-empty.")] = "error",

@@ -124,7 +124,10 @@ def _report(
     complete = [out / run.name for run in plan.runs if run.name not in broken]
     if not complete:
         raise DataError(
-            "E_MATRIX_FAILED", "every run failed, so there is nothing to report.", where=out, fix="see the errors above."
+            "E_MATRIX_FAILED",
+            "every run failed, so there is nothing to report.",
+            where=out,
+            fix="see the errors above.",
         )
     return report(complete, folder, study=study, overlays=overlays, force=True)
 

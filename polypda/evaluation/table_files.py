@@ -14,6 +14,7 @@ from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.latex_tables import bold, latex_table
 from polypda.evaluation.matrix_cells import (
     AGGREGATE_NOTE,
+    BOLD_NOTE,
     MATRIX_NOTE,
     aggregate_cells,
     cohort_line,
@@ -66,11 +67,12 @@ def centres_latex(results: CrossCentreResults, facts: TableFacts) -> str:
     """Dice, its difference and their intervals per centre and model; bold: significant improvements only."""
     table = results.centres
     cells = positive_cells(table)
-    better = [is_improvement(*pair) for pair in zip(table["delta_dice_frame"], table["p_holm"], strict=True)]
+    deltas = table[["delta_low", "delta_interval", "p_holm"]].to_numpy()
+    better = [is_improvement(*delta) for delta in deltas]
     for name in ("Dice", "Δ Dice"):
         cells[name] = [bold(text) if mark else text for text, mark in zip(cells[name], better, strict=True)]
     cells = cells[[name for name in LATEX_COLUMNS if name in cells]]
-    caption = _caption(facts, results, f"Bold: better than source-only, p < 0.05 after Holm. {INTERVAL_NOTE}")
+    caption = _caption(facts, results, f"{BOLD_NOTE} {INTERVAL_NOTE}")
     return latex_table(cells, caption=caption, label="tab:polypda-centres", banner=facts.banner, group="centre")
 
 

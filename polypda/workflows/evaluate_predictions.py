@@ -38,7 +38,7 @@ def evaluate_predictions(
     """Score folders of maps, matched to frames by stem; returns the evaluation's folder.
 
     Args:
-        folders: (name, folder); the others are compared with the first.
+        folders: (name, folder); a model that is named source-only is what the others are compared with.
         trained_on: the cohort that the models learnt, if the user states it.
 
     Raises: UsageError E_PREDICTIONS_NAME, E_COHORT_UNKNOWN; LeakageError E_SHARED_FRAMES; DataError E_PREDICTION_…,
@@ -60,7 +60,6 @@ def evaluate_predictions(
         source=trained_on or NOT_STATED,
         target=part.cohort,
         method=found[-1].name,
-        source_only=found[0].name,
         selector="not known",
         seeds=(0,),
         threshold=DEFAULT_THRESHOLD,

@@ -62,15 +62,19 @@ def test_maps_made_elsewhere_get_the_figures_they_deserve(polypda, root, tmp_pat
     frames = held_out(root)
     write_maps(tmp_path / "perfect", frames, root)
     write_maps(tmp_path / "half", frames, root, change=lambda mask: mask.astype(np.uint16) * 257 // 2 + 300)
-    command = ["evaluate", "--predictions", "perfect", "--predictions", "ours=half", "--on", "haining"]
+    command = ["evaluate", "--predictions", "source-only=perfect", "--predictions", "ours=half", "--on", "haining"]
     status, out, err = polypda(*command, "--data-root", "data", "--trained-on", "zju2")
     assert status == 0, err
-    assert out.splitlines()[-1] == "evaluations/perfect+ours-on-haining-test"
+    assert out.splitlines()[-1] == "evaluations/source-only+ours-on-haining-test"
     cases = read_cases(tmp_path / out.splitlines()[-1] / "cases.csv").set_index("model")
     # 16-bit maps at half the full scale plus a little: still 0.5 or more inside, so nothing is lost
-    assert (cases.loc[["perfect"], "dice"] == 1).all() and (cases.loc[["ours"], "dice"] == 1).all()
-    assert (cases.loc[["ours"], "mae"] > 0.001).all() and (cases.loc[["perfect"], "mae"] == 0).all()
+    assert (cases.loc[["source-only"], "dice"] == 1).all() and (cases.loc[["ours"], "dice"] == 1).all()
+    assert (cases.loc[["ours"], "mae"] > 0.001).all() and (cases.loc[["source-only"], "mae"] == 0).all()
     assert polypda(*command, "--data-root", "data")[0] == 3  # never overwritten
+    status, _, err = polypda("report", out.splitlines()[-1], "--out", "report")
+    assert status == 0, err
+    compared = (tmp_path / "report" / "comparisons.csv").read_text().splitlines()
+    assert len(compared) == 2 and ",ours," in compared[1]
 
 
 def test_masks_of_zero_and_one_are_not_taken_for_dark_maps(polypda, root, tmp_path):
@@ -81,6 +85,9 @@ def test_masks_of_zero_and_one_are_not_taken_for_dark_maps(polypda, root, tmp_pa
     assert (evaluation.cases["dice"] == 1).all()
     assert any("only 0 and 1" in note for note in evaluation.statement.notes)
     assert evaluation.statement.lines()["seeds"].startswith("not known")
+    status, page, err = polypda("report", out.splitlines()[-1], "--out", "report")
+    assert status == 0, err  # one model alone: nothing to compare, but a report all the same
+    assert "only 0 and 1" in (tmp_path / page.splitlines()[-1]).read_text()
 
 
 def test_a_missing_map_is_an_error_unless_it_shall_count_as_empty(polypda, root, tmp_path):

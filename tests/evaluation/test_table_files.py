@@ -130,8 +130,16 @@ def test_the_caption_holds_n_and_clusters(contents, phantom) -> None:
 def test_bold_is_a_significant_improvement_and_nothing_else(results) -> None:
     matrix = results.matrix.copy()
     cell = (matrix["adapted_to"] == matrix["cohort"]) & (matrix["model"] == "adabn") & (matrix["source"] == "ada_1")
-    for delta, p_holm, is_bold in ((0.1, 0.049, True), (0.1, 0.05, False), (-0.1, 0.001, False), (0.1, None, False)):
-        matrix.loc[cell, "delta"], matrix.loc[cell, "p_holm"] = delta, p_holm
+    over, alone = "cluster bootstrap", "frames as independent"
+    for low, kind, p_holm, is_bold in (
+        (0.01, over, 0.049, True),
+        (0.01, over, 0.05, False),
+        (-0.01, over, 0.001, False),  # the test alone is not enough
+        (-0.2, over, 0.001, False),
+        (0.01, alone, 0.001, False),  # neighbouring frames are no independent evidence
+        (0.01, over, None, False),
+    ):
+        matrix.loc[cell, ["delta_low", "delta_interval", "p_holm"]] = [low, kind, p_holm]
         cells = matrix_cells(matrix, lambda text: f"<b>{text}").set_index(["source", "model"])
         assert cells.loc[("ada_1", "adabn"), "bea&co"].startswith("<b>") == is_bold
         others = cells.drop(("ada_1", "adabn")).loc[["ada_1"]]
