@@ -17,6 +17,7 @@ from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import LabelsFrom, Method, MethodOptions
 from polypda.methods.fda import FDATerm
+from polypda.methods.lsd import Lsd
 from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
 from polypda.methods.polyp_mix import PolypMixTerm
@@ -44,6 +45,7 @@ _GAMES: tuple[type[Method], ...] = (
     AdaptSegNet,
     AdaptSegNetFeature,
     AdvEnt,
+    Lsd,
 )
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in _GAMES} | {

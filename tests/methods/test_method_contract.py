@@ -16,6 +16,7 @@ from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save
 from polypda.training.engine import Engine
 
 SMALL = {"discriminator_width": 4, "discriminator_layers": 3}
+SMALL_OF = {"lsd": {"generator_width": 2, "discriminator_width": 4}}
 COMBINED = ["adaptsegnet+minent", "adaptsegnet+fda+mean-teacher+mic"]
 METHODS = [*METHODS, *COMBINED]
 TRAINED = [name for name in METHODS if name != "adabn"]
@@ -26,6 +27,7 @@ def build(name: str, *, seed: int = 0, **options):
     torch.manual_seed(seed)
     if name in ADVERSARIAL:
         options = SMALL | options
+    options = SMALL_OF.get(name, {}) | options
     return method_class(name)(TinySegmenter().train(), method_options(name, options), steps=10)
 
 

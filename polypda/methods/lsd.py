@@ -1,0 +1,190 @@
+"""LSD-seg: features are aligned by what a generator can paint from them.
+
+Sankaranarayanan, Balaji, Jain, Lim, Chellappa, "Learning from Synthetic Data: Addressing Domain Shift for Semantic
+Segmentation", CVPR 2018; losses as released. G paints an image x̂ from the segmenter's (F's) maps of x; D tells four
+kinds apart (source and target, real and painted) and segments what it sees. With ce(image, label) on D's grid:
+
+    L_D = ce(x_s, source) + ce(x̂_s, source painted) + ce(x_t, target) + ce(x̂_t, target painted) + aux(x_s)
+    L_G = aux(x̂_s) + λ_G [ce(x̂_s, source) + ce(x̂_t, target)] + λ_1 [|x̂_s − x_s| + |x̂_t − x_t|]
+    L_F = L_seg + λ_adv [ce(x̂_s, target) + ce(x̂_t, source)] + λ_aux aux(x̂_s)
+
+L_F's swap of the domains is the alignment. Reduction ``sum`` (released): every cross-entropy is the sum over its grid
+divided by the batch; |·| is a mean. D's grid has 1/64 of the pixels: λ = 0.1 there is 0.1/64 between means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
+from polypda.methods.contract import SEGMENTER, Losses, LossTerm, Method, Player, Schedule, StepNow
+from polypda.methods.four_way import Seen, class_labels, cross_entropy, domain_labels, l1_inside, seen_in_both
+from polypda.methods.segmentation import SupervisedOptions, image_size_logits, segmenter_optimizer, supervised_terms
+from polypda.networks.lsd_networks import FourWayDiscriminator, generator_for
+from polypda.networks.segmenter import Prediction, Segmenter
+
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+BETAS = (0.7, 0.999)  # released, of D and G
+SUM_WEIGHT = 0.1  # released λ_adv and λ_aux
+GRID_SHARE = 1 / 64  # cells of D's grid per pixel
+
+
+class Reduction(StrEnum):
+    """How a cross-entropy map becomes a number."""
+
+    SUM = "sum"  # as released; the gradient grows with the image
+    MEAN = "mean"  # the same pull at every image size, on the scale of the other methods' losses
+
+
+class Update(StrEnum):
+    """Who sees whose new weights."""
+
+    SIMULTANEOUS = "simultaneous"  # nobody: all three move from the same weights
+    SEQUENTIAL = "sequential"  # D moves, then G against the new D, then F against both
+
+
+class LsdOptions(SupervisedOptions):
+    """Published weights of the game; F is trained by the shared options (:data:`PUBLISHED` has the released ones)."""
+
+    reduction: Reduction = Reduction.MEAN
+    update: Update = Update.SIMULTANEOUS
+    lambda_adv: float | None = Field(
+        None, ge=0, description="F's weight of the swap; None: 0.1 (sum), 0.0015625 (mean)"
+    )
+    lambda_aux: float | None = Field(None, ge=0, description="F's weight of aux; None: 0.1 (sum), 0.0015625 (mean)")
+    lambda_generator: float = Field(0.1, ge=0, description="λ_G: G's adversarial loss beside its aux loss")
+    lambda_l1: float = Field(1.0, ge=0, description="λ_1; of a mean also under sum, where it is then all but off")
+    adversary_rate: float = Field(1e-4, gt=0, description="constant rate of D and G")
+    generator_width: int = Field(64, ge=1, description="channels of G's finest stage; 32 needs about a quarter")
+    discriminator_width: int = Field(128, ge=1, description="channels of D")
+
+    def mapping_weight(self, given: float | None) -> float:
+        """λ_adv or λ_aux in this reduction."""
+        usual = SUM_WEIGHT * (GRID_SHARE if self.reduction is Reduction.MEAN else 1.0)
+        return usual if given is None else given
+
+
+_F = {"optimizer": "adamw", "weight_decay": 0.0, "rate": 1e-5, "head_factor": 1.0, "poly_power": 0.0}
+PUBLISHED: dict[str, dict[str, object]] = {
+    "released": {**_F, "reduction": "sum", "adversary_rate": 1e-4},  # for 100,000 steps of one frame per domain
+    "paper": {**_F, "reduction": "sum", "adversary_rate": 2e-4},  # for 10,000 steps, according to a reader's note
+}
+"""AdamW without decay is Adam. Left out: the released F's biases learn twice as fast, and its rate falls tenfold every
+eight passes over the smaller cohort."""
+
+
+class View(NamedTuple):
+    """One domain's part of a step. inside: bool B×1×H×W. masks: the source's. swapped: what F wants x̂ taken for."""
+
+    images: Tensor
+    inside: Tensor
+    masks: Tensor | None
+    real: Seen
+    painted: Seen
+    swapped: Seen
+
+
+class Lsd(Method):
+    """F, G and D on any segmenter that shows its encoder's maps; the published G where F is the published FCN-8s."""
+
+    name = "lsd"
+    title = "LSD-seg"
+    paper = "Sankaranarayanan et al., CVPR 2018"
+    Options = LsdOptions
+    options: LsdOptions
+
+    def __init__(self, segmenter: Segmenter, options: LsdOptions, *, steps: int) -> None:
+        """Raises: UsageError E_FEATURE_TAP where the segmenter does not show its encoder's maps."""
+        super().__init__(segmenter, options, steps=steps)
+        self.discriminator = FourWayDiscriminator(width=options.discriminator_width)
+        self.generator = generator_for(segmenter, options.generator_width)
+        constant = Schedule(horizon=1, power=0.0)
+        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        self._players = [
+            Player(name, torch.optim.Adam(network.parameters(), options.adversary_rate, BETAS), constant)
+            for name, network in ((DISCRIMINATOR, self.discriminator), (GENERATOR, self.generator))
+        ]
+        self._players.append(Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule))
+
+    def players(self) -> list[Player]:
+        return self._players
+
+    def modules(self) -> dict[str, nn.Module]:
+        return super().modules() | {GENERATOR: self.generator, DISCRIMINATOR: self.discriminator}
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses | StepNow]:
+        assert target is not None  # plays_on_target
+        inside = seen_in_both(source.valid, target.valid)
+        views = (
+            View(source.images, inside[0], source.masks, Seen.SOURCE, Seen.SOURCE_PAINTED, Seen.TARGET),
+            View(target.images, inside[1], None, Seen.TARGET, Seen.TARGET_PAINTED, Seen.SOURCE),
+        )
+        if self.options.update is Update.SIMULTANEOUS:
+            for view in views:
+                yield self.losses(view, self.segmenter(view.images), (DISCRIMINATOR, GENERATOR, SEGMENTER))
+            return
+        predictions = [self.segmenter(view.images) for view in views]  # holds until F itself moves, last
+        for mover in (DISCRIMINATOR, GENERATOR, SEGMENTER):
+            for view, prediction in zip(views, predictions, strict=True):
+                yield self.losses(view, prediction if mover == SEGMENTER else _detached(prediction), (mover,))
+            if mover != SEGMENTER:  # F steps with the step's end, so that target terms can join its losses
+                yield StepNow((mover,))
+
+    def losses(self, view: View, prediction: Prediction, movers: Sequence[str]) -> dict[str, list[LossTerm]]:
+        """One domain's terms of the players that move; all look at the same painted frames."""
+        options, real = self.options, view.images * view.inside
+        painted = self.generator(prediction.encoder, *view.images.shape[-2:]) * view.inside
+        on_painted = self.discriminator(painted)
+        terms: dict[str, list[LossTerm]] = {}
+        if DISCRIMINATOR in movers:
+            on_real = self.discriminator(real)
+            terms[DISCRIMINATOR] = self.judged(view, on_real, view.real, aux=1.0)
+            terms[DISCRIMINATOR] += self.judged(view, on_painted, view.painted, aux=None)
+        if GENERATOR in movers:
+            l1 = LossTerm(f"l1_{view.real.name.lower()}", l1_inside(painted, real, view.inside), options.lambda_l1)
+            terms[GENERATOR] = [*self.judged(view, on_painted, view.real, options.lambda_generator, aux=1.0), l1]
+        if SEGMENTER in movers:
+            adv, aux = (options.mapping_weight(given) for given in (options.lambda_adv, options.lambda_aux))
+            terms[SEGMENTER] = [
+                *self.supervised(view, prediction),
+                *self.judged(view, on_painted, view.swapped, adv, aux=aux),
+            ]
+        return terms
+
+    def judged(
+        self, view: View, answer: tuple[Tensor, Tensor], wanted: Seen, weight: float = 1.0, *, aux: float | None
+    ) -> list[LossTerm]:
+        """ce(image, wanted), and where ``aux`` weighs it and the frames have masks, aux(image)."""
+        domain, classes = answer
+        terms = [self.term(f"as_{wanted.name.lower()}", domain, domain_labels(wanted, view.inside, domain), weight)]
+        if aux is not None and view.masks is not None:
+            terms.append(self.term("aux", classes, class_labels(view.masks, view.inside, classes), aux))
+        return terms
+
+    def supervised(self, view: View, prediction: Prediction) -> list[LossTerm]:
+        """L_seg, of the source's view."""
+        if view.masks is None:
+            return []
+        batch = LabelledBatch(view.images, view.inside, (), view.masks)
+        logits = image_size_logits(prediction, batch)
+        terms = supervised_terms(logits, batch, self.options.seg_loss, self.options.lambda_seg_aux)
+        counted = int((view.masks != IGNORED).sum())
+        return [LossTerm(term.name, term.value, term.weight * self.scale(counted, batch.images)) for term in terms]
+
+    def term(self, name: str, logits: Tensor, labels: Tensor, weight: float) -> LossTerm:
+        """A mean cross-entropy, which its weight turns into a sum divided by the batch where that is asked for."""
+        mean, counted = cross_entropy(logits, labels)
+        return LossTerm(name, mean, weight * self.scale(counted, logits))
+
+    def scale(self, counted: int, batch: Tensor) -> float:
+        return counted / len(batch) if self.options.reduction is Reduction.SUM else 1.0
+
+
+def _detached(prediction: Prediction) -> Prediction:
+    return Prediction({}, {}, tuple(found.detach() for found in prediction.encoder))

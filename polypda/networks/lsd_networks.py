@@ -1,0 +1,207 @@
+"""The networks of LSD-seg beside the segmenter: the generator that shows what a feature holds, and its judge.
+
+Sankaranarayanan, Balaji, Jain, Lim, Chellappa, "Learning from Synthetic Data: Addressing Domain Shift for Semantic
+Segmentation", CVPR 2018; block structure as released. Convolutions start from N(0, 0.02).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from polypda.errors import UsageError
+from polypda.networks.encoder_taps import EncoderTap, deepest_per_stride, encoder_taps
+from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
+from polypda.networks.segmenter import CLASSES, Segmenter
+
+DOMAIN_LABELS = 4
+"""Source and target, real and generated."""
+INITIAL_STD = 0.02
+DROPOUT = 0.5
+"""Also the generator's only noise: it takes no noise vector."""
+LEAK = 0.2
+LEAST_INPUT_PX = 16
+"""Below this the discriminator's instance-norm would see a single pixel."""
+RESIDUAL_BLOCKS = 2
+SKIPS = 2
+"""The generator sees the deepest map and two finer ones (published: fc7, pool4, pool3)."""
+
+
+class GeneratorResidual(nn.Module):
+    """x + dropout(ReLU(instance-norm(3×3 convolution of x)))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.InstanceNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Dropout(DROPOUT),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def _stage(before: int, width: int, **geometry: int) -> nn.Sequential:
+    """A transposed convolution with instance-norm and ReLU, then two residual blocks."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(before, width, bias=False, **geometry),  # type: ignore[arg-type]
+        nn.InstanceNorm2d(width),
+        nn.ReLU(inplace=True),
+        *(GeneratorResidual(width) for _ in range(RESIDUAL_BLOCKS)),
+    )
+
+
+class PublishedGenerator(nn.Module):
+    """G for FCN-8s on VGG-16: (pool3, pool4, fc7) → B×3×H×W image in [0, 1], H and W multiples of 32.
+
+    The last padding undoes the 100 px that FCN-8s pads its input with. 64,221,187 parameters at the published sizes.
+
+    Args: width: channels of the finest stage (published 64; the others are 2, 4, 4 and 8 times as wide).
+        channels: of pool3, pool4 and fc7.
+    """
+
+    def __init__(self, width: int = 64, channels: tuple[int, int, int] = (256, 512, 4096)) -> None:
+        super().__init__()
+        pool3, pool4, fc7 = channels
+        self.from_fc7 = nn.Sequential(
+            _stage(fc7, 4 * width, kernel_size=7), _stage(4 * width, 8 * width, kernel_size=3, stride=2, padding=1)
+        )
+        self.from_pool4 = _stage(8 * width + pool4, 4 * width, kernel_size=3, stride=2, padding=1)
+        self.from_pool3 = nn.Sequential(
+            _stage(4 * width + pool3, 2 * width, kernel_size=5, stride=2, padding=2),
+            _stage(2 * width, width, kernel_size=5, stride=2, padding=2),
+        )
+        self.to_image = nn.Sequential(nn.ConvTranspose2d(width, 3, 8, stride=2, padding=100), nn.Sigmoid())
+        initialise(self)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """(pool3, pool4, fc7) of H×W images → B×3×H×W. Raises: UsageError E_INPUT_SIZE for other sizes."""
+        if height % 32 or width % 32:
+            what = f"images of {width}×{height} px; the published generator fits multiples of 32 only"
+            raise UsageError("E_INPUT_SIZE", what, fix="choose a size divisible by 32.")
+        pool3, pool4, fc7 = maps
+        x = torch.cat([self.from_fc7(fc7), pool4], dim=1)
+        x = torch.cat([self.from_pool4(x), pool3], dim=1)
+        return self.to_image(self.from_pool3(x))
+
+
+class EncoderGenerator(nn.Module):
+    """G for any encoder: the published stages laid over the encoder's strides; B×3×H×W image in [0, 1].
+
+    A stem at the deepest map, then one doubling per halving of the encoder (widths 8, 4, 2 and 1 times ``width``,
+    aligned at the image's end; the last doubling makes the image), joined after a doubling by the encoder's map of that
+    stride, at most two of them. Maps are resized bilinearly where a network's grid is not an exact power of two.
+
+    Args: taps: the encoder's maps, finest first (:func:`polypda.networks.encoder_taps.encoder_taps`).
+    """
+
+    def __init__(self, taps: tuple[EncoderTap, ...], width: int = 64) -> None:
+        super().__init__()
+        by_stride = deepest_per_stride(taps)
+        self.deepest = by_stride[max(by_stride)]
+        skips = sorted((stride for stride in by_stride if 1 < stride < max(by_stride)), reverse=True)[:SKIPS]
+        self.stem = _stage(taps[self.deepest].channels, 4 * width, kernel_size=3, padding=1)
+        doublings = max(by_stride).bit_length() - 1
+        factors = ([8] * max(0, doublings - 5) + [8, 4, 2, 1])[-(doublings - 1) :] if doublings > 1 else []
+        before, stride = 4 * width, max(by_stride)
+        self.doublings = nn.ModuleList()
+        self.skips: list[int | None] = []
+        for factor in factors:
+            stride //= 2
+            self.doublings.append(_stage(before, factor * width, kernel_size=4, stride=2, padding=1))
+            self.skips.append(by_stride[stride] if stride in skips else None)
+            before = factor * width + (taps[by_stride[stride]].channels if stride in skips else 0)
+        self.to_image = nn.Sequential(nn.ConvTranspose2d(before, 3, 4, stride=2, padding=1), nn.Sigmoid())
+        initialise(self)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """The encoder's maps of H×W images → B×3×H×W.
+
+        Raises: UsageError E_INPUT_SIZE when the deepest map is a single pixel, which instance-norm would erase.
+        """
+        deepest = maps[self.deepest]
+        if deepest.shape[-1] * deepest.shape[-2] == 1:
+            what = f"images of {width}×{height} px leave the encoder's deepest map a single pixel to generate from"
+            raise UsageError("E_INPUT_SIZE", what, fix="use images of at least twice the encoder's stride.")
+        x = self.stem(deepest)
+        for doubling, skip in zip(self.doublings, self.skips, strict=True):
+            x = doubling(x)
+            if skip is not None:
+                x = torch.cat([_sized(x, maps[skip].shape[-2], maps[skip].shape[-1]), maps[skip]], dim=1)
+        return _sized(self.to_image(x), height, width)
+
+
+def _sized(x: Tensor, height: int, width: int) -> Tensor:
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+
+
+class JudgeResidual(nn.Module):
+    """x + dropout(leaky ReLU(instance-norm(3×3 convolution of x)))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),  # its bias does nothing before the norm; the released one has it
+            nn.InstanceNorm2d(width),
+            nn.LeakyReLU(LEAK, inplace=True),
+            nn.Dropout(DROPOUT),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class FourWayDiscriminator(nn.Module):
+    """D: image B×3×H×W in [0, 1] → (B×4×h×w domain logits, B×classes×h×w segmentation logits), h = H/8, w = W/8.
+
+    1,341,446 parameters for two classes at the published width. Takes images of at least 16×16 px.
+    """
+
+    def __init__(self, classes: int = CLASSES, width: int = 128) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 4, stride=2, padding=2), nn.InstanceNorm2d(width), nn.LeakyReLU(LEAK, inplace=True)
+        )
+        self.body = nn.Sequential(*self._body(width))
+        self.domain = nn.Conv2d(width, DOMAIN_LABELS, 3, padding=1)
+        self.segmentation = nn.Conv2d(width, classes, 3, padding=1)
+        initialise(self)
+
+    @staticmethod
+    def _body(width: int) -> Iterator[nn.Module]:
+        for halving in range(3):
+            if halving:
+                yield nn.MaxPool2d(2)
+            yield from (JudgeResidual(width) for _ in range(3))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge images. Raises: UsageError E_DISCRIMINATOR_INPUT below 16×16 px."""
+        if min(images.shape[-2:]) < LEAST_INPUT_PX:
+            what = f"images of {images.shape[-1]}×{images.shape[-2]} px are too small for LSD-seg's discriminator"
+            raise UsageError("E_DISCRIMINATOR_INPUT", what, fix=f"use at least {LEAST_INPUT_PX} px a side.")
+        features = self.body(self.stem(images))
+        return self.domain(features), self.segmentation(features)
+
+
+def generator_for(segmenter: Segmenter, width: int) -> PublishedGenerator | EncoderGenerator:
+    """The published G for the published FCN-8s, the encoder's for any other segmenter.
+
+    Raises: UsageError E_FEATURE_TAP where the segmenter does not show its encoder's maps.
+    """
+    if isinstance(segmenter, FCN8sVGG16):
+        return PublishedGenerator(width, segmenter.encoder_channels)
+    return EncoderGenerator(encoder_taps(segmenter), width)
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw all convolution weights from N(0, 0.02); biases keep the library's start."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, INITIAL_STD)
