@@ -1,0 +1,206 @@
+"""Sums of methods: the base plays unchanged, terms share its forward pass, names and options mean what they say."""
+
+import itertools
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from support.tiny_segmenter import TinySegmenter, random_batches
+
+from polypda.errors import UsageError
+from polypda.methods.combined import combined
+from polypda.methods.contract import SEGMENTER, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.methods.registry import METHODS, TERMS, method_class, method_options, takes_terms
+from polypda.methods.source_only import SourceOnly
+from polypda.training.engine import Engine
+
+FABRIC = Fabric(accelerator="cpu", devices=1)
+SMALL = {"discriminator_width": 4, "discriminator_layers": 3}
+
+
+def build(name: str, **options):
+    torch.manual_seed(0)
+    return method_class(name)(TinySegmenter(dropout=0.0).train(), method_options(name, options), steps=10)
+
+
+def weights(method: Method) -> dict[str, torch.Tensor]:
+    return {f"{n}.{k}": v.clone() for n, m in method.modules().items() for k, v in m.state_dict().items()}
+
+
+def calls_per_step(method: Method, step: int = 0) -> int:
+    """Forward passes of the segmenter in one step."""
+    calls = []
+    hook = method.segmenter.register_forward_hook(lambda *_: calls.append(1))
+    Engine(FABRIC, method).step(*random_batches(0), step)
+    hook.remove()
+    return len(calls)
+
+
+def test_a_term_of_no_weight_changes_nothing():
+    plain, summed = (
+        build("adaptsegnet", **SMALL),
+        build("adaptsegnet+minent", entropy_weight=0, entropy_weight_aux=0, **SMALL),
+    )
+    for method in (plain, summed):
+        for step in range(3):
+            Engine(FABRIC, method).step(*random_batches(step), step)
+    after = weights(summed)
+    for key, value in weights(plain).items():
+        assert torch.allclose(value, after[key], rtol=1e-5, atol=1e-7), key
+
+
+def test_terms_share_the_methods_forward_pass_of_the_target():
+    assert calls_per_step(build("adaptsegnet", **SMALL)) == 2
+    assert calls_per_step(build("adaptsegnet+minent", **SMALL)) == 2
+    assert calls_per_step(build("source-only+minent")) == 2
+    assert calls_per_step(build("fda", robust_entropy_from=1), step=0) == 1
+    assert calls_per_step(build("fda", robust_entropy_from=1), step=1) == 2
+    assert calls_per_step(build("adaptsegnet+minent+mean-teacher+mic", mask_block=8, **SMALL)) == 4
+
+
+def test_the_gradients_of_all_parts_add_up():
+    source, target = random_batches(2)
+    totals = {}
+    for name in ("adaptsegnet", "minent", "source-only", "adaptsegnet+minent"):
+        method = build(name, **(SMALL if "adaptsegnet" in name else {}))
+        total = sum(
+            term.weight * term.value
+            for losses in method.play(source, target if method.plays_on_target else None, 0)
+            for term in losses[SEGMENTER]
+        )
+        totals[name] = torch.autograd.grad(total, method.players()[0].parameters)
+    for both, game, term, supervised in zip(
+        totals["adaptsegnet+minent"], totals["adaptsegnet"], totals["minent"], totals["source-only"], strict=True
+    ):
+        assert torch.allclose(both, game + term - supervised, rtol=1e-4, atol=1e-6)
+
+
+def test_a_restyled_source_reaches_the_base_method():
+    seen = []
+
+    class Watching(SourceOnly):
+        def play(self, source, target, step):
+            seen.append(source.images.clone())
+            yield from super().play(source, target, step)
+
+    kind = combined("watching+fda", Watching, (TERMS["fda"],))
+    method = kind(TinySegmenter(), kind.Options(fda_share=0.0), steps=3)
+    source, target = random_batches(0)
+    Engine(FABRIC, method).step(source, target, 0)
+    assert not torch.equal(seen[0], source.images)
+    assert torch.allclose(seen[0].mean(dim=(2, 3)), target.images.mean(dim=(2, 3)), atol=1e-5)
+
+
+class Alternating(Method):
+    """Plays as FCNs in the Wild does: a rival moves first, seeing the target; then the segmenter, afresh."""
+
+    name = title = paper = "alternating"
+
+    def __init__(self, segmenter, options, *, steps):
+        super().__init__(segmenter, options, steps=steps)
+        self.scale = torch.nn.Linear(1, 1)
+        still = Schedule(10, power=0.0)
+        self._players = [
+            Player("rival", torch.optim.SGD(self.scale.parameters(), lr=0.1), still),
+            Player(SEGMENTER, torch.optim.SGD(segmenter.parameters(), lr=0.1), still),
+        ]
+
+    def players(self):
+        return self._players
+
+    def modules(self):
+        return super().modules() | {"rival": self.scale}
+
+    def play(self, source, target, step):
+        first = self.segmenter(target.images).logits["main"].mean().view(1, 1)
+        yield {"rival": [LossTerm("rival", self.scale(first).square().sum())]}
+        yield StepNow(("rival",))
+        again = self.segmenter(target.images).logits["main"].mean().view(1, 1)
+        yield {SEGMENTER: [LossTerm("fooled", self.scale(again).sum())]}
+        yield StepNow((SEGMENTER,))
+
+
+def test_terms_join_the_segmenters_losses_not_a_rivals_and_come_before_its_step():
+    kind = combined("alternating+minent", Alternating, (TERMS["minent"], TERMS["mean-teacher"]))
+    torch.manual_seed(0)
+    method = kind(TinySegmenter(), kind.Options(), steps=3)
+    yielded = list(method.play(*random_batches(0), 0))
+    order = [
+        item if isinstance(item, StepNow) else {p: [t.name for t in terms] for p, terms in item.items()}
+        for item in yielded
+    ]
+    assert order == [
+        {"rival": ["rival"]},
+        StepNow(("rival",)),
+        {SEGMENTER: ["fooled", "entropy_aux", "entropy_main"]},
+        {SEGMENTER: ["pseudo_label"]},
+        StepNow((SEGMENTER,)),
+    ]
+    Engine(FABRIC, method).step(*random_batches(0), 0)
+
+
+def test_no_hook_is_left_behind():
+    method = build("adaptsegnet+minent", **SMALL)
+    play = method.play(*random_batches(0), 0)
+    next(play)
+    play.close()  # as after an error in the engine
+    assert not method.segmenter._forward_hooks
+    Engine(FABRIC, method).step(*random_batches(0), 0)
+    assert not method.segmenter._forward_hooks
+
+
+@pytest.mark.parametrize("base", [name for name, kind in METHODS.items() if takes_terms(kind)])
+def test_every_sum_has_options_without_collisions(base):
+    given = getattr(method_class(base), "term_kinds", ())
+    addable = [name for name, term in TERMS.items() if term not in given]
+    for terms in itertools.combinations(addable, 2):
+        kind = method_class("+".join((base, *terms)))
+        assert set(kind.Options.model_fields) >= set(method_class(base).Options.model_fields)
+        for term in terms:
+            assert set(kind.Options.model_fields) >= set(TERMS[term].Options.model_fields)
+        kind.Options()
+
+
+def test_two_different_options_of_one_name_are_a_mistake_found_at_once():
+    class Clashing(MethodOptions):
+        entropy_weight: str = "heavy"
+
+    class Base(SourceOnly):
+        Options = Clashing
+
+    with pytest.raises(TypeError, match="entropy_weight"):
+        combined("clashing+minent", Base, (TERMS["minent"],))
+
+
+def test_options_of_all_parts_are_given_flat():
+    options = method_options("adaptsegnet+minent", {"lambda_adv_main": "0.01", "entropy_weight": "0.5"})
+    assert options.lambda_adv_main == 0.01 and options.entropy_weight == 0.5
+    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*'entropy_weight'"):
+        method_options("adaptsegnet+minent", {"entropy_wait": 1})
+    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*no option 'entropy_weight'"):
+        method_options("adaptsegnet", {"entropy_weight": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("adaptsegnet+minnt", r"E_METHOD_UNKNOWN.*no term 'minnt'.*'minent'"),
+        ("adaptsegnt+minent", r"E_METHOD_UNKNOWN.*no method 'adaptsegnt'.*'adaptsegnet'"),
+        ("minent+adaptsegnet", r"E_METHOD_COMBINATION.*'adaptsegnet' is a game of its own"),
+        ("adabn+minent", r"E_METHOD_COMBINATION.*'adabn'"),
+        ("tent+minent", r"E_METHOD_COMBINATION.*'tent'"),
+        ("oracle+minent", r"E_METHOD_COMBINATION.*'oracle'"),
+        ("minent+minent", r"E_METHOD_COMBINATION.*'minent' twice"),
+        ("adaptsegnet+", r"E_METHOD_UNKNOWN.*no term ''"),
+    ],
+)
+def test_sums_that_mean_nothing_are_refused(name, told):
+    with pytest.raises(UsageError, match=told):
+        method_class(name)
+
+
+def test_terms_come_first_as_well_and_classes_are_the_same_ones():
+    kind = method_class("fda+minent")
+    assert kind.base_kind is SourceOnly and kind.term_kinds == (TERMS["fda"], TERMS["minent"])
+    assert kind is method_class("fda+minent") and kind.name == "fda+minent"
+    assert "FDA" in kind.title and "MinEnt" in kind.title

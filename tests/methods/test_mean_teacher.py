@@ -1,0 +1,181 @@
+"""Teacher, pseudo-labels, the student's view, masked consistency: by hand and by their laws."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from support.tiny_segmenter import TinySegmenter, random_batches
+
+from polypda.data.batches import IGNORED
+from polypda.errors import UsageError
+from polypda.methods.mean_teacher import shown_blocks
+from polypda.methods.registry import method_class, method_options
+from polypda.methods.teacher import (
+    blur,
+    follow,
+    kept_share,
+    make_teacher,
+    pseudo_labels,
+    student_view,
+    weighted_cross_entropy,
+)
+from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
+from polypda.training.engine import Engine
+
+FABRIC = Fabric(accelerator="cpu", devices=1)
+
+
+def build(name: str, seed: int = 0, **options):
+    torch.manual_seed(seed)
+    return method_class(name)(TinySegmenter().train(), method_options(name, options), steps=10)
+
+
+def test_the_teacher_keeps_ever_more_of_itself_up_to_alpha():
+    shares = [kept_share(t, 0.9) for t in range(12)]
+    assert shares[:4] == pytest.approx([0, 1 / 2, 2 / 3, 3 / 4])
+    assert shares[9:] == pytest.approx([0.9, 0.9, 0.9])
+
+
+def test_following_averages_weights_and_takes_statistics():
+    torch.manual_seed(0)
+    teacher, student = make_teacher(TinySegmenter()), TinySegmenter()
+    before = [p.clone() for p in teacher.parameters()]
+    student.first[1].running_mean.fill_(3.0)
+    follow(teacher, student, 0.75)
+    for now, old, its in zip(teacher.parameters(), before, student.parameters(), strict=True):
+        assert torch.allclose(now, 0.75 * old + 0.25 * its)
+    assert torch.equal(teacher.first[1].running_mean, student.first[1].running_mean)
+    follow(teacher, student, 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(teacher.parameters(), student.parameters(), strict=True))
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+def test_pseudo_labels_weigh_a_frame_by_its_confident_share():
+    polyp = torch.tensor([[[0.99, 0.6], [0.01, 0.3]], [[0.5, 0.5], [0.4, 0.6]]])
+    probabilities = torch.stack([1 - polyp, polyp], dim=1)
+    valid = torch.ones(2, 1, 2, 2, dtype=torch.bool)
+    valid[0, 0, 1, 1] = False
+    pseudo = pseudo_labels(probabilities, valid, 0.9)
+    assert pseudo.labels.tolist() == [[[1, 1], [0, IGNORED]], [[0, 0], [0, 1]]]
+    assert pseudo.weight.tolist() == pytest.approx([2 / 3, 0])
+
+
+def test_weighted_cross_entropy_is_the_mean_over_counted_pixels():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 2, 3, 3, dtype=torch.float64), torch.randint(0, 2, (2, 3, 3))
+    labels[0, 0] = IGNORED
+    values = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+    weights = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    by_hand = (0.5 * values[0].sum() + 2 * values[1].sum()) / 15
+    assert weighted_cross_entropy(logits, labels, weights[:, None, None]).item() == pytest.approx(by_hand.item())
+    assert weighted_cross_entropy(logits, torch.full_like(labels, IGNORED), weights[:, None, None]).item() == 0
+
+
+def test_the_view_is_seeded_differs_between_frames_and_stays_in_range():
+    images = random_batches(3, batch=6)[1].images
+    torch.manual_seed(5)
+    one = student_view(images)
+    torch.manual_seed(5)
+    assert torch.equal(one, student_view(images))
+    assert not torch.equal(one, student_view(images))
+    assert one.min() >= 0 and one.max() <= 1 and one.shape == images.shape
+    assert len({round(float(value), 4) for value in (one - images).mean(dim=(1, 2, 3))}) == 6
+    torch.manual_seed(5)
+    same_frame = student_view(images[:1].expand(6, -1, -1, -1))
+    assert not torch.equal(same_frame[0], same_frame[1])
+
+
+def test_the_view_moves_nothing():
+    """A bright spot stays where it is: colours change, places do not."""
+    images = torch.full((8, 3, 32, 32), 0.3)
+    images[:, :, 10:14, 20:24] = 0.8
+    torch.manual_seed(0)
+    brightest = student_view(images).mean(dim=1).flatten(1).argmax(dim=1)
+    assert all(10 <= place // 32 < 14 and 20 <= place % 32 < 24 for place in brightest.tolist())
+
+
+def test_blur_is_scipys():
+    from scipy.ndimage import gaussian_filter
+
+    image = torch.rand(3, 20, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = gaussian_filter(image.numpy(), (0, 0.9, 0.9), mode="mirror", radius=4)
+    assert torch.allclose(blur(image, 0.9), torch.from_numpy(expected), atol=1e-12)
+
+
+def test_blocks_are_hidden_at_the_ratio_and_as_a_whole():
+    torch.manual_seed(0)
+    shown = shown_blocks(64, 48, 72, 8, 0.7)
+    assert shown.shape == (64, 1, 48, 72)
+    blocks = shown.unfold(2, 8, 8).unfold(3, 8, 8).flatten(-2)
+    assert torch.equal(blocks.all(-1), blocks.any(-1))
+    share = float(shown.float().mean())
+    deviation = math.sqrt(0.7 * 0.3 / (64 * 6 * 9))
+    assert abs(share - 0.3) < 4 * deviation
+    assert not torch.equal(shown[0], shown[1])
+    assert shown_blocks(1, 30, 45, 8, 0.5).shape == (1, 1, 30, 45)
+
+
+def test_a_block_as_large_as_the_frame_is_refused_before_anything_is_stepped():
+    method = build("mic", mask_block=64)
+    before = [p.clone() for p in method.segmenter.parameters()]
+    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*mask_block=64"):
+        Engine(FABRIC, method).step(*random_batches(0), 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, method.segmenter.parameters(), strict=True))
+
+
+def test_the_teacher_is_the_mean_of_the_students_weights():
+    method = build("mean-teacher")
+    engine, history = Engine(FABRIC, method), []
+    for step in range(4):
+        torch.manual_seed(step)
+        engine.step(*random_batches(step), step)
+        history.append([p.detach().clone() for p in method.segmenter.parameters()])
+    initial = [p.detach() for p in build("mean-teacher").segmenter.parameters()]
+    for place, teacher in enumerate(method.adapted().parameters()):
+        mean = (initial[place] + sum(weights[place] for weights in history)) / 5
+        assert torch.allclose(teacher, mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("says", [0, 1])
+def test_the_student_learns_what_the_teacher_says_on_its_own_view(says):
+    method = build("mean-teacher", pseudo_threshold=0.0)
+    with torch.no_grad():
+        method.teacher.main.bias.copy_(torch.tensor([50.0, -50.0]) * (1 - 2 * says))
+    source, target = random_batches(0)
+    torch.manual_seed(3)
+    report = Engine(FABRIC, method).step(source, target, 0)
+    again = build("mean-teacher")
+    torch.manual_seed(3)
+    again.segmenter(source.images)  # draws the same dropout
+    logits = again.segmenter(student_view(target.images)).logits["main"]
+    logits = F.interpolate(logits, size=(64, 64), mode="bilinear", align_corners=True)
+    expected = F.cross_entropy(logits, torch.full((2, 64, 64), says))
+    assert report.losses["segmenter"]["pseudo_label"] == pytest.approx(expected.item(), rel=1e-5)
+    assert all(p.grad is None for p in method.teacher.parameters())
+
+
+def test_an_unsure_teacher_teaches_nothing():
+    method = build("mean-teacher", pseudo_threshold=0.999)  # a fresh network is nowhere that sure
+    report = Engine(FABRIC, method).step(*random_batches(0), 0)
+    assert report.losses["segmenter"]["pseudo_label"] == 0
+
+
+def test_checkpoints_hand_out_the_teacher_and_resume_the_student(tmp_path):
+    method = build("mean-teacher")
+    engine = Engine(FABRIC, method)
+    for step in range(3):
+        engine.step(*random_batches(step), step)
+        checkpoint = save_checkpoint(tmp_path, method, step + 1)
+    assert checkpoint.segmenter.name == "teacher.safetensors"
+    thin_out(tmp_path, keep_segmenters=True)
+    assert [path.name for path in sorted((tmp_path / "step-000001").iterdir())] == [
+        "checkpoint.json",
+        "teacher.safetensors",
+    ]
+    assert all(checkpoint.segmenter.is_file() for checkpoint in list_checkpoints(tmp_path))
+    resumed = build("mean-teacher", seed=3)
+    load_checkpoint(list_checkpoints(tmp_path)[-1], resumed)
+    for mine, theirs in ((method.segmenter, resumed.segmenter), (method.teacher, resumed.teacher)):
+        assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
