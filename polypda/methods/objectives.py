@@ -36,7 +36,7 @@ def domain_loss(logits: Tensor, domain: Domain, objective: Objective = Objective
 def confusion_loss(logits: Tensor) -> Tensor:
     """Domain confusion, the mean of the loss with the true and with the swapped label: ½[L(source) + L(target)].
 
-    FCNs in the Wild eq. (5) and ADDA's confusion objective. Both domains' logits enter alike; the gradient with
-    respect to a logit is (σ − ½)/n. Least at σ = ½, where the discriminator cannot tell.
+    FCNs in the Wild's ½(L_D + L_Dinv), and ADDA's confusion objective. Both domains' logits enter alike; the gradient
+    with respect to a logit is (σ − ½)/n. Least at σ = ½, where the discriminator cannot tell.
     """
     return 0.5 * (domain_loss(logits, Domain.SOURCE) + domain_loss(logits, Domain.TARGET))

@@ -1,6 +1,6 @@
 """Category-specific size constraints: what a class's share of an image may be, and the nearest prediction that obeys.
 
-Hoffman, Wang, Yu, Darrell, "FCNs in the Wild", 2016, section 3.3, with the constrained optimisation of Pathak,
+Hoffman, Wang, Yu, Darrell, "FCNs in the Wild", 2016 (L_mi), with the constrained optimisation of Pathak,
 Krähenbühl, Darrell, "Constrained Convolutional Neural Networks", ICCV 2015. For an image's class probabilities q,
 
     p = argmin_p KL(p‖q)   subject to   lower_c ≤ mean p(c) ≤ upper_c    for every present, constrained class c

@@ -15,7 +15,7 @@ from polypda.errors import UsageError
 
 ASPP_RATES = (1, 2, 3, 4)
 ASPP_WIDTH = 128
-"""FCAN, section 4.2: four parallel dilated convolutions of 128 channels. Their kernel (3×3) is assumed."""
+"""FCAN: four parallel dilated convolutions of 128 channels. Their kernel (3×3) is assumed."""
 GRID_WIDTHS = (1024, 512)
 GRID_DROPOUT = 0.5
 """As in the same laboratory's later FCN + ADDA code; the paper itself gives no discriminator."""

@@ -1,0 +1,129 @@
+"""FCAN: fully convolutional adaptation networks, the representation part (RAN).
+
+Zhang, Qiu, Yao, Liu, Mei, "Fully Convolutional Adaptation Networks for Semantic Segmentation", CVPR 2018 (no published
+code). Symbols are the paper's; its equation numbers could not be verified and are left out. D is the probability of
+being target (source 0) per cell of the feature grid, Z cells.
+
+    L_adv = −mean over target of (1/Z) Σ log D_i − mean over source of (1/Z) Σ log (1 − D_i)
+    max over segmenter, min over D:  L_adv − λ_seg · L_seg,   λ_seg = 5
+
+So the segmenter minimises λ_seg·L_seg − L_adv on both domains (a gradient reversal, played here as two players at the
+same weights) and D minimises L_adv, a sum over domains, not halved. Published stages: source-only, then joint
+fine-tuning at a low rate; the first is the start every method here has. The appearance part (AAN) restyles the source
+before training: :mod:`polypda.stylisation`, used with ``stylise``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.errors import UsageError
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation, Schedule
+from polypda.methods.objectives import domain_loss
+from polypda.methods.segmentation import (
+    SupervisedOptions,
+    image_size_logits,
+    segmenter_optimizer,
+    supervised_terms,
+    unique_parameters,
+)
+from polypda.methods.target_frames import require_several_target_frames
+from polypda.networks.aspp_discriminator import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
+from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
+from polypda.networks.segmenter import Segmenter
+from polypda.stylisation.settings import StylisationSettings
+
+DISCRIMINATOR = "discriminator"
+
+
+class FCANOptions(SupervisedOptions, StylisationSettings):
+    """Published λ_seg. It multiplies the segmentation's gradient: at another method's learning rate write
+    lambda_seg=1 and lambda_adv=0.2, the same game."""
+
+    tap: FeatureTap = Field(FeatureTap.BOTTLENECK, description="grid that is aligned: bottleneck, decoder or logits")
+    lambda_seg: float = Field(5.0, gt=0, description="weight of the segmentation loss")
+    lambda_adv: float = Field(1.0, ge=0, description="weight of the reversed adversarial loss")
+    ramp: int = Field(0, ge=0, description="steps over which λ_adv grows linearly from 0")
+    discriminator_rate: float = Field(1e-4, gt=0, description="Adam's learning rate; the paper gives none")
+    discriminator_width: int = Field(ASPP_WIDTH, gt=0, description="channels per dilated branch")
+    lambda_target_seg: float = Field(
+        0.0, ge=0, description="weight of the segmentation loss on labelled target frames; needs permitted labels"
+    )
+    stylise: bool = Field(False, description="train on source frames restyled to the target (AAN)")
+
+
+class FCAN(Method):
+    """Minimax alignment of the encoder's deepest grid with an ASPP discriminator."""
+
+    name = "fcan"
+    title = "FCAN"
+    paper = "Zhang et al., CVPR 2018"
+    Options = FCANOptions
+    options: FCANOptions
+
+    def __init__(self, segmenter: Segmenter, options: FCANOptions, *, steps: int) -> None:
+        super().__init__(segmenter, options, steps=steps)
+        channels = tap_width(segmenter, options.tap)
+        self.discriminator = AsppDiscriminator(channels, options.discriminator_width, ASPP_RATES)
+        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        adam = torch.optim.Adam(
+            unique_parameters(self.discriminator.parameters()), lr=options.discriminator_rate, betas=(0.9, 0.99)
+        )
+        self._players = [
+            Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule),
+            Player(DISCRIMINATOR, adam, schedule),
+        ]
+
+    def players(self) -> list[Player]:
+        return self._players
+
+    def modules(self) -> dict[str, nn.Module]:
+        return super().modules() | {DISCRIMINATOR: self.discriminator}
+
+    def prepare(self, data: Preparation) -> None:
+        """Check what is asked for. Raises: DataError E_TARGET_FRAMES; UsageError E_TARGET_LABELS where target labels
+        are to be learnt and the target comes without."""
+        require_several_target_frames(data)
+        if self.options.lambda_target_seg and not isinstance(next(iter(data.target())), LabelledBatch):
+            raise _labels_not_permitted()
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        prediction = self.segmenter(source.images)
+        logits = image_size_logits(prediction, source)
+        grid = read_tap(prediction, self.options.tap)
+        yield self._losses(grid, Domain.SOURCE, step, self.supervised(logits, source, self.options.lambda_seg))
+
+        assert target is not None  # plays_on_target
+        prediction = self.segmenter(target.images)
+        supervised: list[LossTerm] = []
+        if self.options.lambda_target_seg:
+            if not isinstance(target, LabelledBatch):
+                raise _labels_not_permitted()
+            terms = self.supervised(image_size_logits(prediction, target), target, self.options.lambda_target_seg)
+            supervised = [replace(term, name=f"target_{term.name}") for term in terms]
+        yield self._losses(read_tap(prediction, self.options.tap), Domain.TARGET, step, supervised)
+
+    def supervised(self, logits: dict[str, Tensor], batch: LabelledBatch, weight: float) -> list[LossTerm]:
+        """weight · L_seg; frames whose masks are 255 everywhere teach nothing."""
+        terms = supervised_terms(logits, batch, self.options.seg_loss, self.options.lambda_seg_aux)
+        return [replace(term, weight=weight * term.weight) for term in terms]
+
+    def _losses(self, grid: Tensor, domain: Domain, step: int, supervised: list[LossTerm]) -> Losses:
+        name, loss = domain.name.lower(), domain_loss(self.discriminator(grid), domain)
+        ramp = min(1.0, step / self.options.ramp) if self.options.ramp else 1.0
+        reversed_term = LossTerm(f"adv_{name}", loss, -self.options.lambda_adv * ramp)
+        return {DISCRIMINATOR: [LossTerm(f"d_{name}", loss)], SEGMENTER: [*supervised, reversed_term]}
+
+
+def _labels_not_permitted() -> UsageError:
+    return UsageError(
+        "E_TARGET_LABELS",
+        "lambda_target_seg learns from target labels, and this run has none: adaptation does not see them.",
+        fix="leave lambda_target_seg out, or permit target labels for this run.",
+    )

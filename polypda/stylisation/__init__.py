@@ -1,0 +1,1 @@
+"""Appearance adaptation (FCAN's AAN): frames repainted in another cohort's style, once, before any training."""
