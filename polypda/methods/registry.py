@@ -16,6 +16,8 @@ from polypda.methods.adabn import AdaBN
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import LabelsFrom, Method, MethodOptions
+from polypda.methods.fcan import FCAN
+from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
 from polypda.methods.lsd import Lsd
 from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
@@ -46,6 +48,8 @@ _GAMES: tuple[type[Method], ...] = (
     AdaptSegNetFeature,
     AdvEnt,
     Lsd,
+    FCAN,
+    FCNWild,
 )
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in _GAMES} | {
