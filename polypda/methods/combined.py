@@ -83,7 +83,10 @@ class Combined(Method):
             for losses in self.base.play(source, target if self.base.plays_on_target else None, step):
                 prediction = answers.pop() if answers else None
                 answers.clear()
-                if added or prediction is None or isinstance(losses, StepNow) or SEGMENTER not in losses:
+                if isinstance(losses, StepNow) or added or prediction is None or SEGMENTER not in losses:
+                    if isinstance(losses, StepNow) and SEGMENTER in losses.players and not added:
+                        added = True  # now or never: its step is due
+                        yield from self._alone(view)
                     yield losses
                     continue
                 added = True

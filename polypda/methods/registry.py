@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from polypda.errors import UsageError, nearest
 from polypda.methods.adabn import AdaBN
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
+from polypda.methods.adda import Adda
 from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import LabelsFrom, Method, MethodOptions
 from polypda.methods.fcan import FCAN
@@ -23,6 +24,7 @@ from polypda.methods.lsd import Lsd
 from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
 from polypda.methods.polyp_mix import PolypMixTerm
+from polypda.methods.size_term import SizeConstraintTerm
 from polypda.methods.source_only import Oracle, SourceOnly
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
@@ -35,6 +37,7 @@ TERMS: dict[str, type[TargetTerm]] = {
         MeanTeacherTerm,
         MaskedConsistencyTerm,
         PolypMixTerm,
+        SizeConstraintTerm,
     )
 }
 """What can be added to a method: ``METHOD+TERM``."""
@@ -48,6 +51,7 @@ _GAMES: tuple[type[Method], ...] = (
     AdaptSegNetFeature,
     AdvEnt,
     Lsd,
+    Adda,
     FCAN,
     FCNWild,
 )
@@ -84,9 +88,9 @@ def method_class(name: str) -> type[Method]:
     if issubclass(base, Combined):  # a term's name in first place
         terms = [*base.term_kinds, *terms]
         base = base.base_kind
-    doubled = next((term.name for term in terms if terms.count(term) > 1), None)
+    doubled = next((term.name for term in terms if terms.count(term) > 1 or issubclass(base.Options, term.Options)), "")
     if doubled:
-        raise UsageError("E_METHOD_COMBINATION", f"'{name}' has '{doubled}' twice.", fix="name each term once.")
+        raise UsageError("E_METHOD_COMBINATION", f"'{name}' has '{doubled}' twice.", fix="name each part once.")
     return combined(name, base, tuple(terms))
 
 

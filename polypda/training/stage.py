@@ -24,6 +24,7 @@ from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, see
 from polypda.errors import Interrupted, PolypdaError, error_from_dict
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
+from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import load_module
@@ -118,7 +119,10 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        method.prepare(StagePreparation(stage.labelled, stage.target, fabric.device, numbers))
+        frames = StagePreparation(stage.labelled, stage.target, fabric.device, numbers)
+        if method.plays_on_target:
+            require_several_target_frames(frames)
+        method.prepare(frames)
     _training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)

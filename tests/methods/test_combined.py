@@ -1,6 +1,8 @@
 """Sums of methods: the base plays unchanged, terms share its forward pass, names and options mean what they say."""
 
+import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -139,6 +141,45 @@ def test_terms_join_the_segmenters_losses_not_a_rivals_and_come_before_its_step(
     Engine(FABRIC, method).step(*random_batches(0), 0)
 
 
+class SteppingAlone(Alternating):
+    """Steps the segmenter itself and never asks for the target."""
+
+    def play(self, source, target, step):
+        yield {SEGMENTER: [LossTerm("bright", self.segmenter(source.images).logits["main"].mean())]}
+        yield StepNow((SEGMENTER,))
+
+
+def test_terms_are_not_too_late_for_a_step_that_is_taken_early():
+    kind = combined("alone+minent", SteppingAlone, (TERMS["minent"],))
+    method = kind(TinySegmenter(), kind.Options(), steps=3)
+    kinds = [type(item) for item in method.play(*random_batches(0), 0)]
+    assert kinds == [dict, dict, StepNow]
+
+
+def size_term(**options):
+    method = build("size-constraint", **options)
+    masks = torch.zeros(2, 64, 64, dtype=torch.long)
+    masks[0, :32], masks[1, :16] = 1, 1
+    source, target = random_batches(0)
+    labelled = dataclasses.replace(source, masks=masks)
+    frames = SimpleNamespace(source=lambda: iter([labelled]), target=lambda: iter([target]))
+    method.prepare(frames)
+    return method, source, target
+
+
+def test_the_size_term_learns_priors_from_the_source_and_shrinks_what_is_too_large():
+    method, source, target = size_term(size_start=1, large_factor=1.0)
+    assert method.modules()["size_priors"].statistics[0, :, 1].tolist() == pytest.approx([0.275, 0.375, 0.475])
+    with torch.no_grad():
+        method.segmenter.main.bias.copy_(torch.tensor([-2.0, 2.0]))  # polyp nearly everywhere
+    first, second = ([t.name for m in method.play(source, target, s) for t in m[SEGMENTER]] for s in (0, 1))
+    assert "size" not in first and "size" in second
+    (term,) = (t for m in method.play(source, target, 1) for t in m[SEGMENTER] if t.name == "size")
+    assert term.value > 0
+    (slope,) = torch.autograd.grad(term.value, [method.segmenter.main.bias])
+    assert slope[1] > 0 > slope[0]  # descending lowers the polyp's logit
+
+
 def test_no_hook_is_left_behind():
     method = build("adaptsegnet+minent", **SMALL)
     play = method.play(*random_batches(0), 0)
@@ -152,7 +193,8 @@ def test_no_hook_is_left_behind():
 @pytest.mark.parametrize("base", [name for name, kind in METHODS.items() if takes_terms(kind)])
 def test_every_sum_has_options_without_collisions(base):
     given = getattr(method_class(base), "term_kinds", ())
-    addable = [name for name, term in TERMS.items() if term not in given]
+    own = method_class(base).Options  # fcn-wild has the size constraint already
+    addable = [name for name, term in TERMS.items() if term not in given and not issubclass(own, term.Options)]
     for terms in itertools.combinations(addable, 2):
         kind = method_class("+".join((base, *terms)))
         assert set(kind.Options.model_fields) >= set(method_class(base).Options.model_fields)
@@ -191,6 +233,7 @@ def test_options_of_all_parts_are_given_flat():
         ("tent+minent", r"E_METHOD_COMBINATION.*'tent'"),
         ("oracle+minent", r"E_METHOD_COMBINATION.*'oracle'"),
         ("minent+minent", r"E_METHOD_COMBINATION.*'minent' twice"),
+        ("fcn-wild+size-constraint", r"E_METHOD_COMBINATION.*'size-constraint' twice"),
         ("adaptsegnet+", r"E_METHOD_UNKNOWN.*no term ''"),
     ],
 )
