@@ -12,7 +12,7 @@ from polypda.evaluation.comparisons import BOXES_ONLY
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.difference_rows import at_target
-from polypda.reporting.verdict import Finding, finding, records, verdict
+from polypda.reporting.verdict import Finding, finding, holds_after_correction, records, verdict
 from polypda.reporting.wording import counted, listed, percent, plain, whole
 
 MOST_LINES = 6
@@ -35,12 +35,14 @@ class CardLine:
 
 @dataclass(frozen=True)
 class CentreCard:
-    """One target centre. start: what source-only achieves there. more: how many adaptations are not told."""
+    """One target centre. start: what source-only achieves there. corrected: what remains
+    when all comparisons are counted, "" where everything does. more: how many adaptations are not told."""
 
     centre: str
     tone: str
     headline: str
     start: str
+    corrected: str
     lines: tuple[CardLine, ...]
     more: int
     not_assessed: str
@@ -66,6 +68,7 @@ def _card(results: CrossCentreResults, target: str, rows: list[dict[str, Any]]) 
         tone=tone,
         headline=headline,
         start=_start(own),
+        corrected=_corrected(rows),
         lines=tuple(_line(row, own, several_sources) for row in told),
         more=len(rows) - len(told),
         not_assessed=_not_assessed(results, own, rows),
@@ -95,6 +98,15 @@ def _headline(rows: list[dict[str, Any]], several_sources: bool) -> tuple[str, s
     if rest:
         parts.append(f"{rest} {'is' if rest == 1 else 'are'} not shown to do either")
     return tone, f"{listed(parts)}."
+
+
+def _corrected(rows: list[dict[str, Any]]) -> str:
+    claimed = [row for row in rows if finding(row) in (Finding.HELPS, Finding.HARMS)]
+    left = sum(map(holds_after_correction, claimed))
+    if left == len(claimed):
+        return ""
+    family = whole(claimed[0]["family_size"])
+    return f"Counting all {family} comparisons of this report (Holm), {left} of these {len(claimed)} findings hold."
 
 
 def _name(row: dict[str, Any], several_sources: bool) -> str:

@@ -130,8 +130,9 @@ def _slope_figures(results: CrossCentreResults, groups: list[TargetModels]) -> I
         f"model; blue gained and red, dashed, lost more than {CHANGED_BY_DICE:g} Dice. Black: mean over frames. "
         f"{origin(results)}"
     )
-    for name, title, panels in _parted("slopes", "Before and after, pair by pair", slope_panels(groups), MOST_SLOPES):
-        small = len(panels) <= MOST_FOR_SMALL_PAGES
+    everything = slope_panels(groups)
+    small = len(everything) <= MOST_FOR_SMALL_PAGES
+    for name, title, panels in _parted("slopes", "Before and after, pair by pair", everything, MOST_SLOPES):
         yield Drawing(name, title, caption, _panel_drawing(slopes, panels, results.phantom), small)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,7 @@ from polypda.reporting.figure_style import (
     SOFT_INK,
     Layout,
     PanelSize,
+    pair_title,
     panel_grid,
 )
 from polypda.reporting.paired_frames import RELIABILITY, TargetModels, in_chunks
@@ -37,6 +38,8 @@ MANY_FRAMES = 400
 PANEL = PanelSize(width=2.5, height=2.0, left=0.2, right=0.15, above=0.48, below=0.5, first_left=0.42)
 TALL_PANEL = PanelSize(width=2.5, height=2.75, left=0.2, right=0.15, above=0.36, below=0.5, first_left=0.42)
 LEGEND_LINE_IN = 0.2
+LETTER_IN, TITLE_LINE_IN = 0.088, 0.15
+"""Mean width of a letter, and height of a line, of the titles."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class ModelPanel:
     def target(self) -> str:
         return self.models.target
 
-    @property
-    def title(self) -> str:
-        return f"{self.models.source} → {self.models.target}"
+    def title(self, width_in: float) -> str:
+        """Source and target, on two lines where one is too narrow."""
+        return pair_title(self.models.source, self.models.target, width_in, LETTER_IN)
 
 
 def model_panels(groups: Sequence[TargetModels]) -> list[list[ModelPanel]]:
@@ -139,7 +142,7 @@ def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) 
         axis.set_yticks(np.linspace(0, 1, 6))
         axis.spines["left"].set_bounds(0, 1)
 
-    return _curves(panels, layout, phantom, draw, "mean predicted probability", "share of polyp pixels", TALL_PANEL)
+    return _curves(panels, layout, phantom, draw, "mean probability", "share of polyp pixels", TALL_PANEL)
 
 
 def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[str, Any]]]:
@@ -162,19 +165,20 @@ def _curves(
     methods = tuple(dict.fromkeys(method for panel in panels for method in panel.methods))
     columns = 2 if layout.is_narrow else len(methods) + 1
     foot = LEGEND_LINE_IN * -(-(len(methods) + 1) // columns) + 0.1
-    grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=foot)
     above = 14 if size is PANEL else 5
-    for axis, panel in zip(grid.axes, panels, strict=True):
+    longest = max(len(name) for panel in panels for name in (panel.models.source, panel.models.target))
+    size = replace(size, width=max(size.width, longest * LETTER_IN))
+    titles = [panel.title(size.width) for panel in panels]
+    if any("\n" in title for title in titles):
+        size = replace(size, above=size.above + TITLE_LINE_IN)
+    grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=foot)
+    for axis, panel, title in zip(grid.axes, panels, titles, strict=True):
         draw(axis, panel, _styles(methods, panel))
-        axis.set_title(panel.title, fontsize=9, fontweight="bold", loc="left", pad=above)
-        axis.annotate(
-            f"{len(panel.models.dice)} frames", (1, 1), (0, above), xycoords="axes fraction",
-            textcoords="offset points", ha="right", va="bottom", fontsize=7.5, color=SOFT_INK,
-        )  # fmt: skip
+        axis.set_title(title, fontsize=9, fontweight="bold", loc="left", pad=above)
         axis.grid(axis="y", color=RULE, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8)
-        axis.set_xlabel(x_label, fontsize=8.5, labelpad=2)
+        axis.set_xlabel(f"{x_label} ({len(panel.models.dice)} frames)", fontsize=8.5, labelpad=2)
     grid.label_y(y_label)
     everything = ModelPanel(panels[0].models, methods)
     handles = [Line2D([], [], **style, markersize=4, label=model) for model, style in _styles(methods, everything)]

@@ -161,6 +161,12 @@ def panel_grid(
     return PanelGrid(figure, axes, [column == 0 for _, column in cells])
 
 
+def pair_title(source: str, target: str, width_in: float, letter_in: float) -> str:
+    """ "source → target", on two lines where it would be wider than ``width_in`` at this mean width of a letter."""
+    one_line = f"{source} → {target}"
+    return one_line if len(one_line) * letter_in <= width_in else f"{source} →\n{target}"
+
+
 def empty_figure(width_in: float, height_in: float, *, phantom: bool) -> Figure:
     """A figure without panels; rendered frames carry their banner at its top."""
     figure = Figure(figsize=(width_in, height_in))

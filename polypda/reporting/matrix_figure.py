@@ -120,11 +120,16 @@ def _draw_panel(
 
 
 def legible_on(colour: str) -> str:
-    """Black or white, whichever has the higher WCAG contrast on a "#rrggbb" paper."""
+    """Ink or white, whichever has the higher WCAG contrast on a "#rrggbb" paper."""
+    paper, ink = _luminance(colour), _luminance(INK)
+    contrast_of_ink = (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05)
+    return "white" if 1.05 / (paper + 0.05) > contrast_of_ink else INK
+
+
+def _luminance(colour: str) -> float:
     channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else INK
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _colour_bar(grid: PanelGrid, heat: HeatPanels, colours: Colormap, scale: Normalize) -> None:

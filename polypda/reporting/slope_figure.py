@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,15 @@ from polypda.reporting.figure_style import (
     WORSE,
     Layout,
     PanelSize,
+    pair_title,
     panel_grid,
 )
 from polypda.reporting.paired_frames import TargetModels
 from polypda.reporting.wording import cluster_noun
 
 PANEL = PanelSize(width=1.35, height=1.75, left=0.12, right=0.12, above=0.55, below=0.32, first_left=0.42, stretch=1.25)
+LETTER_IN, TITLE_LINE_IN = 0.072, 0.14
+"""Mean width of a letter, and height of a line, of the titles."""
 MOST_SINGLE_FRAMES = 150
 """Where clusters are unknown and frames are more than this, only their mean is drawn."""
 
@@ -77,10 +80,15 @@ def slopes(panels: Sequence[SlopePanel], layout: Layout, *, phantom: bool) -> Fi
     """Small panels; blue gained and red lost more than 0.05 Dice; black: mean over frames."""
     methods = Counter((panel.source, panel.target) for panel in panels)
     group = max(methods.values()) if len(set(methods.values())) == 1 else 0
-    grid = panel_grid(len(panels), PANEL, layout, phantom=phantom, foot_in=0.35, group=group)
-    for axis, panel in zip(grid.axes, panels, strict=True):
+    longest = max(len(name) for panel in panels for name in (panel.source, panel.target, panel.method))
+    size = replace(PANEL, width=max(PANEL.width, longest * LETTER_IN))
+    titles = [pair_title(panel.source, panel.target, size.width, LETTER_IN) for panel in panels]
+    if any("\n" in title for title in titles):
+        size = replace(size, above=size.above + TITLE_LINE_IN)
+    grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=0.35, group=group)
+    for axis, panel, title in zip(grid.axes, panels, titles, strict=True):
         _draw(axis, panel)
-        axis.set_title(f"{panel.source} → {panel.target}\n{panel.method}", fontsize=8, loc="left", pad=4)
+        axis.set_title(f"{title}\n{panel.method}", fontsize=8, loc="left", pad=4)
         count = f"{len(panel.before)} {panel.unit}" if len(panel.before) else panel.unit
         axis.set_xlabel(count, fontsize=7.5, color=SOFT_INK, labelpad=2)
         axis.set_xticks([0, 1], ["before", "after"], fontsize=7.5)

@@ -68,6 +68,12 @@ def finding(row: Mapping[str, Any]) -> Finding:
     return Finding.HELPS if delta > 0 else Finding.HARMS
 
 
+def holds_after_correction(row: Mapping[str, Any]) -> bool:
+    """Whether a finding stands when all comparisons of the report are counted."""
+    found = finding(row) in (Finding.HELPS, Finding.HARMS)
+    return found and bool(pd.notna(row["p_holm"]) and row["p_holm"] < SIGNIFICANT_P)
+
+
 def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
     """The finding in a clinician's words.
 
@@ -110,7 +116,7 @@ def _conclusion(row: Mapping[str, Any], found: Finding) -> str:
     excludes_zero = row["low"] > 0 or row["high"] < 0
     adjusted = row["p_holm"]
     if excludes_zero and pd.notna(adjusted) and adjusted >= SIGNIFICANT_P:
-        return f"{found.value}, taken by itself (not after Holm's correction for all comparisons)"
+        return f"{found.value}, taken by itself (not after Holm's correction)"
     if not excludes_zero:
         return f"{found.value} by the sign-flip test (Holm p\u00a0{_p(adjusted)}), though the interval reaches 0"
     return found.value

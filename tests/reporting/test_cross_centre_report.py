@@ -1,0 +1,220 @@
+"""The folder and page of several runs: complete, self-contained, whole or not there, plain about what is lacking."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
+
+from polypda.errors import DataError
+from polypda.evaluation.cases import read_cases
+from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.evaluation_file import Evaluation
+from polypda.reporting.centre_cards import MOST_LINES, centre_cards
+from polypda.reporting.cross_centre_folder import write_cross_centre_report
+from polypda.reporting.cross_centre_page import PageParts, render_cross_centre_page
+from polypda.reporting.new_folder import whole_folder
+from polypda.reporting.page_tables import comparison_cells, matrix_tables, strata_cells
+from polypda.reporting.run_overlays import copy_worst
+
+ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)
+
+
+class Links(HTMLParser):
+    """Everything a page would fetch or open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset")]
+
+
+def with_overlays(folder: Path, evaluation: Evaluation) -> Evaluation:
+    """The same evaluation in a folder that holds three overlays of the target and one of the source."""
+    (folder / "overlays").mkdir(parents=True)
+    said = evaluation.statement
+    reasons = ("most improved", "worst after adaptation", "most harmed")
+    entries = [(said.target, f"{number:05d}", why) for number, why in enumerate(reasons)]
+    listing = []
+    for cohort, frame, why in [*entries, (said.source, "00009", "worst after adaptation")]:
+        name = f"{cohort}-{frame}.png"
+        Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(folder / "overlays" / name)
+        listing.append({"file": name, "cohort": cohort, "frame": frame, "why": why})
+    (folder / "overlays" / "overlays.json").write_text(json.dumps(listing), encoding="utf-8")
+    return replace(evaluation, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def evaluations(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluation]:
+    base = tmp_path_factory.mktemp("runs")
+    runs = [synthetic_run(ADA, BEA, ("adabn", "adaptsegnet"), seed, oracle=True) for seed in (0, 1)]
+    return [with_overlays(base / run.statement.run, run) for run in runs]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, evaluations: list[Evaluation]) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "reports" / "demo"
+    page = write_cross_centre_report(folder, cross_centre_results(evaluations), evaluations, title="Two & <two>")
+    assert page == folder / "index.html"
+    return folder
+
+
+def test_the_folder_holds_everything_and_no_rest(report: Path, evaluations: list[Evaluation]) -> None:
+    files = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+    tables = {f"centers.{kind}" for kind in ("csv", "md", "tex", "json")} | {f"matrix.{kind}" for kind in
+                                                                            ("csv", "md", "tex")}  # fmt: skip
+    single = {"index.html", "cases.csv", "comparisons.csv", "summary.json", "model_card.md", "checklist.md"}
+    assert tables | single <= files
+    stems = ("matrix", "matrix-difference", "forest", "seeds", "slopes", "dice-by-size", "dice-distribution")
+    figures = {f"figures/{stem}.{kind}" for stem in (*stems, "reliability") for kind in ("svg", "png")}
+    overlays = {name for name in files if name.startswith("overlays/")}
+    assert len(overlays) == 6 and files == tables | single | figures | overlays
+    assert [path.name for path in report.parent.iterdir()] == ["demo"]
+    # the control and the oracle are in both runs of a seed only once: 2 seeds × 4 models × 2 cohorts × 96 frames
+    assert len(read_cases(report / "cases.csv")) == 2 * 4 * 2 * 96
+
+
+def test_the_page_fetches_nothing_and_its_links_lead_somewhere(report: Path) -> None:
+    page = (report / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "@import" not in page and not re.search(r"url\(", page)
+    links = [link for link in Links(page).found if not link.startswith("data:")]
+    assert len(links) > 20
+    for link in links:
+        assert (link.startswith("#") and f'id="{link[1:]}"' in page) or (report / unquote(link)).is_file(), link
+
+
+def test_the_first_screen_answers_for_the_centre(report: Path) -> None:
+    page = (report / "index.html").read_text(encoding="utf-8")
+    first = page[page.index("<main>") : page.index("<h2>To be read with the numbers")].replace("\u00a0", " ")
+    assert "Two &amp; &lt;two&gt;" in first and "Does it help in bea?" in first
+    assert re.search(
+        r"<b>adaptsegnet</b>: Dice \+0\.\d\d, 95 % interval \+0\.\d+ to \+0\.\d+, 12 patients: helps", first
+    )
+    assert "polyp-free frames left clean" in first and "Polyps lost on" in first
+    assert "Rendered phantom frames: not clinical evidence" in page
+    assert "Labels of a target centre were used" in page
+
+
+def test_the_worst_frames_come_first_and_only_of_the_target(report: Path) -> None:
+    page = (report / "index.html").read_text(encoding="utf-8")
+    captions = re.findall(r"<figcaption>(bea[^<]*|ada[^<]*)</figcaption>", page)
+    assert len(captions) == 6 and all(caption.startswith("bea") for caption in captions)
+    assert "worst after" in captions[0] and "ada-bea-0" in captions[0] and "ada-bea-1" in captions[1]
+    assert "most improved" in captions[-1]
+    assert len([link for link in Links(page).found if link.startswith("data:image/jpeg")]) == 6
+
+
+def test_many_runs_share_the_room_for_overlays(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+    (tmp_path / "overlays").mkdir()
+    gallery = copy_worst(evaluations * 9, tmp_path)
+    assert len(gallery.pictures) == 48 and "6 further overlays" in gallery.left_out
+    assert sum(picture.preview is not None for picture in gallery.pictures) == 24
+    broken = replace(evaluations[0], folder=tmp_path / "nowhere")
+    assert copy_worst([broken], tmp_path).absent == "The runs hold no overlays to show."
+
+
+def test_a_report_is_replaced_only_if_asked_and_only_a_report(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("mine")
+    for replacing in (False, True):
+        with pytest.raises(DataError, match="E_REPORT_EXISTS"), whole_folder(folder, replace=replacing):
+            raise AssertionError("never reached")
+    for name in ("index.html", "cases.csv", "summary.json"):
+        (folder / name).write_text("old")
+    with pytest.raises(KeyError), whole_folder(folder, replace=True) as work:
+        (work / "index.html").write_text("half")
+        raise KeyError
+    assert (folder / "index.html").read_text() == "old"
+    with whole_folder(folder, replace=True) as work:
+        (work / "index.html").write_text("new")
+    assert [path.name for path in folder.iterdir()] == ["index.html"] and (folder / "index.html").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+@pytest.fixture(scope="module")
+def poor() -> CrossCentreResults:
+    """Targets that lack something: patients, clusters, polyps, polyp-free frames, outlines."""
+    targets = [
+        SyntheticCohort("unknown", clusters="unknown"),
+        SyntheticCohort("one", patients=1, frames_per_patient=20),
+        SyntheticCohort("clean", negatives=1.0),
+        SyntheticCohort("full", negatives=0.0),
+        SyntheticCohort("box", annotation="box"),
+    ]
+    source = SyntheticCohort("ada")
+    return cross_centre_results([synthetic_run(source, target, ("adaptsegnet",)) for target in targets])
+
+
+def test_what_is_lacking_is_said_on_the_card(poor: CrossCentreResults) -> None:
+    cards = {card.centre: card for card in centre_cards(poor)}
+    texts = {name: f"{card.headline} {card.lines[0].words} {card.not_assessed}" for name, card in cards.items()}
+    assert "likely too narrow" in texts["unknown"] and "how frames belong to patients (unknown)" in texts["unknown"]
+    assert "too few for an interval" in texts["one"].replace("\u00a0", " ")
+    assert "Not answered: no frame with a polyp was scored." in texts["clean"]
+    assert "false alarms (no polyp-free frame)" in texts["full"]
+    assert "boxes allow no Dice" in texts["box"] and "lesion sensitivity" in texts["box"]
+    assert all("chance in training (one seed)" in text for text in texts.values())
+    assert {name for name, card in cards.items() if card.tone == "better"} <= {"full"}
+
+
+def test_every_explicit_line_is_on_the_page(poor: CrossCentreResults) -> None:
+    page = render_cross_centre_page(poor, PageParts("lacking"))
+    for note in poor.notes:
+        assert note.replace("'", "&#39;") in page, note
+    assert "one patient" in page
+    assert "clean: no frame with a polyp was scored" in page
+    assert "† frames treated as independent: likely too narrow." in page and "fewer than five clusters" in page
+    assert "Numbers and plots only" in page and "nan" not in page.lower().split("<main>")[1].replace("finance", "")
+
+
+def test_tables_hold_every_model_and_mark_whose_labels(poor: CrossCentreResults, evaluations) -> None:
+    [table] = matrix_tables(cross_centre_results(evaluations))
+    assert table.columns == ["trained in", "model", "ada", "bea"]
+    assert [row[:2] for row in table.rows] == [
+        ["ada", "source-only"], ["ada", "adabn"], ["ada", "adaptsegnet"], ["own labels", "oracle"]
+    ]  # fmt: skip
+    assert table.rows[0][2].startswith("[0.") and table.rows[-1][3].startswith("[0.") and table.rows[1][2] == ""
+    compared = comparison_cells(poor.comparisons)
+    assert len(compared.rows) == len(poor.comparisons) and all(len(row) == 11 for row in compared.rows)
+    trimmed = compared.without_empty_columns()
+    assert "gap closed" in compared.columns and "gap closed" not in trimmed.columns
+    sizes = strata_cells(poor.strata[poor.strata["cohort"].isin(["full", "box"])])
+    assert {row[0] for row in sizes.rows} == {"full"} and sizes.columns[3:] == ["<1 %", "1–5 %", "5–15 %", ">15 %"]
+
+
+def test_bad_news_is_never_cut_off() -> None:
+    targets = SyntheticCohort("bea", patients=12, frames_per_patient=3)
+    methods = [f"method-{number}" for number in range(10)]
+    results = cross_centre_results(SyntheticStudy([SyntheticCohort("ada"), targets], methods, (0,), False,
+                                                  [("ada", "bea")]).evaluations())  # fmt: skip
+    rows = results.comparisons
+    own = rows["target"] == rows["cohort"]
+    rows.loc[own, ["delta", "low", "high", "interval", "p_holm"]] = [0.2, 0.1, 0.3, "cluster bootstrap", 0.01]
+    chosen = own & (rows["model"] == "method-9")
+    rows.loc[chosen, ["delta", "low", "high", "interval", "p_holm"]] = [-0.2, -0.3, -0.1, "cluster bootstrap", 0.2]
+    [card] = centre_cards(results)
+    assert card.lines[0].name == "method-9" and card.lines[0].tone == "worse" and len(card.lines) == MOST_LINES
+    assert card.more == 10 - MOST_LINES and card.tone == "mixed"
+    assert card.headline == "9 of 10 adaptations help and 1 harms."
+    assert card.corrected == "Counting all 10 comparisons of this report (Holm), 9 of these 10 findings hold."
+
+
+def test_many_centres_are_parted_into_tables_that_fit_on_paper(evaluations: list[Evaluation]) -> None:
+    results = cross_centre_results(evaluations)
+    more = [results.matrix.assign(cohort=results.matrix["cohort"] + f"-{number}") for number in range(4)]
+    centres = [results.centres.assign(cohort=results.centres["cohort"] + f"-{number}") for number in range(4)]
+    wide = replace(results, matrix=pd.concat(more), centres=pd.concat(centres))
+    wide = replace(wide, matrix=wide.matrix.assign(adapted_to=wide.matrix["cohort"].where(
+        wide.matrix["adapted_to"] != "", "")))  # fmt: skip
+    assert [len(table.columns) for table in matrix_tables(wide)] == [8, 4]
