@@ -25,6 +25,7 @@ SMALL_OF = {
 }
 COMBINED = ["adaptsegnet+minent", "adaptsegnet+fda+mean-teacher+mic"]
 NAMES = [*METHODS, *COMBINED]
+STANDS_STILL = {("adda", "source")}  # the fixed source network
 TRAINED = [name for name in NAMES if name != "adabn"]
 ADVERSARIAL = [name for name in NAMES if name.startswith(("adaptsegnet", "advent"))]
 
@@ -82,7 +83,7 @@ def test_every_network_learns(name):
         if not list(module.parameters()):  # remembered statistics, which do not learn
             continue
         changed = [key for key in before if key.startswith(network) and not torch.equal(before[key], after[key])]
-        assert changed, network
+        assert bool(changed) is not ((name, network) in STANDS_STILL), network
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,157 @@
+"""ADDA: adversarial adaptation along three axes, with the published systems as places in it.
+
+Tzeng, Hoffman, Saenko, Darrell, "Adversarial Discriminative Domain Adaptation", CVPR 2017. The paper's game, with M_s
+and M_t the mappings of source and target to features, C the classifier behind them, D the discriminator:
+
+    min_D  L_D = ½ {E_s[ce(D(M_s(x_s)), source)] + E_t[ce(D(M_t(x_t)), target)]}      (6, 9; with the released mean)
+    min_Mt L_M   under ψ(M_s, M_t)                                                    (7: minimax, 8: confusion, 9: GAN)
+
+    placement          base            weights (ψ)  L_M
+    adda               discriminative  untied       GAN        M_s and C fixed, M_t begins as M_s, no task loss
+    grl                discriminative  tied         minimax    one network, task loss on the source beside it
+    domain-confusion   discriminative  tied         confusion  as grl
+    cogan              generative      partly tied  GAN        refused: see E_ADDA_GENERATIVE
+
+``partly`` ties C and unties the encoders: the source's network goes on learning its task, the target's encoder follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.methods.adda_options import AddaOptions, Trained, Weights
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Schedule
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms, unique_parameters
+from polypda.methods.source_features import load_source_features
+from polypda.methods.two_logit import (
+    MappingObjective,
+    anchor_divergence,
+    balanced_accuracy,
+    cells_in_view,
+    domain_cross_entropy,
+    mapping_loss,
+)
+from polypda.networks.adda_discriminators import TwoLogitDiscriminator
+from polypda.networks.encoder_taps import read_tap, tap_width
+from polypda.networks.segmenter import Prediction, Segmenter
+from polypda.networks.source_copies import FrozenCopy, behind_encoder, copy_with_own_encoder, follow_batch_norm_modes
+
+SOURCE, DISCRIMINATOR = "source", "discriminator"
+BETAS = (0.5, 0.999)  # released
+LAMBDA_BESIDE_TASK = 0.1  # the same laboratory's λ_g in CyCADA's segmentation
+
+
+class Adda(Method):
+    """The given segmenter becomes the target's network; a copy of it stands for the source unless weights are tied."""
+
+    name = "adda"
+    title = "ADDA"
+    paper = "Tzeng et al., CVPR 2017"
+    Options = AddaOptions
+    options: AddaOptions
+
+    def __init__(self, segmenter: Segmenter, options: AddaOptions, *, steps: int) -> None:
+        """Raises: UsageError E_FEATURE_TAP; DataError E_SOURCE_FEATURES and E_WEIGHTS_MISSING of a features file."""
+        super().__init__(segmenter, options, steps=steps)
+        self.weights, self.objective = options.axes.weights, options.axes.objective
+        path = options.source_features
+        self.bank = load_source_features(path, segmenter, options.tap) if path else None
+        self.discriminator = TwoLogitDiscriminator(tap_width(segmenter, options.tap), options.discriminator_width)
+        self.source: nn.Module = segmenter
+        self.held_still: list[nn.Module] = []
+        adam, constant = partial(torch.optim.Adam, betas=BETAS), Schedule(horizon=1, power=0.0)
+        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        self._players = [
+            Player(DISCRIMINATOR, adam(self.discriminator.parameters(), lr=options.discriminator_rate), constant)
+        ]
+        if self.weights is Weights.TIED:
+            self._players.append(Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule))
+            return
+        parts: tuple[nn.Module, ...] = segmenter.encoder_modules()
+        if self.weights is Weights.PARTLY:
+            self.source = copy_with_own_encoder(segmenter)
+            self._players.append(Player(SOURCE, segmenter_optimizer(self.source, options), schedule))
+        else:
+            self.source = FrozenCopy(segmenter)
+            if options.trained is Trained.ENCODER:
+                self.held_still = behind_encoder(segmenter)
+            else:
+                parts = (segmenter,)
+        moving = unique_parameters(parameter for part in parts for parameter in part.parameters())
+        self._players.append(Player(SEGMENTER, adam(moving, lr=options.target_rate), constant))
+
+    @property
+    def plays_on_source(self) -> bool:
+        """False where features stand for the source: then :meth:`play` never looks at its source batch."""
+        return self.bank is None
+
+    def players(self) -> list[Player]:
+        return self._players
+
+    def modules(self) -> dict[str, nn.Module]:
+        source = {} if self.weights is Weights.TIED else {SOURCE: self.source}
+        return super().modules() | source | {DISCRIMINATOR: self.discriminator}
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        assert target is not None  # plays_on_target
+        self._keep_modes()
+        of_source: Prediction | None = None if self.bank is not None else self.source(source.images)
+        of_target = self.segmenter(target.images)
+        tapped = read_tap(of_target, self.options.tap)
+        cells_t = cells_in_view(target.valid, tapped)
+        if self.bank is not None:
+            seen, cells_s = self.bank.draw(len(tapped), tapped)
+        else:
+            assert of_source is not None  # made above
+            seen = read_tap(of_source, self.options.tap)
+            cells_s = cells_in_view(source.valid, seen)
+        z_s, z_t = self.discriminator(seen), self.discriminator(tapped)
+        accuracy = balanced_accuracy(z_s, z_t, cells_s, cells_t)
+        losses = {
+            DISCRIMINATOR: [
+                LossTerm("d_source", domain_cross_entropy(z_s, Domain.SOURCE, cells_s), 0.5),
+                LossTerm("d_target", domain_cross_entropy(z_t, Domain.TARGET, cells_t), 0.5),
+                LossTerm("accuracy", accuracy, 0.0),  # for the run's curves
+            ]
+        }
+        learner = SOURCE if self.weights is Weights.PARTLY else SEGMENTER
+        if self.weights is not Weights.UNTIED and of_source is not None:
+            logits = image_size_logits(of_source, source)
+            losses[learner] = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
+        if step >= self.options.discriminator_warmup and (not self.options.gate or accuracy > self.options.gate):
+            both, share = self.mapping_share
+            if both:
+                value = mapping_loss(z_s, Domain.SOURCE, self.objective, cells_s)
+                losses.setdefault(learner, []).append(LossTerm("adv_source", value, share))
+            value = mapping_loss(z_t, Domain.TARGET, self.objective, cells_t)
+            losses.setdefault(SEGMENTER, []).append(LossTerm("adv_target", value, share))
+            losses[SEGMENTER] += self.anchor(of_target.logits["main"], target)
+        yield losses
+
+    @property
+    def mapping_share(self) -> tuple[bool, float]:
+        """Whether the mapping loss counts both domains, and the weight of each one counted."""
+        alone = self.weights is Weights.UNTIED
+        both = self.options.half_gradient or not (alone or self.objective is MappingObjective.GAN)
+        usual = 1.0 if alone else LAMBDA_BESIDE_TASK
+        weight = usual if self.options.lambda_adv is None else self.options.lambda_adv
+        return both, weight * (0.5 if both else 1.0)
+
+    def anchor(self, logits: Tensor, target: UnlabelledBatch) -> list[LossTerm]:
+        """Keeps the target network's answers near the source model's on the same frames, where that is asked for."""
+        if not self.options.lambda_consistency:
+            return []
+        value = anchor_divergence(self.source(target.images).logits["main"], logits, target.valid)
+        return [LossTerm("anchor", value, self.options.lambda_consistency)]
+
+    def _keep_modes(self) -> None:
+        """Undo what a ``.train()`` around the method did to parts that must not move."""
+        for layer in self.held_still:
+            layer.eval()
+        if self.weights is Weights.PARTLY:
+            follow_batch_norm_modes(self.source, self.segmenter)

@@ -1,0 +1,76 @@
+"""What ADDA's discriminator and mapping want of two domain logits per cell: pure functions.
+
+With σ the softmax of the target's logit, a target cell's gradient with respect to the difference of its logits is
+1 − σ (minimax: vanishes when the discriminator wins), σ − ½ (confusion), σ (GAN: strong when the discriminator wins).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from polypda.methods.contract import Domain
+
+
+class MappingObjective(StrEnum):
+    """L_M: what the mapping is trained for."""
+
+    MINIMAX = "minimax"  # −L_D, gradient reversal
+    CONFUSION = "confusion"  # both domains equally likely
+    GAN = "gan"  # the labels inverted
+
+
+def cells_in_view(valid: Tensor, grid: Tensor) -> Tensor:
+    """Cells of ``grid`` (B×C×h×w) that lie at least half inside the field of view: bool B×h×w.
+
+    Black corners name the processor, so no loss counts them. Args: valid: bool B×1×H×W.
+    """
+    height, width = grid.shape[-2:]
+    return F.adaptive_avg_pool2d(valid.float(), (height, width))[:, 0] >= 0.5
+
+
+def domain_cross_entropy(logits: Tensor, domain: Domain, cells: Tensor) -> Tensor:
+    """Mean −log softmax(logits)[domain] of B×2×h×w logits over the cells (bool B×h×w); 0 without cells."""
+    per_cell = -logits.log_softmax(dim=1)[:, int(domain)]
+    return (per_cell * cells).sum() / cells.sum().clamp_min(1)
+
+
+def mapping_loss(logits: Tensor, domain: Domain, objective: MappingObjective, cells: Tensor) -> Tensor:
+    """L_M of one domain's cells, whose true domain is given."""
+    if objective is MappingObjective.MINIMAX:
+        return -domain_cross_entropy(logits, domain, cells)
+    other = domain_cross_entropy(logits, Domain(1 - domain), cells)
+    if objective is MappingObjective.GAN:
+        return other
+    return 0.5 * (other + domain_cross_entropy(logits, domain, cells))
+
+
+def anchor_divergence(source_logits: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
+    """Mean KL(softmax(source_logits) ‖ softmax(logits)) of B×2×h×w logits over the cells in view, in nat."""
+    log_p, log_q = source_logits.log_softmax(dim=1), logits.log_softmax(dim=1)
+    cells = cells_in_view(valid, logits)
+    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1)
+    return (divergence * cells).sum() / cells.sum().clamp_min(1)
+
+
+@torch.no_grad()
+def balanced_accuracy(source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor) -> Tensor:
+    """The discriminator's accuracy in this step, each domain counting half, over all processes; a scalar in 0–1.
+
+    All processes get the same number: were some to move on it and others not, they would wait for each other for ever.
+    """
+    right_on_source = (source[:, 1] <= source[:, 0]) & source_cells
+    right_on_target = (target[:, 1] > target[:, 0]) & target_cells
+    shares = [
+        right.sum() / cells.sum().clamp_min(1)
+        for right, cells in ((right_on_source, source_cells), (right_on_target, target_cells))
+    ]
+    accuracy = torch.stack(shares).mean()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(accuracy)
+        accuracy = accuracy / dist.get_world_size()
+    return accuracy
