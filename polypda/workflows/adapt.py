@@ -28,6 +28,7 @@ from polypda.training.stage import Stage, run_stage, statistics_batches
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair, require_labels
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
+from polypda.workflows.restyled_source import restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
 from polypda.workflows.stages import StagePlan, TrainingData
 from polypda.workflows.trained_models import (
@@ -134,7 +135,7 @@ def _train(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair
     trained(plan.adabn(control))
     choice = None
     if plan.adapts:
-        stage = plan.method(start)
+        stage = plan.method(start, restyled_source(run, data.source, data.target, start, places.cache, progress))
         trained(stage)
         choice = _choose(run, config, stage, data)
     if wants_oracle(config) and not config.oracle_from:

@@ -77,11 +77,13 @@ class StagePlan:
     def adabn(self, control: Path) -> Stage:
         return self._stage(ADABN, ADABN, {}, 0, self.config.batch_norm, control)
 
-    def method(self, start: Path) -> Stage:
+    def method(self, start: Path, labelled: CachedFrames | None = None) -> Stage:
+        """Args: labelled: the source as the method is to learn it; None: as it is."""
         config = self.config
         options = {**config.supervised, **config.options}
+        steps, policy = config.adapt_steps, config.batch_norm
         return self._stage(
-            config.method, config.method, options, config.adapt_steps, config.batch_norm, start, snapshots=True
+            config.method, config.method, options, steps, policy, start, labelled=labelled, snapshots=True
         )
 
     def oracle(self, labelled_target: CachedFrames) -> Stage:
