@@ -35,7 +35,7 @@ def cells_in_view(valid: Tensor, grid: Tensor) -> Tensor:
 
 def domain_cross_entropy(logits: Tensor, domain: Domain, cells: Tensor) -> Tensor:
     """Mean −log softmax(logits)[domain] of B×2×h×w logits over the cells (bool B×h×w); 0 without cells."""
-    per_cell = -logits.log_softmax(dim=1)[:, int(domain)]
+    per_cell = -_log_softmax(logits)[:, int(domain)]
     return (per_cell * cells).sum() / cells.sum().clamp_min(1)
 
 
@@ -51,7 +51,7 @@ def mapping_loss(logits: Tensor, domain: Domain, objective: MappingObjective, ce
 
 def anchor_divergence(source_logits: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
     """Mean KL(softmax(source_logits) ‖ softmax(logits)) of B×2×h×w logits over the cells in view, in nat."""
-    log_p, log_q = source_logits.log_softmax(dim=1), logits.log_softmax(dim=1)
+    log_p, log_q = _log_softmax(source_logits), _log_softmax(logits)
     cells = cells_in_view(valid, logits)
     divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1)
     return (divergence * cells).sum() / cells.sum().clamp_min(1)
@@ -74,3 +74,8 @@ def balanced_accuracy(source: Tensor, target: Tensor, source_cells: Tensor, targ
         dist.all_reduce(accuracy)
         accuracy = accuracy / dist.get_world_size()
     return accuracy
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    # Mixed precision would compute it in bfloat16 on a CPU, which has two to three digits.
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=1)

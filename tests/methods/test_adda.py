@@ -389,3 +389,10 @@ def test_a_frozen_copy_cannot_be_put_into_training():
 def test_target_terms_can_be_added():
     report = play(build("adda+minent"), 1)[0]
     assert {"adv_target"} < set(report.losses[SEGMENTER])
+
+
+def test_mixed_precision_computes_the_losses_in_full():
+    method = build(lambda_consistency=1.0)
+    report = Engine(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), method).step(*random_batches(0), 0)
+    found = [*report.losses[DISCRIMINATOR].values(), report.losses[SEGMENTER]["adv_target"]]
+    assert any(value != float(torch.tensor(value).bfloat16()) for value in found)
