@@ -6,20 +6,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-METHOD = typer.Argument(None, help="Show one method's options.")
+METHOD = typer.Argument(None, help="Show the options of one method, or of a sum such as adaptsegnet+minent.")
 
 
 def methods_command(method: str | None = METHOD) -> None:
     """List the methods with their papers; with a name, its options, defaults and meaning."""
-    from polypda.methods.registry import METHODS, method_class
+    from polypda.methods.registry import METHODS, TERMS, method_class, takes_terms
 
     console = Console()
     if method is None:
-        table = Table("method", "what", "paper", "options", box=None, pad_edge=False)
+        table = Table("method", "what", "paper", "options", "combines", box=None, pad_edge=False)
         for name, kind in METHODS.items():
-            table.add_row(name, kind.title, kind.paper, str(len(kind.Options.model_fields)))
+            role = "term" if name in TERMS else "base" if takes_terms(kind) else ""
+            table.add_row(name, kind.title, kind.paper, str(len(kind.Options.model_fields)), role)
         console.print(table)
-        console.print("\n`polypda methods NAME` lists a method's options with their defaults.")
+        console.print(
+            "\nMETHOD+TERM+… adds terms to a method, e.g. adaptsegnet+minent; "
+            f"terms: {', '.join(TERMS)} (alone: source-only+TERM)."
+        )
+        console.print("`polypda methods NAME` lists a method's options with their defaults.")
         return
     kind = method_class(method)
     console.print(f"{kind.title}\n{kind.paper}\n")

@@ -25,6 +25,7 @@ from polypda.methods.contract import (
     StepNow,
 )
 from polypda.methods.segmentation import image_size_logits
+from polypda.methods.source_only import SourceOnly
 from polypda.methods.target_terms import TargetTerm, TargetView
 from polypda.methods.teacher import TeacherOptions, follow, kept_share, make_teacher
 from polypda.networks.segmenter import Prediction, Segmenter
@@ -141,11 +142,12 @@ def combined(name: str, base: type[Method], terms: tuple[type[TargetTerm], ...])
         for field, described in part.model_fields.items():
             if known.setdefault(field, repr(described)) != repr(described):
                 raise TypeError(f"'{name}': two parts have different options named '{field}'")
-    papers = dict.fromkeys([base.paper, *(term.paper for term in terms)])
+    # Source-only is what every term is added to at least; it is no part that needs naming.
+    told = [*([] if base is SourceOnly else [(base.title, base.paper)]), *((term.title, term.paper) for term in terms)]
     body = {
         "name": name,
-        "title": " + ".join([base.title, *(term.title for term in terms)]),
-        "paper": "; ".join(papers),
+        "title": " + ".join(title for title, _ in told),
+        "paper": "; ".join(dict.fromkeys(paper for _, paper in told)),
         "Options": cast(type[MethodOptions], type("CombinedOptions", _most_derived(parts), {})),
         "labels_from": base.labels_from,
         "base_kind": base,
