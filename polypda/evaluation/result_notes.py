@@ -113,7 +113,19 @@ def _run_notes(statements: Sequence[ReportStatement]) -> Iterator[str]:
         yield "The oracle was trained on target labels: an upper bound, not a method."
 
 
+def _oracle_notes(comparisons: pd.DataFrame) -> Iterator[str]:
+    """Where the oracle did not even reach a model without the target's labels, it bounds nothing."""
+    oracles = comparisons[(comparisons["model"] == ORACLE) & (comparisons["cohort"] == comparisons["target"])]
+    for target, part in oracles[oracles["delta"] < 0].groupby("target", sort=False):
+        sources = ", ".join(sorted(set(part["source"])))
+        yield (
+            f"{target!s}: the oracle's mean Dice ({part['dice_after'].iloc[0]:.3f}) is below source-only from "
+            f"{sources}: with as few labels, and this budget, it is no upper bound there."
+        )
+
+
 def _comparison_notes(comparisons: pd.DataFrame, uncompared: Sequence[GroupKey]) -> Iterator[str]:
+    yield from _oracle_notes(comparisons)
     family = comparisons[comparisons["in_family"]]
     if len(family):
         untested = int(family["p_value"].isna().sum())

@@ -317,3 +317,16 @@ def test_one_training_with_two_scores_is_refused() -> None:
 def test_nothing_given_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="E_REPORT_EMPTY"):
         cross_centre_results([])
+
+
+def test_an_oracle_below_source_only_is_not_passed_off_as_a_bound() -> None:
+    evaluations = SyntheticStudy(seeds=(0,)).evaluations()
+    assert not any("no upper bound there" in note for note in cross_centre_results(evaluations).notes)
+    weak = []
+    for evaluation in evaluations:
+        cases = evaluation.cases.copy()
+        poor = (cases["model"] == "oracle") & (cases["cohort"] == "bea")
+        cases.loc[poor, "dice"] *= 0.1
+        weak.append(replace(evaluation, cases=cases))
+    told = [note for note in cross_centre_results(weak).notes if "no upper bound there" in note]
+    assert len(told) == 1 and told[0].startswith("bea: ") and "from ada, cid" in told[0]
