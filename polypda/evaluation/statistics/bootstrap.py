@@ -37,7 +37,7 @@ COUNTS_IN_A_BLOCK = 1 << 18
 LEAST_VARIANCE = 0.25
 """A resample's variance counts as at least this share of the sample's (its SE as a half). With twelve clusters of which
 two moved, one resample in ten misses both and has no spread at all; dividing by it would make the interval infinite,
-and by a fifth still three times as wide as any t interval. Coverage at 20 and 40 clusters with this floor: 93.7–96.0
+and by a fifth still three times as wide as any t interval. Coverage at 20 and 40 clusters with this floor: 93.7–96.2
 (24 designs), of differences of which few clusters move 97.8–99.2."""
 
 
