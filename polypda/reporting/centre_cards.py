@@ -106,7 +106,10 @@ def _corrected(rows: list[dict[str, Any]]) -> str:
     if left == len(claimed):
         return ""
     family = whole(claimed[0]["family_size"])
-    return f"Counting all {family} comparisons of this report (Holm), {left} of these {len(claimed)} findings hold."
+    counting = f"Counting all {family} comparisons of this report (Holm),"
+    if len(claimed) == 1:
+        return f"{counting} this finding does not hold."
+    return f"{counting} {left} of these {len(claimed)} findings hold{'s' if left == 1 else ''}."
 
 
 def _name(row: dict[str, Any], several_sources: bool) -> str:
@@ -151,7 +154,9 @@ def _start(own: pd.DataFrame) -> str:
         text = f"Source-only reaches Dice {plain(low_high['dice_frame'])}{span}"
     else:
         values = control["dice_frame"]
-        text = f"Source-only reaches Dice {plain(values.min())} to {plain(values.max())} from {len(values)} centres"
+        low, high = plain(values.min()), plain(values.max())
+        reached = low if low == high else f"{low} to {high}"
+        text = f"Source-only reaches Dice {reached} from {len(values)} centres"
     oracle = own[(own["model"] == ORACLE) & own["dice_frame"].notna()]
     bound = f"; trained on this centre's own labels: {plain(oracle['dice_frame'].mean())}" if len(oracle) else ""
     return f"{text}{bound}."

@@ -97,7 +97,7 @@ def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
         axis.set_ylim(-0.02, 1.02)
 
-    return _curves(panels, layout, phantom, draw, "relative polyp area", "Dice", PANEL)
+    return _curves(panels, layout, phantom, draw, "relative polyp area ({} frames)", "Dice", PANEL)
 
 
 def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
@@ -113,7 +113,7 @@ def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1.02)
 
-    return _curves(panels, layout, phantom, draw, "Dice", "share of frames ≤ Dice", PANEL)
+    return _curves(panels, layout, phantom, draw, "Dice ({} frames)", "share of frames ≤ Dice", PANEL)
 
 
 def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
@@ -161,7 +161,7 @@ def _curves(
     y_label: str,
     size: PanelSize,
 ) -> Figure:
-    """Equal panels under each other's titles, and below them which line is which model."""
+    """Equal panels, and below them which line is which model. x_label: {} stands for the number of frames."""
     methods = tuple(dict.fromkeys(method for panel in panels for method in panel.methods))
     columns = 2 if layout.is_narrow else len(methods) + 1
     foot = LEGEND_LINE_IN * -(-(len(methods) + 1) // columns) + 0.1
@@ -178,7 +178,7 @@ def _curves(
         axis.grid(axis="y", color=RULE, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8)
-        axis.set_xlabel(f"{x_label} ({len(panel.models.dice)} frames)", fontsize=8.5, labelpad=2)
+        axis.set_xlabel(x_label.format(len(panel.models.dice)), fontsize=8.5, labelpad=2)
     grid.label_y(y_label)
     everything = ModelPanel(panels[0].models, methods)
     handles = [Line2D([], [], **style, markersize=4, label=model) for model, style in _styles(methods, everything)]

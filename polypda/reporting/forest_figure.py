@@ -29,6 +29,7 @@ from polypda.reporting.wording import interval, signed
 ROW_IN, HEADING_IN, PANEL_GAP_IN = 0.235, 0.27, 0.62
 LETTER_IN = 0.078
 VALUES_IN = 1.85
+LEGEND_LINE_IN = 0.18
 LEAST_REACH = 0.05
 """The axis shows at least this much on both sides of 0."""
 COLOURS = {Finding.HELPS: BETTER, Finding.HARMS: WORSE, Finding.NOT_SHOWN: SOFT_INK, Finding.UNKNOWN: SOFT_INK}
@@ -50,6 +51,10 @@ class DifferenceRow:
     finding: Finding
     bound: bool = False
     seeds: tuple[float, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.model} (own labels)" if self.bound else self.model
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,11 @@ def forest(panels: Sequence[RowPanel], layout: Layout, *, phantom: bool) -> Figu
             return signed(row.delta)
         return f"{signed(row.delta)}  ({interval(row.low, row.high)})"
 
-    figure = _row_figure(panels, layout, phantom, reach, draw, value, "Δ Dice, adapted − source-only", 0.78)
-    _legend(figure, layout, panels)
+    handles = _legend_handles(panels)
+    columns = 1 if layout.is_narrow else len(handles)
+    foot = 0.5 + LEGEND_LINE_IN * -(-len(handles) // columns)
+    figure = _row_figure(panels, layout, phantom, reach, draw, value, "Δ Dice, adapted − source-only", foot)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8)
     return figure
 
 
@@ -124,7 +132,8 @@ def _row_figure(
     foot_in: float,
 ) -> Figure:
     """Panels below each other on one scale; names on the left, values on the right; y runs in inches."""
-    names_in = max(len(row.model) for panel in panels for row in panel.rows) * LETTER_IN + 0.35
+    labels = [label for panel in panels for label in (*panel.groups, *(row.label for row in panel.rows))]
+    names_in = max(map(len, labels)) * LETTER_IN + 0.2
     values_in = 0.75 if layout.is_narrow else VALUES_IN
     head = BANNER_IN if phantom else 0.1
     height = head + foot_in + sum(panel.height_in + PANEL_GAP_IN for panel in panels)
@@ -163,9 +172,8 @@ def _draw_rows(
         y += HEADING_IN
         for row in rows:
             middle = y + ROW_IN / 2
-            name = f"{row.model} (bound)" if row.bound else row.model
             axis.annotate(
-                name, (0, middle), (-6, 0), xycoords=beside, textcoords="offset points", ha="right",
+                row.label, (0, middle), (-6, 0), xycoords=beside, textcoords="offset points", ha="right",
                 annotation_clip=False, **_text(label),
             )  # fmt: skip
             if not pd.isna(row.delta):
@@ -199,8 +207,9 @@ def _limits(reach: Sequence[float]) -> tuple[float, float]:
     return low - 0.04 * (high - low), high + 0.04 * (high - low)
 
 
-def _legend(figure: Figure, layout: Layout, panels: Sequence[RowPanel]) -> None:
-    rows = [row for panel in panels for row in panel.rows]
+def _legend_handles(panels: Sequence[RowPanel]) -> list[Line2D]:
+    everything = [row for panel in panels for row in panel.rows]
+    rows = [row for row in everything if not row.bound]
     handles: list[Line2D] = []
     if any(row.kind in CLUSTER_INTERVALS for row in rows):
         handles.append(Line2D([], [], color=SOFT_INK, linewidth=2.2, label="95 % interval over clusters"))
@@ -218,6 +227,8 @@ def _legend(figure: Figure, layout: Layout, panels: Sequence[RowPanel]) -> None:
                     markerfacecolor=face, label=name,
                 )
             )  # fmt: skip
-    figure.legend(
-        handles=handles, loc="lower center", ncols=2 if layout.is_narrow else len(handles), frameon=False, fontsize=8
-    )
+    if len(rows) < len(everything):
+        diamond = Line2D([], [], linestyle="", marker="D", markersize=6, markeredgecolor=SOFT_INK)
+        diamond.set(markerfacecolor="white", label="trained on own labels")
+        handles.append(diamond)
+    return handles

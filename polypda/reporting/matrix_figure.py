@@ -139,4 +139,5 @@ def _colour_bar(grid: PanelGrid, heat: HeatPanels, colours: Colormap, scale: Nor
     bar = grid.figure.colorbar(mpl.cm.ScalarMappable(scale, colours), cax=axis, orientation="horizontal")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, colors=SOFT_INK)
+    bar.ax.locator_params(axis="x", nbins=5)
     bar.set_label(heat.label, fontsize=9)

@@ -28,6 +28,8 @@ from polypda.reporting.wording import (
 
 MOST_MATRIX_COLUMNS = 6
 """More centres go into a further table, so that none is cut off on paper."""
+LONGEST_PAIR = 20
+"""Letters of "source → target" on one line."""
 FRAMES_MARK = "†"
 FRAMES_NOTE = f"{FRAMES_MARK} frames treated as independent: likely too narrow."
 NO_INTERVAL_NOTE = "No interval: fewer than five clusters."
@@ -106,10 +108,10 @@ def comparison_cells(comparisons: pd.DataFrame) -> PageTable:
         tones.append("bound" if bound else judged.tone)
         rows.append(
             [
-                f"{row['source']} → {row['target']}",
+                _adaptation(row["source"], row["target"]),
                 row["model"],
                 f"{signed(row['delta'])} {span(row['low'], row['high'], row['interval'], signs=True)}",
-                "upper bound" if bound else judged.finding.value,
+                "own labels" if bound else judged.finding.value,
                 p_text(row["p_holm"]),
                 _shares(row["share_better"], row["share_worse"]),
                 _gained_lost(row),
@@ -223,6 +225,12 @@ def _by_columns(table: pd.DataFrame, columns: dict[str, Callable[[Row], str]], l
     return PageTable(list(columns), rows, left)
 
 
+def _adaptation(source: str, target: str) -> str:
+    """On two lines where one would push the numbers off the page."""
+    one_line = f"{source} → {target}"
+    return one_line if len(one_line) <= LONGEST_PAIR else f"{source} →\n{target}"
+
+
 def _shares(first: float, second: float) -> str:
     return NOT_KNOWN if pd.isna(first) else f"{percent(first)} / {percent(second)}"
 
@@ -241,7 +249,7 @@ def _gap(row: Row) -> str:
 
 
 def _specificity_change(row: Row) -> str:
-    return _points(row["delta_frame_specificity"]) if row["n_negative"] else "no such frame"
+    return _points(row["delta_frame_specificity"]) if row["n_negative"] else NOT_KNOWN
 
 
 def _points(difference: float) -> str:

@@ -112,7 +112,8 @@ def _certainty(row: Mapping[str, Any], unit: str) -> str:
 
 def _conclusion(row: Mapping[str, Any], found: Finding) -> str:
     if found is Finding.NOT_SHOWN:
-        return "not shown to help" if row["delta"] >= 0 else "not shown to help, the mean is lower"
+        lower = signed(row["delta"]).startswith("−")
+        return f"not shown to help{', the mean is lower' if lower else ''}"
     excludes_zero = row["low"] > 0 or row["high"] < 0
     adjusted = row["p_holm"]
     if excludes_zero and pd.notna(adjusted) and adjusted >= SIGNIFICANT_P:
