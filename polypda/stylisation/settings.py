@@ -47,9 +47,17 @@ class StylisationSettings(BaseModel):
     aan_rate: float = Field(4.0, gt=0, description="first step in grey levels of 255, falling to 0 (published: 10)")
     aan_content_weights: tuple[float, ...] = Field((), description="per encoder map, finest first; empty: all 1")
     aan_style_weights: tuple[float, ...] = Field((), description="per encoder map, finest first; empty: all 1")
+    aan_smooth: bool | None = Field(
+        None, description="smooth the gradient (not in the paper), against chequered texture; None: if not from noise"
+    )
     aan_target_frames: int | None = Field(
         None, ge=1, description="mean Gram over this many evenly spaced target frames; None: over all"
     )
+
+    @property
+    def smooths(self) -> bool:
+        """Whether the gradient is smoothed. Noise could not be taken back where its gradient is smoothed away."""
+        return self.aan_start is Start.SOURCE if self.aan_smooth is None else self.aan_smooth
 
     @field_validator("aan_content_weights", "aan_style_weights", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from polypda.errors import DataError, UsageError
-from polypda.stylisation.appearance import AppearanceLoss, mean_gram, restyle
+from polypda.stylisation.appearance import AppearanceLoss, mean_gram, restyle, smoothed
 from polypda.stylisation.grams import MeanGram, gram, inside_at
 from polypda.stylisation.settings import PUBLISHED, StylisationSettings, stylisation_settings
 
@@ -102,6 +102,16 @@ def test_the_style_comes_nearer_and_each_image_is_optimised_for_itself(features)
     assert (result.last[:, 1] < 0.5 * result.first[:, 1]).all()
     alone = restyle(source[1:2], everywhere(source[1:2]), style, features, chosen)
     assert torch.allclose(alone.images[0], result.images[1], atol=1e-9)
+
+
+def test_the_smoothed_gradient_has_no_chequered_pattern():
+    rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    chequered = (1 - 2 * ((rows + columns) % 2)).double().expand(1, 3, 16, 16)
+    assert smoothed(chequered)[..., 2:-2, 2:-2].abs().max() < 1e-12
+    flat = torch.ones(1, 3, 16, 16, dtype=torch.float64)
+    assert torch.allclose(smoothed(flat)[..., 2:-2, 2:-2], flat[..., 2:-2, 2:-2])
+    assert settings().smooths and not settings(aan_start="noise").smooths and not PUBLISHED.smooths
+    assert not settings(aan_smooth=False).smooths
 
 
 def test_more_style_weight_keeps_less_content(features):
