@@ -131,18 +131,14 @@ def panel_grid(
 ) -> PanelGrid:
     """Lay out ``count`` equal panels in rows that fill the width; ``foot_in`` inches are kept free at the bottom.
 
-    group: this many panels belong together: each group begins a row and fills its rows evenly; 0: no groups.
+    group: this many panels belong together: a row holds whole groups, or a group fills its own rows evenly; 0: none.
 
     A panel that is wider than the layout makes the figure wider: nothing is squeezed until it cannot be read.
     Positions are computed in inches: quick with many panels, and the same at every number of them.
     """
     room = layout.width_in - size.first_left
     columns = max(1, min(count, int(room / (size.left + size.width + size.right))))
-    columns = -(-group // -(-group // columns)) if group else columns
-    in_group = group or count
-    rows_per_group = -(-in_group // columns)
-    numbers = [divmod(place, in_group) for place in range(count)]
-    cells = [(block * rows_per_group + number // columns, number % columns) for block, number in numbers]
+    columns, cells = _cells(count, columns, group)
     rows = cells[-1][0] + 1
     filled = room / columns - size.left - size.right
     width = max(size.width, min(filled, size.width * size.stretch))
@@ -159,6 +155,17 @@ def panel_grid(
             figure.add_axes((left / total[0], bottom / total[1], width / total[0], size.height / total[1]))
         )  # fmt: skip
     return PanelGrid(figure, axes, [column == 0 for _, column in cells])
+
+
+def _cells(count: int, columns: int, group: int) -> tuple[int, list[tuple[int, int]]]:
+    """How many columns are used, and row and column of each panel."""
+    if not group or group <= columns:
+        columns = columns // group * group if group else columns
+        return columns, [divmod(place, columns) for place in range(count)]
+    rows_per_group = -(-group // columns)
+    columns = -(-group // rows_per_group)
+    numbers = [divmod(place, group) for place in range(count)]
+    return columns, [(block * rows_per_group + number // columns, number % columns) for block, number in numbers]
 
 
 def pair_title(source: str, target: str, width_in: float, letter_in: float) -> str:

@@ -123,9 +123,11 @@ def _drawn(figures: Figures, *stems: str) -> list[dict[str, str]]:
 
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """source-only once per source and cohort, however many adaptations it is the control of; cohorts together."""
-    keys = [name for name in ("source", "cohort", "split", "model", "stratum") if name in rows]
+    """source-only once per source, the oracle once per target, however many adaptations use them; cohorts together."""
     values = [name for name in ("dice_frame", "dice", "lesion_sensitivity_10", "n_seeds") if name in rows]
-    order = rows[~((rows["model"] == SOURCE_ONLY) & rows.duplicated([*keys, *values]))]
+    same = [name for name in ("cohort", "split", "model", "stratum") if name in rows] + values
+    control = (rows["model"] == SOURCE_ONLY) & rows.duplicated(["source", *same])
+    bound = (rows["model"] == ORACLE) & rows.duplicated(["target", *same])
+    order = rows[~(control | bound)]
     place = {name: number for number, name in enumerate(dict.fromkeys(order["cohort"]))}
     return order.sort_values("cohort", key=lambda names: names.map(place), kind="stable")

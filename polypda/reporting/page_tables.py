@@ -11,7 +11,7 @@ import pandas as pd
 from polypda.evaluation.aggregates import SIZE_STRATA
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.matrix_table import models_in_order, target_cells
-from polypda.evaluation.statement import ORACLE
+from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, records, verdict
 from polypda.reporting.wording import (
     NO_BREAK,
@@ -132,7 +132,7 @@ def centre_cells(centres: pd.DataFrame) -> PageTable:
     """Frames with a polyp, per centre and model."""
     columns: dict[str, Callable[[Row], str]] = {
         "centre": lambda row: str(row["cohort"]),
-        "from": lambda row: str(row["source"]),
+        "trained": _origin,
         "model": lambda row: str(row["model"]),
         "Dice (95 % interval)": lambda row: (
             f"{plain(row['dice_frame'])} {span(row['dice_low'], row['dice_high'], row['dice_interval'])}"
@@ -154,7 +154,7 @@ def negative_cells(centres: pd.DataFrame) -> PageTable:
     """Frames without a polyp, per centre and model."""
     columns: dict[str, Callable[[Row], str]] = {
         "centre": lambda row: str(row["cohort"]),
-        "from": lambda row: str(row["source"]),
+        "trained": _origin,
         "model": lambda row: str(row["model"]),
         "left clean (95 % interval)": lambda row: f"{percent(row['frame_specificity'])} {_clean_span(row)}",
         "Δ": lambda row: _points(row["delta_frame_specificity"]),
@@ -173,17 +173,17 @@ def strata_cells(strata: pd.DataFrame) -> PageTable:
     texts: dict[tuple[str, ...], dict[str, str]] = {}
     for row in records(strata):
         text = f"{dice_text(row)} n={row['n']}".replace(" n=", f"{NO_BREAK}n=") if row["n"] else NOT_KNOWN
-        texts.setdefault((row["cohort"], row["source"], row["model"]), {})[row["stratum"]] = text
+        texts.setdefault((row["cohort"], _origin(row), row["model"]), {})[row["stratum"]] = text
     rows = [[*key, *(cells.get(name, NOT_KNOWN) for name in SIZE_STRATA)] for key, cells in texts.items()]
     rows = [row for row in rows if any(cell != NOT_KNOWN for cell in row[3:])]
-    return PageTable(["centre", "from", "model", *SIZE_STRATA], rows, left=3)
+    return PageTable(["centre", "trained", "model", *SIZE_STRATA], rows, left=3)
 
 
 def lesion_cells(lesions: pd.DataFrame) -> PageTable:
     """Lesion sensitivity, PPV and false positives under both rules."""
     columns: dict[str, Callable[[Row], str]] = {
         "centre": lambda row: str(row["cohort"]),
-        "from": lambda row: str(row["source"]),
+        "trained": _origin,
         "model": lambda row: str(row["model"]),
         "sensitivity (95 % interval)": _lesion_sensitivity,
         "PPV": lambda row: plain(row["lesion_ppv_10"]),
@@ -229,6 +229,15 @@ def _adaptation(source: str, target: str) -> str:
     """On two lines where one would push the numbers off the page."""
     one_line = f"{source} → {target}"
     return one_line if len(one_line) <= LONGEST_PAIR else f"{source} →\n{target}"
+
+
+def _origin(row: Row) -> str:
+    """Whose labels trained the model, and what it was adapted to."""
+    if row["model"] == SOURCE_ONLY:
+        return f"in {row['source']}"
+    if row["model"] == ORACLE:
+        return f"in {row['target']}"
+    return _adaptation(row["source"], row["target"])
 
 
 def _shares(first: float, second: float) -> str:

@@ -222,10 +222,16 @@ def test_the_matrix_writes_each_number_into_its_cell_and_frames_the_diagonal() -
     assert len(framed) == 1 and framed[0].get_x() < 0 < framed[0].get_x() + framed[0].get_width()
 
 
-def test_groups_of_panels_begin_their_own_rows() -> None:
+def test_groups_of_panels_stay_together() -> None:
     size = PanelSize(width=1.0, height=1.0)
-    grid = panel_grid(6, size, WIDE, phantom=False, group=3)
-    assert grid.first == [True, False, False, True, False, False]
-    rows = sorted({round(axis.get_position().y0, 6) for axis in grid.axes}, reverse=True)
-    assert len(rows) == 2
+    room = len(panel_grid(30, size, WIDE, phantom=False).axes) and sum(
+        panel_grid(30, size, WIDE, phantom=False).first
+    )  # rows of 30 panels without groups
+    columns = -(-30 // room)
+    together = panel_grid(2 * columns, size, WIDE, phantom=False, group=columns - 1)
+    assert [place for place, first in enumerate(together.first) if first] == [0, columns - 1, 2 * columns - 2]
+    parted = panel_grid(4 * columns, size, WIDE, phantom=False, group=2 * columns)
+    assert [place for place, first in enumerate(parted.first) if first] == [0, columns, 2 * columns, 3 * columns]
+    pairs = panel_grid(8, size, WIDE, phantom=False, group=2)
+    assert sum(pairs.first) < 4  # several small groups share a row
     assert panel_grid(1, PanelSize(width=9.0, height=1.0), NARROW, phantom=True).figure.get_size_inches()[0] > 9

@@ -21,6 +21,7 @@ from polypda.reporting.centre_cards import MOST_LINES, centre_cards
 from polypda.reporting.cross_centre_folder import write_cross_centre_report
 from polypda.reporting.cross_centre_page import PageParts, render_cross_centre_page
 from polypda.reporting.new_folder import whole_folder
+from polypda.reporting.page_sections import page_sections
 from polypda.reporting.page_tables import comparison_cells, matrix_tables, strata_cells
 from polypda.reporting.run_overlays import copy_worst
 
@@ -191,6 +192,19 @@ def test_tables_hold_every_model_and_mark_whose_labels(poor: CrossCentreResults,
     assert "gap closed" in compared.columns and "gap closed" not in trimmed.columns
     sizes = strata_cells(poor.strata[poor.strata["cohort"].isin(["full", "box"])])
     assert {row[0] for row in sizes.rows} == {"full"} and sizes.columns[3:] == ["<1 %", "1–5 %", "5–15 %", ">15 %"]
+
+
+def test_every_row_tells_whose_labels_and_which_target() -> None:
+    study = SyntheticStudy([SyntheticCohort(name, 5, 4) for name in ("ada", "bea", "cid")], ("adabn",), seeds=(0,))
+    results = cross_centre_results(study.evaluations())
+    sections = {section.title: section for section in page_sections(results, {})}
+    for title in ("Frames with a polyp", "By polyp size", "Frames without a polyp", "Lesions"):
+        [(_, table)] = sections[title].tables
+        keys = [tuple(row[:3]) for row in table.rows]
+        assert len(keys) == len(set(keys)), title
+        # per centre: three source-only models, three oracles, and the four adaptations that were scored there
+        assert sum(key[0] == "ada" for key in keys) == 3 + 3 + 4
+        assert ("ada", "bea → ada", "adabn") in keys and ("ada", "in ada", "oracle") in keys
 
 
 def test_bad_news_is_never_cut_off() -> None:
