@@ -15,8 +15,8 @@ from polypda.reporting.difference_rows import at_target
 from polypda.reporting.figure_style import ReportFigure
 from polypda.reporting.page import GalleryPicture, data_uri, gallery_entries, page_environment
 from polypda.reporting.page_sections import page_sections
-from polypda.reporting.page_tables import run_table
-from polypda.reporting.wording import counted
+from polypda.reporting.page_tables import PageTable
+from polypda.reporting.wording import NOT_KNOWN, counted
 
 DEFINITIONS = {
     "Dice": "2·overlap / (marked + reference), per frame at its own resolution, inside the field of view; its mean is "
@@ -95,6 +95,19 @@ def default_title(results: CrossCentreResults) -> str:
     if len(targets) == 1 and len(sources) == 1:
         return f"Adapting polyp segmentation from {sources[0]} to {targets[0]}"
     return f"Polyp segmentation across centres: {counted(len(sources), 'source')}, {counted(len(targets), 'target')}"
+
+
+def run_table(results: CrossCentreResults) -> PageTable:
+    """What each run says of itself, one evaluation per row."""
+    columns = ["run", "adaptation", "method", "checkpoint rule", "seed", "resolution", "target labels"]
+    rows = [
+        [
+            said.run, f"{said.source} → {said.target}", said.method, said.selector_text,
+            NOT_KNOWN if said.foreign else ", ".join(map(str, said.seeds)), said.resolution_text, said.labels_text,
+        ]
+        for said in results.statements
+    ]  # fmt: skip
+    return PageTable(columns, rows, left=len(columns))
 
 
 def _stated(results: CrossCentreResults) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -289,18 +289,3 @@ def _clusters(count: Any, unit: str) -> str:
 def _seeds(row: Row) -> str:
     seeds = whole(row["n_seeds"])
     return f"{seeds}: {plain(row['seed_sd'], 3)}" if pd.notna(row["seed_sd"]) else f"{seeds}: {NOT_KNOWN}"
-
-
-def run_rows(results: CrossCentreResults) -> Iterator[list[str]]:
-    """One line per evaluation: what each run says of itself."""
-    for said in results.statements:
-        yield [
-            said.run, f"{said.source} → {said.target}", said.method, said.selector_text,
-            "–" if said.foreign else ", ".join(map(str, said.seeds)), said.resolution_text, said.labels_text,
-        ]  # fmt: skip
-
-
-def run_table(results: CrossCentreResults) -> PageTable:
-    """The runs beside each other."""
-    columns = ["run", "adaptation", "method", "checkpoint rule", "seed", "resolution", "target labels"]
-    return PageTable(columns, list(run_rows(results)), left=len(columns))
