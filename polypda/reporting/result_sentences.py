@@ -5,7 +5,9 @@ With more than MOST_ROWS adaptations × models the sentences tell the range over
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -20,10 +22,10 @@ from polypda.reporting.result_tables import (
     share_with_interval,
     worst_change,
 )
+from polypda.reporting.verdict import FRAME_INTERVAL, Finding, finding, holds_after_correction, records
 from polypda.reporting.wording import NOT_KNOWN, counted, p_text, percent, plain, signed, whole
 
 MOST_ROWS = 8
-SIGNIFICANT = 0.05
 WORST_FRAMES = 3
 NOTABLE_LOSS = 0.05
 """From this loss of frame specificity on, the verdict says so."""
@@ -36,7 +38,7 @@ NO_DICE = (
     "no adapted model has a Dice in a target centre, for no scored frame with a polyp has a mask there: lesion figures "
     "take its place"
 )
-UNKNOWN_CLUSTERS = "patients and sequences are unknown: frames count as independent, so p is likely too small"
+NOTHING_CLAIMED = "on frames treated as independent (patients and sequences unknown): nothing is claimed there"
 ALL_TABLES = "all tables: model_card.md (Quantitative analyses), centers.csv, matrix.csv, comparisons.csv"
 
 
@@ -46,19 +48,36 @@ def verdict_sentence(facts: ReportFacts) -> str:
     family = comparisons[comparisons["in_family"].astype(bool)] if len(comparisons) else comparisons
     if family.empty:
         return ""
-    sure = family["p_holm"] < SIGNIFICANT
-    better, worse = int((sure & (family["delta"] > 0)).sum()), int((sure & (family["delta"] < 0)).sum())
-    lower, alone = int((family["delta"] < 0).sum()), int(family["clusters"].isna().sum())
-    caution = f" In {alone} of them {UNKNOWN_CLUSTERS}." if alone else ""
+    rows = records(family)
+    found = Counter(map(finding, rows))
+    better, worse = found[Finding.HELPS], found[Finding.HARMS]
+    claimed, lower = better + worse, int((family["delta"] < 0).sum())
+    independent = int((family["interval"] == FRAME_INTERVAL).sum())
+    caution = (
+        f" {counted(independent, 'comparison')} {'rests' if independent == 1 else 'rest'} {NOTHING_CLAIMED}."
+        if independent
+        else ""
+    )
     clean = family["delta_frame_specificity"].dropna()
     alarms = int((clean < -NOTABLE_LOSS).sum())
     if len(clean):
         caution += f" Of {len(clean)} with frames without a polyp, {alarms} left fewer of them clean (by over 5 pp)."
     return (
-        f"Of {counted(len(family), 'comparison')} of an adapted model with source-only in its target centre, {better} "
-        f"found a higher Dice and {worse} a lower one (Holm p < {SIGNIFICANT:g}); the other "
-        f"{len(family) - better - worse} leave it open. The mean difference was negative in {lower}.{caution}"
+        f"Of {counted(len(rows), 'comparison')} of an adapted model with source-only in its target centre, {better} "
+        f"found a higher Dice and {worse} a lower one, over clusters; the other {len(rows) - claimed} leave it open."
+        f"{_held(rows)} The mean difference was negative in {lower}.{caution}"
     )
+
+
+def _held(rows: list[dict[str, Any]]) -> str:
+    """How many of the findings stand when all comparisons count."""
+    claimed = [row for row in rows if finding(row) in (Finding.HELPS, Finding.HARMS)]
+    if not claimed:
+        return ""
+    left = sum(map(holds_after_correction, claimed))
+    if len(claimed) == 1:
+        return f" After Holm's correction this finding {'holds' if left else 'does not hold'}."
+    return f" After Holm's correction {left} of these {len(claimed)} {'holds' if left == 1 else 'hold'}."
 
 
 def internal_sentences(facts: ReportFacts) -> list[str]:
