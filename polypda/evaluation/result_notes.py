@@ -82,9 +82,7 @@ def _missing_notes(cases: pd.DataFrame) -> Iterator[str]:
 
 
 def _seed_notes(centres: pd.DataFrame) -> Iterator[str]:
-    single = list(dict.fromkeys(centres.loc[centres["n_seeds"] == 1, "model"]))
-    if len(single) == centres["model"].nunique():
-        yield f"One seed: {ONE_SEED}."
+    yield from _single_seed_notes(centres)
     for (source, target), part in centres[centres["role"] == "target"].groupby(["source", "target"], sort=False):
         seeds = part.drop_duplicates("model").set_index("model")["n_seeds"]
         if seeds.nunique() > 1:
@@ -98,6 +96,19 @@ def _seed_notes(centres: pd.DataFrame) -> Iterator[str]:
             f"{source!s}: runs trained source-only models of their own ({part['n_trainings'].max()} trainings, "
             f"{part['n_seeds'].max()} seeds); each method is compared with that of its own run."
         )
+
+
+def _single_seed_notes(centres: pd.DataFrame) -> Iterator[str]:
+    """One sentence where nothing was trained twice; else the adaptations that were not are named."""
+    adapted = centres[(centres["role"] == "target") & ~centres["model"].isin([SOURCE_ONLY, ORACLE])]
+    told = adapted if len(adapted) else centres
+    seeds = told.groupby(["source", "target", "model"], sort=False)["n_seeds"].max().reset_index()
+    single = seeds[seeds["n_seeds"] == 1]
+    if len(single) and len(single) == len(seeds):
+        yield f"One seed: {ONE_SEED}."
+        return
+    for (source, target), part in single.groupby(["source", "target"], sort=False):
+        yield f"{source!s} → {target!s}, {', '.join(part['model'])}: one seed: {ONE_SEED} there."
 
 
 def _run_notes(statements: Sequence[ReportStatement]) -> Iterator[str]:

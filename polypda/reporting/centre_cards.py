@@ -116,6 +116,11 @@ def _name(row: dict[str, Any], several_sources: bool) -> str:
     return f"{row['model']} from {row['source']}" if several_sources else str(row["model"])
 
 
+def _names(chosen: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
+    several_sources = len({row["source"] for row in rows}) > 1
+    return listed([_name(row, several_sources) for row in chosen])
+
+
 def _line(row: dict[str, Any], own: pd.DataFrame, several_sources: bool) -> CardLine:
     judged = verdict(row, str(row["cluster_unit"]))
     symbol = SYMBOLS[judged.finding]
@@ -172,8 +177,10 @@ def _not_assessed(results: CrossCentreResults, own: pd.DataFrame, rows: list[dic
         gaps.append("Dice (no frame with a polyp)")
     if not first["n_negative"]:
         gaps.append("false alarms (no polyp-free frame)")
-    if all(row["n_seeds"] == 1 for row in rows):
-        gaps.append("chance in training (one seed)")
+    single = [row for row in rows if row["n_seeds"] == 1]
+    if single:
+        which = "" if len(single) == len(rows) else f" for {_names(single, rows)}"
+        gaps.append(f"chance in training (one seed{which})")
     if first["n_positive"] and pd.isna(first["clusters"]):
         gaps.append("how frames belong to patients (unknown)")
     if (own["model"] == ORACLE).sum() == 0:

@@ -213,6 +213,16 @@ def test_differing_runs_are_said() -> None:
     assert "cid, adabn: 2 of 55 frames had no prediction and were scored as empty" in notes
 
 
+def test_adaptations_with_one_seed_are_named_where_others_have_more() -> None:
+    runs = [synthetic_run(ADA, target, ("adabn", "adaptsegnet"), seed) for target in (BEA, CID) for seed in (0, 1)]
+    assert not any("one seed" in line.lower() for line in cross_centre_results(runs).notes)
+    fewer = [line for line in cross_centre_results(runs[:-1]).notes if "one seed" in line.lower()]
+    assert fewer == ["ada → cid, adabn, adaptsegnet: one seed: training variability not assessed there."]
+    # two seeds of source-only make none of an adaptation
+    each_one = [synthetic_run(ADA, BEA, ("adabn",), 0), synthetic_run(ADA, CID, ("adabn",), 1)]
+    assert "One seed: training variability not assessed." in cross_centre_results(each_one).notes
+
+
 def test_models_without_their_control_are_named_not_dropped() -> None:
     alone = changed(synthetic_run(ADA, BEA, ("adabn",)), lambda cases: cases[cases["model"] == "adabn"])
     results = cross_centre_results([alone])

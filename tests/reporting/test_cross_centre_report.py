@@ -169,6 +169,13 @@ def test_what_is_lacking_is_said_on_the_card(poor: CrossCentreResults) -> None:
     assert {name for name, card in cards.items() if card.tone == "better"} <= {"full"}
 
 
+def test_the_card_names_adaptations_with_one_seed() -> None:
+    runs = [synthetic_run(SyntheticCohort(name), BEA, ("adabn",), seed) for name in ("ada", "cid") for seed in (0, 1)]
+    [all_two], [one_single] = (centre_cards(cross_centre_results(given)) for given in (runs, runs[:-1]))
+    assert "chance in training" not in all_two.not_assessed
+    assert "chance in training (one seed for adabn from cid)" in one_single.not_assessed
+
+
 def test_every_explicit_line_is_on_the_page(poor: CrossCentreResults) -> None:
     page = render_cross_centre_page(poor, PageParts("lacking"))
     for note in poor.notes:
