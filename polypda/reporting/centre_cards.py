@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from polypda.evaluation.comparisons import BOXES_ONLY
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.statistics import holm
+from polypda.evaluation.statistics.permutation import smallest_p_value
 from polypda.reporting.difference_rows import at_target
-from polypda.reporting.verdict import Finding, finding, holds_after_correction, records, verdict
-from polypda.reporting.wording import counted, listed, percent, plain, whole
+from polypda.reporting.verdict import SIGNIFICANT_P, Finding, finding, holds_after_correction, records, verdict
+from polypda.reporting.wording import cluster_noun, counted, listed, percent, plain, whole
 
 MOST_LINES = 6
 """Adaptations told on a card; further ones are counted and stand in the comparisons."""
@@ -68,7 +72,7 @@ def _card(results: CrossCentreResults, target: str, rows: list[dict[str, Any]]) 
         tone=tone,
         headline=headline,
         start=_start(own),
-        corrected=_corrected(rows),
+        corrected=_corrected(rows, results.comparisons),
         lines=tuple(_line(row, own, several_sources) for row in told),
         more=len(rows) - len(told),
         not_assessed=_not_assessed(results, own, rows),
@@ -100,12 +104,16 @@ def _headline(rows: list[dict[str, Any]], several_sources: bool) -> tuple[str, s
     return tone, f"{listed(parts)}."
 
 
-def _corrected(rows: list[dict[str, Any]]) -> str:
+def _corrected(rows: list[dict[str, Any]], comparisons: pd.DataFrame) -> str:
     claimed = [row for row in rows if finding(row) in (Finding.HELPS, Finding.HARMS)]
     left = sum(map(holds_after_correction, claimed))
     if left == len(claimed):
         return ""
     family = whole(claimed[0]["family_size"])
+    if not left and not _could_hold(claimed, comparisons):
+        most = max(claimed, key=lambda row: int(row["clusters"]))
+        clusters = counted(most["clusters"], cluster_noun(str(most["cluster_unit"])))
+        return f"With {clusters} and {family} comparisons no finding could pass Holm's correction."
     counting = f"Counting all {family} comparisons of this report (Holm),"
     if len(claimed) == 1:
         return f"{counting} this finding does not hold."
@@ -114,6 +122,21 @@ def _corrected(rows: list[dict[str, Any]]) -> str:
 
 def _name(row: dict[str, Any], several_sources: bool) -> str:
     return f"{row['model']} from {row['source']}" if several_sources else str(row["model"])
+
+
+def _could_hold(claimed: list[dict[str, Any]], comparisons: pd.DataFrame) -> bool:
+    """Whether any of these would pass if every comparison of the family had the least p that its clusters allow."""
+    family = records(comparisons[comparisons["in_family"].astype(bool)])
+    best = holm(np.array([_smallest_p(row) for row in family]))
+    places = {(row["source"], row["target"], row["model"], row["split"]) for row in claimed}
+    own = [(row["source"], row["target"], row["model"], row["split"]) in places for row in family]
+    return bool((best[own] < SIGNIFICANT_P).any())
+
+
+def _smallest_p(row: dict[str, Any]) -> float:
+    """Unknown clusters: each frame counts as one in the test."""
+    count = row["n"] if pd.isna(row["clusters"]) else row["clusters"]
+    return smallest_p_value(int(count)) if count else math.nan
 
 
 def _names(chosen: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:

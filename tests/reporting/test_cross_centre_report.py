@@ -231,6 +231,32 @@ def test_bad_news_is_never_cut_off() -> None:
     assert card.corrected == "Counting all 10 comparisons of this report (Holm), 9 of these 10 findings hold."
 
 
+def test_too_few_clusters_for_any_finding_to_hold_are_said() -> None:
+    """7 sequences: no p below 2/2^7; counted 12 times it stays above 0.05, whatever the data."""
+    methods = [f"method-{number}" for number in range(12)]
+    claim = ["delta", "low", "high", "interval", "p_holm"]
+    told = {}
+    for patients in (7, 12):
+        target = SyntheticCohort("bea", patients=patients, clusters="sequence")
+        results = cross_centre_results([synthetic_run(ADA, target, methods)])
+        results.comparisons.loc[:, claim] = [0.2, 0.1, 0.3, "cluster t", 0.2]
+        told[patients] = centre_cards(results)[0].corrected.replace("\u00a0", " ")
+    assert told[7] == "With 7 sequences and 12 comparisons no finding could pass Holm's correction."
+    assert told[12] == "Counting all 12 comparisons of this report (Holm), 0 of these 12 findings hold."
+
+
+def test_other_centres_findings_count_in_what_could_hold() -> None:
+    """Holm's step down: once the comparisons of the larger centre are passed, 7 clusters suffice for one more."""
+    large, small = SyntheticCohort("bea", patients=14), SyntheticCohort("cid", patients=7)
+    runs = [synthetic_run(ADA, target, methods) for target, methods in
+            ((large, [f"method-{number}" for number in range(11)]), (small, ["adabn"]))]  # fmt: skip
+    results = cross_centre_results(runs)
+    claim = ["delta", "low", "high", "interval", "p_holm"]
+    results.comparisons.loc[:, claim] = [0.2, 0.1, 0.3, "cluster t", 0.2]
+    cards = {card.centre: card.corrected for card in centre_cards(results)}
+    assert cards["cid"] == "Counting all 12 comparisons of this report (Holm), this finding does not hold."
+
+
 def test_many_centres_are_parted_into_tables_that_fit_on_paper(evaluations: list[Evaluation]) -> None:
     results = cross_centre_results(evaluations)
     more = [results.matrix.assign(cohort=results.matrix["cohort"] + f"-{number}") for number in range(4)]

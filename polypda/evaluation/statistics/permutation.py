@@ -66,7 +66,7 @@ def sign_flip_tests(
     patterns = _all_patterns(clusters.count) if exact else _drawn_patterns(clusters.count, flips, seed)
     extreme, tried = _count_extreme(sums, patterns)
     p_values = extreme / tried if exact else (extreme + 1) / (tried + 1)
-    smallest = 2.0 ** (1 - clusters.count) if exact else 1 / (flips + 1)
+    smallest = smallest_p_value(clusters.count, flips=flips)
     words = _words(clusters, smallest)
     return [SignFlipTest(float(p), smallest, exact, words) for p in p_values]
 
@@ -76,6 +76,11 @@ def sign_flip_p_value(differences: npt.ArrayLike, clusters: Clusters, *, flips: 
     return sign_flip_tests(np.asarray(differences, dtype=np.float64).ravel(), clusters, flips=flips, seed=seed)[
         0
     ].p_value
+
+
+def smallest_p_value(clusters: int, *, flips: int = FLIPS) -> float:
+    """The least p that the test can give with this number of clusters (at least 1), whatever the differences."""
+    return 2.0 ** (1 - clusters) if clusters <= EXACT_UP_TO else 1 / (flips + 1)
 
 
 def _count_extreme(sums: FloatArray, patterns: Iterator[FloatArray]) -> tuple[npt.NDArray[np.int64], int]:
