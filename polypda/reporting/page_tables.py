@@ -254,7 +254,8 @@ def _gap(row: Row) -> str:
     if not row["gap_estimable"]:
         return "not estimable"
     limits = "" if pd.isna(row["gap_low"]) else f" ({100 * row['gap_low']:.0f} to {100 * row['gap_high']:.0f})"
-    return f"{percent(row['gap_closed'])}{limits}".replace("-", "−").replace(" ", NO_BREAK)
+    mark = FRAMES_MARK if row["interval"] == FRAME_INTERVAL else ""
+    return f"{percent(row['gap_closed'])}{limits}{mark}".replace("-", "−").replace(" ", NO_BREAK)
 
 
 def _specificity_change(row: Row) -> str:

@@ -201,6 +201,15 @@ def test_tables_hold_every_model_and_mark_whose_labels(poor: CrossCentreResults,
     assert {row[0] for row in sizes.rows} == {"full"} and sizes.columns[3:] == ["<1 %", "1–5 %", "5–15 %", ">15 %"]
 
 
+def test_a_gap_closed_from_independent_frames_is_marked() -> None:
+    targets = (SyntheticCohort("bea"), SyntheticCohort("cid", clusters="unknown"))
+    results = cross_centre_results([synthetic_run(ADA, target, ("adabn",), oracle=True) for target in targets])
+    own = results.comparisons[results.comparisons["cohort"] == results.comparisons["target"]]
+    table = comparison_cells(own[own["model"] == "adabn"])
+    known, unknown = (row[table.columns.index("gap closed")] for row in table.rows)
+    assert re.search(r"\)$", known) and re.search(r"\)†$", unknown)
+
+
 def test_every_row_tells_whose_labels_and_which_target() -> None:
     study = SyntheticStudy([SyntheticCohort(name, 5, 4) for name in ("ada", "bea", "cid")], ("adabn",), seeds=(0,))
     results = cross_centre_results(study.evaluations())
