@@ -186,8 +186,11 @@ def _start(own: pd.DataFrame) -> str:
         reached = low if low == high else f"{low} to {high}"
         text = f"Source-only reaches Dice {reached} from {len(values)} centres"
     oracle = own[(own["model"] == ORACLE) & own["dice_frame"].notna()]
-    bound = f"; trained on this centre's own labels: {plain(oracle['dice_frame'].mean())}" if len(oracle) else ""
-    return f"{text}{bound}."
+    if oracle.empty:
+        return f"{text}."
+    bound = float(oracle["dice_frame"].mean())
+    lower = " (lower: no upper bound here)" if bound < control["dice_frame"].max() else ""
+    return f"{text}; trained on this centre's own labels: {plain(bound)}{lower}."
 
 
 def _not_assessed(results: CrossCentreResults, own: pd.DataFrame, rows: list[dict[str, Any]]) -> str:

@@ -266,6 +266,18 @@ def test_other_centres_findings_count_in_what_could_hold() -> None:
     assert cards["cid"] == "Counting all 12 comparisons of this report (Holm), this finding does not hold."
 
 
+def test_an_oracle_below_the_best_source_only_is_called_no_bound() -> None:
+    runs = [synthetic_run(SyntheticCohort(name), BEA, ("adabn",), oracle=True) for name in ("ada", "cid")]
+    results = cross_centre_results(runs)
+    assert "upper bound" not in centre_cards(results)[0].start
+    oracle = results.centres["model"] == "oracle"
+    control = (results.centres["model"] == "source-only") & (results.centres["cohort"] == "bea")
+    low, high = results.centres.loc[control, "dice_frame"].agg(["min", "max"])
+    results.centres.loc[oracle, "dice_frame"] = (low + high) / 2
+    assert low < high and "own labels: 0." in centre_cards(results)[0].start
+    assert centre_cards(results)[0].start.endswith(" (lower: no upper bound here).")
+
+
 def test_many_centres_are_parted_into_tables_that_fit_on_paper(evaluations: list[Evaluation]) -> None:
     results = cross_centre_results(evaluations)
     more = [results.matrix.assign(cohort=results.matrix["cohort"] + f"-{number}") for number in range(4)]
