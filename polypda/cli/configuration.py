@@ -81,6 +81,6 @@ def configuration(
 def _overlay_count(text: str) -> int | None:
     if text == "all":
         return None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UsageError("E_OPTION", f"--overlays {text} is neither a number nor 'all'.", fix="e.g. --overlays 12")
     return int(text)

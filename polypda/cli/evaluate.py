@@ -97,4 +97,8 @@ def _missing(text: str) -> bool:
 
 def _named(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
-    return (name, Path(folder)) if equals and name else (Path(text).resolve().name, Path(text))
+    if not equals or not name:
+        return Path(text).resolve().name, Path(text)
+    if "/" in name or "\\" in name or name.startswith("."):
+        raise UsageError("E_PREDICTIONS_NAME", f"'{name}' cannot name a model.", fix="--predictions NAME=FOLDER")
+    return name, Path(folder)

@@ -48,7 +48,9 @@ def matrix_command(
     """
     from polypda.workflows.matrix import state_of
     from polypda.workflows.matrix_plan import plan_matrix
+    from polypda.workflows.report import check_report
 
+    report_folder = report or out / "report"
     options = _shared_options(context.args)
     wanted = _listed(methods, "--methods")
     by_method = _method_options(method_option or [], wanted)
@@ -62,11 +64,12 @@ def matrix_command(
     for source, target, reason in plan.left_out:
         print(f"left out: {source} → {target}: {reason}", file=sys.stderr)
     states = {run.name: state_of(run, out) for run in plan.runs}
+    check_report(report_folder, study, force=True)
     if dry_run:
         _print_plan(plan, states)
         return
     failed = _run(plan, out, options)
-    page = _report(plan, out, report or out / "report", failed, study, overlays=not no_overlays)
+    page = _report(plan, out, report_folder, failed, study, overlays=not no_overlays)
     print(page)
     if failed:
         raise typer.Exit(3)
@@ -121,7 +124,8 @@ def _report(
     from polypda.workflows.report import report
 
     broken = {line.partition(":")[0] for line in failed}
-    complete = [out / run.name for run in plan.runs if run.name not in broken]
+    # Each run's own report: what was evaluated later, on whatever part, is no cell of the matrix
+    complete = [out / run.name / "report" for run in plan.runs if run.name not in broken]
     if not complete:
         raise DataError(
             "E_MATRIX_FAILED",
@@ -129,7 +133,9 @@ def _report(
             where=out,
             fix="see the errors above.",
         )
-    return report(complete, folder, study=study, overlays=overlays, force=True)
+    notes = [f"Planned, but not in these numbers: {' '.join(line.split())}" for line in failed]
+    notes += [f"Left out: {source} → {target}: {reason}" for source, target, reason in plan.left_out]
+    return report(complete, folder, study=study, overlays=overlays, force=True, notes=notes)
 
 
 def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
@@ -162,7 +168,7 @@ def _listed(text: str, option: str) -> list[str]:
 
 def _seeds(text: str) -> list[int]:
     names = _listed(text, "--seeds")
-    if not all(name.isdigit() for name in names):
+    if not all(name.isdecimal() for name in names):
         raise UsageError("E_OPTION", f"--seeds {text} are not whole numbers.", fix="e.g. --seeds 0,1,2")
     return [int(name) for name in names]
 

@@ -23,11 +23,16 @@ FULL_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 @dataclass(frozen=True)
 class PredictionFolder:
-    """Files by stem. masks: no file holds a value above 1, so they are 0/1 masks and not dark probability maps."""
+    """Files by stem.
+
+    masks: there are files of whole numbers, and none holds a value above 1: they are 0/1 masks, not dark maps.
+    dark: how many files of whole numbers hold nothing above 1 (and not only 0) where others do.
+    """
 
     name: str
     files: Mapping[str, Path]
     masks: bool
+    dark: int
 
     @classmethod
     def open(cls, name: str, folder: Path) -> PredictionFolder:
@@ -54,7 +59,9 @@ class PredictionFolder:
                 where=folder,
                 fix="write one map per frame under the frame's own name.",
             )
-        return cls(name, files, all(_raw(path).max(initial=0) <= 1 for path in files.values() if _is_whole(path)))
+        largest = [int(raw.max(initial=0)) for raw in map(_raw, files.values()) if raw.dtype in FULL_SCALE]
+        masks = bool(largest) and max(largest) <= 1
+        return cls(name, files, masks, 0 if masks else largest.count(1))
 
     def probability(self, frame: Frame) -> NDArray[np.float32] | None:
         """P(polyp), float32 H×W as the file holds it; None where there is no file for the frame.
@@ -117,10 +124,6 @@ def _require_all(folders: Sequence[PredictionFolder], frames: Sequence[Frame]) -
             )
 
 
-def _is_whole(path: Path) -> bool:
-    return path.suffix.lower() != ".npy" or np.issubdtype(_raw(path).dtype, np.integer)
-
-
 def _raw(path: Path) -> NDArray:
     """The file's array, H×W: uint8, uint16 or float."""
     try:
@@ -129,14 +132,14 @@ def _raw(path: Path) -> NDArray:
             raw = np.load(path, allow_pickle=False)
         else:
             raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise _unreadable(path) from error
     if raw is None:
         raise _unreadable(path)
     if raw.ndim == 3 and raw.shape[2] in (3, 4) and all((raw[..., 0] == raw[..., band]).all() for band in (1, 2)):
         raw = raw[..., 0]  # grey that was written as colour
     if raw.dtype == bool:
-        raw = raw.astype(np.uint8)
+        raw = raw.astype(np.float32)  # says of itself what 0 and 1 mean
     if raw.ndim != 2 or not (raw.dtype in FULL_SCALE or np.issubdtype(raw.dtype, np.floating)):
         raise DataError(
             "E_PREDICTION_FORMAT",

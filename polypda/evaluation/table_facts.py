@@ -54,7 +54,7 @@ class TableFacts:
 def run_facts(statement: ReportStatement) -> TableFacts:
     """The facts of a single run."""
     title = f"{statement.source} → {statement.target}: Dice and IoU per centre"
-    return TableFacts(title, statement.lines() | {"metrics": METRICS_LINE}, statement.phantom)
+    return TableFacts(title, statement.lines() | {"metrics": METRICS_LINE}, statement.phantom, statement.notes)
 
 
 def markdown_table(cells: pd.DataFrame) -> str:

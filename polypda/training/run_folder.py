@@ -88,7 +88,16 @@ class RunFolder:
         return self.folder / "report"
 
     def status(self) -> dict[str, Any]:
-        return json.loads((self.folder / "STATUS.json").read_text())
+        """Raises: DataError E_RUN_STATUS."""
+        try:
+            return json.loads((self.folder / "STATUS.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "E_RUN_STATUS",
+                "STATUS.json is missing or damaged.",
+                where=self.folder,
+                fix=f"`polypda adapt --resume {self.folder}` writes it anew; nothing that is trained is lost.",
+            ) from error
 
     def set_status(self, state: str, **more: Any) -> None:
         """States: started, training, evaluating, complete, interrupted, failed."""

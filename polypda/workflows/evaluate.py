@@ -54,8 +54,8 @@ class EvaluatedRun:
         """Model name → identity of its weights: runs that share a control share its identity."""
         return {name: training_identity(model) for name, model in self.models.items()}
 
-    def keys(self, role: str, cohort: OpenedCohort) -> KeyOf:
-        """Names the rows of one cohort."""
+    def keys(self, role: str, cohort: OpenedCohort, part: str = Split.TEST.value) -> KeyOf:
+        """Names the rows of one cohort's part."""
 
         def key(model: str, frame: Frame) -> CaseKey:
             return CaseKey(
@@ -66,7 +66,7 @@ class EvaluatedRun:
                 seed=self.config.seed,
                 role=role,
                 cohort=cohort.id,
-                split=frame.split.value if frame.split else "",
+                split=part,
                 frame=frame.frame,
                 phantom=cohort.phantom,
                 training=self.trainings[model],

@@ -15,6 +15,7 @@ from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError, LeakageError, UsageError
+from polypda.evaluation.atomic_file import write_failed
 from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import write_centres
 from polypda.evaluation.evaluation_file import write_evaluation
@@ -71,8 +72,8 @@ def evaluate_run(
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
     for one in opened:
         seen = predict_native(models, one.frames, config.data.grid, device)
-        scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort), progress)
-    update = {"split": parts[0].part, "duration_s": None}
+        scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
+    update = {"split": parts[0].part, "duration_s": None, "notes": tuple(_seen_while_adapting(parts, config))}
     statement = evaluated.statement.model_copy(update=update)
     return write_scored(run.folder / "evaluations" / "+".join(part.name for part in parts), scoring, statement)
 
@@ -135,19 +136,18 @@ def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: boo
                 )
 
 
-def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement, *, replace: bool = True) -> Path:
-    """Write an evaluation's folder whole: cases, facts, per-centre tables, the legacy profile's table.
+def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement) -> Path:
+    """Write an evaluation's folder whole, over a former one: cases, facts, per-centre tables, the legacy table.
 
-    Raises: DataError E_EVALUATION_EXISTS (unless it may be replaced), E_WRITE_FAILED.
+    Raises: DataError E_WRITE_FAILED.
     """
-    if folder.exists() and not replace:
-        raise DataError(
-            "E_EVALUATION_EXISTS", "something lies there already.", where=folder, fix="choose another --out."
-        )
     cases = scoring.cases()
     table = centre_table(cases, statement.source_only)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:60]}.", suffix=".part"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:60]}.", suffix=".part"))
+    except OSError as error:
+        raise write_failed(folder, error) from error
     try:
         if scoring.legacy is not None:
             scoring.legacy.write(work)
@@ -160,6 +160,12 @@ def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement, *, 
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def _seen_while_adapting(parts: Sequence[ScoredPart], config: AdaptConfig) -> Iterator[str]:
+    for part in parts:
+        if part.cohort == config.target and part.part != Split.TEST.value:
+            yield f"{part.name}: the methods saw training frames of this part, without labels, while they adapted."
 
 
 def _legacy_notes(scoring: Scoring, table: pd.DataFrame) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame
-from polypda.errors import LeakageError, UsageError
+from polypda.errors import DataError, LeakageError, UsageError
 from polypda.evaluation.cases import CaseKey
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.pranet2020 import PranetTable
@@ -45,6 +45,8 @@ def evaluate_predictions(
         E_EVALUATION_EXISTS, and what opening the cohort and scoring raise.
     """
     same_part([part])
+    if out.exists():
+        raise DataError("E_EVALUATION_EXISTS", "something lies there already.", where=out, fix="choose another --out.")
     if len({name for name, _ in folders}) < len(folders):
         raise UsageError("E_PREDICTIONS_NAME", "two folders have one name.", fix="name them: --predictions NAME=DIR")
     notes = list(_check_origin(part, trained_on))
@@ -70,7 +72,7 @@ def evaluate_predictions(
         notes=tuple(notes),
         versions=environment(),
     )
-    return write_scored(out, scoring, statement, replace=False)
+    return write_scored(out, scoring, statement)
 
 
 class _Keys:
@@ -89,7 +91,7 @@ class _Keys:
             seed=0,
             role="target",
             cohort=self.opened.cohort.id,
-            split=frame.split.value if frame.split else "",
+            split=self.opened.part.part,
             frame=frame.frame,
             phantom=self.opened.cohort.phantom,
             training=self.trainings[model],
@@ -133,6 +135,11 @@ def _notes(folder: PredictionFolder, opened: OpenedPart) -> list[str]:
         )
     if absent := sum(not folder.has(frame) for frame in opened.frames):
         notes.append(f"{folder.name}: {absent} of {len(opened.frames)} frames had no map and were scored as empty.")
+    if folder.dark:
+        notes.append(
+            f"{folder.name}: {folder.dark} maps have no value above 1 beside others that do, and were read as "
+            "probabilities of at most 1/255; masks belong into one folder, all 0/255 or all 0/1."
+        )
     if folder.masks:
         notes.append(f"{folder.name}: the maps hold only 0 and 1, so calibration says nothing.")
     return notes

@@ -142,6 +142,7 @@ def test_two_files_for_one_frame_and_an_empty_folder(polypda, root, tmp_path):
 
 
 def test_the_legacy_profile_stands_beside(polypda, root, tmp_path):
+    pytest.importorskip("py_sod_metrics", reason="the extra `legacy` is not installed")
     write_maps(tmp_path / "maps", held_out(root), root, change=lambda mask: (mask * 0.4).astype(np.uint8))
     command = ["evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data"]
     status, out, err = polypda(*command, "--profile", "pranet2020")
@@ -167,3 +168,53 @@ def test_wrong_words_are_told(polypda, root, tmp_path, words, code):
     (tmp_path / "maps").mkdir()
     status, _, err = polypda("evaluate", *words, "--data-root", "data")
     assert status in (2, 3) and code in err
+
+
+def test_a_whole_cohort_can_be_scored_and_other_parts_stay_out_of_the_runs_report(polypda, root, tmp_path):
+    frames = [path.stem for path in sorted((root / "haining" / "masks").iterdir())]
+    write_maps(tmp_path / "maps", frames, root)
+    status, out, err = polypda("evaluate", "--predictions", "maps", "--on", "haining:all", "--data-root", "data")
+    assert status == 0, err
+    cases = read_cases(tmp_path / out.splitlines()[-1] / "cases.csv")
+    assert len(cases) == len(frames) and set(cases["split"]) == {"all"}
+
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--device", "cpu", "--overlays", "1", "--out", "run"]
+    assert polypda(*adapt, *TRAINING, "--method", "source-only", "--data-root", "data")[0] == 0
+    status, out, err = polypda("evaluate", "run", "--on", "haining:train", "--data-root", "data")
+    assert status == 0 and "saw training frames of this part, without labels" in err
+    status, out, err = polypda("report", "run", "--out", "report")
+    assert status == 0, err
+    assert set(read_cases(tmp_path / "report" / "cases.csv")["split"]) == {"test"}
+    assert "haining-train" in (tmp_path / "report" / "matrix.md").read_text()
+    assert polypda("report", "run/evaluations/haining-train", "--out", "of-training")[0] == 0
+
+
+def test_masks_of_several_kinds_in_one_folder(polypda, root, tmp_path):
+    frames = held_out(root)
+    folder = write_maps(tmp_path / "maps", frames, root)
+    mask = cv2.imread(str(folder / f"{frames[0]}.png"), cv2.IMREAD_GRAYSCALE)
+    (folder / f"{frames[0]}.png").unlink()
+    np.save(folder / f"{frames[0]}.npy", mask > 0)  # True is 1 whatever the other files hold
+    command = ["evaluate", "--on", "haining", "--data-root", "data", "--predictions"]
+    status, out, err = polypda(*command, "maps")
+    assert status == 0, err
+    evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
+    assert (evaluation.cases["dice"] == 1).all() and not any("0 and 1" in note for note in evaluation.statement.notes)
+    cv2.imwrite(str(folder / f"{frames[1]}.png"), (mask > 0).astype(np.uint8))
+    status, out, err = polypda(*command, "dark=maps")
+    assert status == 0 and "1 maps have no value above 1 beside others that do" in err
+
+
+def test_float_maps_are_no_masks(polypda, root, tmp_path):
+    (tmp_path / "maps").mkdir()
+    for frame in held_out(root):
+        np.save(tmp_path / "maps" / f"{frame}.npy", np.full((HEIGHT, WIDTH), 0.7))
+    command = ["evaluate", "--on", "haining", "--data-root", "data", "--predictions"]
+    status, out, err = polypda(*command, "maps")
+    assert status == 0, err
+    assert not any("0 and 1" in note for note in read_evaluation(tmp_path / out.splitlines()[-1]).statement.notes)
+    next((tmp_path / "maps").iterdir()).write_bytes(b"")
+    status, _, err = polypda(*command, "again=maps")
+    assert status == 3 and "E_PREDICTION_UNREADABLE" in err
+    status, _, err = polypda(*command, "a/b=maps")
+    assert status == 2 and "E_PREDICTIONS_NAME" in err

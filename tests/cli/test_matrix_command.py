@@ -68,6 +68,8 @@ def test_a_broken_run_is_told_and_the_rest_goes_on(polypda, root, tmp_path):
     assert status == 3 and "E_MASK_UNREADABLE" in err
     cases = read_cases(tmp_path / out.splitlines()[-1].replace("index.html", "cases.csv"))
     assert set(cases["run"]) == {"zju2-to-haining-source-only-s0"}
+    told = (tmp_path / "matrix" / "report" / "matrix.md").read_text()
+    assert "Planned, but not in these numbers: haining-to-zju2-source-only-s0" in told
     for mask in masks:
         mask.write_bytes(b"no picture")
     status, _, err = polypda(*MATRIX, "--methods", "source-only,adabn", *TINY, *REST, "--out", "nothing")
@@ -82,14 +84,18 @@ def test_a_broken_run_is_told_and_the_rest_goes_on(polypda, root, tmp_path):
         (["--methods", "adaptsegnet,oracle"], "E_TARGET_LABELS"),
         (["--methods", "adaptsegnett"], "E_METHOD_UNKNOWN"),
         (["--seeds", "a"], "E_OPTION"),
+        (["--seeds", "²"], "E_OPTION"),
+        (["--study", "nosuch.yaml", "--dry-run"], "E_STUDY_MISSING"),
+        (["--report", "data"], "E_REPORT_EXISTS"),
         (["-O", "lambda_adv_main=1"], "E_METHOD_OPTION"),
         (["-O", "adaptsegnet:lambda_adv=1"], "E_METHOD_OPTION"),
         (["--sizee", "64"], "No such option"),
     ],
 )
-def test_wrong_words_are_told(polypda, root, words, code):
+def test_wrong_words_are_told(polypda, root, tmp_path, words, code):
     status, _, err = polypda(*MATRIX, *TINY, *REST, *words)
-    assert status == 2 and code in err
+    assert status in (2, 3) and code in err
+    assert not (tmp_path / "matrix").exists()
 
 
 def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path):
