@@ -27,7 +27,7 @@ def result_notes(
         *(note for _, row in cohorts.iterrows() for note in _cohort_notes(row)),
         *_missing_notes(cases),
         *_seed_notes(centres),
-        *_run_notes(statements),
+        *_run_notes(statements, oracle=bool((cases["model"] == ORACLE).any())),
         *_comparison_notes(comparisons, uncompared),
         *_aggregate_notes(aggregates),
         *(f"{statement.run}: {note}" for statement in statements for note in statement.notes),
@@ -111,7 +111,7 @@ def _single_seed_notes(centres: pd.DataFrame) -> Iterator[str]:
         yield f"{source!s} → {target!s}, {', '.join(part['model'])}: one seed: {ONE_SEED} there."
 
 
-def _run_notes(statements: Sequence[ReportStatement]) -> Iterator[str]:
+def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterator[str]:
     facts = {
         "checkpoint rules": [statement.selector for statement in statements],
         "input sizes": [f"{s.input_size[1]}×{s.input_size[0]} px" for s in statements if not s.foreign],
@@ -120,7 +120,7 @@ def _run_notes(statements: Sequence[ReportStatement]) -> Iterator[str]:
     for what, found in facts.items():
         if len(set(found)) > 1:
             yield f"The runs have different {what}: {'; '.join(dict.fromkeys(found))}."
-    if any(statement.target_labels_used or statement.method == ORACLE for statement in statements):
+    if oracle:
         yield "The oracle was trained on target labels: an upper bound, not a method."
 
 

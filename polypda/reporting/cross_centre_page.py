@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from polypda.evaluation.cross_centre import CrossCentreResults
 from polypda.evaluation.lesions import LESION_RULE
-from polypda.evaluation.statement import PHANTOM_BANNER
+from polypda.evaluation.statement import ORACLE, PHANTOM_BANNER
 from polypda.reporting.centre_cards import centre_cards
 from polypda.reporting.difference_rows import at_target
 from polypda.reporting.figure_style import ReportFigure
@@ -71,7 +71,7 @@ def render_cross_centre_page(results: CrossCentreResults, parts: PageParts) -> s
             title=parts.title,
             phantom=results.phantom,
             phantom_banner=PHANTOM_BANNER,
-            labels_used=any(statement.target_labels_used for statement in results.statements),
+            labels_used=bool((results.cases["model"] == ORACLE).any()),
             cards=centre_cards(results),
             family_size=int(family) if family else 0,
             several_seeds=bool((results.centres["n_seeds"] > 1).any()),
@@ -92,9 +92,18 @@ def default_title(results: CrossCentreResults) -> str:
     """What the page is called when nobody names it."""
     targets = list(dict.fromkeys(at_target(results.comparisons)["target"]))
     sources = list(dict.fromkeys(results.comparisons["source"])) if len(results.comparisons) else []
+    if not targets:
+        return f"Polyp segmentation in {_named_or_counted(results, 'cohort', 'centre')}: " + _named_or_counted(
+            results, "model", "model"
+        )
     if len(targets) == 1 and len(sources) == 1:
         return f"Adapting polyp segmentation from {sources[0]} to {targets[0]}"
     return f"Polyp segmentation across centres: {counted(len(sources), 'source')}, {counted(len(targets), 'target')}"
+
+
+def _named_or_counted(results: CrossCentreResults, column: str, noun: str) -> str:
+    names = list(dict.fromkeys(map(str, results.centres[column])))
+    return names[0] if len(names) == 1 else counted(len(names), noun)
 
 
 def run_table(results: CrossCentreResults) -> PageTable:

@@ -24,6 +24,7 @@ from polypda.reporting.page_tables import (
 )
 
 AT_HOME = "Back in {}, where they were trained: does adapting cost anything there?"
+NO_INTERVAL_OVER_CENTRES = "Mean Δ over centres carries no interval: how it would vary with other centres is not known."
 FURTHER = "In {}, neither source nor target"
 
 Figures = Mapping[str, dict[str, str]]
@@ -79,6 +80,7 @@ def _matrix_and_comparisons(results: CrossCentreResults, figures: Figures) -> It
     yield Section(
         "Over all target centres",
         [("", aggregate_cells(results.aggregates))],
+        notes=[NO_INTERVAL_OVER_CENTRES] if results.aggregates["delta_center"].notna().any() else (),
         lead="Each centre weighs the same, however many frames it gave; the worst centre is named.",
     )
     yield Section("Before and after", (), _drawn(figures, "slopes", "seeds"))

@@ -223,6 +223,14 @@ def test_adaptations_with_one_seed_are_named_where_others_have_more() -> None:
     assert "One seed: training variability not assessed." in cross_centre_results(each_one).notes
 
 
+def test_the_oracle_is_spoken_of_only_where_it_was_scored() -> None:
+    told = "The oracle was trained on target labels: an upper bound, not a method."
+    run = synthetic_run(ADA, BEA, ("adabn",), oracle=True)
+    assert told in cross_centre_results([run]).notes
+    without = changed(run, lambda cases: cases[cases["model"] != "oracle"])
+    assert without.statement.target_labels_used and told not in cross_centre_results([without]).notes
+
+
 def test_models_without_their_control_are_named_not_dropped() -> None:
     alone = changed(synthetic_run(ADA, BEA, ("adabn",)), lambda cases: cases[cases["model"] == "adabn"])
     results = cross_centre_results([alone])

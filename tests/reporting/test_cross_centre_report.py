@@ -19,7 +19,7 @@ from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_res
 from polypda.evaluation.evaluation_file import Evaluation
 from polypda.reporting.centre_cards import MOST_LINES, centre_cards
 from polypda.reporting.cross_centre_folder import write_cross_centre_report
-from polypda.reporting.cross_centre_page import PageParts, render_cross_centre_page
+from polypda.reporting.cross_centre_page import PageParts, default_title, render_cross_centre_page
 from polypda.reporting.new_folder import whole_folder
 from polypda.reporting.page_sections import page_sections
 from polypda.reporting.page_tables import comparison_cells, matrix_tables, strata_cells
@@ -276,6 +276,21 @@ def test_an_oracle_below_the_best_source_only_is_called_no_bound() -> None:
     results.centres.loc[oracle, "dice_frame"] = (low + high) / 2
     assert low < high and "own labels: 0." in centre_cards(results)[0].start
     assert centre_cards(results)[0].start.endswith(" (lower: no upper bound here).")
+
+
+def test_a_report_of_one_foreign_model_speaks_of_no_adaptation_and_no_oracle() -> None:
+    run = synthetic_run(ADA, BEA, ("unet",), oracle=True, on=[("target", BEA)])
+    results = cross_centre_results([replace(run, cases=run.cases[run.cases["model"] == "unet"].reset_index(drop=True))])
+    assert default_title(results) == "Polyp segmentation in bea: unet"
+    page = render_cross_centre_page(results, PageParts(default_title(results)))
+    assert "Labels of a target centre were used" not in page and "carries no interval" not in page
+
+
+def test_the_mean_over_centres_is_said_to_carry_no_interval(evaluations: list[Evaluation]) -> None:
+    results = cross_centre_results(evaluations)
+    [section] = [part for part in page_sections(results, {}) if part.title == "Over all target centres"]
+    assert "Mean Δ over centres carries no interval" in " ".join(section.notes)
+    assert default_title(results) == "Adapting polyp segmentation from ada to bea"
 
 
 def test_many_centres_are_parted_into_tables_that_fit_on_paper(evaluations: list[Evaluation]) -> None:
