@@ -115,4 +115,6 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _family(method: str) -> str:
-    return "adaptsegnet" if method.startswith("adaptsegnet") else method
+    """Whose preset a method takes: the base of a sum; AdaptSegNet's for all that play its game."""
+    base = method.split("+")[0]
+    return "adaptsegnet" if base.startswith("adaptsegnet") or base == "advent" else base

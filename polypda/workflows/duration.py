@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -44,6 +45,20 @@ def estimated_seconds(runs: Iterable[PlannedRun], time_step: Callable[[AdaptConf
     return totals
 
 
+@dataclass(frozen=True)
+class RandomFrames:
+    """What a method may look at before its first step; here one batch of each domain."""
+
+    of_source: LabelledBatch
+    of_target: UnlabelledBatch
+
+    def source(self) -> Iterator[LabelledBatch]:
+        yield self.of_source
+
+    def target(self) -> Iterator[UnlabelledBatch]:
+        yield self.of_target
+
+
 def timed_step(config: AdaptConfig, method: str) -> float:
     """Median seconds of a step of a method, on random frames, after one that is not counted."""
     fabric = open_fabric(config.compute, one_process=True)
@@ -57,13 +72,14 @@ def timed_step(config: AdaptConfig, method: str) -> float:
     images = torch.rand(2, batch, 3, size, size)
     valid = torch.ones(batch, 1, size, size, dtype=torch.bool)
     source = LabelledBatch(images[0], valid, ("",) * batch, (images[0, :, 0] > 0.5).long())
-    target = UnlabelledBatch(images[1], valid, ("",) * batch) if player.plays_on_target else None
+    source = source.to(fabric.device, torch.float32)
+    target = UnlabelledBatch(images[1], valid, ("",) * batch).to(fabric.device, torch.float32)
+    player.prepare(RandomFrames(source, target))
     engine = Engine(fabric, player)
-    source, target = source.to(fabric.device, torch.float32), target and target.to(fabric.device, torch.float32)
     seconds = []
     for step in range(TIMED_STEPS + 1):
         began = time.perf_counter()
-        engine.step(source, target, step)
+        engine.step(source, target if player.plays_on_target else None, step)
         if fabric.device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
