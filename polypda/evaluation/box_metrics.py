@@ -14,8 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from polypda.errors import DataError
 from polypda.evaluation.frame_inputs import check_frame
-from polypda.evaluation.lesions import HEADLINE_IOU, STRICT_IOU, bounding_box, count_hits, find_lesions
-from polypda.evaluation.metrics import DEFAULT_THRESHOLD, FALSE_POSITIVE_FRAME_SHARE, FrameMetrics
+from polypda.evaluation.lesions import bounding_box, find_lesions
+from polypda.evaluation.metrics import (
+    DEFAULT_THRESHOLD,
+    FALSE_POSITIVE_FRAME_SHARE,
+    FrameMetrics,
+    lesion_counts,
+    marked_without_a_polyp,
+)
 from polypda.evaluation.reliability import Reliability, reliability
 from polypda.evaluation.surface import nsd_tolerance_px
 
@@ -53,7 +59,6 @@ def frame_metrics_boxes(
     valid_px = int(np.count_nonzero(valid))
     predicted = (probability >= threshold) & valid
     marked = find_lesions(predicted, valid_px)
-    ious = box_ious(known, marked.boxes.astype(np.float64))
     predicted_px = int(np.count_nonzero(predicted))
     negative = len(annotated) == 0
     positive = len(known) > 0
@@ -61,39 +66,17 @@ def frame_metrics_boxes(
         width_px=probability.shape[1],
         height_px=probability.shape[0],
         threshold=float(threshold),
-        dice=math.nan,
-        iou=math.nan,
-        sensitivity=math.nan,
-        ppv=math.nan,
-        specificity=math.nan,
-        f2=math.nan,
-        mae=math.nan,
-        hd95_px=math.nan,
-        hd95_penalised=False,
-        nsd=math.nan,
         nsd_tolerance_px=nsd_tolerance_px(field),
-        tp_px=None,
-        fp_px=None,
-        fn_px=None,
-        tn_px=None,
-        reference_px=None,
         predicted_px=predicted_px,
         valid_px=valid_px,
-        relative_polyp_area=math.nan,
         fp_area_fraction=predicted_px / valid_px if negative else math.nan,
-        fp_components=marked.count if negative else None,
-        specks=marked.specks if negative else None,
-        reference_outside_share=math.nan,
+        **marked_without_a_polyp(marked, negative),
         positive=positive,
         negative=negative,
         missed=positive and marked.count == 0,
         false_positive_frame=negative and predicted_px > FALSE_POSITIVE_FRAME_SHARE * valid_px,
-        lesions_reference=len(known),
-        lesions_predicted=marked.count,
-        lesions_hit_10=count_hits(ious, HEADLINE_IOU),
-        lesions_hit_50=count_hits(ious, STRICT_IOU),
+        **lesion_counts(box_ious(known, marked.boxes.astype(np.float64)), marked),
         lesion_specks_reference=0,
-        lesion_specks_predicted=marked.specks,
         reliability=_without_reference(probability, valid),
     )
 

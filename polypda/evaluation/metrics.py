@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from polypda.evaluation.lesions import (
     HEADLINE_IOU,
     STRICT_IOU,
     Box,
+    Lesions,
     bounding_box,
     count_hits,
     find_lesions,
@@ -31,7 +33,7 @@ FALSE_POSITIVE_FRAME_SHARE = 0.01
 """A frame counts as a false-positive frame when more than this share of its field of view is wrongly marked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameMetrics:
     """Metrics of one frame; areas and counts in pixels inside the valid area, ratios in [0, 1] or NaN.
 
@@ -62,29 +64,29 @@ class FrameMetrics:
     width_px: int
     height_px: int
     threshold: float
-    dice: float
-    iou: float
-    sensitivity: float
-    ppv: float
-    specificity: float
-    f2: float
-    mae: float
-    hd95_px: float
-    hd95_penalised: bool
-    nsd: float
+    dice: float = math.nan
+    iou: float = math.nan
+    sensitivity: float = math.nan
+    ppv: float = math.nan
+    specificity: float = math.nan
+    f2: float = math.nan
+    mae: float = math.nan
+    hd95_px: float = math.nan
+    hd95_penalised: bool = False
+    nsd: float = math.nan
     nsd_tolerance_px: float
-    tp_px: int | None
-    fp_px: int | None
-    fn_px: int | None
-    tn_px: int | None
-    reference_px: int | None
+    tp_px: int | None = None
+    fp_px: int | None = None
+    fn_px: int | None = None
+    tn_px: int | None = None
+    reference_px: int | None = None
     predicted_px: int
     valid_px: int
-    relative_polyp_area: float
-    fp_area_fraction: float
-    fp_components: int | None
-    specks: int | None
-    reference_outside_share: float
+    relative_polyp_area: float = math.nan
+    fp_area_fraction: float = math.nan
+    fp_components: int | None = None
+    specks: int | None = None
+    reference_outside_share: float = math.nan
     positive: bool
     negative: bool
     missed: bool
@@ -137,59 +139,75 @@ def _scored(
     tenths: Reliability,
 ) -> FrameMetrics:
     """Count and compare bool H×W maps; ``predicted`` lies inside ``valid``."""
-    valid_px = int(np.count_nonzero(valid))
     inside = actual & valid
     tp = int(np.count_nonzero(predicted & inside))
     reference_px, predicted_px = int(np.count_nonzero(inside)), int(np.count_nonzero(predicted))
+    valid_px, whole_reference_px = int(np.count_nonzero(valid)), int(np.count_nonzero(actual))
     fp, fn = predicted_px - tp, reference_px - tp
-    tn = valid_px - tp - fp - fn
-    whole_reference_px = int(np.count_nonzero(actual))
     negative = whole_reference_px == 0
+    missed = reference_px > 0 and predicted_px == 0
     field = bounding_box(valid)
     hd95_px, nsd = _surface(inside, predicted, field, reference_px, predicted_px)
     lesions, marked = find_lesions(inside, valid_px), find_lesions(predicted, valid_px)
-    ious = lesion_ious(lesions, marked)
-    # With an empty reference no pixel could be found: Dice and its kin say nothing, whatever was predicted.
-    found_or_nan = 1.0 if reference_px else math.nan
     return FrameMetrics(
         width_px=actual.shape[1],
         height_px=actual.shape[0],
         threshold=threshold,
-        dice=found_or_nan * _ratio(2 * tp, 2 * tp + fp + fn),
-        iou=found_or_nan * _ratio(tp, tp + fp + fn),
-        sensitivity=_ratio(tp, tp + fn),
-        ppv=_ratio(tp, tp + fp),
-        specificity=_ratio(tn, tn + fp),
-        f2=found_or_nan * _ratio(5 * tp, 5 * tp + 4 * fn + fp),
+        **overlap(tp, fp, fn, valid_px - tp - fp - fn),
         mae=mae,
         hd95_px=hd95_px,
-        hd95_penalised=reference_px > 0 and predicted_px == 0,
+        hd95_penalised=missed,
         nsd=nsd,
         nsd_tolerance_px=nsd_tolerance_px(field),
         tp_px=tp,
         fp_px=fp,
         fn_px=fn,
-        tn_px=tn,
+        tn_px=valid_px - tp - fp - fn,
         reference_px=reference_px,
         predicted_px=predicted_px,
         valid_px=valid_px,
         relative_polyp_area=reference_px / valid_px,
         fp_area_fraction=fp / valid_px,
-        fp_components=marked.count if negative else None,
-        specks=marked.specks if negative else None,
+        **marked_without_a_polyp(marked, negative),
         reference_outside_share=0.0 if negative else 1.0 - reference_px / whole_reference_px,
         positive=reference_px > 0,
         negative=negative,
-        missed=reference_px > 0 and predicted_px == 0,
+        missed=missed,
         false_positive_frame=fp > FALSE_POSITIVE_FRAME_SHARE * valid_px,
-        lesions_reference=lesions.count,
-        lesions_predicted=marked.count,
-        lesions_hit_10=count_hits(ious, HEADLINE_IOU),
-        lesions_hit_50=count_hits(ious, STRICT_IOU),
+        **lesion_counts(lesion_ious(lesions, marked), marked),
         lesion_specks_reference=lesions.specks,
-        lesion_specks_predicted=marked.specks,
         reliability=tenths,
     )
+
+
+def overlap(tp: int, fp: int, fn: int, tn: int) -> dict[str, Any]:
+    """Dice, IoU, sensitivity, PPV, specificity and F2 of pixel counts; NaN where a ratio has no denominator."""
+    # With an empty reference no pixel could be found: Dice and its kin say nothing, whatever was predicted.
+    found_or_nan = 1.0 if tp + fn else math.nan
+    return {
+        "dice": found_or_nan * _ratio(2 * tp, 2 * tp + fp + fn),
+        "iou": found_or_nan * _ratio(tp, tp + fp + fn),
+        "sensitivity": _ratio(tp, tp + fn),
+        "ppv": _ratio(tp, tp + fp),
+        "specificity": _ratio(tn, tn + fp),
+        "f2": found_or_nan * _ratio(5 * tp, 5 * tp + 4 * fn + fp),
+    }
+
+
+def lesion_counts(ious: NDArray[np.float64], marked: Lesions) -> dict[str, Any]:
+    """The lesion fields that masks and boxes share. ious: float64 [reference lesions, marked lesions]."""
+    return {
+        "lesions_reference": ious.shape[0],
+        "lesions_predicted": marked.count,
+        "lesions_hit_10": count_hits(ious, HEADLINE_IOU),
+        "lesions_hit_50": count_hits(ious, STRICT_IOU),
+        "lesion_specks_predicted": marked.specks,
+    }
+
+
+def marked_without_a_polyp(marked: Lesions, negative: bool) -> dict[str, Any]:
+    """Components and specks marked on a frame without a polyp; None on other frames."""
+    return {"fp_components": marked.count if negative else None, "specks": marked.specks if negative else None}
 
 
 def _surface(
