@@ -15,35 +15,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Schedule
+from polypda.methods.adversary import AdversaryOptions, discriminator_player
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player
 from polypda.methods.objectives import Objective, domain_loss
 from polypda.methods.segmentation import (
-    SupervisedOptions,
     image_size_logits,
     segmenter_optimizer,
     supervised_terms,
     to_image_size,
-    unique_parameters,
 )
 from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.discriminators import PatchDiscriminator
 from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
 
 
-class AdaptSegNetOptions(SupervisedOptions):
+class AdaptSegNetOptions(AdversaryOptions):
     """Published values for 19 classes; with two classes the adversary's pull is 2–5 times stronger per λ."""
 
     objective: Objective = Objective.VANILLA
     lambda_adv_main: float = Field(1e-3, ge=0, description="weight of the main level's adversarial loss")
     lambda_adv_aux: float = Field(2e-4, ge=0, description="weight of the auxiliary level's adversarial loss")
-    ramp: int = Field(0, ge=0, description="steps over which λ_adv grows linearly from 0")
-    discriminator_rate: float = Field(1e-4, gt=0)
     discriminator_width: int = Field(64, gt=0, description="channels of the discriminator's first layer")
     discriminator_layers: int = Field(5, ge=2, description="receptive field 1+3(2ⁿ−1) px")
     duplicate_params: bool = Field(
@@ -72,14 +68,11 @@ class AdaptSegNet(Method):
                 for level in segmenter.levels
             }
         )
-        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
         backbone = _as_released(segmenter) if options.duplicate_params else None
-        self._players = [Player(SEGMENTER, segmenter_optimizer(segmenter, options, backbone), schedule)]
-        for level, discriminator in self.discriminators.items():
-            adam = torch.optim.Adam(
-                unique_parameters(discriminator.parameters()), lr=options.discriminator_rate, betas=(0.9, 0.99)
-            )
-            self._players.append(Player(f"d_{level}", adam, schedule))
+        self._players = [
+            Player(SEGMENTER, segmenter_optimizer(segmenter, options, backbone), options.schedule(steps)),
+            *(discriminator_player(f"d_{level}", d, options, steps) for level, d in self.discriminators.items()),
+        ]
 
     def players(self) -> list[Player]:
         return self._players
@@ -128,7 +121,7 @@ class AdaptSegNet(Method):
     def weight(self, level: str, step: int) -> float:
         """λ of a level at a step, after the ramp."""
         full = self.options.lambda_adv_main if level == "main" else self.options.lambda_adv_aux
-        return full * min(1.0, step / self.options.ramp) if self.options.ramp else full
+        return self.options.ramped(full, step)
 
     def representation(self, prediction: Prediction, logits: dict[str, Tensor], level: str) -> Tensor:
         """What the discriminator sees: the softmax output at image size, B×2×H×W."""

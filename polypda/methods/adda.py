@@ -65,7 +65,7 @@ class Adda(Method):
         self.source: nn.Module = segmenter
         self.held_still: list[nn.Module] = []
         adam, constant = partial(torch.optim.Adam, betas=BETAS), Schedule(horizon=1, power=0.0)
-        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        schedule = options.schedule(steps)
         self._players = [
             Player(DISCRIMINATOR, adam(self.discriminator.parameters(), lr=options.discriminator_rate), constant)
         ]

@@ -18,20 +18,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation, Schedule
+from polypda.methods.adversary import AdversaryOptions, discriminator_player
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation
 from polypda.methods.objectives import domain_loss
 from polypda.methods.segmentation import (
-    SupervisedOptions,
     image_size_logits,
     segmenter_optimizer,
     supervised_terms,
-    unique_parameters,
 )
 from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.aspp_discriminator import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
@@ -42,15 +40,13 @@ from polypda.stylisation.settings import StylisationSettings
 DISCRIMINATOR = "discriminator"
 
 
-class FCANOptions(SupervisedOptions, StylisationSettings):
+class FCANOptions(AdversaryOptions, StylisationSettings):
     """Published λ_seg. It multiplies the segmentation's gradient: at another method's learning rate write
     lambda_seg=1 and lambda_adv=0.2, the same game."""
 
     tap: FeatureTap = Field(FeatureTap.BOTTLENECK, description="grid that is aligned: bottleneck, decoder or logits")
     lambda_seg: float = Field(5.0, gt=0, description="weight of the segmentation loss")
     lambda_adv: float = Field(1.0, ge=0, description="weight of the reversed adversarial loss")
-    ramp: int = Field(0, ge=0, description="steps over which λ_adv grows linearly from 0")
-    discriminator_rate: float = Field(1e-4, gt=0, description="Adam's learning rate; the paper gives none")
     discriminator_width: int = Field(ASPP_WIDTH, gt=0, description="channels per dilated branch")
     lambda_target_seg: float = Field(
         0.0, ge=0, description="weight of the segmentation loss on labelled target frames; needs permitted labels"
@@ -71,13 +67,9 @@ class FCAN(Method):
         super().__init__(segmenter, options, steps=steps)
         channels = tap_width(segmenter, options.tap)
         self.discriminator = AsppDiscriminator(channels, options.discriminator_width, ASPP_RATES)
-        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
-        adam = torch.optim.Adam(
-            unique_parameters(self.discriminator.parameters()), lr=options.discriminator_rate, betas=(0.9, 0.99)
-        )
         self._players = [
-            Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule),
-            Player(DISCRIMINATOR, adam, schedule),
+            Player(SEGMENTER, segmenter_optimizer(segmenter, options), options.schedule(steps)),
+            discriminator_player(DISCRIMINATOR, self.discriminator, options, steps),
         ]
 
     def players(self) -> list[Player]:
@@ -116,8 +108,7 @@ class FCAN(Method):
 
     def _losses(self, grid: Tensor, domain: Domain, step: int, supervised: list[LossTerm]) -> Losses:
         name, loss = domain.name.lower(), domain_loss(self.discriminator(grid), domain)
-        ramp = min(1.0, step / self.options.ramp) if self.options.ramp else 1.0
-        reversed_term = LossTerm(f"adv_{name}", loss, -self.options.lambda_adv * ramp)
+        reversed_term = LossTerm(f"adv_{name}", loss, -self.options.ramped(self.options.lambda_adv, step))
         return {DISCRIMINATOR: [LossTerm(f"d_{name}", loss)], SEGMENTER: [*supervised, reversed_term]}
 
 

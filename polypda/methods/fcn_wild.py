@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.methods.adversary import AdversaryOptions, discriminator_player
 from polypda.methods.contract import (
     SEGMENTER,
     Domain,
@@ -31,17 +31,14 @@ from polypda.methods.contract import (
     Method,
     Player,
     Preparation,
-    Schedule,
     StepNow,
 )
 from polypda.methods.objectives import confusion_loss, domain_loss
 from polypda.methods.segmentation import (
-    SupervisedOptions,
     image_size_logits,
     segmenter_optimizer,
     supervised_terms,
     to_image_size,
-    unique_parameters,
 )
 from polypda.methods.size_priors import FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
 from polypda.networks.aspp_discriminator import GridDiscriminator
@@ -51,13 +48,11 @@ from polypda.networks.segmenter import Segmenter
 DISCRIMINATOR, PRIORS = "discriminator", "size_priors"
 
 
-class FCNWildOptions(SupervisedOptions, SizeOptions):
+class FCNWildOptions(AdversaryOptions, SizeOptions):
     """The published maths; weights and discriminator are those of the authors' later code where the paper has none."""
 
     tap: FeatureTap = Field(FeatureTap.BOTTLENECK, description="grid that is aligned: bottleneck, decoder or logits")
     lambda_adv: float = Field(0.1, ge=0, description="weight of the confusion loss (mean over cells)")
-    ramp: int = Field(0, ge=0, description="steps over which λ_adv grows linearly from 0")
-    discriminator_rate: float = Field(1e-4, gt=0, description="Adam's learning rate; the paper gives none")
     discriminator_width: int = Field(1024, ge=2, description="channels of its first layer; the second has half of it")
     discriminator_dropout: float = Field(0.5, ge=0, lt=1)
 
@@ -78,13 +73,9 @@ class FCNWild(Method):
         self.discriminator = GridDiscriminator(channels, (width, width // 2), options.discriminator_dropout)
         self.priors = SizePriors(FrameGroups(options.frame_groups))
         self.size_start = steps // 2 if options.size_start is None else options.size_start
-        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
-        adam = torch.optim.Adam(
-            unique_parameters(self.discriminator.parameters()), lr=options.discriminator_rate, betas=(0.9, 0.99)
-        )
         self._players = [
-            Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule),
-            Player(DISCRIMINATOR, adam, schedule),
+            Player(SEGMENTER, segmenter_optimizer(segmenter, options), options.schedule(steps)),
+            discriminator_player(DISCRIMINATOR, self.discriminator, options, steps),
         ]
 
     def players(self) -> list[Player]:
@@ -121,6 +112,5 @@ class FCNWild(Method):
         return self.options.lambda_size > 0 and step >= self.size_start
 
     def _confusion(self, grid: Tensor, domain: Domain, step: int) -> LossTerm:
-        ramp = min(1.0, step / self.options.ramp) if self.options.ramp else 1.0
         loss = confusion_loss(self.discriminator(grid))
-        return LossTerm(f"confusion_{domain.name.lower()}", loss, self.options.lambda_adv * ramp)
+        return LossTerm(f"confusion_{domain.name.lower()}", loss, self.options.ramped(self.options.lambda_adv, step))

@@ -105,7 +105,7 @@ class Lsd(Method):
         self.discriminator = FourWayDiscriminator(width=options.discriminator_width)
         self.generator = generator_for(segmenter, options.generator_width)
         constant = Schedule(horizon=1, power=0.0)
-        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        schedule = options.schedule(steps)
         self._players = [
             Player(name, torch.optim.Adam(network.parameters(), options.adversary_rate, BETAS), constant)
             for name, network in ((DISCRIMINATOR, self.discriminator), (GENERATOR, self.generator))

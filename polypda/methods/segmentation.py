@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
-from polypda.methods.contract import LossTerm, MethodOptions
+from polypda.methods.contract import LossTerm, MethodOptions, Schedule
 from polypda.networks.segmenter import POLYP, Prediction, Segmenter
 
 
@@ -45,6 +45,10 @@ class SupervisedOptions(MethodOptions):
     poly_power: float = Field(0.9, ge=0, description="power of the learning rate's decay to zero")
     horizon: int | None = Field(None, gt=0, description="steps after which the rate would be zero; None: the run's end")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up of the learning rate")
+
+    def schedule(self, steps: int) -> Schedule:
+        """The learning rates' schedule in a training of ``steps`` steps."""
+        return Schedule(self.horizon or max(1, steps), self.poly_power, self.warmup)
 
 
 def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:

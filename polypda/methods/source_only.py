@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.contract import SEGMENTER, LabelsFrom, Losses, Method, Player, Schedule
+from polypda.methods.contract import SEGMENTER, LabelsFrom, Losses, Method, Player
 from polypda.methods.segmentation import SupervisedOptions, image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.segmenter import Segmenter
 
@@ -26,7 +26,7 @@ class SourceOnly(Method):
 
     def __init__(self, segmenter: Segmenter, options: SupervisedOptions, *, steps: int) -> None:
         super().__init__(segmenter, options, steps=steps)
-        schedule = Schedule(options.horizon or max(1, steps), options.poly_power, options.warmup)
+        schedule = options.schedule(steps)
         self._players = [Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule)]
 
     def players(self) -> list[Player]:
