@@ -1,0 +1,170 @@
+"""The contract of a reader: it turns one tool's files into frames, lazily; the writer makes a cohort folder of them.
+
+A reader opens nothing that it need not and decodes nothing by itself: each frame carries functions that do. What they
+raise (a DataError with its code) becomes a line of the ledger, and the import goes on with the next frame.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.frames import Split
+from polypda.errors import PolypdaError
+
+Pixels = NDArray[np.uint8]
+"""uint8 H×W×3, RGB."""
+MaskPixels = NDArray[np.uint8]
+"""uint8 H×W, 1 is polyp, 0 is not."""
+
+
+class SourceTree(Protocol):
+    """What is imported, a folder or an archive, read only. Paths are relative, with forward slashes."""
+
+    name: str
+    """The folder's or archive's own name, without its place."""
+
+    def files(self) -> Sequence[str]:
+        """Every file, in natural order; nothing hidden, no link that leads outside."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """A file's bytes. Raises: DataError E_FILE_UNREADABLE."""
+        ...
+
+    def local(self, path: str) -> Path:
+        """A file on disk with these bytes, for decoders that seek (videos); never to be written to."""
+        ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame.
+
+    encoded, suffix: the file as it is and its suffix (``.jpg``, ``.png``), where the cohort can keep it unchanged:
+    8-bit RGB or grey without orientation. None: the writer encodes ``pixels`` as PNG.
+    """
+
+    pixels: Pixels
+    encoded: bytes | None = None
+    suffix: str = ".png"
+
+
+@dataclass(frozen=True)
+class MaskLabel:
+    """A mask; ``read`` is given the image's (height, width) and returns a mask of that size.
+
+    Raises when called: DataError E_MASK_SIZE, E_MASK_UNREADABLE, E_MASK_NOT_BINARY, E_MASK_CLASS…
+    """
+
+    read: Callable[[tuple[int, int]], MaskPixels]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledBox:
+    """A box in px of the frame, half-open (x1 − x0 is its width), with the class that the tool gives it."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class BoxLabel:
+    """All boxes of a frame that has at least one polyp."""
+
+    boxes: tuple[LabelledBox, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class NegativeLabel:
+    """The owner says that the frame shows no polyp."""
+
+
+@dataclass(frozen=True)
+class UnknownLabel:
+    """Nothing is known of the frame's polyps: it can be adapted to, not scored."""
+
+
+Label = MaskLabel | BoxLabel | NegativeLabel | UnknownLabel
+
+
+@dataclass(frozen=True)
+class ImportedFrame:
+    """One frame as a reader found it.
+
+    name: the id that it would like; the writer makes it safe and refuses a second one. origin: its path in the tree,
+    for the ledger. mode: imaging mode (WL, NBI, FICE…). t_s: seconds from the start of its video.
+    """
+
+    name: str
+    origin: str
+    read: Callable[[], Picture]
+    label: Label = field(default_factory=UnknownLabel)
+    patient: str | None = None
+    sequence: str | None = None
+    t_s: float | None = None
+    split: Split | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """What was left out, or taken with a remark. ``code`` is stable; ``taken`` tells whether a frame came of it."""
+
+    origin: str
+    code: str
+    what: str
+    taken: bool = False
+
+
+@dataclass
+class Ledger:
+    """How many files there were, how many frames were taken, what was left out and why."""
+
+    files: int = 0
+    taken: int = 0
+    lines: list[LedgerLine] = field(default_factory=list)
+
+    def leave_out(self, origin: str, error: PolypdaError) -> None:
+        """Note a file or frame that is left out."""
+        self.lines.append(LedgerLine(origin, error.code, error.what))
+
+    def remark(self, origin: str, code: str, what: str) -> None:
+        """Note something about a frame that is taken."""
+        self.lines.append(LedgerLine(origin, code, what, taken=True))
+
+    def left_out(self) -> Counter[str]:
+        """How many were left out, by code."""
+        return Counter(line.code for line in self.lines if not line.taken)
+
+
+class Reader(ABC):
+    """One format. ``frames`` is lazy: with 10,000 frames nothing but the annotation is held in memory."""
+
+    name: ClassVar[str]
+    """As ``--format`` takes it."""
+    title: ClassVar[str]
+    """What it reads, in a few words, for the help and for messages."""
+
+    @abstractmethod
+    def recognises(self, tree: SourceTree) -> bool:
+        """Whether the tree looks like this format; cheap, for ``--format auto``."""
+
+    @abstractmethod
+    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+        """Every frame of the tree. What cannot be one is noted in the ledger.
+
+        Raises: DataError where the tree as a whole cannot be read as this format.
+        """
