@@ -29,7 +29,6 @@ from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method
 from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms, unique_parameters
 from polypda.methods.source_features import load_source_features
 from polypda.methods.two_logit import (
-    MappingObjective,
     anchor_divergence,
     balanced_accuracy,
     cells_in_view,
@@ -43,7 +42,6 @@ from polypda.networks.source_copies import FrozenCopy, behind_encoder, copy_with
 
 SOURCE, DISCRIMINATOR = "source", "discriminator"
 BETAS = (0.5, 0.999)  # released
-LAMBDA_BESIDE_TASK = 0.1  # the same laboratory's λ_g in CyCADA's segmentation
 
 
 class Adda(Method):
@@ -114,9 +112,8 @@ class Adda(Method):
         accuracy = balanced_accuracy(z_s, z_t, cells_s, cells_t)
         losses = {
             DISCRIMINATOR: [
-                LossTerm("d_source", domain_cross_entropy(z_s, Domain.SOURCE, cells_s), 0.5),
+                LossTerm("d_source", domain_cross_entropy(z_s, Domain.SOURCE, cells_s), 0.5, accuracy),
                 LossTerm("d_target", domain_cross_entropy(z_t, Domain.TARGET, cells_t), 0.5),
-                LossTerm("accuracy", accuracy, 0.0),  # for the run's curves
             ]
         }
         learner = SOURCE if self.weights is Weights.PARTLY else SEGMENTER
@@ -124,7 +121,7 @@ class Adda(Method):
             logits = image_size_logits(of_source, source)
             losses[learner] = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
         if step >= self.options.discriminator_warmup and (not self.options.gate or accuracy > self.options.gate):
-            both, share = self.mapping_share
+            both, share = self.options.mapping_share
             if both:
                 value = mapping_loss(z_s, Domain.SOURCE, self.objective, cells_s)
                 losses.setdefault(learner, []).append(LossTerm("adv_source", value, share))
@@ -132,15 +129,6 @@ class Adda(Method):
             losses.setdefault(SEGMENTER, []).append(LossTerm("adv_target", value, share))
             losses[SEGMENTER] += self.anchor(of_target.logits["main"], target)
         yield losses
-
-    @property
-    def mapping_share(self) -> tuple[bool, float]:
-        """Whether the mapping loss counts both domains, and the weight of each one counted."""
-        alone = self.weights is Weights.UNTIED
-        both = self.options.half_gradient or not (alone or self.objective is MappingObjective.GAN)
-        usual = 1.0 if alone else LAMBDA_BESIDE_TASK
-        weight = usual if self.options.lambda_adv is None else self.options.lambda_adv
-        return both, weight * (0.5 if both else 1.0)
 
     def anchor(self, logits: Tensor, target: UnlabelledBatch) -> list[LossTerm]:
         """Keeps the target network's answers near the source model's on the same frames, where that is asked for."""

@@ -17,6 +17,8 @@ from polypda.methods.two_logit import MappingObjective
 from polypda.networks.adda_discriminators import WIDTH
 from polypda.networks.encoder_taps import FeatureTap
 
+LAMBDA_BESIDE_TASK = 0.1  # the same laboratory's λ_g in CyCADA's segmentation
+
 
 class Base(StrEnum):
     DISCRIMINATIVE = "discriminative"
@@ -82,6 +84,16 @@ class AddaOptions(SupervisedOptions):
     def axes(self) -> Axes:
         base, weights, objective = PLACEMENTS[self.placement]
         return Axes(self.base or base, self.weights or weights, self.objective or objective)
+
+    @property
+    def mapping_share(self) -> tuple[bool, float]:
+        """Whether the mapping loss counts both domains, and the weight of each one counted."""
+        _, weights, objective = self.axes
+        alone = weights is Weights.UNTIED
+        both = self.half_gradient or not (alone or objective is MappingObjective.GAN)
+        usual = 1.0 if alone else LAMBDA_BESIDE_TASK
+        weight = usual if self.lambda_adv is None else self.lambda_adv
+        return both, weight * (0.5 if both else 1.0)
 
     @model_validator(mode="after")
     def _make_sense_together(self) -> Self:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from polypda.methods.contract import Player
+from polypda.methods.contract import Domain, LossTerm, Player
+from polypda.methods.objectives import Objective, domain_loss, share_put_right
 from polypda.methods.segmentation import SupervisedOptions, unique_parameters
 
 BETAS = (0.9, 0.99)
@@ -28,3 +29,11 @@ def discriminator_player(name: str, discriminator: nn.Module, options: Adversary
     """A discriminator that learns by Adam on the segmenter's schedule. steps: number of training steps planned."""
     adam = torch.optim.Adam(unique_parameters(discriminator.parameters()), lr=options.discriminator_rate, betas=BETAS)
     return Player(name, adam, options.schedule(steps))
+
+
+def discriminator_term(
+    logits: Tensor, truth: Domain, objective: Objective = Objective.VANILLA, *, name: str = "d", weight: float = 1.0
+) -> LossTerm:
+    """What a discriminator minimises on one domain's logits (any shape), with the share that it puts right."""
+    loss = domain_loss(logits, truth, objective)
+    return LossTerm(f"{name}_{truth.name.lower()}", loss, weight, share_put_right(logits, truth, objective))

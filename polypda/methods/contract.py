@@ -33,11 +33,15 @@ class Domain(IntEnum):
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One scalar that a player minimises, ``weight × value``; ``value`` is what gets logged."""
+    """One scalar that a player minimises, ``weight × value``; ``value`` is what gets logged.
+
+    accuracy: of a discriminator's term, the share of its cells (0–1) that it put right; logged beside the losses.
+    """
 
     name: str
     value: Tensor
     weight: float = 1.0
+    accuracy: Tensor | None = None
 
 
 Losses = Mapping[str, Sequence[LossTerm]]

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.adversary import AdversaryOptions, discriminator_player
+from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
 from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation
-from polypda.methods.objectives import domain_loss
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,
@@ -107,9 +106,10 @@ class FCAN(Method):
         return [replace(term, weight=weight * term.weight) for term in terms]
 
     def _losses(self, grid: Tensor, domain: Domain, step: int, supervised: list[LossTerm]) -> Losses:
-        name, loss = domain.name.lower(), domain_loss(self.discriminator(grid), domain)
-        reversed_term = LossTerm(f"adv_{name}", loss, -self.options.ramped(self.options.lambda_adv, step))
-        return {DISCRIMINATOR: [LossTerm(f"d_{name}", loss)], SEGMENTER: [*supervised, reversed_term]}
+        judged = discriminator_term(self.discriminator(grid), domain)
+        weight = -self.options.ramped(self.options.lambda_adv, step)
+        reversed_term = LossTerm(f"adv_{domain.name.lower()}", judged.value, weight)
+        return {DISCRIMINATOR: [judged], SEGMENTER: [*supervised, reversed_term]}
 
 
 def _labels_not_permitted() -> UsageError:

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.adversary import AdversaryOptions, discriminator_player
+from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
 from polypda.methods.contract import (
     SEGMENTER,
     Domain,
@@ -33,7 +33,7 @@ from polypda.methods.contract import (
     Preparation,
     StepNow,
 )
-from polypda.methods.objectives import confusion_loss, domain_loss
+from polypda.methods.objectives import confusion_loss
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,
@@ -94,8 +94,7 @@ class FCNWild(Method):
         cells = [read_tap(prediction, self.options.tap) for prediction in predictions]
         # The segmenter's graphs outlive the discriminator's step: they are cut here, and used below.
         for domain, grid in zip(Domain, cells, strict=True):
-            loss = domain_loss(self.discriminator(grid.detach()), domain)
-            yield {DISCRIMINATOR: [LossTerm(f"d_{domain.name.lower()}", loss)]}
+            yield {DISCRIMINATOR: [discriminator_term(self.discriminator(grid.detach()), domain)]}
         yield StepNow((DISCRIMINATOR,))
 
         logits = image_size_logits(predictions[Domain.SOURCE], source)

@@ -6,6 +6,7 @@ Pure functions of tensors. A cell of the discriminator's grid takes its label fr
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,17 @@ class Seen(IntEnum):
     SOURCE_PAINTED = 1
     TARGET = 2
     TARGET_PAINTED = 3
+
+
+class View(NamedTuple):
+    """One domain's part of a step. inside: bool B×1×H×W. masks: the source's. swapped: what F wants x̂ taken for."""
+
+    images: Tensor
+    inside: Tensor
+    masks: Tensor | None
+    real: Seen
+    painted: Seen
+    swapped: Seen
 
 
 def seen_in_both(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,6 +65,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, int]:
     """Mean cross-entropy of B×C×h×w logits over labelled cells, and their number; 0 where none is labelled."""
     counted = int((labels != IGNORED).sum())
     return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / max(1, counted), counted
+
+
+@torch.no_grad()
+def share_put_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share (0–1) of the labelled cells of B×C×h×w logits whose largest logit is the label's; 0 without cells."""
+    counted = labels != IGNORED
+    return ((logits.argmax(dim=1) == labels) & counted).sum() / counted.sum().clamp_min(1)
 
 
 def l1_inside(painted: Tensor, real: Tensor, inside: Tensor) -> Tensor:

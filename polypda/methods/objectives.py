@@ -40,3 +40,9 @@ def confusion_loss(logits: Tensor) -> Tensor:
     with respect to a logit is (σ − ½)/n. Least at σ = ½, where the discriminator cannot tell.
     """
     return 0.5 * (domain_loss(logits, Domain.SOURCE) + domain_loss(logits, Domain.TARGET))
+
+
+def share_put_right(logits: Tensor, truth: Domain, objective: Objective = Objective.VANILLA) -> Tensor:
+    """Share of the logits, 0–1, that lie on the true domain's side: of 0 (vanilla), of ½ (least squares)."""
+    middle = 0.0 if objective is Objective.VANILLA else 0.5
+    return ((logits.detach() > middle) == bool(truth)).float().mean()

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from polypda.errors import UsageError, nearest
 from polypda.methods.adabn import AdaBN
-from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
+from polypda.methods.adaptsegnet import AdaptSegNet
+from polypda.methods.adaptsegnet_feature import AdaptSegNetFeature
 from polypda.methods.adda import Adda
 from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import LabelsFrom, Method, MethodOptions

@@ -21,11 +21,20 @@ from polypda.methods.contract import Losses, LossTerm, Method, Player, StepNow
 
 @dataclass
 class StepReport:
-    """What happened in one step: unweighted loss values, gradient norms and base learning rates per player."""
+    """What happened in one step: unweighted loss values, gradient norms and base learning rates per player.
+
+    shares_put_right: per discriminator, what each of its terms says of its accuracy (0–1).
+    """
 
     losses: dict[str, dict[str, float]] = field(default_factory=dict)
     gradient_norms: dict[str, float] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
+    shares_put_right: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Accuracy per discriminator, 0–1; each domain counts alike."""
+        return {player: sum(shares) / len(shares) for player, shares in self.shares_put_right.items()}
 
 
 class Engine:
@@ -77,6 +86,8 @@ class Engine:
             values[term.name] = float(term.value.detach())
             if not torch.isfinite(term.value.detach()):
                 raise _not_finite(f"the loss '{term.name}' of player '{player}' is {values[term.name]}", frames)
+            if term.accuracy is not None:
+                report.shares_put_right.setdefault(player, []).append(float(term.accuracy))
         return torch.stack([term.weight * term.value for term in terms]).sum()
 
     def _step_players(self, names: Sequence[str], report: StepReport, frames: Sequence[str]) -> None:

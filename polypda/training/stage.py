@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import process_time
 from typing import cast
 
 import torch
@@ -129,11 +130,13 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     try:
         with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
             batches = step_batches(_dataset(stage, fabric, method), start, steps, workers=compute.workers)
+            began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
                 torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
                 target = target.to(fabric.device, numbers) if target else None
                 report = engine.step(source.to(fabric.device, numbers), target, step)
-                log.write(step, report)
+                log.write(step, report, process_time() - began_s)
+                began_s = process_time()
                 progress.advance(step + 1, report)
                 if step + 1 == steps:
                     break
@@ -226,9 +229,17 @@ class EventLog:
         if self._file:
             self._file.close()
 
-    def write(self, step: int, report: StepReport) -> None:
+    def write(self, step: int, report: StepReport, cpu_s: float) -> None:
+        """Args: cpu_s: CPU seconds of this process since the step before (its batch and, after a save, that too)."""
         if self._file:
-            line = {"step": step, "losses": report.losses, "grad": report.gradient_norms, "rates": report.rates}
+            line = {
+                "step": step,
+                "losses": report.losses,
+                "grad": report.gradient_norms,
+                "rates": report.rates,
+                "accuracy": report.accuracies,
+                "cpu_s": round(cpu_s, 4),
+            }
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
 

@@ -177,7 +177,7 @@ def test_d5_the_mapping_rests_while_the_discriminator_is_not_accurate_enough():
     before = values(method.segmenter)
     discriminator = values(method.discriminator)
     report = play(method, 1)[0]
-    assert report.losses[DISCRIMINATOR]["accuracy"] == 0.5
+    assert report.accuracies == {DISCRIMINATOR: 0.5}
     assert SEGMENTER not in report.losses
     parameters = {key for key in changed(before, method.segmenter) if "running" not in key and "num_b" not in key}
     assert not parameters
