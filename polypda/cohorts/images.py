@@ -46,7 +46,14 @@ def read_mask(path: Path) -> Mask:
     Returns: uint8 H×W, values 0 and 1.
     Raises: DataError E_MASK_MISSING, E_MASK_UNREADABLE, E_MASK_NOT_BINARY.
     """
-    pixels = _decode(path, "E_MASK")
+    return binary_mask(_decode(path, "E_MASK"), path.name)
+
+
+def binary_mask(pixels: NDArray[np.uint8], where: str) -> Mask:
+    """Decoded values, uint8 H×W or H×W×channels, as :func:`read_mask` takes them.
+
+    Raises: DataError E_MASK_NOT_BINARY.
+    """
     grey = pixels if pixels.ndim == 2 else brightest_channel(pixels)
     if grey.max(initial=0) <= 1:
         return np.ascontiguousarray(grey.astype(np.uint8))
@@ -56,7 +63,7 @@ def read_mask(path: Path) -> Mask:
         raise DataError(
             "E_MASK_NOT_BINARY",
             f"{ambiguous:.0%} of the pixels are grey ({low}–{high}), so this is no binary mask.",
-            where=path.name,
+            where=where,
             fix="export the mask as black (no polyp) and white (polyp), PNG preferred.",
         )
     return np.ascontiguousarray((grey >= 128).astype(np.uint8))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Split
-from polypda.errors import PolypdaError
+from polypda.errors import PolypdaError, UsageError
 
 Pixels = NDArray[np.uint8]
 """uint8 H×W×3, RGB."""
@@ -30,6 +30,8 @@ class SourceTree(Protocol):
 
     name: str
     """The folder's or archive's own name, without its place."""
+    refused: Sequence[LedgerLine]
+    """What the tree itself left out: links that lead outside, archive entries that must not be unpacked."""
 
     def files(self) -> Sequence[str]:
         """Every file, in natural order; nothing hidden, no link that leads outside."""
@@ -45,21 +47,36 @@ class SourceTree(Protocol):
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Something that a person should know about a frame that is taken all the same. ``code`` is stable (W_…, N_…)."""
+
+    code: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """A decoded frame.
 
     encoded, suffix: the file as it is and its suffix (``.jpg``, ``.png``), where the cohort can keep it unchanged:
     8-bit RGB or grey without orientation. None: the writer encodes ``pixels`` as PNG.
+    orientation: the EXIF orientation (1–8) that ``pixels`` have been turned by; 1 is none.
+    remarks: what was noticed while decoding; the writer puts it into the ledger.
     """
 
     pixels: Pixels
     encoded: bytes | None = None
     suffix: str = ".png"
+    orientation: int = 1
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
 class MaskLabel:
     """A mask; ``read`` is given the image's (height, width) and returns a mask of that size.
+
+    For a picture that was turned by its EXIF orientation, the writer asks for the upright size first and after
+    E_MASK_SIZE for the size as stored, and turns the mask as it turned the picture.
 
     Raises when called: DataError E_MASK_SIZE, E_MASK_UNREADABLE, E_MASK_NOT_BINARY, E_MASK_CLASS…
     """
@@ -81,10 +98,14 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class BoxLabel:
-    """All boxes of a frame that has at least one polyp."""
+    """All boxes of a frame that has at least one polyp.
+
+    size: (height, width) of the picture that the tool says they were drawn on; None where it does not say.
+    """
 
     boxes: tuple[LabelledBox, ...]
     origin: str = ""
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,23 +148,36 @@ class LedgerLine:
     code: str
     what: str
     taken: bool = False
+    fix: str = ""
 
 
 @dataclass
 class Ledger:
-    """How many files there were, how many frames were taken, what was left out and why."""
+    """How many files there were, how many frames were taken, what was left out and why.
+
+    finished: files (videos…) whose frames had all been written when an earlier attempt was interrupted. A resumable
+    reader passes over these, and calls :meth:`finish` when it has yielded the last frame of a file.
+    """
 
     files: int = 0
     taken: int = 0
     lines: list[LedgerLine] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
+    on_finish: Callable[[str], None] | None = None
 
     def leave_out(self, origin: str, error: PolypdaError) -> None:
         """Note a file or frame that is left out."""
-        self.lines.append(LedgerLine(origin, error.code, error.what))
+        self.lines.append(LedgerLine(origin, error.code, error.what, fix=error.fix))
 
     def remark(self, origin: str, code: str, what: str) -> None:
         """Note something about a frame that is taken."""
         self.lines.append(LedgerLine(origin, code, what, taken=True))
+
+    def finish(self, path: str) -> None:
+        """All frames of this file have been yielded (and so written): a repeated command need not read it again."""
+        self.finished.add(path)
+        if self.on_finish is not None:
+            self.on_finish(path)
 
     def left_out(self) -> Counter[str]:
         """How many were left out, by code."""
@@ -151,12 +185,25 @@ class Ledger:
 
 
 class Reader(ABC):
-    """One format. ``frames`` is lazy: with 10,000 frames nothing but the annotation is held in memory."""
+    """One format. ``frames`` is lazy: with 10,000 frames nothing but the annotation is held in memory.
+
+    The writer writes each frame before it asks for the next, so a reader may reuse a decoder's state between frames.
+    """
 
     name: ClassVar[str]
     """As ``--format`` takes it."""
     title: ClassVar[str]
     """What it reads, in a few words, for the help and for messages."""
+    resumable: ClassVar[bool] = False
+    """Whether an interrupted import keeps what is done and a repeated command goes on (see :class:`Ledger`)."""
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, str]) -> Reader:
+        """A reader with what ``-O NAME=VALUE`` of the command says. Raises: UsageError E_OPTION (the default: any)."""
+        if options:
+            name = next(iter(options))
+            raise UsageError("E_OPTION", f"format '{cls.name}' has no option '{name}'.", fix="leave -O out.")
+        return cls()
 
     @abstractmethod
     def recognises(self, tree: SourceTree) -> bool:
