@@ -15,9 +15,9 @@ from rich.text import Text
 
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.checks import CheckReport, Severity, check_cohort
-from polypda.cohorts.layouts import MOST_NAMED, name_some
 from polypda.cohorts.manifest import Extent, FactStatus, Manifest
 from polypda.cohorts.opening import present
+from polypda.cohorts.picture_files import MOST_NAMED, name_some
 from polypda.errors import DATA
 
 UNKNOWN = "unknown"

@@ -14,10 +14,11 @@ from polypda.cohorts.catalogue import manifest as manifest_of
 from polypda.cohorts.frames import LabelState, OpenedCohort, Split
 from polypda.cohorts.images import AMBIGUOUS_GREY
 from polypda.cohorts.inspection import FrameInspection, inspect_frame
-from polypda.cohorts.layouts import FoundFrames, Located, find_frames
+from polypda.cohorts.label_files import FoundFrames
+from polypda.cohorts.layouts import Located, find_frames
 from polypda.cohorts.likeness import alike_pairs
 from polypda.cohorts.manifest import Manifest
-from polypda.cohorts.opening import find_cohort, missing_masks
+from polypda.cohorts.opening import find_cohort, missing_boxes, missing_masks
 from polypda.cohorts.splits import assign_splits, clusters_known
 
 MOST_OUTSIDE_SHARE = 0.05
@@ -105,6 +106,9 @@ def _pairing(manifest: Manifest, located: Located, found: FoundFrames) -> list[F
     if found.without_mask:
         error = missing_masks(manifest, located, found)
         findings.append(Finding(error.code, Severity.ERROR, error.what, found.without_mask))
+    if found.without_box:
+        error = missing_boxes(manifest, found)
+        findings.append(Finding(error.code, Severity.ERROR, error.what, found.without_box))
     if found.masks_without_image:
         names = tuple(path.name for path in found.masks_without_image)
         findings.append(Finding("W_MASK_ORPHAN", Severity.WARNING, f"{len(names)} masks have no image.", names))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -23,16 +24,29 @@ class LabelState(StrEnum):
     """What is known of a frame's label without opening a mask."""
 
     MASK = "mask"
+    BOX = "box"  # every polyp has a box; which pixels are polyp is not known
     NEGATIVE = "negative"  # declared free of polyps by the cohort; needs no mask file
     NONE = "none"  # unlabelled, or labels were not looked for
+
+
+class PolypBox(NamedTuple):
+    """Where a polyp is: px of the frame, half-open (x1 − x0 is the width); ``label`` is its class, where told."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str | None = None
 
 
 @dataclass(frozen=True)
 class Frame:
     """One image of a cohort.
 
-    ``mask`` is None when the frame has no mask file or when the cohort was opened without labels.
-    ``patient`` and ``sequence`` are None where the release does not tell them.
+    ``mask`` is None when the frame has no mask file or when the cohort was opened without labels; so are ``boxes``
+    empty. A frame in the state BOX has at least one box and no mask; one in the state MASK may have boxes beside it.
+    ``mode`` is the imaging mode in capitals (WL, NBI…). ``ignore`` is a picture of pixels that count nowhere (burned-in
+    text, insets); it is no label. ``patient``, ``sequence`` and ``mode`` are None where the release does not tell them.
     """
 
     cohort: str
@@ -44,6 +58,9 @@ class Frame:
     t_s: float | None = None
     label_state: LabelState = LabelState.NONE
     split: Split | None = None
+    mode: str | None = None
+    boxes: tuple[PolypBox, ...] = ()
+    ignore: Path | None = None
 
     @property
     def cluster(self) -> str | None:
@@ -51,8 +68,8 @@ class Frame:
         return self.patient or self.sequence
 
     def without_label(self) -> Frame:
-        """The same frame as adaptation may see it: nothing left that leads to its mask."""
-        return replace(self, mask=None, label_state=LabelState.NONE)
+        """The same frame as adaptation may see it: nothing left of its mask and its boxes."""
+        return replace(self, mask=None, boxes=(), label_state=LabelState.NONE)
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class OpenedCohort:
 
 
 def frames_table(frames: Iterable[Frame], root: Path) -> pd.DataFrame:
-    """The frames as a table; paths are relative to ``root`` and written with forward slashes."""
+    """The frames as a table; paths are relative to ``root``, with forward slashes; ``boxes`` is their number."""
     rows = [
         {
             "cohort": frame.cohort,
@@ -91,6 +108,9 @@ def frames_table(frames: Iterable[Frame], root: Path) -> pd.DataFrame:
             "t_s": frame.t_s,
             "label_state": frame.label_state.value,
             "split": frame.split.value if frame.split else "",
+            "mode": frame.mode or "",
+            "boxes": len(frame.boxes),
+            "ignore": frame.ignore.relative_to(root).as_posix() if frame.ignore else "",
         }
         for frame in frames
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -14,12 +15,16 @@ from polypda.cohorts.frames import LabelState, Split
 from polypda.errors import DataError, nearest
 
 FILE_NAME = "frames.csv"
+MODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+-]{0,23}")
+"""A mode names a sub-cohort, ``ID:MODE``, and its files."""
+PART_NAMES = (*(part.value for part in Split), "all")
+"""What COHORT:PART may name; no mode is called so."""
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True)
 class FrameRow:
-    """One row; None where the column is missing or the field is empty."""
+    """One row; None where the column is missing or the field is empty. ``mode`` is in capitals."""
 
     frame: str
     patient: str | None = None
@@ -27,13 +32,15 @@ class FrameRow:
     t_s: float | None = None
     split: Split | None = None
     label_state: LabelState | None = None
+    mode: str | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(FrameRow))
 
 
 def read_frames_csv(path: Path) -> dict[str, FrameRow]:
-    """Read the table: UTF-8, comma-separated, column ``frame`` and any of patient, sequence, t_s, split, label_state.
+    """Read the table: UTF-8, comma-separated, column ``frame`` and any of patient, sequence, t_s, split, label_state,
+    mode.
 
     Returns: frame → row.
     Raises: DataError E_FRAMES_CSV (unreadable or a wrong header), E_FRAMES_CSV_ROW (a wrong value, with its line).
@@ -89,6 +96,7 @@ def _row(record: dict[str, str | None], where: str) -> FrameRow:
         t_s=_seconds(value.get("t_s", ""), where),
         split=_choice(Split, value.get("split", ""), "split", where),
         label_state=_choice(LabelState, value.get("label_state", ""), "label_state", where),
+        mode=_mode(value.get("mode", ""), where),
     )
 
 
@@ -104,6 +112,20 @@ def _seconds(text: str, where: str) -> float | None:
             "E_FRAMES_CSV_ROW", f"t_s is '{text}'.", where=where, fix="write seconds as a number, or nothing."
         )
     return seconds
+
+
+def _mode(text: str, where: str) -> str | None:
+    if not text:
+        return None
+    if MODE_NAME.fullmatch(text) and text.lower() not in PART_NAMES:
+        return text.upper()
+    raise DataError(
+        "E_FRAMES_CSV_ROW",
+        f"mode is '{text}'.",
+        where=where,
+        fix="name the imaging mode by letters and digits, such as WL, NBI or FICE (train, validation, test and all "
+        "name parts of a cohort), or write nothing.",
+    )
 
 
 def _choice(kind: type[_Choice], text: str, column: str, where: str) -> _Choice | None:

@@ -1,30 +1,29 @@
 """How files on disk become frames: which folder holds the cohort, and which mask belongs to which image.
 
-Nothing here looks at mask folders unless labels are asked for.
+Nothing here looks at mask folders or opens a table of boxes unless labels are asked for.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from polypda.cohorts.frames import Frame, LabelState, Split
+from polypda.cohorts.frames import Frame, Split
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, read_frames_csv
-from polypda.cohorts.images import IMAGE_SUFFIXES
-from polypda.cohorts.manifest import Layout, Manifest, MaskFiles, Unmasked
+from polypda.cohorts.label_files import FoundFrames, with_labels
+from polypda.cohorts.manifest import Layout, Manifest, MaskFiles
 from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.picture_files import files_by_frame, name_some, picture_files
 from polypda.errors import DataError, nearest
 
 PHANTOM_MARKER = "PHANTOM.json"
-MOST_NAMED = 5
-"""How many frames a message names before it says how many more there are."""
+IGNORE_FOLDER = "ignore"
 
 
 def ordinary_layout(cohort_id: str) -> Layout:
-    """The folder that any cohort may be laid out as: ``<id>/images``, ``<id>/masks`` (same stem), ``frames.csv``."""
+    """How any cohort may lie: ``images``, ``masks`` (same stem) or ``boxes.csv``, and ``frames.csv``, ``ignore``."""
     return Layout(
         name="ordinary cohort folder",
         verified=True,
@@ -42,15 +41,6 @@ class Located:
     folder: Path
     phantom: bool
     frames_csv: Path | None
-
-
-@dataclass(frozen=True)
-class FoundFrames:
-    """The frames of a located cohort, in natural order, and what does not pair up (ids and mask files)."""
-
-    frames: tuple[Frame, ...]
-    without_mask: tuple[str, ...] = ()
-    masks_without_image: tuple[Path, ...] = ()
 
 
 def places(manifest: Manifest) -> list[tuple[Layout, str]]:
@@ -73,7 +63,7 @@ def locate(manifest: Manifest, data_root: Path) -> Located | None:
         candidates = [(ordinary_layout(manifest.id), manifest.id)]
     for layout, name in candidates:
         folder = data_root / name
-        if next(_pictures(folder, layout.images), None) is not None:
+        if next(picture_files(folder, layout.images), None) is not None:
             return Located(layout, folder, phantom, table if tabled else None)
     return None
 
@@ -81,17 +71,19 @@ def locate(manifest: Manifest, data_root: Path) -> Located | None:
 def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundFrames:
     """List the frames of a located cohort; splits are those that the release or frames.csv names, else None.
 
-    With ``labels=False`` no mask file is looked for: masks are None and every label state is NONE.
+    With ``labels=False`` neither masks nor boxes.csv are looked for: frames have none and every state is NONE.
 
-    Raises: DataError E_FRAME_NAME, E_FRAME_TWICE, E_SEQUENCE_UNKNOWN, E_FRAMES_CSV…
+    Raises: DataError E_FRAME_NAME, E_FRAME_TWICE, E_SEQUENCE_UNKNOWN, E_FRAMES_CSV…, E_BOXES_CSV…, E_BOX_NEGATIVE.
     """
     layout, folder = located.layout, located.folder
     excluded = {exclusion.frame for exclusion in layout.exclude}
     scenes = {frame: f"scene {scene[0]}" for scene in layout.scenes for frame in scene}
-    images = _by_frame(folder, layout.images, layout.frame, "image")
+    images = files_by_frame(folder, layout.images, layout.frame, "image")
     rows = read_frames_csv(located.frames_csv) if located.frames_csv else None
     if rows is not None:
         _require_same_frames(rows, images, manifest.id)
+    ignored = {path.stem: path for path in picture_files(folder, (f"{IGNORE_FOLDER}/*",))}
+    stated = {frame_id: row.label_state for frame_id, row in (rows or {}).items()}
     frames = []
     for frame_id, (image, told) in images.items():
         if frame_id in excluded:
@@ -107,71 +99,15 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
                 patient=row.patient or told.get("patient"),
                 sequence=sequence,
                 t_s=row.t_s,
-                label_state=row.label_state or LabelState.MASK,  # what the mask files are held against
                 split=row.split or _told_split(told),
+                mode=row.mode,
+                ignore=ignored.get(frame_id),
             )
         )
     frames.sort(key=lambda frame: natural_key(frame.frame))
     if not labels:
-        return FoundFrames(tuple(frame.without_label() for frame in frames))
-    return _with_masks(frames, located, excluded)
-
-
-def name_some(frames: Sequence[str]) -> str:
-    """The first few of many ids, and how many more there are."""
-    more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
-    return ", ".join(frames[:MOST_NAMED]) + more
-
-
-def _pictures(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            # macOS leaves "._name.jpg" beside each file on foreign disks
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-                yield path
-
-
-def _by_frame(
-    folder: Path, patterns: Iterable[str], name: str, what: str
-) -> dict[str, tuple[Path, dict[str, str | None]]]:
-    """Frame → (file, the named groups of its path), for all picture files that match the globs."""
-    pattern = re.compile(name)
-    found: dict[str, tuple[Path, dict[str, str | None]]] = {}
-    for path in sorted(set(_pictures(folder, patterns)), key=lambda path: natural_key(path.as_posix())):
-        match = pattern.fullmatch(path.relative_to(folder).with_suffix("").as_posix())
-        relative = path.relative_to(folder.parent).as_posix()
-        if match is None:
-            fix = "take the file out of the folder, or correct its name."
-            raise DataError("E_FRAME_NAME", f"the {what}'s name does not fit {name}", where=relative, fix=fix)
-        frame_id = match["frame"]
-        if frame_id in found:
-            other = found[frame_id][0].relative_to(folder.parent).as_posix()
-            what_twice = f"frame '{frame_id}' has a second {what}, {other}."
-            raise DataError("E_FRAME_TWICE", what_twice, where=relative, fix="keep one of them.")
-        found[frame_id] = path, match.groupdict()
-    return found
-
-
-def _with_masks(frames: list[Frame], located: Located, excluded: set[str]) -> FoundFrames:
-    layout = located.layout
-    masks: dict[str, Path] = {}
-    if layout.masks is not None:
-        found = _by_frame(located.folder, layout.masks.files, layout.masks.frame, "mask")
-        masks = {frame_id: path for frame_id, (path, _) in found.items()}
-    labelled, without = [], []
-    for frame in frames:
-        mask, state = masks.get(frame.frame), frame.label_state
-        if state is LabelState.NONE:
-            mask = None
-        elif mask is None and layout.unmasked is Unmasked.NEGATIVE:
-            state = LabelState.NEGATIVE
-        elif mask is None and state is LabelState.MASK:
-            without.append(frame.frame)
-            state = LabelState.NONE
-        labelled.append(replace(frame, mask=mask, label_state=state))
-    known = {frame.frame for frame in frames} | excluded
-    orphans = tuple(path for frame_id, path in masks.items() if frame_id not in known)
-    return FoundFrames(tuple(labelled), tuple(without), orphans)
+        return FoundFrames(tuple(frames))
+    return with_labels(frames, stated, folder, layout, excluded)
 
 
 def _told_split(told: dict[str, str | None]) -> Split | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.catalogue import manifest as manifest_of
 from polypda.cohorts.frames import OpenedCohort
-from polypda.cohorts.layouts import FoundFrames, Located, find_frames, locate, name_some, places
+from polypda.cohorts.label_files import FoundFrames
+from polypda.cohorts.layouts import Located, find_frames, locate, places
 from polypda.cohorts.manifest import Annotation, Manifest, Media
+from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.splits import assign_splits
 from polypda.errors import DataError
 
@@ -18,13 +21,13 @@ log = logging.getLogger(__name__)
 def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) -> OpenedCohort:
     """Find a cohort's frames below the data root and assign their splits; no picture is read.
 
-    labels: False for a cohort whose labels must not be used. Then no mask is looked for, frames have no mask and
-    the label state NONE; frames and splits are those that ``labels=True`` gives.
+    labels: False for a cohort whose labels must not be used. Then neither masks nor boxes.csv are looked for, frames
+    have neither and the label state NONE; frames and splits are those that ``labels=True`` gives.
 
     Raises:
         UsageError: E_COHORT_UNKNOWN.
-        DataError: E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO, E_MASK_MISSING, and what
-            :func:`~polypda.cohorts.layouts.find_frames` raises.
+        DataError: E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO, E_MASK_MISSING, E_BOX_MISSING,
+            and what :func:`~polypda.cohorts.layouts.find_frames` raises.
         LeakageError: E_SPLIT_LEAK.
     """
     manifest = manifest_of(cohort_id)
@@ -34,6 +37,8 @@ def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) 
         raise _empty(manifest, located.folder)
     if found.without_mask:
         raise missing_masks(manifest, located, found)
+    if found.without_box:
+        raise missing_boxes(manifest, found)
     if found.masks_without_image:
         names = [path.name for path in found.masks_without_image]
         log.warning("%s: %d masks have no image: %s", cohort_id, len(names), name_some(names))
@@ -45,13 +50,13 @@ def find_cohort(manifest: Manifest, data_root: Path | None) -> Located:
     located = locate(manifest, data_root) if data_root is not None else None
     if located is not None:
         return located
-    # A cohort without layouts is of a kind that is not read yet: whether it is there makes no difference.
+    # A cohort without layouts is imported first: a folder of its own that holds no image makes no difference.
     folders = list(dict.fromkeys(folder for _, folder in places(manifest)))
     held = [folder for folder in folders if data_root is not None and (data_root / folder).is_dir()]
     if held and data_root is not None and manifest.layouts:
         raise _empty(manifest, data_root / held[0])
     if manifest.media is Media.VIDEO or manifest.annotation is Annotation.BOX:
-        raise _not_yet(manifest, data_root)
+        raise _not_imported(manifest, data_root)
     if held and data_root is not None:
         raise _empty(manifest, data_root / held[0])
     raise _absent(manifest, data_root, folders)
@@ -73,8 +78,19 @@ def missing_masks(manifest: Manifest, located: Located, found: FoundFrames) -> D
         "E_MASK_MISSING",
         f"{count} images have no mask: {name_some(found.without_mask)}.{beside}",
         where=f"{manifest.id}/{masks}",
-        fix="add the masks under their images' names, or write label_state negative or none for these frames in "
-        "frames.csv. A cohort without any masks can still be a target.",
+        fix="add the masks under their images' names (or boxes, in boxes.csv), or write label_state negative or none "
+        "for these frames in frames.csv. A cohort without any labels can still be a target.",
+    )
+
+
+def missing_boxes(manifest: Manifest, found: FoundFrames) -> DataError:
+    """The error for frames that frames.csv declares to be annotated with boxes, and that have none."""
+    return DataError(
+        "E_BOX_MISSING",
+        f"{len(found.without_box)} of {len(found.frames)} frames have label_state box and no row in boxes.csv: "
+        f"{name_some(found.without_box)}.",
+        where=f"{manifest.id}/{BOXES_CSV}",
+        fix="add their boxes, or write label_state negative (no polyp) or none (not known) for them in frames.csv.",
     )
 
 
@@ -99,13 +115,14 @@ def _empty(manifest: Manifest, folder: Path) -> DataError:
     )
 
 
-def _not_yet(manifest: Manifest, data_root: Path | None) -> DataError:
+def _not_imported(manifest: Manifest, data_root: Path | None) -> DataError:
     video = manifest.media is Media.VIDEO
     root = data_root if data_root is not None else "<data root>"
-    kind = "videos" if video else "boxes instead of masks"
+    kind = "videos" if video else "boxes"
     return DataError(
         "E_COHORT_VIDEO" if video else "E_COHORT_BOXES",
-        f"this cohort comes as {kind}, which cannot be read yet (looked for {root}/{manifest.id}/images).",
+        f"no frames of this cohort here (looked for {root}/{manifest.id}/images); its owner holds it as {kind}.",
         where=manifest.id,
-        fix=f"lay frames and masks out as {root}/{manifest.id}/images and masks, or use `--phantom`, which runs now.",
+        fix=f"`polypda cohorts import FOLDER --as {manifest.id} --data-root {root}` makes an ordinary cohort folder of "
+        "what you hold, or use `--phantom`, which runs now.",
     )

@@ -1,4 +1,4 @@
-"""While a target is adapted to, no file of its masks is opened, and their folder is not even listed."""
+"""While a target is adapted to, no file of its masks or boxes is opened, and their folder is not even listed."""
 
 import os
 import sys
@@ -56,9 +56,11 @@ def material(tmp_path):
     return root, config, Places(data_root=root, cache=tmp_path / "cache", overlays=1)
 
 
-def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch):
+def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monkeypatch):
     root, config, places = material
     masks, images = root / "haining" / "masks", root / "haining" / "images"
+    boxes = root / "haining" / "boxes.csv"
+    boxes.write_text("frame,x0,y0,x1,y1\n000,1,1,9,9\n")
     seen_while_adapting: list[str] = []
     evaluate = adapt_module.evaluate_and_report
 
@@ -74,8 +76,8 @@ def test_no_target_mask_is_opened_while_adapting(material, tmp_path, monkeypatch
     assert page.is_file()
     assert [path for path in seen_while_adapting if path.startswith(str(images))], "the watch must see image files"
     assert [path for path in seen_while_adapting if path.startswith(str(root / "zju2" / "masks"))]
-    assert not [path for path in seen_while_adapting if path.startswith(str(masks))]
-    assert watch.below(masks), "the final evaluation reads them, and the watch notices"
+    assert not [path for path in seen_while_adapting if path.startswith((str(masks), str(boxes)))]
+    assert watch.below(boxes) and watch.below(masks), "the final evaluation reads them, and the watch notices"
 
 
 def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
