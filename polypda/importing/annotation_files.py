@@ -1,0 +1,98 @@
+"""Annotation files as text, JSON and XML, of any origin: what is damaged or hostile ends in a coded error.
+
+XML with a document type is refused: entities can expand without bound or fetch other files, and no annotation tool
+writes one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from polypda.errors import DataError
+from polypda.importing.contract import SourceTree
+
+LARGEST_BYTES = 1 << 30
+"""An annotation file beyond this is not opened: parsed, it would take tens of times as much memory."""
+MOST_NESTED = 200
+"""Levels of XML elements; annotation tools use five."""
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_XML_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+
+
+def read_text(tree: SourceTree, path: str) -> str:
+    """A text file: as its byte order mark says, else UTF-8, else GB 18030 (which covers GBK and GB 2312).
+
+    Raises: DataError E_FILE_UNREADABLE, E_ANNOTATION_LARGE, E_ANNOTATION_ENCODING.
+    """
+    data = tree.read(path)
+    if len(data) > LARGEST_BYTES:
+        what = f"{len(data) / 2**20:.0f} MiB of annotation are too many."
+        raise DataError("E_ANNOTATION_LARGE", what, where=path, fix="export the annotation in parts.")
+    return decoded_text(data, path)
+
+
+def decoded_text(data: bytes, where: str) -> str:
+    """Bytes as text (see :func:`read_text`). Raises: DataError E_ANNOTATION_ENCODING."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            attempts: tuple[str, ...] = (encoding,)
+            data = data[len(mark) :]
+            break
+    else:
+        attempts = ("utf-8", "gb18030")
+    for encoding in attempts:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    what = "neither UTF-8 nor GB 18030 (GBK) text."
+    raise DataError("E_ANNOTATION_ENCODING", what, where=where, fix="save the file as UTF-8.")
+
+
+def read_json(tree: SourceTree, path: str) -> Any:
+    """A JSON file's value. Raises: DataError E_JSON and what :func:`read_text` raises."""
+    text = read_text(tree, path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0][:120]
+        what = f"no JSON ({reason})."
+        raise DataError("E_JSON", what, where=path, fix="the file may be truncated: export it again.") from error
+
+
+def read_xml(tree: SourceTree, path: str) -> Element:
+    """An XML file's root. Raises: DataError E_XML, E_XML_ENTITIES and what :func:`read_text` raises."""
+    # The text is decoded here: expat knows no multi-byte encoding but Unicode, so GBK must not be left to it.
+    text = _XML_DECLARATION.sub("", read_text(tree, path), count=1)
+    try:
+        root = fromstring(text, forbid_dtd=True)
+    except DefusedXmlException as error:
+        what = "the XML declares a document type or entities, which can expand without bound."
+        raise DataError("E_XML_ENTITIES", what, where=path, fix="no annotation needs them: export again.") from error
+    except (ParseError, ValueError, RecursionError) as error:
+        what = f"no XML ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."
+        raise DataError("E_XML", what, where=path, fix="the file may be truncated: export it again.") from error
+    _require_flat(root, path)
+    return root
+
+
+def _require_flat(root: Element, where: str) -> None:
+    level = [root]
+    for _ in range(MOST_NESTED):
+        level = [child for element in level for child in element]
+        if not level:
+            return
+    raise DataError("E_XML", f"nested deeper than {MOST_NESTED} levels.", where=where, fix="export it again.")
