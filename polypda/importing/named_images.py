@@ -40,7 +40,7 @@ class NamedImages:
     def find(self, written: str, *, beside: str = "") -> str:
         """The picture that ``written`` means; ``beside``: the annotation file, whose folder goes before others.
 
-        Raises: DataError E_IMAGE_MISSING, E_IMAGE_AMBIGUOUS.
+        Raises: DataError E_IMAGE_MISSING, E_IMAGE_AMBIGUOUS, E_IMAGE_TWICE (annotated before).
         """
         parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         candidates = self._by_name.get(parts[-1].casefold(), []) if parts else []
@@ -55,6 +55,9 @@ class NamedImages:
         if not candidates:
             what = f"the annotation names '{written[:200]}', which is not there."
             raise DataError("E_IMAGE_MISSING", what, where=beside or written, fix="lay the pictures beside it.")
+        if candidates[0] in self.used:
+            what = f"'{written[:200]}' means {candidates[0]}, which was annotated before; the first counts."
+            raise DataError("E_IMAGE_TWICE", what, where=beside or written, fix="keep one annotation of it.")
         self.used.add(candidates[0])
         return candidates[0]
 

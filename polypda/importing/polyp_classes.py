@@ -39,14 +39,11 @@ class Meaning(Enum):
 class PolypClasses:
     """The rule above, for one annotation. ``only``: the names that the user gave; no other class is a polyp then."""
 
-    def __init__(self, only: Collection[str] | None = None, known: Collection[str] = ()) -> None:
-        """known: every class of the annotation. Raises: UsageError E_CLASS for a name that is not among them."""
+    def __init__(self, only: Collection[str] | None = None, used: Collection[str] = ()) -> None:
+        """used: the classes of all that was drawn."""
         self.only = None if only is None else {name.casefold() for name in only}
-        self.single = next(iter(known)).casefold() if len(set(known)) == 1 else None
-        missing = [name for name in only or () if known and name.casefold() not in {each.casefold() for each in known}]
-        if missing:
-            what = f"the annotation has no class '{missing[0]}'.{nearest(missing[0], known)}"
-            raise UsageError("E_CLASS", what, fix=f"its classes are {', '.join(sorted(known))}.")
+        plain = {name.casefold() for name in used}
+        self.single = next(iter(plain)) if len(plain) == 1 else None
 
     def meaning(self, name: str) -> Meaning:
         """What the class called ``name`` stands for."""
@@ -70,6 +67,23 @@ def says_no_polyp(name: str) -> bool:
 def _words(name: str) -> str:
     """Lower case, with one space for whatever stands between words."""
     return re.sub(r"[\W_]+", " ", name.casefold()).strip()
+
+
+class EveryClass(PolypClasses):
+    """For data sets whose annotations are of polyps alone: the classes are kinds of them."""
+
+    def meaning(self, name: str) -> Meaning:
+        """A polyp, whatever the class is called."""
+        return Meaning.POLYP
+
+
+def require_classes(only: Collection[str] | None, known: Collection[str]) -> None:
+    """Raises: UsageError E_CLASS when a name that the user gave is none of the annotation's classes."""
+    plain = {name.casefold() for name in known}
+    missing = [name for name in only or () if name.casefold() not in plain]
+    if missing:
+        what = f"the annotation has no class '{missing[0]}'.{nearest(missing[0], known)}"
+        raise UsageError("E_CLASS", what, fix=f"its classes are {', '.join(sorted(known)[:20]) or 'none'}.")
 
 
 def class_names(options: Mapping[str, str]) -> tuple[str, ...] | None:

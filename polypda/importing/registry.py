@@ -6,10 +6,28 @@ from collections.abc import Mapping
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
+from polypda.importing.readers.coco import CocoReader
+from polypda.importing.readers.cvat import CvatReader
+from polypda.importing.readers.labelme import LabelMeReader
+from polypda.importing.readers.labelstudio import LabelStudioReader
+from polypda.importing.readers.polydeep import PolyDeepReader
+from polypda.importing.readers.polypsset import PolypsSetReader
+from polypda.importing.readers.sun import SunReader
 
 AUTO = "auto"
 
-READERS: dict[str, type[Reader]] = {}
+READERS: dict[str, type[Reader]] = {
+    reader.name: reader
+    for reader in (
+        SunReader,
+        PolypsSetReader,
+        PolyDeepReader,
+        CocoReader,
+        LabelMeReader,
+        CvatReader,
+        LabelStudioReader,
+    )
+}
 """By the name that ``--format`` takes. ``auto`` asks in this order; ``folders``, which takes any pictures, is last."""
 
 

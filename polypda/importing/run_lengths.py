@@ -77,7 +77,7 @@ def coco_runs(packed: str | bytes, where: str) -> list[int]:
 def _checked(counts: object, where: str) -> list[int]:
     runs = counts if isinstance(counts, Sequence) and not isinstance(counts, (str, bytes)) else [None]
     if all(isinstance(run, int) and not isinstance(run, bool) and run >= 0 for run in runs):
-        return list(runs)  # type: ignore[arg-type]  # each one was looked at
+        return list(runs)
     raise DataError("E_RLE", "a run of the mask is no count.", where=where, fix="export the annotation again.")
 
 

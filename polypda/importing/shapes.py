@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polypda.errors import DataError
 from polypda.importing.contract import MaskPixels
 from polypda.importing.json_values import items, number
 from polypda.importing.polygons import LARGEST_COORDINATE_PX, Ring, fill_ellipse, fill_ring, ring_area_px2
+from polypda.importing.stored_pixels import MOST_PIXELS
 
 Corners = tuple[float, float, float, float]
 """x0, y0, x1, y1 in px, half-open."""
@@ -124,6 +126,9 @@ class Painted(Region):
     drawn_on: tuple[int, int]
 
     def corners(self) -> Corners:
+        if self.drawn_on[0] * self.drawn_on[1] > MOST_PIXELS:
+            what = f"painted on a picture of {self.drawn_on[1]}×{self.drawn_on[0]}"
+            raise DataError("E_ANNOTATION_SIZE", what, fix="export the annotation again.")
         rows, columns = np.nonzero(self.decode(self.drawn_on))
         if not len(rows):
             return (0.0, 0.0, 0.0, 0.0)

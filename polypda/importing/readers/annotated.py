@@ -1,0 +1,80 @@
+"""What readers of annotation files have in common: their options, the pictures that nothing was said of, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import ClassVar
+
+from polypda.errors import DataError, UsageError, nearest
+from polypda.importing.contract import (
+    ImportedFrame,
+    Label,
+    Ledger,
+    NegativeLabel,
+    Reader,
+    SourceTree,
+    UnknownLabel,
+)
+from polypda.importing.named_images import NamedImages, without_suffix
+from polypda.importing.pictures import read_picture
+from polypda.importing.polyp_classes import class_names
+
+UNANNOTATED: dict[str, Label] = {"unknown": UnknownLabel(), "negative": NegativeLabel()}
+SNIFFED_FILES = 20
+"""How many files of a kind are looked into before a format is not recognised."""
+
+
+class AnnotatedReader(Reader):
+    """A reader with the options ``classes`` (names of classes that are polyps) and, where the tool does not tell a
+    frame without a polyp from one that nobody looked at, ``unannotated`` (``unknown`` or ``negative``)."""
+
+    tells_negatives: ClassVar[bool] = False
+    """Whether an annotation without any polyp means that somebody looked and found none."""
+
+    def __init__(self, classes: tuple[str, ...] | None = None, unannotated: Label | None = None) -> None:
+        self.classes = classes
+        self.unannotated = unannotated or UnknownLabel()
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, str]) -> AnnotatedReader:
+        """Raises: UsageError E_OPTION."""
+        known = ["classes"] if cls.tells_negatives else ["classes", "unannotated"]
+        for name in options:
+            if name not in known:
+                what = f"format '{cls.name}' has no option '{name}'.{nearest(name, known)}"
+                raise UsageError("E_OPTION", what, fix=f"its options are {', '.join(known)}.")
+        unannotated = options.get("unannotated", "unknown")
+        if unannotated not in UNANNOTATED:
+            what = f"unannotated is '{unannotated}'.{nearest(unannotated, UNANNOTATED)}"
+            raise UsageError("E_OPTION", what, fix=f"write one of {', '.join(UNANNOTATED)}.")
+        return cls(class_names(options), UNANNOTATED[unannotated])
+
+
+def files_ending(tree: SourceTree, *suffixes: str) -> list[str]:
+    """The tree's files with one of these suffixes, upper or lower case."""
+    return [path for path in tree.files() if path.lower().endswith(suffixes)]
+
+
+def first_bytes(tree: SourceTree, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """The content of the first few files that can be read, for recognising a format."""
+    for path, _ in zip(paths, range(SNIFFED_FILES), strict=False):
+        try:
+            yield path, tree.read(path)
+        except DataError:
+            continue
+
+
+def never_annotated(tree: SourceTree, images: NamedImages, ledger: Ledger) -> Iterator[ImportedFrame]:
+    """Pictures beside annotated ones that no annotation names: taken without a label, each with a remark."""
+    for path in images.unannotated():
+        ledger.remark(path, "W_ANNOTATION_MISSING", "no annotation names this picture; taken without a label.")
+        yield ImportedFrame(without_suffix(path), path, partial(read_picture, tree, path))
+
+
+def require_some(found: int, tree: SourceTree, what: str) -> None:
+    """Raises: DataError E_ANNOTATION_ABSENT when the tree has no annotation of the format."""
+    if not found:
+        raise DataError(
+            "E_ANNOTATION_ABSENT", f"no file here is {what}.", where=tree.name, fix="name the folder of the export."
+        )

@@ -1,0 +1,116 @@
+"""CVAT's own XML, version 1.1, "for images" and "for video".
+
+* Polygons, ellipses and masks (run lengths, row by row in a window) are regions, boxes are boxes; a turned box becomes
+  the upright box around it. Points, polylines, cuboids and skeletons enclose nothing.
+* CVAT lists each picture of a task, looked at or not. One without shapes is taken without a label, unless a tag of the
+  picture says that it shows no polyp or ``-O unannotated=negative`` says that everything was looked at.
+* For video: a track's shapes count in the frames where they are not ``outside``. CVAT writes one for each frame; where
+  some are missing between two, boxes are interpolated linearly, and of anything else nothing is known
+  (W_TRACK_GAP). Pictures are ``frame_000000.png`` and so on; all are one sequence, named as the task.
+* Attributes and tags tell patient, sequence and mode; ``subset`` of a project's pictures tells the split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import Element
+
+from polypda.errors import DataError
+from polypda.importing.annotation_files import read_xml
+from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, SourceTree, UnknownLabel
+from polypda.importing.drawn_labels import Drawn, Sheet, label_of
+from polypda.importing.frame_facts import facts_in
+from polypda.importing.json_values import text
+from polypda.importing.named_images import NamedImages, without_suffix
+from polypda.importing.pictures import read_picture
+from polypda.importing.polyp_classes import PolypClasses, require_classes, says_no_polyp
+from polypda.importing.readers.annotated import (
+    AnnotatedReader,
+    files_ending,
+    first_bytes,
+    never_annotated,
+    require_some,
+)
+from polypda.importing.readers.cvat_images import CvatImage, listed_images, tracked_images
+from polypda.importing.readers.cvat_shapes import SHAPES
+
+_ROOT = re.compile(rb"<annotations[\s>]")
+_KNOWN = re.compile(rb"<(image|track|meta)[\s>]")
+
+
+class CvatReader(AnnotatedReader):
+    """See the module."""
+
+    name = "cvat"
+    title = "CVAT XML 1.1, for images or for video with its frames"
+
+    def recognises(self, tree: SourceTree) -> bool:
+        return any(
+            _ROOT.search(data[:4096]) and _KNOWN.search(data)
+            for _, data in first_bytes(tree, files_ending(tree, ".xml"))
+        )
+
+    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+        images = NamedImages(tree)
+        files = list(_files(tree, ledger))
+        require_some(len(files), tree, "CVAT XML")
+        require_classes(self.classes, {name for _, root in files for name in _class_names(root)})
+        for path, root in files:
+            folder = PurePosixPath(path).parent.as_posix()
+            near = [each for each in images.paths if folder == "." or each.startswith(f"{folder}/")]
+            annotated = [*listed_images(root), *tracked_images(root, near)]
+            classes = PolypClasses(self.classes, {label for image in annotated for label, _ in image.drawn})
+            for image in annotated:
+                try:
+                    yield self._frame(tree, images, path, image, classes, ledger)
+                except DataError as error:
+                    ledger.leave_out(f"{path} image {image.name}", error)
+        yield from never_annotated(tree, images, ledger)
+
+    def _frame(
+        self,
+        tree: SourceTree,
+        images: NamedImages,
+        path: str,
+        image: CvatImage,
+        classes: PolypClasses,
+        ledger: Ledger,
+    ) -> ImportedFrame:
+        picture = images.find(image.written, beside=path)
+        drawn = [Drawn(shape, label) for label, shape in image.drawn]
+        empty = NegativeLabel() if any(map(says_no_polyp, image.tags)) else self.unannotated
+        label: Label = label_of(drawn, Sheet(picture, image.size), classes, ledger, empty=empty)
+        if image.gap:
+            ledger.remark(picture, "W_TRACK_GAP", "a track passes through this frame, but not how: no label.")
+            label = UnknownLabel()
+        facts = facts_in(image.fields)
+        return ImportedFrame(
+            without_suffix(image.name),
+            picture,
+            partial(read_picture, tree, picture),
+            label,
+            facts.patient,
+            facts.sequence,
+            split=facts.split,
+            mode=facts.mode,
+        )
+
+
+def _files(tree: SourceTree, ledger: Ledger) -> Iterator[tuple[str, Element]]:
+    for path in files_ending(tree, ".xml"):
+        try:
+            root = read_xml(tree, path)
+        except DataError as error:
+            ledger.leave_out(path, error)
+            continue
+        if root.tag == "annotations":
+            yield path, root
+
+
+def _class_names(root: Element) -> set[str]:
+    """The classes that a file declares or uses."""
+    used = {text(element.get("label")) for element in root.iter() if element.tag in (*SHAPES, "track")}
+    return {text(element.text) for element in root.iterfind(".//labels/label/name")} | used - {""}
