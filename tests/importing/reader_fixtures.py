@@ -110,6 +110,10 @@ def runs_of(values: Iterable[int]) -> list[int]:
     return runs
 
 
+def flat(points: Iterable[Iterable[float]]) -> list[float]:
+    return [value for point in points for value in point]
+
+
 def coco_counts(mask: NDArray[np.uint8]) -> list[int]:
     return runs_of(int(mask[row, column]) for column in range(mask.shape[1]) for row in range(mask.shape[0]))
 
@@ -180,9 +184,9 @@ def coco_export() -> Export:
             drawn = {"iscrowd": 0, "category_id": 1, "id": len(annotations) + 1, **drawn}
             annotations.append({**drawn, "image_id": len(images)})
 
-    add("polygon", segmentation=[sum(outline, [])], bbox=[5, 5, 30, 20])
+    add("polygon", segmentation=[flat(outline)], bbox=[5, 5, 30, 20])
     export.masks["polygon"] = mask
-    add("parts", segmentation=[sum(outline, []), sum(far_outline, [])])
+    add("parts", segmentation=[flat(outline), flat(far_outline)])
     export.masks["parts"] = mask | far
     painted = spots()
     add("runs", segmentation={"size": [HEIGHT, WIDTH], "counts": coco_counts(painted)}, iscrowd=1)
@@ -191,7 +195,7 @@ def coco_export() -> Export:
     add("box", segmentation=[], bbox=[4, 6, 10.5, 12])
     export.boxes["box"] = [(4, 6, 14.5, 18)]
     add("nothing")
-    add("forceps", segmentation=[sum(outline, [])], category_id=2)
+    add("forceps", segmentation=[flat(outline)], category_id=2)
     export.unlabelled |= {"nothing", "forceps"}
     categories = [{"id": 1, "name": "polyp"}, {"id": 2, "name": "instrument"}]
     value = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
