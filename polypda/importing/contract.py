@@ -30,8 +30,11 @@ class SourceTree(Protocol):
 
     name: str
     """The folder's or archive's own name, without its place."""
-    refused: Sequence[LedgerLine]
-    """What the tree itself left out: links that lead outside, archive entries that must not be unpacked."""
+
+    @property
+    def refused(self) -> Sequence[LedgerLine]:
+        """What the tree itself left out: links that lead outside, archive entries that must not be unpacked."""
+        ...
 
     def files(self) -> Sequence[str]:
         """Every file, in natural order; nothing hidden, no link that leads outside."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
+from polypda.importing.folders import FoldersReader
 from polypda.importing.readers.coco import CocoReader
 from polypda.importing.readers.cvat import CvatReader
 from polypda.importing.readers.labelme import LabelMeReader
@@ -26,6 +27,7 @@ READERS: dict[str, type[Reader]] = {
         LabelMeReader,
         CvatReader,
         LabelStudioReader,
+        FoldersReader,
     )
 }
 """By the name that ``--format`` takes. ``auto`` asks in this order; ``folders``, which takes any pictures, is last."""

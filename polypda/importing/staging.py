@@ -87,6 +87,7 @@ def staging(root: Path, cohort_id: str) -> Iterator[Staging]:
     Raises: DataError E_IMPORT_RUNNING, E_WRITE_FAILED.
     """
     staged = Staging(root, cohort_id)
+    new_root = not root.exists()
     try:
         staged.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -105,6 +106,9 @@ def staging(root: Path, cohort_id: str) -> Iterator[Staging]:
             shutil.rmtree(staged.folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+        if new_root:
+            with suppress(OSError):  # a root that holds something by now stays
+                root.rmdir()
 
 
 def link_tree(source: Path, target: Path, leave: frozenset[str]) -> None:

@@ -1,0 +1,107 @@
+"""What the words in folders' and files' names say: masks, negatives, splits, modes, patients, sequences."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from polypda.cohorts.frames import Split
+
+_SPLITS = {
+    Split.TRAIN: ("train", "training", "trainset", "训练", "训练集"),
+    Split.VALIDATION: ("val", "valid", "validation", "validate", "dev", "验证", "验证集"),
+    Split.TEST: ("test", "testing", "testset", "测试", "测试集"),
+}
+SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
+MODE_WORDS = {
+    **dict.fromkeys(("wl", "wli", "whitelight", "白光"), "WL"),
+    **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
+}
+_MASK = r"masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
+_IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpegs?|原图|图像|图片"
+_NEGATIVE = r"neg|negatives?|healthy|no ?polyps?|non ?polyps?|without ?polyps?|polyp ?free|阴性|无息肉"
+_UNLABELLED = r"unlabell?ed|no ?labels?|without ?labels?|未标注|无标注"
+MASK_WORD = re.compile(rf"(?:^|.* )(?:{_MASK})(?: .*|$)")
+IMAGE_WORD = re.compile(rf"(?:^|.* )(?:{_IMAGE})(?: .*|$)")
+NEGATIVE_WORD = re.compile(rf"(?:^|.* )(?:{_NEGATIVE})(?: .*|$)")
+UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
+_MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
+_SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
+_PATIENT = re.compile(r"(?i)^(?:patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+")
+
+
+class Role(Enum):
+    """What pictures in a folder of some name are."""
+
+    IMAGE = "image"
+    MASK = "mask"
+    PLAIN = "plain"  # its name says nothing of the kind
+
+
+@dataclass(frozen=True)
+class FolderMeaning:
+    """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart."""
+
+    mask: bool
+    negative: bool
+    unlabelled: bool
+    split: Split | None
+    mode: str | None
+    patient: str | None
+    sequence: str | None
+    key: tuple[str, ...]
+
+
+def words_of(name: str) -> str:
+    """A name in lower case, its words apart: ``Ground_Truth-2`` → ``ground truth 2``."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.sub(r"[\s_\-.]+", " ", apart).strip().lower()
+
+
+def role_of(folder: str) -> Role:
+    """Whether a folder's name promises masks or images."""
+    words = words_of(folder)
+    if UNLABELLED_WORD.match(words):
+        return Role.PLAIN
+    if MASK_WORD.match(words):
+        return Role.MASK
+    return Role.IMAGE if IMAGE_WORD.match(words) else Role.PLAIN
+
+
+def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
+    """What the folders above a picture say; the innermost counts where several say something."""
+    words = [words_of(folder) for folder in folders]
+    last = {word: index for index, word in enumerate(words)}
+    ordered = sorted(last, key=lambda word: last[word])
+    return FolderMeaning(
+        mask=any(role_of(folder) is Role.MASK for folder in folders),
+        negative=any(NEGATIVE_WORD.match(word) for word in words),
+        unlabelled=any(UNLABELLED_WORD.match(word) for word in words),
+        split=next((SPLIT_WORDS[word] for word in reversed(ordered) if word in SPLIT_WORDS), None),
+        mode=next((mode_of(word) for word in reversed(ordered) if mode_of(word)), None),
+        patient=next((folder for folder in reversed(folders) if _PATIENT.match(folder)), None),
+        sequence=next((folder for folder in reversed(folders) if _SEQUENCE.match(folder)), None),
+        key=tuple(rest for rest in map(_without_role, words) if rest),
+    )
+
+
+def mode_of(text: str) -> str | None:
+    """The imaging mode that a word names; None where it names none."""
+    return MODE_WORDS.get(words_of(text).replace(" ", ""))
+
+
+def split_of(text: str) -> Split | None:
+    """The part that a word names; None where it names none."""
+    return SPLIT_WORDS.get(words_of(text).replace(" ", ""))
+
+
+def without_mask_affix(stem: str) -> str:
+    """``a_mask`` → ``a``, ``gt-a`` → ``a``; other stems as they are."""
+    return _MASK_AFFIX.sub("", stem, count=1) or stem
+
+
+def _without_role(words: str) -> str:
+    """A folder's words without those that say image or mask: what pairs ``images_c4`` with ``masks_c4``."""
+    rest = re.sub(rf"(?:^|(?<= ))(?:{_MASK}|{_IMAGE})(?= |$)", "", words)
+    return re.sub(r" +", " ", rest).strip()

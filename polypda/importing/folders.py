@@ -1,0 +1,177 @@
+"""Format ``folders``: pictures in folders, with masks beside them in any of the common ways, and tables of groups."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from polypda.errors import DataError, UsageError, nearest
+from polypda.importing.contract import (
+    BoxLabel,
+    ImportedFrame,
+    Label,
+    Ledger,
+    NegativeLabel,
+    Reader,
+    SourceTree,
+    UnknownLabel,
+)
+from polypda.importing.folder_pairs import Pair, folded_stem, pair_up
+from polypda.importing.folder_words import meaning_of
+from polypda.importing.frame_tables import TableRow
+from polypda.importing.masks import PolypValues, mask_label
+from polypda.importing.picture_kinds import is_picture_name
+from polypda.importing.pictures import read_picture
+from polypda.importing.table_lookup import Tables
+
+OPTIONS = {
+    "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000",
+    "negatives": "pattern of images that show no polyp, e.g. normal/*",
+    "unmasked": "what an image without a mask is: unlabelled (default) or negative",
+}
+UNMASKED = ("unlabelled", "negative")
+OWN_FILES = ("contact-sheet.png", "ignore/*")
+"""What an ordinary cohort folder may hold beside its frames and masks."""
+
+
+@dataclass(frozen=True)
+class FoldersReader(Reader):
+    """Pictures in folders. See ``OPTIONS`` for its fields."""
+
+    name: ClassVar[str] = "folders"
+    title: ClassVar[str] = "pictures and masks in folders"
+
+    polyp: PolypValues | None = None
+    negatives: str = ""
+    unmasked: str = UNMASKED[0]
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, str]) -> FoldersReader:
+        """Raises: UsageError E_OPTION."""
+        for name in options:
+            if name not in OPTIONS:
+                told = "; ".join(f"{known}: {meaning}" for known, meaning in OPTIONS.items())
+                what = f"format 'folders' has no option '{name}'.{nearest(name, OPTIONS)}"
+                raise UsageError("E_OPTION", what, fix=told)
+        unmasked = options.get("unmasked", UNMASKED[0])
+        if unmasked not in UNMASKED:
+            raise UsageError("E_OPTION", f"unmasked is '{unmasked}'.", fix=f"one of {', '.join(UNMASKED)}.")
+        polyp = PolypValues.parse(options["polyp"]) if "polyp" in options else None
+        return cls(polyp, options.get("negatives", ""), unmasked)
+
+    def recognises(self, tree: SourceTree) -> bool:
+        """Any picture will do."""
+        return any(map(is_picture_name, tree.files()))
+
+    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+        """Raises: DataError E_SOURCE_EMPTY."""
+        pictures = [path for path in tree.files() if is_picture_name(path) and not _own(path)]
+        if not pictures:
+            fix = "name the folder that holds the frames, or another --format."
+            raise DataError("E_SOURCE_EMPTY", "there is no picture in it.", where=tree.name, fix=fix)
+        found = pair_up(pictures)
+        for orphan in found.orphans:
+            fix = "give the mask its image's name, or take it out."
+            ledger.leave_out(orphan, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
+        tables = Tables.of(tree, ledger)
+        names = _names(found.pairs, tree.name)
+        one_part = _only_split(found.pairs)
+        masked = any(pair.masks for pair in found.pairs)
+        for pair in found.pairs:
+            try:
+                yield self._frame(tree, pair, names[pair.image], tables, ledger, masked=masked, one_part=one_part)
+            except DataError as error:
+                ledger.leave_out(pair.image, error)
+        for place, nowhere in tables.unused():
+            ledger.leave_out(place, nowhere)
+
+    def _frame(
+        self,
+        tree: SourceTree,
+        pair: Pair,
+        name: str,
+        tables: Tables,
+        ledger: Ledger,
+        *,
+        masked: bool,
+        one_part: bool,
+    ) -> ImportedFrame:
+        meaning = pair.meaning
+        outer = meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
+        row = tables.row(pair.image)
+        if row is None and tables.anything:
+            what = "no table tells its patient or sequence: it could leak from train into test."
+            ledger.remark(pair.image, "W_TABLE_NO_ROW", what)
+        told = row or TableRow(name, 0)
+        split = told.split or (None if one_part else meaning.split)
+        frame = ImportedFrame(
+            name=name,
+            origin=pair.image,
+            read=lambda: read_picture(tree, pair.image),
+            patient=told.patient or meaning.patient or outer.patient,
+            sequence=told.sequence or meaning.sequence or outer.sequence,
+            t_s=told.t_s,
+            split=split,
+            mode=told.mode or meaning.mode or outer.mode,
+        )
+        return replace(frame, label=self._label(tree, pair, told, tables, ledger, masked=masked))
+
+    def _label(
+        self, tree: SourceTree, pair: Pair, row: TableRow, tables: Tables, ledger: Ledger, *, masked: bool
+    ) -> Label:
+        boxes = tables.boxes(pair.image)
+        outer = meaning_of((tree.name,))
+        if row.label_state == "none":
+            return UnknownLabel()
+        if pair.masks and row.label_state != "box":
+            if pair.joined:
+                what = f"{len(pair.masks)} masks whose names only begin like the image's were joined."
+                ledger.remark(pair.image, "W_MASK_JOINED", what)
+            return mask_label(tree, pair.masks, self.polyp)
+        if boxes:
+            return BoxLabel(boxes, pair.image)
+        negative = (
+            row.label_state == "negative"
+            or pair.meaning.negative
+            or outer.negative
+            or (self.negatives and fnmatch(pair.image, self.negatives))
+        )
+        if negative:
+            return NegativeLabel()
+        if row.label_state in ("mask", "box"):
+            what = f"its label state is '{row.label_state}', but there is none."
+            raise DataError("E_LABEL_MISSING", what, where=pair.image, fix="add it, or write none.")
+        if masked and not (pair.meaning.unlabelled or outer.unlabelled):
+            if self.unmasked == "negative":
+                return NegativeLabel()
+            what = "no mask belongs to it: taken as unlabelled. If such frames show no polyp, -O unmasked=negative."
+            ledger.remark(pair.image, "W_MASK_MISSING", what)
+        return UnknownLabel()
+
+
+def _own(path: str) -> bool:
+    return any(fnmatch(path, pattern) for pattern in OWN_FILES)
+
+
+def _names(pairs: list[Pair], tree_name: str) -> dict[str, str]:
+    """Image → the name that its frame wishes for: its stem, where no other image has it, else its place as well."""
+    stems = Counter(folded_stem(pair.image) for pair in pairs)
+    if max(stems.values(), default=0) <= 1:
+        return {pair.image: PurePosixPath(pair.image).stem for pair in pairs}
+    keys = [pair.meaning.key for pair in pairs]
+    shared = 0  # folders that all images have in common tell nothing
+    while all(len(key) > shared and key[shared] == keys[0][shared] for key in keys):
+        shared += 1
+    return {
+        pair.image: "-".join((*(word.replace(" ", "_") for word in key[shared:]), PurePosixPath(pair.image).stem))
+        for pair, key in zip(pairs, keys, strict=True)
+    }
+
+
+def _only_split(pairs: list[Pair]) -> bool:
+    """Whether the folders put every image into the same part: a folder called ``train`` alone is no split."""
+    return len({pair.meaning.split for pair in pairs}) <= 1
