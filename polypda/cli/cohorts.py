@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from polypda.cli.console import wide_console
+from polypda.cli.import_command import import_command
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.checks import CheckReport, Severity, check_cohort
 from polypda.cohorts.manifest import Extent, FactStatus, Manifest
@@ -21,13 +22,14 @@ from polypda.cohorts.picture_files import MOST_NAMED, name_some
 from polypda.errors import DATA
 
 UNKNOWN = "unknown"
-NARROWEST_COLUMNS = 80
 STATUS_STYLE = {FactStatus.VERIFIED: "green", FactStatus.CONTRADICTED: "red", FactStatus.UNVERIFIED: "yellow"}
 SEVERITY_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 cohorts_app = typer.Typer(
     name="cohorts", help="Cohorts: list, describe, check, render as phantoms.", no_args_is_help=True
 )
+
+cohorts_app.command("import")(import_command)
 
 CohortId = Annotated[str, typer.Argument(metavar="ID", help="Cohort id, as `polypda cohorts list` shows it.")]
 DataRoot = Annotated[
@@ -62,7 +64,7 @@ def list_cohorts(data_root: DataRoot = None) -> None:
             described.access.level.value.replace("on-", ""),
             here,
         )
-    console = _console()
+    console = wide_console()
     console.print(table)
     if data_root is None:
         console.print("here: give --data-root (or POLYPDA_DATA) to see which are present.", style="dim")
@@ -72,7 +74,7 @@ def list_cohorts(data_root: DataRoot = None) -> None:
 def show_cohort(cohort_id: CohortId, data_root: DataRoot = None) -> None:
     """Show everything that is known of a cohort: declared, verified, contradicted and unknown."""
     described = manifest(cohort_id)
-    console = _console()
+    console = wide_console()
     local = f" · {described.title.local}" if described.title.local else ""
     console.print(Text(f"{described.id}: {described.title.en}{local}", style="bold"))
     console.print(_properties(described, data_root))
@@ -117,12 +119,6 @@ def phantom(
     folder = render_cohort(manifest(cohort_id), frames=frames, out=out, seed=seed)
     typer.echo(f"Synthetic frames, not clinical evidence. Data root: {out}")
     typer.echo(str(folder))
-
-
-def _console() -> Console:
-    # A pipe has no width: wide enough for whole rows. A terminal keeps its own.
-    wide = max(NARROWEST_COLUMNS, shutil.get_terminal_size(fallback=(120, 24)).columns)
-    return Console(width=None if sys.stdout.isatty() else wide, highlight=False, soft_wrap=False)
 
 
 def _frames(described: Manifest) -> str:
@@ -195,7 +191,7 @@ def _read_as(described: Manifest) -> str:
 
 
 def _print_report(report: CheckReport) -> None:
-    console = _console()
+    console = wide_console()
     console.print(f"{report.cohort}: {len(report.opened.frames)} frames, read as {report.layout}.")
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("severity", no_wrap=True)

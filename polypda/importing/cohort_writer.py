@@ -116,7 +116,7 @@ class CohortWriter:
         if self.staging is not None:
             for path, data in files.items():
                 self.staging.write(path, data)
-        for remark in (*_renamed(frame.name, name), *picture.remarks, *label.remarks):
+        for remark in (*_renamed(frame.name, name), *frame.remarks, *picture.remarks, *label.remarks):
             self.ledger.remark(origin, remark.code, remark.what)
         size = (picture.pixels.shape[1], picture.pixels.shape[0])
         record = record_of(frame, name, image, f"{name}.png" if label.mask is not None else "", label, size)

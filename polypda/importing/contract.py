@@ -129,7 +129,8 @@ class ImportedFrame:
     """One frame as a reader found it.
 
     name: the id that it would like; the writer makes it safe and refuses a second one. origin: its path in the tree,
-    for the ledger. mode: imaging mode (WL, NBI, FICE…). t_s: seconds from the start of its video.
+    for the ledger. mode: imaging mode (WL, NBI, FICE…). t_s: seconds from the start of its video. remarks: what the
+    reader noticed; they go into the ledger if the frame is taken.
     """
 
     name: str
@@ -141,6 +142,7 @@ class ImportedFrame:
     t_s: float | None = None
     split: Split | None = None
     mode: str | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Ledger:
         self.lines.append(LedgerLine(origin, error.code, error.what, fix=error.fix))
 
     def remark(self, origin: str, code: str, what: str) -> None:
-        """Note something about a frame that is taken."""
+        """Note something about the source or a frame that is taken; a frame's own belong into its ``remarks``."""
         self.lines.append(LedgerLine(origin, code, what, taken=True))
 
     def finish(self, path: str) -> None:

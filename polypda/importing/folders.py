@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import ClassVar
@@ -14,9 +14,11 @@ from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
     Label,
+    LabelledBox,
     Ledger,
     NegativeLabel,
     Reader,
+    Remark,
     SourceTree,
     UnknownLabel,
 )
@@ -83,74 +85,61 @@ class FoldersReader(Reader):
         masked = any(pair.masks for pair in found.pairs)
         for pair in found.pairs:
             try:
-                yield self._frame(tree, pair, names[pair.image], tables, ledger, masked=masked, one_part=one_part)
+                yield self._frame(tree, pair, names[pair.image], tables, masked=masked, one_part=one_part)
             except DataError as error:
                 ledger.leave_out(pair.image, error)
         for place, nowhere in tables.unused():
             ledger.leave_out(place, nowhere)
 
     def _frame(
-        self,
-        tree: SourceTree,
-        pair: Pair,
-        name: str,
-        tables: Tables,
-        ledger: Ledger,
-        *,
-        masked: bool,
-        one_part: bool,
+        self, tree: SourceTree, pair: Pair, name: str, tables: Tables, *, masked: bool, one_part: bool
     ) -> ImportedFrame:
         meaning = pair.meaning
         outer = meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
+        remarks = []
         row = tables.row(pair.image)
         if row is None and tables.anything:
             what = "no table tells its patient or sequence: it could leak from train into test."
-            ledger.remark(pair.image, "W_TABLE_NO_ROW", what)
+            remarks.append(Remark("W_TABLE_NO_ROW", what))
         told = row or TableRow(name, 0)
-        split = told.split or (None if one_part else meaning.split)
-        frame = ImportedFrame(
+        label, remark = self._label(tree, pair, told, tables.boxes(pair.image), masked=masked)
+        return ImportedFrame(
             name=name,
             origin=pair.image,
             read=lambda: read_picture(tree, pair.image),
+            label=label,
             patient=told.patient or meaning.patient or outer.patient,
             sequence=told.sequence or meaning.sequence or outer.sequence,
             t_s=told.t_s,
-            split=split,
+            split=told.split or (None if one_part else meaning.split),
             mode=told.mode or meaning.mode or outer.mode,
+            remarks=(*remarks, *([remark] if remark else [])),
         )
-        return replace(frame, label=self._label(tree, pair, told, tables, ledger, masked=masked))
 
     def _label(
-        self, tree: SourceTree, pair: Pair, row: TableRow, tables: Tables, ledger: Ledger, *, masked: bool
-    ) -> Label:
-        boxes = tables.boxes(pair.image)
+        self, tree: SourceTree, pair: Pair, row: TableRow, boxes: tuple[LabelledBox, ...], *, masked: bool
+    ) -> tuple[Label, Remark | None]:
         outer = meaning_of((tree.name,))
         if row.label_state == "none":
-            return UnknownLabel()
+            return UnknownLabel(), None
         if pair.masks and row.label_state != "box":
-            if pair.joined:
-                what = f"{len(pair.masks)} masks whose names only begin like the image's were joined."
-                ledger.remark(pair.image, "W_MASK_JOINED", what)
-            return mask_label(tree, pair.masks, self.polyp)
+            what = f"masks whose names only begin like the image's were joined ({len(pair.masks)})."
+            joined = Remark("W_MASK_JOINED", what) if pair.joined else None
+            return mask_label(tree, pair.masks, self.polyp), joined
         if boxes:
-            return BoxLabel(boxes, pair.image)
-        negative = (
-            row.label_state == "negative"
-            or pair.meaning.negative
-            or outer.negative
-            or (self.negatives and fnmatch(pair.image, self.negatives))
-        )
-        if negative:
-            return NegativeLabel()
+            return BoxLabel(boxes, pair.image), None
+        named = bool(self.negatives) and fnmatch(pair.image, self.negatives)
+        if row.label_state == "negative" or pair.meaning.negative or outer.negative or named:
+            return NegativeLabel(), None
         if row.label_state in ("mask", "box"):
             what = f"its label state is '{row.label_state}', but there is none."
             raise DataError("E_LABEL_MISSING", what, where=pair.image, fix="add it, or write none.")
-        if masked and not (pair.meaning.unlabelled or outer.unlabelled):
-            if self.unmasked == "negative":
-                return NegativeLabel()
-            what = "no mask belongs to it: taken as unlabelled. If such frames show no polyp, -O unmasked=negative."
-            ledger.remark(pair.image, "W_MASK_MISSING", what)
-        return UnknownLabel()
+        if not masked or pair.meaning.unlabelled or outer.unlabelled:
+            return UnknownLabel(), None
+        if self.unmasked == "negative":
+            return NegativeLabel(), None
+        what = "no mask belongs to it: taken as unlabelled. Where such frames show no polyp: -O unmasked=negative."
+        return UnknownLabel(), Remark("W_MASK_MISSING", what)
 
 
 def _own(path: str) -> bool:

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polypda.errors import DataError
-from polypda.importing.picture_kinds import JPEG, TIFF, Kind, kind_of
+from polypda.importing.picture_kinds import JPEG, PNG, TIFF, Kind, kind_of
 
 MOST_PIXELS = 64_000_000
 """A header that claims more is refused: no endoscope delivers it, and decoding would take gigabytes."""
+ENDS = {JPEG: b"\xff\xd9", PNG: b"IEND"}
+LAST_BYTES = 1024
+"""Some cameras write a few bytes behind a file's end."""
 ORIENTATION_TAG = 0x0112
 MINISWHITE, MINISBLACK, RGB_SAMPLES, PALETTE, SEPARATED = 0, 1, 2, 3, 5
 """TIFF's photometric interpretations that are read here."""
@@ -67,7 +70,7 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
             f"{code}_TOO_LARGE", "the header claims more pixels than any frame has.", where=where, fix=_SMALLER
         ) from error
     except Exception as error:  # a decoder that is fed damaged bytes raises anything
-        raise _unreadable(data, where, code, error) from error
+        raise _failed(data, kind, where, code, error) from error
     _refuse_large(*picture.size, where, code)
     several = int(getattr(picture, "n_frames", 1))
     if several > 1 and kind is not JPEG:  # a JPEG with more pictures behind it (a camera's preview) is one frame
@@ -76,9 +79,7 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
         picture.load()
         orientation = int(picture.getexif().get(ORIENTATION_TAG, 1) or 1)
     except Exception as error:
-        if "truncated" in str(error).lower() or isinstance(error, EOFError):
-            raise _truncated(where, code) from error
-        raise _unreadable(data, where, code, error) from error
+        raise _failed(data, kind, where, code, error) from error
     return _from_pillow(picture, kind, orientation if 1 <= orientation <= 8 else 1)
 
 
@@ -128,9 +129,7 @@ def _decode_tiff(data: bytes, where: str, code: str) -> StoredPixels:
     except DataError:
         raise
     except Exception as error:  # a decoder that is fed damaged bytes raises anything
-        if _beyond_end(error):
-            raise _truncated(where, code) from error
-        raise _unreadable(data, where, code, error) from error
+        raise _failed(data, TIFF, where, code, error) from error
 
 
 def _from_tiff(page: Any, pixels: NDArray[Any]) -> StoredPixels:
@@ -159,9 +158,18 @@ def _from_tiff(page: Any, pixels: NDArray[Any]) -> StoredPixels:
     return StoredPixels(pixels[..., :3], TIFF, "rgb", alpha, orientation)
 
 
-def _beyond_end(error: Exception) -> bool:
+def _failed(data: bytes, kind: Kind, where: str, code: str, error: Exception) -> DataError:
+    """The error for what a decoder could not do: the file is cut off, or something else is wrong with it."""
     told = str(error).lower()
-    return any(word in told for word in ("truncated", "end of", "not enough", "buffer is smaller", "failed to read"))
+    words = ("truncated", "end of", "not enough", "buffer is smaller", "failed to read")
+    cut = isinstance(error, EOFError) or any(word in told for word in words)
+    end = ENDS.get(kind)
+    if cut or (end is not None and end not in data[-LAST_BYTES:]):
+        fix = "fetch or export the file again; what is missing would be grey rows."
+        return DataError(f"{code}_TRUNCATED", "the file ends before its picture does.", where=where, fix=fix)
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    what = f"{len(data)} bytes that cannot be decoded ({reason})."
+    return DataError(f"{code}_UNREADABLE", what, where=where, fix="fetch the file again, or leave it out.")
 
 
 _SMALLER = "export the frame at the recording's own size."
@@ -177,14 +185,3 @@ def _several(count: int, kind: Kind, where: str, code: str) -> DataError:
     what = f"a {kind.name} of {count} pictures: which one is the frame?"
     fix = "export the pictures as single files, or the film as a video."
     return DataError(f"{code}_ANIMATED", what, where=where, fix=fix)
-
-
-def _truncated(where: str, code: str) -> DataError:
-    fix = "fetch or export the file again; what is missing would be grey rows."
-    return DataError(f"{code}_TRUNCATED", "the file ends before its picture does.", where=where, fix=fix)
-
-
-def _unreadable(data: bytes, where: str, code: str, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    what = f"{len(data)} bytes that cannot be decoded ({reason})."
-    return DataError(f"{code}_UNREADABLE", what, where=where, fix="fetch the file again, or leave it out.")

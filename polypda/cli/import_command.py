@@ -1,0 +1,141 @@
+"""``polypda cohorts import``: thin; parses, calls the workflow, prints the ledger."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from polypda.cli.console import wide_console
+from polypda.errors import DATA, UsageError
+from polypda.importing.contract import LedgerLine
+from polypda.importing.import_ledger import ImportSummary
+from polypda.importing.manifest_of_import import Details
+from polypda.importing.registry import AUTO, READERS
+from polypda.workflows.import_cohort import ImportRequest, ImportResult, import_cohort
+
+FORMATS = "|".join((AUTO, *READERS))
+LONGEST_ORIGIN = 48
+Opt = typer.Option
+
+
+def import_command(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder, archive or file. It is never written to.")],
+    cohort_id: Annotated[str, Opt("--as", metavar="ID", help="The cohort's id, one of the catalogue's or a new one.")],
+    format_name: Annotated[str, Opt("--format", metavar="FORMAT", help=f"{FORMATS}.")] = AUTO,
+    out: Annotated[Path | None, Opt(help="Data root for the cohort's folder (default: --data-root).")] = None,
+    data_root: Annotated[Path | None, Opt(envvar="POLYPDA_DATA", help="Data root, where --out names none.")] = None,
+    option: Annotated[
+        list[str] | None, Opt("--option", "-O", metavar="NAME=VALUE", help="What a format alone understands.")
+    ] = None,
+    update: Annotated[bool, Opt("--update", help="Add new frames to a cohort that is there.")] = False,
+    strict: Annotated[bool, Opt("--strict", help="Write nothing unless everything is taken.")] = False,
+    dry_run: Annotated[bool, Opt("--dry-run", help="Read everything and print the ledger, write nothing.")] = False,
+    title: Annotated[str | None, Opt(help="For the manifest: the cohort's name.")] = None,
+    centre: Annotated[str | None, Opt(help="For the manifest.")] = None,
+    city: Annotated[str | None, Opt(help="For the manifest.")] = None,
+    country: Annotated[str | None, Opt(help="For the manifest.")] = None,
+    vendor: Annotated[str | None, Opt(help="For the manifest: who made the scope, e.g. Olympus.")] = None,
+    processor: Annotated[str | None, Opt(help="For the manifest, e.g. CV-290.")] = None,
+    endoscope: Annotated[str | None, Opt(help="For the manifest.")] = None,
+    licence: Annotated[str | None, Opt(help="For the manifest.")] = None,
+) -> None:
+    """Import frames and labels of other tools as a cohort; exit status 3 when something was left out."""
+    request = ImportRequest(
+        source=source,
+        cohort_id=cohort_id,
+        root=_root(out, data_root),
+        format=format_name,
+        options=_options(option or ()),
+        details=Details(title, centre, city, country, vendor, processor, endoscope, licence),
+        update=update,
+        strict=strict,
+        dry_run=dry_run,
+    )
+    with _bar(f"reading {source.name}") as bar:
+        result = import_cohort(request, on_read=bar)
+    print_ledger(result)
+    if result.folder is not None:
+        typer.echo(str(result.folder))
+    if not result.summary.everything_taken or (result.folder is None and not dry_run):
+        raise typer.Exit(DATA)
+
+
+def _root(out: Path | None, data_root: Path | None) -> Path:
+    root = out or data_root
+    if root is None:
+        raise UsageError("E_OPTION", "no data root to write to.", fix="name one with --out (or POLYPDA_DATA).")
+    return root
+
+
+def _options(pairs: Sequence[str]) -> dict[str, str]:
+    options = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name.strip():
+            raise UsageError("E_OPTION", f"-O {pair} has no value.", fix="write -O NAME=VALUE.")
+        options[name.strip()] = value.strip()
+    return options
+
+
+@contextmanager
+def _bar(what: str) -> Iterator:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    hidden = not sys.stderr.isatty()
+    with Progress(*columns, *times, console=Console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, every: progress.update(task, completed=done, total=every)
+
+
+def print_ledger(result: ImportResult) -> None:
+    """What was taken, and what was left out or remarked, by code, with an example and a fix."""
+    console, summary = wide_console(), result.summary
+    labels = ", ".join(f"{count} {state}" for state, count in summary.labels.items())
+    verb = "taken" if result.folder is not None else "could be taken"
+    console.print(
+        f"{summary.cohort}: {summary.files} files read as {summary.format}, {summary.taken} frames {verb}"
+        + (f" ({labels})." if labels else ".")
+    )
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for name in ("", "code", "count", "example", "what, and what to do"):
+        table.add_column(name, no_wrap=name in ("", "code"), justify="right" if name == "count" else "left")
+    for group in _groups(summary.lines):
+        first = group[0]
+        kind = Text("taken", style="dim") if first.taken else Text("left out", style="bold red")
+        told = Text.assemble(first.what, (f" {first.fix}" if first.fix else "", "dim"))
+        table.add_row(kind, first.code, str(len(group)), Text(_shortened(first.origin)), told)
+    if table.row_count:
+        console.print(table)
+    _print_end(console, summary, result)
+
+
+def _print_end(console: Console, summary: ImportSummary, result: ImportResult) -> None:
+    if summary.unused:
+        told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(summary.unused.items()))
+        console.print(Text(f"Not looked at, since the format has no use for them: {told}.", style="dim"))
+    left = sum(summary.left_out.values())
+    if left:
+        console.print(f"{left} left out. Every line is in import.json." if result.folder else f"{left} left out.")
+    if result.folder is None:
+        console.print("Nothing was written.")
+
+
+def _groups(lines: Sequence[LedgerLine]) -> list[list[LedgerLine]]:
+    """Lines of one code each; what was left out first."""
+    groups: dict[tuple[bool, str], list[LedgerLine]] = {}
+    for line in sorted(lines, key=lambda line: line.taken):
+        groups.setdefault((line.taken, line.code), []).append(line)
+    return list(groups.values())
+
+
+def _shortened(origin: str) -> str:
+    return origin if len(origin) <= LONGEST_ORIGIN else f"…{origin[1 - LONGEST_ORIGIN :]}"

@@ -1,0 +1,110 @@
+"""An import as a whole: whole or not at all, the source untouched."""
+
+import json
+
+import numpy as np
+import pytest
+from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import, snapshot, write_pairs
+
+from polypda.cohorts.images import read_mask
+from polypda.errors import DataError, UsageError
+
+
+def test_a_folder_of_pairs_becomes_a_cohort_and_is_not_touched(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    before = snapshot(source)
+    result = run_import(source, tmp_path / "root")
+    assert snapshot(source) == before
+    folder = tmp_path / "root" / "ward-7"
+    assert result.folder == folder and result.summary.taken == 3 and result.summary.everything_taken
+    assert (folder / "images/a.jpg").read_bytes() == (source / "images/a.jpg").read_bytes()
+    assert np.array_equal(read_mask(folder / "masks/a.png"), mask() // 255)
+    assert (folder / "frames.csv").read_text() == (
+        "frame,patient,sequence,split,label_state\na,,,,mask\nb,,,,mask\nc,,,,mask\n"
+    )
+    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == ["ward-7"]
+
+
+def test_what_cannot_be_taken_is_told_and_the_rest_is_written(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    whole = encoded(frame(1))
+    put(source / "images/b.jpg", whole[: len(whole) // 2])
+    put(source / "masks/c.png", mask((HEIGHT, WIDTH - 8)))
+    result = run_import(source, tmp_path / "root")
+    assert lines(result) == {"E_IMAGE_TRUNCATED": ["images/b.jpg"], "E_MASK_SIZE": ["images/c.jpg"]}
+    assert [path.name for path in (result.folder / "images").iterdir()] == ["a.jpg"]
+    assert [path.name for path in (result.folder / "masks").iterdir()] == ["a.png"]
+    kept = json.loads((result.folder / "import.json").read_text())
+    assert (kept["files"], kept["taken"], kept["left_out"]) == (6, 1, {"E_IMAGE_TRUNCATED": 1, "E_MASK_SIZE": 1})
+    assert "4 px left and right" in kept["lines"][1]["what"]
+
+
+def test_nothing_of_this_machine_is_written(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    put(source / "images/d.jpg", b"no picture")
+    folder = run_import(source, tmp_path / "root").folder
+    texts = [path.read_text() for path in folder.rglob("*") if path.suffix in (".json", ".csv", ".yaml")]
+    assert len(texts) == 3 and not any(str(tmp_path) in text for text in texts)
+
+
+def test_a_cohort_that_is_there_is_not_replaced(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    folder = run_import(source, tmp_path / "root").folder
+    before = snapshot(folder)
+    with pytest.raises(DataError, match="E_COHORT_EXISTS"):
+        run_import(source, tmp_path / "root")
+    assert snapshot(folder) == before
+
+
+def test_update_adds_what_is_new_and_keeps_what_is_there(tmp_path):
+    folder = run_import(write_pairs(tmp_path / "one"), tmp_path / "root").folder
+    put(folder / "ignore/a.png", mask())
+    before = snapshot(folder)
+    more = write_pairs(tmp_path / "two", ("c", "d"))
+    result = run_import(more, tmp_path / "root", update=True)
+    after = snapshot(folder)
+    assert lines(result) == {"N_FRAME_THERE": ["images/c.jpg"]} and result.summary.everything_taken
+    kept = {path: told for path, told in before.items() if path.split("/")[0] in ("images", "masks", "ignore")}
+    assert kept.items() <= after.items() and "images/d.jpg" in after
+    assert [row.split(",")[0] for row in (folder / "frames.csv").read_text().split()] == ["frame", "a", "b", "c", "d"]
+    assert json.loads((folder / "import.json").read_text())["former"][0]["taken"] == 3
+
+
+def test_interrupted_or_failed_imports_leave_nothing(tmp_path, monkeypatch):
+    source = write_pairs(tmp_path / "src")
+    from polypda.importing import cohort_writer
+
+    for error in (KeyboardInterrupt, OSError(28, "no space left")):
+
+        def fail(_pixels, error=error):
+            raise error
+
+        monkeypatch.setattr(cohort_writer, "encode_mask", fail)
+        with pytest.raises((KeyboardInterrupt, OSError)):
+            run_import(source, tmp_path / "root")
+        assert not (tmp_path / "root").exists()
+
+
+def test_dry_run_and_strict_write_nothing(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    assert run_import(source, tmp_path / "root", dry_run=True).summary.taken == 3
+    put(source / "images/d.jpg", b"")
+    strict = run_import(source, tmp_path / "root", strict=True)
+    assert strict.folder is None and lines(strict) == {"E_IMAGE_EMPTY_FILE": ["images/d.jpg"]}
+    assert not (tmp_path / "root").exists()
+
+
+def test_wrong_requests(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    with pytest.raises(UsageError, match="E_COHORT_ID"):
+        run_import(source, tmp_path / "root", "Ward 7")
+    with pytest.raises(UsageError, match="E_OUT_INSIDE_SOURCE"):
+        run_import(source, source / "root")
+    with pytest.raises(DataError, match="E_SOURCE_ABSENT"):
+        run_import(tmp_path / "gone", tmp_path / "root")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="E_SOURCE_EMPTY"):
+        run_import(tmp_path / "empty", tmp_path / "root")
+    with pytest.raises(UsageError, match="Did you mean 'folders'"):
+        run_import(source, tmp_path / "root", format="folder")
+    assert not (tmp_path / "root").exists() and sorted(path.name for path in source.iterdir()) == ["images", "masks"]
