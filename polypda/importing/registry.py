@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
-from polypda.importing.folders import FoldersReader
 from polypda.importing.readers.coco import CocoReader
 from polypda.importing.readers.cvat import CvatReader
+from polypda.importing.readers.folders import FoldersReader
 from polypda.importing.readers.labelme import LabelMeReader
 from polypda.importing.readers.labelstudio import LabelStudioReader
 from polypda.importing.readers.polydeep import PolyDeepReader
