@@ -40,11 +40,16 @@ def adapt_command(
     seed: Annotated[int, Opt(help="Decides everything random.")] = 0,
     option: Annotated[list[str] | None, Opt("-O", "--option", help="NAME=VALUE of the method; repeatable.")] = None,
     selector: Annotated[
-        str | None, Opt(help="Label-free choice of the checkpoint: last, source-dice, entropy or im.")
+        str | None,
+        Opt(
+            help="Label-free choice of the checkpoint: last, source-dice, entropy, im, snd or teacher-agreement; "
+            "oracle (needs --target-labels) is none."
+        ),
     ] = None,
     oracle: Annotated[bool, Opt("--oracle", help="Also train the upper bound; needs --target-labels.")] = False,
     target_labels: Annotated[
-        bool, Opt("--target-labels", help="Permit training on target labels (oracle only); every table says so.")
+        bool,
+        Opt("--target-labels", help="Permit target labels, for --oracle or --selector oracle; every table says so."),
     ] = False,
     out: Annotated[
         Path | None, Opt(help="Run folder. Default: runs/SOURCE-to-TARGET-METHOD-sSEED.", rich_help_panel=RUN)

@@ -120,6 +120,9 @@ def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterat
     for what, found in facts.items():
         if len(set(found)) > 1:
             yield f"The runs have different {what}: {'; '.join(dict.fromkeys(found))}."
+    chosen = [statement.run for statement in statements if statement.selector == ORACLE]
+    if chosen:
+        yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
     if oracle:
         yield "The oracle was trained on target labels: an upper bound, not a method."
 

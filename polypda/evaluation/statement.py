@@ -75,9 +75,14 @@ class ReportStatement(BaseModel):
             return "not known: the predictions came as files"
         if self.method == "oracle":
             return f"the adapted model was trained on the labels of {self.target}: an upper bound, no adaptation"
+        told = []
+        if self.selector == ORACLE:
+            told.append(
+                f"LABELS OF {self.target} CHOSE THE CHECKPOINT (selector oracle): {self.method} is no unlabelled result"
+            )
         if self.target_labels_used:
-            return f"labels of {self.target} trained the oracle only (an upper bound)"
-        return f"no label of {self.target} was used in training"
+            told.append(f"labels of {self.target} trained the oracle only (an upper bound)")
+        return "; ".join(told) or f"no label of {self.target} was used in training"
 
     @property
     def resolution_text(self) -> str:
@@ -110,7 +115,7 @@ def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *,
     """
     seeds = sorted({seed for statement in statements if not statement.foreign for seed in statement.seeds})
     policies = _distinct(statement.batch_norm for statement in statements if statement.batch_norm)
-    labels = _distinct(_labels_in_short(statement) for statement in statements)
+    labels = _distinct(labels_in_short(statement) for statement in statements)
     return {
         "protocol": PROTOCOL,
         "runs": f"{len({statement.run for statement in statements})}",
@@ -127,9 +132,12 @@ def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *,
     }
 
 
-def _labels_in_short(statement: ReportStatement) -> str:
+def labels_in_short(statement: ReportStatement) -> str:
+    """Whether target labels were used, without naming the target."""
     if statement.foreign:
         return statement.labels_text
+    if statement.selector == ORACLE:
+        return "LABELS OF THE TARGET CHOSE A CHECKPOINT (selector oracle): no unlabelled result"
     if statement.method == ORACLE or statement.target_labels_used:
         return "labels of the target trained the oracle only (an upper bound)"
     return "no label of the target was used in training"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from polypda.evaluation.metrics import PROTOCOL
-from polypda.evaluation.statement import ONE_SEED
+from polypda.evaluation.statement import ONE_SEED, labels_in_short
 from polypda.evaluation.statistics.bootstrap import RESAMPLES
 from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM
 from polypda.reporting.checklist_items import Part, from_run
@@ -94,8 +94,7 @@ def training(facts: ReportFacts) -> list[Part]:
 def selection(facts: ReportFacts) -> list[Part]:
     chosen = by_runs(facts.trained_here, lambda run: run.selector)
     labels = by_runs(facts.trained_here, lambda run: run.labels_text) if len(facts.trained_here) <= 3 else None
-    oracle = any(run.target_labels_used for run in facts.trained_here)
-    general = "target labels trained the oracle only (an upper bound)" if oracle else "no target label was used"
+    general = by_runs(facts.trained_here, labels_in_short)
     return [
         from_run("checkpoint rule", chosen and inline(chosen)),
         from_run("labels of the target", _own(facts, labels or general)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from polypda.evaluation.statement import ONE_SEED
+from polypda.evaluation.statement import ONE_SEED, ORACLE
 from polypda.reporting.checklist_data import RENDERED, SPLIT_RULE
 from polypda.reporting.checklist_run import METRICS, TESTS, UNCERTAINTY
 from polypda.reporting.cohort_facts import UNITS_IN_WORDS, CohortFacts, overlaps_between
@@ -162,6 +162,8 @@ def training_data(facts: ReportFacts) -> str:
     ]
     if any(statement.target_labels_used for statement in facts.trained_here):
         lines.append("`oracle`: labelled training frames of the target; an upper bound, not an adaptation")
+    if any(statement.selector == ORACLE for statement in facts.trained_here):
+        lines.append("checkpoint of the adapted models: CHOSEN ON TARGET LABELS (selector `oracle`)")
     lines.append(f"partition: {SPLIT_RULE}")
     if facts.foreign_models:
         lines.append(f"{', '.join(map(code, facts.foreign_models))}: made elsewhere, {MISSING}")

@@ -10,7 +10,7 @@ import torch
 
 from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Split
-from polypda.data.cache import FrameCache
+from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
 from polypda.networks.batch_norm import recompute_statistics
@@ -23,7 +23,8 @@ from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, split_table, write_json
-from polypda.training.selectors import Choice, choose, foreground_share, score_snapshots
+from polypda.training.selectors import Choice, Selector, choose
+from polypda.training.snapshot_scores import foreground_share, score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage, statistics_batches
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair, require_labels
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
@@ -137,14 +138,23 @@ def _train(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair
     if plan.adapts:
         stage = plan.method(start, restyled_source(run, data.source, data.target, start, places.cache, progress))
         trained(stage)
-        choice = _choose(run, config, stage, data)
+        choice = _choose(run, config, stage, data, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_labels(pair.labelled_target(), Split.TRAIN)
         trained(plan.oracle(cache.labelled(frames)))
     return choice
 
 
-def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData) -> Choice:
+def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) -> CachedFrames | None:
+    """Labelled target validation frames for the selector ``oracle``, whose configuration carries the permission."""
+    if config.selector is not Selector.ORACLE:
+        return None
+    return cache.labelled(require_labels(pair.labelled_target(), Split.VALIDATION))
+
+
+def _choose(
+    run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData, labelled_target: CachedFrames | None
+) -> Choice:
     """Score every snapshot without target labels; write all scores, keep the selector's choice as adapted."""
     device = open_fabric(config.compute, one_process=True).device
 
@@ -156,8 +166,11 @@ def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingDat
 
     snapshots = {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(stage.folder)}
     segmenters = ((step, as_used(path)) for step, path in snapshots.items())
-    scores = score_snapshots(segmenters, data.target, data.source_validation, device)
-    choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note)
+    start = score_snapshot(
+        load_segmenter(config.network, stage.initial).to(device), 0, data.target, data.source_validation, device
+    )
+    scores = score_snapshots(segmenters, data.target, data.source_validation, device, labelled_target)
+    choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note, start=start)
     write_json(run.folder / "selection.json", choice.as_json())
     save_module(as_used(snapshots[choice.step]), run.folder / ADAPTED)
     return choice

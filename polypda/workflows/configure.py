@@ -13,6 +13,7 @@ from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
 from polypda.networks.registry import DEEPLAB_V2
 from polypda.training.config import AdaptConfig
+from polypda.training.selectors import Selector
 from polypda.workflows.cohort_pair import check_pair
 from polypda.workflows.presets import preset
 
@@ -54,12 +55,8 @@ def resolve_config(
         values.setdefault("phantom_frames", base["phantom_frames"])
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
-    if (values.get("oracle") or method == "oracle") and not values.get("target_labels"):
-        raise UsageError(
-            "E_TARGET_LABELS",
-            "the oracle is trained on the target's labels, and adaptation must not see any.",
-            fix="add --target-labels to permit it; every table will say so.",
-        )
+    if not values.get("target_labels"):
+        _require_no_target_labels(values)
     if sections["network"].get("architecture") == DEEPLAB_V2 and not sections["network"].get("encoder"):
         values["network"].pop("encoder")  # the preset's: this network has its own
     method_options(method, options if not method_class(method).plays_on_target else values["options"])
@@ -75,6 +72,16 @@ def resolve_config(
             f"{told}{first['msg']}.",
             fix="`polypda adapt --help` lists the options.",
         ) from error
+
+
+def _require_no_target_labels(values: dict[str, Any]) -> None:
+    if values.get("oracle") or values["method"] == "oracle":
+        what = "the oracle is trained on the target's labels, and adaptation must not see any."
+    elif values.get("selector") == Selector.ORACLE:
+        what = "the selector 'oracle' chooses the checkpoint on the target's labels, and adaptation must not see any."
+    else:
+        return
+    raise UsageError("E_TARGET_LABELS", what, fix="add --target-labels to permit it; every table will say so.")
 
 
 def _share_supervised_options(values: dict[str, Any]) -> None:

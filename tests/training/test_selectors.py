@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,11 +8,9 @@ from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.training.selectors import (
-    Choice,
-    Selector,
+from polypda.training.selectors import Choice, Selector, choose
+from polypda.training.snapshot_scores import (
     SnapshotScore,
-    choose,
     foreground_share,
     score_snapshot,
     score_snapshots,
@@ -34,7 +33,8 @@ def test_each_rule_takes_its_own_best():
         score(30, dice=0.9),
         score(40),
     ]
-    chosen = {selector: choose(scores, selector, 0.1).step for selector in Selector}
+    free = [selector for selector in Selector if selector is not Selector.ORACLE]
+    chosen = {selector: choose(scores, selector, 0.1).step for selector in free}
     assert chosen == {
         Selector.LAST: 40,
         Selector.SOURCE_DICE: 30,
@@ -43,15 +43,26 @@ def test_each_rule_takes_its_own_best():
         Selector.SND: 5,
         Selector.TEACHER_AGREEMENT: 25,
     }
-    for selector in Selector:  # whichever is asked for, all are told
+    for selector in free:  # whichever is asked for, all that need no target label are told
         assert choose(scores, selector, 0.1).choices == {rule.value: step for rule, step in chosen.items()}
 
 
+def test_the_oracle_follows_target_labels_past_the_guard_and_is_told_only_when_asked_for():
+    scores = [replace(score(10, foreground=0.0), target_dice=0.9), replace(score(20), target_dice=0.4)]
+    choice = choose(scores, Selector.ORACLE, 0.1)
+    assert choice.step == 10 and "TARGET" in choice.reason and choice.choices["oracle"] == 10
+    assert "oracle" not in choose(scores, Selector.LAST, 0.1).choices
+
+
 def test_a_choice_is_written_as_strict_json_and_read_back():
-    choice = choose([score(10, agreement=math.nan, dice=math.nan), score(20)], Selector.TEACHER_AGREEMENT, 0.1)
+    began = score(0, density=math.nan)
+    choice = choose(
+        [score(10, agreement=math.nan, dice=math.nan), score(20)], Selector.TEACHER_AGREEMENT, 0.1, start=began
+    )
     text = json.dumps(choice.as_json(), allow_nan=False)
     read = Choice.from_json(text)
     assert read.step == 20 and read.choices == choice.choices and read.scores[1] == choice.scores[1]
+    assert read.start is not None and read.start.step == 0 and math.isnan(read.start.target_density)
     assert math.isnan(read.scores[0].teacher_agreement) and math.isnan(read.scores[0].source_dice)
 
 
@@ -62,7 +73,7 @@ def test_a_choice_of_an_earlier_version_is_read():
     assert choice.choices == {} and choice.scores[0].source_dice == 0.4 and math.isnan(choice.scores[0].target_density)
 
 
-@pytest.mark.parametrize("selector", [selector for selector in Selector if selector is not Selector.LAST])
+@pytest.mark.parametrize("selector", [rule for rule in Selector if rule not in (Selector.LAST, Selector.ORACLE)])
 def test_all_background_and_all_polyp_cannot_win(selector):
     """Both are perfectly certain; the area guard must keep them out."""
     scores = [
