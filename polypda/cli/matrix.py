@@ -23,8 +23,9 @@ DECIDED_BY_THE_MATRIX = ("source", "target", "method", "seed", "out", "resume", 
 
 def matrix_command(
     context: typer.Context,
-    sources: Annotated[str, Opt(help="Labelled cohorts, separated by commas.")],
-    targets: Annotated[str, Opt(help="Cohorts to adapt to, separated by commas.")],
+    sources: Annotated[str | None, Opt(help="Labelled cohorts, separated by commas.")] = None,
+    targets: Annotated[str | None, Opt(help="Cohorts to adapt to, separated by commas.")] = None,
+    pairs: Annotated[str | None, Opt(help="Instead of both: SOURCE/TARGET,SOURCE/TARGET…")] = None,
     methods: Annotated[
         str, Opt(help="Methods and controls; `oracle` needs --target-labels.")
     ] = "source-only,adabn,adaptsegnet",
@@ -36,6 +37,7 @@ def matrix_command(
     method_option: Annotated[
         list[str] | None, Opt("-O", "--method-option", help="METHOD:NAME=VALUE of one method; repeatable.")
     ] = None,
+    jobs: Annotated[int, Opt(min=1, help="Runs at once, each in a process; give --threads with it.")] = 1,
     dry_run: Annotated[
         bool, Opt("--dry-run", help="Print the runs, where each stands, and an estimate of their time.")
     ] = False,
@@ -60,7 +62,7 @@ def matrix_command(
         chosen = by_method.get(method, {})
         return configuration(shared, source=source, target=target, method=method, method_options=chosen)
 
-    plan = plan_matrix(_listed(sources, "--sources"), _listed(targets, "--targets"), wanted, _seeds(seeds), configure)
+    plan = plan_matrix(_pairs(sources, targets, pairs), wanted, _seeds(seeds), configure)
     for source, target, reason in plan.left_out:
         print(f"left out: {source} → {target}: {reason}", file=sys.stderr)
     states = {run.name: state_of(run, out) for run in plan.runs}
@@ -68,7 +70,7 @@ def matrix_command(
     if dry_run:
         _print_plan(plan, states)
         return
-    failed = _run(plan, out, options)
+    failed = _run(plan, out, options, jobs)
     page = _report(plan, out, report_folder, failed, study, overlays=not no_overlays)
     print(page)
     if failed:
@@ -96,9 +98,11 @@ def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
     return dict(parsed.params)
 
 
-def _run(plan: MatrixPlan, out: Path, options: dict[str, Any]) -> list[str]:
+def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> list[str]:
     """Run what is missing; returns a line for each run that failed."""
     from polypda.cli.progress import terminal_progress
+    from polypda.training.progress import Silent
+    from polypda.workflows.launchers import InProcesses, Sequential
     from polypda.workflows.matrix import RunState, run_matrix
 
     numbers = {run.name: number for number, run in enumerate(plan.runs, 1)}
@@ -108,7 +112,8 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any]) -> list[str]:
 
     failed = []
     try:
-        for outcome in run_matrix(plan.runs, out, places_of(options), terminal_progress(), announce=announce):
+        progress, launcher = (terminal_progress(), Sequential()) if jobs == 1 else (Silent(), InProcesses(jobs))
+        for outcome in run_matrix(plan.runs, out, places_of(options), progress, launcher, announce):
             if outcome.error is not None:
                 failed.append(f"{outcome.run.name}: {outcome.error}")
                 print(outcome.error, file=sys.stderr, flush=True)
@@ -157,6 +162,20 @@ def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _pairs(sources: str | None, targets: str | None, pairs: str | None) -> list[tuple[str, str]]:
+    from polypda.workflows.matrix_plan import every_pair
+
+    if pairs is None and sources is not None and targets is not None:
+        return every_pair(_listed(sources, "--sources"), _listed(targets, "--targets"))
+    if pairs is None or sources is not None or targets is not None:
+        raise UsageError("E_OPTION", "give --sources and --targets, or --pairs.", fix="e.g. --pairs zju2/haining")
+    parted = [tuple(name.strip() for name in pair.split("/")) for pair in _listed(pairs, "--pairs")]
+    wrong = [pair for pair in parted if len(pair) != 2 or not all(pair)]
+    if wrong:
+        raise UsageError("E_OPTION", f"'{'/'.join(wrong[0])}' is no SOURCE/TARGET.", fix="e.g. --pairs zju2/haining")
+    return [(source, target) for source, target in parted]
 
 
 def _listed(text: str, option: str) -> list[str]:

@@ -43,7 +43,7 @@ def resolve_config(
     values: dict[str, Any] = {
         **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
         **{name: base[name] for name in ("batch_norm", "final_statistics") if name in base},
-        "options": {**base["options"].get(_family(method), {}), **options},
+        "options": {**_preset_options(base["options"], method), **options},
         "source": source,
         "target": target,
         "method": method,
@@ -121,7 +121,10 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _family(method: str) -> str:
-    """Whose preset a method takes: the base of a sum; AdaptSegNet's for all that play its game."""
-    base = method.split("+")[0]
-    return "adaptsegnet" if base.startswith("adaptsegnet") or base == "advent" else base
+def _preset_options(options: dict[str, dict[str, Any]], method: str) -> dict[str, Any]:
+    """What a preset says of every part of a sum; AdaptSegNet's part holds for all that play its game."""
+    merged: dict[str, Any] = {}
+    for part in method.split("+"):
+        family = "adaptsegnet" if part.startswith("adaptsegnet") or part == "advent" else part
+        merged |= options.get(family, {})
+    return merged

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from polypda.errors import Interrupted, PolypdaError, UsageError
+from polypda.errors import PolypdaError, UsageError
 from polypda.evaluation.evaluation_file import read_evaluation
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.adapt import adapt, open_data, start_run
+from polypda.workflows.launchers import Launcher, Outcome, Sequential
 from polypda.workflows.matrix_plan import PlannedRun
 from polypda.workflows.places import Places
 
@@ -27,41 +28,6 @@ class RunState(StrEnum):
     INTERRUPTED = "to go on"
     UNSCORED = "to score"  # trained, but its evaluation is missing or of an older version
     COMPLETE = "complete"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run; error is None where it is complete."""
-
-    run: PlannedRun
-    error: PolypdaError | None = None
-
-
-class Launcher(Protocol):
-    """How runs reach a machine. Another launcher (a cluster's queue) must keep each run's ``needs`` before it."""
-
-    def launch(self, runs: Sequence[PlannedRun], run_one: Callable[[PlannedRun], None]) -> Iterator[Outcome]:
-        """Run all, telling each one's outcome as it ends. An interruption ends the whole."""
-
-
-class Sequential:
-    """One after another in this process; a failed run stops only those that need it."""
-
-    def launch(self, runs: Sequence[PlannedRun], run_one: Callable[[PlannedRun], None]) -> Iterator[Outcome]:
-        failed: dict[str, PolypdaError] = {}
-        for run in runs:
-            missing = [name for name in run.needs if name in failed]
-            try:
-                if missing:
-                    raise _needs_failed(run, missing[0])
-                run_one(run)
-            except Interrupted:
-                raise
-            except PolypdaError as error:
-                failed[run.name] = error
-                yield Outcome(run, error)
-            else:
-                yield Outcome(run)
 
 
 def state_of(run: PlannedRun, folder: Path) -> RunState:
@@ -99,23 +65,26 @@ def run_matrix(
 ) -> Iterator[Outcome]:
     """Bring every run to its end, in ``folder``; yields outcomes as they come.
 
-    Args: announce: told of each run before it begins, with where it stands.
+    Args:
+        progress: told of each training; with a launcher of processes it must be picklable (:class:`Silent` is).
+        announce: told of each run before it begins, with where it stands.
     Raises: UsageError E_MATRIX_DIFFERS before anything is run; Interrupted.
     """
     for run in runs:
         state_of(run, folder)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def run_one(run: PlannedRun) -> None:
-        state = state_of(run, folder)
-        announce(run, state)
-        if state is not RunState.COMPLETE:
-            _bring_to_end(run, state, folder, places, progress)
+    def begin(run: PlannedRun) -> None:
+        announce(run, state_of(run, folder))
 
-    yield from (launcher or Sequential()).launch(runs, run_one)
+    bring = partial(_bring_to_end, folder=folder, places=places, progress=progress)
+    yield from (launcher or Sequential()).launch(runs, bring, begin)
 
 
-def _bring_to_end(run: PlannedRun, state: RunState, folder: Path, places: Places, progress: Progress) -> None:
+def _bring_to_end(run: PlannedRun, folder: Path, places: Places, progress: Progress) -> None:
+    state = state_of(run, folder)
+    if state is RunState.COMPLETE:
+        return
     config = run.config
     pair = open_data(config, places)
     if state is RunState.MISSING:
@@ -124,12 +93,3 @@ def _bring_to_end(run: PlannedRun, state: RunState, folder: Path, places: Places
     else:
         here = RunFolder.open(folder / run.name)
     adapt(here, places, pair, progress)
-
-
-def _needs_failed(run: PlannedRun, missing: str) -> PolypdaError:
-    return PolypdaError(
-        "E_MATRIX_NEEDS",
-        f"it needs models of {missing}, which failed.",
-        where=run.name,
-        fix="solve that run's error first, then give the same command again.",
-    )

@@ -45,15 +45,15 @@ class MatrixPlan:
 
 
 def plan_matrix(
-    sources: Sequence[str], targets: Sequence[str], methods: Sequence[str], seeds: Sequence[int], configure: Configure
+    wanted: Sequence[tuple[str, str]], methods: Sequence[str], seeds: Sequence[int], configure: Configure
 ) -> MatrixPlan:
-    """Plan a matrix. Pairs of a cohort with itself are no runs: they are the diagonal.
+    """Plan a matrix of (source, target) pairs. Pairs of a cohort with itself are no runs: they are the diagonal.
 
     Raises: UsageError E_MATRIX_EMPTY, E_METHOD_UNKNOWN, E_COHORT_UNKNOWN, and what ``configure`` raises.
     """
     for method in methods:
         method_class(method)
-    pairs, left_out = _pairs(sources, targets)
+    pairs, left_out = _possible(wanted)
     if not pairs:
         raise UsageError(
             "E_MATRIX_EMPTY",
@@ -69,7 +69,7 @@ def plan_matrix(
     for seed in seeds:
         bases = {}
         for learner in learners:
-            config = configure(learner, _partner(learner, [*targets, *sources]), SOURCE_ONLY, seed, False)
+            config = configure(learner, _partner(learner, pairs), SOURCE_ONLY, seed, False)
             base = PlannedRun(run_name(config), config)
             planned[base.name] = base
             bases[learner] = base.name
@@ -88,32 +88,25 @@ def run_name(config: AdaptConfig) -> str:
     return f"{config.source}-to-{config.target}-{config.method}-s{config.seed}{kind}"
 
 
-def _pairs(sources: Sequence[str], targets: Sequence[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
+def every_pair(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[str, str]]:
+    """Every source with every target."""
+    return [(source, target) for source in dict.fromkeys(sources) for target in dict.fromkeys(targets)]
+
+
+def _possible(wanted: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
     pairs, left_out = [], []
-    for source in dict.fromkeys(sources):
-        for target in dict.fromkeys(targets):
-            if source == target:
-                continue
-            try:
-                check_pair(source, target)
-            except LeakageError as error:
-                left_out.append((source, target, error.what))
-            else:
-                pairs.append((source, target))
+    for source, target in dict.fromkeys(wanted):
+        if source == target:
+            continue
+        try:
+            check_pair(source, target)
+        except LeakageError as error:
+            left_out.append((source, target, error.what))
+        else:
+            pairs.append((source, target))
     return pairs, left_out
 
 
-def _partner(learner: str, cohorts: Sequence[str]) -> str:
-    """The cohort beside which a base run is scored: the next in the list that it may be compared with."""
-    order = list(dict.fromkeys(cohorts))
-    place = order.index(learner) + 1 if learner in order else 0
-    for partner in order[place:] + order[:place]:
-        if partner != learner:
-            try:
-                check_pair(learner, partner)
-            except LeakageError:
-                continue
-            return partner
-    raise UsageError(
-        "E_MATRIX_EMPTY", f"'{learner}' shares frames with every other cohort.", fix="add a cohort of other origin."
-    )
+def _partner(learner: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """The cohort beside which a base run is scored: the other end of the first pair that it takes part in."""
+    return next(target if source == learner else source for source, target in pairs if learner in (source, target))

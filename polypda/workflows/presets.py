@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from polypda.errors import UsageError, nearest
+from polypda.methods.adda_options import PUBLISHED as ADDA_RELEASED
+from polypda.methods.lsd_options import PUBLISHED as LSD_PUBLISHED
+from polypda.stylisation.settings import PUBLISHED as AAN_PUBLISHED
 
 _ADAMW = {"optimizer": "adamw", "weight_decay": 1e-4, "seg_loss": "ce+dice"}
 
@@ -33,6 +36,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             },
             # the published widths (64 million weights) are for street scenes at 640 px
             "lsd": {"generator_width": 16, "discriminator_width": 32},
+            "fcan": {"lambda_seg": 1.0, "lambda_adv": 0.2, "ramp": 10, "aan_steps": 10, "aan_target_frames": 64},
+            "fcn-wild": {"ramp": 10},
         },
         "final_statistics": "target",
         "checkpoint_every": 20,
@@ -53,6 +58,14 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "ramp": 50,
                 "discriminator_rate": 2.5e-4,
             },
+            # a quarter of the published widths: those (64 million weights) are for street scenes
+            "lsd": {"generator_width": 16, "discriminator_width": 32},
+            # the published game (λ_seg 5 beside a full reversal) on this preset's learning rate
+            "fcan": {"lambda_seg": 1.0, "lambda_adv": 0.2, "ramp": 50, "aan_steps": 20, "aan_target_frames": 64},
+            "fcn-wild": {"ramp": 50},
+            "adda": {"discriminator_warmup": 30},
+            # 0.999 would average over more steps than this preset has
+            **{name: {"ema_alpha": 0.99} for name in ("mean-teacher", "mic", "polyp-mix")},
         },
         "batch_norm": "frozen",
         "checkpoint_every": 50,
@@ -66,7 +79,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "adapt_steps": 150_000,
         "supervised": {"horizon": 250_000},
         "start": {},
-        "options": {"adaptsegnet": {}},
+        "options": {
+            "adda": ADDA_RELEASED,
+            "fcan": AAN_PUBLISHED.model_dump(mode="json", exclude_none=True),
+            "lsd": LSD_PUBLISHED["released"],
+        },
         "batch_norm": "affine-frozen",
         "checkpoint_every": 5_000,
         "phantom_frames": 300,

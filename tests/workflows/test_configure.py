@@ -57,3 +57,12 @@ def test_options_are_pairs():
 def test_cohorts_that_share_frames_are_refused():
     with pytest.raises(LeakageError, match="E_SHARED_FRAMES"):
         check_pair("cvc-colondb", "polypsset")
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("method", ["lsd", "adda", "fcan", "fcn-wild", "advent", "mic", "adaptsegnet+minent+mic"])
+def test_every_preset_suits_every_method(name, method):
+    config = resolve(method, name)
+    wanted = {key: value for part in method.split("+") for key, value in PRESETS[name]["options"].get(part, {}).items()}
+    resolved = method_options(method, {**config.supervised, **config.options}).model_dump(mode="json")
+    assert {key: resolved[key] for key in wanted} == wanted

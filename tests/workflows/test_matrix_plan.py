@@ -1,12 +1,14 @@
 """Which runs a matrix consists of."""
 
+from functools import partial
+
 import pytest
 
 from polypda.errors import PolypdaError, UsageError
 from polypda.workflows.configure import resolve_config
 from polypda.workflows.duration import estimated_seconds
-from polypda.workflows.matrix import Sequential
-from polypda.workflows.matrix_plan import plan_matrix
+from polypda.workflows.launchers import InProcesses, Sequential
+from polypda.workflows.matrix_plan import every_pair, plan_matrix
 
 
 def configure(source, target, method, seed, oracle):
@@ -24,7 +26,9 @@ def configure(source, target, method, seed, oracle):
 
 def test_one_source_only_training_per_cohort_and_seed_serves_all():
     cohorts = ["zju2", "haining", "ningbo"]
-    plan = plan_matrix(cohorts, cohorts, ["source-only", "adabn", "adaptsegnet", "oracle"], [0, 1], configure)
+    plan = plan_matrix(
+        every_pair(cohorts, cohorts), ["source-only", "adabn", "adaptsegnet", "oracle"], [0, 1], configure
+    )
     bases = [run for run in plan.runs if run.start is None]
     assert sorted((run.config.source, run.config.seed) for run in bases) == [
         (cohort, seed) for cohort in sorted(cohorts) for seed in (0, 1)
@@ -42,19 +46,21 @@ def test_one_source_only_training_per_cohort_and_seed_serves_all():
 
 
 def test_without_an_oracle_a_cohort_that_is_only_a_target_is_not_learnt():
-    plan = plan_matrix(["zju2"], ["haining", "ningbo"], ["adaptsegnet"], [0], configure)
+    plan = plan_matrix(every_pair(["zju2"], ["haining", "ningbo"]), ["adaptsegnet"], [0], configure)
     assert {run.config.source for run in plan.runs} == {"zju2"} and not any(run.oracle for run in plan.runs)
-    with_oracle = plan_matrix(["zju2"], ["haining"], ["adaptsegnet", "oracle"], [0], configure)
+    with_oracle = plan_matrix(every_pair(["zju2"], ["haining"]), ["adaptsegnet", "oracle"], [0], configure)
     assert {run.config.source for run in with_oracle.runs} == {"zju2", "haining"}
 
 
 def test_controls_alone_need_a_run_per_pair():
-    plan = plan_matrix(["zju2"], ["haining", "ningbo"], ["source-only", "adabn"], [0], configure)
+    plan = plan_matrix(every_pair(["zju2"], ["haining", "ningbo"]), ["source-only", "adabn"], [0], configure)
     assert [(run.config.target, run.start is None) for run in plan.runs] == [("haining", True), ("ningbo", False)]
 
 
 def test_pairs_that_share_frames_are_left_out_and_named():
-    plan = plan_matrix(["cvc-clinicdb"], ["cvc-colondb", "haining", "cvc-clinicdb"], ["adaptsegnet"], [0], configure)
+    plan = plan_matrix(
+        every_pair(["cvc-clinicdb"], ["cvc-colondb", "haining", "cvc-clinicdb"]), ["adaptsegnet"], [0], configure
+    )
     assert {run.config.target for run in plan.runs} >= {"haining"}
     for source, target, reason in plan.left_out:
         assert source != target and reason
@@ -62,33 +68,51 @@ def test_pairs_that_share_frames_are_left_out_and_named():
 
 def test_nothing_to_adapt_is_refused():
     with pytest.raises(UsageError, match="E_MATRIX_EMPTY"):
-        plan_matrix(["zju2"], ["zju2"], ["adaptsegnet"], [0], configure)
+        plan_matrix(every_pair(["zju2"], ["zju2"]), ["adaptsegnet"], [0], configure)
     with pytest.raises(UsageError, match="E_METHOD_UNKNOWN"):
-        plan_matrix(["zju2"], ["haining"], ["adaptsegnett"], [0], configure)
+        plan_matrix(every_pair(["zju2"], ["haining"]), ["adaptsegnett"], [0], configure)
 
 
 def test_the_estimate_counts_steps_and_shared_trainings_once():
-    plan = plan_matrix(["zju2"], ["haining", "ningbo"], ["adaptsegnet"], [0], configure)
+    plan = plan_matrix(every_pair(["zju2"], ["haining", "ningbo"]), ["adaptsegnet"], [0], configure)
     seconds = estimated_seconds(plan.runs, lambda config, method: {"source-only": 1.0, "adaptsegnet": 3.0}[method])
     config = plan.runs[0].config
     base = config.start_steps + config.adapt_steps
     assert sorted(seconds.values()) == sorted([base, 3 * config.adapt_steps, 3 * config.adapt_steps])
 
 
-def test_a_failed_run_stops_only_those_that_need_it():
+def leave_a_trace(run, folder, broken):
+    """Stands for a run: fails where its needs left no trace, so that the order is checked as well."""
+    if run.name == broken:
+        raise PolypdaError("E_BROKEN", "it broke.")
+    for name in run.needs:
+        (folder / name).stat()
+    (folder / run.name).touch()
+
+
+@pytest.mark.parametrize("launcher", [Sequential(), InProcesses(2)], ids=["sequential", "processes"])
+def test_a_failed_run_stops_only_those_that_need_it(launcher, tmp_path):
     cohorts = ["zju2", "haining"]
-    plan = plan_matrix(cohorts, cohorts, ["adaptsegnet"], [0], configure)
+    plan = plan_matrix(every_pair(cohorts, cohorts), ["adaptsegnet", "adda"], [0], configure)
     broken = next(run for run in plan.runs if run.start is None and run.config.source == "zju2")
-    ran = []
-
-    def run_one(run):
-        if run is broken:
-            raise PolypdaError("E_BROKEN", "it broke.")
-        ran.append(run.name)
-
-    outcomes = {outcome.run.name: outcome.error for outcome in Sequential().launch(plan.runs, run_one)}
+    begun = []
+    run_one = partial(leave_a_trace, folder=tmp_path, broken=broken.name)
+    outcomes = {
+        outcome.run.name: outcome.error
+        for outcome in launcher.launch(plan.runs, run_one, lambda run: begun.append(run.name))
+    }
     assert len(outcomes) == len(plan.runs)
     needing = [run.name for run in plan.runs if broken.name in run.needs]
     assert needing and all(outcomes[name].code == "E_MATRIX_NEEDS" for name in needing)
-    assert sorted(ran) == sorted(name for name, error in outcomes.items() if error is None)
-    assert len(ran) == len(plan.runs) - 1 - len(needing)
+    ran = {path.name for path in tmp_path.iterdir()}
+    assert ran == {name for name, error in outcomes.items() if error is None}
+    assert sorted(begun) == sorted([*ran, broken.name])
+
+
+def test_a_base_is_scored_beside_the_first_cohort_it_is_paired_with():
+    wanted = [("zju2", "haining"), ("zju2", "ningbo"), ("haining", "zju2")]
+    plan = plan_matrix(wanted, ["adaptsegnet", "oracle"], [0], configure)
+    bases = {run.config.source: run.config.target for run in plan.runs if run.start is None}
+    assert bases == {"zju2": "haining", "haining": "zju2", "ningbo": "zju2"}
+    smaller = plan_matrix(wanted[:1], ["adaptsegnet", "oracle"], [0, 1], configure)
+    assert {run.name for run in smaller.runs if run.config.seed == 0} <= {run.name for run in plan.runs}

@@ -1,0 +1,106 @@
+"""How the runs of a matrix reach a machine: one after another, or several at once in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Protocol
+
+from polypda.errors import Interrupted, PolypdaError
+from polypda.workflows.matrix_plan import PlannedRun
+
+RunOne = Callable[[PlannedRun], None]
+"""Brings a run to its end; picklable for a launcher of processes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run; error is None where it is complete."""
+
+    run: PlannedRun
+    error: PolypdaError | None = None
+
+
+class Launcher(Protocol):
+    """How runs reach a machine. Another launcher (a cluster's queue) must keep each run's ``needs`` before it."""
+
+    def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
+        """Run all, telling each one's outcome as it ends; ``begin`` is called here before each begins.
+
+        A failed run stops only those that need it. Raises: Interrupted, which ends the whole.
+        """
+        ...
+
+
+class Sequential:
+    """One after another in this process."""
+
+    def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
+        failed: set[str] = set()
+        for run in runs:
+            try:
+                _require_needs(run, failed)
+                begin(run)
+                run_one(run)
+            except Interrupted:
+                raise
+            except PolypdaError as error:
+                failed.add(run.name)
+                yield Outcome(run, error)
+            else:
+                yield Outcome(run)
+
+
+class InProcesses:
+    """Up to ``jobs`` at once, each in a process of its own. Give each run few threads: jobs × threads ≤ cores."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+
+    def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
+        planned = {run.name for run in runs}
+        waiting, going = list(runs), dict[Future[None], PlannedRun]()
+        done: set[str] = set()
+        failed: set[str] = set()
+        # Spawned: a fork of a process with torch's threads may hang.
+        pool = ProcessPoolExecutor(self.jobs, mp_context=get_context("spawn"))
+        try:
+            while waiting or going:
+                ready = [run for run in waiting if not any(name in planned - done - failed for name in run.needs)]
+                for run in ready[: self.jobs - len(going)]:
+                    waiting.remove(run)
+                    try:
+                        _require_needs(run, failed)
+                    except PolypdaError as error:
+                        failed.add(run.name)
+                        yield Outcome(run, error)
+                    else:
+                        begin(run)
+                        going[pool.submit(run_one, run)] = run
+                for ended in wait(going, return_when=FIRST_COMPLETED).done if going else ():
+                    run = going.pop(ended)
+                    try:
+                        ended.result()
+                    except Interrupted:
+                        raise
+                    except PolypdaError as error:
+                        failed.add(run.name)
+                        yield Outcome(run, error)
+                    else:
+                        done.add(run.name)
+                        yield Outcome(run)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # an interrupted run writes its checkpoint first
+
+
+def _require_needs(run: PlannedRun, failed: set[str]) -> None:
+    for name in run.needs:
+        if name in failed:
+            raise PolypdaError(
+                "E_MATRIX_NEEDS",
+                f"it needs models of {name}, which failed.",
+                where=run.name,
+                fix="solve that run's error first, then give the same command again.",
+            )
