@@ -1,0 +1,91 @@
+"""What the scope itself shows, drawn tightly: for blanking everything else, so rather too small than too large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.cohorts.images import brightest_channel
+
+SEARCH_LONGER_SIDE_PX = 480
+LIT_THRESHOLD, LEAST_ABOVE_BORDER = 22, 10
+"""A pixel is lit when its brightest channel (0–255) exceeds the first, and the darkest corner's by the second."""
+DIM, REDDER_BY = 70, 8
+"""Dim pixels count only where red exceeds blue by this: bars and dim borders of a screen are grey or teal."""
+OPENING_SHARE = 0.035
+"""Details narrower than this share of the shorter side (letters, lines, bars) are no part of the picture."""
+LEAST_SHARE = 0.15
+"""A smaller region is not believed to be the picture."""
+MARGIN_SHARE = 0.003
+"""The picture is drawn in by this share of the shorter side: its blurred edge is border."""
+SECOND_PICTURE_SHARE = 0.01
+"""Lit regions below this share of the frame count for nothing."""
+INSIDE_SHARE = 0.9
+"""A region with this share inside the field of view belongs to it; any other is a second picture (a still)."""
+
+
+@dataclass(frozen=True)
+class ScopePicture:
+    """mask: bool H×W, True where the scope's picture is; all False when it was not found.
+
+    others: bool H×W, further pictures outside it.
+    """
+
+    mask: NDArray[np.bool_]
+    others: NDArray[np.bool_]
+
+    @property
+    def found(self) -> bool:
+        return bool(self.mask.any())
+
+
+def find_scope_picture(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> ScopePicture:
+    """The convex hull of the lit regions within the field of view; bars, letters and insets do not widen it.
+
+    image: uint8 H×W×3, RGB. insets: bool H×W.
+    """
+    height, width = image.shape[:2]
+    field = find_field_of_view(image)
+    scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    lit = _lit(small) & (cv2.resize(insets.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0)
+    side = max(3, round(OPENING_SHARE * min(lit.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    solid = cv2.morphologyEx(lit.astype(np.uint8), cv2.MORPH_OPEN, disc)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
+    nothing = np.zeros((height, width), bool)
+    if count < 2 or not field.found:
+        return ScopePicture(nothing, nothing)
+    large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= SECOND_PICTURE_SHARE * lit.size]
+    belongs = cv2.resize(field.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    inside = [number for number in large if float(np.mean(belongs[labels == number])) >= INSIDE_SHARE]
+    picture = np.isin(labels, inside).astype(np.uint8)
+    contours, _ = cv2.findContours(picture, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.convexHull(np.concatenate(contours)).astype(np.float64) if contours else np.zeros((1, 1, 2))
+    if cv2.contourArea(hull.astype(np.float32)) < LEAST_SHARE * lit.size:
+        return ScopePicture(nothing, nothing)
+    factors = np.array([width / size[0], height / size[1]])
+    filled = np.zeros((height, width), np.uint8)
+    cv2.fillConvexPoly(filled, np.rint((hull + 0.5) * factors - 0.5).astype(np.int32), 1)
+    side = 2 * max(1, round(MARGIN_SHARE * min(height, width))) + 1
+    drawn_in = cv2.erode(filled, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    mask = drawn_in.astype(bool) & field.mask & ~insets
+    second = np.isin(labels, [number for number in large if number not in inside]).astype(np.uint8)
+    others = cv2.resize(second, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    return ScopePicture(mask, others & ~mask)
+
+
+def _lit(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    blurred = np.asarray(cv2.blur(image, (3, 3)), np.uint8)
+    brightness = brightest_channel(blurred)
+    side = max(1, min(brightness.shape) // 16)
+    ends = (slice(0, side), slice(-side, None))
+    border = min(float(np.median(brightness[rows, columns])) for rows in ends for columns in ends)
+    threshold = max(LIT_THRESHOLD, border + LEAST_ABOVE_BORDER if border < DIM else 0)
+    red = blurred[..., 0].astype(np.int16) - blurred[..., 2]
+    return (brightness > threshold) & ((brightness >= DIM) | (red >= REDDER_BY))
