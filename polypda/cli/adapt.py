@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from polypda.cli.configuration import configuration, default_cache, places_of
+from polypda.cli.data_root import DataRoot
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.places import Places
 
@@ -28,9 +29,7 @@ def adapt_command(
     phantom: Annotated[
         bool, Opt("--phantom", help="Render both cohorts: needs no data, shows no clinical truth.")
     ] = False,
-    data_root: Annotated[Path, Opt(envvar="POLYPDA_DATA", help="Folder that holds the cohorts' folders.")] = Path(
-        "data"
-    ),
+    data_root: DataRoot = Path("data"),
     encoder_weights: Annotated[
         str, Opt(help="none, imagenet (downloads), or a safetensors file for the encoder.")
     ] = "none",

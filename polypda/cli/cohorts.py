@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polypda.cli.console import wide_console
+from polypda.cli.data_root import OptionalDataRoot
 from polypda.cli.import_command import import_command
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.checks import CheckReport, Severity, check_cohort
@@ -32,13 +33,10 @@ cohorts_app = typer.Typer(
 cohorts_app.command("import")(import_command)
 
 CohortId = Annotated[str, typer.Argument(metavar="ID", help="Cohort id, as `polypda cohorts list` shows it.")]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", envvar="POLYPDA_DATA", help="Folder below which the cohorts' files lie.")
-]
 
 
 @cohorts_app.command("list")
-def list_cohorts(data_root: DataRoot = None) -> None:
+def list_cohorts(data_root: OptionalDataRoot = None) -> None:
     """List all cohorts, and which of them are present below the data root."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for name, justify in (
@@ -52,7 +50,7 @@ def list_cohorts(data_root: DataRoot = None) -> None:
         ("here", "left"),
     ):
         table.add_column(name, justify=justify, no_wrap=name != "centre", overflow="fold")  # type: ignore[arg-type]
-    for cohort_id, described in load_catalogue().items():
+    for cohort_id, described in load_catalogue(data_root).items():
         here = "–" if data_root is None else "yes" if present(cohort_id, data_root) else "no"
         table.add_row(
             cohort_id,
@@ -71,9 +69,9 @@ def list_cohorts(data_root: DataRoot = None) -> None:
 
 
 @cohorts_app.command("show")
-def show_cohort(cohort_id: CohortId, data_root: DataRoot = None) -> None:
+def show_cohort(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None:
     """Show everything that is known of a cohort: declared, verified, contradicted and unknown."""
-    described = manifest(cohort_id)
+    described = manifest(cohort_id, data_root)
     console = wide_console()
     local = f" · {described.title.local}" if described.title.local else ""
     console.print(Text(f"{described.id}: {described.title.en}{local}", style="bold"))
@@ -92,7 +90,7 @@ def show_cohort(cohort_id: CohortId, data_root: DataRoot = None) -> None:
 
 
 @cohorts_app.command("check")
-def check(cohort_id: CohortId, data_root: DataRoot = None) -> None:
+def check(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None:
     """Read every file of a cohort and tell what was found against what is declared; exit status 3 on errors."""
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(f"reading {cohort_id}")

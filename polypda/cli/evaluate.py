@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polypda.cli.configuration import default_cache
+from polypda.cli.data_root import DataRoot
 from polypda.errors import UsageError
 from polypda.workflows.places import Places
 
@@ -35,9 +36,7 @@ def evaluate_command(
     missing: Annotated[str, Opt(help="A frame without a map: error, or as-empty.")] = "error",
     trained_on: Annotated[str | None, Opt(help="Cohort that the maps' models learnt, for the record.")] = None,
     out: Annotated[Path | None, Opt(help="Folder for maps. Default: evaluations/NAME-on-COHORT-PART.")] = None,
-    data_root: Annotated[Path, Opt(envvar="POLYPDA_DATA", help="Folder that holds the cohorts' folders.")] = Path(
-        "data"
-    ),
+    data_root: DataRoot = Path("data"),
     cache_dir: Annotated[Path | None, Opt(envvar="POLYPDA_CACHE", help="Rendered phantoms.")] = None,
 ) -> None:
     """Score every model of a run, or maps made elsewhere, at native resolution.

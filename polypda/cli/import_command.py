@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polypda.cli.console import wide_console
+from polypda.cli.data_root import OptionalDataRoot
 from polypda.errors import DATA, UsageError
 from polypda.importing.contract import LedgerLine
 from polypda.importing.import_ledger import ImportSummary
@@ -32,7 +33,7 @@ def import_command(
     cohort_id: Annotated[str, Opt("--as", metavar="ID", help="The cohort's id, one of the catalogue's or a new one.")],
     format_name: Annotated[str, Opt("--format", metavar="FORMAT", help=f"{FORMATS}.")] = AUTO,
     out: Annotated[Path | None, Opt(help="Data root for the cohort's folder (default: --data-root).")] = None,
-    data_root: Annotated[Path | None, Opt(envvar="POLYPDA_DATA", help="Data root, where --out names none.")] = None,
+    data_root: OptionalDataRoot = None,
     option: Annotated[
         list[str] | None, Opt("--option", "-O", metavar="NAME=VALUE", help="What a format alone understands.")
     ] = None,

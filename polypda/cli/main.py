@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 
 import typer
 
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cohorts import cohorts_app
+from polypda.cli.data_root import VARIABLE, name_data_root
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command
@@ -45,6 +47,8 @@ def _global_options(
     debug: bool = typer.Option(False, "--debug", help="Show a traceback with an error."),
 ) -> None:
     """Options of every command."""
+    # commands without the option (report) know the manifests of the usual data root as well
+    name_data_root(Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
 
 
 def main() -> None:

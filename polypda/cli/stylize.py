@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from polypda.cli.configuration import default_cache
+from polypda.cli.data_root import DataRoot
 from polypda.workflows.places import Places
 
 Opt = typer.Option
@@ -23,9 +24,7 @@ def stylize_command(
     ] = None,
     phantom: Annotated[bool, Opt("--phantom", help="Render both cohorts: needs no data.")] = False,
     phantom_frames: Annotated[int, Opt(min=6, help="Frames per rendered cohort.")] = 60,
-    data_root: Annotated[Path, Opt(envvar="POLYPDA_DATA", help="Folder that holds the cohorts' folders.")] = Path(
-        "data"
-    ),
+    data_root: DataRoot = Path("data"),
     architecture: Annotated[str, Opt(help="Network whose encoder is used.")] = "deeplabv3plus",
     encoder: Annotated[str, Opt(help="Any encoder of segmentation-models-pytorch.")] = "mobilenet_v2",
     encoder_weights: Annotated[

@@ -1,8 +1,14 @@
-"""The cohorts this installation knows."""
+"""The cohorts that are known: those of this installation, and those whose manifest lies in a data root.
+
+A cohort folder may hold a ``manifest.yaml`` (an import writes one); it goes before the installation's of that id. The
+command line names its data root once, by :func:`use_data_root`; whoever has a root at hand passes it on.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+import logging
+import re
+from functools import cache, lru_cache
 from pathlib import Path
 
 from polypda.cohorts.manifest import Manifest, Overlap
@@ -10,14 +16,24 @@ from polypda.cohorts.manifest_file import read_manifest
 from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError, UsageError, nearest
 
+log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
 # The wheel carries the manifests inside the package; a checkout keeps them at its top.
 MANIFEST_FOLDERS = (_PACKAGE / "manifests", _PACKAGE.parents[1] / "cohorts")
+FILE_NAME = "manifest.yaml"
+COHORT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_named_root: Path | None = None
+
+
+def use_data_root(root: Path | None) -> None:
+    """Name the data root whose manifests count from now on in this process; None: only the installation's count."""
+    global _named_root
+    _named_root = root
 
 
 @cache
-def load_catalogue() -> dict[str, Manifest]:
-    """All manifests by id, sorted naturally. The result is shared: do not change it.
+def shipped_catalogue() -> dict[str, Manifest]:
+    """The installation's manifests by id, sorted naturally. The result is shared: do not change it.
 
     Raises: DataError E_CATALOGUE_ABSENT when the installation carries no manifests; E_MANIFEST… for a wrong one.
     """
@@ -26,20 +42,64 @@ def load_catalogue() -> dict[str, Manifest]:
         raise DataError(
             "E_CATALOGUE_ABSENT", "this installation carries no cohort manifests.", fix="install polypda again."
         )
-    manifests = [read_manifest(path) for path in sorted(folder.glob("*.yaml"))]
-    return {manifest.id: manifest for manifest in sorted(manifests, key=lambda manifest: natural_key(manifest.id))}
+    return _sorted([read_manifest(path) for path in sorted(folder.glob("*.yaml"))])
 
 
-def manifest(cohort_id: str) -> Manifest:
-    """The manifest of one cohort. Raises: UsageError E_COHORT_UNKNOWN with the nearest id."""
-    catalogue = load_catalogue()
-    if cohort_id not in catalogue:
+def load_catalogue(data_root: Path | None = None) -> dict[str, Manifest]:
+    """All manifests by id, sorted naturally: the installation's and those of the data root (given, else named).
+
+    A wrong manifest in the data root is logged and passed over; who asks for that cohort gets the error.
+    Raises: as :func:`shipped_catalogue`.
+    """
+    found = dict(shipped_catalogue())
+    for root in _roots(data_root):
+        for path in sorted(root.glob(f"*/{FILE_NAME}")):
+            try:
+                if own := _in_root(root, path.parent.name):
+                    found[own.id] = own
+            except DataError as error:
+                log.warning("%s is passed over: %s", path.parent.name, error)
+    return _sorted(list(found.values()))
+
+
+def manifest(cohort_id: str, data_root: Path | None = None) -> Manifest:
+    """The manifest of one cohort: the data root's (given, else named), else the installation's.
+
+    Raises: UsageError E_COHORT_UNKNOWN with the nearest id; DataError E_MANIFEST… for a wrong one in the data root.
+    """
+    for root in reversed(_roots(data_root)):
+        if own := _in_root(root, cohort_id):
+            return own
+    shipped = shipped_catalogue()
+    if cohort_id not in shipped:
         raise UsageError(
             "E_COHORT_UNKNOWN",
-            f"no cohort is called '{cohort_id}'.{nearest(cohort_id.lower(), catalogue)}",
-            fix="`polypda cohorts list` shows all ids.",
+            f"no cohort is called '{cohort_id}'.{nearest(cohort_id.lower(), load_catalogue(data_root))}",
+            fix="`polypda cohorts list` shows all ids; `polypda cohorts import` makes a new one.",
         )
-    return catalogue[cohort_id]
+    return shipped[cohort_id]
+
+
+def _roots(data_root: Path | None) -> list[Path]:
+    """The roots that count, the one that goes before the others last."""
+    return [root for root in (_named_root, data_root) if root is not None]
+
+
+def _in_root(root: Path, cohort_id: str) -> Manifest | None:
+    path = root / cohort_id / FILE_NAME
+    if not COHORT_ID.fullmatch(cohort_id) or not path.is_file():
+        return None
+    status = path.stat()
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _changed_ns: int, _size: int) -> Manifest:
+    return read_manifest(path, path.parent.name)
+
+
+def _sorted(manifests: list[Manifest]) -> dict[str, Manifest]:
+    return {manifest.id: manifest for manifest in sorted(manifests, key=lambda manifest: natural_key(manifest.id))}
 
 
 def manifest_hash(cohort_id: str) -> str:

@@ -65,7 +65,7 @@ def check_cohort(
     on_frame: called after each frame with the number done and the number of all.
     Raises: as :func:`~polypda.cohorts.opening.open_cohort`, but missing masks become findings.
     """
-    manifest = manifest_of(cohort_id)
+    manifest = manifest_of(cohort_id, data_root)
     located = find_cohort(manifest, data_root)
     found = find_frames(manifest, located, labels=True)
     opened = OpenedCohort(cohort_id, located.folder, assign_splits(found.frames), located.phantom)

@@ -49,13 +49,22 @@ def parse_manifest(text: str, *, where: str) -> Manifest:
         raise _manifest_error(error, where) from error
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest file; its id must be the file's stem. Raises as :func:`parse_manifest`."""
-    manifest = parse_manifest(path.read_text(encoding="utf-8"), where=path.name)
-    if manifest.id != path.stem:
+def read_manifest(path: Path, name: str | None = None) -> Manifest:
+    """Read a manifest file; its id must be ``name``, by default the file's stem.
+
+    Raises: as :func:`parse_manifest`; DataError E_MANIFEST_YAML where it is no text.
+    """
+    where = path.name if name is None else f"{path.parent.name}/{path.name}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            "E_MANIFEST", f"the id is '{manifest.id}'.", where=path.name, fix=f"call the file {manifest.id}.yaml."
-        )
+            "E_MANIFEST_YAML", f"cannot be read ({error}).", where=where, fix="save it as UTF-8."
+        ) from error
+    manifest = parse_manifest(text, where=where)
+    if manifest.id != (name or path.stem):
+        fix = f"call the file {manifest.id}.yaml." if name is None else f"write id: {name}, or rename the folder."
+        raise DataError("E_MANIFEST", f"the id is '{manifest.id}'.", where=where, fix=fix)
     return manifest
 
 

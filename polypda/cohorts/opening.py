@@ -30,7 +30,7 @@ def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) 
             and what :func:`~polypda.cohorts.layouts.find_frames` raises.
         LeakageError: E_SPLIT_LEAK.
     """
-    manifest = manifest_of(cohort_id)
+    manifest = manifest_of(cohort_id, data_root)
     located = find_cohort(manifest, data_root)
     found = find_frames(manifest, located, labels=labels)
     if not found.frames:
@@ -64,7 +64,7 @@ def find_cohort(manifest: Manifest, data_root: Path | None) -> Located:
 
 def present(cohort_id: str, data_root: Path | None) -> bool:
     """Whether a cohort's images lie below the data root; stops at the first. Raises: UsageError E_COHORT_UNKNOWN."""
-    manifest = manifest_of(cohort_id)
+    manifest = manifest_of(cohort_id, data_root)
     return data_root is not None and locate(manifest, data_root) is not None
 
 

@@ -90,7 +90,7 @@ def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path
     roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
     # Rendering takes one core per cohort. Spawned, since a fork of a process with torch's threads may hang.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        done = [pool.submit(_render, cohort, frames, root, seed) for cohort, root in roots.items()]
+        done = [pool.submit(_render, manifest(cohort), frames, root, seed) for cohort, root in roots.items()]
         for rendering in done:
             rendering.result()
     return roots
@@ -103,8 +103,7 @@ def _phantom_root(cohort: str, frames: int, seed: int, folder: Path) -> Path:
     return folder / f"{frames}-frames-seed-{seed}-{identity[:12]}"
 
 
-def _render(cohort: str, frames: int, root: Path, seed: int) -> None:
-    described = manifest(cohort)
+def _render(described: Manifest, frames: int, root: Path, seed: int) -> None:
     render_cohort(
         described.model_copy(update={"phantom": _training_look(described)}), frames=frames, out=root, seed=seed
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from polypda import __version__
-from polypda.cohorts.catalogue import load_catalogue
+from polypda.cohorts.catalogue import COHORT_ID, load_catalogue
 from polypda.errors import DataError, UsageError
 from polypda.importing.cohort_tables import FrameRecord
 from polypda.importing.cohort_writer import CohortWriter
@@ -24,8 +23,6 @@ from polypda.importing.registry import AUTO, reader_for
 from polypda.importing.source import open_source
 from polypda.importing.staging import Staging, link_tree, staging
 from polypda.importing.treatment import AsItIs, Treatment
-
-COHORT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def _describe(
     former = request.place / LEDGER_FILE
     earlier = former.read_text(encoding="utf-8") if request.update and former.is_file() else None
     staged.write(LEDGER_FILE, ledger_json(summary, __version__, earlier).encode())
-    known = load_catalogue().get(request.cohort_id) or new_manifest(request.cohort_id)
+    known = load_catalogue(request.root).get(request.cohort_id) or new_manifest(request.cohort_id)
     left_out = sum(count for code, count in summary.left_out.items() if not code.startswith("N_"))
     described = manifest_of_import(known, records, left_out, reader.name, request.details)
     staged.write("manifest.yaml", manifest_yaml(described).encode())

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from polypda.cohorts import catalogue
-from polypda.cohorts.catalogue import load_catalogue, manifest, manifest_hash, shared_frames
+from polypda.cohorts.catalogue import load_catalogue, manifest, manifest_hash, shared_frames, shipped_catalogue
 from polypda.cohorts.manifest import Annotation, FactStatus, Media
 from polypda.cohorts.manifest_file import parse_manifest, read_manifest
 from polypda.errors import DataError, UsageError
@@ -113,10 +113,10 @@ def test_hash_follows_what_is_said_and_not_how():
 def test_the_wheel_s_manifests_go_before_the_checkout_s(tmp_path, monkeypatch):
     (tmp_path / "zju2.yaml").write_text((FOLDER / "zju2.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(catalogue, "MANIFEST_FOLDERS", (tmp_path, FOLDER))
-    assert list(load_catalogue.__wrapped__()) == ["zju2"]
+    assert list(shipped_catalogue.__wrapped__()) == ["zju2"]
     monkeypatch.setattr(catalogue, "MANIFEST_FOLDERS", (tmp_path / "none",))
     with pytest.raises(DataError, match="E_CATALOGUE_ABSENT"):
-        load_catalogue.__wrapped__()
+        shipped_catalogue.__wrapped__()
 
 
 def test_the_wheel_puts_manifests_where_the_catalogue_looks():
