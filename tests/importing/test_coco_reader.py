@@ -1,0 +1,258 @@
+"""COCO exports with everything that can be wrong with them: each its own coded line, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from reader_fixtures import HEIGHT, WIDTH, MemoryTree, angle, coco_counts, codes, flat, png, read_all, spots
+
+from polypda.cohorts.frames import Split
+from polypda.errors import DataError, UsageError
+from polypda.importing.contract import BoxLabel, MaskLabel, NegativeLabel, UnknownLabel
+from polypda.importing.readers.coco import CocoReader
+
+L_SHAPE = flat(angle()[1])
+SIZE = (HEIGHT, WIDTH)
+
+
+def coco(*images, annotations=(), categories=("polyp",), path="labels.json", more=()):
+    value = {
+        "images": [{"width": WIDTH, "height": HEIGHT, **image} for image in images],
+        "annotations": [{"id": place, "category_id": 1, **each} for place, each in enumerate(annotations)],
+        "categories": [{"id": place + 1, "name": name} for place, name in enumerate(categories)],
+    }
+    files = {path: json.dumps(value).encode(), **dict(more)}
+    for image in images:
+        if "gone" not in image["file_name"]:
+            files.setdefault(f"images/{image['file_name']}", png())
+    return MemoryTree(files)
+
+
+def one(annotation=None, image=None, reader=None, **more):
+    """The frame of an export of one picture with one annotation, and the ledger."""
+    annotations = [] if annotation is None else [{"image_id": 1, **annotation}]
+    tree = coco({"id": 1, "file_name": "a.png", **(image or {})}, annotations=annotations, **more)
+    frames, ledger = read_all(reader or CocoReader(), tree)
+    return frames["a"], ledger
+
+
+def test_annotation_of_a_missing_picture_is_left_out_and_the_rest_goes_on():
+    tree = coco({"id": 1, "file_name": "gone.png"}, {"id": 2, "file_name": "a.png"})
+    frames, ledger = read_all(CocoReader(), tree)
+    assert set(frames) == {"a"}
+    assert codes(ledger) == ["E_IMAGE_MISSING"]
+    assert "gone.png" in ledger.lines[0].what
+
+
+def test_ids_that_are_used_twice_and_annotations_of_no_picture_are_told():
+    tree = coco(
+        {"id": 1, "file_name": "a.png"},
+        {"id": 1, "file_name": "b.png"},
+        {"id": 3, "file_name": "a.png"},
+        annotations=[{"image_id": 9, "bbox": [1, 1, 2, 2]}],
+    )
+    frames, ledger = read_all(CocoReader(), tree)
+    assert set(frames) == {"a", "images/b"}  # b.png is there, but its entry does not count
+    assert codes(ledger) == ["E_ANNOTATION_ORPHAN", "E_ID_TWICE", "E_IMAGE_TWICE", "W_ANNOTATION_MISSING"]
+
+
+def test_size_that_is_not_the_pictures_is_told_when_the_mask_is_drawn():
+    frame, _ = one({"segmentation": [L_SHAPE]}, {"width": WIDTH + 1})
+    with pytest.raises(DataError, match=f"E_ANNOTATION_SIZE.*{WIDTH + 1}×{HEIGHT}.*{WIDTH}×{HEIGHT}"):
+        frame.label.read(SIZE)
+    frame, _ = one({"bbox": [1, 2, 3, 4]}, {"width": WIDTH + 1})
+    assert frame.label.size == (HEIGHT, WIDTH + 1)  # the writer holds it against the picture
+
+
+def test_run_lengths_of_another_size_are_told():
+    runs = {"size": [WIDTH, HEIGHT], "counts": coco_counts(spots().T)}
+    frame, _ = one({"segmentation": runs})
+    with pytest.raises(DataError, match="E_ANNOTATION_SIZE"):
+        frame.label.read(SIZE)
+    frame, _ = one({"segmentation": {"size": [HEIGHT, WIDTH], "counts": [5]}})
+    with pytest.raises(DataError, match="E_RLE_LENGTH"):
+        frame.label.read(SIZE)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"segmentation": [[1, 2, float("nan"), 4, 5, 6]]},
+        {"segmentation": [[1, 2, float("inf"), 4, 5, 6]]},
+        {"segmentation": [[1, 2, 1e300, 4, 5, 6]]},
+        {"segmentation": [["x", 2, 3, 4, 5, 6]]},
+        {"segmentation": [[1, 2, 3, 4, 5, 6, 7]]},
+        {"segmentation": {"counts": [1]}},
+        {"segmentation": {"counts": [1], "size": ["a", None]}},
+        {"segmentation": "text"},
+        {"segmentation": [], "bbox": [1, 2, None, 4]},
+        {"bbox": [1, 2, 3]},
+        {},
+    ],
+)
+def test_polyp_that_cannot_be_read_leaves_the_frame_without_a_label(annotation):
+    frame, ledger = one(annotation)
+    assert frame.label == UnknownLabel()
+    assert codes(ledger) == ["W_SHAPE_BROKEN"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "code"),
+    [
+        ({"segmentation": [[4, 4, 9, 9, 4, 4]]}, "W_SHAPE_FLAT"),
+        ({"segmentation": [[4, 4]]}, "W_SHAPE_FLAT"),
+        ({"bbox": [4, 4, 0, 9]}, "W_SHAPE_FLAT"),
+        ({"bbox": [-20, 4, 10, 9]}, "W_SHAPE_OUTSIDE"),
+        ({"segmentation": [[100, 1, 110, 1, 110, 10]]}, "W_SHAPE_OUTSIDE"),
+    ],
+)
+def test_shapes_that_show_nothing_are_passed_over(annotation, code):
+    frame, ledger = one(annotation)
+    assert frame.label == UnknownLabel()  # somebody saw a polyp: not a negative
+    assert codes(ledger) == [code]
+
+
+def test_shapes_are_cut_at_the_frame():
+    frame, ledger = one({"bbox": [-5, -0.5, 20, 500]})
+    box = frame.label.boxes[0]
+    assert (box.x0, box.y0, box.x1, box.y1) == (0, 0, 15, HEIGHT)
+    assert codes(ledger) == ["N_SHAPE_CUT"]
+    frame, ledger = one({"segmentation": [[-9, -9, 20, -9, 20, 10, -9, 10.4]]})
+    assert frame.label.read(SIZE).sum() == 200
+    frame, ledger = one({"bbox": [-0.5, 0, 10, HEIGHT + 0.5]})
+    assert codes(ledger) == []  # rounding is no remark
+
+
+def test_polygon_too_small_for_any_pixel_is_told():
+    frame, _ = one({"segmentation": [[4.6, 4.6, 4.9, 4.6, 4.9, 4.9]]})
+    with pytest.raises(DataError, match="E_SHAPE_NO_PIXEL"):
+        frame.label.read(SIZE)
+
+
+def test_frame_with_a_mask_and_a_box_has_boxes():
+    tree = coco(
+        {"id": 1, "file_name": "a.png"},
+        annotations=[
+            {"image_id": 1, "segmentation": [L_SHAPE]},
+            {"image_id": 1, "segmentation": {"size": [HEIGHT, WIDTH], "counts": coco_counts(angle(at=2)[0])}},
+            {"image_id": 1, "bbox": [40, 1, 5, 6]},
+        ],
+    )
+    frames, ledger = read_all(CocoReader(), tree)
+    found = [(box.x0, box.y0, box.x1, box.y1) for box in frames["a"].label.boxes]
+    assert found == [(5, 5, 35, 25), (2, 2, 32, 22), (40, 1, 45, 7)]
+    assert codes(ledger) == ["N_MIXED_SHAPES"]
+
+
+def test_polygon_that_is_its_own_rectangle_is_a_box():
+    frame, _ = one({"segmentation": [[4, 5, 14, 5, 14, 20, 4, 20]], "bbox": [4, 5, 10, 15]})
+    assert isinstance(frame.label, BoxLabel)
+    frame, _ = one({"segmentation": [[4, 5, 14, 5, 14, 20, 4, 20]]})
+    assert isinstance(frame.label, MaskLabel)  # nothing says that it was drawn as a box
+    frame, _ = one({"segmentation": [[4, 5, 14, 6, 14, 20, 4, 20]], "bbox": [4, 5, 10, 15]})
+    assert isinstance(frame.label, MaskLabel)
+
+
+def test_repeated_annotation_counts_once():
+    box = {"image_id": 1, "bbox": [1, 2, 3, 4]}
+    frames, ledger = read_all(CocoReader(), coco({"id": 1, "file_name": "a.png"}, annotations=[box, box]))
+    assert len(frames["a"].label.boxes) == 1
+    assert codes(ledger) == ["W_ANNOTATION_TWICE"]
+
+
+def test_unannotated_frames_are_negative_only_when_the_user_says_so():
+    frame, _ = one()
+    assert frame.label == UnknownLabel()
+    frame, _ = one(reader=CocoReader.with_options({"unannotated": "negative"}))
+    assert frame.label == NegativeLabel()
+    instrument = {"bbox": [1, 2, 3, 4], "category_id": 2}
+    reader = CocoReader.with_options({"unannotated": "negative"})
+    frame, _ = one(instrument, reader=reader, categories=("polyp", "instrument"))
+    assert frame.label == NegativeLabel()
+
+
+def test_frames_of_unknown_classes_never_become_negatives():
+    tree = coco(
+        {"id": 1, "file_name": "a.png"},
+        {"id": 2, "file_name": "b.png"},
+        annotations=[
+            {"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": 2},
+            {"image_id": 2, "bbox": [1, 2, 3, 4], "category_id": 7},
+        ],
+        categories=("polyp", "Klasse 4"),
+    )
+    frames, ledger = read_all(CocoReader.with_options({"unannotated": "negative"}), tree)
+    assert {frame.label for frame in frames.values()} == {UnknownLabel()}
+    assert codes(ledger) == ["W_CLASS_UNKNOWN"] * 2
+    assert "Klasse 4" in ledger.lines[0].what
+
+
+def test_classes_can_be_named():
+    drawn = {"bbox": [1, 2, 3, 4], "category_id": 2}
+    reader = CocoReader.with_options({"classes": "klasse 4"})
+    frame, _ = one(drawn, reader=reader, categories=("polyp", "Klasse 4"))
+    assert isinstance(frame.label, BoxLabel)
+    frame, _ = one(drawn, reader=CocoReader.with_options({"classes": "polyp"}), categories=("polyp", "Klasse 4"))
+    assert frame.label == UnknownLabel()
+    with pytest.raises(UsageError, match=r"E_CLASS.*'polypp'.*Did you mean 'polyp'"):
+        one(drawn, reader=CocoReader.with_options({"classes": "polypp"}))
+
+
+def test_the_only_class_is_the_polyp_whatever_it_is_called():
+    frame, _ = one({"bbox": [1, 2, 3, 4]}, categories=("object",))
+    assert isinstance(frame.label, BoxLabel)
+
+
+@pytest.mark.parametrize("options", [{"klasses": "a"}, {"classes": " , "}, {"unannotated": "maybe"}])
+def test_wrong_options_are_told(options):
+    with pytest.raises(UsageError, match="E_OPTION"):
+        CocoReader.with_options(options)
+
+
+def test_split_patient_sequence_and_mode_are_told():
+    tree = coco(
+        {"id": 1, "file_name": "a.png", "patient": 12, "video_id": "v3", "modality": "NBI"},
+        path="annotations/instances_val2017.json",
+    )
+    frames, _ = read_all(CocoReader(), tree)
+    frame = frames["a"]
+    assert (frame.split, frame.patient, frame.sequence, frame.mode) == (Split.VALIDATION, "12", "v3", "NBI")
+
+
+def test_same_name_in_two_folders_is_told_apart_by_the_path_or_not_at_all():
+    more = {"one/a.png": png(seed=1), "two/a.png": png(seed=2)}
+    frames, _ = read_all(
+        CocoReader(), coco({"id": 1, "file_name": "two/a.png"}, more={**more, "images/two/a.png": b""})
+    )
+    assert frames["two/a"].origin in ("two/a.png", "images/two/a.png")
+    tree = coco({"id": 1, "file_name": "a.png"}, more=more)
+    del tree.contents["images/a.png"]
+    frames, ledger = read_all(CocoReader(), tree)
+    assert not frames
+    assert codes(ledger) == ["E_IMAGE_AMBIGUOUS"]
+
+
+def test_paths_of_other_machines_and_other_case_are_understood():
+    tree = coco({"id": 1, "file_name": "x"}, more={"images/息肉 1.PNG": png()})
+    del tree.contents["images/x"]
+    for written in ("C:\\Users\\li\\息肉 1.png", "/home/li/images/息肉 1.png", "../../息肉 1.png"):
+        value = json.loads(tree.contents["labels.json"])
+        value["images"][0]["file_name"] = written
+        tree.contents["labels.json"] = json.dumps(value).encode()
+        frames, _ = read_all(CocoReader(), tree)
+        assert [frame.origin for frame in frames.values()] == ["images/息肉 1.PNG"]
+
+
+def test_damaged_file_beside_a_good_one_is_left_out():
+    tree = coco({"id": 1, "file_name": "a.png"}, more={"other.json": b'{"images": [', "notes.json": b"{}"})
+    frames, ledger = read_all(CocoReader(), tree)
+    assert set(frames) == {"a"}
+    assert codes(ledger) == ["E_JSON"]
+
+
+def test_masks_are_drawn_only_when_they_are_asked_for(monkeypatch):
+    frame, _ = one({"segmentation": [L_SHAPE]})
+    monkeypatch.setattr("polypda.importing.shapes.fill_ring", lambda ring, size: np.ones(size, np.uint8))
+    assert frame.label.read(SIZE).all()
