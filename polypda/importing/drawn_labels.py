@@ -3,7 +3,7 @@
 * Every polyp has a region (polygon, ellipse, painted pixels): the frame has a mask, their union.
 * One polyp has only a box: the frame has boxes, and regions become the boxes around them; a mask would miss a polyp.
 * A polyp was drawn that cannot be read (NaN, a point, a line): the frame is taken without a label, since any label
-  would miss a polyp. The ledger says W_SHAPE_BROKEN.
+  would miss a polyp (W_SHAPE_BROKEN).
 * Shapes without area or wholly outside the frame are passed over (W_SHAPE_FLAT, W_SHAPE_OUTSIDE); where nothing else
   was drawn, the frame is taken without a label.
 * Shapes that reach beyond the frame are cut off (N_SHAPE_CUT when by more than a pixel).
@@ -23,9 +23,9 @@ from polypda.importing.contract import (
     BoxLabel,
     Label,
     LabelledBox,
-    Ledger,
     MaskLabel,
     MaskPixels,
+    Remark,
     UnknownLabel,
 )
 from polypda.importing.polyp_classes import Meaning, PolypClasses
@@ -46,39 +46,41 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Where something was drawn: the frame's path in the tree, for the ledger, and its (height, width) as the tool
-    says it; None where it does not."""
+    """Where something was drawn: the frame's path in the tree, for messages, and its (height, width) as the tool says
+    it; None where it does not."""
 
     origin: str
     size: tuple[int, int] | None
 
 
-def label_of(drawn: Sequence[Drawn], sheet: Sheet, classes: PolypClasses, ledger: Ledger, *, empty: Label) -> Label:
-    """The label of a frame; what is passed over is noted in the ledger."""
+def label_of(
+    drawn: Sequence[Drawn], sheet: Sheet, classes: PolypClasses, notes: list[Remark], *, empty: Label
+) -> Label:
+    """The label of a frame; ``notes`` is told what was passed over or changed."""
     polyps = [each for each in drawn if classes.meaning(each.label) is Meaning.POLYP]
     unknown = sorted({each.label for each in drawn if classes.meaning(each.label) is Meaning.UNKNOWN})
     if unknown:
         what = f"shapes of unknown classes were passed over: {', '.join(unknown[:5])}. Name polyps by -O classes=…"
-        ledger.remark(sheet.origin, "W_CLASS_UNKNOWN", what)
+        notes.append(Remark("W_CLASS_UNKNOWN", what))
     if not polyps:
         return UnknownLabel() if unknown else empty
     if any(each.shape.broken() for each in polyps):
         what = "a polyp's shape cannot be read (a point, a line, or coordinates that are no numbers): no label."
-        ledger.remark(sheet.origin, "W_SHAPE_BROKEN", what)
+        notes.append(Remark("W_SHAPE_BROKEN", what))
         return UnknownLabel()
-    kept = [each for each in polyps if _lies_in(each.shape, sheet, ledger)]
+    kept = [each for each in polyps if _lies_in(each.shape, sheet, notes)]
     if not kept:
         return UnknownLabel()
     if any(each.crowd for each in kept):
-        ledger.remark(sheet.origin, "N_CROWD", "a region stands for several polyps; it is taken as one.")
+        notes.append(Remark("N_CROWD", "a region stands for several polyps; it is taken as one."))
     if all(isinstance(each.shape, Region) for each in kept):
         return _mask([each.shape for each in kept if isinstance(each.shape, Region)], sheet)
-    return _boxes(kept, sheet, ledger)
+    return _boxes(kept, sheet, notes)
 
 
-def _lies_in(shape: Shape, sheet: Sheet, ledger: Ledger) -> bool:
+def _lies_in(shape: Shape, sheet: Sheet, notes: list[Remark]) -> bool:
     if shape.flat():
-        ledger.remark(sheet.origin, "W_SHAPE_FLAT", "a shape without area (a stray click) was passed over.")
+        notes.append(Remark("W_SHAPE_FLAT", "a shape without area (a stray click) was passed over."))
         return False
     if sheet.size is None or isinstance(shape, Painted):  # painted pixels lie inside, and are decoded later
         return True
@@ -86,12 +88,12 @@ def _lies_in(shape: Shape, sheet: Sheet, ledger: Ledger) -> bool:
     height, width = sheet.size
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         what = f"a shape outside the frame of {width}×{height} was passed over (from {x0:.6g}, {y0:.6g})."
-        ledger.remark(sheet.origin, "W_SHAPE_OUTSIDE", what)
+        notes.append(Remark("W_SHAPE_OUTSIDE", what))
         return False
     beyond = max(-x0, -y0, x1 - width, y1 - height)
     if beyond > NOTABLE_PX:
         what = f"a shape reached {beyond:.6g} px beyond the frame and was cut off there."
-        ledger.remark(sheet.origin, "N_SHAPE_CUT", what)
+        notes.append(Remark("N_SHAPE_CUT", what))
     return True
 
 
@@ -110,15 +112,15 @@ def _mask(regions: list[Region], sheet: Sheet) -> MaskLabel:
     return MaskLabel(read, sheet.origin)
 
 
-def _boxes(kept: list[Drawn], sheet: Sheet, ledger: Ledger) -> Label:
+def _boxes(kept: list[Drawn], sheet: Sheet, notes: list[Remark]) -> Label:
     try:
         found = [(each, each.shape.corners()) for each in kept]
     except DataError as error:
-        ledger.remark(sheet.origin, "W_SHAPE_BROKEN", f"a painted polyp cannot be read ({error.what}): no label.")
+        notes.append(Remark("W_SHAPE_BROKEN", f"a painted polyp cannot be read ({error.what}): no label."))
         return UnknownLabel()
     if any(isinstance(each.shape, Region) for each in kept):
         what = "some polyps are outlined, others have a box only: taken as boxes, since a mask would miss polyps."
-        ledger.remark(sheet.origin, "N_MIXED_SHAPES", what)
+        notes.append(Remark("N_MIXED_SHAPES", what))
     cut = [LabelledBox(*_cut(corners, sheet.size), each.label or None) for each, corners in found]
     boxes = tuple(box for box in cut if box.x1 > box.x0 and box.y1 > box.y0)
     return BoxLabel(boxes, sheet.origin, sheet.size) if boxes else UnknownLabel()

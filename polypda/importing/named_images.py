@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from polypda.cohorts.images import IMAGE_SUFFIXES
@@ -22,6 +22,19 @@ def without_suffix(path: str) -> str:
     return path[: -len(suffix)] if suffix else path
 
 
+def wished_names(paths: Sequence[str]) -> dict[str, str]:
+    """Path → the name for its frame: its stem, where no other path has it, else with its folders before it."""
+    stems = Counter(_stem(path).casefold() for path in paths)
+    shared = 0  # folders that all have in common tell nothing
+    folders = [path.split("/")[:-1] for path in paths]
+    while paths and all(len(each) > shared and each[shared] == folders[0][shared] for each in folders):
+        shared += 1
+    return {
+        path: _stem(path) if stems[_stem(path).casefold()] == 1 else "-".join((*own[shared:], _stem(path)))
+        for path, own in zip(paths, folders, strict=True)
+    }
+
+
 class NamedImages:
     """The pictures of a tree by the ends of their paths.
 
@@ -33,6 +46,8 @@ class NamedImages:
         self.paths = tuple(path for path in tree.files() if is_image(path))
         self.used: set[str] = set()
         """The pictures that an annotation named so far."""
+        self.names = wished_names(self.paths)
+        """Path → the name for its frame."""
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
         for path in self.paths:
             self._by_name[_name(path).casefold()].append(path)
@@ -89,6 +104,10 @@ def _shared(first: Iterable[str], second: Iterable[str]) -> int:
 
 def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1]
+
+
+def _stem(path: str) -> str:
+    return without_suffix(_name(path))
 
 
 def _folder(path: str) -> str:

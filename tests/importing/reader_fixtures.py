@@ -222,28 +222,28 @@ def labelme_export() -> Export:
         return {"label": label, "points": points, "group_id": None, "shape_type": kind, "flags": {}, **more}
 
     add("polygon", shape("polygon", outline))
-    export.masks["frames/polygon"] = mask
+    export.masks["polygon"] = mask
     hole = [[6, 6], [10, 6], [10, 11], [6, 11]]
     add("hole", shape("polygon", outline), shape("polygon", hole, "hole"))
-    export.masks["frames/hole"] = mask.copy()
-    export.masks["frames/hole"][6:11, 6:10] = 0
+    export.masks["hole"] = mask.copy()
+    export.masks["hole"][6:11, 6:10] = 0
     add("circle", shape("circle", [[20, 15], [20, 22.5]]))
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     disc = (rows + 0.5 - 15) ** 2 + (columns + 0.5 - 20) ** 2 <= 7.5**2
-    export.masks["frames/circle"] = disc.astype(np.uint8)
+    export.masks["circle"] = disc.astype(np.uint8)
     stamp = spots(9, 11)
     stamp64 = base64.b64encode(encoded(stamp)).decode()
     add("stamp", shape("mask", [[7, 3], [17, 11]], mask=stamp64))
-    export.masks["frames/stamp"] = np.zeros((HEIGHT, WIDTH), np.uint8)
-    export.masks["frames/stamp"][3:12, 7:18] = stamp
+    export.masks["stamp"] = np.zeros((HEIGHT, WIDTH), np.uint8)
+    export.masks["stamp"][3:12, 7:18] = stamp
     add("rectangle", shape("rectangle", [[30, 20], [10, 5.5]]))
-    export.boxes["frames/rectangle"] = [(10, 5.5, 30, 20)]
+    export.boxes["rectangle"] = [(10, 5.5, 30, 20)]
     add("clean", flags={"NBI": True})
-    export.negatives.add("frames/clean")
+    export.negatives.add("clean")
     add("embedded", shape("polygon", outline), embedded=True)
-    export.masks["frames/embedded"] = mask
+    export.masks["embedded"] = mask
     export.files["frames/forgotten.png"] = png(seed=99)
-    export.unlabelled.add("frames/forgotten")
+    export.unlabelled.add("forgotten")
     return export
 
 
@@ -308,9 +308,9 @@ def cvat_video_export() -> Export:
     meta = f"<meta><task><name>case 4</name><size>8</size><mode>interpolation</mode>{size}</task></meta>"
     tracks = f'<track id="0" label="polyp">{moving}</track><track id="1" label="polyp">{still}</track>'
     export.files["annotations.xml"] = f"<annotations><version>1.1</version>{meta}{tracks}</annotations>".encode()
-    export.boxes = {f"case 4_frame_{frame:06d}": [(x, 5, x + 10, 15)] for frame, x in ((0, 4), (1, 6), (2, 8))}
-    export.masks = {f"case 4_frame_{frame:06d}": mask for frame in (5, 6)}
-    export.unlabelled = {f"case 4_frame_{frame:06d}" for frame in (3, 4, 7)}
+    export.boxes = {f"frame_{frame:06d}": [(x, 5, x + 10, 15)] for frame, x in ((0, 4), (1, 6), (2, 8))}
+    export.masks = {f"frame_{frame:06d}": mask for frame in (5, 6)}
+    export.unlabelled = {f"frame_{frame:06d}" for frame in (3, 4, 7)}
     return export
 
 
@@ -329,7 +329,7 @@ def labelstudio_export() -> Export:
             "value": {f"{kind}labels": ["Polyp"], **value},
         } | size
 
-    def add(name: str, *annotations: dict[str, object], prefix: str = "0a1b2c3d-", **data: object) -> None:
+    def add(name: str, *annotations: dict[str, object], prefix: str = "", **data: object) -> None:
         export.files[f"images/{prefix}{name}.png"] = png(seed=len(tasks))
         data = {"image": f"/data/upload/1/{prefix}{name}.png", **data}
         tasks.append({"id": len(tasks) + 1, "annotations": annotations, "predictions": [], "data": data})
@@ -341,29 +341,29 @@ def labelstudio_export() -> Export:
     polygon = result("polygon", points=percent)
     painted = spots()
     add("brush", done(result("brush", format="rle", rle=brush_stream(painted))), patient="p3", modality="white light")
-    export.masks["data/upload/1/brush"] = painted
+    export.masks["brush"] = painted
     add("polygon", done(polygon))
-    export.masks["data/upload/1/polygon"] = mask
+    export.masks["polygon"] = mask
     across, down = WIDTH / 100, HEIGHT / 100
     add(
         "rectangle",
         done(result("rectangle", x=5 / across, y=6 / down, width=20 / across, height=10 / down, rotation=0)),
     )
-    export.boxes["data/upload/1/rectangle"] = [(5, 6, 25, 16)]
+    export.boxes["rectangle"] = [(5, 6, 25, 16)]
     add(
         "ellipse", done(result("ellipse", x=20 / across, y=15 / down, radiusX=9 / across, radiusY=5 / down, rotation=0))
     )
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     inside = ((columns + 0.5 - 20) / 9) ** 2 + ((rows + 0.5 - 15) / 5) ** 2 <= 1
-    export.masks["data/upload/1/ellipse"] = inside.astype(np.uint8)
+    export.masks["ellipse"] = inside.astype(np.uint8)
     later = done(result("brush", format="rle", rle=brush_stream(mask)), updated_at="2024-02-01T00:00:00Z")
     add("two", later, done(result("brush", format="rle", rle=brush_stream(painted))))
-    export.masks["data/upload/1/two"] = mask
+    export.masks["two"] = mask
     add("skipped", done(was_cancelled=True))
     add("nobody")
-    export.unlabelled |= {"data/upload/1/skipped", "data/upload/1/nobody"}
+    export.unlabelled |= {"skipped", "nobody"}
     add("clean", done())
-    export.negatives.add("data/upload/1/clean")
+    export.negatives.add("clean")
     export.files["project-1.json"] = json.dumps(tasks).encode()
     return export
 
@@ -425,8 +425,8 @@ def polydeep_export() -> Export:
     export.files["WL/Annotations/202.xml"] = voc(("polyp", 0, 0, 53, 37))
     export.files["WL/metadata.csv"] = b"polyp,image\nP9,img 202\n"
     export.files["WL/not polyp/303.jpg"] = png(seed=3)
-    export.boxes = {"NBI/JPEGImages/101": [(4, 5, 14, 20)], "WL/JPEGImages/202": [(0, 0, 53, 37)]}
-    export.negatives = {"WL/not polyp/303"}
+    export.boxes = {"101": [(4, 5, 14, 20)], "202": [(0, 0, 53, 37)]}
+    export.negatives = {"303"}
     return export
 
 
@@ -442,9 +442,12 @@ EXPORTS: dict[str, tuple[Callable[[], Export], ...]] = {
 
 
 def read_all(reader: Reader, export: Export | MemoryTree) -> tuple[dict[str, ImportedFrame], Ledger]:
-    """Every frame by its name, and the ledger."""
+    """Every frame by its name, and the ledger, with the frames' remarks as the writer puts them there."""
     ledger = Ledger()
     frames = list(reader.frames(export.tree() if isinstance(export, Export) else export, ledger))
+    for frame in frames:
+        for remark in frame.remarks:
+            ledger.remark(frame.origin, remark.code, remark.what)
     by_name = {frame.name: frame for frame in frames}
     assert len(by_name) == len(frames)
     return by_name, ledger

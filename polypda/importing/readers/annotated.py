@@ -10,17 +10,18 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import (
     ImportedFrame,
     Label,
-    Ledger,
     NegativeLabel,
     Reader,
+    Remark,
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.named_images import NamedImages, without_suffix
+from polypda.importing.named_images import NamedImages
 from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import class_names
 
 UNANNOTATED: dict[str, Label] = {"unknown": UnknownLabel(), "negative": NegativeLabel()}
+NOT_ANNOTATED = Remark("W_ANNOTATION_MISSING", "no annotation names this picture; taken without a label.")
 SNIFFED_FILES = 20
 """How many files of a kind are looked into before a format is not recognised."""
 
@@ -65,11 +66,10 @@ def first_bytes(tree: SourceTree, paths: Iterable[str]) -> Iterator[tuple[str, b
             continue
 
 
-def never_annotated(tree: SourceTree, images: NamedImages, ledger: Ledger) -> Iterator[ImportedFrame]:
+def never_annotated(tree: SourceTree, images: NamedImages) -> Iterator[ImportedFrame]:
     """Pictures beside annotated ones that no annotation names: taken without a label, each with a remark."""
     for path in images.unannotated():
-        ledger.remark(path, "W_ANNOTATION_MISSING", "no annotation names this picture; taken without a label.")
-        yield ImportedFrame(without_suffix(path), path, partial(read_picture, tree, path))
+        yield ImportedFrame(images.names[path], path, partial(read_picture, tree, path), remarks=(NOT_ANNOTATED,))
 
 
 def require_some(found: int, tree: SourceTree, what: str) -> None:

@@ -22,11 +22,11 @@ from typing import Any
 from polypda.cohorts.frames import Split
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_json
-from polypda.importing.contract import ImportedFrame, Ledger, SourceTree
+from polypda.importing.contract import ImportedFrame, Ledger, Remark, SourceTree
 from polypda.importing.drawn_labels import Drawn, Sheet, label_of
 from polypda.importing.frame_facts import facts_in, split_named
 from polypda.importing.json_values import mapping, mappings, number, size_px, text
-from polypda.importing.named_images import NamedImages, without_suffix
+from polypda.importing.named_images import NamedImages
 from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import PolypClasses, require_classes
 from polypda.importing.readers.annotated import (
@@ -75,10 +75,10 @@ class CocoReader(AnnotatedReader):
             classes = PolypClasses(self.classes, used)
             for image in file.images:
                 try:
-                    yield self._frame(tree, images, file, image, classes, ledger)
+                    yield self._frame(tree, images, file, image, classes)
                 except DataError as error:
                     ledger.leave_out(f"{file.path} image {text(image.get('id'))}", error)
-        yield from never_annotated(tree, images, ledger)
+        yield from never_annotated(tree, images)
 
     def _frame(
         self,
@@ -87,19 +87,18 @@ class CocoReader(AnnotatedReader):
         file: _File,
         image: dict[str, Any],
         classes: PolypClasses,
-        ledger: Ledger,
     ) -> ImportedFrame:
-        written = text(image.get("file_name"))
-        path = images.find(written, beside=file.path)
+        notes: list[Remark] = []
+        path = images.find(text(image.get("file_name")), beside=file.path)
         sheet = Sheet(path, size_px(image.get("width"), image.get("height")))
         drawn = [
             Drawn(shape_of(each, sheet), _category(file, each), number(each.get("iscrowd")) == 1)
-            for each in _distinct(file.drawn.get(text(image.get("id")), []), path, ledger)
+            for each in _distinct(file.drawn.get(text(image.get("id")), []), notes)
         ]
-        label = label_of(drawn, sheet, classes, ledger, empty=self.unannotated)
+        label = label_of(drawn, sheet, classes, notes, empty=self.unannotated)
         facts = facts_in(image)
         return ImportedFrame(
-            without_suffix(written),
+            images.names[path],
             path,
             partial(read_picture, tree, path),
             label,
@@ -107,6 +106,7 @@ class CocoReader(AnnotatedReader):
             facts.sequence,
             split=facts.split or file.split,
             mode=facts.mode,
+            remarks=tuple(notes),
         )
 
 
@@ -149,12 +149,12 @@ def _sorted(path: str, value: dict[str, Any], ledger: Ledger) -> _File:
     return _File(path, list(kept.values()), dict(drawn), categories, split)
 
 
-def _distinct(annotations: list[dict[str, Any]], origin: str, ledger: Ledger) -> list[dict[str, Any]]:
+def _distinct(annotations: list[dict[str, Any]], notes: list[Remark]) -> list[dict[str, Any]]:
     """Without exact repetitions, which would count a lesion twice."""
     kept: list[dict[str, Any]] = []
     for annotation in annotations:
         if any(_content(annotation) == _content(other) for other in kept):
-            ledger.remark(origin, "W_ANNOTATION_TWICE", "a polyp is annotated twice in the same way; once counts.")
+            notes.append(Remark("W_ANNOTATION_TWICE", "a polyp is annotated twice in the same way; once counts."))
         else:
             kept.append(annotation)
     return kept

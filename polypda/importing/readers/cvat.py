@@ -20,11 +20,11 @@ from xml.etree.ElementTree import Element
 
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_xml
-from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, SourceTree, UnknownLabel
+from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Remark, SourceTree, UnknownLabel
 from polypda.importing.drawn_labels import Drawn, Sheet, label_of
 from polypda.importing.frame_facts import facts_in
 from polypda.importing.json_values import text
-from polypda.importing.named_images import NamedImages, without_suffix
+from polypda.importing.named_images import NamedImages
 from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import PolypClasses, require_classes, says_no_polyp
 from polypda.importing.readers.annotated import (
@@ -65,10 +65,10 @@ class CvatReader(AnnotatedReader):
             classes = PolypClasses(self.classes, {label for image in annotated for label, _ in image.drawn})
             for image in annotated:
                 try:
-                    yield self._frame(tree, images, path, image, classes, ledger)
+                    yield self._frame(tree, images, path, image, classes)
                 except DataError as error:
-                    ledger.leave_out(f"{path} image {image.name}", error)
-        yield from never_annotated(tree, images, ledger)
+                    ledger.leave_out(f"{path} image {image.written}", error)
+        yield from never_annotated(tree, images)
 
     def _frame(
         self,
@@ -77,18 +77,19 @@ class CvatReader(AnnotatedReader):
         path: str,
         image: CvatImage,
         classes: PolypClasses,
-        ledger: Ledger,
     ) -> ImportedFrame:
+        notes: list[Remark] = []
         picture = images.find(image.written, beside=path)
         drawn = [Drawn(shape, label) for label, shape in image.drawn]
         empty = NegativeLabel() if any(map(says_no_polyp, image.tags)) else self.unannotated
-        label: Label = label_of(drawn, Sheet(picture, image.size), classes, ledger, empty=empty)
+        label: Label = label_of(drawn, Sheet(picture, image.size), classes, notes, empty=empty)
         if image.gap:
-            ledger.remark(picture, "W_TRACK_GAP", "a track passes through this frame, but not how: no label.")
+            what = "a track passes through this frame, but how is not told: taken without a label."
+            notes.append(Remark("W_TRACK_GAP", what))
             label = UnknownLabel()
         facts = facts_in(image.fields)
         return ImportedFrame(
-            without_suffix(image.name),
+            images.names[picture],
             picture,
             partial(read_picture, tree, picture),
             label,
@@ -96,6 +97,7 @@ class CvatReader(AnnotatedReader):
             facts.sequence,
             split=facts.split,
             mode=facts.mode,
+            remarks=tuple(notes),
         )
 
 

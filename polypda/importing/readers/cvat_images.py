@@ -23,7 +23,6 @@ class CvatImage:
     gap: a track passes through it, but what it shows there is not told.
     """
 
-    name: str
     written: str
     size: tuple[int, int] | None
     drawn: list[tuple[str, Shape]] = field(default_factory=list)
@@ -36,7 +35,7 @@ def listed_images(root: Element) -> Iterator[CvatImage]:
     """The ``image`` elements; what one picture's tag or shape says in attributes is taken as said of the picture."""
     for element in root.iter("image"):
         written = text(element.get("name"))
-        image = CvatImage(written, written, size_px(element.get("width"), element.get("height")))
+        image = CvatImage(written, size_px(element.get("width"), element.get("height")))
         image.fields["subset"] = text(element.get("subset"))
         for child in element:
             label = text(child.get("label"))
@@ -63,8 +62,7 @@ def tracked_images(root: Element, pictures: list[str]) -> list[CvatImage]:
     def frame(number: int) -> CvatImage:
         if number not in frames:
             written = paths.get(number, f"frame_{number:06d}.png")
-            name = "_".join(filter(None, (sequence, PurePosixPath(written).stem)))
-            frames[number] = CvatImage(name, written, size, fields={"sequence": sequence})
+            frames[number] = CvatImage(written, size, fields={"sequence": sequence})
         return frames[number]
 
     for number in paths:

@@ -20,11 +20,11 @@ from typing import Any
 
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_json
-from polypda.importing.contract import ImportedFrame, Ledger, NegativeLabel, Picture, SourceTree
+from polypda.importing.contract import ImportedFrame, Ledger, NegativeLabel, Picture, Remark, SourceTree
 from polypda.importing.drawn_labels import Drawn, Sheet, label_of
 from polypda.importing.frame_facts import FrameFacts, facts_in, imaging_mode
 from polypda.importing.json_values import mapping, mappings, size_px, text
-from polypda.importing.named_images import NamedImages, without_suffix
+from polypda.importing.named_images import NamedImages, wished_names
 from polypda.importing.picture_kinds import kind_of
 from polypda.importing.pictures import picture_of, read_picture
 from polypda.importing.polyp_classes import PolypClasses, require_classes
@@ -58,13 +58,13 @@ class LabelMeReader(AnnotatedReader):
         paths, labels = _survey(tree, ledger)
         require_some(len(paths), tree, "a LabelMe JSON file")
         require_classes(self.classes, labels)
-        classes = PolypClasses(self.classes, labels)
+        classes, names = PolypClasses(self.classes, labels), wished_names(paths)
         for path in paths:
             try:
-                yield _frame(tree, images, path, mapping(read_json(tree, path)), classes, ledger)
+                yield _frame(tree, images, (path, names[path]), mapping(read_json(tree, path)), classes)
             except DataError as error:
                 ledger.leave_out(path, error)
-        yield from never_annotated(tree, images, ledger)
+        yield from never_annotated(tree, images)
 
 
 def _survey(tree: SourceTree, ledger: Ledger) -> tuple[list[str], set[str]]:
@@ -85,11 +85,13 @@ def _survey(tree: SourceTree, ledger: Ledger) -> tuple[list[str], set[str]]:
 def _frame(
     tree: SourceTree,
     images: NamedImages,
-    path: str,
+    file: tuple[str, str],
     value: dict[str, Any],
     classes: PolypClasses,
-    ledger: Ledger,
 ) -> ImportedFrame:
+    """file: the JSON's path, and the name for its frame."""
+    path, name = file
+    notes: list[Remark] = []
     origin, read = _picture(tree, images, path, value)
     sheet = Sheet(origin, size_px(value.get("imageWidth"), value.get("imageHeight")))
     shapes = mappings(value.get("shapes"))
@@ -99,10 +101,18 @@ def _frame(
         for shape in shapes
         if not is_hole(shape)
     ]
-    label = label_of(drawn, sheet, classes, ledger, empty=NegativeLabel())
+    label = label_of(drawn, sheet, classes, notes, empty=NegativeLabel())
     facts = _facts(mapping(value.get("flags")))
     return ImportedFrame(
-        without_suffix(path), origin, read, label, facts.patient, facts.sequence, split=facts.split, mode=facts.mode
+        name,
+        origin,
+        read,
+        label,
+        facts.patient,
+        facts.sequence,
+        split=facts.split,
+        mode=facts.mode,
+        remarks=tuple(notes),
     )
 
 

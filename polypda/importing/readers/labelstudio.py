@@ -21,11 +21,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_json
-from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, SourceTree, UnknownLabel
+from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Remark, SourceTree, UnknownLabel
 from polypda.importing.drawn_labels import Drawn, Sheet, label_of
 from polypda.importing.frame_facts import facts_in
 from polypda.importing.json_values import mapping, mappings, text
-from polypda.importing.named_images import NamedImages, is_image, without_suffix
+from polypda.importing.named_images import NamedImages, is_image
 from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import PolypClasses, require_classes, says_no_polyp
 from polypda.importing.readers.annotated import (
@@ -65,10 +65,10 @@ class LabelStudioReader(AnnotatedReader):
         for path, tasks in files:
             for task in tasks:
                 try:
-                    yield _frame(tree, images, path, task, classes, ledger)
+                    yield _frame(tree, images, path, task, classes)
                 except DataError as error:
                     ledger.leave_out(f"{path} task {text(task.get('id'))}", error)
-        yield from never_annotated(tree, images, ledger)
+        yield from never_annotated(tree, images)
 
 
 def _files(tree: SourceTree, ledger: Ledger) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -108,37 +108,38 @@ def _frame(
     path: str,
     task: dict[str, Any],
     classes: PolypClasses,
-    ledger: Ledger,
 ) -> ImportedFrame:
     data = mapping(task.get("data"))
-    picture, written = _picture(images, data, path)
-    facts = facts_in(data)
+    picture = _picture(images, data, path)
+    notes: list[Remark] = []
+    label, facts = _label(task, picture, classes, notes), facts_in(data)
     return ImportedFrame(
-        without_suffix(written),
+        images.names[picture],
         picture,
         partial(read_picture, tree, picture),
-        _label(task, picture, classes, ledger),
+        label,
         facts.patient,
         facts.sequence,
         split=facts.split,
         mode=facts.mode,
+        remarks=tuple(notes),
     )
 
 
-def _label(task: dict[str, Any], picture: str, classes: PolypClasses, ledger: Ledger) -> Label:
+def _label(task: dict[str, Any], picture: str, classes: PolypClasses, notes: list[Remark]) -> Label:
     chosen = _chosen(task)
     if chosen is None:
         if mappings(task.get("predictions")):
             what = "only a model's prediction, which is no annotation: taken without a label."
-            ledger.remark(picture, "W_PREDICTION_ONLY", what)
+            notes.append(Remark("W_PREDICTION_ONLY", what))
         return UnknownLabel()
     many = len(_annotations(task))
     if many > 1:
         rule = "the ground truth" if chosen.get("ground_truth") is True else "the one changed last"
-        ledger.remark(picture, "N_ANNOTATORS", f"{many} annotations; {rule} counts.")
+        notes.append(Remark("N_ANNOTATORS", f"{many} annotations; {rule} counts."))
     if turned_picture(chosen):
         what = "annotated on a turned picture, which is not read: taken without a label."
-        ledger.remark(picture, "W_ANNOTATION_TURNED", what)
+        notes.append(Remark("W_ANNOTATION_TURNED", what))
         return UnknownLabel()
     drawn, sizes = drawn_in(chosen, picture), _sizes(chosen)
     if len(sizes) > 1:
@@ -146,16 +147,16 @@ def _label(task: dict[str, Any], picture: str, classes: PolypClasses, ledger: Le
             "E_ANNOTATION_SIZE", f"drawn on pictures of different sizes: {sizes}.", fix="export the annotation again."
         )
     if drawn and any(map(says_no_polyp, choices(chosen))):
-        ledger.remark(picture, "W_CHOICE_CONTRADICTED", "a choice says that there is no polyp, but one is drawn.")
-    return label_of(drawn, Sheet(picture, next(iter(sizes), None)), classes, ledger, empty=NegativeLabel())
+        notes.append(Remark("W_CHOICE_CONTRADICTED", "a choice says that there is no polyp, but one is drawn."))
+    return label_of(drawn, Sheet(picture, next(iter(sizes), None)), classes, notes, empty=NegativeLabel())
 
 
 def _sizes(annotation: dict[str, Any]) -> set[tuple[int, int]]:
     return {size for size in map(drawn_on, mappings(annotation.get("result"))) if size is not None}
 
 
-def _picture(images: NamedImages, data: dict[str, Any], path: str) -> tuple[str, str]:
-    """The picture's path in the tree, and how the task names it (without the upload prefix)."""
+def _picture(images: NamedImages, data: dict[str, Any], path: str) -> str:
+    """The picture's path in the tree."""
     for value in data.values():
         written = _place(value) if isinstance(value, str) else ""
         if not is_image(written):
@@ -163,11 +164,11 @@ def _picture(images: NamedImages, data: dict[str, Any], path: str) -> tuple[str,
         folder, _, name = written.rpartition("/")
         bare = "/".join(filter(None, (folder, _UPLOAD_PREFIX.sub("", name))))
         try:
-            return images.find(written, beside=path), bare
+            return images.find(written, beside=path)
         except DataError as error:
             if bare == written or error.code != "E_IMAGE_MISSING":
                 raise
-        return images.find(bare, beside=path), bare
+        return images.find(bare, beside=path)
     what = "no field of the task's data names a picture."
     raise DataError("E_IMAGE_MISSING", what, where=path, fix="export the tasks with their image field.")
 

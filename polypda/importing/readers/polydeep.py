@@ -21,10 +21,19 @@ from functools import partial
 
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_xml
-from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, SourceTree, UnknownLabel
+from polypda.importing.contract import (
+    ImportedFrame,
+    Label,
+    Ledger,
+    NegativeLabel,
+    Reader,
+    Remark,
+    SourceTree,
+    UnknownLabel,
+)
 from polypda.importing.drawn_labels import Drawn, Sheet, label_of
 from polypda.importing.frame_facts import mode_of_path
-from polypda.importing.named_images import is_image, without_suffix
+from polypda.importing.named_images import is_image, wished_names, without_suffix
 from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import EveryClass, says_no_polyp
 from polypda.importing.readers.annotated import files_ending, first_bytes
@@ -54,28 +63,29 @@ class PolyDeepReader(Reader):
         pictures = [path for path in tree.files() if is_image(path)]
         if not pictures:
             raise DataError("E_LAYOUT", "there is no picture here.", where=tree.name, fix="unpack the export there.")
-        told = read_tables(tree, ledger)
+        told, names = read_tables(tree, ledger), wished_names(pictures)
         annotations = _annotations(tree, pictures, ledger)
         for picture_id in told.keys() - {_stem(path) for path in pictures}:
             if told[picture_id].drawn:
                 what = f"the table's picture '{picture_id}' is not there."
                 ledger.leave_out(told[picture_id].origin, DataError("E_IMAGE_MISSING", what, fix="add the picture."))
         for path in pictures:
-            facts = told.get(_stem(path), Told(path))
+            facts, notes = told.get(_stem(path), Told(path)), list[Remark]()
             try:
-                label = _label(tree, path, annotations.get(path), facts, ledger)
+                label = _label(tree, path, annotations.get(path), facts, notes)
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
             folders = path.split("/")[:-1]
             yield ImportedFrame(
-                without_suffix(path),
+                names[path],
                 path,
                 partial(read_picture, tree, path),
                 label,
                 facts.patient,
                 facts.sequence,
                 mode=facts.mode or mode_of_path(folders) or mode_of_path([tree.name]),
+                remarks=tuple(notes),
             )
 
 
@@ -100,7 +110,7 @@ def _annotations(tree: SourceTree, pictures: list[str], ledger: Ledger) -> dict[
     return found
 
 
-def _label(tree: SourceTree, path: str, annotation: str | None, facts: Told, ledger: Ledger) -> Label:
+def _label(tree: SourceTree, path: str, annotation: str | None, facts: Told, notes: list[Remark]) -> Label:
     drawn: list[Drawn] = list(facts.drawn)
     size = None
     if annotation is not None:
@@ -110,11 +120,13 @@ def _label(tree: SourceTree, path: str, annotation: str | None, facts: Told, led
     said = any(map(says_no_polyp, (*path.split("/")[:-1], *facts.galleries)))
     if drawn:
         if said:
-            ledger.remark(path, "W_NEGATIVE_CONTRADICTED", "its folder or gallery says no polyp, but a box is there.")
-        return label_of(drawn, Sheet(path, size), EveryClass(), ledger, empty=UnknownLabel())
+            what = "its folder or gallery says no polyp, but a box is there."
+            notes.append(Remark("W_NEGATIVE_CONTRADICTED", what))
+        return label_of(drawn, Sheet(path, size), EveryClass(), notes, empty=UnknownLabel())
     if said or annotation is not None:
         return NegativeLabel()
-    ledger.remark(path, "W_ANNOTATION_MISSING", "no box and no word that it shows no polyp; taken without a label.")
+    what = "no box and no word that it shows no polyp; taken without a label."
+    notes.append(Remark("W_ANNOTATION_MISSING", what))
     return UnknownLabel()
 
 

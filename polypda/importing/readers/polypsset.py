@@ -17,12 +17,22 @@ from typing import NamedTuple
 
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_xml
-from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, SourceTree, UnknownLabel
+from polypda.importing.contract import (
+    ImportedFrame,
+    Label,
+    Ledger,
+    NegativeLabel,
+    Reader,
+    Remark,
+    SourceTree,
+    UnknownLabel,
+)
 from polypda.importing.drawn_labels import Sheet, label_of
 from polypda.importing.frame_facts import split_named
 from polypda.importing.named_images import is_image, without_suffix
 from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import EveryClass
+from polypda.importing.readers.annotated import NOT_ANNOTATED
 from polypda.importing.voc import voc_file
 
 _PLACE = re.compile(
@@ -58,7 +68,7 @@ class PolypsSetReader(Reader):
                 ledger.leave_out(path, DataError("E_IMAGE_MISSING", what, fix="fetch the picture, or leave it so."))
         for place, path in pictures.items():
             try:
-                yield _frame(tree, place, path, annotations.get(place), ledger)
+                yield _frame(tree, place, path, annotations.get(place))
             except DataError as error:
                 ledger.leave_out(annotations[place], error)
 
@@ -84,13 +94,14 @@ def _sorted(tree: SourceTree, ledger: Ledger) -> tuple[Mapping[_Place, str], Map
     return pictures, annotations
 
 
-def _frame(tree: SourceTree, place: _Place, path: str, annotation: str | None, ledger: Ledger) -> ImportedFrame:
+def _frame(tree: SourceTree, place: _Place, path: str, annotation: str | None) -> ImportedFrame:
     label: Label = UnknownLabel()
+    notes: list[Remark] = []
     if annotation is None:
-        ledger.remark(path, "W_ANNOTATION_MISSING", "no annotation belongs to this picture; taken without a label.")
+        notes.append(NOT_ANNOTATED)
     else:
         voc = voc_file(read_xml(tree, annotation), annotation)
-        label = label_of(voc.drawn, Sheet(path, voc.size), EveryClass(), ledger, empty=NegativeLabel())
+        label = label_of(voc.drawn, Sheet(path, voc.size), EveryClass(), notes, empty=NegativeLabel())
     return ImportedFrame(
         "_".join(filter(None, place)),
         path,
@@ -98,4 +109,5 @@ def _frame(tree: SourceTree, place: _Place, path: str, annotation: str | None, l
         label,
         sequence=f"{place.part}-{place.sequence}" if place.sequence else None,
         split=split_named(place.part.rstrip("0123456789")),
+        remarks=tuple(notes),
     )

@@ -16,7 +16,16 @@ from functools import partial
 
 from polypda.errors import DataError
 from polypda.importing.annotation_files import read_text
-from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, SourceTree, UnknownLabel
+from polypda.importing.contract import (
+    ImportedFrame,
+    Label,
+    Ledger,
+    NegativeLabel,
+    Reader,
+    Remark,
+    SourceTree,
+    UnknownLabel,
+)
 from polypda.importing.drawn_labels import Drawn, Sheet, label_of
 from polypda.importing.json_values import number
 from polypda.importing.named_images import is_image, without_suffix
@@ -56,7 +65,7 @@ class SunReader(Reader):
             negative = _is_negative(tree, path)
             if not negative:
                 found[case].add(_name(path))
-            yield _frame(tree, path, case, negative, rows.get(case, {}), ledger)
+            yield _frame(tree, path, case, negative, rows.get(case, {}))
         for case, frames in rows.items():
             for name in frames:
                 if name not in found[case]:
@@ -65,17 +74,21 @@ class SunReader(Reader):
                     ledger.leave_out(text_files[case], error)
 
 
-def _frame(tree: SourceTree, path: str, case: str, negative: bool, rows: Rows, ledger: Ledger) -> ImportedFrame:
+def _frame(tree: SourceTree, path: str, case: str, negative: bool, rows: Rows) -> ImportedFrame:
     label: Label = UnknownLabel()
+    notes: list[Remark] = []
     if negative:
         label = NegativeLabel()
     elif _name(path) in rows:
-        label = label_of(rows[_name(path)], Sheet(path, None), EveryClass(), ledger, empty=UnknownLabel())
+        label = label_of(rows[_name(path)], Sheet(path, None), EveryClass(), notes, empty=UnknownLabel())
     else:
-        ledger.remark(path, "W_ANNOTATION_MISSING", f"{case} has no row for this frame; taken without a label.")
+        what = f"{case} has no row for this frame; taken without a label."
+        notes.append(Remark("W_ANNOTATION_MISSING", what))
     group = f"negative-{case}" if negative else case
     stem = without_suffix(path.rsplit("/", 1)[-1])
-    return ImportedFrame(f"{group}_{stem}", path, partial(read_picture, tree, path), label, group, group)
+    return ImportedFrame(
+        f"{group}_{stem}", path, partial(read_picture, tree, path), label, group, group, remarks=tuple(notes)
+    )
 
 
 def _all_rows(tree: SourceTree, ledger: Ledger) -> tuple[dict[str, Rows], dict[str, str]]:
