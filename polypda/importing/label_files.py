@@ -59,7 +59,8 @@ def _mask(label: MaskLabel, picture: Picture) -> LabelFiles:
     try:
         mask = label.read((height, width))
     except DataError as error:
-        if error.code != "E_MASK_SIZE" or picture.orientation not in SIDES_SWAPPED:
+        other_size = error.code in ("E_MASK_SIZE", "E_ANNOTATION_SIZE")
+        if not other_size or picture.orientation not in SIDES_SWAPPED:
             raise
         mask = turned(label.read((width, height)), picture.orientation)
         what = "the mask has the size of the picture as stored: it was turned upright with it."
