@@ -31,6 +31,11 @@ def use_data_root(root: Path | None) -> None:
     _named_root = root
 
 
+def named_data_root() -> Path | None:
+    """What :func:`use_data_root` was last given: to be named again in a process that is started."""
+    return _named_root
+
+
 @cache
 def shipped_catalogue() -> dict[str, Manifest]:
     """The installation's manifests by id, sorted naturally. The result is shared: do not change it.

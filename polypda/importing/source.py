@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polypda.errors import DataError
+from polypda.importing.archives import open_archive
 from polypda.importing.contract import SourceTree
 from polypda.importing.source_tree import FolderTree
 
@@ -35,6 +36,6 @@ def open_source(path: Path, unpacked: Path) -> SourceTree:
     if path.is_dir():
         return FolderTree(path)
     if path.is_file():
-        return SingleFile(path)
+        return open_archive(path, unpacked) or SingleFile(path)
     fix = "name a folder, an archive (zip, tar) or a file that exists."
     raise DataError("E_SOURCE_ABSENT", "there is nothing of this name.", where=path, fix=fix)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Protocol
 
+from polypda.cohorts.catalogue import named_data_root, use_data_root
 from polypda.errors import Interrupted, PolypdaError
 from polypda.workflows.matrix_plan import PlannedRun
 
@@ -65,7 +66,8 @@ class InProcesses:
         done: set[str] = set()
         failed: set[str] = set()
         # Spawned: a fork of a process with torch's threads may hang.
-        pool = ProcessPoolExecutor(self.jobs, mp_context=get_context("spawn"))
+        named = {"initializer": use_data_root, "initargs": (named_data_root(),)}
+        pool = ProcessPoolExecutor(self.jobs, mp_context=get_context("spawn"), **named)
         try:
             while waiting or going:
                 ready = [run for run in waiting if not any(name in planned - done - failed for name in run.needs)]
