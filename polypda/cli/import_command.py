@@ -20,10 +20,11 @@ from polypda.errors import DATA, UsageError
 from polypda.importing.contract import LedgerLine
 from polypda.importing.import_ledger import ImportSummary
 from polypda.importing.manifest_of_import import Details
+from polypda.importing.readers.release import ReleaseReader
 from polypda.importing.registry import AUTO, READERS
 from polypda.workflows.import_cohort import ImportRequest, ImportResult, import_cohort
 
-FORMATS = "|".join((AUTO, *READERS))
+FORMATS = "|".join((AUTO, ReleaseReader.name, *READERS))
 LONGEST_ORIGIN = 48
 Opt = typer.Option
 

@@ -89,7 +89,7 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
         if frame_id in excluded:
             continue
         row = (rows or {}).get(frame_id, FrameRow(frame_id))
-        sequence = row.sequence or told.get("sequence") or _ranged_sequence(frame_id, layout, manifest.id)
+        sequence = row.sequence or told.get("sequence") or ranged_sequence(frame_id, layout, manifest.id)
         sequence = sequence or scenes.get(frame_id)
         frames.append(
             Frame(
@@ -115,7 +115,11 @@ def _told_split(told: dict[str, str | None]) -> Split | None:
     return Split(name) if name else None
 
 
-def _ranged_sequence(frame_id: str, layout: Layout, cohort_id: str) -> str | None:
+def ranged_sequence(frame_id: str, layout: Layout, cohort_id: str) -> str | None:
+    """The sequence of a numbered frame by its layout's table; None without a table.
+
+    Raises: DataError E_SEQUENCE_UNKNOWN.
+    """
     if layout.sequence_ranges is None:
         return None
     number = int(frame_id) if frame_id.isascii() and frame_id.isdigit() else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,6 +24,8 @@ MOST_CLASSES = 16
 """A lossless mask with more distinct values was interpolated or smoothed; with fewer its values may be classes."""
 MOST_FLAT_GREYS = 4
 """A lossless mask of at most so many values, some of them neither dark nor bright, has classes, no soft edges."""
+LEAST_INNER_PIXELS = 16
+"""ClinicDB's masks have edges of grey whose corners hold three such pixels."""
 COLOUR_TOLERANCE = 48
 """A pixel is of a named colour when no channel differs by more: JPEG leaves less than this inside a region."""
 
@@ -116,12 +119,20 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
     present = np.flatnonzero(counts)
     low, high = AMBIGUOUS_GREY
     dark = 1 < present[-1] < 128 and len(present) <= MOST_CLASSES
-    flat = len(present) <= MOST_FLAT_GREYS and bool(((present >= low) & (present <= high)).any())
+    greys = present[(present >= low) & (present <= high)]
+    # an edge of grey is a drawing tool's; a region of grey is a class
+    flat = len(present) <= MOST_FLAT_GREYS and any(_has_region(grey == value) for value in greys)
     if dark or flat:
         told = ", ".join(map(str, present[:8])) + ("…" if len(present) > 8 else "")
         what = f"its values are {told}: classes, and which of them are polyps is not told."
         fix = "name them: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
         raise DataError("E_MASK_CLASS", what, where=where, fix=fix)
+
+
+def _has_region(where: NDArray[np.bool_]) -> bool:
+    """Whether some pixels lie within a region, all eight neighbours alike, and not just in a thick edge."""
+    inner = cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return int(np.count_nonzero(inner)) >= LEAST_INNER_PIXELS
 
 
 def _chosen(values: NDArray[np.uint8], polyp: PolypValues, where: str) -> MaskPixels:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
+from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
 from polypda.importing.readers.coco import CocoReader
@@ -13,6 +15,7 @@ from polypda.importing.readers.labelme import LabelMeReader
 from polypda.importing.readers.labelstudio import LabelStudioReader
 from polypda.importing.readers.polydeep import PolyDeepReader
 from polypda.importing.readers.polypsset import PolypsSetReader
+from polypda.importing.readers.release import ReleaseReader, release_reader
 from polypda.importing.readers.sun import SunReader
 
 AUTO = "auto"
@@ -33,21 +36,33 @@ READERS: dict[str, type[Reader]] = {
 """By the name that ``--format`` takes. ``auto`` asks in this order; ``folders``, which takes any pictures, is last."""
 
 
-def reader_for(name: str, tree: SourceTree, options: Mapping[str, str]) -> Reader:
+def reader_for(name: str, tree: SourceTree, options: Mapping[str, str], known: Manifest | None = None) -> Reader:
     """The reader that ``--format`` names, or for ``auto`` the first that recognises the tree.
 
-    Raises: UsageError E_FORMAT, E_OPTION; DataError E_FORMAT_UNKNOWN when no format recognises the tree.
+    known: the cohort's manifest; where the tree lies as one of its layouts says, that layout is read (``auto`` without
+    options, or ``release``).
+
+    Raises: UsageError E_FORMAT, E_OPTION; DataError E_FORMAT_UNKNOWN when no format recognises the tree,
+        E_RELEASE_LAYOUT.
     """
+    release = release_reader(tree, known) if known is not None and name in (AUTO, ReleaseReader.name) else None
+    if name == ReleaseReader.name:
+        if release is None:
+            what = "the files do not lie as any layout of the cohort's manifest says."
+            raise DataError("E_RELEASE_LAYOUT", what, where=tree.name, fix="use --format folders.")
+        return release
     if name != AUTO:
         if name not in READERS:
-            known = [AUTO, *READERS]
-            what = f"no format is called '{name}'.{nearest(name, known)}"
-            raise UsageError("E_FORMAT", what, fix=f"formats are {', '.join(known)}.")
+            known_names = [AUTO, ReleaseReader.name, *READERS]
+            what = f"no format is called '{name}'.{nearest(name, known_names)}"
+            raise UsageError("E_FORMAT", what, fix=f"formats are {', '.join(known_names)}.")
         return READERS[name].with_options(options)
     if not tree.files():
         raise DataError(
             "E_SOURCE_EMPTY", "there is no file in it.", where=tree.name, fix="name the folder with frames."
         )
+    if release is not None and not options and FRAMES_CSV not in tree.files():
+        return release
     for kind in READERS.values():
         if kind().recognises(tree):
             return kind.with_options(options)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from polypda import __version__
-from polypda.cohorts.catalogue import COHORT_ID, load_catalogue
+from polypda.cohorts.catalogue import COHORT_ID, load_catalogue, shipped_catalogue
 from polypda.errors import DataError, UsageError
 from polypda.importing.cohort_tables import FrameRecord
 from polypda.importing.cohort_writer import CohortWriter
@@ -23,6 +23,8 @@ from polypda.importing.registry import AUTO, reader_for
 from polypda.importing.source import open_source
 from polypda.importing.staging import Staging, link_tree, staging
 from polypda.importing.treatment import AsItIs, Treatment
+from polypda.workflows.cohort_sheet import FILE_NAME as SHEET_FILE
+from polypda.workflows.cohort_sheet import contact_sheet
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def import_cohort(
         root = Path(stack.enter_context(TemporaryDirectory())) if request.dry_run else request.root
         staged = stack.enter_context(staging(root, request.cohort_id))
         tree = CountedTree(open_source(request.source, staged.unpacked), on_read)
-        reader = reader_for(request.format, tree, request.options)
+        reader = reader_for(request.format, tree, request.options, shipped_catalogue().get(request.cohort_id))
         return _imported(request, tree, reader, staged, treatment or AsItIs())
 
 
@@ -118,6 +120,8 @@ def _describe(
     left_out = sum(count for code, count in summary.left_out.items() if not code.startswith("N_"))
     described = manifest_of_import(known, records, left_out, reader.name, request.details)
     staged.write("manifest.yaml", manifest_yaml(described).encode())
+    name = described.title.en if described.title.en == described.id else f"{described.id} · {described.title.en}"
+    staged.write(SHEET_FILE, contact_sheet(name, staged.cohort, records))
 
 
 def _check(request: ImportRequest) -> None:

@@ -66,8 +66,8 @@ class InProcesses:
         done: set[str] = set()
         failed: set[str] = set()
         # Spawned: a fork of a process with torch's threads may hang.
-        named = {"initializer": use_data_root, "initargs": (named_data_root(),)}
-        pool = ProcessPoolExecutor(self.jobs, mp_context=get_context("spawn"), **named)
+        context, named = get_context("spawn"), (named_data_root(),)
+        pool = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=use_data_root, initargs=named)
         try:
             while waiting or going:
                 ready = [run for run in waiting if not any(name in planned - done - failed for name in run.needs)]
