@@ -19,7 +19,7 @@ _POLYP = re.compile(
     r"|息肉|腺瘤|病变|病灶|肿瘤|增生"
 )
 _NO_POLYP = re.compile(
-    r"\b(no|not|non|without|free of)( an?)? (polyp|lesion)|\b(polyp|lesion)s? (free|negative)\b"
+    r"\b(no|not|non|without|free of)( an?)? ?(polyp|lesion)s?\b|\b(polyp|lesion)s? (free|negative)\b"
     r"|\bnegatives?\b|\bnormal\b|\bhealthy\b|\bclean mucosa\b|无息肉|阴性|正常"
 )
 _OTHER = re.compile(
