@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from polypda.cli.console import wide_console
 from polypda.cli.data_root import OptionalDataRoot
+from polypda.cli.import_progress import import_progress
 from polypda.errors import DATA, UsageError
 from polypda.importing.contract import LedgerLine
 from polypda.importing.import_ledger import ImportSummary
@@ -62,8 +60,8 @@ def import_command(
         strict=strict,
         dry_run=dry_run,
     )
-    with _bar(f"reading {source.name}") as bar:
-        result = import_cohort(request, on_read=bar)
+    with import_progress(f"reading {source.name}") as progress:
+        result = import_cohort(request, on_read=progress.files, on_advance=progress.advance)
     print_ledger(result)
     if result.folder is not None:
         typer.echo(str(result.folder))
@@ -86,16 +84,6 @@ def _options(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError("E_OPTION", f"-O {pair} has no value.", fix="write -O NAME=VALUE.")
         options[name.strip()] = value.strip()
     return options
-
-
-@contextmanager
-def _bar(what: str) -> Iterator:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
-    times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    hidden = not sys.stderr.isatty()
-    with Progress(*columns, *times, console=Console(stderr=True), transient=True, disable=hidden) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, every: progress.update(task, completed=done, total=every)
 
 
 def print_ledger(result: ImportResult) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 THRESHOLD = 0.3
-"""Scores above are combs. On frames of seven real cohorts, woven and not, and JPEG 75–95 (benchmarks/interlacing.py)."""
+"""Scores above are combs (measured on seven real cohorts, woven and not, JPEG 75–95: benchmarks/interlacing.py)."""
 COHERENCE_WEIGHT = 3.0
 TILE_PX = 32
 LARGEST_PX = (512, 416)
@@ -146,7 +146,7 @@ def decide(frames: Sequence[Comb]) -> ScanDecision:
 
 
 def _likelihood(share: NDArray[np.float64], combed: int, judged: int) -> NDArray[np.float64]:
-    """Up to a factor that is the same for every share; scaled by the best share, so that long films do not underflow."""
+    """Up to a factor that is the same for every share; scaled by the best share, against underflow."""
     best = np.clip(combed / judged, 1e-9, 1 - 1e-9) if judged else 0.5
     logs = combed * np.log(share / best) + (judged - combed) * np.log((1 - share) / (1 - best))
     return np.asarray(np.exp(logs))

@@ -169,6 +169,7 @@ class Ledger:
     lines: list[LedgerLine] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)
     on_finish: Callable[[str], None] | None = None
+    on_advance: Callable[[str, float], None] | None = None
 
     def leave_out(self, origin: str, error: PolypdaError) -> None:
         """Note a file or frame that is left out."""
@@ -183,6 +184,11 @@ class Ledger:
         self.finished.add(path)
         if self.on_finish is not None:
             self.on_finish(path)
+
+    def advance(self, path: str, share: float) -> None:
+        """How much of a large file (a film) has been gone through, 0–1: for people who watch."""
+        if self.on_advance is not None:
+            self.on_advance(path, share)
 
     def left_out(self) -> Counter[str]:
         """How many were left out, by code."""

@@ -17,6 +17,7 @@ from polypda.importing.readers.polydeep import PolyDeepReader
 from polypda.importing.readers.polypsset import PolypsSetReader
 from polypda.importing.readers.release import ReleaseReader, release_reader
 from polypda.importing.readers.sun import SunReader
+from polypda.importing.readers.video import VideoReader
 
 AUTO = "auto"
 
@@ -30,6 +31,7 @@ READERS: dict[str, type[Reader]] = {
         LabelMeReader,
         CvatReader,
         LabelStudioReader,
+        VideoReader,
         FoldersReader,
     )
 }

@@ -64,10 +64,12 @@ def import_cohort(
     request: ImportRequest,
     treatment: Treatment | None = None,
     on_read: Callable[[int, int], None] | None = None,
+    on_advance: Callable[[str, float], None] | None = None,
 ) -> ImportResult:
     """Import a cohort. The source is only ever read; an interruption leaves no cohort, or the former one.
 
-    on_read: called with the number of the source's files looked at, and of all.
+    on_read: called with the number of the source's files looked at, and of all. on_advance: while a large file (a
+    film) is gone through, with its path and the share that is done.
 
     Raises:
         UsageError: E_COHORT_ID, E_FORMAT, E_OPTION, E_OUT_INSIDE_SOURCE.
@@ -81,14 +83,19 @@ def import_cohort(
         staged = stack.enter_context(staging(root, request.cohort_id))
         tree = CountedTree(open_source(request.source, staged.unpacked), on_read)
         reader = reader_for(request.format, tree, request.options, shipped_catalogue().get(request.cohort_id))
-        return _imported(request, tree, reader, staged, treatment or AsItIs())
+        return _imported(request, tree, reader, staged, treatment or AsItIs(), on_advance)
 
 
 def _imported(
-    request: ImportRequest, tree: CountedTree, reader: Reader, staged: Staging, treatment: Treatment
+    request: ImportRequest,
+    tree: CountedTree,
+    reader: Reader,
+    staged: Staging,
+    treatment: Treatment,
+    on_advance: Callable[[str, float], None] | None,
 ) -> ImportResult:
     kept = existing_records(request.place) if request.update else []
-    ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused))
+    ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
     resumed = [] if request.dry_run else staged.begin(identity, resumable=reader.resumable)
     if resumed:

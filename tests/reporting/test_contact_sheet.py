@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polypda.reporting.contact_sheet import BOX_LINE, CELL_WIDTH_PX, SheetFrame, draw_contact_sheet, evenly_drawn
 
 
-@given(st.dictionaries(st.sampled_from("mask box negative none empty".split()), st.integers(1, 60), min_size=1))
+@given(st.dictionaries(st.sampled_from(["mask", "box", "negative", "none", "empty"]), st.integers(1, 60), min_size=1))
 def test_every_kind_is_drawn_and_large_kinds_more(sizes):
     kinds = [kind for kind, size in sizes.items() for _ in range(size)]
     drawn = evenly_drawn(kinds)

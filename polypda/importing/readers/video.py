@@ -1,0 +1,173 @@
+"""Format ``video``: films, decoded in order, sampled, de-interlaced where they were recorded in fields.
+
+One sequence per film. Times are the film's own, from its first frame. Pixels are kept as coded: where a film says that
+they are not square, that is noted and nothing is stretched, since capture cards say so wrongly as often as not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+import cv2
+
+from polypda.errors import DataError
+from polypda.importing.contract import ImportedFrame, Ledger, Picture, Reader, SourceTree
+from polypda.importing.deinterlacing import Deinterlace, FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.film_options import FilmOptions, FrameNaming
+from polypda.importing.film_pixels import rgb, upright
+from polypda.importing.film_remarks import film_remarks
+from polypda.importing.film_sampling import sampled
+from polypda.importing.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film
+from polypda.importing.folder_words import meaning_of
+from polypda.importing.frame_tables import TableRow
+from polypda.importing.picture_kinds import is_picture_name, suffix_of
+from polypda.importing.table_lookup import Tables
+from polypda.importing.video_tables import video_tables
+
+
+@dataclass(frozen=True)
+class VideoReader(Reader):
+    """Films in folders, or a single one. See ``polypda.importing.film_options`` for the options."""
+
+    name: ClassVar[str] = "video"
+    title: ClassVar[str] = "films (any container and codec that ffmpeg knows)"
+    resumable: ClassVar[bool] = True
+
+    options: FilmOptions = field(default_factory=FilmOptions)
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, str]) -> VideoReader:
+        """Raises: UsageError E_OPTION."""
+        return cls(FilmOptions.parse(options))
+
+    def recognises(self, tree: SourceTree) -> bool:
+        """Films and no pictures: among pictures, films are often only where these come from."""
+        return any(map(is_video_name, tree.files())) and not any(map(is_picture_name, tree.files()))
+
+    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+        """Raises: DataError E_SOURCE_EMPTY; UsageError E_EXTRA_MISSING."""
+        films = [path for path in tree.files() if is_video_name(path)]
+        if not films:
+            fix = "name the folder that holds the films, or another --format."
+            raise DataError("E_SOURCE_EMPTY", "there is no film in it.", where=tree.name, fix=fix)
+        resumed = bool(ledger.finished)
+        tables = video_tables(tree, Ledger() if resumed else ledger)  # what was told is in the journal
+        names = film_names(films)
+        matched = False
+        for path in films:
+            matched |= _has_row(tables, path)
+            if path not in ledger.finished:
+                yield from self._of_film(tree, path, names[path], tables, ledger)
+                ledger.finish(path)
+        if matched:  # else the tables tell of other things
+            for place, nowhere in tables.unused():
+                ledger.leave_out(place, nowhere)
+        if any(map(is_picture_name, tree.files())):
+            what = "there are pictures beside the films. To add them: the same command with --format folders --update."
+            ledger.remark(tree.name, "N_VIDEO_PICTURES", what)
+
+    def _of_film(
+        self, tree: SourceTree, path: str, name: str, tables: Tables, ledger: Ledger
+    ) -> Iterator[ImportedFrame]:
+        try:
+            row = tables.row(path) or TableRow(name, 0)
+            scan = self._scan(tree, path)
+            with open_film(tree.local(path), path) as film:
+                for frame in sampled(self._steady(film, scan), self.options, film.duration_s):
+                    ledger.advance(path, frame.t_s / film.duration_s if film.duration_s else 0.0)
+                    yield self._frame(path, name, row, frame, scan, tree.name)
+                if film.decoded == 0:
+                    what = f"no frame of it can be decoded{f' ({film.broken})' if film.broken else ''}."
+                    raise DataError("E_VIDEO_NO_FRAME", what, where=path, fix="fetch it again, or leave it out.")
+                self._tell(film, scan, path, ledger)
+        except DataError as error:
+            ledger.leave_out(path, error)
+        except (OSError, ValueError, RuntimeError) as error:  # PyAV's errors are all of these
+            what = f"failed while it was decoded: {type(error).__name__}."
+            ledger.leave_out(path, DataError("E_VIDEO_FAILED", what, where=path, fix="convert it to H.264."))
+
+    def _scan(self, tree: SourceTree, path: str) -> FilmScan | None:
+        if self.options.deinterlace is Deinterlace.OFF:
+            return None
+        with open_film(tree.local(path), path) as film:
+            return probe_scan(film)
+
+    def _steady(self, film: Film, scan: FilmScan | None) -> Iterator[FilmFrame]:
+        """The film's frames, de-interlaced in time where that is asked for."""
+        how = self.options.deinterlace
+        if how is Deinterlace.BWDIF or (how is Deinterlace.AUTO and scan is not None and scan.interlaced):
+            return bwdif(film, film.frames(), top_first=scan.top_first if scan else None)
+        return film.frames()
+
+    def _frame(
+        self, path: str, name: str, row: TableRow, frame: FilmFrame, scan: FilmScan | None, tree_name: str
+    ) -> ImportedFrame:
+        folders = PurePosixPath(path).parts[:-1]
+        meaning, outer = meaning_of(folders), meaning_of((tree_name,))
+        level = self.options.patient_folder
+        by_level = folders[-level] if level is not None and level <= len(folders) else None
+        if self.options.names is FrameNaming.TIME:
+            own = f"{name}_{round(1000 * frame.t_s):08d}ms"
+        else:
+            own = f"{name}_{frame.index:06d}"
+        top = scan is None or scan.top_first is not False
+        return ImportedFrame(
+            name=own,
+            origin=path,
+            read=partial(self._picture, frame, top),
+            patient=row.patient or by_level or meaning.patient or outer.patient,
+            sequence=row.sequence or name,
+            t_s=round(frame.t_s, 6),
+            split=row.split or meaning.split,
+            mode=row.mode or meaning.mode or outer.mode,
+        )
+
+    def _picture(self, frame: FilmFrame, top: bool) -> Picture:
+        pixels = rgb(frame.picture)
+        if self.options.deinterlace is Deinterlace.FIELD:
+            pixels = one_field(pixels, top=top)
+        pixels = upright(pixels, frame.quarter_turns)
+        if self.options.jpeg is None:
+            return Picture(pixels)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self.options.jpeg]
+        done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
+        return Picture(pixels, data.tobytes() if done else None, ".jpg")
+
+    def _tell(self, film: Film, scan: FilmScan | None, path: str, ledger: Ledger) -> None:
+        """Lines on the film as a whole."""
+        if film.broken is not None:
+            fix = "what came before is taken; fetch the film again for the rest."
+            ledger.leave_out(path, DataError("E_VIDEO_BROKEN", f"{film.broken}.", where=path, fix=fix))
+        for remark in film_remarks(film, scan, self.options.deinterlace):
+            ledger.remark(path, remark.code, remark.what)
+
+
+def _has_row(tables: Tables, path: str) -> bool:
+    try:
+        return tables.row(path) is not None
+    except DataError:  # told when the film is read
+        return True
+
+
+def is_video_name(path: str) -> bool:
+    """Whether a file's name promises a film."""
+    return suffix_of(path) in VIDEO_SUFFIXES
+
+
+def film_names(paths: list[str]) -> dict[str, str]:
+    """Film → its name and sequence: its stem, with as many folders before it as it takes to be the only one."""
+    names = {path: PurePosixPath(path).stem for path in paths}
+    for depth in range(1, max((len(PurePosixPath(path).parts) for path in paths), default=1)):
+        often = Counter(name.casefold() for name in names.values())
+        for path, name in names.items():
+            if often[name.casefold()] > 1:
+                names[path] = "-".join([*PurePosixPath(path).parts[:-1][-depth:], PurePosixPath(path).stem])
+    often = Counter(name.casefold() for name in names.values())  # v.mp4 beside v.avi
+    return {
+        path: f"{name}-{suffix_of(path)[1:]}" if often[name.casefold()] > 1 else name for path, name in names.items()
+    }

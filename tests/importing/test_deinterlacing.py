@@ -1,0 +1,94 @@
+"""De-interlaced films of the phantom against what a progressive camera would have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from importing.rendered_films import interlaced, progressive, write_film, write_pal
+
+from polypda.cohorts.interlacing import Scan, decide, measure_comb
+from polypda.importing.deinterlacing import FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.film_pixels import rgb
+from polypda.importing.films import open_film
+
+
+def scan_of(path: Path) -> FilmScan:
+    with open_film(path, path.name) as film:
+        return probe_scan(film)
+
+
+def pictures(path: Path, steady: bool, top_first: bool | None = None) -> list[np.ndarray]:
+    with open_film(path, path.name) as film:
+        frames = bwdif(film, film.frames(), top_first=top_first) if steady else film.frames()
+        return [rgb(frame.picture) for frame in frames]
+
+
+def psnr(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    errors = [np.square(a.astype(float) - b.astype(float)).mean() for a, b in zip(found, wanted, strict=True)]
+    return float(10 * np.log10(255**2 / np.mean(errors)))
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_an_interlaced_pal_film_comes_nearer_to_the_progressive_one(tmp_path: Path, codec: str) -> None:
+    path = write_pal(tmp_path / ("a.mpg" if codec == "mpeg2video" else "a.mp4"), interlaced(), codec)
+    scan = scan_of(path)
+    assert scan.decision.scan is Scan.INTERLACED
+    assert scan.coded_interlaced
+    assert scan.top_first is True
+    as_woven, steady = pictures(path, False), pictures(path, True, scan.top_first)
+    assert decide([measure_comb(frame) for frame in as_woven]).scan is Scan.INTERLACED
+    assert not any(measure_comb(frame).combed for frame in steady)
+    assert decide([measure_comb(frame) for frame in steady]).scan is Scan.PROGRESSIVE
+    fields = [one_field(frame) for frame in as_woven]
+    truth = progressive()
+    assert psnr(steady, truth) > psnr(as_woven, truth) + 1.0
+    assert psnr(fields, truth) > psnr(as_woven, truth) + 1.0
+
+
+def test_fields_in_the_other_order_without_any_flag(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "bff.mp4", interlaced(top_first=False))
+    scan = scan_of(path)
+    assert not scan.coded_interlaced
+    assert scan.interlaced
+    assert scan.top_first is False
+    steady = pictures(path, True, False)
+    assert not any(measure_comb(frame).combed for frame in steady)
+    assert psnr(steady, progressive()) > psnr(pictures(path, False), progressive()) + 1.0
+
+
+def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
+    scan = scan_of(write_film(tmp_path / "a.mp4", progressive()))
+    assert not scan.interlaced
+    assert scan.decision.combed == 0
+
+
+def test_bwdif_keeps_number_and_time(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.15, 0.5, 1.2]
+    path = write_film(tmp_path / "v.mkv", interlaced(5), times_s=times)
+    with open_film(path, "v.mkv") as film:
+        found = [(frame.index, frame.t_s) for frame in bwdif(film, film.frames(), top_first=None)]
+    assert [index for index, _ in found] == list(range(5))
+    assert [moment for _, moment in found] == pytest.approx(times, abs=2e-3)
+
+
+@pytest.mark.parametrize("height", [2, 3, 7, 8])
+@pytest.mark.parametrize("top", [True, False])
+def test_one_field_keeps_its_lines_and_fills_straight_slopes_exactly(height: int, top: bool) -> None:
+    slope = np.arange(height, dtype=np.uint8)[:, None, None] * 10 + np.zeros((1, 4, 3), np.uint8)
+    result = one_field(slope, top=top)
+    start = 0 if top else 1
+    assert result.shape == slope.shape
+    assert np.array_equal(result[start::2], slope[start::2])
+    inner = slice(3, height - 3)  # at the border the last line stands for what is beyond it
+    assert np.array_equal(result[inner], slope[inner])
+    assert slope[0, 0, 0] == 0  # the input is not touched
+
+
+def test_one_field_drops_the_other(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 255, (16, 8, 3), dtype=np.uint8)
+    other = frame.copy()
+    other[1::2] = 0
+    assert np.array_equal(one_field(frame), one_field(other))
