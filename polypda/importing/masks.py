@@ -75,6 +75,8 @@ def read_mask_file(tree: SourceTree, path: str, size: tuple[int, int], polyp: Po
         raise mask_size_error(path, (size[1], size[0]), (values.shape[1], values.shape[0]))
     if polyp is not None:
         return _chosen(values, polyp, path)
+    if _two_values(values):  # also VOC's dark red, which as grey would be ambiguous
+        return (values if values.ndim == 2 else brightest_channel(values)) >> 7
     _refuse_classes(values, stored.kind, path)
     return binary_mask(values, PurePosixPath(path).name)
 
@@ -108,6 +110,13 @@ def _scaled(pixels: NDArray[Any], where: str) -> NDArray[np.uint8]:
     if pixels.dtype.kind not in "iu" or int(pixels.min(initial=0)) < 0:
         raise DataError("E_MASK_FLOAT", f"values of type {pixels.dtype}.", where=where, fix=fix)
     return (pixels if int(pixels.max(initial=0)) <= 255 else pixels // 257).astype(np.uint8)
+
+
+def _two_values(values: NDArray[np.uint8]) -> bool:
+    """Whether a mask holds black and one bright value alone."""
+    grey = values if values.ndim == 2 else brightest_channel(values)
+    highest = grey.max(initial=0)
+    return bool(highest >= 128 and ((grey == 0) | (grey == highest)).all())
 
 
 def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
