@@ -76,7 +76,7 @@ def read_mask_file(tree: SourceTree, path: str, size: tuple[int, int], polyp: Po
     if polyp is not None:
         return _chosen(values, polyp, path)
     if _two_values(values):  # also VOC's dark red, which as grey would be ambiguous
-        return (values if values.ndim == 2 else brightest_channel(values)) >> 7
+        return ((values if values.ndim == 2 else brightest_channel(values)) >= 128).astype(np.uint8)
     _refuse_classes(values, stored.kind, path)
     return binary_mask(values, PurePosixPath(path).name)
 

@@ -52,6 +52,7 @@ class Tables:
         """What is told of an image. Raises: DataError E_TABLE_TWICE when two rows contradict each other."""
         for key in _keys(image):
             if key in self._contradicted:
+                self._used.add(key)
                 fix = "keep one of the rows."
                 raise DataError("E_TABLE_TWICE", self._contradicted[key], where=self._origins[key], fix=fix)
             if key in self._rows:
