@@ -16,6 +16,7 @@ from polypda.evaluation.lesions import LESION_RULE
 from polypda.evaluation.matrix_table import aggregate_table, matrix_table, models_in_order
 from polypda.evaluation.panels import GROUP, panels
 from polypda.evaluation.result_notes import result_notes
+from polypda.evaluation.selector_regret import joined_selectors
 from polypda.evaluation.size_strata import strata_table
 from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement, joint_lines
 
@@ -37,7 +38,8 @@ class CrossCentreResults:
     the order given. centres: :func:`.centers.centre_table`. matrix, aggregates: :mod:`.matrix_table`. comparisons:
     :func:`.comparisons.comparison_table`. strata: :mod:`.size_strata`. lesions: the lesion columns of ``centres`` with
     the matching rule in "rule". frames: :func:`.frame_means.frame_means`. stated: name → text of what every table
-    repeats. notes: lines that must be read with the numbers. phantom: some of the frames are rendered.
+    repeats. notes: lines that must be read with the numbers. selectors: what each checkpoint rule cost, per run
+    (:mod:`.selector_regret`). phantom: some of the frames are rendered.
     """
 
     cases: pd.DataFrame = field(repr=False)
@@ -49,6 +51,7 @@ class CrossCentreResults:
     strata: pd.DataFrame = field(repr=False)
     lesions: pd.DataFrame = field(repr=False)
     frames: pd.DataFrame = field(repr=False)
+    selectors: pd.DataFrame = field(repr=False)
     stated: dict[str, str]
     notes: tuple[str, ...]
     phantom: bool
@@ -77,6 +80,7 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
         strata=_in_order_of(centres, strata_table(groups)),
         lesions=centres[LESION_COLUMNS].assign(rule=LESION_RULE),
         frames=frame_means(groups, source_only),
+        selectors=joined_selectors([evaluation.selectors for evaluation in evaluations]),
         stated=joint_lines(statements, models_in_order(list(centres["model"]), source_only), phantom=phantom),
         notes=result_notes(cases, centres, comparisons, aggregates, statements, uncompared(groups, source_only)),
         phantom=phantom,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from polypda.errors import DataError
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.cases import read_cases, write_cases
+from polypda.evaluation.selector_regret import COLUMNS as SELECTOR_COLUMNS
+from polypda.evaluation.selector_regret import read_selectors
 from polypda.evaluation.statement import ReportStatement
 
 CASES_FILE = "cases.csv"
@@ -21,11 +23,16 @@ EVALUATION_SCHEMA = "polypda-evaluation 1"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scored frames of one run (or of one folder of foreign predictions). folder: where it was read from."""
+    """The scored frames of one run (or of one folder of foreign predictions).
+
+    folder: where it was read from. selectors: what each checkpoint rule cost, as
+    :mod:`polypda.evaluation.selector_regret` describes it; without rows where nothing was chosen.
+    """
 
     cases: pd.DataFrame
     statement: ReportStatement
     folder: Path
+    selectors: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SELECTOR_COLUMNS))
 
 
 def write_evaluation(folder: Path, cases: pd.DataFrame, statement: ReportStatement) -> None:
@@ -71,7 +78,7 @@ def read_evaluation(folder: Path) -> Evaluation:
             where=path,
             fix="score the run again with this version: `polypda evaluate RUN --on COHORT`.",
         ) from error
-    return Evaluation(read_cases(folder / CASES_FILE), statement, folder)
+    return Evaluation(read_cases(folder / CASES_FILE), statement, folder, read_selectors(folder))
 
 
 def find_evaluations(folder: Path) -> list[Path]:

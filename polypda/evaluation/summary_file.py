@@ -26,7 +26,7 @@ def summary_json(results: CrossCentreResults) -> str:
     """The results as one JSON document; a number that does not exist or has no end is null.
 
     headline: per adaptation the target's rows of the per-centre table, the numbers that matter. centres, matrix,
-    comparisons, aggregates, strata, lesions: the tables at full precision.
+    comparisons, aggregates, strata, lesions, selectors: the tables at full precision.
     """
     document = {
         "schema": SUMMARY_SCHEMA,
@@ -39,7 +39,7 @@ def summary_json(results: CrossCentreResults) -> str:
         "headline": headline(results.centres),
         **{
             name: plain_rows(getattr(results, name))
-            for name in ("centres", "matrix", "comparisons", "aggregates", "strata", "lesions")
+            for name in ("centres", "matrix", "comparisons", "aggregates", "strata", "lesions", "selectors")
         },
     }
     return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

@@ -21,6 +21,7 @@ from polypda.evaluation.matrix_cells import (
     is_improvement,
     matrix_cells,
 )
+from polypda.evaluation.selector_regret import SELECTORS_FILE
 from polypda.evaluation.summary_file import summary_json
 from polypda.evaluation.table_facts import METRICS_LINE, TableFacts, markdown_table
 
@@ -28,7 +29,8 @@ LATEX_COLUMNS = ("adaptation", "centre", "model", "n", "clusters", "Dice", "Δ D
 
 
 def write_tables(results: CrossCentreResults, folder: Path) -> list[Path]:
-    """Write centers.{csv,md,tex,json}, matrix.{csv,md,tex}, comparisons.csv and summary.json into an existing folder.
+    """Write centers.{csv,md,tex,json}, matrix.{csv,md,tex}, comparisons.csv, summary.json and (where checkpoints
+    were chosen) selectors.csv into an existing folder.
 
     Each states protocol, checkpoint rule, seeds, resolution and what Dice means; phantom results carry their banner in
     every one. In CSV these are columns, so that the files stay tables.
@@ -55,6 +57,7 @@ def table_contents(results: CrossCentreResults) -> dict[str, str]:
         "matrix.tex": matrix_latex(results, matrix),
         "comparisons.csv": centres.csv(results.comparisons),
         "summary.json": summary_json(results),
+        **({SELECTORS_FILE: centres.csv(results.selectors)} if len(results.selectors) else {}),
     }
 
 

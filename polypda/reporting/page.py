@@ -22,6 +22,7 @@ from polypda.evaluation.centre_files import NO_NEGATIVES, NO_POSITIVES
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
 from polypda.reporting.answer import answer
 from polypda.reporting.figure_style import ReportFigure
+from polypda.reporting.selector_tables import EXPLAINED, NOT_JUDGED, run_selector_cells
 
 PREVIEW_WIDTH_PX = 1100
 PREVIEW_QUALITY = 82
@@ -56,6 +57,7 @@ def render_page(
     statement: ReportStatement,
     figures: Sequence[ReportFigure],
     gallery: Sequence[GalleryPicture],
+    selectors: pd.DataFrame | None = None,
 ) -> str:
     """The page's HTML.
 
@@ -63,6 +65,7 @@ def render_page(
         table: as :func:`polypda.evaluation.centers.centre_table` makes it.
         figures: their SVG files must exist; they are embedded.
         gallery: in order of showing.
+        selectors: what each checkpoint rule cost (:mod:`polypda.evaluation.selector_regret`); None: nothing was chosen.
     """
     lines = statement.lines()
     return (
@@ -75,6 +78,7 @@ def render_page(
             tables=[
                 ("Frames with a polyp", positive_cells(table), f"{METRIC_NOTES[0]} {INTERVAL_NOTE}", NO_POSITIVES),
                 ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1], NO_NEGATIVES),
+                *_checkpoint_rules(selectors),
             ],
             stated="; ".join(
                 f"{name}: {lines[name]}" for name in ("protocol", "checkpoint rule", "seeds", "resolution")
@@ -91,6 +95,10 @@ def render_page(
             facts=list(_facts(statement)),
         )
     )
+
+
+def _checkpoint_rules(selectors: pd.DataFrame | None) -> list[tuple[str, pd.DataFrame, str, str]]:
+    return [] if selectors is None else [("Checkpoint rules", run_selector_cells(selectors), EXPLAINED, NOT_JUDGED)]
 
 
 def page_environment() -> jinja2.Environment:

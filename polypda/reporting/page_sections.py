@@ -22,6 +22,7 @@ from polypda.reporting.page_tables import (
     strata_cells,
     table_notes,
 )
+from polypda.reporting.selector_tables import EXPLAINED, selector_page_table
 
 AT_HOME = "Back in {}, where they were trained: does adapting cost anything there?"
 NO_INTERVAL_OVER_CENTRES = "Mean Δ over centres carries no interval: how it would vary with other centres is not known."
@@ -45,7 +46,11 @@ class Section:
 
 def page_sections(results: CrossCentreResults, figures: Figures) -> list[Section]:
     """All sections that have something to show, in reading order."""
-    everything = (*_matrix_and_comparisons(results, figures), *_centre_sections(results, figures))
+    everything = (
+        *_matrix_and_comparisons(results, figures),
+        *_centre_sections(results, figures),
+        *_checkpoint_rules(results),
+    )
     filled = [
         replace(part, tables=[(heading, table.without_empty_columns()) for heading, table in part.tables if table.rows])
         for part in everything
@@ -118,6 +123,11 @@ def _centre_sections(results: CrossCentreResults, figures: Figures) -> Iterator[
         (),
         [f"Rule: {LESION_RULE}.", *table_notes(lesions["lesion_sensitivity_10_interval"])],
     )
+
+
+def _checkpoint_rules(results: CrossCentreResults) -> Iterator[Section]:
+    if len(results.selectors):
+        yield Section("Checkpoint rules", [("", selector_page_table(results.selectors))], lead=EXPLAINED)
 
 
 def _drawn(figures: Figures, *stems: str) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from polypda.evaluation.cases import checked_cases
 from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import write_centres
 from polypda.evaluation.evaluation_file import write_evaluation
+from polypda.evaluation.selector_regret import write_selectors
 from polypda.evaluation.statement import ReportStatement
 from polypda.reporting.figures import write_figures
 from polypda.reporting.new_folder import refuse_existing, whole_folder
@@ -40,12 +41,16 @@ class OverlayPicture:
 
 
 def write_report(
-    folder: Path, cases: pd.DataFrame, statement: ReportStatement, overlays: Iterable[OverlayPicture] = ()
+    folder: Path,
+    cases: pd.DataFrame,
+    statement: ReportStatement,
+    overlays: Iterable[OverlayPicture] = (),
+    selectors: pd.DataFrame | None = None,
 ) -> Path:
     """Write a report: index.html, cases.csv, evaluation.json, centers.*, figures/*.{png,svg}, overlays/*.png.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
-    generator never holds more than one picture.
+    generator never holds more than one picture. ``selectors``: what each checkpoint rule cost, for selectors.csv.
 
     Returns: ``folder``.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
@@ -57,7 +62,7 @@ def write_report(
     refuse_existing(folder)
     table = centre_table(cases, statement.source_only)
     with whole_folder(folder) as work:
-        _fill(work, cases, table, statement, overlays)
+        _fill(work, cases, table, statement, overlays, selectors)
     return folder
 
 
@@ -67,16 +72,19 @@ def _fill(
     table: pd.DataFrame,
     statement: ReportStatement,
     overlays: Iterable[OverlayPicture],
+    selectors: pd.DataFrame | None,
 ) -> None:
     for name in ("figures", "overlays"):
         (work / name).mkdir()
     write_evaluation(work, cases, statement)
     write_centres(table, work, statement)
+    if selectors is not None:
+        write_selectors(selectors, work)
     figures = write_figures(cases, statement, work / "figures")
     gallery = list(_write_overlays(work, overlays))
     if gallery:
         _write_overlay_list(work, gallery)
-    write_whole(work / "index.html", render_page(table, statement, figures, gallery))
+    write_whole(work / "index.html", render_page(table, statement, figures, gallery, selectors))
 
 
 def _write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[GalleryPicture]:

@@ -13,24 +13,22 @@ from polypda.cohorts.frames import Split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
-from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import build_segmenter, describe_initial_weights, load_segmenter
-from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_module
-from polypda.training.checkpoints import list_checkpoints
-from polypda.training.config import AdaptConfig, FinalStatistics
+from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, split_table, write_json
 from polypda.training.selectors import Choice, Selector, choose
 from polypda.training.snapshot_scores import foreground_share, score_snapshot, score_snapshots
-from polypda.training.stage import Stage, run_stage, statistics_batches
+from polypda.training.stage import Stage, run_stage
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair, require_labels
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
+from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.stages import StagePlan, TrainingData
 from polypda.workflows.trained_models import (
     ADAPTED,
@@ -97,10 +95,10 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
     try:
         _record_data(run, pair)
         run.set_status("training")
-        choice = _train(run, config, places, pair, progress)
+        choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began)
+        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots)
         page = evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress)
     except (Interrupted, KeyboardInterrupt):
         run.set_status("interrupted")
@@ -120,7 +118,9 @@ def _record_data(run: RunFolder, pair: CohortPair) -> None:
         split_table(cohort).to_csv(run.folder / f"split-{cohort.id}.csv", index=False)
 
 
-def _train(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress) -> Choice | None:
+def _train(
+    run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
+) -> tuple[Choice | None, Snapshots | None]:
     """Train what is not there yet, in order; afterwards :func:`trained_models` finds every model."""
     cache = FrameCache(places.cache / "frames", config.data.grid)
     data = TrainingData.of(pair, cache)
@@ -134,15 +134,17 @@ def _train(run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair
     start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
     control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
     trained(plan.adabn(control))
-    choice = None
+    choice, snapshots = None, None
     if plan.adapts:
         stage = plan.method(start, restyled_source(run, data.source, data.target, start, places.cache, progress))
         trained(stage)
-        choice = _choose(run, config, stage, data, _permitted_labels(config, pair, cache))
+        device = open_fabric(config.compute, one_process=True).device
+        snapshots = Snapshots(config, stage.folder, data.target, device)
+        choice = _choose(run, config, stage.initial, snapshots, data, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_labels(pair.labelled_target(), Split.TRAIN)
         trained(plan.oracle(cache.labelled(frames)))
-    return choice
+    return choice, snapshots
 
 
 def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) -> CachedFrames | None:
@@ -153,24 +155,20 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
 
 
 def _choose(
-    run: RunFolder, config: AdaptConfig, stage: Stage, data: TrainingData, labelled_target: CachedFrames | None
+    run: RunFolder,
+    config: AdaptConfig,
+    initial: Path,
+    snapshots: Snapshots,
+    data: TrainingData,
+    labelled_target: CachedFrames | None,
 ) -> Choice:
     """Score every snapshot without target labels; write all scores, keep the selector's choice as adapted."""
-    device = open_fabric(config.compute, one_process=True).device
-
-    def as_used(path: Path) -> Segmenter:
-        segmenter = load_segmenter(config.network, path).to(device)
-        if config.final_statistics is FinalStatistics.TARGET:
-            recompute_statistics(segmenter, (batch.images.to(device) for batch in statistics_batches(data.target)))
-        return segmenter
-
-    snapshots = {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(stage.folder)}
-    segmenters = ((step, as_used(path)) for step, path in snapshots.items())
-    start = score_snapshot(
-        load_segmenter(config.network, stage.initial).to(device), 0, data.target, data.source_validation, device
-    )
+    device = snapshots.device
+    began = load_segmenter(config.network, initial).to(device)
+    start = score_snapshot(began, 0, data.target, data.source_validation, device)
+    segmenters = ((step, snapshots.as_used(step)) for step in snapshots.files)
     scores = score_snapshots(segmenters, data.target, data.source_validation, device, labelled_target)
     choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note, start=start)
     write_json(run.folder / "selection.json", choice.as_json())
-    save_module(as_used(snapshots[choice.step]), run.folder / ADAPTED)
+    save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
     return choice

@@ -15,6 +15,7 @@ from polypda.errors import DataError
 from polypda.evaluation.cases import CaseKey
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.prediction import NativePrediction, predict_native
+from polypda.evaluation.selector_regret import regret_rows
 from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
@@ -29,13 +30,17 @@ from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
 from polypda.workflows.scoring import KeyOf, Scoring
+from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.stages import ADABN
 from polypda.workflows.trained_models import wants_oracle
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A trained run: its models by name (method and controls), and how its checkpoint was chosen."""
+    """A trained run: its models by name (method and controls), and how its checkpoint was chosen.
+
+    snapshots: what it was chosen from, where what the checkpoint rules cost is to be told.
+    """
 
     run: RunFolder
     config: AdaptConfig
@@ -43,6 +48,7 @@ class EvaluatedRun:
     models: dict[str, Segmenter]
     choice: Choice | None
     duration_s: float
+    snapshots: Snapshots | None = None
 
     @property
     def shown(self) -> str:
@@ -119,7 +125,7 @@ def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: 
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
     pictures = _overlays(evaluated, cohorts, cases, overlays)
-    write_report(report, cases, evaluated.statement, pictures)
+    write_report(report, cases, evaluated.statement, pictures, _selector_regret(evaluated, cohorts["target"], progress))
     return report / "index.html"
 
 
@@ -150,6 +156,22 @@ def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: P
         seen = _predictions(evaluated, frames, evaluated.models)
         scoring.add(cohort, len(frames), seen, evaluated.keys(role, cohort), progress)
     return scoring.cases()
+
+
+def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Progress) -> pd.DataFrame | None:
+    """What each checkpoint rule cost; None without a choice or without a held-out target frame that shows a polyp."""
+    choice, snapshots, config = evaluated.choice, evaluated.snapshots, evaluated.config
+    if choice is None or snapshots is None:
+        return None
+    dice, n = snapshots.dice(labelled_frames(target, Split.TEST), progress)
+    run = {
+        "run": evaluated.run.name,
+        "source": config.source,
+        "target": config.target,
+        "model": config.method,
+        "seed": config.seed,
+    }
+    return regret_rows(run, choice.choices, dice, used=choice.selector.value, n=n) if n else None
 
 
 def _overlays(
