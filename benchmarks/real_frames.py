@@ -35,7 +35,7 @@ CONTROLS = ["source-only", "adabn", "oracle"]
 SMALL_JUDGE = {"discriminator_width": 32, "ramp": 30}
 OPTIONS: dict[str, dict[str, object]] = {
     **{
-        method: {**SMALL_JUDGE, "lambda_adv_main": 5e-3, "lambda_adv_aux": 1e-3} for method in ("adaptsegnet", "advent")
+        method: {**SMALL_JUDGE, "lambda_adv_main": 2e-2, "lambda_adv_aux": 4e-3} for method in ("adaptsegnet", "advent")
     },
     "fcan": {"ramp": 30, "aan_steps": 10, "aan_rate": 6.0},
     "fcn-wild": {"ramp": 30},

@@ -12,6 +12,7 @@ import typer
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cohorts import cohorts_app
+from polypda.cli.curves import curves_command
 from polypda.cli.data_root import VARIABLE, name_data_root
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("adapt")(adapt_command)
+app.command("curves")(curves_command)
 app.command("evaluate")(evaluate_command)
 app.command("matrix", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(matrix_command)
 app.command("methods")(methods_command)

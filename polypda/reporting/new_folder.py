@@ -16,14 +16,15 @@ REPORT_FILES = ("index.html", "cases.csv", "summary.json")
 
 
 @contextmanager
-def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+def whole_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> Iterator[Path]:
     """A working folder beside ``folder``, moved there at the end of the block; after an error nothing is left of it.
 
-    replace: a former report of several runs may lie there; it stays until the new one is complete.
+    replace: a former folder of this kind may lie there; it stays until the new one is complete. former: the files by
+        which it is known.
 
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
     """
-    refuse_existing(folder, replace=replace)
+    refuse_existing(folder, replace=replace, former=former)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
@@ -39,16 +40,16 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def refuse_existing(folder: Path, *, replace: bool = False) -> None:
+def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> None:
     """Raise where something lies already. Raises: DataError E_REPORT_EXISTS."""
     if not folder.exists():
         return
     if not replace:
         raise _exists(folder)
-    if not all((folder / name).is_file() for name in REPORT_FILES):
+    if not all((folder / name).is_file() for name in former):
         raise DataError(
             "E_REPORT_EXISTS",
-            "something lies there that is no report of several runs: it is not replaced.",
+            "something lies there that is no former one of the kind that is written: it is not replaced.",
             where=folder,
             fix="choose another folder, or move away what lies there.",
         )

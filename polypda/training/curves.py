@@ -1,0 +1,96 @@
+"""A training as it went: what its events and its snapshots' scores say, step by step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from polypda.errors import DataError
+from polypda.training.run_folder import RunFolder
+from polypda.training.selectors import Choice
+
+
+@dataclass(frozen=True, eq=False)
+class StageCurves:
+    """One stage of a run. Tables are indexed by the step number (from 0).
+
+    losses: player → a column per term, unweighted values; NaN where a term was not played. gradients: L2 norm per
+    player. accuracy: share put right per discriminator, 0–1. cpu_s: CPU seconds per step (empty in older runs).
+    """
+
+    stage: str
+    losses: dict[str, pd.DataFrame]
+    gradients: pd.DataFrame
+    accuracy: pd.DataFrame
+    cpu_s: pd.Series
+
+    @property
+    def steps(self) -> int:
+        """How many were made."""
+        return len(self.gradients)
+
+
+def stage_names(run: RunFolder) -> list[str]:
+    """Stages that have events, the method's first, then in the order of training."""
+    order = [run.config().method, "start", "source-only", "oracle"]
+    found = {path.parent.name for path in (run.folder / "stages").glob("*/events.jsonl") if path.stat().st_size}
+    return [name for name in dict.fromkeys(order) if name in found] + sorted(found - set(order))
+
+
+def read_curves(run: RunFolder, stage: str) -> StageCurves:
+    """Read a stage's events; the last line of a running or killed training may be cut and is left out.
+
+    Raises: DataError E_CURVES_EMPTY (no event), E_CURVES_EVENTS (a damaged line).
+    """
+    path = run.stage(stage) / "events.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+            event = {**event, "step": int(event["step"]), "losses": dict(event["losses"])}
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise DataError(
+                "E_CURVES_EVENTS",
+                f"line {number} is no event of a training.",
+                where=f"{run.name}/stages/{stage}/events.jsonl",
+                fix="remove that line, or train the stage again.",
+            ) from error
+        events.append(event)
+    if not events:
+        raise DataError(
+            "E_CURVES_EMPTY",
+            f"stage '{stage}' has made no step.",
+            where=run.name,
+            fix="wait until it has, or name another stage.",
+        )
+    steps = pd.Index([event["step"] for event in events], name="step")
+    players = list(dict.fromkeys(player for event in events for player in event["losses"]))
+    return StageCurves(
+        stage,
+        {player: _table([event["losses"].get(player, {}) for event in events], steps) for player in players},
+        _table([event.get("grad", {}) for event in events], steps),
+        _table([event.get("accuracy", {}) for event in events], steps),
+        pd.Series([event.get("cpu_s") for event in events], index=steps, dtype=float).dropna(),
+    )
+
+
+def snapshot_table(run: RunFolder) -> pd.DataFrame:
+    """The label-free criteria of the start (step 0) and of every snapshot, indexed by step; empty before the choice."""
+    path = run.folder / "selection.json"
+    if not path.is_file():
+        return pd.DataFrame()
+    choice = Choice.from_json(path.read_text(encoding="utf-8"))
+    scores = [*([choice.start] if choice.start else []), *choice.scores]
+    return pd.DataFrame([vars(score) for score in scores]).set_index("step")
+
+
+def _table(rows: list[dict[str, float]], steps: pd.Index) -> pd.DataFrame:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    values = [[row.get(column) for column in columns] for row in rows]
+    return pd.DataFrame(values, index=steps, columns=columns, dtype=float)
