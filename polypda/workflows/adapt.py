@@ -28,6 +28,7 @@ from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
+from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.stages import StagePlan, TrainingData
 from polypda.workflows.trained_models import (
@@ -98,7 +99,8 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
         choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots)
+        memory = ScoreMemory(places.cache / "scores", config.data.grid)
+        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
         page = evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress)
     except (Interrupted, KeyboardInterrupt):
         run.set_status("interrupted")

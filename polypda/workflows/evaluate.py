@@ -29,6 +29,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring import KeyOf, Scoring
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.stages import ADABN
@@ -39,7 +40,8 @@ from polypda.workflows.trained_models import wants_oracle
 class EvaluatedRun:
     """A trained run: its models by name (method and controls), and how its checkpoint was chosen.
 
-    snapshots: what it was chosen from, where what the checkpoint rules cost is to be told.
+    snapshots: what it was chosen from, where what the checkpoint rules cost is to be told. memory: of scores that other
+    runs have computed.
     """
 
     run: RunFolder
@@ -49,6 +51,7 @@ class EvaluatedRun:
     choice: Choice | None
     duration_s: float
     snapshots: Snapshots | None = None
+    memory: ScoreMemory | None = None
 
     @property
     def shown(self) -> str:
@@ -150,12 +153,27 @@ def _labelled_target(evaluated: EvaluatedRun, pair: CohortPair) -> OpenedCohort:
 
 def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
     """The cases: one row per model and held-out frame of both cohorts."""
+    rows = [row for role, cohort in cohorts.items() for row in _scored(evaluated, role, cohort, progress)]
+    return Scoring(rows=rows).cases()
+
+
+def _scored(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, progress: Progress) -> Rows:
+    """The rows of one cohort, frame by frame; a model whose scores on these very frames are known is not run again."""
+    frames, key, memory = labelled_frames(cohort, Split.TEST), evaluated.keys(role, cohort), evaluated.memory
+    known: dict[str, Rows | None] = dict.fromkeys(evaluated.models)
+    signature = ""
+    if memory is not None and frames:
+        signature = memory.signature(cohort, frames)
+        known = {name: memory.recall(signature, name, frames, key) for name in evaluated.models}
+    asked = [name for name, rows in known.items() if rows is None]
     scoring = Scoring()
-    for role, cohort in cohorts.items():
-        frames = labelled_frames(cohort, Split.TEST)
-        seen = _predictions(evaluated, frames, evaluated.models)
-        scoring.add(cohort, len(frames), seen, evaluated.keys(role, cohort), progress)
-    return scoring.cases()
+    if asked:
+        scoring.add(cohort, len(frames), _predictions(evaluated, frames, asked), key, progress)
+    for name in asked:
+        known[name] = rows = [row for row in scoring.rows if row["model"] == name]
+        if memory is not None and signature:
+            memory.keep(signature, name, frames, key, rows)
+    return [row for together in zip(*(rows or [] for rows in known.values()), strict=True) for row in together]
 
 
 def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Progress) -> pd.DataFrame | None:
