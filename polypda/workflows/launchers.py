@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Protocol
@@ -87,6 +88,8 @@ class InProcesses:
                         ended.result()
                     except Interrupted:
                         raise
+                    except BrokenProcessPool as error:  # nothing can be run in it any more
+                        raise _process_died(run) from error
                     except PolypdaError as error:
                         failed.add(run.name)
                         yield Outcome(run, error)
@@ -95,6 +98,15 @@ class InProcesses:
                         yield Outcome(run)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)  # an interrupted run writes its checkpoint first
+
+
+def _process_died(run: PlannedRun) -> PolypdaError:
+    return PolypdaError(
+        "E_MATRIX_PROCESS",
+        "the process of a run was ended from outside, as happens when memory runs out; checkpoints are kept.",
+        where=run.name,
+        fix="give the same command again, with fewer --jobs.",
+    )
 
 
 def _require_needs(run: PlannedRun, failed: set[str]) -> None:

@@ -1,5 +1,6 @@
 """Which runs a matrix consists of."""
 
+import os
 from functools import partial
 
 import pytest
@@ -116,3 +117,13 @@ def test_a_base_is_scored_beside_the_first_cohort_it_is_paired_with():
     assert bases == {"zju2": "haining", "haining": "zju2", "ningbo": "zju2"}
     smaller = plan_matrix(wanted[:1], ["adaptsegnet", "oracle"], [0, 1], configure)
     assert {run.name for run in smaller.runs if run.config.seed == 0} <= {run.name for run in plan.runs}
+
+
+def die(run):
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_ends_the_matrix_with_a_code():
+    plan = plan_matrix([("zju2", "haining")], ["adaptsegnet"], [0], configure)
+    with pytest.raises(PolypdaError, match="E_MATRIX_PROCESS"):
+        list(InProcesses(1).launch(plan.runs, die, lambda run: None))
