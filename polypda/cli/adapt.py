@@ -109,6 +109,7 @@ def adapt_command(
     from polypda.training.run_folder import RunFolder, free_folder
     from polypda.workflows.adapt import adapt, open_data, start_run
     from polypda.workflows.configure import parse_options
+    from polypda.workflows.matrix_plan import run_name
 
     places = places_of(context.params)
     _check_combination(context, resume, phantom)
@@ -127,7 +128,7 @@ def adapt_command(
         if config.phantom:
             print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
         pair = open_data(config, places)
-        name = f"{config.source}-to-{config.target}-{config.method}-s{config.seed}" + ("-phantom" if phantom else "")
+        name = run_name(config)
         run = start_run(out or free_folder(Path("runs"), name), config, places, pair)
     print(f"run folder: {run.folder}", file=sys.stderr)
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from polypda.cohorts.manifest import Manifest, Overlap
 from polypda.cohorts.manifest_file import read_manifest
 from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, UsageError, nearest
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,10 @@ def load_catalogue(data_root: Path | None = None) -> dict[str, Manifest]:
 def manifest(cohort_id: str, data_root: Path | None = None) -> Manifest:
     """The manifest of one cohort: the data root's (given, else named), else the installation's.
 
+    Of a sub-cohort, ``ID:MODE``, it is that of the whole.
     Raises: UsageError E_COHORT_UNKNOWN with the nearest id; DataError E_MANIFEST… for a wrong one in the data root.
     """
+    cohort_id = whole_cohort(cohort_id)
     for root in reversed(_roots(data_root)):
         if own := _in_root(root, cohort_id):
             return own
@@ -113,7 +116,11 @@ def manifest_hash(cohort_id: str) -> str:
 
 
 def shared_frames(one: str, other: str) -> Overlap | None:
-    """What the manifests say about frames that two cohorts share; None when they name no overlap."""
+    """What the manifests say about frames that two cohorts share; None when they name no overlap.
+
+    Two modes of one cohort share none.
+    """
+    one, other = whole_cohort(one), whole_cohort(other)
     for here, there in ((one, other), (other, one)):
         for overlap in manifest(here).overlaps:
             if overlap.cohort == there:

@@ -13,6 +13,7 @@ from polypda.cohorts.layouts import Located, find_frames, locate, places
 from polypda.cohorts.manifest import Annotation, Manifest, Media
 from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.splits import assign_splits
+from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
 from polypda.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -21,16 +22,18 @@ log = logging.getLogger(__name__)
 def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) -> OpenedCohort:
     """Find a cohort's frames below the data root and assign their splits; no picture is read.
 
+    cohort_id: an id, or ``ID:MODE`` for the frames of one imaging mode, in the parts that the whole cohort gives them.
     labels: False for a cohort whose labels must not be used. Then neither masks nor boxes.csv are looked for, frames
     have neither and the label state NONE; frames and splits are those that ``labels=True`` gives.
 
     Raises:
-        UsageError: E_COHORT_UNKNOWN.
-        DataError: E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO, E_MASK_MISSING, E_BOX_MISSING,
-            and what :func:`~polypda.cohorts.layouts.find_frames` raises.
+        UsageError: E_COHORT_UNKNOWN, E_MODE_NAME.
+        DataError: E_MODE_UNKNOWN, E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO, E_MASK_MISSING,
+            E_BOX_MISSING, and what :func:`~polypda.cohorts.layouts.find_frames` raises.
         LeakageError: E_SPLIT_LEAK.
     """
-    manifest = manifest_of(cohort_id, data_root)
+    name = CohortName.parse(cohort_id)
+    manifest = manifest_of(name.cohort, data_root)
     located = find_cohort(manifest, data_root)
     found = find_frames(manifest, located, labels=labels)
     if not found.frames:
@@ -42,7 +45,8 @@ def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) 
     if found.masks_without_image:
         names = [path.name for path in found.masks_without_image]
         log.warning("%s: %d masks have no image: %s", cohort_id, len(names), name_some(names))
-    return OpenedCohort(manifest.id, located.folder, assign_splits(found.frames), located.phantom)
+    whole = OpenedCohort(manifest.id, located.folder, assign_splits(found.frames), located.phantom)
+    return whole if name.mode is None else sub_cohort(whole, name.mode)
 
 
 def find_cohort(manifest: Manifest, data_root: Path | None) -> Located:

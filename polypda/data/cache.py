@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
-from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.images import read_image
 from polypda.data.geometry import Fit, Geometry
+from polypda.data.references import read_ignored, read_reference
 from polypda.errors import DataError
 
 CACHE_VERSION = 1
@@ -59,7 +59,10 @@ class CachedArray:
 
 @dataclass(frozen=True)
 class CachedFrames:
-    """Frames at network size: images N×h×w×3 (RGB), valid N×h×w (1 inside the field of view), masks N×h×w or None."""
+    """Frames at network size.
+
+    images: N×h×w×3, RGB. valid: N×h×w, 1 inside the field of view where nothing is ignored. masks: N×h×w, or None.
+    """
 
     frames: tuple[Frame, ...]
     images: CachedArray
@@ -96,12 +99,12 @@ class FrameCache:
         path = self.folder / f"{key}-images.npy"
         if not path.exists():
             self._write(path, [self.grid.size, self.grid.size, 4], frames, self._image_and_valid_pixels)
-        # Channel 3 of the entry is the field of view: one file, so neither half can be missing.
+        # Channel 3 of the entry is the valid area: one file, so neither half can be missing.
         return CachedChannels(path, slice(0, 3)), CachedChannels(path, 3)
 
     def _image_and_valid_pixels(self, frame: Frame) -> NDArray[np.uint8]:
         native = load_native(frame, self.grid)
-        valid = native.geometry.mask_to_network(native.view.mask)
+        valid = native.geometry.mask_to_network(native.valid)
         return np.dstack([native.geometry.image_to_network(native.image), valid])
 
     def _mask_pixels(self, frame: Frame) -> NDArray[np.uint8]:
@@ -112,6 +115,8 @@ class FrameCache:
         digest = hashlib.sha256(f"{kind} {self.grid.key()}".encode())
         for frame in frames:
             digest.update(_content_hash(frame.image))
+            if frame.ignore is not None:
+                digest.update(b"ignore" + _content_hash(frame.ignore))
         for mask in masks:
             digest.update(_content_hash(mask) if mask else b"none")
         return digest.hexdigest()[:24]
@@ -152,11 +157,20 @@ class CachedChannels(CachedArray):
 
 @dataclass(frozen=True)
 class NativeFrame:
-    """A frame as it is: uint8 H×W×3 RGB, its field of view, and its way to the network's grid."""
+    """A frame as it is: uint8 H×W×3 RGB, its field of view, and its way to the network's grid.
+
+    ignored: bool H×W, pixels that count nowhere; None where the frame has none.
+    """
 
     image: NDArray[np.uint8]
     view: FieldOfView
     geometry: Geometry
+    ignored: NDArray[np.bool_] | None = None
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Where pixels count: inside the field of view, and not ignored."""
+        return self.view.mask if self.ignored is None else self.view.mask & ~self.ignored
 
 
 def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
@@ -165,28 +179,8 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
     view = find_field_of_view(image)
     height, width = image.shape[:2]
     crop = view.box if grid.crop_to_field_of_view else Box(0, 0, width, height)
-    return NativeFrame(image, view, Geometry.of((height, width), crop, grid.size, grid.fit))
-
-
-def read_reference(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A labelled frame's mask, 0/1 H×W; all zero for a declared negative without a mask file.
-
-    Raises: DataError E_MASK_SIZE when it is not of ``shape`` (the image's height and width); E_NO_LABEL when nothing
-        is known of the frame, which must not pass for a negative.
-    """
-    if frame.mask is not None:
-        mask = read_mask(frame.mask)
-        if mask.shape != tuple(shape[:2]):
-            raise mask_size_error(f"{frame.cohort}/{frame.frame}", (shape[1], shape[0]), (mask.shape[1], mask.shape[0]))
-        return mask
-    if frame.label_state is not LabelState.NEGATIVE:
-        raise DataError(
-            "E_NO_LABEL",
-            "the frame has neither a mask nor the statement that it shows no polyp.",
-            where=f"{frame.cohort}/{frame.frame}",
-            fix="add its mask, or write label_state negative for it in frames.csv.",
-        )
-    return np.zeros(shape[:2], np.uint8)
+    geometry = Geometry.of((height, width), crop, grid.size, grid.fit)
+    return NativeFrame(image, view, geometry, read_ignored(frame, image.shape))
 
 
 def _content_hash(path: Path) -> bytes:

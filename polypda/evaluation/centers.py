@@ -48,14 +48,19 @@ DELTA_COLUMNS = {
         for name in (
             *("p_value", "p_holm", "family_size", "share_better", "share_worse", "polyps_gained", "polyps_lost"),
             *("gap_closed", "gap_low", "gap_high", "gap_estimable", "gap_words"),
-            *("delta_iou_frame", "delta_lesion_sensitivity_10", "delta_frame_specificity"),
+            *("delta_iou_frame", "delta_lesion_sensitivity_10", "delta_lesion_sensitivity_10_low"),
+            *("delta_lesion_sensitivity_10_high", "delta_lesion_sensitivity_10_interval"),
+            *("delta_lesion_fp_per_frame_10", "delta_frame_specificity"),
             *("delta_frame_specificity_low", "delta_frame_specificity_high", "delta_frame_specificity_interval"),
             *("delta_fp_components_per_frame", "delta_fp_area_fraction"),
         )
     },
 }
 """Column of :func:`polypda.evaluation.comparisons.comparison_table` → its name in the per-centre table."""
-DELTA_TEXT = ("delta_interval", "delta_words", "delta_cluster_means", "delta_frame_specificity_interval", "gap_words")
+DELTA_TEXT = (
+    *("delta_interval", "delta_words", "delta_cluster_means", "delta_lesion_sensitivity_10_interval"),
+    *("delta_frame_specificity_interval", "gap_words"),
+)
 
 
 def centre_table(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
@@ -135,7 +140,9 @@ def paired_cases(cases: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
     """
     keys = ["run", "seed", "source", "target", "role", "cohort", "split", "frame", "patient", "sequence", "cluster"]
     keys += ["phantom", "positive", "negative", "relative_polyp_area", "valid_px"]
+    keys += ["annotation", "lesions_reference"]
     values = ["dice", "iou", "missed", "fp_area_fraction", "fp_components", "specks", "false_positive_frame"]
+    values += ["lesions_predicted", "lesions_hit_10"]
     first, second = (cases.loc[cases["model"] == model, keys + values] for model in (before, after))
     pairs = first.merge(second, on=keys, how="outer", suffixes=("_before", "_after"), indicator=True)
     alone = pairs[pairs["_merge"] != "both"]

@@ -37,7 +37,9 @@ METRIC_NOTES = (
     "field of view (at least 2 px).",
     "Dice by relative polyp area (share of the field of view; an endoscope gives no millimetres); n: frames.",
     "Over all frames. FP: marked lesions without a reference lesion of their own. Found, lost: frames with a "
-    "polyp on which no lesion was hit before and one was after, and the reverse.",
+    "polyp on which no lesion was hit before and one was after, and the reverse. Δ: against source-only; lesions are "
+    "resampled with their clusters, and no test is made. A lesion that is annotated with a box is hit when the box "
+    "around a marked region overlaps it.",
 )
 
 
@@ -113,8 +115,12 @@ def lesion_cells(table: pd.DataFrame) -> pd.DataFrame:
             "lesions": table["lesions_reference"].map(count),
             "frames": table["n_frames"].map(count),
             "sensitivity (IoU ≥ 0.1)": sensitivity,
+            "Δ sensitivity": interval_cells(
+                table, "delta_lesion_sensitivity_10", "delta_lesion_sensitivity_10", signed_points
+            ),
             "PPV": table["lesion_ppv_10"].map(percent),
             "FP / frame": table["lesion_fp_per_frame_10"].map(three_digits),
+            "Δ FP / frame": table["delta_lesion_fp_per_frame_10"].map(signed),
             "sensitivity (IoU ≥ 0.5)": table["lesion_sensitivity_50"].map(percent),
             "PPV (0.5)": table["lesion_ppv_50"].map(percent),
             "FP / frame (0.5)": table["lesion_fp_per_frame_50"].map(three_digits),

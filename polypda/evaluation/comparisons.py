@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.aggregates import FloatArray, lesion_sensitivity, mean_over_frames
+from polypda.evaluation.aggregates import FloatArray, lesion_fp_per_frame, mean_over_frames
 from polypda.evaluation.centre_blocks import dice_frames
-from polypda.evaluation.panel_estimates import cluster_means_text, panel_clusters
+from polypda.evaluation.panel_estimates import cluster_means_text, hit_values, panel_clusters
 from polypda.evaluation.panels import GROUP, GroupKey, Panel
 from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import (
@@ -34,7 +34,9 @@ COLUMNS = [
     *("delta", "low", "high", "interval", "words", "cluster_means", "p_value", "p_words", "in_family"),
     *("share_better", "share_worse", "polyps_gained", "polyps_lost"),
     *("gap", "gap_closed", "gap_low", "gap_high", "gap_estimable", "gap_words", "seed_sd", "seed_words"),
-    *("delta_iou_frame", "delta_lesion_sensitivity_10", "n_negative", "delta_frame_specificity"),
+    *("delta_iou_frame", "delta_lesion_sensitivity_10", "delta_lesion_sensitivity_10_low"),
+    *("delta_lesion_sensitivity_10_high", "delta_lesion_sensitivity_10_interval", "delta_lesion_fp_per_frame_10"),
+    *("n_negative", "delta_frame_specificity"),
     *("delta_frame_specificity_low", "delta_frame_specificity_high", "delta_frame_specificity_interval"),
     *("delta_fp_components_per_frame", "delta_fp_area_fraction"),
 ]
@@ -52,7 +54,8 @@ def comparison_table(panels: Sequence[Panel], source_only: str = SOURCE_ONLY) ->
     in_family, family_size, p_holm; share_better, share_worse; polyps_gained, polyps_lost (frames with a polyp on which
     no lesion was hit before and one was after, and the reverse; mean over trainings); gap (oracle − source-only),
     gap_closed, gap_low, gap_high, gap_estimable, gap_words; seed_sd (SD over seeds of delta), seed_words;
-    delta_iou_frame, delta_lesion_sensitivity_10; n_negative, delta_frame_specificity with _low, _high and _interval,
+    delta_iou_frame; delta_lesion_sensitivity_10 with _low, _high and _interval, over lesions, masks and boxes alike;
+    delta_lesion_fp_per_frame_10; n_negative, delta_frame_specificity with _low, _high and _interval,
     delta_fp_components_per_frame, delta_fp_area_fraction.
 
     The declared family of Holm's adjustment: every adapted model on the target it was adapted to, in Dice.
@@ -108,6 +111,7 @@ def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) 
         _no_gap(THE_ORACLE) if member.key.model == ORACLE else gap for member, gap in zip(members, gaps, strict=True)
     ]
     negative = _negative_comparisons(control, members)
+    lesions = _lesion_comparisons(control, members)
     rows = []
     for place, (member, comparison, gap) in enumerate(zip(members, compared, gaps, strict=True)):
         none = comparison.delta.kind is IntervalKind.NONE
@@ -125,6 +129,7 @@ def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) 
             | _found_columns(aligned, member)
             | gap
             | {"delta_iou_frame": _mean_change(aligned, member, "iou", chosen)}
+            | lesions[place]
             | negative[place]
         )
     return rows
@@ -157,15 +162,18 @@ def _found_columns(control: Panel, member: Panel) -> dict[str, float]:
     """Frames with a polyp on which any lesion was hit (IoU ≥ 0.1), before and after."""
     positive = member.mask("positive")
     if not positive.any():
-        return dict.fromkeys(("polyps_gained", "polyps_lost", "delta_lesion_sensitivity_10"), math.nan)
+        return dict.fromkeys(("polyps_gained", "polyps_lost", "delta_lesion_fp_per_frame_10"), math.nan)
     hits = {when: panel.values("lesions_hit_10")[:, positive] for when, panel in (("b", control), ("a", member))}
     found = {when: count > 0 for when, count in hits.items()}
-    lesions = member.values("lesions_reference")[:, positive]
-    change = lesion_sensitivity(hits["a"], lesions) - lesion_sensitivity(hits["b"], lesions)
+    scored = positive | member.mask("negative")
+    wrong = [
+        lesion_fp_per_frame(panel.values("lesions_hit_10")[:, scored], panel.values("lesions_predicted")[:, scored])
+        for panel in (control, member)
+    ]
     return {
         "polyps_gained": float((found["a"] & ~found["b"]).sum(axis=1).mean()),
         "polyps_lost": float((found["b"] & ~found["a"]).sum(axis=1).mean()),
-        "delta_lesion_sensitivity_10": float(change.mean()),
+        "delta_lesion_fp_per_frame_10": float((wrong[1] - wrong[0]).mean()),
     }
 
 
@@ -209,6 +217,22 @@ def _negative_comparisons(control: Panel, members: list[Panel]) -> list[dict[str
             "delta_fp_area_fraction": _mean_change(control, member, "fp_area_fraction", rows),
         }
         for member, comparison in zip(members, compared, strict=True)
+    ]
+
+
+def _lesion_comparisons(control: Panel, members: list[Panel]) -> list[dict[str, Any]]:
+    """Lesion sensitivity over lesions, so over clusters of lesions: no p value, it is not in the declared family."""
+    rows, before = hit_values(control)
+    after = np.stack([hit_values(member)[1] for member in members], axis=1)
+    name = "delta_lesion_sensitivity_10"
+    return [
+        {
+            name: comparison.delta.value,
+            f"{name}_low": comparison.delta.low,
+            f"{name}_high": comparison.delta.high,
+            f"{name}_interval": str(comparison.delta.kind),
+        }
+        for comparison in paired_comparisons(before, after, panel_clusters(control, rows))
     ]
 
 

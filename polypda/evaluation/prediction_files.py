@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image
-from polypda.data.cache import read_reference
+from polypda.data.references import read_ignored
 from polypda.errors import DataError
-from polypda.evaluation.prediction import NativePrediction
+from polypda.evaluation.prediction import NativePrediction, reference_mask
 
 SUFFIXES = (".png", ".npy")
 FULL_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -106,9 +106,10 @@ def predictions_of(
             frame,
             image,
             find_field_of_view(image),
-            read_reference(frame, image.shape),
+            reference_mask(frame, image.shape),
             {name: empty if map_ is None else map_ for name, map_ in found.items()},
             frozenset(name for name, map_ in found.items() if map_ is None),
+            read_ignored(frame, image.shape),
         )
 
 

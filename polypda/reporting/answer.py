@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from polypda.evaluation.cell_text import signed_points
 from polypda.evaluation.statement import ONE_SEED, ReportStatement
 from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
 from polypda.reporting.wording import interval, signed
@@ -50,13 +51,19 @@ def _comparison(after: pd.Series) -> dict[str, Any]:
     """The method's row of the centre table as :func:`polypda.reporting.verdict.verdict` takes it."""
     names = {"delta": "delta_dice_frame", "low": "delta_low", "high": "delta_high", "interval": "delta_interval"}
     names |= {"words": "delta_words", "n": "n_dice"}
-    same = ("p_holm", "clusters", "delta_lesion_sensitivity_10")
+    lesions = "delta_lesion_sensitivity_10"
+    same = ("p_holm", "clusters", lesions, f"{lesions}_low", f"{lesions}_high", f"{lesions}_interval")
     return {name: after[column] for name, column in names.items()} | {name: after[name] for name in same}
 
 
 def _headline(found: Finding, after: pd.Series, statement: ReportStatement) -> str:
     where, change = f"Dice in {statement.target}", after["delta_dice_frame"]
     if found is Finding.UNKNOWN:
+        if after["annotation"] == "box" and pd.notna(after["delta_lesion_sensitivity_10"]):
+            return (
+                f"Dice cannot be known in {statement.target}, which has boxes only: lesion sensitivity changes by "
+                f"{signed_points(after['delta_lesion_sensitivity_10'])}."
+            )
         boxes = after["annotation"] == "box"
         why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
         return f"Not answered: {statement.target} {why}."
@@ -107,6 +114,8 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
                 f"polyps missed altogether: {before['missed']:.4g} → {after['missed']:.4g}",
             ),
         ]
+    elif after["lesions_reference"]:
+        figures += _lesion_figures(before, after)
     if after["n_negative"]:
         figures.append(
             (
@@ -120,6 +129,32 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
         figures.append(("Frames without a polyp", "none scored", "false alarms were not measured"))
     # a number and its unit, a value and its arrow, stay on one line
     return tuple((label, _unbroken(value), _unbroken(note)) for label, value, note in figures)
+
+
+def _lesion_figures(before: pd.Series, after: pd.Series) -> list[tuple[str, str, str]]:
+    """What stands in the place of Dice where the reference is boxes."""
+    name = "delta_lesion_sensitivity_10"
+    span = ""
+    if pd.notna(after[f"{name}_low"]):
+        span = f", 95 % interval {signed_points(after[f'{name}_low'])} to {signed_points(after[f'{name}_high'])}"
+    return [
+        (
+            "Polyps found (box IoU ≥ 0.1)",
+            f"{_percent(before['lesion_sensitivity_10'])} → {_percent(after['lesion_sensitivity_10'])}",
+            f"Δ {signed_points(after[name])}{span}; {after['lesions_reference']} polyps on "
+            f"{after['n_positive']} frames, {_clusters(after)}",
+        ),
+        (
+            "Marked regions that are polyps (PPV)",
+            f"{_share(before['lesion_ppv_10'])} → {_share(after['lesion_ppv_10'])}",
+            f"regions marked elsewhere per frame: {before['lesion_fp_per_frame_10']:.2f} → "
+            f"{after['lesion_fp_per_frame_10']:.2f}",
+        ),
+    ]
+
+
+def _share(value: float) -> str:
+    return "nothing marked" if pd.isna(value) else _percent(value)
 
 
 def _unbroken(text: str) -> str:

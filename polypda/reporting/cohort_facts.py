@@ -10,6 +10,7 @@ import pandas as pd
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.manifest import FactStatus, Manifest
+from polypda.cohorts.sub_cohorts import CohortName, whole_cohort
 from polypda.evaluation.aggregates import NO_STRATUM, SIZE_STRATA, size_stratum
 from polypda.reporting.markdown_document import code, inline, shortened
 from polypda.reporting.study import CohortStudy, Study
@@ -61,8 +62,9 @@ class CohortFacts:
         """The cohort's name, with its own-language form where it has one."""
         if self.manifest is None:
             return NOT_IN_CATALOGUE
-        title = self.manifest.title
-        return inline(f"{title.en} ({title.local})" if title.local else title.en)
+        title, mode = self.manifest.title, CohortName.parse(self.id).mode
+        name = f"{title.en} ({title.local})" if title.local else title.en
+        return inline(name if mode is None else f"{name}, imaging mode {mode.upper()} only")
 
     @property
     def place(self) -> str | None:
@@ -148,7 +150,7 @@ def _facts_of(cohort: str, cases: pd.DataFrame, study: Study) -> CohortFacts:
     positive, negative = int(frames["positive"].sum()), int(frames["negative"].sum())
     return CohortFacts(
         id=cohort,
-        manifest=load_catalogue().get(cohort),
+        manifest=load_catalogue().get(whole_cohort(cohort)),
         study=study.cohort(cohort),
         phantom=bool(frames["phantom"].any()),
         annotations=_distinct(frames["annotation"]),

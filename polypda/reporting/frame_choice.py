@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from polypda.errors import DataError, UsageError, nearest
+from polypda.evaluation.case_values import BOX
 from polypda.evaluation.centers import paired_cases
 
 
@@ -32,6 +33,9 @@ def choose_frames(
 ) -> list[ChosenFrame]:
     """Choose frames of a cohort in turn from: worst after, most improved, most harmed, median, and negatives with the
     largest false positive; then the second of each, and so on. With several trainings their mean decides.
+
+    Frames with a polyp are ranked by Dice; those annotated with boxes by the Dice of lesions, 2 · hits / (reference +
+    predicted lesions), which is for ranking only.
 
     Args:
         count: how many at most, or "all".
@@ -78,18 +82,26 @@ def _pairs_of_cohort(cases: pd.DataFrame, before: str, after: str, cohort: str) 
 
 def _mean_over_trainings(pairs: pd.DataFrame) -> pd.DataFrame:
     """One row per frame, sorted by frame id so that ties fall the same way every time."""
-    values = ["dice_before", "dice_after", "fp_area_fraction_after", "positive", "negative"]
-    frames = pairs.groupby("frame", sort=True)[values].mean().reset_index()
-    return frames.assign(change=frames["dice_after"] - frames["dice_before"])
+    values = ["worth_before", "worth_after", "fp_area_fraction_after", "positive", "negative"]
+    worth = {f"worth_{when}": _worth(pairs, when) for when in ("before", "after")}
+    frames = pairs.assign(**worth).groupby("frame", sort=True)[values].mean().reset_index()
+    return frames.assign(change=frames["worth_after"] - frames["worth_before"])
+
+
+def _worth(pairs: pd.DataFrame, when: str) -> pd.Series:
+    """Dice; of lesions where boxes are all that is known."""
+    lesions = pairs["lesions_reference"] + pairs[f"lesions_predicted_{when}"]
+    of_lesions = 2.0 * pairs[f"lesions_hit_10_{when}"] / lesions.where(lesions > 0)
+    return pairs[f"dice_{when}"].where(pairs["annotation"] != BOX, of_lesions)
 
 
 def _picks(frames: pd.DataFrame) -> Iterator[_Pick]:
     """Candidates in the order of showing; a frame may come more than once."""
     positive, negative = frames[frames["positive"] > 0], frames[frames["negative"] > 0]
-    middle = positive.assign(distance=(positive["dice_after"] - positive["dice_after"].median()).abs())
+    middle = positive.assign(distance=(positive["worth_after"] - positive["worth_after"].median()).abs())
     marked = negative[negative["fp_area_fraction_after"] > 0]
     rankings = (
-        _ranked(positive, "dice_after", True, "worst after adaptation"),
+        _ranked(positive, "worth_after", True, "worst after adaptation"),
         _ranked(positive[positive["change"] > 0], "change", False, "most improved"),
         _ranked(positive[positive["change"] < 0], "change", True, "most harmed"),
         _ranked(middle, "distance", True, "nearest the median after adaptation")[:1],

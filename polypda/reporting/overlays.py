@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from polypda.errors import DataError
 from polypda.evaluation.statement import PHANTOM_BANNER
+from polypda.reporting.hatching import hatched
 from polypda.reporting.lettering import PAPER, Colour, Text, text_block
 from polypda.reporting.overlay_legend import (
     AFTER,
@@ -22,7 +23,7 @@ from polypda.reporting.overlay_legend import (
     Picture,
     legend,
 )
-from polypda.reporting.strokes import View, draw_strokes, mask_outlines
+from polypda.reporting.strokes import View, box_outlines, boxes_inside_mask, draw_strokes, mask_outlines
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in native px, right and bottom exclusive."""
@@ -52,29 +53,40 @@ BANNER: Colour = (255, 214, 102)
 
 def draw_overlay(
     frame_rgb: Picture,
-    reference: MaskArray,
+    reference: MaskArray | None,
     before: MaskArray,
     after: MaskArray,
     fov: NDArray[np.bool_],
     caption: OverlayCaption,
+    *,
+    boxes: NDArray[np.float64] | None = None,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> Picture:
     """Draw a frame with its reference and two predictions.
 
     Args:
         frame_rgb: uint8 H×W×3, RGB, native.
-        reference, before, after: bool or 0/1, H×W, native.
+        reference, before, after: bool or 0/1, H×W, native. No reference and no boxes: the frame has no label.
         fov: bool H×W; what lies outside was not scored and is not outlined.
+        boxes: instead of a reference: N×4 numbers x0, y0, x1, y1 in px, half-open; none of them: no polyp.
+        ignored: bool H×W, pixels that were not scored either; shown hatched.
 
     Returns: uint8 RGB picture, larger than the frame. Raises: DataError E_OVERLAY_SIZE.
     """
-    _check_sizes(frame_rgb, {"reference": reference, "before": before, "after": after, "field of view": fov})
+    known = reference if reference is not None else boxes_inside_mask(boxes, before.shape)
+    masks = {"reference": known, "before": before, "after": after, "field of view": fov}
+    _check_sizes(frame_rgb, masks if ignored is None else {**masks, "ignored region": ignored})
     field = fov.astype(bool)
+    scored = field if ignored is None else field & ~ignored
     lines = FrameLines(
-        reference.astype(bool) & field,
-        before.astype(bool) & field,
-        after.astype(bool) & field,
+        known.astype(bool) & scored,
+        before.astype(bool) & scored,
+        after.astype(bool) & scored,
         field,
-        bool(reference.any()),
+        bool(known.any()),
+        () if reference is not None or boxes is None else box_outlines(boxes),
+        labelled=reference is not None or boxes is not None,
+        ignored=ignored if ignored is not None and ignored.any() else None,
     )
     height, width = field.shape
     scale = max(1.0, LEAST_LONGER_SIDE_PX / max(height, width))
@@ -90,13 +102,16 @@ def _with_lines(frame: Picture, lines: FrameLines, box: Box, scale: float, line_
     """A cut-out (left, top, right, bottom) of the frame, enlarged, with all lines."""
     view = View(box[0], box[1], scale)
     picture = _enlarged(frame, box, scale)
+    if lines.ignored is not None:
+        picture = hatched(picture, lines.ignored[box[1] : box[3], box[0] : box[2]], line_scale)
     if not lines.field.all():
         outlines = [view.to_display(line) for line in mask_outlines(lines.field)]
         picture = draw_strokes(picture, outlines, FIELD_EDGE)
     # Before lies on top of after: where both agree, orange dashes on a blue line still show both.
-    for mask, stroke in ((lines.reference, REFERENCE), (lines.after, AFTER), (lines.before, BEFORE)):
-        outlines = [view.to_display(line) for line in mask_outlines(mask)]
-        picture = draw_strokes(picture, outlines, stroke.scaled(line_scale))
+    reference = list(lines.boxes) or mask_outlines(lines.reference)
+    drawn = ((reference, REFERENCE), (mask_outlines(lines.after), AFTER), (mask_outlines(lines.before), BEFORE))
+    for outlines, stroke in drawn:
+        picture = draw_strokes(picture, [view.to_display(line) for line in outlines], stroke.scaled(line_scale))
     return picture
 
 

@@ -52,6 +52,20 @@ class View:
         return (outline + 0.5 - (self.left, self.top)) * self.scale
 
 
+def box_outlines(boxes: NDArray[np.float64]) -> tuple[Outline, ...]:
+    """The rectangles of half-open boxes N×4 (x0, y0, x1, y1 in native px), each closed."""
+    turns = ((0, 1), (2, 1), (2, 3), (0, 3), (0, 1))
+    return tuple(np.array([(box[x], box[y]) for x, y in turns], np.float64) - 0.5 for box in boxes)
+
+
+def boxes_inside_mask(boxes: NDArray[np.float64] | None, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Bool H×W: the pixels that half-open boxes touch; nothing without boxes."""
+    mask = np.zeros(size[:2], bool)
+    for x0, y0, x1, y1 in boxes if boxes is not None else ():
+        mask[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = True
+    return mask
+
+
 def mask_outlines(mask: NDArray[np.bool_]) -> list[Outline]:
     """Outlines of a bool H×W mask, holes too, between its pixels; closed also where it touches the frame's border.
 

@@ -79,7 +79,7 @@ def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
 
     Args:
         row: as for :func:`finding`, and n, clusters (missing where unknown); words and delta_lesion_sensitivity_10
-            where there is no Dice. cluster_unit: "patient", "sequence",
+            (with _low, _high, _interval) where there is no Dice. cluster_unit: "patient", "sequence",
             "mixed" or "unknown".
     """
     found = finding(row)
@@ -92,7 +92,11 @@ def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
 def _why_unknown(row: Mapping[str, Any]) -> str:
     lesions = row.get("delta_lesion_sensitivity_10", math.nan)
     if row.get("words") == BOXES_ONLY and pd.notna(lesions):
-        return f"{BOXES_ONLY}; lesion sensitivity {signed(lesions)} (no interval): not assessed"
+        low = row.get("delta_lesion_sensitivity_10_low", math.nan)
+        kind = row.get("delta_lesion_sensitivity_10_interval", NO_INTERVAL)
+        span = interval(low, row.get("delta_lesion_sensitivity_10_high", math.nan)) if pd.notna(low) else "no interval"
+        span += " if frames were independent" if kind == FRAME_INTERVAL else ""
+        return f"{BOXES_ONLY}; lesion sensitivity {signed(lesions)} ({span}), for which no finding is declared"
     return "no scored frame with a polyp: not assessed"
 
 

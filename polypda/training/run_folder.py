@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.cohorts.frames import OpenedCohort
+from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.errors import DataError, UsageError
 from polypda.training.config import AdaptConfig
 
@@ -65,7 +66,7 @@ class RunFolder:
 
     def split_text(self, cohort: str) -> str:
         """The recorded split of a cohort, as CSV; empty when there is none."""
-        path = self.folder / f"split-{cohort}.csv"
+        path = self.folder / f"split-{file_name_of(cohort)}.csv"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def config(self) -> AdaptConfig:

@@ -10,6 +10,7 @@ import torch
 
 from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Split
+from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
@@ -117,7 +118,7 @@ def _record_data(run: RunFolder, pair: CohortPair) -> None:
     cohorts = (pair.source, pair.target)
     write_json(run.folder / "manifests.json", {cohort.id: manifest_hash(cohort.id) for cohort in cohorts})
     for cohort in cohorts:
-        split_table(cohort).to_csv(run.folder / f"split-{cohort.id}.csv", index=False)
+        split_table(cohort).to_csv(run.folder / f"split-{file_name_of(cohort.id)}.csv", index=False)
 
 
 def _train(

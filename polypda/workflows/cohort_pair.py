@@ -16,6 +16,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.phantom import PhantomLook, render_cohort
 from polypda.cohorts.phantom.renderer import RENDERER_VERSION
 from polypda.cohorts.splits import require_split
+from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.training.config import AdaptConfig
 from polypda.workflows.places import Places
@@ -41,16 +42,23 @@ class CohortPair:
 
 
 def check_pair(source: str, target: str) -> None:
-    """Refuse pairs that cannot mean anything, before any file is read.
+    """Refuse pairs that cannot mean anything, before any file is read. Two modes of one cohort are a pair.
 
-    Raises: UsageError E_COHORT_UNKNOWN, E_SAME_COHORT; LeakageError E_SHARED_FRAMES.
+    Raises: UsageError E_COHORT_UNKNOWN, E_MODE_NAME, E_SAME_COHORT; LeakageError E_SHARED_FRAMES.
     """
     manifest(source), manifest(target)
-    if source == target:
+    names = CohortName.parse(source), CohortName.parse(target)
+    if names[0] == names[1]:
         raise UsageError(
             "E_SAME_COHORT",
             f"source and target are both '{source}': there is nothing to adapt to.",
             fix="choose another target; `polypda cohorts list` shows them.",
+        )
+    if names[0].cohort == names[1].cohort and None in (names[0].mode, names[1].mode):
+        raise LeakageError(
+            "E_SHARED_FRAMES",
+            f"'{source}' and '{target}' are a cohort and a part of it: they share frames.",
+            fix="name two modes of the cohort, or another cohort.",
         )
     overlap = shared_frames(source, target)
     if overlap is not None:
@@ -66,11 +74,12 @@ def open_pair(source: str, target: str, roots: Mapping[str, Path]) -> CohortPair
 
     Args: roots: the data root of each of the two.
 
-    Raises: DataError E_NO_LABELS, E_SPLIT_EMPTY and whatever opening raises.
+    Raises: DataError E_NO_LABELS, E_SPLIT_EMPTY; LeakageError E_MODE_UNITS; whatever opening raises.
     """
     check_pair(source, target)
     opened = open_cohort(source, roots[source], labels=True), open_cohort(target, roots[target], labels=False)
     pair = CohortPair(*opened, roots[target])
+    require_shared_units(*opened)
     require_labels(pair.source, Split.TRAIN)
     for cohort in (pair.source, pair.target):
         for part in (Split.TRAIN, Split.TEST):
@@ -88,9 +97,10 @@ def data_roots(cohorts: Sequence[str], config: AdaptConfig, places: Places) -> d
 def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path) -> dict[str, Path]:
     """Render cohorts as phantoms (or find them rendered); returns the data root of each."""
     roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
+    rendered = {whole_cohort(cohort): root for cohort, root in roots.items()}  # modes of one cohort are one phantom
     # Rendering takes one core per cohort. Spawned, since a fork of a process with torch's threads may hang.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        done = [pool.submit(_render, manifest(cohort), frames, root, seed) for cohort, root in roots.items()]
+        done = [pool.submit(_render, manifest(cohort), frames, root, seed) for cohort, root in rendered.items()]
         for rendering in done:
             rendering.result()
     return roots

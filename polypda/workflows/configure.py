@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from polypda.cohorts.sub_cohorts import canonical
 from polypda.errors import DataError, UsageError
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
@@ -38,6 +39,7 @@ def resolve_config(
         :func:`check_pair` raises.
     """
     check_pair(source, target)
+    source, target = canonical(source), canonical(target)
     method_class(method)
     base = preset(preset_name)
     values: dict[str, Any] = {

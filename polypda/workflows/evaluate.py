@@ -20,8 +20,6 @@ from polypda.evaluation.statement import SOURCE_ONLY, ReportStatement
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.frame_choice import choose_frames
-from polypda.reporting.overlay_legend import OverlayCaption
-from polypda.reporting.overlays import draw_overlay
 from polypda.reporting.report_folder import OverlayPicture, write_report
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
@@ -29,6 +27,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.prediction_overlay import prediction_overlay
 from polypda.workflows.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring import KeyOf, Scoring
 from polypda.workflows.snapshots import Snapshots
@@ -202,26 +201,8 @@ def _overlays(
         by_name = {frame.frame: frame for frame in labelled_frames(cohort, Split.TEST)}
         predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen], (SOURCE_ONLY, evaluated.shown))
         for (name, why), prediction in zip(chosen, predictions, strict=True):
-            own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")["dice"]
-            caption = OverlayCaption(
-                cohort=cohort.id,
-                frame=name,
-                before_model=SOURCE_ONLY,
-                after_model=evaluated.shown,
-                dice_before=float(own[SOURCE_ONLY]),
-                dice_after=float(own[evaluated.shown]),
-                phantom=cohort.phantom,
-                why=why,
-            )
-            marked = {model: p >= DEFAULT_THRESHOLD for model, p in prediction.probabilities.items()}
-            picture = draw_overlay(
-                prediction.image,
-                prediction.reference,
-                marked[SOURCE_ONLY],
-                marked[evaluated.shown],
-                prediction.view.mask,
-                caption,
-            )
+            own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")
+            picture = prediction_overlay(prediction, cohort, own.loc[[SOURCE_ONLY, evaluated.shown]], why)
             yield OverlayPicture(cohort.id, name, why, picture)
 
 

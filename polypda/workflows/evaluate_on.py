@@ -14,6 +14,8 @@ import pandas as pd
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.splits import Unit, unit_of
+from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.evaluation.atomic_file import write_failed
 from polypda.evaluation.centers import centre_table
@@ -109,6 +111,13 @@ def same_part(parts: Sequence[ScoredPart]) -> None:
         )
     if len({part.cohort for part in parts}) < len(parts):
         raise UsageError("E_PART", "a cohort is named twice.", fix="name each cohort once.")
+    named = {part.cohort for part in parts}
+    if doubled := [name for name in named if whole_cohort(name) != name and whole_cohort(name) in named]:
+        raise UsageError(
+            "E_PART",
+            f"{doubled[0]} is a part of {whole_cohort(doubled[0])}, which is named, too.",
+            fix="name one of them.",
+        )
 
 
 def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: bool) -> None:
@@ -119,7 +128,7 @@ def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: boo
     learnt = [config.source, *([config.target] if oracle else [])]
     for part in parts:
         manifest(part.cohort)
-        if part.cohort in learnt and part.part != Split.TEST.value:
+        if whole_cohort(part.cohort) in {whole_cohort(name) for name in learnt} and part.part != Split.TEST.value:
             raise LeakageError(
                 "E_TRAINED_ON",
                 f"a model of this run learnt labels of {part.cohort}; its part '{part.part}' is not held out.",
@@ -127,7 +136,7 @@ def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: boo
                 fix=f"score on {part.cohort}:test.",
             )
         for cohort in learnt:
-            if cohort != part.cohort and shared_frames(cohort, part.cohort) is not None:
+            if whole_cohort(cohort) != whole_cohort(part.cohort) and shared_frames(cohort, part.cohort) is not None:
                 raise LeakageError(
                     "E_SHARED_FRAMES",
                     f"'{cohort}', which a model of this run learnt, shares frames with '{part.cohort}'.",
@@ -164,7 +173,7 @@ def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement) -> 
 
 def _seen_while_adapting(parts: Sequence[ScoredPart], config: AdaptConfig) -> Iterator[str]:
     for part in parts:
-        if part.cohort == config.target and part.part != Split.TEST.value:
+        if whole_cohort(part.cohort) == whole_cohort(config.target) and part.part != Split.TEST.value:
             yield f"{part.name}: the methods saw training frames of this part, without labels, while they adapted."
 
 
@@ -183,18 +192,34 @@ def _choice(run: RunFolder) -> Choice | None:
 def _require_recorded_split(run: RunFolder, one: OpenedPart, weights: dict[str, Path]) -> None:
     """A frame that trained a model must not be scored because the cohort's split changed since.
 
-    Raises: LeakageError E_SPLIT_CHANGED.
+    What counts is the patient, else the sequence: the other modes of a cohort's training patients did not train, but
+    show the same polyps. Raises: LeakageError E_SPLIT_CHANGED.
     """
-    text = run.split_text(one.cohort.id)
-    if not text or (one.role == "target" and ORACLE not in weights and one.part.part != Split.TEST.value):
-        return
-    recorded = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("frame")["split"]
-    learnt = {frame for frame, split in recorded.items() if split != Split.TEST.value}
-    moved = [frame.frame for frame in one.frames if frame.frame in learnt]
+    config = run.config()
+    learnt = [config.source, *([config.target] if ORACLE in weights else [])]
+    if one.part.part == Split.TEST.value:
+        learnt.append(config.target)
+    same = [name for name in dict.fromkeys(learnt) if whole_cohort(name) == whole_cohort(one.cohort.id)]
+    seen = {unit for name in same for unit in _learning_units(run.split_text(name))}
+    moved = [frame.frame for frame in one.frames if unit_of(frame) in seen or ("frame", frame.frame) in seen]
     if moved:
         raise LeakageError(
             "E_SPLIT_CHANGED",
-            f"{len(moved)} frames were in training or validation when this run was made, such as {moved[0]}.",
+            f"{len(moved)} frames were in training or validation when this run was made (they, or others of their "
+            f"patient or sequence), such as {moved[0]}.",
             where=one.cohort.id,
             fix="restore the cohort's split, or train anew.",
         )
+
+
+def _learning_units(split_csv: str) -> Iterator[Unit]:
+    """Frames, patients and sequences that a recorded split names for training or validation."""
+    if not split_csv:
+        return
+    recorded = pd.read_csv(io.StringIO(split_csv), dtype=str, keep_default_na=False)
+    for row in recorded[recorded["split"] != Split.TEST.value].to_dict("records"):
+        yield "frame", row["frame"]
+        if row["patient"]:
+            yield "patient", row["patient"]
+        elif row["sequence"]:
+            yield "sequence", row["sequence"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame
+from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.evaluation.cases import CaseKey
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD
@@ -113,7 +114,7 @@ def _check_origin(part: ScoredPart, trained_on: str | None) -> list[str]:
     if trained_on is None:
         return [f"It is not stated what the models learnt: whether frames of {part.cohort} were among it is not known."]
     manifest(trained_on)
-    if trained_on == part.cohort:
+    if whole_cohort(trained_on) == whole_cohort(part.cohort):
         return [f"The models learnt {trained_on}: whether the scored frames were held out is not known here."]
     if shared_frames(trained_on, part.cohort) is not None:
         raise LeakageError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.errors import LeakageError, UsageError
 from polypda.methods.registry import method_class
 from polypda.training.config import AdaptConfig
@@ -53,7 +54,7 @@ def plan_matrix(
     """
     for method in methods:
         method_class(method)
-    pairs, left_out = _possible(wanted)
+    pairs, left_out = _possible([(canonical(source), canonical(target)) for source, target in wanted])
     if not pairs:
         raise UsageError(
             "E_MATRIX_EMPTY",
@@ -85,7 +86,7 @@ def plan_matrix(
 def run_name(config: AdaptConfig) -> str:
     """The folder of a run within its matrix."""
     kind = "-phantom" if config.phantom else ""
-    return f"{config.source}-to-{config.target}-{config.method}-s{config.seed}{kind}"
+    return f"{file_name_of(config.source)}-to-{file_name_of(config.target)}-{config.method}-s{config.seed}{kind}"
 
 
 def every_pair(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[str, str]]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
-from polypda.cohorts.frames import Frame, OpenedCohort, Split
-from polypda.errors import UsageError
-from polypda.evaluation.cases import CaseKey, case_row, cases_table
+from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.sub_cohorts import canonical, file_name_of
+from polypda.data.references import box_corners
+from polypda.errors import DataError, UsageError, nearest
+from polypda.evaluation.box_metrics import frame_metrics_boxes
+from polypda.evaluation.cases import BOX, CaseKey, case_row, cases_table
 from polypda.evaluation.metrics import frame_metrics
 from polypda.evaluation.pranet2020 import PranetTable
 from polypda.evaluation.prediction import NativePrediction
@@ -29,21 +32,27 @@ class Profile(StrEnum):
 
 @dataclass(frozen=True)
 class ScoredPart:
-    """A part of a cohort to score, as ``COHORT[:PART]`` names it; the held-out part by default."""
+    """A part of a cohort to score, as ``ID[:MODE][:PART]`` names it; the held-out part by default.
+
+    cohort: an id, or ``ID:MODE``.
+    """
 
     cohort: str
     part: str = Split.TEST.value
 
     @classmethod
     def parse(cls, text: str) -> ScoredPart:
-        """Raises: UsageError E_PART."""
-        cohort, colon, part = text.partition(":")
-        wanted = part if colon else Split.TEST.value
-        if wanted not in PARTS:
+        """No mode is called as a part, so that two words suffice. Raises: UsageError E_PART, E_MODE_NAME."""
+        cohort, *rest = text.split(":")
+        part = rest.pop() if rest and rest[-1].lower() in PARTS else Split.TEST.value
+        strange = rest[1:] or [word for word in rest if nearest(word.lower(), PARTS)]
+        if strange:
             raise UsageError(
-                "E_PART", f"'{text}': there is no part '{wanted}'.", fix=f"COHORT:PART, of {', '.join(PARTS)}."
+                "E_PART",
+                f"'{text}': there is no part '{strange[-1]}'.{nearest(strange[-1].lower(), PARTS)}",
+                fix=f"ID:PART or ID:MODE:PART, of {', '.join(PARTS)}.",
             )
-        return cls(cohort, wanted)
+        return cls(canonical(":".join([cohort, *rest])), part.lower())
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -53,7 +62,7 @@ class ScoredPart:
     @property
     def name(self) -> str:
         """For folders."""
-        return f"{self.cohort}-{self.part}"
+        return f"{file_name_of(self.cohort)}-{self.part}"
 
 
 KeyOf = Callable[[str, Frame], CaseKey]
@@ -70,11 +79,19 @@ class Scoring:
     def add(
         self, cohort: OpenedCohort, count: int, seen: Iterable[NativePrediction], key: KeyOf, progress: Progress
     ) -> None:
-        """Score ``count`` predictions of one cohort. Raises: what scoring a frame raises."""
+        """Score ``count`` predictions of one cohort. Raises: DataError E_LEGACY_BOXES; what scoring a frame raises."""
+        if self.legacy is not None and any(frame.label_state is LabelState.BOX for frame in cohort.frames):
+            raise DataError(
+                "E_LEGACY_BOXES",
+                "frames annotated with boxes have no Dice, which is all that the legacy profile is about.",
+                where=cohort.id,
+                fix="leave --profile out.",
+            )
+        boxes_only = is_boxes_only(cohort)
         progress.begin(f"scoring {cohort.id}", 0, count)
         try:
             for number, prediction in enumerate(seen, 1):
-                self._add_frame(cohort, prediction, key)
+                self._add_frame(cohort, prediction, key, boxes_only)
                 progress.advance(number)
         finally:
             progress.end()
@@ -83,10 +100,21 @@ class Scoring:
         """The checked table. Raises: as :func:`polypda.evaluation.cases.checked_cases`."""
         return cases_table(self.rows)
 
-    def _add_frame(self, cohort: OpenedCohort, seen: NativePrediction, key: KeyOf) -> None:
+    def _add_frame(self, cohort: OpenedCohort, seen: NativePrediction, key: KeyOf, boxes_only: bool) -> None:
         where = f"{cohort.id}/{seen.frame.frame}"
         for model, probability in seen.probabilities.items():
-            metrics = frame_metrics(probability, seen.reference, seen.view.mask, frame=where)
-            self.rows.append(case_row(key(model, seen.frame), metrics))
-            if self.legacy is not None:
-                self.legacy.add(cohort.id, model, probability, seen.reference, frame=where)
+            row = key(model, seen.frame)
+            if seen.reference is None or boxes_only:
+                metrics = frame_metrics_boxes(probability, box_corners(seen.frame), seen.valid, frame=where)
+                row = replace(row, annotation=BOX)
+            else:
+                metrics = frame_metrics(probability, seen.reference, seen.valid, frame=where)
+                if self.legacy is not None:
+                    self.legacy.add(cohort.id, model, probability, seen.reference, frame=where)
+            self.rows.append(case_row(row, metrics))
+
+
+def is_boxes_only(cohort: OpenedCohort) -> bool:
+    """Whether all polyps of the cohort are known by boxes alone; frames without one are then scored likewise."""
+    states = {frame.label_state for frame in cohort.frames}
+    return LabelState.BOX in states and LabelState.MASK not in states
