@@ -85,6 +85,14 @@ def adapt_command(
     prevalence: Annotated[
         float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)
     ] = None,
+    box_supervision: Annotated[
+        str | None,
+        Opt(
+            help="Train on source frames that have boxes and no mask: filled (an ellipse in each box, the rest of it "
+            "ignored) or projection. Every table says so.",
+            rich_help_panel=TRAIN,
+        ),
+    ] = None,
     batch_norm: Annotated[
         str | None,
         Opt(help="Batch-norm policy after the start: train, frozen or affine-frozen.", rich_help_panel=TRAIN),

@@ -13,6 +13,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, whi
 import albumentations as A
 import cv2
 
+MOST_DEGREES = 20
+
 
 class AugmentationKind(StrEnum):
     NONE = "none"
@@ -23,8 +25,9 @@ class AugmentationKind(StrEnum):
 class Augmentation:
     """A seeded random change of one frame with its field of view and, for the source, its mask."""
 
-    def __init__(self, kind: AugmentationKind) -> None:
-        self._compose = A.Compose(_transforms(kind))
+    def __init__(self, kind: AugmentationKind, *, upright: bool = False) -> None:
+        """upright: no frame is turned by an angle."""
+        self._compose = A.Compose(_transforms(kind, 0 if upright else MOST_DEGREES))
 
     def __call__(
         self, image: NDArray[np.uint8], maps: list[NDArray[np.uint8]], seed: int
@@ -35,7 +38,7 @@ class Augmentation:
         return changed["image"], list(changed["masks"])
 
 
-def _transforms(kind: AugmentationKind) -> list[A.BasicTransform]:
+def _transforms(kind: AugmentationKind, degrees: int) -> list[A.BasicTransform]:
     if kind is AugmentationKind.NONE:
         return []
     place = [
@@ -44,7 +47,7 @@ def _transforms(kind: AugmentationKind) -> list[A.BasicTransform]:
         A.Affine(
             scale=(0.85, 1.2),
             translate_percent=(-0.08, 0.08),
-            rotate=(-20, 20),
+            rotate=(-degrees, degrees),
             interpolation=cv2.INTER_LINEAR,
             p=0.7,
         ),

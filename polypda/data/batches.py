@@ -40,6 +40,11 @@ class UnlabelledBatch:
 
 @dataclass(frozen=True)
 class LabelledBatch(UnlabelledBatch):
-    """Frames with masks: int64 B×H×W, 0 background, 1 polyp, 255 ignored."""
+    """Frames with masks: int64 B×H×W, 0 background, 1 polyp, 255 ignored.
+
+    boxes: int64 B×H×W where boxes teach by their projections: bit k is set inside box k of the frame (0 in frames with
+    a mask or without a polyp). ``masks`` then hold what the boxes are filled with, for all but the supervised loss.
+    """
 
     masks: Tensor
+    boxes: Tensor | None = None

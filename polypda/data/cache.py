@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
-from polypda.cohorts.frames import Frame
+from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
+from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes
 from polypda.data.geometry import Fit, Geometry
-from polypda.data.references import read_ignored, read_reference
+from polypda.data.references import checked_corners, read_ignored, read_reference
 from polypda.errors import DataError
 
 CACHE_VERSION = 1
@@ -61,13 +62,16 @@ class CachedArray:
 class CachedFrames:
     """Frames at network size.
 
-    images: N×h×w×3, RGB. valid: N×h×w, 1 inside the field of view where nothing is ignored. masks: N×h×w, or None.
+    images: N×h×w×3, RGB. valid: N×h×w, 1 inside the field of view where nothing is ignored. masks: N×h×w, or None; of
+    frames annotated with boxes, what they are filled with (255: ignored). boxes: N×h×w bits of boxes (see
+    :mod:`.box_targets`) where they teach by their projections.
     """
 
     frames: tuple[Frame, ...]
     images: CachedArray
     valid: CachedArray
     masks: CachedArray | None
+    boxes: CachedArray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -85,14 +89,22 @@ class FrameCache:
         images, valid = self._images(frames)
         return CachedFrames(tuple(frame.without_label() for frame in frames), images, valid, None)
 
-    def labelled(self, frames: Sequence[Frame]) -> CachedFrames:
-        """Cache images and masks. Raises: DataError E_MASK_SIZE when a mask does not have its image's size."""
+    def labelled(self, frames: Sequence[Frame], boxes: BoxSupervision | None = None) -> CachedFrames:
+        """Cache images and what is to be learnt of them.
+
+        boxes: how frames teach that are annotated with boxes; None: there must be none.
+        Raises: DataError E_MASK_SIZE when a mask does not have its image's size, E_NO_MASK, E_NO_LABEL, E_BOX_RANGE.
+        """
         images, valid = self._images(frames)
-        key = self._key("masks", frames, [frame.mask for frame in frames])
-        path = self.folder / f"{key}-masks.npy"
+        masks = self._labels("masks", frames, lambda frame: self._mask_pixels(frame, boxes))
+        bits = self._labels("boxes", frames, self._box_pixels) if boxes is BoxSupervision.PROJECTION else None
+        return CachedFrames(tuple(frames), images, valid, masks, bits)
+
+    def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
+        path = self.folder / f"{self._key(kind, frames, [_label_identity(frame) for frame in frames])}-{kind}.npy"
         if not path.exists():
-            self._write(path, [self.grid.size, self.grid.size], frames, self._mask_pixels)
-        return CachedFrames(tuple(frames), images, valid, CachedArray(path))
+            self._write(path, [self.grid.size, self.grid.size], frames, pixels)
+        return CachedArray(path)
 
     def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray]:
         key = self._key("images", frames, [])
@@ -107,18 +119,26 @@ class FrameCache:
         valid = native.geometry.mask_to_network(native.valid)
         return np.dstack([native.geometry.image_to_network(native.image), valid])
 
-    def _mask_pixels(self, frame: Frame) -> NDArray[np.uint8]:
+    def _mask_pixels(self, frame: Frame, boxes: BoxSupervision | None) -> NDArray[np.uint8]:
         native = load_native(frame, self.grid)
+        if boxes is not None and frame.label_state is LabelState.BOX:
+            return filled_boxes(checked_corners(frame, native.image.shape), native.geometry)
         return native.geometry.mask_to_network(read_reference(frame, native.image.shape))
 
-    def _key(self, kind: str, frames: Sequence[Frame], masks: Sequence[Path | None]) -> str:
+    def _box_pixels(self, frame: Frame) -> NDArray[np.uint8]:
+        native = load_native(frame, self.grid)
+        known = frame.label_state is LabelState.BOX
+        corners = checked_corners(frame, native.image.shape) if known else np.zeros((0, 4))
+        return box_bits(corners, native.geometry)
+
+    def _key(self, kind: str, frames: Sequence[Frame], labels: Sequence[bytes]) -> str:
         digest = hashlib.sha256(f"{kind} {self.grid.key()}".encode())
         for frame in frames:
             digest.update(_content_hash(frame.image))
             if frame.ignore is not None:
                 digest.update(b"ignore" + _content_hash(frame.ignore))
-        for mask in masks:
-            digest.update(_content_hash(mask) if mask else b"none")
+        for label in labels:
+            digest.update(label)
         return digest.hexdigest()[:24]
 
     def _write(
@@ -181,6 +201,13 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
     crop = view.box if grid.crop_to_field_of_view else Box(0, 0, width, height)
     geometry = Geometry.of((height, width), crop, grid.size, grid.fit)
     return NativeFrame(image, view, geometry, read_ignored(frame, image.shape))
+
+
+def _label_identity(frame: Frame) -> bytes:
+    """What decides a frame's label pixels: its mask's content, or its boxes and how they are drawn."""
+    if frame.label_state is LabelState.BOX:
+        return f"boxes {INNER_AXES} {[box[:4] for box in frame.boxes]}".encode()
+    return _content_hash(frame.mask) if frame.mask else b"none"
 
 
 def _content_hash(path: Path) -> bytes:

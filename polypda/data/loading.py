@@ -43,25 +43,30 @@ class LabelledFrames:
     ) -> None:
         self.cached = cached
         self.sampler = sampler
-        self.augmentation = Augmentation(augmentation)
+        # A box is tight along the frame's axes alone: turned, its projections would no longer be the polyp's.
+        self.augmentation = Augmentation(augmentation, upright=cached.boxes is not None)
         self.seed = seed
 
     def batch(self, step: int, share: Share) -> LabelledBatch:
         assert self.cached.masks is not None  # built by FrameCache.labelled
-        images, valids, masks, names = [], [], [], []
+        images, valids, masks, boxes, names = [], [], [], [], []
         for slot, place in share.of(self.sampler.batch(step)):
             maps = [self.cached.valid[place], self.cached.masks[place]]
+            if self.cached.boxes is not None:
+                maps.append(self.cached.boxes[place])
             seed = seed_of(self.seed, Stream.SOURCE_AUGMENTATION, step, slot)
-            image, (valid, mask) = self.augmentation(self.cached.images[place], maps, seed)
+            image, (valid, mask, *bits) = self.augmentation(self.cached.images[place], maps, seed)
             images.append(image)
             valids.append(valid > 0)
             masks.append(np.where(valid > 0, mask, IGNORED))
+            boxes += bits
             names.append(f"{self.cached.frames[place].cohort}/{self.cached.frames[place].frame}")
         return LabelledBatch(
             _images(images),
             _maps(valids).unsqueeze(1),
             tuple(names),
-            torch.from_numpy(np.stack(masks).astype(np.int64)),
+            _labels(masks),
+            _labels(boxes) if boxes else None,
         )
 
 
@@ -144,6 +149,10 @@ def _as_it_is(batch: Any) -> Any:
 
 def _images(images: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def _labels(maps: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(maps).astype(np.int64))
 
 
 def _maps(maps: Sequence[np.ndarray]) -> torch.Tensor:

@@ -123,6 +123,9 @@ def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterat
     chosen = [statement.run for statement in statements if statement.selector == ORACLE]
     if chosen:
         yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
+    for statement in statements:
+        if statement.supervision:
+            yield f"{statement.source}: {statement.supervision}; models from it are no models of masks."
     if oracle:
         yield "The oracle was trained on target labels: an upper bound, not a method."
 

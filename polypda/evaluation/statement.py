@@ -29,6 +29,7 @@ class ReportStatement(BaseModel):
     duration_s: of training and choosing, since the run was last started or resumed.
     foreign: the predictions were made elsewhere and came as files: nothing is known of their training but what the
         user stated, so seeds, checkpoint rule and network size say so.
+    supervision: what taught the models where it was not masks alone ("trained on boxes (…)").
     notes: what else must be told wherever the numbers are shown (left-over or missing prediction files …).
     """
 
@@ -53,6 +54,7 @@ class ReportStatement(BaseModel):
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     foreign: bool = False
+    supervision: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -103,6 +105,7 @@ class ReportStatement(BaseModel):
             "threshold": f"{self.threshold:g}",
             "split": self.split,
             **({"batch norm": self.batch_norm} if self.batch_norm else {}),
+            **({"source labels": self.supervision} if self.supervision else {}),
             "target labels": self.labels_text,
             "frames": PHANTOM_BANNER if self.phantom else "real frames",
         }
@@ -115,6 +118,7 @@ def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *,
     """
     seeds = sorted({seed for statement in statements if not statement.foreign for seed in statement.seeds})
     policies = _distinct(statement.batch_norm for statement in statements if statement.batch_norm)
+    taught = _distinct(f"{s.source} {s.supervision}" for s in statements if s.supervision)
     labels = _distinct(labels_in_short(statement) for statement in statements)
     return {
         "protocol": PROTOCOL,
@@ -127,6 +131,7 @@ def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *,
         "threshold": _distinct(f"{statement.threshold:g}" for statement in statements),
         "split": _distinct(statement.split for statement in statements),
         **({"batch norm": policies} if policies else {}),
+        **({"source labels": taught} if taught else {}),
         "target labels": labels,
         "frames": PHANTOM_BANNER if phantom else "real frames",
     }

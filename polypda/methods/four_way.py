@@ -25,7 +25,10 @@ class Seen(IntEnum):
 
 
 class View(NamedTuple):
-    """One domain's part of a step. inside: bool B×1×H×W. masks: the source's. swapped: what F wants x̂ taken for."""
+    """One domain's part of a step.
+
+    inside: bool B×1×H×W. masks, boxes: the source's. swapped: what F wants x̂ taken for.
+    """
 
     images: Tensor
     inside: Tensor
@@ -33,6 +36,7 @@ class View(NamedTuple):
     real: Seen
     painted: Seen
     swapped: Seen
+    boxes: Tensor | None = None
 
 
 def seen_in_both(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,7 +73,7 @@ class Lsd(Method):
         assert target is not None  # plays_on_target
         inside = seen_in_both(source.valid, target.valid)
         views = (
-            View(source.images, inside[0], source.masks, Seen.SOURCE, Seen.SOURCE_PAINTED, Seen.TARGET),
+            View(source.images, inside[0], source.masks, Seen.SOURCE, Seen.SOURCE_PAINTED, Seen.TARGET, source.boxes),
             View(target.images, inside[1], None, Seen.TARGET, Seen.TARGET_PAINTED, Seen.SOURCE),
         )
         if self.options.update is Update.SIMULTANEOUS:
@@ -131,7 +131,7 @@ class Lsd(Method):
         """L_seg, of the source's view."""
         if view.masks is None:
             return []
-        batch = LabelledBatch(view.images, view.inside, (), view.masks)
+        batch = LabelledBatch(view.images, view.inside, (), view.masks, view.boxes)
         logits = image_size_logits(prediction, batch)
         terms = supervised_terms(logits, batch, self.options.seg_loss, self.options.lambda_seg_aux)
         counted = int((view.masks != IGNORED).sum())

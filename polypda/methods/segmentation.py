@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
+from polypda.methods.box_projection import background_outside, projection_loss
 from polypda.methods.contract import LossTerm, MethodOptions, Schedule
 from polypda.networks.segmenter import POLYP, Prediction, Segmenter
 
@@ -88,9 +89,17 @@ def supervised_terms(
     """L_seg = loss(main) + λ_seg · loss(aux), for logits at image size."""
     weights = {"main": 1.0, "aux": aux_weight}
     return [
-        LossTerm(f"seg_{level}", segmentation_loss(level_logits, batch.masks, kind), weights[level])
+        LossTerm(f"seg_{level}", supervised_loss(level_logits, batch, kind), weights[level])
         for level, level_logits in logits.items()
     ]
+
+
+def supervised_loss(logits: Tensor, batch: LabelledBatch, kind: SegmentationLoss) -> Tensor:
+    """The segmentation loss by the batch's masks; where boxes teach, by their projections and the pixels outside."""
+    if batch.boxes is None:
+        return segmentation_loss(logits, batch.masks, kind)
+    outside = segmentation_loss(logits, background_outside(batch), kind)
+    return outside + projection_loss(logits, batch.boxes, batch.valid)
 
 
 def unique_parameters(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

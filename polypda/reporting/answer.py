@@ -43,7 +43,7 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
     judged = verdict(comparison, str(after["cluster_unit"]))
     control = target[target["model"] == statement.statistics_control]
     shares = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
-    cautions = (*shares, *_certainty(comparison, after), *_cautions(after, statement))
+    cautions = (*filter(None, shares), *_certainty(comparison, after), *_cautions(after, statement))
     return Answer(judged.tone, _headline(judged.finding, after, statement), _figures(before, after), cautions)
 
 
@@ -87,6 +87,15 @@ def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
 
 def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportStatement) -> str:
     """How much of the change needs no adaptation but new batch-norm statistics."""
+    if pd.isna(after["delta_dice_frame"]):
+        if pd.isna(after["delta_lesion_sensitivity_10"]):
+            return ""
+        alone = control["delta_lesion_sensitivity_10"]
+        beyond = after["lesion_sensitivity_10"] - control["lesion_sensitivity_10"]
+        return (
+            f"{signed_points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
+            f"{statement.method} adds {signed_points(beyond)} to that."
+        )
     alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
     text = f"{alone:+.3f} of this comes from batch-norm statistics alone ({control['model']}); {statement.method} adds"
     return f"{text} {beyond:+.3f} to that.".replace("-0.", "−0.")
@@ -185,5 +194,7 @@ def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
         cautions.append(f"Every number is a mean over {after['n_seeds']} seeds; {spread}.")
     if pd.isna(after["clusters"]):
         cautions.append("Neighbouring frames may show the same polyp: n frames are fewer independent cases.")
+    if statement.supervision:
+        cautions.append(f"Source labels: {statement.supervision}. Outlines follow what boxes can teach.")
     cautions.append(f"Target labels: {statement.labels_text}.")
     return tuple(map(_unbroken, cautions))

@@ -95,9 +95,13 @@ def selection(facts: ReportFacts) -> list[Part]:
     chosen = by_runs(facts.trained_here, lambda run: run.selector)
     labels = by_runs(facts.trained_here, lambda run: run.labels_text) if len(facts.trained_here) <= 3 else None
     general = by_runs(facts.trained_here, labels_in_short)
+    taught = "; ".join(
+        dict.fromkeys(f"{run.source}: {run.supervision}" for run in facts.trained_here if run.supervision)
+    )
     return [
         from_run("checkpoint rule", chosen and inline(chosen)),
         from_run("labels of the target", _own(facts, labels or general)),
+        *([from_run("labels of the source", inline(taught))] if taught else []),
         from_run("threshold", "fixed before testing: " + by_runs(facts.statements, lambda run: f"{run.threshold:g}")),
     ]
 

@@ -29,24 +29,27 @@ from polypda.reporting.figure_style import (
     ReportFigure,
     rendered,
 )
+from polypda.reporting.lesion_figure import boxed_frames, lesions_found
 
 MOST_SINGLE_FRAMES = 150
 """Above this many frames sequences are drawn instead, where they are known."""
 
 
 def write_figures(cases: pd.DataFrame, statement: ReportStatement, folder: Path) -> list[ReportFigure]:
-    """Draw the report's figures as PNG and SVG; a figure without a positive frame to show is left out.
+    """Draw the report's figures as PNG and SVG; a figure without a frame to show is left out.
+
+    Dice is drawn of frames with a mask; frames annotated with boxes have a figure of their own.
 
     Raises: DataError E_CASES_FRAMES_DIFFER, E_WRITE_FAILED.
     """
     pairs = paired_cases(cases, statement.source_only, statement.method)
-    positive = pairs[pairs["positive"]]
-    if positive.empty:
-        return []
-    drawings = (
-        ("paired-dice", "Dice before and after adaptation", paired_dice(positive, statement)),
-        ("dice-by-size", "Dice against polyp size", dice_by_size(positive, statement)),
-    )
+    positive, boxed = pairs[pairs["positive"] & pairs["dice_before"].notna()], boxed_frames(pairs)
+    drawings = []
+    if len(boxed):
+        drawings.append(("polyps-found", "Polyps found before and after", lesions_found(boxed, statement)))
+    if len(positive):
+        drawings.append(("paired-dice", "Dice before and after adaptation", paired_dice(positive, statement)))
+        drawings.append(("dice-by-size", "Dice against polyp size", dice_by_size(positive, statement)))
     figures = []
     for name, title, (figure, caption) in drawings:
         png, svg = folder / f"{name}.png", folder / f"{name}.svg"

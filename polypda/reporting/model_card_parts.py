@@ -160,6 +160,8 @@ def training_data(facts: ReportFacts) -> str:
         f"adapted models: the same, and training frames of the target without any label "
         f"({', '.join(map(code, facts.targets))})",
     ]
+    taught = {f"{code(run.source)}: {inline(run.supervision)}" for run in facts.trained_here if run.supervision}
+    lines += sorted(taught)
     if any(statement.target_labels_used for statement in facts.trained_here):
         lines.append("`oracle`: labelled training frames of the target; an upper bound, not an adaptation")
     if any(statement.selector == ORACLE for statement in facts.trained_here):

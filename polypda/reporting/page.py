@@ -16,9 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from polypda.evaluation.case_values import MASK
 from polypda.evaluation.cell_text import INTERVAL_NOTE
-from polypda.evaluation.centre_cells import METRIC_NOTES, negative_cells, positive_cells
-from polypda.evaluation.centre_files import NO_NEGATIVES, NO_POSITIVES
+from polypda.evaluation.centre_cells import METRIC_NOTES, lesion_cells, negative_cells, positive_cells
+from polypda.evaluation.centre_files import NO_LESIONS, NO_NEGATIVES, NO_POSITIVES
+from polypda.evaluation.lesions import LESION_RULE
 from polypda.evaluation.statement import PHANTOM_BANNER, ReportStatement
 from polypda.reporting.answer import answer
 from polypda.reporting.figure_style import ReportFigure
@@ -68,6 +70,7 @@ def render_page(
         selectors: what each checkpoint rule cost (:mod:`polypda.evaluation.selector_regret`); None: nothing was chosen.
     """
     lines = statement.lines()
+    boxes = [("Lesions", lesion_cells(table), f"{LESION_RULE}. {METRIC_NOTES[4]}", NO_LESIONS)]
     return (
         page_environment()
         .get_template("page.html.jinja")
@@ -77,11 +80,14 @@ def render_page(
             answer=answer(table, statement),
             tables=[
                 ("Frames with a polyp", positive_cells(table), f"{METRIC_NOTES[0]} {INTERVAL_NOTE}", NO_POSITIVES),
+                *(boxes if (table["annotation"] != MASK).any() else []),
                 ("Frames without a polyp", negative_cells(table), METRIC_NOTES[1], NO_NEGATIVES),
                 *_checkpoint_rules(selectors),
             ],
             stated="; ".join(
-                f"{name}: {lines[name]}" for name in ("protocol", "checkpoint rule", "seeds", "resolution")
+                f"{name}: {lines[name]}"
+                for name in ("protocol", "checkpoint rule", "seeds", "resolution", "source labels")
+                if name in lines
             ),
             figures=[
                 {

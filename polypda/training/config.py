@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polypda.data.augmentation import AugmentationKind
+from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.networks.batch_norm import BatchNormPolicy
@@ -58,6 +59,7 @@ class DataConfig(BaseModel):
     batch_size: int = Field(default=4, ge=1, description="frames per domain and step")
     augmentation: AugmentationKind = AugmentationKind.STANDARD
     prevalence: float | None = Field(None, ge=0, le=1, description="share of polyp frames per source batch")
+    box_supervision: BoxSupervision | None = Field(None, description="how source frames with boxes teach; None: not")
 
     @property
     def grid(self) -> NetworkGrid:

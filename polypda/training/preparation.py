@@ -53,6 +53,7 @@ def labelled_batches(cached: CachedFrames) -> Iterator[LabelledBatch]:
     assert cached.masks is not None  # built by FrameCache.labelled
     places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached))
     remaining = iter(places)
+    # Boxes are left out: what is prepared (priors, statistics) asks for pixels, of which the masks hold an estimate.
     for batch in frame_batches(cached, min(STATISTICS_BATCH, len(cached)), places):
         masks = np.stack([cached.masks[next(remaining)] for _ in batch.frames]).astype(np.int64)
         counted = torch.where(batch.valid[:, 0], torch.from_numpy(masks), IGNORED)

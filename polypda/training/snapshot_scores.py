@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from polypda.data.batches import UnlabelledBatch
+from polypda.data.batches import IGNORED, UnlabelledBatch
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import frame_batches
 from polypda.methods.segmentation import to_image_size
@@ -151,7 +151,9 @@ def foreground_share(cached: CachedFrames) -> float:
     shares = []
     for place in _places(cached):
         inside = cached.valid[place] > 0
-        shares.append(cached.masks[place][inside].mean() if inside.any() else 0.0)
+        labels = cached.masks[place][inside]
+        # Half of the band that filled boxes leave out is polyp on average (see polypda.data.box_targets).
+        shares.append(np.mean(labels == POLYP) + 0.5 * np.mean(labels == IGNORED) if inside.any() else 0.0)
     return float(np.mean(shares))
 
 
@@ -163,10 +165,11 @@ def _on_labels(segmenter: Segmenter, cached: CachedFrames, device: torch.device)
     for batch in frame_batches(cached, SCORING_BATCH, _places(cached)):
         predictions = (_polyp_probability(segmenter, batch, device) >= 0.5).numpy()
         for predicted, inside in zip(predictions, batch.valid[:, 0].numpy(), strict=True):
-            mask = cached.masks[next(places)] > 0
+            labels = cached.masks[next(places)]
+            mask, counted = labels == POLYP, predicted & (labels != IGNORED)
             marked, seen = marked + int((predicted & inside).sum()), seen + int(inside.sum())
             if mask.any():
-                values.append(2 * np.count_nonzero(predicted & mask) / (predicted.sum() + mask.sum()))
+                values.append(2 * np.count_nonzero(counted & mask) / (counted.sum() + mask.sum()))
     return float(np.mean(values)) if values else float("nan"), marked / max(1, seen)
 
 

@@ -24,13 +24,14 @@ from polypda.training.run_folder import RunFolder, split_table, write_json
 from polypda.training.selectors import Choice, Selector, choose
 from polypda.training.snapshot_scores import foreground_share, score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
-from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair, require_labels
+from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
 from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
+from polypda.workflows.source_labels import LearntLabels, require_teaching
 from polypda.workflows.stages import StagePlan, TrainingData
 from polypda.workflows.trained_models import (
     ADAPTED,
@@ -47,7 +48,8 @@ from polypda.workflows.trained_models import (
 def open_data(config: AdaptConfig, places: Places) -> CohortPair:
     """Find (or render) both cohorts, the target without labels. Raises: what :func:`open_pair` raises."""
     check_pair(config.source, config.target)
-    return open_pair(config.source, config.target, data_roots((config.source, config.target), config, places))
+    roots = data_roots((config.source, config.target), config, places)
+    return open_pair(config.source, config.target, roots, config.data.box_supervision)
 
 
 def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPair) -> RunFolder:
@@ -56,8 +58,8 @@ def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPai
     The segmenter before training (with its pretrained encoder) and reused models are copied into the run: going on
     with it needs neither the weights file nor the other runs.
 
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE; what building networks, :func:`start_of` and
-        :func:`oracle_of` raise.
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE; DataError E_BOX_SUPERVISION (of an oracle); what building
+        networks, :func:`start_of` and :func:`oracle_of` raise.
     """
     open_fabric(config.compute)
     torch.manual_seed(seed_of(config.seed, Stream.STEP))
@@ -65,6 +67,8 @@ def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPai
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
     reused, names = _reused(config, places, pair)
     config = config.model_copy(update=names)
+    if wants_oracle(config) and not config.oracle_from:
+        require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
     run = RunFolder.create(folder, config)
     write_json(run.folder / "initial-weights.json", describe_initial_weights(segmenter))
     for name, path in reused.items():
@@ -116,6 +120,7 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
 
 def _record_data(run: RunFolder, pair: CohortPair) -> None:
     cohorts = (pair.source, pair.target)
+    LearntLabels.of(pair.source, run.config().data.box_supervision).record(run)
     write_json(run.folder / "manifests.json", {cohort.id: manifest_hash(cohort.id) for cohort in cohorts})
     for cohort in cohorts:
         split_table(cohort).to_csv(run.folder / f"split-{file_name_of(cohort.id)}.csv", index=False)
@@ -126,7 +131,7 @@ def _train(
 ) -> tuple[Choice | None, Snapshots | None]:
     """Train what is not there yet, in order; afterwards :func:`trained_models` finds every model."""
     cache = FrameCache(places.cache / "frames", config.data.grid)
-    data = TrainingData.of(pair, cache)
+    data = TrainingData.of(pair, cache, config.data.box_supervision)
     plan = StagePlan(config, run, data, kept(run, INITIAL))
 
     def trained(stage: Stage) -> Path:
@@ -145,8 +150,8 @@ def _train(
         snapshots = Snapshots(config, stage.folder, data.target, device)
         choice = _choose(run, config, stage.initial, snapshots, data, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
-        frames = require_labels(pair.labelled_target(), Split.TRAIN)
-        trained(plan.oracle(cache.labelled(frames)))
+        frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
+        trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))
     return choice, snapshots
 
 
@@ -154,7 +159,8 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
     """Labelled target validation frames for the selector ``oracle``, whose configuration carries the permission."""
     if config.selector is not Selector.ORACLE:
         return None
-    return cache.labelled(require_labels(pair.labelled_target(), Split.VALIDATION))
+    boxes = config.data.box_supervision
+    return cache.labelled(require_teaching(pair.labelled_target(), Split.VALIDATION, boxes), boxes)
 
 
 def _choose(

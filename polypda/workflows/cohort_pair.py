@@ -17,9 +17,11 @@ from polypda.cohorts.phantom import PhantomLook, render_cohort
 from polypda.cohorts.phantom.renderer import RENDERER_VERSION
 from polypda.cohorts.splits import require_split
 from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
-from polypda.errors import DataError, LeakageError, UsageError
+from polypda.data.box_targets import BoxSupervision
+from polypda.errors import LeakageError, UsageError
 from polypda.training.config import AdaptConfig
 from polypda.workflows.places import Places
+from polypda.workflows.source_labels import require_teaching
 
 TRAINING_FRAMES_PER_SEQUENCE = 2
 
@@ -69,18 +71,18 @@ def check_pair(source: str, target: str) -> None:
         )
 
 
-def open_pair(source: str, target: str, roots: Mapping[str, Path]) -> CohortPair:
+def open_pair(source: str, target: str, roots: Mapping[str, Path], boxes: BoxSupervision | None = None) -> CohortPair:
     """Open both cohorts and check that each part that will be needed holds frames.
 
-    Args: roots: the data root of each of the two.
+    Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
 
-    Raises: DataError E_NO_LABELS, E_SPLIT_EMPTY; LeakageError E_MODE_UNITS; whatever opening raises.
+    Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION, E_SPLIT_EMPTY; LeakageError E_MODE_UNITS; whatever opening raises.
     """
     check_pair(source, target)
     opened = open_cohort(source, roots[source], labels=True), open_cohort(target, roots[target], labels=False)
     pair = CohortPair(*opened, roots[target])
     require_shared_units(*opened)
-    require_labels(pair.source, Split.TRAIN)
+    require_teaching(pair.source, Split.TRAIN, boxes)
     for cohort in (pair.source, pair.target):
         for part in (Split.TRAIN, Split.TEST):
             require_split(cohort, part)
@@ -125,19 +127,6 @@ def _training_look(described: Manifest) -> PhantomLook | None:
     return look and look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
 
 
-def require_labels(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:
-    """The labelled frames of a part. Raises: DataError E_NO_LABELS when there are none."""
-    frames = labelled_frames(cohort, part)
-    if not frames:
-        raise DataError(
-            "E_NO_LABELS",
-            f"no frame of the {part.value} part has a label to learn from.",
-            where=cohort.id,
-            fix="put the masks where the manifest says; `polypda cohorts check` shows what was found.",
-        )
-    return frames
-
-
 def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:
-    """The frames of a part whose label is known: a mask, or the statement that there is no polyp."""
+    """The frames of a part that can be scored: a mask, boxes, or the statement that there is no polyp."""
     return tuple(frame for frame in cohort.split(part) if frame.label_state is not LabelState.NONE)

@@ -31,6 +31,7 @@ from polypda.workflows.prediction_overlay import prediction_overlay
 from polypda.workflows.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring import KeyOf, Scoring
 from polypda.workflows.snapshots import Snapshots
+from polypda.workflows.source_labels import LearntLabels
 from polypda.workflows.stages import ADABN
 from polypda.workflows.trained_models import wants_oracle
 
@@ -61,6 +62,11 @@ class EvaluatedRun:
     def trainings(self) -> dict[str, str]:
         """Model name → identity of its weights: runs that share a control share its identity."""
         return {name: training_identity(model) for name, model in self.models.items()}
+
+    @cached_property
+    def learnt(self) -> LearntLabels:
+        """What taught the models."""
+        return LearntLabels.recorded(self.run)
 
     def keys(self, role: str, cohort: OpenedCohort, part: str = Split.TEST.value) -> KeyOf:
         """Names the rows of one cohort's part."""
@@ -103,6 +109,8 @@ class EvaluatedRun:
             batch_norm=_batch_norm_text(config),
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
             phantom=self.phantom,
+            supervision=self.learnt.words,
+            notes=self.learnt.notes,
             target_labels_used=wants_oracle(config),
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,

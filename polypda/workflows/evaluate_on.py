@@ -75,8 +75,9 @@ def evaluate_run(
     for one in opened:
         seen = predict_native(models, one.frames, config.data.grid, device)
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
-    update = {"split": parts[0].part, "duration_s": None, "notes": tuple(_seen_while_adapting(parts, config))}
-    statement = evaluated.statement.model_copy(update=update)
+    statement = evaluated.statement
+    notes = (*statement.notes, *_seen_while_adapting(parts, config))
+    statement = statement.model_copy(update={"split": parts[0].part, "duration_s": None, "notes": notes})
     return write_scored(run.folder / "evaluations" / "+".join(part.name for part in parts), scoring, statement)
 
 

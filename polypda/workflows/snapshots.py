@@ -45,7 +45,7 @@ class Snapshots:
         return segmenter
 
     def dice(self, frames: Sequence[Frame], progress: Progress) -> tuple[dict[int, float], int]:
-        """Mean Dice of every snapshot over the labelled frames with a polyp, at native resolution; and their number.
+        """Mean Dice of every snapshot over the frames with a polyp and a mask, at native resolution; and their number.
 
         One network at a time: a long run keeps many. Without such a frame the means are NaN.
         """
@@ -63,8 +63,10 @@ class Snapshots:
     def _dice_of(self, step: int, frames: Sequence[Frame]) -> list[float]:
         values = []
         for seen in predict_native({"": self.as_used(step)}, frames, self.config.data.grid, self.device):
-            reference = (seen.reference > 0) & seen.view.mask
+            if seen.reference is None:  # boxes allow no Dice
+                continue
+            reference = (seen.reference > 0) & seen.valid
             if reference.any():
-                marked = (seen.probabilities[""] >= DEFAULT_THRESHOLD) & seen.view.mask
+                marked = (seen.probabilities[""] >= DEFAULT_THRESHOLD) & seen.valid
                 values.append(2 * np.count_nonzero(marked & reference) / (marked.sum() + reference.sum()))
         return values

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polypda.cohorts.frames import Split
+from polypda.cohorts.frames import LabelState, Split
+from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.methods.contract import LabelsFrom
 from polypda.methods.registry import method_class
@@ -21,7 +22,8 @@ from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import Stage
-from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.cohort_pair import CohortPair
+from polypda.workflows.source_labels import teaching_frames
 
 START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
 
@@ -44,13 +46,16 @@ class TrainingData:
     target: CachedFrames
 
     @classmethod
-    def of(cls, pair: CohortPair, cache: FrameCache) -> TrainingData:
-        training = labelled_frames(pair.source, Split.TRAIN)
-        validation = labelled_frames(pair.source, Split.VALIDATION)
+    def of(cls, pair: CohortPair, cache: FrameCache, boxes: BoxSupervision | None = None) -> TrainingData:
+        training = teaching_frames(pair.source, Split.TRAIN, boxes)
+        validation = teaching_frames(pair.source, Split.VALIDATION, boxes)
+        notes = [] if validation else ["on training frames, since the source has none for validation"]
+        if any(frame.label_state is LabelState.BOX for frame in validation or training):
+            notes.append("by filled boxes, the band around them left out")
         return cls(
-            validation_note="" if validation else "on training frames, since the source has none for validation",
-            source=cache.labelled(training),
-            source_validation=cache.labelled(validation or training),
+            validation_note="; ".join(notes),
+            source=cache.labelled(training, boxes),
+            source_validation=cache.labelled(validation or training, boxes),
             target=cache.unlabelled(pair.target.split(Split.TRAIN)),
         )
 

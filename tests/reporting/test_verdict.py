@@ -58,7 +58,9 @@ def test_the_words_name_difference_interval_clusters_and_conclusion() -> None:
     assert "1 sequence (66 frames), too few for an interval" in few
     boxes = "annotated with boxes only: no Dice"
     case = row(delta=math.nan, words=boxes, delta_lesion_sensitivity_10=0.05)
-    assert said(case) == f"{boxes}; lesion sensitivity +0.05 (no interval): not assessed"
+    assert said(case) == f"{boxes}; lesion sensitivity +0.05 (no interval), for which no finding is declared"
+    case |= {f"delta_lesion_sensitivity_10_{end}": value for end, value in (("low", -0.02), ("high", 0.12))}
+    assert "+0.05 (−0.02 to +0.12)" in said(case | {"delta_lesion_sensitivity_10_interval": "cluster bootstrap"})
 
 
 def test_a_finding_may_not_hold_when_all_comparisons_count() -> None:

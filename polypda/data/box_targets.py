@@ -1,0 +1,93 @@
+"""What a source frame that is annotated with boxes can teach: never a mask, and never said to be one.
+
+``filled``: an ellipse inside each box counts as polyp, the rest of the box is ignored, all else is background.
+``projection``: additionally the boxes themselves, for :mod:`polypda.methods.box_projection`.
+
+The ellipse has INNER_AXES of the box's width and height, half of its area. Of 1,069 lesions with masks in five public
+cohorts (ClinicDB, NeoPolyp, PolypGen C1 and C3, Kvasir-SEG; up to 230 each) such an ellipse in the mask's own tight
+box is polyp in 87 to 95 % of its pixels (mean per cohort) and holds two thirds of the polyp; a polyp fills 67 to 72 %
+of its box, so that a box filled as a whole would teach about three wrong pixels in ten.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.frames import LabelState
+from polypda.data.batches import IGNORED
+from polypda.data.geometry import Geometry
+
+INNER_AXES = 0.8
+MOST_BOXES = 7
+"""Boxes of one frame that the projection tells apart, one bit each; what further boxes hold is ignored."""
+FURTHER = 1 << MOST_BOXES
+
+
+class BoxSupervision(StrEnum):
+    """How boxes of the source teach."""
+
+    FILLED = "filled"
+    PROJECTION = "projection"
+
+    @property
+    def words(self) -> str:
+        """For tables and cards."""
+        detail = {
+            BoxSupervision.FILLED: "filled, ignore band",
+            BoxSupervision.PROJECTION: "projection loss, background outside",
+        }
+        return f"trained on boxes ({detail[self]})"
+
+
+def teaches(state: LabelState, boxes: BoxSupervision | None) -> bool:
+    """Whether a frame of this state can be learnt from."""
+    return state in (LabelState.MASK, LabelState.NEGATIVE) or (state is LabelState.BOX and boxes is not None)
+
+
+def filled_boxes(corners: NDArray[np.float64], geometry: Geometry) -> NDArray[np.uint8]:
+    """Boxes [N, 4] (native px) on the network's grid: uint8 h×w, 1 polyp, IGNORED around it, 0 elsewhere.
+
+    Where the ellipse of one box meets the band of another it is polyp. A box too small for a pixel marks one.
+    """
+    x, y = _centres(geometry)
+    labels = np.zeros(geometry.size, np.uint8)
+    polyp = np.zeros(geometry.size, bool)
+    for left, top, right, bottom in _on_network(corners, geometry):
+        labels[(x >= left) & (x < right) & (y >= top) & (y < bottom)] = IGNORED
+        semi_x, semi_y = INNER_AXES * (right - left) / 2, INNER_AXES * (bottom - top) / 2
+        middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+        polyp |= ((x - middle_x) / semi_x) ** 2 + ((y - middle_y) / semi_y) ** 2 <= 1
+        polyp |= (np.floor(middle_x) == x - 0.5) & (np.floor(middle_y) == y - 0.5)
+    labels[polyp] = 1
+    return labels
+
+
+def box_bits(corners: NDArray[np.float64], geometry: Geometry) -> NDArray[np.uint8]:
+    """Boxes [N, 4] (native px) on the network's grid: uint8 h×w, bit k set inside box k; FURTHER for more of them."""
+    x, y = _centres(geometry)
+    bits = np.zeros(geometry.size, np.uint8)
+    for place, (left, top, right, bottom) in enumerate(_on_network(corners, geometry)):
+        inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+        inside |= (np.floor((left + right) / 2) == x - 0.5) & (np.floor((top + bottom) / 2) == y - 0.5)
+        bits[inside] |= np.uint8(1 << place if place < MOST_BOXES else FURTHER)
+    return bits
+
+
+def _centres(geometry: Geometry) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Coordinates of the network's pixel centres, [1, w] and [h, 1]; pixel edges lie at integers."""
+    height, width = geometry.size
+    return np.arange(width)[None, :] + 0.5, np.arange(height)[:, None] + 0.5
+
+
+def _on_network(corners: NDArray[np.float64], geometry: Geometry) -> list[tuple[float, float, float, float]]:
+    """The boxes as far as the crop shows them; those outside are left out."""
+    shown = []
+    for x0, y0, x1, y1 in corners:
+        left, top = geometry.point_to_network(max(x0, geometry.crop.left), max(y0, geometry.crop.top))
+        right, bottom = geometry.point_to_network(min(x1, geometry.crop.right), min(y1, geometry.crop.bottom))
+        if left < right and top < bottom:
+            shown.append((left, top, right, bottom))
+    return shown
