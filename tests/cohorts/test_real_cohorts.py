@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polypda.cohorts.frames import LabelState
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.opening import open_cohort, present
 from polypda.cohorts.splits import assign_splits
@@ -35,6 +36,17 @@ def test_frames_pair_up_and_their_split_stays(cohort):
     opened = open_cohort(cohort, ROOT)
     assert tuple(opened.counts().values()) == COUNTS[cohort]
     assert all(frame.mask is not None for frame in opened.frames)
+
+
+def test_polyp_free_sequences_are_negatives_by_declaration():
+    if not present("polypgen-negative", ROOT):
+        pytest.skip("no real frames of polypgen-negative")
+    frames = open_cohort("polypgen-negative", ROOT).frames
+    assert len(frames) == 159 and {frame.label_state for frame in frames} == {LabelState.NEGATIVE}
+    assert len({frame.sequence for frame in frames}) == 10 and all(frame.mask is None for frame in frames)
+    assert {frame.label_state for frame in open_cohort("polypgen-negative", ROOT, labels=False).frames} == {
+        LabelState.NONE
+    }
 
 
 def test_split_does_not_depend_on_labels(cohort):
