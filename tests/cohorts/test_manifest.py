@@ -13,7 +13,12 @@ FOUNDING = {
     "zju2", "ningbo", "haining", "kvasir", "cvc-clinicdb", "cvc-colondb", "sun",
     "zju2-2021-jiefang", "zju2-2021-chengdong", "polypsset", "polydeep",
 }  # fmt: skip
-PUBLIC = {f"polypgen-c{centre}" for centre in range(1, 7)} | {"bkai-neopolyp", "etis-larib", "piccolo", "polypgen-negative"}
+PUBLIC = {f"polypgen-c{centre}" for centre in range(1, 7)} | {
+    "bkai-neopolyp",
+    "etis-larib",
+    "piccolo",
+    "polypgen-negative",
+}
 FOLDER = Path(catalogue.__file__).parents[2] / "cohorts"
 TEXT = (FOLDER / "kvasir.yaml").read_text(encoding="utf-8")
 
