@@ -13,6 +13,16 @@ from rich.text import Text
 
 from polypda.cli.console import wide_console
 from polypda.cli.data_root import OptionalDataRoot
+from polypda.cli.deidentify_options import (
+    BlankRegion,
+    Crosswalk,
+    Deidentify,
+    DeidentifyInsets,
+    Insets,
+    KeepWithoutField,
+    KeyFile,
+    treatment_for,
+)
 from polypda.cli.import_progress import import_progress
 from polypda.errors import DATA, UsageError
 from polypda.importing.contract import LedgerLine
@@ -47,6 +57,12 @@ def import_command(
     processor: Annotated[str | None, Opt(help="For the manifest, e.g. CV-290.")] = None,
     endoscope: Annotated[str | None, Opt(help="For the manifest.")] = None,
     licence: Annotated[str | None, Opt(help="For the manifest.")] = None,
+    deidentify: Deidentify = False,
+    deidentify_insets: DeidentifyInsets = Insets.IGNORE,
+    keep_without_field: KeepWithoutField = False,
+    blank_region: BlankRegion = None,
+    key: KeyFile = None,
+    crosswalk: Crosswalk = None,
 ) -> None:
     """Import frames and labels of other tools as a cohort; exit status 3 when something was left out."""
     request = ImportRequest(
@@ -60,8 +76,17 @@ def import_command(
         strict=strict,
         dry_run=dry_run,
     )
+    treatment = treatment_for(
+        request,
+        deidentify=deidentify,
+        insets=deidentify_insets,
+        keep_without_field=keep_without_field,
+        regions=blank_region or (),
+        key=key,
+        crosswalk=crosswalk,
+    )
     with import_progress(f"reading {source.name}") as progress:
-        result = import_cohort(request, on_read=progress.files, on_advance=progress.advance)
+        result = import_cohort(request, treatment, on_read=progress.files, on_advance=progress.advance)
     print_ledger(result)
     if result.folder is not None:
         typer.echo(str(result.folder))

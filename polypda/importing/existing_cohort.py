@@ -11,7 +11,18 @@ from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError
 from polypda.importing.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord, read_table
 
-REWRITTEN = frozenset({FRAMES_CSV, BOXES_CSV, "manifest.yaml", "import.json", "contact-sheet.png"})
+REWRITTEN = frozenset(
+    {
+        FRAMES_CSV,
+        BOXES_CSV,
+        "manifest.yaml",
+        "import.json",
+        "contact-sheet.png",
+        "deidentification.json",
+        "deidentification.md",
+        "deidentification-review.png",
+    }
+)
 """Files of a cohort folder that an update writes anew; all others are kept as they are."""
 
 

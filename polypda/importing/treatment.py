@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,10 @@ class Treatment(Protocol):
     identity: str
     """What decides its outcome, for resuming: another identity starts the import anew. No secret."""
 
+    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None:
+        """Called once before all others, where frames are cheap to look at twice; ``frames`` begins anew each time."""
+        ...
+
     def frame(self, frame: ImportedFrame) -> ImportedFrame:
         """The frame under the name, patient, sequence and time that the cohort shall know; ``origin`` stays."""
         ...
@@ -39,11 +44,17 @@ class Treatment(Protocol):
         """Called once, when all frames lie in the staged cohort folder: to write a report of its own there."""
         ...
 
+    def seal(self, staged: Path) -> None:
+        """Called last, when every file lies in the staged cohort folder, before it is put in its place."""
+        ...
+
 
 class AsItIs:
     """The treatment that changes nothing."""
 
     identity = ""
+
+    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None: ...
 
     def frame(self, frame: ImportedFrame) -> ImportedFrame:
         return frame
@@ -55,3 +66,5 @@ class AsItIs:
         return line
 
     def finish(self, staged: Path) -> None: ...
+
+    def seal(self, staged: Path) -> None: ...

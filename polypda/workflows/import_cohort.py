@@ -81,9 +81,13 @@ def import_cohort(
         # a dry run touches no data root, but an archive has to be unpacked somewhere
         root = Path(stack.enter_context(TemporaryDirectory())) if request.dry_run else request.root
         staged = stack.enter_context(staging(root, request.cohort_id))
-        tree = CountedTree(open_source(request.source, staged.unpacked), on_read)
+        plain = open_source(request.source, staged.unpacked)
+        tree = CountedTree(plain, on_read)
         reader = reader_for(request.format, tree, request.options, shipped_catalogue().get(request.cohort_id))
-        return _imported(request, tree, reader, staged, treatment or AsItIs(), on_advance)
+        treatment = treatment or AsItIs()
+        if not reader.resumable:  # videos are decoded once
+            treatment.prepare(lambda: reader.frames(plain, Ledger()))
+        return _imported(request, tree, reader, staged, treatment, on_advance)
 
 
 def _imported(
@@ -110,6 +114,7 @@ def _imported(
     if request.dry_run or nothing or (request.strict and not summary.everything_taken):
         return ImportResult(summary, None, tuple(records))
     _describe(request, reader, staged, summary, records)
+    treatment.seal(staged.cohort)
     staged.publish()
     return ImportResult(summary, request.place, tuple(records))
 

@@ -32,10 +32,11 @@ INSIDE_SHARE = 0.9
 class ScopePicture:
     """mask: bool H×W, True where the scope's picture is; all False when it was not found.
 
-    others: bool H×W, further pictures outside it.
+    with_insets: the same, with what insets hide of it. others: bool H×W, further pictures outside it.
     """
 
     mask: NDArray[np.bool_]
+    with_insets: NDArray[np.bool_]
     others: NDArray[np.bool_]
 
     @property
@@ -60,7 +61,7 @@ def find_scope_picture(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> S
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
     nothing = np.zeros((height, width), bool)
     if count < 2 or not field.found:
-        return ScopePicture(nothing, nothing)
+        return ScopePicture(nothing, nothing, nothing)
     large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= SECOND_PICTURE_SHARE * lit.size]
     belongs = cv2.resize(field.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
     inside = [number for number in large if float(np.mean(belongs[labels == number])) >= INSIDE_SHARE]
@@ -68,16 +69,16 @@ def find_scope_picture(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> S
     contours, _ = cv2.findContours(picture, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hull = cv2.convexHull(np.concatenate(contours)).astype(np.float64) if contours else np.zeros((1, 1, 2))
     if cv2.contourArea(hull.astype(np.float32)) < LEAST_SHARE * lit.size:
-        return ScopePicture(nothing, nothing)
+        return ScopePicture(nothing, nothing, nothing)
     factors = np.array([width / size[0], height / size[1]])
     filled = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(filled, np.rint((hull + 0.5) * factors - 0.5).astype(np.int32), 1)
     side = 2 * max(1, round(MARGIN_SHARE * min(height, width))) + 1
     drawn_in = cv2.erode(filled, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    mask = drawn_in.astype(bool) & field.mask & ~insets
+    whole = drawn_in.astype(bool) & field.mask
     second = np.isin(labels, [number for number in large if number not in inside]).astype(np.uint8)
     others = cv2.resize(second, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
-    return ScopePicture(mask, others & ~mask)
+    return ScopePicture(whole & ~insets, whole, others & ~whole)
 
 
 def _lit(image: NDArray[np.uint8]) -> NDArray[np.bool_]:

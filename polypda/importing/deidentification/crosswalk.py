@@ -1,0 +1,59 @@
+"""Which pseudonym stands for whom, for whoever may know: a table outside the cohort, readable by its owner alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from polypda.errors import DataError, UsageError
+
+COLUMNS = ("cohort", "kind", "original", "pseudonym")
+Row = tuple[str, str, str, str]
+
+
+def check_crosswalk(path: Path, forbidden: Sequence[Path]) -> None:
+    """Raises: UsageError E_CROSSWALK_PLACE where it would lie among the frames; DataError E_CROSSWALK_UNREADABLE."""
+    for folder in forbidden:
+        if path.expanduser().resolve().is_relative_to(folder.resolve()):
+            what = "the crosswalk would lie among the frames that it names."
+            raise UsageError("E_CROSSWALK_PLACE", what, where=path, fix="name a file elsewhere with --crosswalk.")
+    _former(path.expanduser())
+
+
+def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:
+    """Add rows to the table; it appears whole or not at all, with mode 0600.
+
+    Raises: DataError E_CROSSWALK_UNREADABLE, E_WRITE_FAILED.
+    """
+    place = path.expanduser()
+    every = list(dict.fromkeys([*_former(place), *rows]))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *every])
+    temporary = ""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".crosswalk-")  # 0600
+        with os.fdopen(handle, "w", encoding="utf-8", newline="", errors="surrogateescape") as file:
+            file.write(text.getvalue())
+        Path(temporary).replace(place)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        what = f"{error.strerror or error}."
+        raise DataError("E_WRITE_FAILED", what, where=path, fix="name another file with --crosswalk.") from error
+
+
+def _former(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="surrogateescape"))))
+    except (OSError, csv.Error) as error:
+        rows = [[str(error)]]
+    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        what = "a file lies there that is no crosswalk."
+        raise DataError("E_CROSSWALK_UNREADABLE", what, where=path, fix="name another file with --crosswalk.")
+    return [(row[0], row[1], row[2], row[3]) for row in rows[1:]]

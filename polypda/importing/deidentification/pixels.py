@@ -1,0 +1,101 @@
+"""Blanking what surrounds the scope's picture and what is written on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.overlays.burned_in_text import find_burned_in_text
+from polypda.cohorts.overlays.insets import find_insets
+from polypda.cohorts.overlays.scope_picture import find_scope_picture
+from polypda.cohorts.overlays.text_lines import TextLine
+from polypda.importing.deidentification.overlay_memory import OverlayMemory
+
+Region = tuple[float, float, float, float]
+"""left, top, right, bottom as shares of the frame (0–1)."""
+
+
+@dataclass(frozen=True)
+class Blanked:
+    """A frame without what could identify.
+
+    pixels: uint8 H×W×3, black where blanked. text, insets: bool H×W, what was blanked inside the field of view.
+    kept: bool H×W, what is left. field_px: px of the scope's picture as it was. lines: how many lines of text, inside
+    and outside. doubtful: how many rows inside the field may be text and were kept. found: whether a field of view was.
+    """
+
+    pixels: NDArray[np.uint8]
+    kept: NDArray[np.bool_]
+    text: NDArray[np.bool_]
+    insets: NDArray[np.bool_]
+    field_px: int
+    lines: int
+    doubtful: int
+    second_pictures: bool
+    found: bool
+
+    @property
+    def hidden(self) -> NDArray[np.bool_]:
+        """What was blanked inside the field of view: bool H×W."""
+        return self.text | self.insets
+
+    @property
+    def field_lost(self) -> float:
+        """Share of the field of view that was blanked (0–1)."""
+        return float(np.count_nonzero(self.hidden)) / self.field_px if self.field_px else 0.0
+
+
+def blank(image: NDArray[np.uint8], memory: OverlayMemory, regions: tuple[Region, ...] = ()) -> Blanked:
+    """Blank a frame; what is learnt of it is remembered for the next.
+
+    image: uint8 H×W×3, RGB. regions: places that are always blanked. Without a field of view the whole frame counts as
+    one, ``found`` is False, and the caller decides.
+    """
+    size = (image.shape[0], image.shape[1])
+    inset = find_insets(image)
+    scope = find_scope_picture(image, inset)
+    seen = find_burned_in_text(image)
+    possible = memory.possible(size)
+    promoted = [line for line in seen.doubtful if _share_within(line, possible) >= 0.5]
+    doubtful = [line for line in seen.doubtful if line not in promoted]
+    text = seen.mask.copy()
+    for line in promoted:
+        text[_box(line, size)] = True
+    memory.add(image, text)
+    text |= memory.usual(size)
+    for region in regions:
+        text[_rows_and_columns(region, size)] = True
+    field = scope.with_insets if scope.found else np.ones(size, bool)
+    kept = field & ~inset & ~text
+    pixels = image.copy()
+    pixels[~kept] = 0
+    return Blanked(
+        pixels=pixels,
+        kept=kept,
+        text=text & field & ~inset,
+        insets=inset & field,
+        field_px=int(np.count_nonzero(field)),
+        lines=len(seen.lines) + len(promoted),
+        doubtful=sum(_share_within(line, kept) > 0.3 for line in doubtful),
+        second_pictures=bool(scope.others.any()),
+        found=scope.found,
+    )
+
+
+def _box(line: TextLine, size: tuple[int, int]) -> tuple[slice, slice]:
+    margin = 0.4 * line.height
+    rows = slice(max(0, int(line.top - margin)), min(size[0], int(np.ceil(line.bottom + margin))))
+    return rows, slice(max(0, int(line.left - margin)), min(size[1], int(np.ceil(line.right + margin))))
+
+
+def _share_within(line: TextLine, mask: NDArray[np.bool_]) -> float:
+    part = mask[int(line.top) : int(np.ceil(line.bottom)), int(line.left) : int(np.ceil(line.right))]
+    return float(part.mean()) if part.size else 0.0
+
+
+def _rows_and_columns(region: Region, size: tuple[int, int]) -> tuple[slice, slice]:
+    left, top, right, bottom = region
+    rows = slice(int(top * size[0]), int(np.ceil(bottom * size[0])))
+    return rows, slice(int(left * size[1]), int(np.ceil(right * size[1])))

@@ -1,0 +1,197 @@
+"""Identifiers are planted in every place where they hide; after an import none is in any byte of the cohort."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.painted_screens import mucosa, octagon, write
+from support.planted_identifiers import (
+    BIRTH,
+    FIRST_NAME,
+    LONG_AGO_S,
+    NAME,
+    NUMBER,
+    PLANTS,
+    annotation_texts,
+    found_in,
+    jpeg,
+    png,
+    tiff,
+    zipped,
+)
+from typer.testing import CliRunner
+
+from polypda.cli.main import app
+from polypda.cohorts.images import read_image
+
+HEIGHT, WIDTH = 360, 480
+PANEL = (f"{NAME.upper()} {FIRST_NAME.upper()}", "12/03/1961", NUMBER)
+
+
+def screen(seed: int, *, inside: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """A processor's screen with a panel of text that begins on the border and runs into the mucosa; its text pixels."""
+    rng = np.random.default_rng(seed)
+    shape = octagon(HEIGHT, WIDTH, 90, 8)
+    picture = np.full((HEIGHT, WIDTH, 3), 8, np.uint8)
+    picture[shape] = mucosa(rng, HEIGHT, WIDTH)[shape]
+    text = np.zeros((HEIGHT, WIDTH), bool)
+    for number, line in enumerate(PANEL):
+        text |= write(picture, line, (8 if inside else 2, 150 + 22 * number), 0.5 if inside else 0.28)
+    return picture, text
+
+
+def mask() -> bytes:
+    drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
+    drawn[200:260, 300:380] = 255
+    data = io.BytesIO()
+    Image.fromarray(drawn).save(data, "PNG")
+    return data.getvalue()
+
+
+def planted_files() -> dict[str, bytes]:
+    """A ward's folder: path → bytes."""
+    home = f"{NAME}_{FIRST_NAME}/{BIRTH}"
+    files = {
+        f"{home}/images/{NUMBER}_1.jpg": jpeg(screen(1)[0]),
+        f"{home}/images/{NUMBER}_2.png": png(screen(2)[0]),
+        f"{home}/images/{NUMBER}_3.tif": tiff(screen(3)[0]),
+        f"{home}/images/{NAME} 4.jpg": jpeg(screen(4)[0])[:-400] + b"cut",
+        f"{home}/images/dark {NAME}.png": png(np.full((HEIGHT, WIDTH, 3), 6, np.uint8)),
+        **{f"{home}/{name}": text.encode() for name, text in annotation_texts().items()},
+    }
+    for number in (1, 2, 3):
+        files[f"{home}/masks/{NUMBER}_{number}.png"] = mask()
+    rows = [["frame", "patient", "sequence", "t_s", "mode", "annotator"]]
+    patient, sequence = f"{NAME}, {FIRST_NAME}", f"{BIRTH} a.m."
+    rows += [[f"{NUMBER}_{n}", patient, sequence, f"{LONG_AGO_S + n}", NAME, NAME] for n in (1, 2, 3)]
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    files[f"{home}/frames.csv"] = text.getvalue().encode()
+    return files
+
+
+def lay(files: dict[str, bytes], folder: Path) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, (LONG_AGO_S, LONG_AGO_S))
+    return folder
+
+
+def state_of(source: Path) -> dict[str, tuple[bytes, float]]:
+    """Every file's bytes and time."""
+    files = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime) for path in files}
+
+
+def run(source: Path, place: Path, *options: str, cohort: str = "ward-7"):
+    """The command, with key and crosswalk in a folder of their own; the outcome, and the cohort folder."""
+    private = ("--key", str(place / "private" / "key"), "--crosswalk", str(place / "private" / "crosswalk.csv"))
+    command = ["cohorts", "import", str(source), "--as", cohort, "--out", str(place / "data"), "--deidentify"]
+    return CliRunner().invoke(app, [*command, *private, *options]), place / "data" / cohort
+
+
+def names_of(place: Path, kind: str = "frame") -> dict[str, str]:
+    """Original → pseudonym, of the crosswalk."""
+    with (place / "private" / "crosswalk.csv").open(encoding="utf-8", newline="") as file:
+        return {row["original"]: row["pseudonym"] for row in csv.DictReader(file) if row["kind"] == kind}
+
+
+@pytest.fixture(scope="module", params=["folder", "zip"])
+def ward(request, tmp_path_factory) -> tuple:
+    """The planted files, imported once: the place, the outcome of the command, the cohort folder."""
+    place = tmp_path_factory.mktemp(f"ward-{request.param}")
+    if request.param == "zip":
+        source = zipped(planted_files(), place / f"{NAME}-{NUMBER}.zip")
+        os.utime(source, (LONG_AGO_S, LONG_AGO_S))
+    else:
+        source = lay(planted_files(), place / f"{NAME}-{NUMBER}")
+    before = state_of(source)
+    outcome, folder = run(source, place)
+    assert state_of(source) == before
+    return place, outcome, folder
+
+
+def test_the_search_finds_every_plant_in_the_source(tmp_path):
+    lay(planted_files(), tmp_path)
+    found = found_in(tmp_path)
+    assert set(found) == set(PLANTS)
+    for suffix in ("1.jpg", "2.png", "3.tif"):  # by content: the files' own names hold only the number
+        for plant in PLANTS:
+            assert any(path.endswith(suffix) for path in found[plant])
+
+
+def test_no_identifier_is_in_any_byte_of_the_cohort(ward):
+    _, outcome, folder = ward
+    assert outcome.exit_code == 3, outcome.output  # the truncated and the dark frame were left out
+    assert len(list((folder / "images").iterdir())) == 3
+    assert found_in(folder) == {}
+
+
+def test_no_identifier_is_printed(ward):
+    _, outcome, _ = ward
+    inner = [line for line in outcome.output.splitlines() if any(plant.lower() in line.lower() for plant in PLANTS)]
+    assert not inner
+
+
+def test_nothing_is_left_beside_the_cohort(ward):
+    place, _, folder = ward
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert {path.stat().st_mtime for path in [folder, *folder.rglob("*")]} == {946_684_800}
+    assert sorted(path.name for path in (place / "private").iterdir()) == ["crosswalk.csv", "key"]
+
+
+def test_pictures_hold_pixels_alone_and_no_text(ward):
+    place, _, folder = ward
+    names = names_of(place)
+    for number in (1, 2, 3):
+        picture, text = screen(number)
+        path = folder / "images" / f"{names[f'{NUMBER}_{number}']}.png"
+        with Image.open(path) as opened:
+            assert opened.format == "PNG" and not opened.info and not opened.getexif()
+        written = read_image(path)
+        assert written.shape == picture.shape and not written[text].any()
+        middle = (slice(180, 260), slice(250, 400))
+        assert np.abs(written[middle].astype(int) - picture[middle]).mean() < 4  # mucosa stays as it was
+
+
+def test_ignored_regions_hide_the_text_and_little_else(ward):
+    place, _, folder = ward
+    names = names_of(place)
+    shape = octagon(HEIGHT, WIDTH, 90, 8)
+    for number in (1, 2, 3):
+        text = screen(number)[1] & shape
+        ignored = np.asarray(Image.open(folder / "ignore" / f"{names[f'{NUMBER}_{number}']}.png")) > 0
+        assert ignored[text].mean() > 0.97  # the rest lies on the rim, which counts as outside
+        assert ignored[shape].mean() < 0.12
+
+
+def test_times_are_relative_and_modes_are_known_ones(ward):
+    place, _, folder = ward
+    with (folder / "frames.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["frame"]: row for row in csv.DictReader(file)}
+    names = names_of(place)
+    ordered = [rows[names[f"{NUMBER}_{number}"]] for number in (1, 2, 3)]
+    assert [float(row["t_s"]) for row in ordered] == [0, 1, 2]
+    assert [row["frame"] for row in ordered] == sorted(rows)
+    assert all(not row.get("mode") for row in ordered)
+    assert len({row["patient"] for row in ordered}) == len({row["sequence"] for row in ordered}) == 1
+
+
+def test_the_report_tells_what_was_removed(ward):
+    _, _, folder = ward
+    report = json.loads((folder / "deidentification.json").read_text(encoding="utf-8"))
+    kinds = {kind for frame in report["frames"] for kind in frame["metadata"]}
+    assert {"EXIF", "XMP", "IPTC", "comment", "text", "date", "bytes after the picture"} <= kinds
+    assert report["summary"]["frames_with_text_in_the_field"] == 3
+    assert report["removed"]["date"] == 3
+    ledger = json.loads((folder / "import.json").read_text(encoding="utf-8"))
+    assert ledger["left_out"]["E_NO_FIELD_OF_VIEW"] == 1 and ledger["source"] == "source"
+    assert (folder / "deidentification.md").read_text(encoding="utf-8").startswith("# De-identification")
+    assert read_image(folder / "deidentification-review.png").shape[1] > 1000
