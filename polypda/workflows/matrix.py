@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
+from polypda.cohorts.catalogue import use_data_root
 from polypda.errors import PolypdaError, UsageError
 from polypda.evaluation.evaluation_file import read_evaluation
 from polypda.training.progress import Progress
@@ -82,6 +83,7 @@ def run_matrix(
 
 
 def _bring_to_end(run: PlannedRun, folder: Path, places: Places, progress: Progress) -> None:
+    use_data_root(places.data_root)  # a process of its own knows nothing of the manifests that lie there
     state = state_of(run, folder)
     if state is RunState.COMPLETE:
         return
