@@ -31,6 +31,12 @@ class Share:
         return list(enumerate(slots))[self.rank :: self.world]
 
 
+NO_SOURCE_FRAMES = LabelledBatch(
+    torch.empty(0, 3, 1, 1), torch.empty(0, 1, 1, 1, dtype=torch.bool), (), torch.empty(0, 1, 1, dtype=torch.int64)
+)
+"""The source batch of a training that has no source frames."""
+
+
 class LabelledFrames:
     """The source's part of each step."""
 
@@ -95,14 +101,15 @@ class UnlabelledFrames:
 class StepDataset(Dataset[StepBatches]):
     """Item k is the whole batch of step k: workers share out steps, and their number changes nothing."""
 
-    def __init__(self, source: LabelledFrames, target: UnlabelledFrames | None, share: Share) -> None:
+    def __init__(self, source: LabelledFrames | None, target: UnlabelledFrames | None, share: Share) -> None:
+        """Args: source: None where something else stands for source frames; its batches are then empty."""
         self.source = source
         self.target = target
         self.share = share
 
     def __getitem__(self, step: int) -> StepBatches:
         target = self.target.batch(step, self.share) if self.target else None
-        return self.source.batch(step, self.share), target
+        return self.source.batch(step, self.share) if self.source else NO_SOURCE_FRAMES, target
 
 
 def step_batches(dataset: StepDataset, start: int, stop: int, *, workers: int = 0) -> Iterator[StepBatches]:

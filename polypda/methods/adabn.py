@@ -21,6 +21,10 @@ class AdaBN(Method):
     paper = "Li et al., arXiv 1603.04779 (control)"
     plays_on_target = False
 
+    @property
+    def plays_on_source(self) -> bool:
+        return False
+
     def players(self) -> list[Player]:
         return []
 

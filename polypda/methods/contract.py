@@ -135,6 +135,11 @@ class Method(ABC):
     plays_on_target: ClassVar[bool] = True
     """False where training steps need no target batch (then none is loaded)."""
 
+    @property
+    def plays_on_source(self) -> bool:
+        """False where something else stands for source frames; then :meth:`play` never looks at its source batch."""
+        return True
+
     def __init__(self, segmenter: Segmenter, options: MethodOptions, *, steps: int) -> None:
         """Args: steps: number of training steps planned (the schedules' horizon)."""
         self.segmenter = segmenter

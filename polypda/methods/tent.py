@@ -49,6 +49,10 @@ class Tent(Method):
         adam = torch.optim.Adam(self.affine, lr=options.tent_rate, betas=(0.9, 0.999))
         self._players = [Player(SEGMENTER, adam, Schedule(max(1, steps), power=0.0))]
 
+    @property
+    def plays_on_source(self) -> bool:
+        return False
+
     def players(self) -> list[Player]:
         return self._players
 

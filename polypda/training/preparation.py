@@ -20,13 +20,15 @@ STATISTICS_BATCH = 16
 class StagePreparation:
     """A stage's frames as :class:`~polypda.methods.contract.Preparation`, on the training's device and number type."""
 
-    labelled: CachedFrames
+    labelled: CachedFrames | None
     unlabelled: CachedFrames
     device: torch.device
     numbers: torch.dtype
 
     def source(self) -> Iterator[LabelledBatch]:
-        """Every labelled frame once, in random order; the last batch may be smaller."""
+        """Every labelled frame once, in random order; the last batch may be smaller. None where there are none."""
+        if self.labelled is None:
+            return iter(())
         return (batch.to(self.device, self.numbers) for batch in labelled_batches(self.labelled))
 
     def target(self) -> Iterator[UnlabelledBatch]:

@@ -58,7 +58,7 @@ class SnapshotScore:
 def score_snapshots(
     snapshots: Iterable[tuple[int, Segmenter]],
     target: CachedFrames,
-    source_validation: CachedFrames,
+    source_validation: CachedFrames | None,
     device: torch.device,
     labelled_target: CachedFrames | None = None,
 ) -> list[SnapshotScore]:
@@ -83,7 +83,7 @@ def score_snapshots(
 
 
 def score_snapshot(
-    segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames, device: torch.device
+    segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames | None, device: torch.device
 ) -> SnapshotScore:
     """Score a segmenter in evaluation mode on evenly spaced frames of both domains, at network size."""
     return _score(segmenter, step, target, source_validation, device)[0]
@@ -91,7 +91,7 @@ def score_snapshot(
 
 @torch.no_grad()
 def _score(
-    segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames, device: torch.device
+    segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames | None, device: torch.device
 ) -> tuple[SnapshotScore, list[torch.Tensor], list[torch.Tensor]]:
     """The score; the target's probability maps and fields of view, B×H×W per batch."""
     segmenter.eval()
@@ -158,8 +158,10 @@ def foreground_share(cached: CachedFrames) -> float:
 
 
 @torch.no_grad()
-def _on_labels(segmenter: Segmenter, cached: CachedFrames, device: torch.device) -> tuple[float, float]:
+def _on_labels(segmenter: Segmenter, cached: CachedFrames | None, device: torch.device) -> tuple[float, float]:
     """Mean Dice over frames with a polyp (NaN without such frames), and the share of the field called polyp."""
+    if cached is None:
+        return NOT_SCORED, NOT_SCORED
     assert cached.masks is not None
     values, places, marked, seen = [], iter(_places(cached)), 0, 0
     for batch in frame_batches(cached, SCORING_BATCH, _places(cached)):

@@ -22,7 +22,7 @@ from polypda.data.loading import (
     step_batches,
 )
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
-from polypda.errors import Interrupted, PolypdaError, error_from_dict
+from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.target_frames import require_several_target_frames
@@ -45,8 +45,8 @@ DONE = "done.json"
 class Stage:
     """Everything one training needs; picklable, so that other processes can take part.
 
-    labelled: the frames whose labels are learnt. target: unlabelled frames. initial: the safetensors of the segmenter
-    to start from.
+    labelled: the frames whose labels are learnt; None where a method needs none (see ``Method.plays_on_source``).
+    target: unlabelled frames. initial: the safetensors of the segmenter to start from.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Stage:
     network: SegmenterSpec
     data: DataConfig
     seed: int
-    labelled: CachedFrames
+    labelled: CachedFrames | None
     target: CachedFrames
     initial: Path
 
@@ -107,7 +107,14 @@ def build_method(stage: Stage) -> Method:
     load_module(segmenter, stage.initial)
     apply_policy(segmenter, stage.config.batch_norm)  # decides which parameters the optimiser is given
     options = method_options(stage.config.method, stage.config.options)
-    return method_class(stage.config.method)(segmenter, options, steps=stage.config.steps)
+    method = method_class(stage.config.method)(segmenter, options, steps=stage.config.steps)
+    if stage.labelled is None and method.plays_on_source:
+        raise UsageError(
+            "E_SOURCE_FRAMES",
+            f"'{stage.config.method}' needs source frames, and there are none.",
+            fix="without them only adda adapts, from source features (see `polypda source-package`).",
+        )
+    return method
 
 
 def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -> None:
@@ -145,7 +152,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
                     _save(fabric, stage, method, step + 1)
                 if stop:
                     raise _interrupted(stage, step + 1)
-            if stage.config.settle_statistics:
+            if stage.config.settle_statistics and stage.labelled is not None:
                 settling = (batch.to(fabric.device, numbers) for batch in statistics_batches(stage.labelled))
                 recompute_statistics(method.segmenter, (batch.images for batch in settling))
             _save(fabric, stage, method, steps)
@@ -193,20 +200,22 @@ def _training_mode(method: Method, stage: Stage) -> None:
 
 def _dataset(stage: Stage, fabric: Fabric, method: Method) -> StepDataset:
     data, seed = stage.data, stage.seed
-    if data.prevalence is None:
-        sampler: UniformSampler | PrevalenceSampler = UniformSampler(
-            len(stage.labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE
-        )
-    else:
-        assert stage.labelled.masks is not None
-        positive = [bool(stage.labelled.masks[place].any()) for place in range(len(stage.labelled))]
-        sampler = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
     target = None
     if method.plays_on_target:
         target_sampler = UniformSampler(len(stage.target), data.batch_size, seed, Stream.TARGET)
         target = UnlabelledFrames(stage.target, target_sampler, data.augmentation, seed)
-    source = LabelledFrames(stage.labelled, sampler, data.augmentation, seed)
+    source = _labelled(stage.labelled, data, seed) if stage.labelled is not None else None
     return StepDataset(source, target, Share(fabric.global_rank, fabric.world_size))
+
+
+def _labelled(labelled: CachedFrames, data: DataConfig, seed: int) -> LabelledFrames:
+    if data.prevalence is None:
+        uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
+        return LabelledFrames(labelled, uniform, data.augmentation, seed)
+    assert labelled.masks is not None
+    positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
+    prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
+    return LabelledFrames(labelled, prevalence, data.augmentation, seed)
 
 
 class EventLog:

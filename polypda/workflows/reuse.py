@@ -88,6 +88,11 @@ def _is_finished(run: RunFolder, stage: str) -> bool:
     return (run.stage(stage) / DONE).is_file()
 
 
+def finished_start(run: RunFolder) -> Path:
+    """The segmenter of a run's own finished start. Raises: DataError E_START_MISSING."""
+    return _finished(run, START, "start")
+
+
 def _finished(run: RunFolder, stage: str, what: str) -> Path:
     if not _is_finished(run, stage):
         raise DataError(

@@ -1,0 +1,159 @@
+"""What may leave a centre whose frames may not: a source-only model, features of its training frames, and the recipe.
+
+Features are no frames, but they are not anonymous either: parts of a picture can be painted back from them. Whoever
+hands a package on decides that with the centre.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polypda.cohorts.catalogue import manifest_hash
+from polypda.cohorts.frames import Split
+from polypda.data.cache import FrameCache
+from polypda.data.loading import frame_batches
+from polypda.errors import DataError, UsageError
+from polypda.methods.source_features import save_source_features
+from polypda.networks.encoder_taps import FeatureTap
+from polypda.networks.registry import load_segmenter
+from polypda.networks.weights import save_module
+from polypda.reporting.new_folder import whole_folder
+from polypda.training.config import AdaptConfig
+from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.snapshot_scores import foreground_share
+from polypda.workflows.cohort_pair import data_roots, open_pair, require_labels
+from polypda.workflows.places import Places
+from polypda.workflows.restyled_source import device_of
+from polypda.workflows.reuse import finished_start
+from polypda.workflows.trained_models import REUSED_START, kept
+
+FACTS, MODEL, FEATURES = "package.json", "start.safetensors", "features.safetensors"
+BATCH = 8
+SOURCE_FREE = ("adda", "tent")
+"""Methods whose adaptation needs no source frame: ADDA's second stage (from features), and Tent."""
+
+
+class PackageFacts(BaseModel):
+    """Everything that the other centre needs to know. source_foreground: mean share of polyp pixels, for the selectors'
+    area guard. config: the configuration of the run that trained the model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["polypda-source-package 1"] = "polypda-source-package 1"
+    source: str
+    source_manifest: str
+    frames: Annotated[int, Field(ge=1)]
+    tap: FeatureTap
+    source_foreground: Annotated[float, Field(ge=0, le=1)]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SourcePackage:
+    """A package on disk."""
+
+    folder: Path
+    facts: PackageFacts
+    config: AdaptConfig
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+
+def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Places, progress: Progress) -> Path:
+    """Pack the source-only start of a run, with features of all its source training frames; returns the folder.
+
+    Raises: UsageError E_FEATURE_TAP; DataError E_RUN_MISSING, E_RUN_INCOMPLETE, E_START_MISSING, E_REPORT_EXISTS, and
+        what opening the cohorts raises.
+    """
+    run = RunFolder.open(folder)
+    config = run.config()
+    pair = open_pair(config.source, config.target, data_roots((config.source, config.target), config, places))
+    labelled = FrameCache(places.cache / "frames", config.data.grid).labelled(require_labels(pair.source, Split.TRAIN))
+    segmenter = load_segmenter(config.network, _start(run, config))
+    device_of(config.compute)  # the wanted number of threads
+    progress.begin("features", 0, len(labelled))
+
+    def batches():
+        done = 0
+        for batch in frame_batches(labelled, BATCH):
+            yield batch
+            done += len(batch.frames)
+            progress.advance(done)
+
+    try:
+        with whole_folder(out) as work:
+            frames = save_source_features(segmenter, batches(), work / FEATURES, tap)
+            save_module(segmenter, work / MODEL)
+            facts = PackageFacts(
+                source=config.source,
+                source_manifest=manifest_hash(config.source),
+                frames=frames,
+                tap=tap,
+                source_foreground=foreground_share(labelled),
+                config=config.model_dump(mode="json"),
+            )
+            write_json(work / FACTS, facts.model_dump(mode="json"))
+    finally:
+        progress.end()
+    return out
+
+
+def read_source_package(folder: Path) -> SourcePackage:
+    """Raises: DataError E_SOURCE_PACKAGE where files are missing or of another version."""
+    missing = [name for name in (FACTS, MODEL, FEATURES) if not (folder / name).is_file()]
+    if missing:
+        raise _unusable(folder, f"{', '.join(missing)} missing")
+    try:
+        facts = PackageFacts.model_validate(json.loads((folder / FACTS).read_text(encoding="utf-8")))
+        return SourcePackage(folder, facts, AdaptConfig.model_validate(facts.config))
+    except (ValueError, ValidationError) as error:
+        raise _unusable(folder, f"{FACTS} does not fit this version ({str(error).splitlines()[0]})") from error
+
+
+def require_suitable(package: SourcePackage, config: AdaptConfig) -> None:
+    """Raise where a run cannot start from the package. Raises: UsageError E_SOURCE_PACKAGE_METHOD; DataError
+    E_START_DIFFERS where network or geometry are not the package's."""
+    if config.method not in SOURCE_FREE:
+        raise UsageError(
+            "E_SOURCE_PACKAGE_METHOD",
+            f"'{config.method}' trains on source frames, which a package does not hold.",
+            fix=f"choose one of {', '.join(SOURCE_FREE)}.",
+        )
+    own = package.config
+    different = [
+        name
+        for name, here, there in (
+            ("network", config.network, own.network),
+            ("size and fit", config.data.grid, own.data.grid),
+        )
+        if here != there
+    ]
+    if different:
+        raise DataError(
+            "E_START_DIFFERS",
+            f"the package's {' and '.join(different)} differ from what is asked for.",
+            where=package.name,
+            fix="leave those options out: a run from a package takes them from it.",
+        )
+
+
+def _start(run: RunFolder, config: AdaptConfig) -> Path:
+    return kept(run, REUSED_START) if config.start_from else finished_start(run)
+
+
+def _unusable(folder: Path, what: str) -> DataError:
+    return DataError(
+        "E_SOURCE_PACKAGE",
+        f"is no source package that can be used: {what}.",
+        where=folder.name,
+        fix="have it written again with this version: `polypda source-package RUN --out FOLDER`.",
+    )
