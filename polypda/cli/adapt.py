@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,11 +15,23 @@ from polypda.cli.data_root import DataRoot
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.places import Places
 
+if TYPE_CHECKING:
+    from polypda.training.config import AdaptConfig
+    from polypda.training.progress import Progress
+    from polypda.training.run_folder import RunFolder
+
+    Go = Callable[[Progress], Path]
+    """Does the rest of a run and returns its page."""
+
 RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
 Opt = typer.Option
 DEFAULT_OVERLAYS = 12
 WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
 """Options that a resumed run still takes; its configuration decides the rest."""
+DECIDED_BY_THE_PACKAGE = {
+    *("source", "encoder_weights", "start", "oracle", "start_steps", "architecture", "encoder", "levels"),
+    *("two_branch_quirk", "size", "fit", "prevalence", "box_supervision"),
+}
 
 
 def adapt_command(
@@ -55,6 +68,10 @@ def adapt_command(
     ] = None,
     resume: Annotated[Path | None, Opt(help="Go on with an interrupted run.", rich_help_panel=RUN)] = None,
     start: Annotated[Path | None, Opt(help="Reuse the source-only start of this run.", rich_help_panel=RUN)] = None,
+    source_package: Annotated[
+        Path | None,
+        Opt(help="Adapt from `polypda source-package` instead of source frames (adda, tent).", rich_help_panel=RUN),
+    ] = None,
     overlays: Annotated[str, Opt(help="Overlays per cohort: a number, or all.", rich_help_panel=RUN)] = str(
         DEFAULT_OVERLAYS
     ),
@@ -114,42 +131,92 @@ def adapt_command(
     cohorts at native resolution. The last line printed is the report's path.
     """
     from polypda.cli.progress import terminal_progress
-    from polypda.training.run_folder import RunFolder, free_folder
-    from polypda.workflows.adapt import adapt, open_data, start_run
-    from polypda.workflows.configure import parse_options
-    from polypda.workflows.matrix_plan import run_name
+    from polypda.training.run_folder import RunFolder
 
     places = places_of(context.params)
-    _check_combination(context, resume, phantom)
+    _check_combination(context, resume, source_package, phantom)
     if resume is not None:
         run = RunFolder.open(resume)
-        config = run.config()
-        pair = open_data(config, places)
+        go = _going_on(run, places)
+    elif source_package is not None:
+        run, go = _from_package(context.params, places)
     else:
-        if source is None or target is None:
-            raise UsageError(
-                "E_COHORTS", "give --source and --target (or --resume RUN).", fix="`polypda cohorts list` shows them."
-            )
-        config = configuration(
-            context.params, source=source, target=target, method=method, method_options=parse_options(option or [])
-        )
-        if config.phantom:
-            print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
-        pair = open_data(config, places)
-        name = run_name(config)
-        run = start_run(out or free_folder(Path("runs"), name), config, places, pair)
+        run, go = _from_frames(context.params, places)
     print(f"run folder: {run.folder}", file=sys.stderr)
     try:
-        page = adapt(run, places, pair, terminal_progress())
+        page = go(terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
-        raise Interrupted(
-            "E_INTERRUPTED", what, fix=f"go on with: {_resume_command(run.folder, places, config.phantom)}"
-        ) from error
+        again = _resume_command(run.folder, places, run.config().phantom)
+        raise Interrupted("E_INTERRUPTED", what, fix=f"go on with: {again}") from error
     print(page)
 
 
-def _check_combination(context: typer.Context, resume: Path | None, phantom: bool) -> None:
+def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
+    from polypda.workflows.adapt import adapt, open_data, start_run
+    from polypda.workflows.configure import parse_options
+
+    if options["source"] is None or options["target"] is None:
+        raise UsageError(
+            "E_COHORTS",
+            "give --source and --target (or --source-package, or --resume RUN).",
+            fix="`polypda cohorts list` shows them.",
+        )
+    config = configuration(
+        options,
+        source=options["source"],
+        target=options["target"],
+        method=options["method"],
+        method_options=parse_options(options["option"] or []),
+    )
+    if config.phantom:
+        print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
+    pair = open_data(config, places)
+    run = start_run(_folder(options, config), config, places, pair)
+    return run, lambda progress: adapt(run, places, pair, progress)
+
+
+def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
+    from polypda.workflows.adapt_source_free import adapt_source_free, open_target, start_source_free
+    from polypda.workflows.configure import parse_options
+    from polypda.workflows.source_package import from_package, read_source_package
+
+    if options["target"] is None:
+        raise UsageError("E_COHORTS", "give --target as well.", fix="`polypda cohorts list` shows cohorts.")
+    package = read_source_package(options["source_package"])
+    plain = configuration(
+        options,
+        source=package.facts.source,
+        target=options["target"],
+        method=options["method"],
+        method_options=parse_options(options["option"] or []),
+    )
+    config = from_package(plain, package)
+    target = open_target(config, places)
+    run = start_source_free(_folder(options, config), config, package)
+    return run, lambda progress: adapt_source_free(run, places, target, progress)
+
+
+def _going_on(run: RunFolder, places: Places) -> Go:
+    from polypda.workflows.adapt import adapt, open_data
+    from polypda.workflows.adapt_source_free import adapt_source_free, open_target
+
+    config = run.config()
+    if config.source_package is not None:
+        target = open_target(config, places)
+        return lambda progress: adapt_source_free(run, places, target, progress)
+    pair = open_data(config, places)
+    return lambda progress: adapt(run, places, pair, progress)
+
+
+def _folder(options: Mapping[str, Any], config: AdaptConfig) -> Path:
+    from polypda.training.run_folder import free_folder
+    from polypda.workflows.matrix_plan import run_name
+
+    return options["out"] or free_folder(Path("runs"), run_name(config))
+
+
+def _check_combination(context: typer.Context, resume: Path | None, source_package: Path | None, phantom: bool) -> None:
     """Refuse options that would be ignored."""
     given = {
         parameter.name
@@ -163,6 +230,14 @@ def _check_combination(context: typer.Context, resume: Path | None, phantom: boo
             "E_OPTION",
             f"a resumed run keeps its settings; {names} would be ignored.",
             fix="leave it out, or start a new run.",
+        )
+    decided = sorted(given & DECIDED_BY_THE_PACKAGE) if source_package is not None and resume is None else []
+    if decided:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in decided)
+        raise UsageError(
+            "E_OPTION",
+            f"{names} would be ignored: the source package decides it, or has no frames.",
+            fix="leave it out.",
         )
     if resume is None and not phantom and "phantom_frames" in given:
         raise UsageError("E_OPTION", "--phantom-frames is for phantoms.", fix="add --phantom, or leave it out.")

@@ -18,6 +18,7 @@ from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command
 from polypda.cli.report import report_command
+from polypda.cli.source_package import source_package_command
 from polypda.cli.stylize import stylize_command
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
 
@@ -33,6 +34,7 @@ app.command("evaluate")(evaluate_command)
 app.command("matrix", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(matrix_command)
 app.command("methods")(methods_command)
 app.command("report")(report_command)
+app.command("source-package")(source_package_command)
 app.command("stylize")(stylize_command)
 app.add_typer(cohorts_app, name="cohorts")
 

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from polypda.workflows.matrix_plan import MatrixPlan, PlannedRun
 
 Opt = typer.Option
-DECIDED_BY_THE_MATRIX = ("source", "target", "method", "seed", "out", "resume", "start", "oracle", "option")
+DECIDED_BY_THE_MATRIX = (
+    "source",
+    "target",
+    "method",
+    "seed",
+    "out",
+    "resume",
+    "start",
+    "source_package",
+    "oracle",
+    "option",
+)
 
 
 def matrix_command(

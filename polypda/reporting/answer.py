@@ -43,7 +43,8 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
     judged = verdict(comparison, str(after["cluster_unit"]))
     control = target[target["model"] == statement.statistics_control]
     shares = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
-    cautions = (*filter(None, shares), *_certainty(comparison, after), *_cautions(after, statement))
+    told = (*_certainty(comparison, after), *_cautions(after, statement), *statement.notes)
+    cautions = (*filter(None, shares), *told)
     return Answer(judged.tone, _headline(judged.finding, after, statement), _figures(before, after), cautions)
 
 

@@ -117,6 +117,7 @@ class AdaptConfig(BaseModel):
     target_labels: bool = False
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
     control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
+    source_package: str | None = Field(None, description="name of the source package in place of source frames")
     oracle_from: str | None = Field(None, description="name of the run whose source-only model is the oracle here")
 
     @model_validator(mode="after")

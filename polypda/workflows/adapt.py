@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +12,6 @@ from polypda.cohorts.frames import Split
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
-from polypda.errors import Interrupted
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import build_segmenter, describe_initial_weights, load_segmenter
 from polypda.networks.weights import save_module
@@ -29,6 +27,7 @@ from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
+from polypda.workflows.run_states import told_states
 from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_labels import LearntLabels, require_teaching
@@ -98,24 +97,14 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
     Raises: Interrupted after a checkpoint; PolypdaError otherwise. STATUS.json tells how it ended.
     """
     config, began = run.config(), monotonic()
-    try:
+    with told_states(run) as complete:
         _record_data(run, pair)
-        run.set_status("training")
         choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
         memory = ScoreMemory(places.cache / "scores", config.data.grid)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
-        page = evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress)
-    except (Interrupted, KeyboardInterrupt):
-        run.set_status("interrupted")
-        raise
-    except Exception as error:
-        with suppress(OSError):  # a full disk must not hide what went wrong
-            run.set_status("failed", error=getattr(error, "code", type(error).__name__))
-        raise
-    run.set_status("complete", report=page.relative_to(run.folder).as_posix())
-    return page
+        return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
 
 
 def _record_data(run: RunFolder, pair: CohortPair) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from polypda.workflows.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring import KeyOf, Scoring
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_labels import LearntLabels
+from polypda.workflows.source_package import CONTROL_NOTE
 from polypda.workflows.stages import ADABN
 from polypda.workflows.trained_models import wants_oracle
 
@@ -110,7 +111,7 @@ class EvaluatedRun:
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
             phantom=self.phantom,
             supervision=self.learnt.words,
-            notes=self.learnt.notes,
+            notes=(*self.learnt.notes, *([CONTROL_NOTE] if config.source_package else [])),
             target_labels_used=wants_oracle(config),
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
@@ -130,7 +131,18 @@ def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: 
 
     Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
     """
-    cohorts = {"source": pair.source, "target": _labelled_target(evaluated, pair)}
+    return report_on(
+        evaluated,
+        {"source": pair.source, "target": labelled_target(evaluated, pair.labelled_target)},
+        overlays,
+        progress,
+    )
+
+
+def report_on(
+    evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], overlays: int | None, progress: Progress
+) -> Path:
+    """Likewise for cohorts by their role in the run; a source whose frames are not here is left out."""
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
@@ -139,11 +151,11 @@ def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: 
     return report / "index.html"
 
 
-def _labelled_target(evaluated: EvaluatedRun, pair: CohortPair) -> OpenedCohort:
+def labelled_target(evaluated: EvaluatedRun, open_labelled: Callable[[], OpenedCohort]) -> OpenedCohort:
     """The target with its labels. Raises: DataError E_TARGET_UNLABELLED where there is nothing to score by."""
     why = "no held-out frame of the target has a label to score it by"
     try:
-        target = pair.labelled_target()
+        target = open_labelled()
     except DataError as error:
         if error.code != "E_MASK_MISSING":
             raise
@@ -203,8 +215,7 @@ def _overlays(
     evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], cases: pd.DataFrame, count: int | None
 ) -> Iterator[OverlayPicture]:
     """Draw the frames chosen by rule, the target's first."""
-    for role in ("target", "source"):
-        cohort = cohorts[role]
+    for cohort in (cohorts[role] for role in ("target", "source") if role in cohorts):
         chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
         by_name = {frame.frame: frame for frame in labelled_frames(cohort, Split.TEST)}
         predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen], (SOURCE_ONLY, evaluated.shown))

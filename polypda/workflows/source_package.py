@@ -27,14 +27,19 @@ from polypda.training.config import AdaptConfig
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.training.snapshot_scores import foreground_share
-from polypda.workflows.cohort_pair import data_roots, open_pair, require_labels
+from polypda.workflows.cohort_pair import data_roots, open_pair
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import device_of
 from polypda.workflows.reuse import finished_start
+from polypda.workflows.source_labels import require_teaching
 from polypda.workflows.trained_models import REUSED_START, kept
 
 FACTS, MODEL, FEATURES = "package.json", "start.safetensors", "features.safetensors"
 BATCH = 8
+CONTROL_NOTE = (
+    "No source frame was at hand: source-only is the model as it came in the source package, not trained on for the "
+    "method's budget, and nothing was scored on the source."
+)
 SOURCE_FREE = ("adda", "tent")
 """Methods whose adaptation needs no source frame: ADDA's second stage (from features), and Tent."""
 
@@ -76,8 +81,10 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
     """
     run = RunFolder.open(folder)
     config = run.config()
-    pair = open_pair(config.source, config.target, data_roots((config.source, config.target), config, places))
-    labelled = FrameCache(places.cache / "frames", config.data.grid).labelled(require_labels(pair.source, Split.TRAIN))
+    boxes = config.data.box_supervision
+    pair = open_pair(config.source, config.target, data_roots((config.source, config.target), config, places), boxes)
+    cache = FrameCache(places.cache / "frames", config.data.grid)
+    labelled = cache.labelled(require_teaching(pair.source, Split.TRAIN, boxes), boxes)
     segmenter = load_segmenter(config.network, _start(run, config))
     device_of(config.compute)  # the wanted number of threads
     progress.begin("features", 0, len(labelled))
@@ -119,31 +126,28 @@ def read_source_package(folder: Path) -> SourcePackage:
         raise _unusable(folder, f"{FACTS} does not fit this version ({str(error).splitlines()[0]})") from error
 
 
-def require_suitable(package: SourcePackage, config: AdaptConfig) -> None:
-    """Raise where a run cannot start from the package. Raises: UsageError E_SOURCE_PACKAGE_METHOD; DataError
-    E_START_DIFFERS where network or geometry are not the package's."""
+def from_package(config: AdaptConfig, package: SourcePackage) -> AdaptConfig:
+    """A configuration with what the package decides: source, network and geometry.
+
+    Raises: UsageError E_SOURCE_PACKAGE_METHOD, E_TARGET_LABELS.
+    """
     if config.method not in SOURCE_FREE:
         raise UsageError(
             "E_SOURCE_PACKAGE_METHOD",
             f"'{config.method}' trains on source frames, which a package does not hold.",
             fix=f"choose one of {', '.join(SOURCE_FREE)}.",
         )
-    own = package.config
-    different = [
-        name
-        for name, here, there in (
-            ("network", config.network, own.network),
-            ("size and fit", config.data.grid, own.data.grid),
-        )
-        if here != there
-    ]
-    if different:
-        raise DataError(
-            "E_START_DIFFERS",
-            f"the package's {' and '.join(different)} differ from what is asked for.",
-            where=package.name,
-            fix="leave those options out: a run from a package takes them from it.",
-        )
+    own, grid = package.config, package.config.data.grid
+    data = {"size": grid.size, "fit": grid.fit, "crop_to_field_of_view": grid.crop_to_field_of_view}
+    taps = {"tap": package.facts.tap.value} if config.method == "adda" else {}
+    return config.model_copy(
+        update={
+            **dict.fromkeys(("source_package", "start_from", "control_from"), package.name),
+            **{name: getattr(own, name) for name in ("source", "network", "encoder_weights", "start_steps", "start")},
+            "data": config.data.model_copy(update=data),
+            "options": {**config.options, **taps},
+        }
+    )
 
 
 def _start(run: RunFolder, config: AdaptConfig) -> Path:

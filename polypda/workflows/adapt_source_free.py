@@ -1,0 +1,129 @@
+"""Adapting where no source frame is: from a source package and unlabelled target frames alone.
+
+source-only  the package's start; it cannot be trained further here, and the report says so
+adabn        the same with the target's batch-norm statistics
+METHOD       the start adapted: adda from the package's features, or tent
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from time import monotonic
+
+from polypda.cohorts.catalogue import manifest_hash
+from polypda.cohorts.frames import OpenedCohort, Split
+from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.splits import require_split
+from polypda.cohorts.sub_cohorts import file_name_of
+from polypda.data.cache import CachedFrames, FrameCache
+from polypda.networks.registry import load_segmenter
+from polypda.networks.weights import save_module
+from polypda.training.config import AdaptConfig, StageConfig
+from polypda.training.devices import open_fabric
+from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder, split_table, write_json
+from polypda.training.selectors import Choice, choose
+from polypda.training.snapshot_scores import score_snapshot, score_snapshots
+from polypda.training.stage import Stage, run_stage
+from polypda.workflows.cohort_pair import check_pair, data_roots
+from polypda.workflows.evaluate import EvaluatedRun, labelled_target, report_on
+from polypda.workflows.places import Places
+from polypda.workflows.run_states import told_states
+from polypda.workflows.score_memory import ScoreMemory
+from polypda.workflows.snapshots import Snapshots
+from polypda.workflows.source_package import FACTS, FEATURES, MODEL, PackageFacts, SourcePackage
+from polypda.workflows.stages import ADABN
+from polypda.workflows.trained_models import ADAPTED, REUSED_CONTROL, REUSED_START, trained_models
+
+
+def open_target(config: AdaptConfig, places: Places) -> OpenedCohort:
+    """The target without labels. Raises: what :func:`~.cohort_pair.check_pair` and opening raise."""
+    check_pair(config.source, config.target)
+    target = _open(config, places, labels=False)
+    for part in (Split.TRAIN, Split.TEST):
+        require_split(target, part)
+    return target
+
+
+def start_source_free(folder: Path, config: AdaptConfig, package: SourcePackage) -> RunFolder:
+    """Create a run that holds all it needs of the package.
+
+    Args: config: as :func:`~.source_package.from_package` makes it.
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE; DataError E_WEIGHTS….
+    """
+    open_fabric(config.compute)
+    model = load_segmenter(config.network, package.folder / MODEL)
+    run = RunFolder.create(folder, config)
+    for name in (REUSED_START, REUSED_CONTROL):
+        save_module(model, run.folder / name)
+    shutil.copyfile(package.folder / FEATURES, run.folder / FEATURES)
+    shutil.copyfile(package.folder / FACTS, run.folder / FACTS)
+    return run
+
+
+def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, progress: Progress) -> Path:
+    """Run, or go on with, an adaptation from a source package; returns the report's page.
+
+    Raises: Interrupted after a checkpoint; PolypdaError otherwise. STATUS.json tells how it ended.
+    """
+    config, began = run.config(), monotonic()
+    with told_states(run) as complete:
+        write_json(run.folder / "manifests.json", {target.id: manifest_hash(target.id)})
+        split_table(target).to_csv(run.folder / f"split-{file_name_of(target.id)}.csv", index=False)
+        frames = FrameCache(places.cache / "frames", config.data.grid).unlabelled(target.split(Split.TRAIN))
+        run_stage(_stage(run, config, frames, ADABN, 0), config.compute, progress)
+        stage = _stage(run, config, frames, config.method, config.adapt_steps)
+        run_stage(stage, config.compute, progress)
+        snapshots = Snapshots(config, stage.folder, frames, open_fabric(config.compute, one_process=True).device)
+        choice = _choose(run, config, stage, snapshots, frames)
+        run.set_status("evaluating")
+        models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
+        memory = ScoreMemory(places.cache / "scores", config.data.grid)
+        duration_s = monotonic() - began
+        evaluated = EvaluatedRun(run, config, target.phantom, models, choice, duration_s, snapshots, memory)
+        labelled = labelled_target(evaluated, lambda: _open(config, places, labels=True))
+        return complete(report_on(evaluated, {"target": labelled}, places.overlays, progress))
+
+
+def _open(config: AdaptConfig, places: Places, *, labels: bool) -> OpenedCohort:
+    return open_cohort(config.target, data_roots((config.target,), config, places)[config.target], labels=labels)
+
+
+def _stage(run: RunFolder, config: AdaptConfig, target: CachedFrames, method: str, steps: int) -> Stage:
+    options = {**config.supervised, **config.options} if method == config.method else {}
+    if method == "adda":
+        options["source_features"] = run.folder / FEATURES
+    settings = StageConfig(
+        method=method,
+        options=options,
+        steps=steps,
+        batch_norm=config.batch_norm,
+        settle_statistics=False,
+        clip_norm=config.clip_norm,
+        checkpoint_every=config.checkpoint_every,
+        snapshots=method == config.method,
+    )
+    return Stage(
+        name=method,
+        folder=run.stage(method),
+        config=settings,
+        network=config.network,
+        data=config.data,
+        seed=config.seed,
+        labelled=None,
+        target=target,
+        initial=run.folder / REUSED_START,
+    )
+
+
+def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, snapshots: Snapshots, target: CachedFrames) -> Choice:
+    """By criteria of the target alone; the area guard takes the source's foreground from the package."""
+    device = snapshots.device
+    start = score_snapshot(load_segmenter(config.network, stage.initial).to(device), 0, target, None, device)
+    scores = score_snapshots(((step, snapshots.as_used(step)) for step in snapshots.files), target, None, device)
+    facts = PackageFacts.model_validate_json((run.folder / FACTS).read_text(encoding="utf-8"))
+    choice = choose(scores, config.selector, facts.source_foreground, start=start)
+    write_json(run.folder / "selection.json", choice.as_json())
+    save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
+    return choice

@@ -1,0 +1,71 @@
+"""From a centre whose frames must stay to one that has only unlabelled frames of its own."""
+
+import json
+
+import pytest
+from support.painted import write_cohort
+
+from polypda.evaluation.cases import read_cases
+
+TINY = ["--preset", "quick", "--batch-size", "2", "--adapt-steps", "3", "--checkpoint-every", "2", "--device", "cpu"]
+NETWORK = ["--size", "64", "--start-steps", "2", "--method", "source-only"]
+
+
+@pytest.fixture
+def package(polypda, tmp_path):
+    """Made where the source is; what is left at the other centre is the target and this folder."""
+    write_cohort(tmp_path / "here", "zju2", count=24)
+    write_cohort(tmp_path / "here", "haining", count=24, tint=(150, 130, 60))
+    status, _, err = polypda(
+        "adapt", "--source", "zju2", "--target", "haining", *NETWORK, *TINY, "--data-root", "here", "--out", "run"
+    )
+    assert status == 0, err
+    status, out, err = polypda("source-package", "run", "--out", "package", "--data-root", "here")
+    assert status == 0 and out.splitlines()[-1] == "package", err
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "haining").rename(tmp_path / "there" / "haining")
+    (tmp_path / "here" / "zju2").rename(tmp_path / "gone")
+    return tmp_path / "package"
+
+
+def adapt(polypda, *more, method="adda"):
+    words = ["--source-package", "package", "--target", "haining", "--data-root", "there", "--overlays", "1"]
+    return polypda("adapt", *words, *TINY, "--method", method, *more)
+
+
+def test_adda_and_tent_adapt_without_a_source_frame(polypda, package, tmp_path):
+    assert {path.name for path in package.iterdir()} == {
+        "package.json",
+        "start.safetensors",
+        "features.safetensors",
+    }
+    assert str(tmp_path) not in (package / "package.json").read_text()
+    for method in ("adda", "tent"):
+        status, out, err = adapt(polypda, "--out", method, method=method)
+        assert status == 0 and out.splitlines()[-1] == f"{method}/report/index.html", err
+        cases = read_cases(tmp_path / method / "report" / "cases.csv")
+        assert set(cases["cohort"]) == {"haining"} and set(cases["model"]) == {"source-only", "adabn", method}
+        assert "No source frame was at hand" in (tmp_path / method / "report" / "index.html").read_text()
+        config = json.loads((tmp_path / method / "config.json").read_text())
+        assert config["source"] == "zju2" and config["source_package"] == "package"
+        assert str(tmp_path) not in (tmp_path / method / "config.json").read_text()
+    status, _, err = polypda("report", "adda", "tent", "--out", "both", "--no-overlays")
+    assert status == 0, err
+
+
+def test_an_interrupted_one_goes_on(polypda, package, tmp_path):
+    assert adapt(polypda, "--out", "run-2")[0] == 0
+    (tmp_path / "run-2" / "report" / "evaluation.json").unlink()
+    status, _, err = polypda("adapt", "--resume", "run-2", "--data-root", "there", "--overlays", "1")
+    assert status == 0 and (tmp_path / "run-2" / "report" / "evaluation.json").is_file(), err
+
+
+def test_what_a_package_cannot_serve_is_refused(polypda, package, tmp_path):
+    status, _, err = adapt(polypda, method="adaptsegnet")
+    assert status == 2 and "E_SOURCE_PACKAGE_METHOD" in err
+    status, _, err = adapt(polypda, "--size", "96")
+    assert status == 2 and "E_OPTION" in err and "--size" in err
+    (package / "features.safetensors").unlink()
+    status, _, err = adapt(polypda)
+    assert status == 3 and "E_SOURCE_PACKAGE" in err and "features" in err
+    assert not (tmp_path / "runs").exists()
