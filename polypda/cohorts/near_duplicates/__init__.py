@@ -1,0 +1,1 @@
+"""Frames that show the same picture: fingerprints, the search for candidates, their confirmation."""
