@@ -25,7 +25,7 @@ import numpy as np
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import Image, read_image
-from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
+from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, difference_hash, fingerprint
 from polypda.cohorts.near_duplicates.pairs import find_alike
 from polypda.cohorts.opening import open_cohort, present
 from polypda.cohorts.phantom.renderer import render_frame
@@ -63,8 +63,10 @@ def rendered(count: int) -> tuple[list[Frame], list[Image | None]]:
     frames, images = [], []
     for cohort in PHANTOM_LOOKS:
         look = manifest(cohort).phantom
+        assert look is not None
+        look = look.model_copy(update={"frames_per_sequence": 1})
         for scene in range(count):
-            image = render_frame(look, seed=0, scene=scene, view=0).image
+            image, _ = render_frame(look, seed=0, index=scene)
             frames.append(Frame(cohort, f"{scene}", Path(), sequence=f"{scene}"))
             images.append(image)
     return frames, images
@@ -142,8 +144,6 @@ def time_search(count: int) -> None:
 
 
 def fingerprint_of(relief: np.ndarray) -> Fingerprint:
-    from polypda.cohorts.near_duplicates.fingerprint import difference_hash
-
     whole = np.clip(relief * 40, -127, 127).astype(np.int8)
     return Fingerprint(difference_hash(whole), whole)
 

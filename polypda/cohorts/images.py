@@ -6,6 +6,7 @@ everywhere, and every open is visible to an audit hook (the label firewall's tes
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -31,7 +32,15 @@ def read_image(path: Path) -> Image:
     Returns: uint8 H×W×3, RGB, 0–255.
     Raises: DataError E_IMAGE_MISSING, E_IMAGE_UNREADABLE.
     """
-    pixels = _decode(path, "E_IMAGE")
+    return _three_channels(_decode(path, "E_IMAGE"))
+
+
+def decode_picture(data: bytes, path: Path) -> Image:
+    """As :func:`read_image`, of bytes that are at hand; ``path`` is for its suffix and for messages."""
+    return _three_channels(_decoded(data, path, "E_IMAGE"))
+
+
+def _three_channels(pixels: NDArray[np.uint8]) -> Image:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return np.ascontiguousarray(pixels[..., :3])
@@ -88,7 +97,11 @@ def _decode(path: Path, code: str) -> NDArray[np.uint8]:
         raise DataError(
             f"{code}_UNREADABLE", f"{error.strerror}.", where=path, fix="check the file's permissions."
         ) from error
-    pixels = _decode_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _decode_other(data)
+    return _decoded(data, path, code)
+
+
+def _decoded(data: bytes, path: Path, code: str) -> NDArray[np.uint8]:
+    pixels = _decode_tiff(data) if path.suffix.lower() in TIFF_SUFFIXES else _decode_other(data)
     if pixels is None or pixels.size == 0:
         raise DataError(
             f"{code}_UNREADABLE",
@@ -107,10 +120,10 @@ def _decode_other(data: bytes) -> NDArray[np.uint8] | None:
     return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
-def _decode_tiff(path: Path) -> NDArray[np.uint8] | None:
+def _decode_tiff(data: bytes) -> NDArray[np.uint8] | None:
     # OpenCV silently reads ClinicDB's TIF as grey and PIL refuses it: the tag says MINISBLACK with three samples.
     try:
-        pixels = tifffile.imread(path)
+        pixels = tifffile.imread(io.BytesIO(data))
     except (tifffile.TiffFileError, ValueError, OSError):
         return None
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):

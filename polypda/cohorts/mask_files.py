@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -40,7 +41,18 @@ class MaskFile:
 
 def inspect_mask_file(path: Path) -> MaskFile:
     """Look at a mask file as it is stored. Raises: DataError E_MASK_UNREADABLE, E_MASK_MISSING."""
-    pixels = _stored_pixels(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError("E_MASK_MISSING", "the file is gone.", where=path, fix="import the cohort again.") from error
+    except OSError as error:
+        what = f"{error.strerror}."
+        raise DataError("E_MASK_UNREADABLE", what, where=path, fix="check the file's permissions.") from error
+    return inspect_mask_pixels(stored_mask(path, data))
+
+
+def inspect_mask_pixels(pixels: NDArray[np.uint8]) -> MaskFile:
+    """What a stored mask is like; pixels: uint8 H×W or H×W×channels, as :func:`stored_mask` gives them."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     # Channel by channel: reducing over a last axis of three is many times slower.
     planes = [pixels] if pixels.ndim == 2 else [pixels[..., index] for index in range(min(channels, 3))]
@@ -91,18 +103,20 @@ def _border(missing: tuple[int, int]) -> str:
     return ", ".join(sides)
 
 
-def _stored_pixels(path: Path) -> NDArray[np.uint8]:
+def stored_mask(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """A mask's values as they are stored, uint8 H×W or H×W×channels; 16 bits are reduced to 8.
+
+    Args: path: for its suffix and for messages; data: the file's bytes. Raises: DataError E_MASK_UNREADABLE.
+    """
     pixels: NDArray | None
     try:
         if path.suffix.lower() in TIFF_SUFFIXES:
-            stored = tifffile.imread(path)
+            stored = tifffile.imread(io.BytesIO(data))
             planes_first = stored.ndim == 3 and stored.shape[0] in (3, 4) and stored.shape[2] not in (3, 4)
             pixels = np.moveaxis(stored, 0, 2) if planes_first else stored
         else:
-            data = path.read_bytes()
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    except FileNotFoundError as error:
-        raise DataError("E_MASK_MISSING", "the file is gone.", where=path, fix="import the cohort again.") from error
+            flags = cv2.IMREAD_UNCHANGED  # no EXIF orientation either
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except (tifffile.TiffFileError, ValueError, OSError):
         pixels = None
     if pixels is None or pixels.size == 0 or pixels.ndim not in (2, 3):

@@ -1,0 +1,84 @@
+"""How a mask was drawn: regions, specks, holes, a jagged outline, contact with the frame's border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SPECK_PX = 20
+SPECK_SHARE = 0.01
+"""A region smaller than both this many pixels and this share of the largest region is a speck…"""
+SMALLEST_POLYP_SHARE = 2e-5
+"""…and so is one below this share of the frame, beside a larger one."""
+SMOOTHING = 2.0
+"""Standard deviation (px) of the smoothing along an outline that takes the stairs of a clean edge away."""
+JAGGED_EXCESS = 1.25
+"""An outline that is this many times as long as its smoothed self is jagged: stairs of a clean edge stay below 1.12."""
+SHORTEST_OUTLINE_PX = 40
+BORDER_RUN_SHARE = 0.02
+"""A mask touches the frame's border when so much of the border's length is polyp."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskQuality:
+    """area_px: all polyp. polyps: regions without specks. specks, holes: their numbers. jagged: outline's excess.
+
+    on_border: share of the frame's border that is polyp.
+    """
+
+    area_px: int
+    polyps: int
+    specks: int
+    holes: int
+    jagged: float
+    on_border: float
+
+    @property
+    def is_jagged(self) -> bool:
+        return self.jagged >= JAGGED_EXCESS
+
+    @property
+    def touches_border(self) -> bool:
+        return self.on_border >= BORDER_RUN_SHARE
+
+
+def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
+    """Judge a mask, uint8 H×W with 1 for polyp."""
+    area = int(np.count_nonzero(mask))
+    if not area:
+        return MaskQuality(0, 0, 0, 0, 1.0, 0.0)
+    left, top, width, height = cv2.boundingRect(mask)
+    cut = np.ascontiguousarray(mask[top : top + height, left : left + width])
+    count, _, stats, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
+    areas = stats[1:count, cv2.CC_STAT_AREA]
+    largest = int(areas.max())
+    small = (areas < SPECK_PX) & (areas < SPECK_SHARE * largest)
+    small |= (areas < SMALLEST_POLYP_SHARE * mask.size) & (areas < largest)
+    contours, hierarchy = cv2.findContours(
+        cv2.copyMakeBorder(cut, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    )
+    holes = int((hierarchy[0, :, 3] >= 0).sum()) if hierarchy is not None else 0
+    outer = [one for one, entry in zip(contours, hierarchy[0], strict=True) if entry[3] < 0]
+    edges = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    return MaskQuality(
+        area, int((~small).sum()), int(small.sum()), holes, _excess(max(outer, key=len)[:, 0]), float(np.mean(edges > 0))
+    )
+
+
+def _excess(outline: NDArray[np.int32]) -> float:
+    """Length of a closed outline (N×2 px) over that of its smoothed self; 1 for one too short to judge."""
+    if len(outline) < SHORTEST_OUTLINE_PX:
+        return 1.0
+    points = outline.astype(np.float32)
+    reach = round(3 * SMOOTHING)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, SMOOTHING).astype(np.float32)[:, 0]
+    padded = np.concatenate([points[-reach:], points, points[:reach]])
+    smooth = np.stack([np.convolve(padded[:, axis], kernel, mode="valid") for axis in (0, 1)], axis=1)
+    return _length(points) / max(_length(smooth), 1.0)
+
+
+def _length(points: NDArray[np.float32]) -> float:
+    return float(np.hypot(*(np.roll(points, -1, axis=0) - points).T).sum())

@@ -1,0 +1,133 @@
+"""The one look at a frame's files: everything that the checks need to know of it, in a few kilobytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from polypda.cohorts.checking.field_shape import FieldShape, shape_of
+from polypda.cohorts.checking.file_integrity import cut_short, orientation
+from polypda.cohorts.checking.mask_quality import MaskQuality, judge_mask
+from polypda.cohorts.checking.picture_quality import PictureQuality, judge_picture
+from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.cohorts.frames import Frame, PolypBox
+from polypda.cohorts.images import Image, binary_mask, decode_picture
+from polypda.cohorts.mask_files import MaskFile, inspect_mask_pixels, mask_size_error, stored_mask
+from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
+from polypda.errors import DataError
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one frame's files hold. Sizes are (width, height) in pixels; None where there is nothing to say.
+
+    outside_share: share of the mask outside the field of view. boxes_outside: boxes that leave the frame.
+    box_misfit: 1 − IoU of the mask's bounding box with the union of the declared boxes, where both are there.
+    orientation: EXIF, 1 is upright. comb: interlacing score of the video reader, where it could be judged.
+    problem: why the frame cannot be used.
+    """
+
+    frame: Frame
+    image_size: Size | None = None
+    image_sha256: str | None = None
+    print: Fingerprint | None = None
+    picture: PictureQuality | None = None
+    field: FieldShape | None = None
+    mask_file: MaskFile | None = None
+    mask: MaskQuality | None = None
+    outside_share: float | None = None
+    boxes_outside: int = 0
+    box_misfit: float | None = None
+    orientation: int = 1
+    interlaced: bool | None = None
+    problem: DataError | None = None
+
+
+def observe(frame: Frame) -> Observation:
+    """Read a frame's files, each once. A file that cannot be used is noted, never raised."""
+    seen = Observation(frame)
+    try:
+        data = _bytes(frame.image, "E_IMAGE")
+        seen = replace(seen, image_sha256=hashlib.sha256(data).hexdigest(), orientation=orientation(data))
+        image = decode_picture(data, frame.image)
+        seen = replace(seen, image_size=(image.shape[1], image.shape[0]))
+        if cut_short(data):
+            raise _truncated("E_IMAGE_TRUNCATED", frame.image)
+        view = find_field_of_view(image)
+        seen = replace(
+            seen,
+            print=fingerprint(image),
+            picture=judge_picture(image, view.mask),
+            field=shape_of(view),
+            interlaced=_interlaced(image),
+            boxes_outside=sum(_leaves(box, image.shape[1], image.shape[0]) for box in frame.boxes),
+        )
+        return seen if frame.mask is None else _with_mask(seen, frame.mask, image, view.mask)
+    except DataError as problem:
+        return replace(seen, problem=problem)
+    except (cv2.error, MemoryError, ValueError) as error:  # a file that breaks a decoder must not end the check
+        what = f"{type(error).__name__} while it was read."
+        fix = "open the file in a viewer; export it again, or leave it out."
+        return replace(seen, problem=DataError("E_IMAGE_UNREADABLE", what, where=frame.image, fix=fix))
+
+
+def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) -> Observation:
+    data = _bytes(path, "E_MASK")
+    if cut_short(data):
+        raise _truncated("E_MASK_TRUNCATED", path)
+    stored = stored_mask(path, data)
+    seen = replace(seen, mask_file=inspect_mask_pixels(stored))
+    mask = binary_mask(stored, path.name)
+    if mask.shape != image.shape[:2]:
+        raise mask_size_error(seen.frame.frame, (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0]))
+    quality = judge_mask(mask)
+    outside = float(np.mean(~inside[mask > 0])) if quality.area_px else None
+    misfit = _misfit(mask, seen.frame.boxes) if quality.area_px and seen.frame.boxes else None
+    return replace(seen, mask=quality, outside_share=outside, box_misfit=misfit)
+
+
+def _bytes(path: Path, code: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        fix = "check the data root, or import the cohort again."
+        raise DataError(f"{code}_MISSING", "the file is gone.", where=path, fix=fix) from error
+    except OSError as error:
+        what = f"{error.strerror}."
+        raise DataError(f"{code}_UNREADABLE", what, where=path, fix="check the file's permissions.") from error
+
+
+def _truncated(code: str, path: Path) -> DataError:
+    what = "the file ends before its picture does; decoders fill the rest with grey."
+    return DataError(code, what, where=path, fix="fetch the file again, or leave the frame out.")
+
+
+def _leaves(box: PolypBox, width: int, height: int) -> bool:
+    return box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1
+
+
+def _misfit(mask: np.ndarray, boxes: tuple[PolypBox, ...]) -> float:
+    drawn = np.zeros(mask.shape, np.uint8)
+    for box in boxes:
+        drawn[max(0, round(box.y0)) : max(0, round(box.y1)), max(0, round(box.x0)) : max(0, round(box.x1))] = 1
+    told = np.zeros_like(drawn)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for left, top, width, height, _ in stats[1:count]:
+        told[top : top + height, left : left + width] = 1
+    union = np.count_nonzero(drawn | told)
+    return 1.0 - np.count_nonzero(drawn & told) / max(union, 1)
+
+
+def _detector() -> Callable[[Image], bool | None]:
+    """The video reader's detector of interlacing; nothing is said of it where this version has none."""
+    return lambda image: None
+
+
+_interlaced = _detector()
