@@ -91,7 +91,9 @@ def measure(frames: list[Frame], images: list[Image | None], every: int) -> None
     with_copies = find_alike([*prints, *planted], [None] * len(prints) + groups[len(prints) :])
     searched_s = time.process_time() - began
     found = {(pair.first, pair.second - len(prints)) for pair in with_copies.copies if pair.second >= len(prints)}
-    print(f"{len(frames)} frames, copies of every {every}th: fingerprints {drawn_s:.0f} CPU s, search {searched_s:.1f} s")
+    print(
+        f"{len(frames)} frames, copies of every {every}th: fingerprints {drawn_s:.0f} CPU s, search {searched_s:.1f} s"
+    )
     print("\n| planted copy | copies | found | recall |\n|---|---|---|---|")
     for kind in KINDS:
         own = [number for number, (_, name) in enumerate(copies) if name == kind]
@@ -139,7 +141,9 @@ def time_search(count: int) -> None:
     search = find_alike(prints)
     cpu_s, wall_s = time.process_time() - began, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{count} × {count} fingerprints, four mirrorings: {cpu_s:.1f} CPU s, {wall_s:.1f} s of wall time, {peak:.2f} GiB")
+    print(
+        f"{count} × {count} fingerprints, four mirrorings: {cpu_s:.1f} CPU s, {wall_s:.1f} s, {peak:.2f} GiB"
+    )
     print(f"{len(search.pairs)} pairs found")
 
 

@@ -39,10 +39,11 @@ def hashed_split(cohort_id: str, unit: Unit) -> Split:
     return Split.VALIDATION if position < SHARES[Split.TRAIN] + SHARES[Split.VALIDATION] else Split.TEST
 
 
-def assign_splits(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+def assign_splits(frames: Sequence[Frame], *, refuse: bool = True) -> tuple[Frame, ...]:
     """Give every frame a part: the official one where the release names it, else the unit's hashed one.
 
     A frame without an official part follows the other frames of its unit when those have one.
+    refuse: False takes a split that divides patients or sequences as it is: for a check, or by the user's leave.
     Raises: LeakageError E_SPLIT_LEAK when an official split divides a patient or a sequence.
     """
     official: dict[Unit, Split] = {unit_of(frame): frame.split for frame in frames if frame.split is not None}
@@ -52,7 +53,8 @@ def assign_splits(frames: Sequence[Frame]) -> tuple[Frame, ...]:
         else replace(frame, split=official.get(unit_of(frame)) or hashed_split(frame.cohort, unit_of(frame)))
         for frame in frames
     )
-    require_no_leak(assigned)
+    if refuse:
+        require_no_leak(assigned)
     return assigned
 
 

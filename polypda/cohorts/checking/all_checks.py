@@ -15,9 +15,9 @@ from polypda.cohorts.checking.check_declared import (
 )
 from polypda.cohorts.checking.check_files import check_orientation, check_pairing, check_problems
 from polypda.cohorts.checking.check_masks import check_mask_drawing, check_mask_files
+from polypda.cohorts.checking.check_overlays import check_overlays
 from polypda.cohorts.checking.check_pictures import check_field_of_view, check_glare_and_blur, check_interlacing
 from polypda.cohorts.checking.check_split import check_split
-from polypda.cohorts.checking.check_still import check_still
 from polypda.cohorts.checking.cohort_view import CohortView
 from polypda.cohorts.checking.findings import Finding, Severity
 
@@ -38,7 +38,7 @@ CHECKS: tuple[Callable[[CohortView], list[Finding]], ...] = (
     check_mask_drawing,
     check_interlacing,
     check_field_of_view,
-    check_still,
+    check_overlays,
     check_glare_and_blur,
     check_ancestry,
 )

@@ -13,10 +13,10 @@ import cv2
 from polypda.cohorts.catalogue import manifest as manifest_of
 from polypda.cohorts.checking.all_checks import gravest_first, run_checks
 from polypda.cohorts.checking.between_cohorts import check_between
-from polypda.cohorts.checking.check_still import still_maps
 from polypda.cohorts.checking.cohort_view import CohortView
 from polypda.cohorts.checking.findings import Finding, Severity
 from polypda.cohorts.checking.observation import Observation, observe
+from polypda.cohorts.checking.overlay_maps import overlay_maps
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.cohorts.layouts import find_frames
 from polypda.cohorts.near_duplicates.pairs import find_alike
@@ -91,7 +91,7 @@ def check_cohorts(
         start += len(own)
         clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in own]
         alike = find_alike([one.print for one in own], clusters)
-        views.append(replace(view, seen=own, alike=alike, still=still_maps(own)))
+        views.append(replace(view, seen=own, alike=alike, overlays=overlay_maps(own)))
     reports = tuple(
         CheckReport(view.manifest.id, view.located.layout.name, view.opened, run_checks(view)) for view in views
     )

@@ -26,9 +26,7 @@ def check_duplicates(view: CohortView) -> list[Finding]:
     findings = []
     if parted:
         message = f"{len(parted)} groups of byte-identical images lie in different parts of the split."
-        findings.append(
-            _of_groups("E_DUPLICATE_LEAK", Severity.ERROR, message, parted, leak=True)
-        )
+        findings.append(_of_groups("E_DUPLICATE_LEAK", Severity.ERROR, message, parted, leak=True))
     if together:
         message = f"{len(together)} groups of byte-identical images within one part."
         findings.append(_of_groups("N_DUPLICATE", Severity.NOTE, message, together, leak=False))
@@ -72,12 +70,12 @@ def check_hidden_sequences(view: CohortView) -> list[Finding]:
     chains = [chain for chain in chains if any(view.seen[place].frame.cluster is None for place in chain)]
     if chains:
         most = max(len(chain) for chain in chains)
-        message = f"{len(chains)} chains of three frames or more look like sequences that nobody told (up to {most} frames)."
+        message = (
+            f"{len(chains)} chains of three frames or more look like sequences that nobody told (up to {most} frames)."
+        )
         frames = tuple(view.seen[place].frame.frame for chain in chains for place in chain)
         values = {view.seen[p].frame.frame: f"chain {n}" for n, chain in enumerate(chains, start=1) for p in chain}
-        findings.append(
-            Finding("N_CHAINS", Severity.NOTE, message, frames, drawing=Drawing.FRAME, values=values)
-        )
+        findings.append(Finding("N_CHAINS", Severity.NOTE, message, frames, drawing=Drawing.FRAME, values=values))
     return findings
 
 

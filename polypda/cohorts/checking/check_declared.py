@@ -66,15 +66,11 @@ def check_negatives(view: CohortView) -> list[Finding]:
     """Frames declared free of polyps against their masks; their number against the manifest's."""
     negative = [one for one in view.seen if one.frame.label_state is LabelState.NEGATIVE]
     contradicted = [one for one in negative if (one.mask and one.mask.area_px) or one.frame.boxes]
-    empty = [
-        one for one in view.seen if one.frame.label_state is LabelState.MASK and one.mask and not one.mask.area_px
-    ]
+    empty = [one for one in view.seen if one.frame.label_state is LabelState.MASK and one.mask and not one.mask.area_px]
     findings = []
     if contradicted:
         message = f"{len(contradicted)} frames are declared free of polyps but their masks are not empty."
-        findings.append(
-            Finding("E_NEGATIVE_MASK", Severity.ERROR, message, names(contradicted), drawing=Drawing.MASK)
-        )
+        findings.append(Finding("E_NEGATIVE_MASK", Severity.ERROR, message, names(contradicted), drawing=Drawing.MASK))
     if negative:
         message = f"{len(negative)} frames are declared free of polyps."
         findings.append(Finding("N_NEGATIVE", Severity.NOTE, message, names(negative), drawing=Drawing.FRAME))

@@ -55,6 +55,4 @@ def check_orientation(view: CohortView) -> list[Finding]:
         "masks may have turned them. Look at the masks, or import the cohort (`polypda cohorts import` turns both)."
     )
     values = {one.frame.frame: f"orientation {one.orientation}" for one in turned}
-    return [
-        Finding("W_ORIENTATION", Severity.WARNING, message, names(turned), drawing=Drawing.MASK, values=values)
-    ]
+    return [Finding("W_ORIENTATION", Severity.WARNING, message, names(turned), drawing=Drawing.MASK, values=values)]

@@ -54,7 +54,7 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
     findings = []
     for code, severity, entries, drawing, what, value in (
         ("W_MASK_JAGGED", Severity.WARNING, jagged, Drawing.MASK,
-         "masks have a jagged outline (drawn at a lower resolution, or thresholded after JPEG): boundary figures suffer",
+         "masks have a jagged outline (drawn at a lower resolution?): figures of the boundary suffer",
          lambda mask: f"outline {mask.jagged:.2f} × its smoothed length"),
         ("W_MASK_SPECKS", Severity.WARNING, specked, Drawing.DEFECTS,
          "masks hold specks of a few pixels, which count as polyps of their own when lesions are matched",

@@ -9,6 +9,7 @@ import numpy as np
 from polypda.cohorts.checking.cohort_view import CohortView, names, share_text
 from polypda.cohorts.checking.findings import Drawing, Finding, Severity
 from polypda.cohorts.checking.picture_quality import BLUR_RATIO, GLARE_SHARE, is_overexposed
+from polypda.cohorts.interlacing import Scan, decide
 
 COMMON_SHARE = 0.05
 """A shape of fewer frames than this share is an outlier, not a second device."""
@@ -28,7 +29,9 @@ def check_glare_and_blur(view: CohortView) -> list[Finding]:
     middle = float(np.median(sharpness))
     findings = []
     if bright:
-        message = f"over-exposed (more than {GLARE_SHARE:.0%} of the field of view is white): {share_text(bright, judged)}."
+        message = (
+            f"over-exposed (more than {GLARE_SHARE:.0%} of the field of view is white): {share_text(bright, judged)}."
+        )
         values = {one.frame.frame: f"{one.picture.overexposed:.0%} white" for one in bright if one.picture}
         findings.append(
             Finding("N_GLARE", Severity.NOTE, message, names(bright), drawing=Drawing.GLARE, values=values,
@@ -51,19 +54,22 @@ def check_glare_and_blur(view: CohortView) -> list[Finding]:
 
 def check_interlacing(view: CohortView) -> list[Finding]:
     """Frames that hold two moments in alternate lines, against what the manifest says."""
-    judged = [one for one in view.seen if one.interlaced is not None]
-    combed = [one for one in judged if one.interlaced]
+    combs = [(one, one.comb) for one in view.seen if one.comb is not None]
+    combed = [one for one, comb in combs if comb.combed]
+    decision = decide([comb for _, comb in combs])
     told = view.manifest.interlaced
-    if not judged or (not combed and not told):
+    if told and combs and decision.scan is Scan.PROGRESSIVE:
+        message = f"the manifest says interlaced, but {decision.judged} frames that could be judged look progressive."
+        return [Finding("N_INTERLACED_NOT", Severity.NOTE, message, facts={"confidence": decision.confidence})]
+    if decision.scan is not Scan.INTERLACED:
         return []
-    if not combed:
-        message = f"the manifest says interlaced, but none of {len(judged)} frames shows combed edges."
-        return [Finding("N_INTERLACED_NOT", Severity.NOTE, message)]
-    known = " as the manifest says" if told else ""
-    message = f"interlaced{known}: {share_text(combed, judged)} show two moments in alternate lines (combed edges)."
-    severity = Severity.NOTE if told else Severity.WARNING
-    code = "N_INTERLACED" if told else "W_INTERLACED"
-    return [Finding(code, severity, message, names(combed), drawing=Drawing.COMB)]
+    message = (
+        f"{'as the manifest says, ' if told else ''}interlaced: {share_text(combed, combs)} hold two moments in "
+        f"alternate lines (confidence {decision.confidence:.2f}); edges are combed wherever something moved."
+    )
+    values = {one.frame.frame: f"score {comb.score:.2f}" for one, comb in combs if comb.combed}
+    severity, code = (Severity.NOTE, "N_INTERLACED") if told else (Severity.WARNING, "W_INTERLACED")
+    return [Finding(code, severity, message, names(combed), drawing=Drawing.COMB, values=values)]
 
 
 def check_field_of_view(view: CohortView) -> list[Finding]:
@@ -95,12 +101,12 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
     ]
     if odd:
         odd.sort(key=lambda entry: -abs(entry[1].share - extents[entry[1].shape]))
-        message = f"{share_text(odd, shaped)} have a field of view unlike the others: another device, or a wrong outline."
+        message = (
+            f"{share_text(odd, shaped)} have a field of view unlike the others: another device, or a wrong outline."
+        )
         values = {one.frame.frame: f"{field.shape}, {field.share:.0%} of the frame" for one, field in odd}
         frames = names(one for one, _ in odd)
-        findings.append(
-            Finding("N_FIELD_ODD", Severity.NOTE, message, frames, drawing=Drawing.FIELD, values=values)
-        )
+        findings.append(Finding("N_FIELD_ODD", Severity.NOTE, message, frames, drawing=Drawing.FIELD, values=values))
     told = view.manifest.field_of_view
     most = shapes.most_common(1)[0][0]
     if told is not None and told != most:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from polypda.cohorts.checking.findings import FrameName, StillMap
+from polypda.cohorts.checking.findings import FrameName
 from polypda.cohorts.checking.observation import Observation
+from polypda.cohorts.checking.overlay_maps import OverlayMap
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.label_files import FoundFrames
 from polypda.cohorts.layouts import Located
@@ -19,8 +20,8 @@ from polypda.errors import LeakageError
 class CohortView:
     """A cohort after the look at its files.
 
-    alike: pairs of positions in ``seen``. split_error: why the split cannot be used as it is. still: maps of pixels
-    that do not change.
+    alike: pairs of positions in ``seen``. split_error: why the split cannot be used as it is. overlays: where text
+    and insets lie.
     """
 
     manifest: Manifest
@@ -30,7 +31,7 @@ class CohortView:
     seen: tuple[Observation, ...]
     alike: PairSearch = field(default_factory=lambda: PairSearch(()))
     split_error: LeakageError | None = None
-    still: tuple[StillMap, ...] = ()
+    overlays: tuple[OverlayMap, ...] = ()
 
 
 def names(seen: Iterable[Observation]) -> tuple[str, ...]:

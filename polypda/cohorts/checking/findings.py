@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 FrameName = tuple[str, str]
 """Cohort and frame."""
 
@@ -37,22 +34,11 @@ class Drawing(StrEnum):
 
 
 @dataclass(frozen=True)
-class StillMap:
-    """Pixels that stay the same over many frames of one size. still: bool h×w (reduced); frame: one to draw it on."""
-
-    size: tuple[int, int]
-    frames: int
-    share: float
-    still: NDArray[np.bool_]
-    frame: FrameName
-
-
-@dataclass(frozen=True)
 class Finding:
     """One thing about a cohort; ``frames`` are the frames it concerns (empty: the cohort as a whole).
 
     pairs: two (cohort, frame) each, where the finding is about pairs. leak: held-out figures would be too good.
-    values: frame → a number in words, for the list. facts: further figures, plain values.
+    values: frame → a number in words, for the list. facts: further figures, plain values. maps: OverlayMap each.
     """
 
     code: str
@@ -64,4 +50,4 @@ class Finding:
     drawing: Drawing = Drawing.NOTHING
     values: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    maps: tuple[StillMap, ...] = ()
+    maps: tuple[Any, ...] = ()

@@ -64,7 +64,12 @@ def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
     outer = [one for one, entry in zip(contours, hierarchy[0], strict=True) if entry[3] < 0]
     edges = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     return MaskQuality(
-        area, int((~small).sum()), int(small.sum()), holes, _excess(max(outer, key=len)[:, 0]), float(np.mean(edges > 0))
+        area,
+        int((~small).sum()),
+        int(small.sum()),
+        holes,
+        _excess(max(outer, key=len)[:, 0]),
+        float(np.mean(edges > 0)),
     )
 
 

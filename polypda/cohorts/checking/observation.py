@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from polypda.cohorts.checking.picture_quality import PictureQuality, judge_pictu
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
 from polypda.cohorts.images import Image, binary_mask, decode_picture
+from polypda.cohorts.interlacing import Comb, measure_comb
 from polypda.cohorts.mask_files import MaskFile, inspect_mask_pixels, mask_size_error, stored_mask
 from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
 from polypda.errors import DataError
@@ -30,7 +30,7 @@ class Observation:
 
     outside_share: share of the mask outside the field of view. boxes_outside: boxes that leave the frame.
     box_misfit: 1 − IoU of the mask's bounding box with the union of the declared boxes, where both are there.
-    orientation: EXIF, 1 is upright. comb: interlacing score of the video reader, where it could be judged.
+    orientation: EXIF, 1 is upright. comb: what is seen of interlacing.
     problem: why the frame cannot be used.
     """
 
@@ -46,7 +46,7 @@ class Observation:
     boxes_outside: int = 0
     box_misfit: float | None = None
     orientation: int = 1
-    interlaced: bool | None = None
+    comb: Comb | None = None
     problem: DataError | None = None
 
 
@@ -66,7 +66,7 @@ def observe(frame: Frame) -> Observation:
             print=fingerprint(image),
             picture=judge_picture(image, view.mask),
             field=shape_of(view),
-            interlaced=_interlaced(image),
+            comb=measure_comb(image),
             boxes_outside=sum(_leaves(box, image.shape[1], image.shape[0]) for box in frame.boxes),
         )
         return seen if frame.mask is None else _with_mask(seen, frame.mask, image, view.mask)
@@ -123,11 +123,3 @@ def _misfit(mask: np.ndarray, boxes: tuple[PolypBox, ...]) -> float:
         told[top : top + height, left : left + width] = 1
     union = np.count_nonzero(drawn | told)
     return 1.0 - np.count_nonzero(drawn & told) / max(union, 1)
-
-
-def _detector() -> Callable[[Image], bool | None]:
-    """The video reader's detector of interlacing; nothing is said of it where this version has none."""
-    return lambda image: None
-
-
-_interlaced = _detector()
