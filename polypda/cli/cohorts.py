@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from polypda.cli.check_command import check_command
 from polypda.cli.console import wide_console
 from polypda.cli.data_root import OptionalDataRoot
 from polypda.cli.import_command import import_command
 from polypda.cohorts.catalogue import load_catalogue, manifest
-from polypda.cohorts.checks import CheckReport, Severity, check_cohort
 from polypda.cohorts.manifest import Extent, FactStatus, Manifest
 from polypda.cohorts.opening import present
-from polypda.cohorts.picture_files import MOST_NAMED, name_some
-from polypda.errors import DATA
 
 UNKNOWN = "unknown"
 STATUS_STYLE = {FactStatus.VERIFIED: "green", FactStatus.CONTRADICTED: "red", FactStatus.UNVERIFIED: "yellow"}
-SEVERITY_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 cohorts_app = typer.Typer(
     name="cohorts", help="Cohorts: list, describe, check, render as phantoms.", no_args_is_help=True
 )
 
+cohorts_app.command("check")(check_command)
 cohorts_app.command("import")(import_command)
 
 CohortId = Annotated[str, typer.Argument(metavar="ID", help="Cohort id, as `polypda cohorts list` shows it.")]
@@ -87,21 +82,6 @@ def show_cohort(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None
         status = Text(overlap.status.value, style=STATUS_STYLE.get(overlap.status, ""))
         facts.add_row(status, f"Shares frames with {overlap.data_set}: {overlap.what}.")
     console.print(facts)
-
-
-@cohorts_app.command("check")
-def check(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None:
-    """Read every file of a cohort and tell what was found against what is declared; exit status 3 on errors."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(f"reading {cohort_id}")
-        report = check_cohort(
-            cohort_id,
-            data_root,
-            on_frame=lambda done, every: progress.update(task, completed=done, total=every),
-        )
-    _print_report(report)
-    if report.has_errors:
-        raise typer.Exit(DATA)
 
 
 @cohorts_app.command("phantom")
@@ -186,20 +166,3 @@ def _extent(extent: Extent) -> str:
 def _read_as(described: Manifest) -> str:
     tried = [f"{layout.name}{'' if layout.verified else ' (never tried)'}" for layout in described.layouts]
     return "; ".join([*tried, f"ordinary cohort folder {described.id}/"])
-
-
-def _print_report(report: CheckReport) -> None:
-    console = wide_console()
-    console.print(f"{report.cohort}: {len(report.opened.frames)} frames, read as {report.layout}.")
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("severity", no_wrap=True)
-    table.add_column("code", no_wrap=True)
-    table.add_column("what was found")
-    for finding in report.findings:
-        named = finding.severity is not Severity.NOTE or len(finding.frames) <= MOST_NAMED
-        frames = f" [{name_some(finding.frames)}]" if finding.frames and named else ""
-        severity = Text(finding.severity.value, style=SEVERITY_STYLE[finding.severity])
-        table.add_row(severity, finding.code, Text(finding.message + frames))
-    console.print(table)
-    errors = sum(finding.severity is Severity.ERROR for finding in report.findings)
-    console.print(f"{errors} kinds of errors." if errors else "No errors.")

@@ -103,9 +103,7 @@ def _card(finding: Finding, frames: dict[FrameName, Frame], cohort: str, picture
         "leak": finding.leak,
         "message": finding.message[0].upper() + finding.message[1:] if finding.message else "",
         "legend": LEGEND.get(finding.drawing, "") if drawn else "",
-        "pictures": [
-            {"source": data_uri(one.jpeg, "jpeg"), "caption": one.caption, "wide": one.wide} for one in drawn
-        ],
+        "pictures": [{"source": data_uri(one.jpeg, "jpeg"), "caption": one.caption, "wide": one.wide} for one in drawn],
         "listed": listed[:MOST_LISTED],
         "more": max(0, len(listed) - MOST_LISTED),
         "count": len(listed),

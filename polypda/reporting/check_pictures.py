@@ -147,7 +147,9 @@ DRAWN: dict[Drawing, Callable[[Frame], Pixels]] = {
 }
 
 
-def _pair(finding: Finding, pair: tuple[FrameName, FrameName], frames: Mapping[FrameName, Frame]) -> FindingPicture | None:
+def _pair(
+    finding: Finding, pair: tuple[FrameName, FrameName], frames: Mapping[FrameName, Frame]
+) -> FindingPicture | None:
     try:
         left, right = (_reduced(read_image(frames[name].image)) for name in pair)
     except (DataError, KeyError):
@@ -159,7 +161,9 @@ def _pair(finding: Finding, pair: tuple[FrameName, FrameName], frames: Mapping[F
     across = pair[0][0] != pair[1][0]
     names = ["/".join(name) if across else name[1] for name in pair]
     told = finding.values.get(f"{names[0]} ≈ {names[1]}") or finding.values.get(f"{names[0]} = {names[1]}", "")
-    return FindingPicture(f"{names[0]} and {names[1]}: {told}" if told else " and ".join(names), _jpeg(canvas), wide=True)
+    return FindingPicture(
+        f"{names[0]} and {names[1]}: {told}" if told else " and ".join(names), _jpeg(canvas), wide=True
+    )
 
 
 def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -> FindingPicture | None:

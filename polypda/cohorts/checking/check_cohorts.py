@@ -99,7 +99,7 @@ def check_cohorts(
 
 
 def _open(cohort_id: str, data_root: Path | None) -> CohortView:
-    manifest = manifest_of(cohort_id)
+    manifest = manifest_of(cohort_id, data_root)
     located = find_cohort(manifest, data_root)
     found = find_frames(manifest, located, labels=True)
     error = None

@@ -73,7 +73,7 @@ def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
     )
 
 
-def _excess(outline: NDArray[np.int32]) -> float:
+def _excess(outline: NDArray) -> float:
     """Length of a closed outline (N×2 px) over that of its smoothed self; 1 for one too short to judge."""
     if len(outline) < SHORTEST_OUTLINE_PX:
         return 1.0

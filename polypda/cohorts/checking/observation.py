@@ -121,5 +121,5 @@ def _misfit(mask: np.ndarray, boxes: tuple[PolypBox, ...]) -> float:
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     for left, top, width, height, _ in stats[1:count]:
         told[top : top + height, left : left + width] = 1
-    union = np.count_nonzero(drawn | told)
-    return 1.0 - np.count_nonzero(drawn & told) / max(union, 1)
+    union = int(np.count_nonzero(drawn | told))
+    return 1.0 - int(np.count_nonzero(drawn & told)) / max(union, 1)

@@ -63,7 +63,7 @@ def likeness(one: Relief, other: Relief) -> Likeness:
     return best
 
 
-def _fine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _fine(one: NDArray, other: NDArray) -> float:
     details = [(part - cv2.GaussianBlur(part, (0, 0), FINE_BLUR)).ravel() for part in (one, other)]
     norms = [float(np.linalg.norm(part)) for part in details]
     return float(details[0] @ details[1]) / (norms[0] * norms[1]) if min(norms) > 0 else 0.0
