@@ -172,7 +172,7 @@ def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -
         picture = _reduced(read_image(frames[one.example].image))
     except (DataError, KeyError):
         return None
-    chosen = {"W_TEXT": one.text, "N_INSET": one.inset}.get(finding.code)
+    chosen = {"W_TEXT": one.text, "N_TEXT": one.text, "N_INSET": one.inset}.get(finding.code)
     heat = one.still.astype(np.float32) if chosen is None else chosen
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.6
     opacity = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)[..., None] * 0.85

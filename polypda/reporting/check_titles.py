@@ -57,6 +57,7 @@ TITLES = {
     "N_FIELD_ODD": "Fields of view unlike the others",
     "N_FIELD_SHAPE": "Field of view unlike the declared one",
     "W_TEXT": "Burned-in text",
+    "N_TEXT": "Perhaps burned-in text",
     "N_INSET": "Insets",
     "N_STILL": "Content that never changes",
     "N_GLARE": "Over-exposed frames",

@@ -8,7 +8,7 @@ import pytest
 from painted_cohorts import save, write_ordinary
 
 from polypda.cohorts.boxes_csv import read_boxes_csv
-from polypda.cohorts.checks import check_cohort
+from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from painted_cohorts import HEIGHT, WIDTH, paint_frame, paint_mask, save, write_ordinary, write_release
 
-from polypda.cohorts.checks import Severity, check_cohort
-from polypda.cohorts.likeness import alike_pairs, fingerprint
+from polypda.cohorts.checking.check_cohorts import check_cohort
+from polypda.cohorts.checking.findings import Severity
 from polypda.cohorts.mask_files import inspect_mask_file, mask_size_error
+from polypda.cohorts.near_duplicates.fingerprint import fingerprint
+from polypda.cohorts.near_duplicates.pairs import find_alike
 from polypda.errors import DataError
 
 
@@ -38,12 +40,43 @@ def test_gravest_come_first_and_progress_is_told(tmp_path):
 
 def test_unreadable_files(tmp_path):
     folder = write_ordinary(tmp_path)
-    (folder / "images" / "f1.jpg").write_bytes((folder / "images" / "f1.jpg").read_bytes()[:40])
+    (folder / "images" / "f1.jpg").write_bytes(b"no picture at all")
     (folder / "masks" / "f2.png").write_bytes(b"")
     told = findings(tmp_path)
     assert told["E_IMAGE_UNREADABLE"].frames == ("f1",)
     assert told["E_MASK_UNREADABLE"].frames == ("f2",)
     assert told["E_IMAGE_UNREADABLE"].severity is Severity.ERROR
+
+
+def test_files_that_end_too_early_are_not_taken_for_whole(tmp_path):
+    folder = write_ordinary(tmp_path)
+    for path in (folder / "images" / "f1.jpg", folder / "masks" / "f2.png"):
+        path.write_bytes(path.read_bytes()[:-12])
+    told = findings(tmp_path)
+    assert told["E_IMAGE_TRUNCATED"].frames == ("f1",)
+    assert {"f2"} == {
+        f for code in ("E_MASK_TRUNCATED", "E_MASK_UNREADABLE") if code in told for f in told[code].frames
+    }
+
+
+def test_patient_in_two_parts_is_a_finding_and_the_check_goes_on(tmp_path):
+    write_ordinary(tmp_path, table="frame,patient,split\nf1,p,train\nf2,p,test\nf3,q,validation\n")
+    report = check_cohort("zju2", tmp_path)
+    told = {finding.code: finding for finding in report.findings}
+    assert told["E_SPLIT_LEAK"].leak and "patient p" in told["E_SPLIT_LEAK"].message
+    assert not report.has_errors and report.leaks and "N_SIZES" in told
+
+
+def test_exif_orientation_is_told(tmp_path):
+    from PIL import Image
+
+    folder = write_ordinary(tmp_path)
+    path = folder / "images" / "f2.jpg"
+    with Image.open(path) as picture:
+        exif = picture.getexif()
+        exif[0x0112] = 6
+        picture.save(path, exif=exif)
+    assert findings(tmp_path)["W_ORIENTATION"].values == {"f2": "orientation 6"}
 
 
 def test_mask_of_another_size(tmp_path):
@@ -157,10 +190,10 @@ def test_duplicates_within_and_across_parts(tmp_path):
     copy = (folder / "images" / "a.jpg").read_bytes()
     (folder / "images" / "b.jpg").write_bytes(copy)
     told = findings(tmp_path)
-    assert set(told["N_DUPLICATE"].frames) == {"a", "b"} and "W_DUPLICATE_LEAK" not in told
+    assert set(told["N_DUPLICATE"].frames) == {"a", "b"} and "E_DUPLICATE_LEAK" not in told
     (folder / "images" / "d.jpg").write_bytes(copy)
     told = findings(tmp_path)
-    assert set(told["W_DUPLICATE_LEAK"].frames) == {"a", "b", "d"}
+    assert set(told["E_DUPLICATE_LEAK"].frames) == {"a", "b", "d"}
     assert told["W_SPLIT_EMPTY"].message == "no frame is in the validation part."
 
 
@@ -168,14 +201,15 @@ def test_nearly_the_same_picture_across_parts(tmp_path):
     folder = write_ordinary(tmp_path, table="frame,split\nf1,train\nf2,validation\nf3,test\n")
     save(folder / "images" / "f3.jpg", np.clip(paint_frame(0).astype(int) + 4, 0, 255).astype(np.uint8))
     told = findings(tmp_path)
-    assert told["W_ALIKE_LEAK"].frames == ("f1 ≈ f3",)
-    assert "W_DUPLICATE_LEAK" not in told
+    assert told["E_ALIKE_LEAK"].frames == ("f1 ≈ f3",)
+    assert "E_DUPLICATE_LEAK" not in told
 
 
 def test_uniform_frames_are_not_taken_for_alike():
     uniform = [np.full((HEIGHT, WIDTH, 3), level, np.uint8) for level in (10, 200)]
-    assert alike_pairs([fingerprint(image) for image in (*uniform, paint_frame(1), paint_frame(2))]) == []
-    assert alike_pairs([fingerprint(paint_frame(number)) for number in (1, 2, 1)]) == [(0, 2)]
+    assert find_alike([fingerprint(image) for image in (*uniform, paint_frame(1), paint_frame(2))]).pairs == ()
+    found = find_alike([fingerprint(paint_frame(number)) for number in (1, 2, 1)]).copies
+    assert [(pair.first, pair.second, pair.bits) for pair in found] == [(0, 2, 0)]
 
 
 def test_left_out_frames_and_the_count_of_a_redistribution(tmp_path):

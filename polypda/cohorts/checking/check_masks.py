@@ -44,7 +44,9 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
     """Outlines, holes, specks, contact with the frame's border, several polyps, masks outside the field of view."""
     drawn = [(one, one.mask) for one in view.seen if one.mask is not None and one.mask.area_px]
     total = len(drawn)
-    jagged = sorted(((one, mask) for one, mask in drawn if mask.is_jagged), key=lambda entry: -entry[1].jagged)
+    jagged = sorted(
+        ((one, mask) for one, mask in drawn if mask.is_jagged), key=lambda entry: (-entry[1].corners, -entry[1].jagged)
+    )
     holed = sorted(((one, mask) for one, mask in drawn if mask.holes), key=lambda entry: -entry[1].holes)
     specked = sorted(((one, mask) for one, mask in drawn if mask.specks), key=lambda entry: -entry[1].specks)
     bordering = sorted(((o, m) for o, m in drawn if m.touches_border), key=lambda entry: -entry[1].on_border)
@@ -55,11 +57,11 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
     for code, severity, entries, drawing, what, value in (
         ("W_MASK_JAGGED", Severity.WARNING, jagged, Drawing.MASK,
          "masks have a jagged outline (drawn at a lower resolution?): figures of the boundary suffer",
-         lambda mask: f"outline {mask.jagged:.2f} × its smoothed length"),
+         lambda mask: f"outline {mask.jagged:.2f} × its smoothed length, {mask.corners} right angles"),
         ("W_MASK_SPECKS", Severity.WARNING, specked, Drawing.DEFECTS,
          "masks hold specks of a few pixels, which count as polyps of their own when lesions are matched",
-         lambda mask: f"{mask.specks} specks"),
-        ("N_MASK_HOLES", Severity.NOTE, holed, Drawing.DEFECTS, "masks have holes", lambda mask: f"{mask.holes} holes"),
+         lambda mask: f"specks: {mask.specks}"),
+        ("N_MASK_HOLES", Severity.NOTE, holed, Drawing.DEFECTS, "masks have holes", lambda mask: f"holes: {mask.holes}"),
         ("N_MASK_BORDER", Severity.NOTE, bordering, Drawing.MASK, "masks touch the frame's border: the polyp is cut",
          lambda mask: f"{mask.on_border:.0%} of the border"),
         ("N_MASK_SEVERAL", Severity.NOTE, several, Drawing.MASK, "masks hold several polyps",

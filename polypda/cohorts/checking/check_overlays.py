@@ -11,6 +11,9 @@ from polypda.cohorts.checking.overlay_maps import OverlayMap
 LEAST_STILL_SHARE = 2e-4
 """Still content below this share of the frame is not worth a word."""
 
+RARE_SHARE = 0.05
+"""Text on a smaller share of the frames may be a chain of glints: a note, to be looked at."""
+
 
 def check_overlays(view: CohortView) -> list[Finding]:
     """What the maps of the commonest frame sizes show."""
@@ -26,6 +29,9 @@ def check_overlays(view: CohortView) -> list[Finding]:
             maps = tuple(one for one in view.overlays if _shows(one, concerned))
             message = f"{what} on {len(concerned)} of {looked} frames that were looked at: {hint}."
             frames = tuple(name[1] for name in concerned)
+            rare = len(concerned) < RARE_SHARE * looked
+            if rare:
+                code, severity = code.replace("W_", "N_"), Severity.NOTE
             remedy = "" if _all_ignored(view, frames) else " `polypda cohorts import --deidentify` deals with it."
             findings.append(
                 Finding(code, severity, message + remedy, frames, drawing=Drawing.MAP, maps=maps,

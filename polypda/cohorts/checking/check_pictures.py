@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
 from polypda.cohorts.checking.cohort_view import CohortView, names, share_text
+from polypda.cohorts.checking.field_shape import FieldShape
 from polypda.cohorts.checking.findings import Drawing, Finding, Severity
+from polypda.cohorts.checking.observation import Observation, Size
 from polypda.cohorts.checking.picture_quality import BLUR_RATIO, GLARE_SHARE, is_overexposed
 from polypda.cohorts.interlacing import Scan, decide
 
 COMMON_SHARE = 0.05
 """A shape of fewer frames than this share is an outlier, not a second device."""
 ODD_EXTENT = 0.15
-"""A field of view whose share of the frame differs by more than this from its shape's median is an outlier."""
+"""A field of view whose share of the frame differs by more than this from the median of its size is an outlier."""
 FEWEST_JUDGED = 10
 
 
@@ -94,15 +97,17 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
     facts = {str(shape): count for shape, count in shapes.items()}
     message = f"field of view: {listed}."
     findings.append(Finding("N_FIELD", Severity.NOTE, message, drawing=Drawing.NOTHING, facts=facts))
+    usual = _usual_shares(shaped)
     odd = [
         (one, field)
         for one, field in shaped
-        if field.shape not in common or abs(field.share - extents[field.shape]) > ODD_EXTENT
+        if field.shape not in common or abs(field.share - usual[one.image_size]) > ODD_EXTENT
     ]
     if odd:
-        odd.sort(key=lambda entry: -abs(entry[1].share - extents[entry[1].shape]))
+        odd.sort(key=lambda entry: -abs(entry[1].share - usual[entry[0].image_size]))
         message = (
-            f"{share_text(odd, shaped)} have a field of view unlike the others: another device, or a wrong outline."
+            f"{share_text(odd, shaped)} have a field of view unlike others of their size: another device, a dark "
+            "frame, or a wrong outline."
         )
         values = {one.frame.frame: f"{field.shape}, {field.share:.0%} of the frame" for one, field in odd}
         frames = names(one for one, _ in odd)
@@ -114,3 +119,11 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
         message = f"the manifest says {told}; most frames look like {most}."
         findings.append(Finding("N_FIELD_SHAPE", Severity.NOTE, message, names(like), drawing=Drawing.FIELD))
     return findings
+
+
+def _usual_shares(shaped: Sequence[tuple[Observation, FieldShape]]) -> dict[Size | None, float]:
+    """Size of the image → median share of the frame that is field of view."""
+    shares: dict[Size | None, list[float]] = defaultdict(list)
+    for one, field in shaped:
+        shares[one.image_size].append(field.share)
+    return {size: float(np.median(held)) for size, held in shares.items()}

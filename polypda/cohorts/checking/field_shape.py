@@ -12,10 +12,11 @@ from polypda.cohorts.manifest import FieldOfViewShape
 
 LEAST_CUT = 0.06
 """Legs of a corner shorter than this share of the shorter side are no cut."""
-OCTAGON_CUT = 0.2
+OCTAGON_CUT = 0.13
 """Corners cut by at least this much make an octagon; a regular one's are cut by 0.29."""
-ARC_RATIO = 0.4
-"""Where the diagonal meets the outline, in mean legs: 0.5 for a straight cut, 0.29 for an arc."""
+ARC_RATIO = 0.86
+"""Where the diagonal meets the outline, over where it would meet a straight cut: 1 for such a one, 0.59 for a quarter
+circle, 0.76 for a circle that the frame cuts off above and below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ def _class_of(corners: list[tuple[float, float, float]]) -> FieldOfViewShape:
     if len(real) < 2:
         return FieldOfViewShape.RECTANGLE
     legs = [(across + down) / 2 for across, down, _ in real]
-    ratio = float(np.median([2 * depth / (across + down) for across, down, depth in real]))
+    ratio = float(np.median([depth * (across + down) / max(across * down, 1e-9) for across, down, depth in real]))
     size = float(np.median(legs))
-    if ratio < ARC_RATIO and size >= OCTAGON_CUT and len(real) == len(corners):
+    if ratio < ARC_RATIO and size >= OCTAGON_CUT:
         return FieldOfViewShape.CIRCLE
     return FieldOfViewShape.OCTAGON if size >= OCTAGON_CUT and len(real) >= 3 else FieldOfViewShape.CUT_CORNERS
 

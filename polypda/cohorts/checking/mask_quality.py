@@ -17,6 +17,9 @@ SMOOTHING = 2.0
 """Standard deviation (px) of the smoothing along an outline that takes the stairs of a clean edge away."""
 JAGGED_EXCESS = 1.25
 """An outline that is this many times as long as its smoothed self is jagged: stairs of a clean edge stay below 1.12."""
+LEAST_STEP_PX, MOST_CORNERS = 3, 8
+"""An outline with this many right angles between straight runs of such a length was drawn with larger pixels: that of
+a digitised curve turns by 45° at once, a box has four."""
 SHORTEST_OUTLINE_PX = 40
 BORDER_RUN_SHARE = 0.02
 """A mask touches the frame's border when so much of the border's length is polyp."""
@@ -24,7 +27,8 @@ BORDER_RUN_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class MaskQuality:
-    """area_px: all polyp. polyps: regions without specks. specks, holes: their numbers. jagged: outline's excess.
+    """area_px: all polyp. polyps: regions without specks. specks, holes: their numbers. jagged: outline's excess. corners: right angles of
+    the largest region's outline.
 
     on_border: share of the frame's border that is polyp.
     """
@@ -35,10 +39,11 @@ class MaskQuality:
     holes: int
     jagged: float
     on_border: float
+    corners: int = 0
 
     @property
     def is_jagged(self) -> bool:
-        return self.jagged >= JAGGED_EXCESS
+        return self.jagged >= JAGGED_EXCESS or self.corners >= MOST_CORNERS
 
     @property
     def touches_border(self) -> bool:
@@ -63,14 +68,30 @@ def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
     holes = int((hierarchy[0, :, 3] >= 0).sum()) if hierarchy is not None else 0
     outer = [one for one, entry in zip(contours, hierarchy[0], strict=True) if entry[3] < 0]
     edges = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    longest = max(outer, key=len)[:, 0]
     return MaskQuality(
-        area,
-        int((~small).sum()),
-        int(small.sum()),
-        holes,
-        _excess(max(outer, key=len)[:, 0]),
-        float(np.mean(edges > 0)),
+        area_px=area,
+        polyps=int((~small).sum()),
+        specks=int(small.sum()),
+        holes=holes,
+        jagged=_excess(longest),
+        on_border=float(np.mean(edges > 0)),
+        corners=_corners(longest),
     )
+
+
+def _corners(outline: NDArray) -> int:
+    """Right angles between two straight runs along the axes, each of at least ``LEAST_STEP_PX``."""
+    steps = np.roll(outline, -1, axis=0) - outline
+    turns = np.flatnonzero((steps != np.roll(steps, 1, axis=0)).any(axis=1))
+    if len(turns) < 3:
+        return 0
+    vertices = outline[turns]
+    sides = np.roll(vertices, -1, axis=0) - vertices
+    straight = ((sides == 0).sum(axis=1) == 1) & (np.abs(sides).max(axis=1) >= LEAST_STEP_PX)
+    before = np.roll(straight, 1)
+    turned = (sides * np.roll(sides, 1, axis=0)).sum(axis=1) == 0
+    return int((straight & before & turned).sum())
 
 
 def _excess(outline: NDArray) -> float:

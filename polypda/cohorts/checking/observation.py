@@ -56,10 +56,10 @@ def observe(frame: Frame) -> Observation:
     try:
         data = _bytes(frame.image, "E_IMAGE")
         seen = replace(seen, image_sha256=hashlib.sha256(data).hexdigest(), orientation=orientation(data))
-        image = decode_picture(data, frame.image)
-        seen = replace(seen, image_size=(image.shape[1], image.shape[0]))
         if cut_short(data):
             raise _truncated("E_IMAGE_TRUNCATED", frame.image)
+        image = decode_picture(data, frame.image)
+        seen = replace(seen, image_size=(image.shape[1], image.shape[0]))
         view = find_field_of_view(image)
         seen = replace(
             seen,
