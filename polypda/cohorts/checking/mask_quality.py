@@ -27,7 +27,8 @@ BORDER_RUN_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class MaskQuality:
-    """area_px: all polyp. polyps: regions without specks. specks, holes: their numbers. jagged: outline's excess. corners: right angles of
+    """area_px: all polyp. polyps: regions without specks. specks, holes: their numbers. jagged: outline's excess.
+    corners: right angles of
     the largest region's outline.
 
     on_border: share of the frame's border that is polyp.
