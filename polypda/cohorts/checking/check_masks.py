@@ -57,7 +57,7 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
     for code, severity, entries, drawing, what, value in (
         ("W_MASK_JAGGED", Severity.WARNING, jagged, Drawing.MASK,
          "masks have a jagged outline (drawn at a lower resolution?): figures of the boundary suffer",
-         lambda mask: f"outline {mask.jagged:.2f} × its smoothed length, {mask.corners} right angles"),
+         lambda mask: f"length {mask.jagged:.2f} × smoothed, {mask.corners} right angles"),
         ("W_MASK_SPECKS", Severity.WARNING, specked, Drawing.DEFECTS,
          "masks hold specks of a few pixels, which count as polyps of their own when lesions are matched",
          lambda mask: f"specks: {mask.specks}"),
