@@ -61,7 +61,7 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
         ("W_MASK_SPECKS", Severity.WARNING, specked, Drawing.DEFECTS,
          "masks hold specks of a few pixels, which count as polyps of their own when lesions are matched",
          lambda mask: f"specks: {mask.specks}"),
-        ("N_MASK_HOLES", Severity.NOTE, holed, Drawing.DEFECTS, "masks have holes", lambda mask: f"holes: {mask.holes}"),
+        ("N_MASK_HOLES", Severity.NOTE, holed, Drawing.DEFECTS, "masks have holes", lambda one: f"holes: {one.holes}"),
         ("N_MASK_BORDER", Severity.NOTE, bordering, Drawing.MASK, "masks touch the frame's border: the polyp is cut",
          lambda mask: f"{mask.on_border:.0%} of the border"),
         ("N_MASK_SEVERAL", Severity.NOTE, several, Drawing.MASK, "masks hold several polyps",
