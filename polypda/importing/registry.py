@@ -10,6 +10,7 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
 from polypda.importing.readers.coco import CocoReader
 from polypda.importing.readers.cvat import CvatReader
+from polypda.importing.readers.dicom import DicomReader
 from polypda.importing.readers.folders import FoldersReader
 from polypda.importing.readers.labelme import LabelMeReader
 from polypda.importing.readers.labelstudio import LabelStudioReader
@@ -31,6 +32,7 @@ READERS: dict[str, type[Reader]] = {
         LabelMeReader,
         CvatReader,
         LabelStudioReader,
+        DicomReader,
         VideoReader,
         FoldersReader,
     )

@@ -15,7 +15,7 @@ from polypda.cohorts.images import read_image
 from polypda.cohorts.interlacing import measure_comb
 from polypda.errors import DataError
 from polypda.importing import films
-from polypda.importing.readers.video import film_names
+from polypda.importing.shortest_names import shortest_names
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +176,6 @@ def test_without_a_film_there_is_nothing_to_import(tmp_path: Path) -> None:
 
 
 def test_names_are_as_short_as_they_can_be() -> None:
-    assert film_names(["x/a.mp4", "y/b.mp4"]) == {"x/a.mp4": "a", "y/b.mp4": "b"}
-    assert film_names(["x/1/a.mp4", "y/1/A.mp4"]) == {"x/1/a.mp4": "x-1-a", "y/1/A.mp4": "y-1-A"}
-    assert film_names(["v.mp4", "v.avi"]) == {"v.mp4": "v-mp4", "v.avi": "v-avi"}
+    assert shortest_names(["x/a.mp4", "y/b.mp4"]) == {"x/a.mp4": "a", "y/b.mp4": "b"}
+    assert shortest_names(["x/1/a.mp4", "y/1/A.mp4"]) == {"x/1/a.mp4": "x-1-a", "y/1/A.mp4": "y-1-A"}
+    assert shortest_names(["v.mp4", "v.avi"]) == {"v.mp4": "v-mp4", "v.avi": "v-avi"}

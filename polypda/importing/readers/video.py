@@ -6,7 +6,6 @@ they are not square, that is noted and nothing is stretched, since capture cards
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +25,7 @@ from polypda.importing.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film
 from polypda.importing.folder_words import meaning_of
 from polypda.importing.frame_tables import TableRow
 from polypda.importing.picture_kinds import is_picture_name, suffix_of
+from polypda.importing.shortest_names import shortest_names
 from polypda.importing.table_lookup import Tables
 from polypda.importing.video_tables import video_tables
 
@@ -57,7 +57,7 @@ class VideoReader(Reader):
             raise DataError("E_SOURCE_EMPTY", "there is no film in it.", where=tree.name, fix=fix)
         resumed = bool(ledger.finished)
         tables = video_tables(tree, Ledger() if resumed else ledger)  # what was told is in the journal
-        names = film_names(films)
+        names = shortest_names(films)
         matched = False
         for path in films:
             matched |= _has_row(tables, path)
@@ -157,17 +157,3 @@ def _has_row(tables: Tables, path: str) -> bool:
 def is_video_name(path: str) -> bool:
     """Whether a file's name promises a film."""
     return suffix_of(path) in VIDEO_SUFFIXES
-
-
-def film_names(paths: list[str]) -> dict[str, str]:
-    """Film → its name and sequence: its stem, with as many folders before it as it takes to be the only one."""
-    names = {path: PurePosixPath(path).stem for path in paths}
-    for depth in range(1, max((len(PurePosixPath(path).parts) for path in paths), default=1)):
-        often = Counter(name.casefold() for name in names.values())
-        for path, name in names.items():
-            if often[name.casefold()] > 1:
-                names[path] = "-".join([*PurePosixPath(path).parts[:-1][-depth:], PurePosixPath(path).stem])
-    often = Counter(name.casefold() for name in names.values())  # v.mp4 beside v.avi
-    return {
-        path: f"{name}-{suffix_of(path)[1:]}" if often[name.casefold()] > 1 else name for path, name in names.items()
-    }

@@ -1,0 +1,156 @@
+"""Format ``dicom``: single frames and multi-frame objects, told by their content and not by their names.
+
+Patient and sequence are pseudonyms by default (``polypda.importing.dicom_facts``): nothing that is in the header comes
+into the cohort but times, and no date. What a pixel shows, ``--deidentify`` has to remove. Films that are wrapped as
+MPEG or H.264 and segmentation objects are not read: each has a code that says what to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from polypda.errors import DataError, UsageError, nearest
+from polypda.importing.contract import ImportedFrame, Ledger, Reader, SourceTree
+from polypda.importing.dicom_facts import Pseudonyms, frame_times_s, object_remarks, patient_of, sequence_of
+from polypda.importing.dicom_pixels import read_frame
+from polypda.importing.picture_kinds import suffix_of
+from polypda.importing.shortest_names import shortest_names
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+SUFFIXES = (".dcm", ".dicom", ".dic")
+MAGIC, MAGIC_AT = b"DICM", 128
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4",)
+FILM_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
+LARGEST_PX = 64_000_000
+OPTIONS = {"patients": "pseudonym (default) or raw: the identifiers of the header, which may name people"}
+
+
+@dataclass(frozen=True)
+class DicomReader(Reader):
+    """See the module."""
+
+    name: ClassVar[str] = "dicom"
+    title: ClassVar[str] = "DICOM objects with pixels"
+
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, str]) -> DicomReader:
+        """Raises: UsageError E_OPTION."""
+        for name in options:
+            if name not in OPTIONS:
+                what = f"format 'dicom' has no option '{name}'.{nearest(name, OPTIONS)}"
+                raise UsageError("E_OPTION", what, fix=f"patients: {OPTIONS['patients']}.")
+        patients = options.get("patients", "pseudonym")
+        if patients not in ("pseudonym", "raw"):
+            raise UsageError("E_OPTION", f"patients is '{patients}'.", fix=f"patients: {OPTIONS['patients']}.")
+        return cls(Pseudonyms(raw=patients == "raw"))
+
+    def recognises(self, tree: SourceTree) -> bool:
+        """By names; files without a suffix, as scanners write them, by their beginning."""
+        files = tree.files()
+        if any(suffix_of(path) in SUFFIXES or path.rsplit("/", 1)[-1] == "DICOMDIR" for path in files):
+            return True
+        return any(_has_magic(tree, path) for path in [path for path in files if not suffix_of(path)][:5])
+
+    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+        """Raises: DataError E_SOURCE_EMPTY; UsageError E_EXTRA_MISSING."""
+        _pydicom()
+        found = [path for path in tree.files() if suffix_of(path) in SUFFIXES or _has_magic(tree, path)]
+        if not found:
+            fix = "name the folder that holds them, or another --format."
+            raise DataError("E_SOURCE_EMPTY", "there is no DICOM object in it.", where=tree.name, fix=fix)
+        names = shortest_names(found)
+        for path in found:
+            try:
+                yield from self._of_object(tree, path, names[path])
+            except DataError as error:
+                ledger.leave_out(path, error)
+
+    def _of_object(self, tree: SourceTree, path: str, name: str) -> Iterator[ImportedFrame]:
+        dataset = _opened(tree, path)
+        count = max(1, int(dataset.get("NumberOfFrames", 1) or 1))
+        times = frame_times_s(dataset, count)
+        remarks = object_remarks(dataset)
+        for index in range(count):
+            yield ImportedFrame(
+                name=name if count == 1 else f"{name}_{index:06d}",
+                origin=path if count == 1 else f"{path} frame {index + 1}",
+                read=partial(read_frame, dataset, index, path),
+                patient=patient_of(dataset, self.pseudonyms),
+                sequence=sequence_of(dataset, count, self.pseudonyms),
+                t_s=None if times is None else round(times[index], 6),
+                remarks=remarks if index == 0 else (),
+            )
+
+
+def _opened(tree: SourceTree, path: str) -> FileDataset:
+    """An object whose pixels can be asked for.
+
+    Raises: DataError E_FILE_UNREADABLE, E_DICOM_UNREADABLE, N_DICOM_DIRECTORY, E_DICOM_SEGMENTATION,
+        E_DICOM_NO_PIXELS, E_DICOM_FILM, E_DICOM_SIZE.
+    """
+    pydicom = _pydicom()
+    data = tree.read(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset: FileDataset = pydicom.dcmread(BytesIO(data), force=True)
+        sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+        rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
+        int(dataset.get("NumberOfFrames", 1) or 1)
+    except Exception as error:  # malformed headers fail in ways of their own
+        what = f"no DICOM object that can be read ({type(error).__name__})."
+        raise DataError("E_DICOM_UNREADABLE", what, where=path, fix="export it again.") from error
+    if not sop_class and not rows:  # any bytes at all can be read as some element
+        raise DataError("E_DICOM_UNREADABLE", "no DICOM object.", where=path, fix="leave it out, or export it again.")
+    if sop_class == DIRECTORY_CLASS or "DirectoryRecordSequence" in dataset:
+        what = "an index of other files, without pixels; the files themselves are read."
+        raise DataError("N_DICOM_DIRECTORY", what, where=path, fix="nothing need be done.")
+    if sop_class in SEGMENTATION_CLASSES:
+        what = "a segmentation object; these are not read as masks."
+        raise DataError("E_DICOM_SEGMENTATION", what, where=path, fix="export the masks as PNG, then --format folders.")
+    if "PixelData" not in dataset:
+        known = pydicom.uid.UID(sop_class).name if sop_class else "of no known kind"
+        what = f"has no pixels ({known})."
+        raise DataError("E_DICOM_NO_PIXELS", what, where=path, fix="leave it out.")
+    if syntax in FILM_SYNTAXES:
+        what = f"a film wrapped in DICOM ({pydicom.uid.UID(syntax).name}), which is not unwrapped here."
+        raise DataError("E_DICOM_FILM", what, where=path, fix="export it as MP4 or MPEG, then --format video.")
+    if rows * columns > LARGEST_PX or rows * columns == 0:
+        what = f"its header says {columns}×{rows} px."
+        raise DataError("E_DICOM_SIZE", what, where=path, fix="no endoscope records this: check the file.")
+    if not syntax:  # written without a file header: by the standard's default
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    return dataset
+
+
+def _has_magic(tree: SourceTree, path: str) -> bool:
+    if suffix_of(path) in (".jpg", ".jpeg", ".png", ".csv", ".txt", ".xml", ".json"):
+        return False
+    try:
+        with tree.local(path).open("rb") as file:
+            return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
+    except OSError:
+        return False
+
+
+def _pydicom() -> Any:
+    """The module, quiet: what it warns of, this reader decides on. Raises: UsageError E_EXTRA_MISSING."""
+    try:
+        import pydicom
+    except ImportError as error:
+        what = "DICOM is read by pydicom, which is not installed."
+        raise UsageError("E_EXTRA_MISSING", what, fix="pip install 'polypda[import]'") from error
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    return pydicom
