@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Annotated
 
 import typer
@@ -24,12 +27,13 @@ from polypda.cli.deidentify_options import (
     treatment_for,
 )
 from polypda.cli.import_progress import import_progress
-from polypda.errors import DATA, UsageError
+from polypda.errors import DATA, Interrupted, UsageError
 from polypda.importing.contract import LedgerLine
 from polypda.importing.import_ledger import ImportSummary
 from polypda.importing.manifest_of_import import Details
 from polypda.importing.readers.release import ReleaseReader
 from polypda.importing.registry import AUTO, READERS
+from polypda.importing.staging import staging_folder
 from polypda.workflows.import_cohort import ImportRequest, ImportResult, import_cohort
 
 FORMATS = "|".join((AUTO, ReleaseReader.name, *READERS))
@@ -85,13 +89,32 @@ def import_command(
         key=key,
         crosswalk=crosswalk,
     )
-    with import_progress(f"reading {source.name}") as progress:
+    with _stoppable(request), import_progress(f"reading {source.name}") as progress:
         result = import_cohort(request, treatment, on_read=progress.files, on_advance=progress.advance)
     print_ledger(result)
     if result.folder is not None:
         typer.echo(str(result.folder))
     if not result.summary.everything_taken or (result.folder is None and not dry_run):
         raise typer.Exit(DATA)
+
+
+@contextmanager
+def _stoppable(request: ImportRequest) -> Iterator[None]:
+    """End on Ctrl-C, and on a polite kill as well, with a word on what is left."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, stop) if current_thread() is main_thread() else None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        kept = staging_folder(request.root, request.cohort_id).exists()
+        fix = "give the same command again to go on." if kept else "nothing was written; give the command again."
+        raise Interrupted("E_INTERRUPTED", "stopped.", fix=fix) from error
+    finally:
+        if former is not None:
+            signal.signal(signal.SIGTERM, former)
 
 
 def _root(out: Path | None, data_root: Path | None) -> Path:

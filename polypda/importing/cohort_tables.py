@@ -1,13 +1,17 @@
-"""``frames.csv`` and ``boxes.csv`` of an imported cohort: written, and read again for an update."""
+"""``frames.csv`` and ``boxes.csv`` of an imported cohort, from what was written of each frame."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from polypda.cohorts.frames import Frame, Split
+from polypda.cohorts.splits import require_no_leak
+from polypda.errors import LeakageError
 from polypda.importing.contract import ImportedFrame, LabelledBox
 from polypda.importing.label_files import LabelFiles
 
@@ -87,13 +91,24 @@ def boxes_csv(records: list[FrameRecord]) -> str:
     return _table(columns, rows)
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that was written here, or by its owner in the same format."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8-sig")
-    rows = csv.DictReader(io.StringIO(text), restval="")
-    return [{str(name).strip(): (value or "").strip() for name, value in row.items() if name} for row in rows]
+def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
+    """What is wrong with the split that the source tells, in words: patients or sequences in several parts."""
+    frames = [
+        Frame(
+            cohort=cohort_id,
+            frame=record.frame,
+            image=Path(record.image),
+            patient=record.patient or None,
+            sequence=record.sequence or None,
+            split=Split(record.split) if record.split else None,
+        )
+        for record in records
+    ]
+    try:
+        require_no_leak(frames)
+    except LeakageError as error:
+        return [f"the split leaks: {error.what} Correct frames.csv before the cohort is used: {error.fix}"]
+    return []
 
 
 def _row(record: FrameRecord) -> dict[str, str]:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from polypda.cohorts.boxes_csv import read_boxes_csv
+from polypda.cohorts.frames import PolypBox
+from polypda.cohorts.frames_csv import FrameRow, read_frames_csv
 from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
 from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError
-from polypda.importing.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord, read_table
+from polypda.importing.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord
 
 REWRITTEN = frozenset(
     {
@@ -37,25 +40,17 @@ def existing_records(folder: Path) -> list[FrameRecord]:
     if not images:
         what = "the folder holds no cohort that could be added to (no images/)."
         raise DataError("E_COHORT_EXISTS", what, where=folder.name, fix="choose another folder with --out, or move it.")
-    rows = {row["frame"]: row for row in read_table(folder / FRAMES_CSV) if row.get("frame")}
-    boxes: dict[str, list[tuple[float, float, float, float, str]]] = {}
-    for row in read_table(folder / BOXES_CSV):
-        corners = (float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"]))
-        boxes.setdefault(row["frame"], []).append((*corners, row.get("label", "")))
+    table, boxes = folder / FRAMES_CSV, folder / BOXES_CSV
+    rows = read_frames_csv(table) if table.is_file() else {}
+    boxed = read_boxes_csv(boxes) if boxes.is_file() else {}
     stems = sorted(images, key=natural_key)
-    return [_record(folder, stem, images[stem], rows.get(stem, {}), tuple(boxes.get(stem, ()))) for stem in stems]
+    return [_record(folder, stem, images[stem], rows.get(stem, FrameRow(stem)), boxed.get(stem, ())) for stem in stems]
 
 
-def _record(
-    folder: Path,
-    stem: str,
-    image: Path,
-    row: dict[str, str],
-    boxes: tuple[tuple[float, float, float, float, str], ...],
-) -> FrameRecord:
+def _record(folder: Path, stem: str, image: Path, row: FrameRow, boxes: tuple[PolypBox, ...]) -> FrameRecord:
     pixels = read_image(image)
     mask = _mask_file(folder, stem)
-    state = row.get("label_state") or ("mask" if mask else "box" if boxes else "none")
+    state = row.label_state.value if row.label_state else "mask" if mask else "box" if boxes else "none"
     polyp = bool(np.any(read_mask(mask))) if mask is not None else {"box": True, "negative": False}.get(state)
     return FrameRecord(
         frame=stem,
@@ -64,12 +59,12 @@ def _record(
         label_state=state,
         polyp=polyp,
         mask=mask.name if mask else "",
-        boxes=boxes,
-        patient=row.get("patient", ""),
-        sequence=row.get("sequence", ""),
-        t_s=float(row["t_s"]) if row.get("t_s") else None,
-        split=row.get("split", ""),
-        mode=row.get("mode", ""),
+        boxes=tuple((box.x0, box.y0, box.x1, box.y1, box.label or "") for box in boxes),
+        patient=row.patient or "",
+        sequence=row.sequence or "",
+        t_s=row.t_s,
+        split=row.split.value if row.split else "",
+        mode=row.mode or "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,9 @@ def ledger_json(summary: ImportSummary, version: str, former: str | None = None)
     """The text of ``import.json``; former: that of the cohort that was added to."""
     content = summary.as_dict(version)
     if former:
-        earlier = json.loads(former)
-        content[FORMER] = [*earlier.pop(FORMER, []), earlier]
+        with suppress(ValueError, TypeError, AttributeError):  # somebody edited it: then it is no ledger any more
+            earlier = json.loads(former)
+            content[FORMER] = [*earlier.pop(FORMER, []), earlier]
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

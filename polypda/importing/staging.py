@@ -37,6 +37,7 @@ class Staging:
         self.cohort = self.folder / COHORT
         self.unpacked = self.folder / UNPACKED
         self.journal: Journal | None = None
+        self._begun = False
 
     def begin(self, identity: dict[str, str], *, resumable: bool) -> list[Entry]:
         """Clear what an earlier attempt left, or take it up.
@@ -44,6 +45,7 @@ class Staging:
         identity: what an interrupted import must have in common to be gone on with.
         Returns: the journal of what is complete already, empty for a new start.
         """
+        self._begun = True
         entries = list(self._resumed(identity)) if resumable else []
         if not entries:
             shutil.rmtree(self.cohort, ignore_errors=True)
@@ -69,6 +71,19 @@ class Staging:
             if former.exists():
                 former.rename(self.place)
             raise
+
+    def can_be_resumed(self) -> bool:
+        """Whether a later command can go on with what is staged: now, or, where nothing was begun, since earlier."""
+        if self.journal is not None:
+            self.journal.close()
+            return self.journal.anything_finished and self.cohort.exists()
+        return not self._begun and (self.folder / JOURNAL).is_file() and self.cohort.exists()
+
+    def discard(self) -> None:
+        """Give up what is staged, also what a later command could have gone on with."""
+        if self.journal is not None:
+            self.journal.close()
+        shutil.rmtree(self.cohort, ignore_errors=True)
 
     def _resumed(self, identity: dict[str, str]) -> list[Entry]:
         """The journal's entries up to the last finished file; what came after is removed from the folder."""
@@ -100,9 +115,7 @@ def staging(root: Path, cohort_id: str) -> Iterator[Staging]:
         yield staged
     finally:
         shutil.rmtree(staged.unpacked, ignore_errors=True)
-        if staged.journal is not None:
-            staged.journal.close()
-        if staged.journal is None or not staged.journal.anything_finished or not staged.cohort.exists():
+        if not staged.can_be_resumed():
             shutil.rmtree(staged.folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)

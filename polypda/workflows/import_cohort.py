@@ -9,9 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from polypda import __version__
-from polypda.cohorts.catalogue import COHORT_ID, load_catalogue, shipped_catalogue
+from polypda.cohorts.catalogue import COHORT_ID, manifest, shipped_catalogue
+from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError
-from polypda.importing.cohort_tables import FrameRecord
+from polypda.importing.cohort_tables import FrameRecord, divided_groups
 from polypda.importing.cohort_writer import CohortWriter
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.counted_tree import CountedTree
@@ -98,6 +99,7 @@ def _imported(
     treatment: Treatment,
     on_advance: Callable[[str, float], None] | None,
 ) -> ImportResult:
+    known = _known(request)  # a wrong manifest is told before hours of reading
     kept = existing_records(request.place) if request.update else []
     ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
@@ -106,21 +108,29 @@ def _imported(
         ledger.lines.clear()  # the journal holds these
     writer = CohortWriter(None if request.dry_run else staged, ledger, treatment, kept=kept, resumed=resumed)
     writer.take_all(reader.frames(tree, ledger))
+    for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
+        ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
     unseen = tree.unseen({line.origin for line in ledger.lines} | ledger.finished)
     records = writer.complete()
     places = (request.source.resolve(), request.source.absolute(), staged.unpacked, staged.folder, Path.home())
     summary = summarise(request.cohort_id, tree.name, reader.name, ledger, writer.records, unseen, treatment, places)
     nothing = not writer.records and not request.update
     if request.dry_run or nothing or (request.strict and not summary.everything_taken):
+        staged.discard()
         return ImportResult(summary, None, tuple(records))
-    _describe(request, reader, staged, summary, records)
+    _describe(request, known, reader, staged, summary, records)
     treatment.seal(staged.cohort)
     staged.publish()
     return ImportResult(summary, request.place, tuple(records))
 
 
 def _describe(
-    request: ImportRequest, reader: Reader, staged: Staging, summary: ImportSummary, records: list[FrameRecord]
+    request: ImportRequest,
+    known: Manifest,
+    reader: Reader,
+    staged: Staging,
+    summary: ImportSummary,
+    records: list[FrameRecord],
 ) -> None:
     """The files beside the frames: ledger, manifest, contact sheet."""
     if request.update:
@@ -128,12 +138,19 @@ def _describe(
     former = request.place / LEDGER_FILE
     earlier = former.read_text(encoding="utf-8") if request.update and former.is_file() else None
     staged.write(LEDGER_FILE, ledger_json(summary, __version__, earlier).encode())
-    known = load_catalogue(request.root).get(request.cohort_id) or new_manifest(request.cohort_id)
     left_out = sum(count for code, count in summary.left_out.items() if not code.startswith("N_"))
     described = manifest_of_import(known, records, left_out, reader.name, request.details)
     staged.write("manifest.yaml", manifest_yaml(described).encode())
     name = described.title.en if described.title.en == described.id else f"{described.id} · {described.title.en}"
     staged.write(SHEET_FILE, contact_sheet(name, staged.cohort, records))
+
+
+def _known(request: ImportRequest) -> Manifest:
+    """What is known of the cohort. Raises: DataError E_MANIFEST… for a wrong manifest in its folder."""
+    try:
+        return manifest(request.cohort_id, request.root)
+    except UsageError:
+        return new_manifest(request.cohort_id)
 
 
 def _check(request: ImportRequest) -> None:

@@ -108,3 +108,22 @@ def test_wrong_requests(tmp_path):
     with pytest.raises(UsageError, match="Did you mean 'folders'"):
         run_import(source, tmp_path / "root", format="folder")
     assert not (tmp_path / "root").exists() and sorted(path.name for path in source.iterdir()) == ["images", "masks"]
+
+
+def test_a_wrong_manifest_is_told_before_anything_is_read(tmp_path):
+    folder = run_import(write_pairs(tmp_path / "one"), tmp_path / "root").folder
+    (folder / "manifest.yaml").write_text("id: [")
+    with pytest.raises(DataError, match="E_MANIFEST_YAML"):
+        run_import(write_pairs(tmp_path / "two", ("x",)), tmp_path / "root", update=True)
+    (folder / "manifest.yaml").unlink()
+    (folder / "import.json").write_text("edited")
+    (folder / "frames.csv").write_text("frame\na\nb\nc\n")
+    assert len(run_import(tmp_path / "two", tmp_path / "root", update=True).records) == 4
+
+
+def test_a_split_that_divides_a_patient_is_told(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    put(source / "groups.csv", b"frame,patient,split\na,p1,train\nb,p1,test\nc,p2,val\n")
+    result = run_import(source, tmp_path / "root")
+    assert lines(result) == {"W_SPLIT_LEAK": ["src"]}
+    assert "patient p1 lies in train (frame a), test (frame b)" in result.summary.lines[0].what
