@@ -32,6 +32,10 @@ def evaluate_command(
             "What is named source-only is what the others are compared with."
         ),
     ] = None,
+    fuse: Annotated[
+        list[Path] | None,
+        Opt(help="Another run of the same pair: its adapted model is fused with this run's; repeatable."),
+    ] = None,
     profile: Annotated[str, Opt(help="polypda, or pranet2020: the legacy protocol beside it.")] = "polypda",
     missing: Annotated[str, Opt(help="A frame without a map: error, or as-empty.")] = "error",
     trained_on: Annotated[str | None, Opt(help="Cohort that the maps' models learnt, for the record.")] = None,
@@ -61,8 +65,10 @@ def evaluate_command(
                 "E_OPTION", "--trained-on, --out and --missing are for --predictions.", fix="leave them out."
             )
         places = Places(data_root, cache_dir or default_cache())
-        folder = evaluate_run(run, parts, places, chosen, terminal_progress())
+        folder = evaluate_run(run, parts, places, chosen, terminal_progress(), fuse or [])
     else:
+        if fuse:
+            raise UsageError("E_OPTION", "--fuse is for runs, not for maps.", fix="leave it out.")
         if len(parts) > 1:
             raise UsageError("E_PART", "maps are scored on one cohort at a time.", fix="give one --on.")
         named = [_named(text) for text in predictions or []]

@@ -32,6 +32,7 @@ from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.evaluate import EvaluatedRun
+from polypda.workflows.fused_models import FUSED, fused_model, fusion_note
 from polypda.workflows.places import Places
 from polypda.workflows.scoring import Profile, ScoredPart, Scoring
 from polypda.workflows.stages import ORACLE
@@ -49,11 +50,16 @@ class OpenedPart:
 
 
 def evaluate_run(
-    folder: Path, parts: Sequence[ScoredPart], places: Places, profile: Profile, progress: Progress
+    folder: Path,
+    parts: Sequence[ScoredPart],
+    places: Places,
+    profile: Profile,
+    progress: Progress,
+    fuse: Sequence[Path] = (),
 ) -> Path:
     """Score every model of a finished run; returns the evaluation's folder, RUN/evaluations/NAME.
 
-    An evaluation of the same parts is replaced.
+    An evaluation of the same parts is replaced. Args: fuse: runs whose adapted models are fused with this run's.
 
     Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES, E_SPLIT_CHANGED; UsageError E_PART; DataError E_RUN_MISSING,
         E_RUN_UNFINISHED, E_NO_LABELS, and what opening cohorts and scoring raise.
@@ -68,6 +74,8 @@ def evaluate_run(
     for one in opened:
         _require_recorded_split(run, one, weights)
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
+    if fuse:
+        models[FUSED] = fused_model(run, fuse)
     phantom = config.phantom or any(one.cohort.phantom for one in opened)
     evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
     device = open_fabric(config.compute, one_process=True).device
@@ -76,9 +84,13 @@ def evaluate_run(
         seen = predict_native(models, one.frames, config.data.grid, device)
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
     statement = evaluated.statement
-    notes = (*statement.notes, *_seen_while_adapting(parts, config))
+    notes = (*statement.notes, *_seen_while_adapting(parts, config), *([fusion_note(run, fuse)] if fuse else []))
     statement = statement.model_copy(update={"split": parts[0].part, "duration_s": None, "notes": notes})
-    return write_scored(run.folder / "evaluations" / "+".join(part.name for part in parts), scoring, statement)
+    return write_scored(run.folder / "evaluations" / _name(parts, fused=bool(fuse)), scoring, statement)
+
+
+def _name(parts: Sequence[ScoredPart], *, fused: bool) -> str:
+    return "+".join(part.name for part in parts) + (f"-{FUSED}" if fused else "")
 
 
 def open_part(part: ScoredPart, root: Path, config: AdaptConfig | None = None) -> OpenedPart:

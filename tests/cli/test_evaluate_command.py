@@ -218,3 +218,21 @@ def test_float_maps_are_no_masks(polypda, root, tmp_path):
     assert status == 3 and "E_PREDICTION_UNREADABLE" in err
     status, _, err = polypda(*command, "a/b=maps")
     assert status == 2 and "E_PREDICTIONS_NAME" in err
+
+
+def test_two_runs_are_fused_beside_their_members(polypda, root, tmp_path):
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--device", "cpu", "--overlays", "0", *TRAINING]
+    assert polypda(*adapt, "--data-root", "data", "--out", "run")[0] == 0
+    again = [*adapt, "--data-root", "data", "--start", "run"]
+    assert polypda(*again, "--method", "fcan", "-O", "stylise=false", "--out", "plain")[0] == 0
+    status, out, err = polypda("evaluate", "run", "--fuse", "plain", "--on", "haining", "--data-root", "data")
+    assert status == 0 and out.splitlines()[-1] == "run/evaluations/haining-test-fused", err
+    found = read_evaluation(tmp_path / "run" / "evaluations" / "haining-test-fused")
+    assert set(found.cases["model"]) == {"source-only", "adabn", "adaptsegnet", "fused"}
+    assert any("ensemble" in note and "plain" in note for note in found.statement.notes)
+    assert found.cases.groupby("model")["training"].first().is_unique
+    status, _, err = polypda("evaluate", "run", "--fuse", "run", "--on", "haining", "--data-root", "data")
+    assert status == 2 and "E_FUSION_RUNS" in err
+    assert polypda(*again[:1], "--source", "zju2", "--target", "ningbo", *again[5:], "--out", "away")[0] == 0
+    status, _, err = polypda("evaluate", "run", "--fuse", "away", "--on", "haining", "--data-root", "data")
+    assert status == 2 and "E_FUSION_RUNS" in err and "target" in err
