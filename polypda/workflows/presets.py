@@ -14,6 +14,8 @@ from polypda.methods.lsd_options import PUBLISHED as LSD_PUBLISHED
 from polypda.stylisation.settings import PUBLISHED as AAN_PUBLISHED
 
 _ADAMW = {"optimizer": "adamw", "weight_decay": 1e-4, "seg_loss": "ce+dice"}
+# the published game (λ_seg 5 beside a full reversal) on the preset's learning rate, on a restyled source
+_FCAN = {"stylise": True, "lambda_seg": 1.0, "lambda_adv": 0.2, "aan_target_frames": 64}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
@@ -36,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             },
             # the published widths (64 million weights) are for street scenes at 640 px
             "lsd": {"generator_width": 16, "discriminator_width": 32},
-            "fcan": {"lambda_seg": 1.0, "lambda_adv": 0.2, "ramp": 10, "aan_steps": 10, "aan_target_frames": 64},
+            "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
             "fcn-wild": {"ramp": 10},
         },
         "final_statistics": "target",
@@ -60,8 +62,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             },
             # a quarter of the published widths: those (64 million weights) are for street scenes
             "lsd": {"generator_width": 16, "discriminator_width": 32},
-            # the published game (λ_seg 5 beside a full reversal) on this preset's learning rate
-            "fcan": {"lambda_seg": 1.0, "lambda_adv": 0.2, "ramp": 50, "aan_steps": 20, "aan_target_frames": 64},
+            "fcan": {**_FCAN, "ramp": 50, "aan_steps": 20},
             "fcn-wild": {"ramp": 50},
             "adda": {"discriminator_warmup": 30},
             # 0.999 would average over more steps than this preset has
@@ -81,7 +82,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "start": {},
         "options": {
             "adda": ADDA_RELEASED,
-            "fcan": AAN_PUBLISHED.model_dump(mode="json", exclude_none=True),
+            "fcan": {"stylise": True, **AAN_PUBLISHED.model_dump(mode="json", exclude_none=True)},
             "lsd": LSD_PUBLISHED["released"],
         },
         "batch_norm": "affine-frozen",
