@@ -141,9 +141,7 @@ def time_search(count: int) -> None:
     search = find_alike(prints)
     cpu_s, wall_s = time.process_time() - began, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{count} × {count} fingerprints, four mirrorings: {cpu_s:.1f} CPU s, {wall_s:.1f} s, {peak:.2f} GiB"
-    )
+    print(f"{count} × {count} fingerprints, four mirrorings: {cpu_s:.1f} CPU s, {wall_s:.1f} s, {peak:.2f} GiB")
     print(f"{len(search.pairs)} pairs found")
 
 

@@ -74,12 +74,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class OpenedCohort:
-    """A cohort found on disk: its id, where, what its frames are, and whether they were rendered."""
+    """A cohort found on disk: its id, where, what its frames are, and whether they were rendered.
+
+    all_negative: every frame is declared free of polyps (known even when it was opened without labels).
+    """
 
     id: str
     root: Path
     frames: tuple[Frame, ...]
     phantom: bool = False
+    all_negative: bool = False
 
     def split(self, part: Split) -> tuple[Frame, ...]:
         """The frames of one split, in the cohort's order."""

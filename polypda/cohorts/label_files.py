@@ -19,12 +19,21 @@ class FoundFrames:
     """The frames of a located cohort, in natural order, and what does not pair up (ids and mask files).
 
     without_mask: neither a mask, a box nor a statement tells of their polyps. without_box: boxes were promised.
+    all_negative: frames.csv or the layout declares every frame free of polyps; known without opening any label.
     """
 
     frames: tuple[Frame, ...]
     without_mask: tuple[str, ...] = ()
     masks_without_image: tuple[Path, ...] = ()
     without_box: tuple[str, ...] = ()
+    all_negative: bool = False
+
+
+def all_declared_negative(frames: Sequence[Frame], stated: Mapping[str, LabelState | None], layout: Layout) -> bool:
+    """Whether every frame is declared free of polyps, by its row or by a layout that has no masks."""
+    layout_says = layout.masks is None and layout.unmasked is Unmasked.NEGATIVE
+    told = (stated.get(frame.frame) for frame in frames)
+    return bool(frames) and all(state is LabelState.NEGATIVE or (state is None and layout_says) for state in told)
 
 
 def with_labels(

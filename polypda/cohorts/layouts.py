@@ -6,13 +6,13 @@ Nothing here looks at mask folders or opens a table of boxes unless labels are a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polypda.cohorts.frames import Frame, Split
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, read_frames_csv
-from polypda.cohorts.label_files import FoundFrames, with_labels
+from polypda.cohorts.label_files import FoundFrames, all_declared_negative, with_labels
 from polypda.cohorts.manifest import Layout, Manifest, MaskFiles
 from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.picture_files import files_by_frame, name_some, picture_files
@@ -105,9 +105,10 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
             )
         )
     frames.sort(key=lambda frame: natural_key(frame.frame))
+    all_negative = all_declared_negative(frames, stated, layout)
     if not labels:
-        return FoundFrames(tuple(frames))
-    return with_labels(frames, stated, folder, layout, excluded)
+        return FoundFrames(tuple(frames), all_negative=all_negative)
+    return replace(with_labels(frames, stated, folder, layout, excluded), all_negative=all_negative)
 
 
 def _told_split(told: dict[str, str | None]) -> Split | None:

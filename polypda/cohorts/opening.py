@@ -45,7 +45,7 @@ def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) 
     if found.masks_without_image:
         names = [path.name for path in found.masks_without_image]
         log.warning("%s: %d masks have no image: %s", cohort_id, len(names), name_some(names))
-    whole = OpenedCohort(manifest.id, located.folder, assign_splits(found.frames), located.phantom)
+    whole = OpenedCohort(manifest.id, located.folder, assign_splits(found.frames), located.phantom, found.all_negative)
     return whole if name.mode is None else sub_cohort(whole, name.mode)
 
 

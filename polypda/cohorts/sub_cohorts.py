@@ -83,7 +83,7 @@ def sub_cohort(whole: OpenedCohort, mode: str) -> OpenedCohort:
     untold = len(whole.frames) - sum(modes.values())
     if untold:
         log.warning("%s: %d frames tell no imaging mode and are in no sub-cohort", whole.id, untold)
-    return OpenedCohort(str(CohortName(whole.id, mode.lower())), whole.root, frames, whole.phantom)
+    return OpenedCohort(str(CohortName(whole.id, mode.lower())), whole.root, frames, whole.phantom, whole.all_negative)
 
 
 def require_shared_units(source: OpenedCohort, target: OpenedCohort) -> None:

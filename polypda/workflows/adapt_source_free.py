@@ -26,7 +26,7 @@ from polypda.training.run_folder import RunFolder, split_table, write_json
 from polypda.training.selectors import Choice, choose
 from polypda.training.snapshot_scores import score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
-from polypda.workflows.cohort_pair import check_pair, data_roots
+from polypda.workflows.cohort_pair import check_pair, data_roots, require_polyps
 from polypda.workflows.evaluate import EvaluatedRun, labelled_target, report_on
 from polypda.workflows.places import Places
 from polypda.workflows.run_states import told_states
@@ -41,6 +41,7 @@ def open_target(config: AdaptConfig, places: Places) -> OpenedCohort:
     """The target without labels. Raises: what :func:`~.cohort_pair.check_pair` and opening raise."""
     check_pair(config.source, config.target)
     target = _open(config, places, labels=False)
+    require_polyps(target)
     for part in (Split.TRAIN, Split.TEST):
         require_split(target, part)
     return target

@@ -18,7 +18,7 @@ from polypda.cohorts.phantom.renderer import RENDERER_VERSION
 from polypda.cohorts.splits import require_split
 from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
 from polypda.data.box_targets import BoxSupervision
-from polypda.errors import LeakageError, UsageError
+from polypda.errors import DataError, LeakageError, UsageError
 from polypda.training.config import AdaptConfig
 from polypda.workflows.places import Places
 from polypda.workflows.source_labels import require_teaching
@@ -82,11 +82,24 @@ def open_pair(source: str, target: str, roots: Mapping[str, Path], boxes: BoxSup
     opened = open_cohort(source, roots[source], labels=True), open_cohort(target, roots[target], labels=False)
     pair = CohortPair(*opened, roots[target])
     require_shared_units(*opened)
+    require_polyps(pair.target)
     require_teaching(pair.source, Split.TRAIN, boxes)
     for cohort in (pair.source, pair.target):
         for part in (Split.TRAIN, Split.TEST):
             require_split(cohort, part)
     return pair
+
+
+def require_polyps(target: OpenedCohort) -> None:
+    """Raise DataError E_TARGET_NEGATIVE where the target is declared free of polyps throughout."""
+    if target.all_negative:
+        raise DataError(
+            "E_TARGET_NEGATIVE",
+            "every frame is declared free of polyps: aligned to it, a segmenter learns to invent them, or to find none.",
+            where=target.id,
+            fix=f"adapt to a cohort that shows polyps, and score the run on this one: "
+            f"`polypda evaluate RUN --on {target.id}:all`.",
+        )
 
 
 def data_roots(cohorts: Sequence[str], config: AdaptConfig, places: Places) -> dict[str, Path]:

@@ -1,0 +1,34 @@
+"""What is refused before anything is trained."""
+
+import re
+
+import pytest
+from support.painted import write_cohort
+
+from polypda.errors import DataError
+from polypda.workflows.cohort_pair import open_pair
+
+
+@pytest.fixture
+def roots(tmp_path):
+    for cohort in ("zju2", "haining"):
+        write_cohort(tmp_path, cohort)
+    return dict.fromkeys(("zju2", "haining"), tmp_path)
+
+
+def declare(table, state):
+    text = table.read_text().replace("frame,split", "frame,split,label_state")
+    table.write_text(re.sub(r"^(\d+,\w+)$", rf"\1,{state}", text, flags=re.MULTILINE))
+
+
+def test_a_target_that_is_declared_free_of_polyps_is_refused(roots, tmp_path):
+    assert not open_pair("zju2", "haining", roots).target.all_negative
+    declare(tmp_path / "haining" / "frames.csv", "negative")
+    with pytest.raises(DataError, match="E_TARGET_NEGATIVE") as error:
+        open_pair("zju2", "haining", roots)
+    assert "polypda evaluate RUN --on haining:all" in error.value.fix
+
+
+def test_a_target_without_any_label_is_welcome(roots, tmp_path):
+    declare(tmp_path / "haining" / "frames.csv", "none")
+    assert len(open_pair("zju2", "haining", roots).target.frames) == 12
