@@ -95,7 +95,7 @@ def require_polyps(target: OpenedCohort) -> None:
     if target.all_negative:
         raise DataError(
             "E_TARGET_NEGATIVE",
-            "every frame is declared free of polyps: aligned to it, a segmenter learns to invent them, or to find none.",
+            "every frame is declared free of polyps: aligned to it, a segmenter learns to invent them or to find none.",
             where=target.id,
             fix=f"adapt to a cohort that shows polyps, and score the run on this one: "
             f"`polypda evaluate RUN --on {target.id}:all`.",
