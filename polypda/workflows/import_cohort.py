@@ -84,7 +84,8 @@ def import_cohort(
         staged = stack.enter_context(staging(root, request.cohort_id))
         plain = open_source(request.source, staged.unpacked)
         tree = CountedTree(plain, on_read)
-        reader = reader_for(request.format, tree, request.options, shipped_catalogue().get(request.cohort_id))
+        # recognising a format must not count: what it alone looked into was used for nothing
+        reader = reader_for(request.format, plain, request.options, shipped_catalogue().get(request.cohort_id))
         treatment = treatment or AsItIs()
         if not reader.resumable:  # videos are decoded once
             treatment.prepare(lambda: reader.frames(plain, Ledger()))

@@ -12,6 +12,7 @@ from polypda.cohorts.frames import Split
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import BoxLabel, MaskLabel, NegativeLabel, UnknownLabel
 from polypda.importing.readers.coco import CocoReader
+from polypda.importing.registry import AUTO, reader_for
 
 L_SHAPE = flat(angle()[1])
 SIZE = (HEIGHT, WIDTH)
@@ -256,3 +257,12 @@ def test_masks_are_drawn_only_when_they_are_asked_for(monkeypatch):
     frame, _ = one({"segmentation": [L_SHAPE]})
     monkeypatch.setattr("polypda.importing.shapes.fill_ring", lambda ring, size: np.ones(size, np.uint8))
     assert frame.label.read(SIZE).all()
+
+
+def test_file_that_breaks_off_is_told_and_not_taken_for_a_folder_of_pictures():
+    tree = coco({"id": 1, "file_name": "a.png"}, annotations=[{"image_id": 1, "bbox": [1, 2, 3, 4]}])
+    tree.contents["labels.json"] = tree.contents["labels.json"][:90]
+    reader = reader_for(AUTO, tree, {})
+    assert reader.name == "coco"
+    with pytest.raises(DataError, match=r"E_JSON labels\.json"):
+        read_all(reader, tree)

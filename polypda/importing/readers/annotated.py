@@ -10,6 +10,7 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import (
     ImportedFrame,
     Label,
+    Ledger,
     NegativeLabel,
     Reader,
     Remark,
@@ -21,6 +22,15 @@ from polypda.importing.pictures import read_picture
 from polypda.importing.polyp_classes import class_names
 
 UNANNOTATED: dict[str, Label] = {"unknown": UnknownLabel(), "negative": NegativeLabel()}
+DAMAGED_FILE = (
+    "E_FILE_UNREADABLE",
+    "E_ANNOTATION_LARGE",
+    "E_ANNOTATION_ENCODING",
+    "E_JSON",
+    "E_XML",
+    "E_XML_ENTITIES",
+)
+"""Codes of annotation files of which nothing could be read."""
 NOT_ANNOTATED = Remark("W_ANNOTATION_MISSING", "no annotation names this picture; taken without a label.")
 SNIFFED_FILES = 20
 """How many files of a kind are looked into before a format is not recognised."""
@@ -72,9 +82,14 @@ def never_annotated(tree: SourceTree, images: NamedImages) -> Iterator[ImportedF
         yield ImportedFrame(images.names[path], path, partial(read_picture, tree, path), remarks=(NOT_ANNOTATED,))
 
 
-def require_some(found: int, tree: SourceTree, what: str) -> None:
-    """Raises: DataError E_ANNOTATION_ABSENT when the tree has no annotation of the format."""
-    if not found:
-        raise DataError(
-            "E_ANNOTATION_ABSENT", f"no file here is {what}.", where=tree.name, fix="name the folder of the export."
-        )
+def require_some(found: int, tree: SourceTree, what: str, ledger: Ledger) -> None:
+    """Raises: DataError when the tree has no sound annotation of the format: the first damage that the ledger holds,
+    else E_ANNOTATION_ABSENT."""
+    if found:
+        return
+    damage = next((line for line in ledger.lines if not line.taken and line.code in DAMAGED_FILE), None)
+    if damage is not None:
+        raise DataError(damage.code, damage.what, where=damage.origin, fix=damage.fix)
+    raise DataError(
+        "E_ANNOTATION_ABSENT", f"no file here is {what}.", where=tree.name, fix="name the folder of the export."
+    )

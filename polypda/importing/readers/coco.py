@@ -38,7 +38,8 @@ from polypda.importing.readers.annotated import (
 )
 from polypda.importing.readers.coco_shapes import shape_of
 
-_KEYS = tuple(re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annotations", b"categories"))
+_IMAGES = re.compile(rb'"images"\s*:\s*\[')
+_FILE_NAME = re.compile(rb'"file_name"\s*:')
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,19 @@ class CocoReader(AnnotatedReader):
 
     def recognises(self, tree: SourceTree) -> bool:
         for _, data in first_bytes(tree, files_ending(tree, ".json")):
-            if data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and all(key.search(data) for key in _KEYS):
+            # a file that breaks off is recognised too: its frames must not be taken as if nobody had annotated them
+            if (
+                data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{")
+                and _IMAGES.search(data)
+                and _FILE_NAME.search(data)
+            ):
                 return True
         return False
 
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         images = NamedImages(tree)
         files = _files(tree, ledger)
-        require_some(len(files), tree, "COCO JSON with images and annotations")
+        require_some(len(files), tree, "COCO JSON with images and annotations", ledger)
         require_classes(self.classes, {name for file in files for name in file.categories.values()})
         for file in files:
             used = {_category(file, each) for drawn in file.drawn.values() for each in drawn}

@@ -56,7 +56,7 @@ class CvatReader(AnnotatedReader):
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         images = NamedImages(tree)
         files = list(_files(tree, ledger))
-        require_some(len(files), tree, "CVAT XML")
+        require_some(len(files), tree, "CVAT XML", ledger)
         require_classes(self.classes, {name for _, root in files for name in _class_names(root)})
         for path, root in files:
             folder = PurePosixPath(path).parent.as_posix()

@@ -56,7 +56,7 @@ class LabelMeReader(AnnotatedReader):
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         images = NamedImages(tree)
         paths, labels = _survey(tree, ledger)
-        require_some(len(paths), tree, "a LabelMe JSON file")
+        require_some(len(paths), tree, "a LabelMe JSON file", ledger)
         require_classes(self.classes, labels)
         classes, names = PolypClasses(self.classes, labels), wished_names(paths)
         for path in paths:

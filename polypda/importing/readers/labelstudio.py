@@ -58,7 +58,7 @@ class LabelStudioReader(AnnotatedReader):
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         images = NamedImages(tree)
         files = list(_files(tree, ledger))
-        require_some(len(files), tree, "a Label Studio JSON export")
+        require_some(len(files), tree, "a Label Studio JSON export", ledger)
         used = {each.label for _, tasks in files for task in tasks for each in _all_drawn(task)}
         require_classes(self.classes, used)
         classes = PolypClasses(self.classes, used)
