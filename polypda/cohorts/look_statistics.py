@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.field_of_view import find_field_of_view
-
-LONGER_SIDE_PX = 512
-RIM_RADIUS, CENTRE_RADIUS = 0.8, 0.4
-"""Rim and centre of the field of view, as shares of the half axes of its bounding box."""
-SPECULAR_VALUE, SPECULAR_SATURATION = 240, 50
-"""A pixel is a highlight when HSV value exceeds the first and saturation lies below the second (both 0–255)."""
-SMALLEST_POLYP_PX = 10
-"""Polyp pixels of the reduced frame below which colours are not compared and a component is not counted."""
+from polypda.cohorts.statistics.picture import picture_figures, reduced_picture
+from polypda.cohorts.statistics.polyps import mask_figures
 
 
 @dataclass(frozen=True)
@@ -76,32 +68,23 @@ def measure_frame(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> FrameLoo
         image: uint8 H×W×3, RGB.
         mask: uint8 H×W, polyp where non-zero.
     """
-    image, mask = _reduce(image, mask)
-    inside = find_field_of_view(image).mask
-    lab = cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    lightness = lab[..., 0]
-    radius = _radius(inside)
-    polyp = (mask > 0) & inside
-    mean_lab = lab[inside].mean(axis=0)
-    area = float(polyp.sum()) / float(inside.sum())
-    contrast = np.full(3, np.nan)
-    if polyp.sum() > SMALLEST_POLYP_PX and (inside & ~polyp).any():
-        contrast = lab[polyp].mean(axis=0) - lab[inside & ~polyp].mean(axis=0)
+    reduced = reduced_picture(image)
+    picture, polyps = picture_figures(image, reduced), mask_figures(reduced, mask)
     return FrameLook(
-        field_share=float(inside.mean()),
-        lightness=float(mean_lab[0]),
-        lightness_sd=float(lightness[inside].std()),
-        a=float(mean_lab[1]),
-        b=float(mean_lab[2]),
-        rim_lightness=float(lightness[inside & (radius > RIM_RADIUS)].mean()),
-        centre_lightness=float(lightness[inside & (radius < CENTRE_RADIUS)].mean()),
-        specular_share=float(specular(image)[inside].mean()),
-        laplacian_sd=_laplacian_sd(image, inside),
-        polyp_area=area if polyp.any() else float("nan"),
-        contrast_lightness=float(contrast[0]),
-        contrast_a=float(contrast[1]),
-        contrast_b=float(contrast[2]),
-        polyps=_components(polyp),
+        field_share=picture.field_share,
+        lightness=picture.lightness,
+        lightness_sd=picture.lightness_sd,
+        a=picture.a,
+        b=picture.b,
+        rim_lightness=picture.rim_lightness,
+        centre_lightness=picture.centre_lightness,
+        specular_share=picture.specular_share,
+        laplacian_sd=picture.laplacian_sd,
+        polyp_area=polyps.area,
+        contrast_lightness=polyps.contrast_lightness,
+        contrast_a=polyps.contrast_a,
+        contrast_b=polyps.contrast_b,
+        polyps=polyps.polyps,
     )
 
 
@@ -143,12 +126,6 @@ def measure_cohort(pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]])
     return summarise([measure_frame(image, mask) for image, mask in pairs])
 
 
-def specular(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Highlights of an RGB frame (uint8 H×W×3): bool H×W, True where bright and nearly colourless."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    return np.asarray((hsv[..., 2] > SPECULAR_VALUE) & (hsv[..., 1] < SPECULAR_SATURATION))
-
-
 TABLE_HEADER = (
     "| cohort | frames | FOV share | L* mean ± SD in FOV | a*, b* mean | between-frame SD L*,a*,b* | rim/centre L* "
     "| specular share | Laplacian SD | polyp area % of FOV q10/q50/q90 | polyp−mucosa ΔL*, Δa*, Δb* "
@@ -175,39 +152,6 @@ def table_row(name: str, look: CohortLook) -> str:
         f"{look.polyps_per_frame:.2f}",
     )
     return "| " + " | ".join(cells) + " |"
-
-
-def _reduce(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    scale = LONGER_SIDE_PX / max(image.shape[:2])
-    if scale >= 1.0:
-        return image, mask
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    return small, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
-
-
-def _radius(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Distance from the centre of the field's bounding box, in its half axes; float32 H×W."""
-    left, top, width, height = cv2.boundingRect(inside.astype(np.uint8))
-    x = (np.arange(inside.shape[1], dtype=np.float32) - (left + (width - 1) / 2)) / max(width / 2, 1.0)
-    y = (np.arange(inside.shape[0], dtype=np.float32) - (top + (height - 1) / 2)) / max(height / 2, 1.0)
-    return np.hypot(x[None, :], y[:, None])
-
-
-def _laplacian_sd(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> float:
-    """SD of the Laplacian over the field, on a frame enlarged or reduced to the common size."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    scale = LONGER_SIDE_PX / max(grey.shape)
-    if scale > 1.0:
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        size = (grey.shape[1], grey.shape[0])
-        inside = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    return float(cv2.Laplacian(grey, cv2.CV_32F)[inside].std())
-
-
-def _components(polyp: NDArray[np.bool_]) -> int:
-    _, _, stats, _ = cv2.connectedComponentsWithStats(polyp.astype(np.uint8), connectivity=8)
-    return int(np.count_nonzero(stats[1:, cv2.CC_STAT_AREA] >= SMALLEST_POLYP_PX))
 
 
 def _finite_median(values: NDArray[np.float64]) -> float:
