@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polypda.cli.check_command import check_command
+from polypda.cli.cohort_stats import stats_command
 from polypda.cli.console import wide_console
 from polypda.cli.data_root import OptionalDataRoot
 from polypda.cli.import_command import import_command
@@ -21,11 +22,12 @@ UNKNOWN = "unknown"
 STATUS_STYLE = {FactStatus.VERIFIED: "green", FactStatus.CONTRADICTED: "red", FactStatus.UNVERIFIED: "yellow"}
 
 cohorts_app = typer.Typer(
-    name="cohorts", help="Cohorts: list, describe, check, render as phantoms.", no_args_is_help=True
+    name="cohorts", help="Cohorts: list, describe, import, check, compare, render as phantoms.", no_args_is_help=True
 )
 
 cohorts_app.command("check")(check_command)
 cohorts_app.command("import")(import_command)
+cohorts_app.command("stats")(stats_command)
 
 CohortId = Annotated[str, typer.Argument(metavar="ID", help="Cohort id, as `polypda cohorts list` shows it.")]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -25,7 +27,9 @@ LABEL_FEATURES = (
 COHORT_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00", "#6B6B6B")
 """Okabe and Ito's, yellow darkened to be seen on white. Rows are named, so a ninth cohort may share the first's."""
 ROW_IN, LETTER_IN = 0.36, 0.078
-CELLS = 160
+CELLS = 96
+FLAT = 0.004
+"""Of the highest point; what is lower is not drawn."""
 SHOWN = (0.005, 0.995)
 """Quantiles of all cohorts between which an axis runs: a few frames far out must not press all others together."""
 LEAST_BANDWIDTH = 0.012
@@ -37,10 +41,10 @@ def distributions(frames: pd.DataFrame, names: Sequence[str], layout: Layout, *,
     cohorts = list(dict.fromkeys(frames["cohort"]))
     features = shown_features(frames, names)
     size = PanelSize(
-        width=2.3,
+        width=2.02,
         height=ROW_IN * len(cohorts) + 0.1,
-        left=0.12,
-        right=0.5,
+        left=0.1,
+        right=0.47,
         above=0.36,
         below=0.42,
         first_left=max(map(len, cohorts)) * LETTER_IN + 0.1,
@@ -64,7 +68,7 @@ def _draw_panel(axis: Axes, frames: pd.DataFrame, feature: Feature, cohorts: Seq
     scale = (lambda values: np.log10(np.maximum(values, floor))) if feature.logarithmic else np.asarray
     axis.set_ylim(len(cohorts) - 0.42, -0.72)
     axis.set_xlim(low, high)
-    for row, (cohort, values) in enumerate(columns.items()):
+    for row, values in enumerate(columns.values()):
         if not values.size:
             axis.text(high, row, "no label" if feature.basis != "picture" else NOT_MEASURED, **NOTE)
             continue
@@ -84,15 +88,19 @@ def _draw_panel(axis: Axes, frames: pd.DataFrame, feature: Feature, cohorts: Seq
         ticks = _log_ticks(10**low, 10**high)
         axis.set_xticks(np.log10(ticks), [f"{tick:g}" for tick in ticks])
     else:
-        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
 def _draw_row(axis: Axes, values: NDArray[np.float64], row: int, colour: str, limits: tuple[float, float]) -> None:
     places = np.linspace(*limits, CELLS)
     density = _density(values, places)
-    axis.fill_between(places, row + 0.18, row + 0.18 - 0.78 * density, color=colour, alpha=0.35, linewidth=0, zorder=2)
-    axis.plot(places, row + 0.18 - 0.78 * density, color=colour, linewidth=0.8, zorder=3)
+    heights, seen = row + 0.18 - 0.78 * density, density > FLAT
+    axis.fill_between(
+        places, row + 0.18, heights, where=seen, facecolor=to_rgba(colour, 0.35), edgecolor=colour, linewidth=0.8,
+        zorder=2,
+    )  # fmt: skip
+    axis.plot(limits, [row + 0.18] * 2, color=colour, linewidth=0.6, zorder=1)
     quarter, median, three_quarters = np.quantile(values, (0.25, 0.5, 0.75))
     axis.plot([quarter, three_quarters], [row + 0.27] * 2, color=colour, linewidth=3, solid_capstyle="butt", zorder=4)
     axis.plot([median] * 2, [row + 0.18, row + 0.36], color=INK, linewidth=1.4, zorder=5)
@@ -125,4 +133,4 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 NOT_MEASURED = "not measured"
-NOTE = {"ha": "right", "va": "center", "fontsize": 7.5, "color": SOFT_INK, "style": "italic"}
+NOTE: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 7.5, "color": SOFT_INK, "style": "italic"}

@@ -40,7 +40,9 @@ def polyp_places(maps: Mapping[str, PlaceMaps], layout: Layout, *, phantom: bool
     grid = _grid(held, layout, phantom)
     for axis, (cohort, one) in zip(grid.axes, held.items(), strict=True):
         if one.polyps is not None:
-            _panel(axis, one.polyps, one.aspects[1], f"{cohort}\nn = {one.polyp_frames}", mpl.colormaps["viridis"], highest)
+            _panel(
+                axis, one.polyps, one.aspects[1], f"{cohort}\nn = {one.polyp_frames}", mpl.colormaps["viridis"], highest
+            )
     _bar(grid, mpl.colormaps["viridis"], highest, "share of frames with a polyp that show it here")
     return grid.figure
 

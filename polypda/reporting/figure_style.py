@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ class Layout:
         return self.width_in < NARROW_BELOW_IN
 
 
+LONG_DECIMALS = re.compile(rb"(\b\d+\.\d{2})\d+")
+"""A hundredth of a point cannot be seen, and matplotlib's six digits are a third of the file."""
 LEAST_WIDTH_IN = 3.9
 """Room for the banner and a legend, however few panels there are."""
 NARROW_FOLDER = "narrow"
@@ -214,4 +217,4 @@ def rendered(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return buffer.getvalue()
+    return buffer.getvalue() if kind != "svg" else LONG_DECIMALS.sub(rb"\1", buffer.getvalue())

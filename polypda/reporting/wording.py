@@ -20,8 +20,11 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """ "0.43"; NaN as a dash."""
-    return NOT_KNOWN if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+    """ "0.43"; NaN as a dash; no sign before a 0."""
+    if pd.isna(value):
+        return NOT_KNOWN
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−" if float(text) else "")
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""The figures by which cohorts are compared: what each is called, its unit, and how far frames commonly spread in it."""
+"""The figures by which cohorts are compared: their names, their units, and how far frames commonly spread in them."""
 
 from __future__ import annotations
 

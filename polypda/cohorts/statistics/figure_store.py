@@ -33,9 +33,9 @@ class FigureStore:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def find(self, kind: type[Figures], *files: Path) -> Figures | None:
-        """The figures made from these files, or None where they are unknown or a file cannot be read."""
-        entry = self._entry(kind, files)
+    def find(self, kind: type[Figures], files: tuple[Path, ...], beside: str = "") -> Figures | None:
+        """The figures made from these files and what is known beside them; None where there are none."""
+        entry = self._entry(kind, files, beside)
         if entry is None:
             return None
         try:
@@ -43,9 +43,9 @@ class FigureStore:
         except (OSError, ValueError, KeyError, TypeError, zlib.error, binascii.Error):
             return None  # absent, or damaged: it is measured again
 
-    def keep(self, figures: PictureFigures | PolypFigures, *files: Path) -> None:
+    def keep(self, figures: PictureFigures | PolypFigures, files: tuple[Path, ...], beside: str = "") -> None:
         """Keep figures for the next time. A store that cannot be written to is no reason to stop measuring."""
-        entry = self._entry(type(figures), files)
+        entry = self._entry(type(figures), files, beside)
         if entry is None:
             return
         partial = entry.with_name(f".{entry.stem}-{os.getpid()}-{uuid4().hex[:8]}.partial")
@@ -56,10 +56,12 @@ class FigureStore:
         except OSError:
             partial.unlink(missing_ok=True)
 
-    def _entry(self, kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...]) -> Path | None:
+    def _entry(
+        self, kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str
+    ) -> Path | None:
         if self.folder is None:
             return None
-        digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__}".encode())
+        digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__} {beside}".encode())
         try:
             for file in files:
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -80,7 +82,10 @@ def _packed(figures: PictureFigures | PolypFigures) -> dict[str, Any]:
 
 
 def _unpacked(kind: type[Figures], values: dict[str, Any]) -> Figures:
-    return kind(**{name: _map(value) if isinstance(value, dict) else value for name, value in values.items()})
+    known: dict[str, Any] = {
+        name: _map(value) if isinstance(value, dict) else value for name, value in values.items()
+    }  # fmt: skip
+    return kind(**known)
 
 
 def _map(value: dict[str, str]) -> NDArray[np.uint8]:

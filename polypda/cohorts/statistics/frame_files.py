@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import Image, read_image, read_mask
 from polypda.cohorts.mask_files import mask_size_error
 from polypda.cohorts.statistics.figure_store import FigureStore
-from polypda.cohorts.statistics.picture import PictureFigures, picture_figures, reduced_picture
-from polypda.cohorts.statistics.polyps import NO_POLYP, PolypFigures, mask_figures
+from polypda.cohorts.statistics.picture import (
+    PictureFigures,
+    ReducedPicture,
+    picture_figures,
+    reduced_picture,
+)
+from polypda.cohorts.statistics.polyps import NO_POLYP, PolypFigures, box_figures, mask_figures
 from polypda.errors import DataError
 
 
@@ -27,22 +33,26 @@ class MeasuredFrame:
 
 
 def measure_files(frame: Frame, store: FigureStore) -> MeasuredFrame:
-    """The frame's figures, from the store or from its files. Only a frame that carries a label has its mask opened."""
+    """The frame's figures, from the store or from its files. Only a frame that carries a label has its mask opened.
+
+    Pixels that the cohort says to ignore (burned-in text, insets) are no part of the field of view.
+    """
     known = stored_figures(frame, store)
     if known is not None:
         return known
     try:
         image = read_image(frame.image)
         reduced = reduced_picture(image)
+        if frame.ignore is not None:
+            reduced = reduced.without(_mask_of(frame, frame.ignore, image))
         picture = picture_figures(image, reduced)
-        store.keep(picture, frame.image)
+        store.keep(picture, _picture_files(frame))
     except DataError as problem:
         return MeasuredFrame(frame, None, None, problem)
     try:
-        if frame.mask is None:
-            return MeasuredFrame(frame, picture, _declared(frame))
-        polyps = mask_figures(reduced, _mask_of(frame, image))
-        store.keep(polyps, frame.image, frame.mask)
+        polyps = _labelled(frame, image, reduced)
+        if polyps is not None:
+            store.keep(polyps, _label_files(frame), _boxes(frame))
     except DataError as problem:
         return MeasuredFrame(frame, picture, None, problem)
     return MeasuredFrame(frame, picture, polyps)
@@ -50,22 +60,38 @@ def measure_files(frame: Frame, store: FigureStore) -> MeasuredFrame:
 
 def stored_figures(frame: Frame, store: FigureStore) -> MeasuredFrame | None:
     """The frame's figures where all of them are in the store, else None."""
-    picture = store.find(PictureFigures, frame.image)
+    picture = store.find(PictureFigures, _picture_files(frame))
     if picture is None:
         return None
-    if frame.mask is None:
-        return MeasuredFrame(frame, picture, _declared(frame))
-    polyps = store.find(PolypFigures, frame.image, frame.mask)
+    if frame.label_state is LabelState.NONE:
+        return MeasuredFrame(frame, picture, None)
+    polyps = store.find(PolypFigures, _label_files(frame), _boxes(frame))
     return None if polyps is None else MeasuredFrame(frame, picture, polyps)
 
 
-def _declared(frame: Frame) -> PolypFigures | None:
+def _labelled(frame: Frame, image: Image, reduced: ReducedPicture) -> PolypFigures | None:
+    if frame.mask is not None:
+        return mask_figures(reduced, _mask_of(frame, frame.mask, image))
+    if frame.boxes:
+        return box_figures(reduced, [(box.x0, box.y0, box.x1, box.y1) for box in frame.boxes], image.shape)
     return NO_POLYP if frame.label_state is LabelState.NEGATIVE else None
 
 
-def _mask_of(frame: Frame, image: Image) -> Image:
-    assert frame.mask is not None
-    mask = read_mask(frame.mask)
+def _picture_files(frame: Frame) -> tuple[Path, ...]:
+    return (frame.image, frame.ignore) if frame.ignore is not None else (frame.image,)
+
+
+def _label_files(frame: Frame) -> tuple[Path, ...]:
+    return (*_picture_files(frame), frame.mask) if frame.mask is not None else _picture_files(frame)
+
+
+def _boxes(frame: Frame) -> str:
+    """What stands for the boxes among the files: they are rows of a table of the whole cohort."""
+    return "" if frame.mask is not None else repr([box[:4] for box in frame.boxes])
+
+
+def _mask_of(frame: Frame, path: Path, image: Image) -> Image:
+    mask = read_mask(path)
     if mask.shape != image.shape[:2]:
         raise mask_size_error(
             f"{frame.cohort}/{frame.frame}", (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0])

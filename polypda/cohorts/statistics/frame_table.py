@@ -43,7 +43,7 @@ def frame_table(cohort: str, measured: Iterable[MeasuredFrame]) -> pd.DataFrame:
         if one.picture is None:
             continue
         frame = one.frame
-        identity = {
+        identity: dict[str, object] = {
             "cohort": cohort,
             "frame": frame.frame,
             "patient": frame.patient or "",
@@ -93,7 +93,7 @@ def _picture_values(picture: PictureFigures) -> dict[str, float]:
 def _label_values(polyps: PolypFigures | None, state: LabelState) -> dict[str, float]:
     if polyps is None:
         return {}
-    boxed = state.value == "box"
+    boxed = state is LabelState.BOX
     area = 100.0 * polyps.area
     return {
         "negative_percent": 100.0 * (polyps.polyps == 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -62,6 +62,11 @@ class ReducedPicture:
     inside: NDArray[np.bool_]
     lab: NDArray[np.float32]
     field_found: bool
+
+    def without(self, ignored: NDArray[np.uint8]) -> ReducedPicture:
+        """The same frame with pixels (uint8 H×W as stored, non-zero) taken out of the field; all are never taken."""
+        kept = self.inside & ~(reduce_to_common_size(ignored, cv2.INTER_NEAREST_EXACT) > 0)
+        return replace(self, inside=kept) if kept.any() else self
 
 
 def reduced_picture(image: NDArray[np.uint8]) -> ReducedPicture:
