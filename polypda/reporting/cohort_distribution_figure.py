@@ -27,7 +27,7 @@ LABEL_FEATURES = (
 COHORT_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00", "#6B6B6B")
 """Okabe and Ito's, yellow darkened to be seen on white. Rows are named, so a ninth cohort may share the first's."""
 ROW_IN, LETTER_IN = 0.36, 0.078
-CELLS = 96
+CELLS = 80
 FLAT = 0.004
 """Of the highest point; what is lower is not drawn."""
 SHOWN = (0.005, 0.995)
@@ -95,10 +95,13 @@ def _draw_panel(axis: Axes, frames: pd.DataFrame, feature: Feature, cohorts: Seq
 def _draw_row(axis: Axes, values: NDArray[np.float64], row: int, colour: str, limits: tuple[float, float]) -> None:
     places = np.linspace(*limits, CELLS)
     density = _density(values, places)
-    heights, seen = row + 0.18 - 0.78 * density, density > FLAT
-    axis.fill_between(
-        places, row + 0.18, heights, where=seen, facecolor=to_rgba(colour, 0.35), edgecolor=colour, linewidth=0.8,
-        zorder=2,
+    # A hump's feet stand on the row's line; what is flat between humps is that line
+    raised = np.convolve(density > FLAT, (1, 1, 1), "same") > 0
+    base = row + 0.18
+    heights = base - 0.78 * np.where(density > FLAT, density, 0.0)
+    axis.fill(
+        np.r_[places[raised], places[raised][::-1][:1], places[raised][:1]], np.r_[heights[raised], base, base],
+        facecolor=to_rgba(colour, 0.35), edgecolor=colour, linewidth=0.8, zorder=2,
     )  # fmt: skip
     axis.plot(limits, [row + 0.18] * 2, color=colour, linewidth=0.6, zorder=1)
     quarter, median, three_quarters = np.quantile(values, (0.25, 0.5, 0.75))

@@ -24,7 +24,7 @@ def field_outlines(maps: Mapping[str, PlaceMaps], layout: Layout, *, phantom: bo
     for axis, (cohort, one) in zip(grid.axes, maps.items(), strict=True):
         _panel(axis, one.field, one.aspects[0], cohort, mpl.colormaps["Greys_r"], 1.0)
         centres = (np.arange(one.field.shape[0]) + 0.5) / one.field.shape[0]
-        if one.field.min() < OUTLINES[0]:
+        if one.field.min() < OUTLINES[0] < one.field.max():
             axis.contour(
                 centres, centres, one.field, OUTLINES, colors=["#56B4E9", "#E69F00", "#56B4E9"],
                 linewidths=[0.9, 1.6, 0.9], linestyles=["dotted", "solid", "dashed"],
@@ -58,7 +58,9 @@ def _grid(maps: Mapping[str, PlaceMaps], layout: Layout, phantom: bool) -> Panel
 def _panel(
     axis: Axes, shares: NDArray[np.float64], aspect: float, title: str, colours: mpl.colors.Colormap, highest: float
 ) -> None:  # fmt: skip
-    axis.imshow(shares, extent=(0, 1, 1, 0), cmap=colours, vmin=0, vmax=highest, aspect=1 / aspect, rasterized=True)
+    axis.imshow(
+        shares, extent=(0, 1, 1, 0), cmap=colours, vmin=0, vmax=highest, aspect=1 / aspect, interpolation="none"
+    )
     axis.set_title(title, fontsize=8.5, fontweight="bold", loc="left", pad=4)
     axis.set_xticks([])
     axis.set_yticks([])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.cell_text import plain_rows
@@ -19,6 +20,7 @@ from polypda.reporting.cohort_statistics_page import SAMPLES_BANNER, notes, rend
 from polypda.reporting.cohort_statistics_tables import effects_of
 from polypda.reporting.figure_style import NARROW_FOLDER, write_drawings
 from polypda.reporting.new_folder import whole_folder
+from polypda.reporting.small_pictures import shrink_png
 from polypda.reporting.verdict import records
 
 STATS_SCHEMA = "polypda-cohort-statistics 1"
@@ -51,12 +53,18 @@ def write_cohort_statistics(
             write_whole(work / name, stated.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
         write_whole(work / "stats.json", statistics_json(statistics))
         write_whole(work / "index.html", render_cohort_page(statistics, figures))
-        shutil.rmtree(work / "figures" / NARROW_FOLDER)  # the page holds them
+        shutil.rmtree(work / "figures" / NARROW_FOLDER)
+        for figure in figures:
+            figure.svg.unlink()  # the page holds them
+            write_whole(figure.png, shrink_png(figure.png))
     return folder / "index.html"
 
 
 def statistics_json(statistics: CohortStatistics) -> str:
-    """The statistics as one JSON document; a number that does not exist is null. Maps: 48×48 shares in percent."""
+    """The statistics as one JSON document; a number that does not exist is null.
+
+    summary, differences, distances, halves: tables as {columns, rows}. Maps: 48×48 shares in percent.
+    """
     differences = statistics.differences
     document = {
         "schema": STATS_SCHEMA,
@@ -67,10 +75,10 @@ def statistics_json(statistics: CohortStatistics) -> str:
         "notes": notes(statistics),
         "headlines": headlines(statistics),
         "cohorts": [_cohort(statistics, place) for place in range(len(statistics.facts))],
-        "summary": plain_rows(differences.summary),
-        "differences": plain_rows(differences.effects),
-        "distances": plain_rows(differences.distances),
-        "halves": plain_rows(differences.halves),
+        "summary": _rows(differences.summary),
+        "differences": _rows(differences.effects),
+        "distances": _rows(differences.distances),
+        "halves": _rows(differences.halves),
     }
     return json.dumps(document, ensure_ascii=False, indent=None, separators=(",", ":"), allow_nan=False) + "\n"
 
@@ -80,6 +88,15 @@ def headlines(statistics: CohortStatistics) -> list[str]:
     pairs = records(statistics.differences.distances)
     effects = [effects_of(statistics, row["cohort"], row["other"]) for row in pairs]
     return [pair_words(one).sentence for one in effects if len(one)]
+
+
+def _rows(table: pd.DataFrame) -> dict[str, list]:
+    """A table as its columns' names and its rows' values, with six digits as in the CSV files."""
+    return {"columns": [str(name) for name in table.columns], "rows": [_values(row) for row in plain_rows(table)]}
+
+
+def _values(row: dict[str, Any]) -> list[Any]:
+    return [float(f"{value:.6g}") if isinstance(value, float) else value for value in row.values()]
 
 
 def _cohort(statistics: CohortStatistics, place: int) -> dict[str, Any]:
@@ -93,5 +110,5 @@ def _cohort(statistics: CohortStatistics, place: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _percent(shares: np.ndarray) -> list[list[float]]:
-    return [[round(100 * float(share), 1) for share in row] for row in shares]
+def _percent(shares: np.ndarray) -> list[list[int]]:
+    return [[round(100 * float(share)) for share in row] for row in shares]

@@ -25,6 +25,7 @@ from polypda.reporting.cohort_statistics_tables import (
 from polypda.reporting.figure_style import ReportFigure
 from polypda.reporting.page import data_uri, page_environment
 from polypda.reporting.page_tables import FRAMES_NOTE
+from polypda.reporting.small_pictures import svg_in_page
 from polypda.reporting.verdict import records
 from polypda.reporting.wording import listed, p_text, plain
 
@@ -158,8 +159,7 @@ def _embedded(figure: ReportFigure) -> dict[str, str]:
     return {
         "title": figure.title,
         "caption": figure.caption,
-        "source": data_uri(figure.svg.read_bytes(), "svg+xml"),
-        "narrow": data_uri(figure.narrow.read_bytes(), "svg+xml") if figure.narrow else "",
-        "svg": quote(f"figures/{figure.svg.name}"),
+        "source": svg_in_page(figure.svg),
+        "narrow": svg_in_page(figure.narrow, in_set=True) if figure.narrow else "",
         "png": quote(f"figures/{figure.png.name}"),
     }

@@ -71,8 +71,8 @@ class Layout:
         return self.width_in < NARROW_BELOW_IN
 
 
-LONG_DECIMALS = re.compile(rb"(\b\d+\.\d{2})\d+")
-"""A hundredth of a point cannot be seen, and matplotlib's six digits are a third of the file."""
+LONG_DECIMALS = re.compile(rb"(\b[1-9]\d*\.\d{2})\d+")
+"""A hundredth of a point cannot be seen, and matplotlib's six digits are a third of the file. Not below 1: scales."""
 LEAST_WIDTH_IN = 3.9
 """Room for the banner and a legend, however few panels there are."""
 NARROW_FOLDER = "narrow"

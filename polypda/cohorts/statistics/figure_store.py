@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import os
@@ -40,7 +41,7 @@ class FigureStore:
             return None
         try:
             return _unpacked(kind, json.loads(entry.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, zlib.error, binascii.Error):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
             return None  # absent, or damaged: it is measured again
 
     def keep(self, figures: PictureFigures | PolypFigures, files: tuple[Path, ...], beside: str = "") -> None:
@@ -54,7 +55,8 @@ class FigureStore:
             partial.write_text(json.dumps(_packed(figures)), encoding="utf-8")
             partial.replace(entry)
         except OSError:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def _entry(
         self, kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str
