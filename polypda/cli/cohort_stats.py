@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polypda.cli.configuration import default_cache
+from polypda.cli.data_root import OptionalDataRoot
 
 Opt = typer.Option
 LONGEST_NAME = 80
@@ -18,9 +19,7 @@ LONGEST_NAME = 80
 
 def stats_command(
     cohorts: Annotated[list[str], typer.Argument(metavar="ID…", help="One cohort or more.", show_default=False)],
-    data_root: Annotated[
-        Path | None, Opt("--data-root", envvar="POLYPDA_DATA", help="Folder below which the cohorts' files lie.")
-    ] = None,
+    data_root: OptionalDataRoot = None,
     out: Annotated[Path | None, Opt(help="Folder to write. Default: cohort-statistics/ID+ID….")] = None,
     frames: Annotated[
         int, Opt("--frames", min=0, help="Frames per cohort, drawn evenly over all of it; 0: every frame.")
@@ -49,7 +48,7 @@ def stats_command(
     if no_labels and labels_of:
         raise UsageError("E_OPTION", "--no-labels and --labels-of contradict each other.", fix="give one of them.")
     folder = out or Path("cohort-statistics") / "+".join(cohorts).replace(":", "-")[:LONGEST_NAME]
-    refuse_existing(folder, replace=force, known_by=STATS_FILES)  # before minutes are spent
+    refuse_existing(folder, replace=force, former=STATS_FILES)  # before minutes are spent
     request = StatsRequest(
         cohorts=tuple(cohorts),
         frames=frames or None,

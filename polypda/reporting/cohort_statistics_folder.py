@@ -39,7 +39,7 @@ def write_cohort_statistics(
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
     """
     differences = statistics.differences
-    with whole_folder(folder, replace=replace, known_by=STATS_FILES) as work:
+    with whole_folder(folder, replace=replace, former=STATS_FILES) as work:
         (work / "figures").mkdir()
         figures = write_drawings(cohort_drawings(statistics), work / "figures")
         tables = {
