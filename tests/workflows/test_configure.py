@@ -66,3 +66,10 @@ def test_every_preset_suits_every_method(name, method):
     wanted = {key: value for part in method.split("+") for key, value in PRESETS[name]["options"].get(part, {}).items()}
     resolved = method_options(method, {**config.supervised, **config.options}).model_dump(mode="json")
     assert {key: resolved[key] for key in wanted} == wanted
+
+
+def test_the_selector_oracle_needs_permission():
+    with pytest.raises(UsageError, match="E_TARGET_LABELS"):
+        resolve(selector="oracle")
+    assert resolve(selector="oracle", target_labels=True).selector == "oracle"
+    assert resolve(selector="snd").selector == "snd"
