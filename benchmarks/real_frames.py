@@ -15,6 +15,8 @@ import json
 import sys
 from pathlib import Path
 
+from bench_page import write_bench_page
+
 from polypda.training.config import AdaptConfig
 from polypda.training.progress import Silent
 from polypda.workflows.configure import resolve_config, weights_name
@@ -43,6 +45,7 @@ OPTIONS: dict[str, dict[str, object]] = {
 OPTIONS["adaptsegnet+minent"] = OPTIONS["adaptsegnet"]
 """Beside the preset `standard`; the same for every pair."""
 LAMBDAS = (1e-3, 5e-3, 2e-2)
+COMMAND = "python benchmarks/real_frames.py --data-root DATA --encoder-weights mobilenet_v2-imagenet.safetensors"
 
 
 def main() -> None:
@@ -61,6 +64,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--report-only", action="store_true", help="report what is complete, run nothing")
     parser.add_argument("--choose-lambda", action="store_true", help="only run AdaptSegNet with three λ, and choose")
     arguments = parser.parse_args()
     runs = lambda_runs(arguments) if arguments.choose_lambda else bench_runs(arguments)
@@ -68,16 +72,19 @@ def main() -> None:
         for run in runs:
             print(f"{run.name:<60} {state_of(run, arguments.out).value}")
         return
-    failed = bring_to_end(runs, arguments)
+    failed = [] if arguments.report_only else bring_to_end(runs, arguments)
     if arguments.choose_lambda:
         choose_lambda(runs, arguments.out)
         return
-    complete = [
-        arguments.out / run.name / "report" for run in runs if state_of(run, arguments.out) is RunState.COMPLETE
-    ]
+    states = {run.name: state_of(run, arguments.out) for run in runs}
+    complete = [arguments.out / name / "report" for name, state in states.items() if state is RunState.COMPLETE]
+    missing = [name for name, state in states.items() if state is not RunState.COMPLETE]
+    failed += [f"{len(missing)} runs: {', '.join(missing)}"] if missing else []
     folder = arguments.report or arguments.out / "report"
     notes = [f"Planned, but not in these numbers: {name}" for name in failed]
-    print(report(complete, folder, study=None, overlays=False, force=True, notes=notes))
+    page = report(complete, folder, study=None, overlays=False, force=True, notes=notes)
+    write_bench_page(folder, [run.parent for run in complete], COMMAND)
+    print(page)
 
 
 def bench_runs(arguments: argparse.Namespace) -> list[PlannedRun]:
