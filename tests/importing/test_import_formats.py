@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from itertools import chain
 
 import numpy as np
 import pytest
-from reader_fixtures import EXPORTS
+from PIL import Image
+from reader_fixtures import EXPORTS, coco_counts
 
 from polypda.cli.main import main
 from polypda.cohorts.frames import LabelState, Split
@@ -98,3 +101,29 @@ def test_options_reach_the_reader(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, *words[:-1], tmp_path / "other", "-O", "classes=polypp") == 2
     assert "E_CLASS" in capsys.readouterr().err
     assert not (tmp_path / "other" / "haining").exists()
+
+
+@pytest.mark.parametrize("drawn_on", ["stored", "upright"])
+def test_picture_with_an_orientation_takes_its_label_along(drawn_on, tmp_path, monkeypatch):
+    upright = np.zeros((53, 37), np.uint8)
+    upright[5:40, 3:9] = upright[30:40, 3:30] = 1
+    stored = np.rot90(upright)  # orientation 6: to be turned clockwise by 90°
+    mask = stored if drawn_on == "stored" else upright
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.repeat(stored[..., None] * 200, 3, axis=2)).save(stream, "JPEG", exif=exif, quality=100)
+    segmentation = {"size": list(mask.shape), "counts": coco_counts(mask)}
+    value = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": mask.shape[1], "height": mask.shape[0]}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}],
+        "categories": [{"id": 1, "name": "polyp"}],
+    }
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.jpg").write_bytes(stream.getvalue())
+    (tmp_path / "source" / "a.json").write_text(json.dumps(value))
+    words = ("cohorts", "import", tmp_path / "source", "--as", "haining", "--out", tmp_path / "root")
+    assert run(monkeypatch, *words) == 0
+    (frame,) = open_cohort("haining", tmp_path / "root").frames
+    np.testing.assert_array_equal(read_mask(frame.mask), upright)
+    assert ((read_image(frame.image)[..., 0] > 100) == upright).all()
