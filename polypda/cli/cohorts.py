@@ -16,7 +16,9 @@ from polypda.cli.data_root import OptionalDataRoot
 from polypda.cli.import_command import import_command
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.manifest import Extent, FactStatus, Manifest
-from polypda.cohorts.opening import present
+from polypda.cohorts.opening import open_cohort, present
+from polypda.cohorts.sub_cohorts import label_words, mode_words, whole_cohort
+from polypda.errors import PolypdaError
 
 UNKNOWN = "unknown"
 STATUS_STYLE = {FactStatus.VERIFIED: "green", FactStatus.CONTRADICTED: "red", FactStatus.UNVERIFIED: "yellow"}
@@ -55,7 +57,7 @@ def list_cohorts(data_root: OptionalDataRoot = None) -> None:
             described.scope.vendor or UNKNOWN,
             _frames(described),
             _size(described),
-            described.annotation.value,
+            _labels(described),
             described.access.level.value.replace("on-", ""),
             here,
         )
@@ -72,7 +74,7 @@ def show_cohort(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None
     console = wide_console()
     local = f" · {described.title.local}" if described.title.local else ""
     console.print(Text(f"{described.id}: {described.title.en}{local}", style="bold"))
-    console.print(_properties(described, data_root))
+    console.print(_properties(described, cohort_id, data_root))
     console.print()
     facts = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     facts.add_column("status", no_wrap=True)
@@ -101,6 +103,22 @@ def phantom(
     typer.echo(str(folder))
 
 
+def _labels(described: Manifest) -> str:
+    return "no polyp" if described.declared.polyp_frames == 0 else described.annotation.value
+
+
+def _found(cohort_id: str, data_root: Path | None) -> dict[str, str]:
+    """What the frames below the data root are labelled with, in all and per imaging mode; {} where there are none."""
+    if data_root is None or not present(whole_cohort(cohort_id), data_root):
+        return {}
+    try:
+        frames = open_cohort(cohort_id, data_root).frames
+    except PolypdaError as error:
+        return {"labels here": f"{error.code}: {error.what}"}
+    modes = mode_words(frames)
+    return {"labels here": label_words(frames), **({"modes here": modes} if modes else {})}
+
+
 def _frames(described: Manifest) -> str:
     count = described.verified.frames if described.verified.frames is not None else described.declared.frames
     if count is not None:
@@ -121,7 +139,7 @@ def _times(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def _properties(described: Manifest, data_root: Path | None) -> Table:
+def _properties(described: Manifest, cohort_id: str, data_root: Path | None) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column()
@@ -148,6 +166,7 @@ def _properties(described: Manifest, data_root: Path | None) -> Table:
         "phantom look": "yes" if described.phantom is not None else "none yet",
         "present": "no data root given" if data_root is None else "yes" if present(described.id, data_root) else "no",
     }
+    rows |= _found(cohort_id, data_root)
     for name, value in rows.items():
         # Text: brackets in a value are no markup
         table.add_row(name, Text(UNKNOWN if value is None or value == "" else str(value)))

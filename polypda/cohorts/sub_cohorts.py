@@ -10,11 +10,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from polypda.cohorts.frames import Frame, OpenedCohort
+from polypda.cohorts.frames import Frame, LabelState, OpenedCohort
 from polypda.cohorts.frames_csv import MODE_NAME, PART_NAMES
 from polypda.errors import DataError, LeakageError, UsageError, nearest
 
 log = logging.getLogger(__name__)
+STATE_WORDS = {
+    LabelState.MASK: "with masks",
+    LabelState.BOX: "with boxes",
+    LabelState.NEGATIVE: "without a polyp",
+    LabelState.NONE: "without a label",
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,23 @@ def file_name_of(name: str) -> str:
 def modes_of(frames: Iterable[Frame]) -> dict[str, int]:
     """Imaging mode → frames, the commonest first; frames that tell none are left out."""
     return dict(Counter(frame.mode for frame in frames if frame.mode is not None).most_common())
+
+
+def label_words(frames: Iterable[Frame]) -> str:
+    """What is known of frames' labels: "40 with masks, 38 with boxes, 60 without a polyp"; "" for no frame."""
+    states = Counter(frame.label_state for frame in frames)
+    return ", ".join(f"{states[state]} {words}" for state, words in STATE_WORDS.items() if states[state])
+
+
+def mode_words(frames: Iterable[Frame]) -> str:
+    """Likewise per imaging mode: "NBI 60 (20 with boxes, 40 without a polyp); WL …"; "" where none is told."""
+    frames = tuple(frames)
+    told = [
+        f"{mode} {count} ({label_words(frame for frame in frames if frame.mode == mode)})"
+        for mode, count in modes_of(frames).items()
+    ]
+    untold = sum(frame.mode is None for frame in frames)
+    return "; ".join([*told, f"not told for {untold}"] if told and untold else told)
 
 
 def sub_cohort(whole: OpenedCohort, mode: str) -> OpenedCohort:

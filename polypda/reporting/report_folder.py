@@ -81,13 +81,14 @@ def _fill(
     if selectors is not None:
         write_selectors(selectors, work)
     figures = write_figures(cases, statement, work / "figures")
-    gallery = list(_write_overlays(work, overlays))
+    gallery = list(write_overlays(work, overlays))
     if gallery:
         _write_overlay_list(work, gallery)
     write_whole(work / "index.html", render_page(table, statement, figures, gallery, selectors))
 
 
-def _write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[GalleryPicture]:
+def write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[GalleryPicture]:
+    """Write overlays/*.png one by one; yields what the page shows of each."""
     for place, overlay in enumerate(overlays, 1):
         name = f"overlays/{place:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
         buffer = io.BytesIO()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
@@ -21,13 +22,14 @@ from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.frame_choice import choose_frames
 from polypda.reporting.report_folder import OverlayPicture, write_report
+from polypda.reporting.unscored_page import write_unscored
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
-from polypda.workflows.prediction_overlay import prediction_overlay
+from polypda.workflows.prediction_overlay import prediction_overlay, unscored_overlay
 from polypda.workflows.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring import KeyOf, Scoring
 from polypda.workflows.snapshots import Snapshots
@@ -35,6 +37,10 @@ from polypda.workflows.source_labels import LearntLabels
 from polypda.workflows.source_package import CONTROL_NOTE
 from polypda.workflows.stages import ADABN
 from polypda.workflows.trained_models import wants_oracle
+
+UNLABELLED = "E_TARGET_UNLABELLED"
+UNSCORED = "unscored"
+"""Folder of a run whose target cannot be scored."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +136,29 @@ def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: 
     """Score every model on the test part of source and target, write the report folder; returns its page.
 
     Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
+    Raises: DataError E_TARGET_UNLABELLED after drawing what was marked; what scoring and writing raise.
     """
-    return report_on(
-        evaluated,
-        {"source": pair.source, "target": labelled_target(evaluated, pair.labelled_target)},
-        overlays,
-        progress,
+    try:
+        target = labelled_target(evaluated, pair.labelled_target)
+    except DataError as error:
+        if error.code != UNLABELLED:
+            raise
+        _draw_unscored(evaluated, pair.target, error.what, overlays)
+        raise
+    return report_on(evaluated, {"source": pair.source, "target": target}, overlays, progress)
+
+
+def _draw_unscored(evaluated: EvaluatedRun, target: OpenedCohort, why: str, overlays: int | None) -> None:
+    """Pictures of a target that nothing can score: evenly spaced held-out frames."""
+    frames = target.split(Split.TEST)
+    count = len(frames) if overlays is None else min(overlays, len(frames))
+    chosen = [frames[place] for place in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+    models = (SOURCE_ONLY, evaluated.shown)
+    drawn = (
+        OverlayPicture(target.id, seen.frame.frame, "", unscored_overlay(seen, target, models, ""))
+        for seen in _predictions(evaluated, chosen, models, scored=False)
     )
+    write_unscored(evaluated.run.folder / UNSCORED, evaluated.statement, why.split("scored: ")[-1], drawn)
 
 
 def report_on(
@@ -162,8 +184,9 @@ def labelled_target(evaluated: EvaluatedRun, open_labelled: Callable[[], OpenedC
         target, why = None, error.what.rstrip(".")
     if target is None or not labelled_frames(target, Split.TEST):
         raise DataError(
-            "E_TARGET_UNLABELLED",
-            f"the model is adapted (adapted.safetensors), but cannot be scored: {why}.",
+            UNLABELLED,
+            f"the model is adapted (adapted.safetensors; what it marks: {UNSCORED}/index.html), but cannot be scored: "
+            f"{why}.",
             where=evaluated.run.name,
             fix="add masks (or label_state in frames.csv) and resume the run: only the evaluation is then done.",
         )
@@ -225,8 +248,10 @@ def _overlays(
             yield OverlayPicture(cohort.id, name, why, picture)
 
 
-def _predictions(evaluated: EvaluatedRun, frames: Sequence[Frame], models: Iterable[str]) -> Iterator[NativePrediction]:
+def _predictions(
+    evaluated: EvaluatedRun, frames: Sequence[Frame], models: Iterable[str], *, scored: bool = True
+) -> Iterator[NativePrediction]:
     config = evaluated.config
     device = open_fabric(config.compute, one_process=True).device
     chosen = {name: evaluated.models[name] for name in models}
-    return predict_native(chosen, frames, config.data.grid, device)
+    return predict_native(chosen, frames, config.data.grid, device, scored=scored)

@@ -7,10 +7,18 @@ import pytest
 from painted_cohorts import write_ordinary
 
 from polypda.cohorts.catalogue import manifest, shared_frames
+from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import unit_of
-from polypda.cohorts.sub_cohorts import CohortName, file_name_of, modes_of, require_shared_units
+from polypda.cohorts.sub_cohorts import (
+    CohortName,
+    file_name_of,
+    label_words,
+    mode_words,
+    modes_of,
+    require_shared_units,
+)
 from polypda.errors import DataError, LeakageError, UsageError
 
 
@@ -45,6 +53,17 @@ def test_frames_without_a_mode_are_left_out_and_told(root, caplog):
         open_cohort("polydeep:wl", root)
     assert "1 frames tell no imaging mode" in caplog.text
     assert modes_of(open_cohort("polydeep", root).frames) == {"NBI": 30, "WL": 30}
+
+
+def test_labels_are_counted_per_mode(root):
+    frames = open_cohort("polydeep", root).frames
+    assert label_words(frames) == "61 without a polyp"
+    assert mode_words(frames) == "NBI 30 (30 without a polyp); WL 30 (30 without a polyp); not told for 1"
+    report = check_cohort("polydeep:nbi", root)
+    assert report.cohort == "polydeep:nbi" and len(report.opened.frames) == 30
+    said = {finding.code: finding.message for finding in report.findings}
+    assert said["N_COUNT"] == "30 of the cohort's 61 frames are of this imaging mode."
+    assert "W_NEGATIVE_COUNT" not in said and "NBI 30" in said["N_MODES"]
 
 
 def test_the_firewall_holds_for_modes(root):

@@ -111,3 +111,7 @@ def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_p
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
     assert run.status()["state"] == "failed"
     assert run.status()["error"] == "E_TARGET_UNLABELLED"
+    unscored = tmp_path / "run" / "unscored"
+    assert len(list((unscored / "overlays").glob("*.png"))) == 1
+    page = (unscored / "index.html").read_text()
+    assert "Cannot be scored: no held-out frame of the target has a label" in page and "Dice" not in page

@@ -22,6 +22,7 @@ from polypda.cohorts.layouts import find_frames
 from polypda.cohorts.near_duplicates.pairs import find_alike
 from polypda.cohorts.opening import find_cohort
 from polypda.cohorts.splits import assign_splits
+from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
 from polypda.errors import LeakageError
 
 FRAMES_AT_ONCE = 16
@@ -93,13 +94,14 @@ def check_cohorts(
         alike = find_alike([one.print for one in own], clusters)
         views.append(replace(view, seen=own, alike=alike, overlays=overlay_maps(own)))
     reports = tuple(
-        CheckReport(view.manifest.id, view.located.layout.name, view.opened, run_checks(view)) for view in views
+        CheckReport(view.opened.id, view.located.layout.name, view.opened, run_checks(view)) for view in views
     )
     return JointReport(reports, gravest_first(check_between(views)))
 
 
 def _open(cohort_id: str, data_root: Path | None) -> CohortView:
-    manifest = manifest_of(cohort_id, data_root)
+    name = CohortName.parse(cohort_id)
+    manifest = manifest_of(name.cohort, data_root)
     located = find_cohort(manifest, data_root)
     found = find_frames(manifest, located, labels=True)
     error = None
@@ -107,7 +109,9 @@ def _open(cohort_id: str, data_root: Path | None) -> CohortView:
         frames = assign_splits(found.frames)
     except LeakageError as leak:
         error, frames = leak, assign_splits(found.frames, refuse=False)
-    opened = OpenedCohort(cohort_id, located.folder, frames, located.phantom)
+    opened = OpenedCohort(manifest.id, located.folder, frames, located.phantom)
+    if name.mode is not None:
+        opened = sub_cohort(opened, name.mode)
     return CohortView(manifest, located, found, opened, (), split_error=error)
 
 

@@ -8,6 +8,7 @@ from polypda.cohorts.checking.cohort_view import CohortView, names
 from polypda.cohorts.checking.findings import Drawing, Finding, Severity
 from polypda.cohorts.frames import LabelState
 from polypda.cohorts.manifest import Annotation
+from polypda.cohorts.sub_cohorts import mode_words
 
 BOX_MISFIT = 0.5
 """Boxes that overlap the mask's own boxes with an IoU below this were probably drawn on another picture."""
@@ -19,6 +20,9 @@ def check_counts(view: CohortView) -> list[Finding]:
     found = len(view.opened.frames)
     if located.phantom:
         return [Finding("N_PHANTOM", Severity.NOTE, f"{found} rendered frames: synthetic, not clinical evidence.")]
+    if view.opened.id != manifest.id:
+        message = f"{found} of the cohort's {len(view.found.frames)} frames are of this imaging mode."
+        return [Finding("N_COUNT", Severity.NOTE, message)]
     findings = []
     if not located.layout.verified:
         message = (
@@ -80,6 +84,7 @@ def check_negatives(view: CohortView) -> list[Finding]:
     extent = view.manifest.verified if view.manifest.verified.negative_frames is not None else view.manifest.declared
     free = len(empty) + len([one for one in negative if one not in contradicted])
     whole = view.located.layout.frames in (None, extent.frames) and not view.located.phantom
+    whole = whole and view.opened.id == view.manifest.id
     if whole and extent.negative_frames is not None and free != extent.negative_frames:
         message = f"{free} frames without a polyp, {extent.negative_frames} expected."
         findings.append(Finding("W_NEGATIVE_COUNT", Severity.WARNING, message))
@@ -88,13 +93,10 @@ def check_negatives(view: CohortView) -> list[Finding]:
 
 def check_modes(view: CohortView) -> list[Finding]:
     """Imaging modes per frame against those of the manifest."""
-    told = Counter(one.frame.mode for one in view.seen if one.frame.mode)
-    if not told:
+    if not any(one.frame.mode for one in view.seen):
         return []
-    listed = ", ".join(f"{mode} {count}" for mode, count in told.most_common())
-    unknown = sum(one.frame.mode is None for one in view.seen)
-    rest = f"; not told for {unknown}" if unknown else ""
-    findings = [Finding("N_MODES", Severity.NOTE, f"imaging modes: {listed}{rest}.")]
+    listed = mode_words(one.frame for one in view.seen)
+    findings = [Finding("N_MODES", Severity.NOTE, f"imaging modes: {listed}.")]
     known = view.manifest.scope.modes
     odd = [one for one in view.seen if known and one.frame.mode and one.frame.mode not in known]
     if odd and known:
