@@ -144,7 +144,8 @@ def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: 
         if error.code != UNLABELLED:
             raise
         _draw_unscored(evaluated, pair.target, error.what, overlays)
-        raise
+        drawn = f"{error.what} What it marks can be looked at: {UNSCORED}/index.html."
+        raise DataError(UNLABELLED, drawn, where=error.where, fix=error.fix) from error
     return report_on(evaluated, {"source": pair.source, "target": target}, overlays, progress)
 
 
@@ -185,8 +186,7 @@ def labelled_target(evaluated: EvaluatedRun, open_labelled: Callable[[], OpenedC
     if target is None or not labelled_frames(target, Split.TEST):
         raise DataError(
             UNLABELLED,
-            f"the model is adapted (adapted.safetensors; what it marks: {UNSCORED}/index.html), but cannot be scored: "
-            f"{why}.",
+            f"the model is adapted (adapted.safetensors), but cannot be scored: {why}.",
             where=evaluated.run.name,
             fix="add masks (or label_state in frames.csv) and resume the run: only the evaluation is then done.",
         )
