@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from polypda.cohorts.interlacing import Scan
 from polypda.importing.contract import Remark
 from polypda.importing.deinterlacing import Deinterlace, FilmScan
 from polypda.importing.films import Film
@@ -22,6 +23,9 @@ def film_remarks(film: Film, scan: FilmScan | None, how: Deinterlace) -> Iterato
     if film.without_times:
         what = "some frames carry no time: it was counted from their number and the frame rate."
         yield Remark("W_VIDEO_TIMES", what)
+    if film.clock_set_back:
+        what = "its clock goes back within it, as where recordings were joined: times go on from the frame before."
+        yield Remark("W_VIDEO_TIMES", what)
     if scan is not None:
         yield scan_remark(scan, how)
 
@@ -37,5 +41,5 @@ def scan_remark(scan: FilmScan, how: Deinterlace) -> Remark:
     else:
         done = f"de-interlaced by {how.value}"
     says = "interlaced" if scan.coded_interlaced else "progressive"
-    code = "N_VIDEO_SCAN" if decision.scan.value == says else "W_VIDEO_SCAN"
+    code = "N_VIDEO_SCAN" if decision.scan.value in (says, Scan.UNKNOWN.value) else "W_VIDEO_SCAN"
     return Remark(code, f"looks {seen}, says {says}; {done}.")

@@ -65,12 +65,14 @@ class Film:
     broken: str | None = None
     coded_interlaced: bool = False
     without_times: bool = False
+    clock_set_back: bool = False
     turned_degrees: int = 0
     _last_s: float = field(default=0.0, repr=False)
 
     def frames(self) -> Iterator[FilmFrame]:
         """Every frame that can be decoded, in order of presentation. Damaged ones are passed over."""
         first: float | None = None
+        latest = -1.0 / self.rate
         for index, picture in enumerate(self._pictures()):
             if self.decoded == 0:
                 self.coded_interlaced = bool(picture.interlaced_frame)
@@ -81,12 +83,16 @@ class Film:
             else:
                 moment = float(picture.pts * picture.time_base)
             first = moment if first is None else first
+            if moment - first < latest:  # recordings that were joined: each has a clock of its own
+                self.clock_set_back = True
+                first = moment - latest - 1.0 / self.rate
+            latest = moment - first
             if picture.is_corrupt:
-                self._note_broken(moment - first, "a damaged frame was left out")
+                self._note_broken(latest, "a damaged frame was left out")
                 continue
             self.decoded += 1
-            self._last_s = moment - first
-            yield FilmFrame(index, max(0.0, moment - first), picture, quarter_turns(picture))
+            self._last_s = latest
+            yield FilmFrame(index, latest, picture, quarter_turns(picture))
         missing = (self.duration_s or 0.0) - self._last_s - 1.0 / self.rate
         if self.broken is None and self.decoded and missing > MISSING_S:
             self.broken = f"it ends at {self._last_s:.2f} s of the {self.duration_s:.2f} s that its header tells"

@@ -57,6 +57,17 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
     assert [frame.t_s for frame in found] == pytest.approx([0.0, 0.4, 0.5], abs=2e-3)
 
 
+def test_where_recordings_were_joined_time_goes_on(tmp_path: Path) -> None:
+    parts = [write_film(tmp_path / f"{name}.ts", progressive(4), codec="mpeg2video", options={}) for name in "ab"]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    film, found = decoded(joined)
+    assert film.clock_set_back
+    assert len(found) >= 7
+    assert all(earlier.t_s < later.t_s for earlier, later in pairwise(found))
+    assert found[-1].t_s == pytest.approx(0.04 * found[-1].index)
+
+
 def test_audio_is_ignored_and_the_picture_found(tmp_path: Path) -> None:
     path = write_film(tmp_path / "two.mp4", progressive(4), audio_streams=2)
     with open_film(path, "two.mp4") as film:
