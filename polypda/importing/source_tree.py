@@ -49,23 +49,36 @@ class FolderTree:
     @cached_property
     def _files(self) -> tuple[str, ...]:
         found = []
-        for place, folders, names in os.walk(self.folder):
+        for place, folders, names in os.walk(self.folder, onerror=self._closed):
             relative = Path(place).relative_to(self.folder)
             for name in [*folders, *names]:
                 path = (relative / name).as_posix()
-                if is_hidden(path):
-                    continue
-                link = (self.folder / path).is_symlink()
-                if link and not self._inside(path):
-                    what = "a link that leads out of the folder."
-                    self._refused.append(LedgerLine(path, "E_LINK_OUTSIDE", what, fix="import what it leads to."))
-                elif name in names and (self.folder / path).is_file():
+                if not is_hidden(path) and self._accepted(path) and name in names:
                     found.append(path)
             folders[:] = [name for name in folders if not is_hidden(name)]
         return tuple(sorted(found, key=natural_key))
 
-    def _inside(self, path: str) -> bool:
-        return (self.folder / path).resolve().is_relative_to(self.folder)
+    def _accepted(self, path: str) -> bool:
+        """Whether a path may be followed and is a file or a folder; a line for what is not."""
+        whole = self.folder / path
+        code, what, fix = "", "", "import what it leads to."
+        if whole.is_symlink():
+            try:
+                if not whole.resolve(strict=True).is_relative_to(self.folder):
+                    code, what = "E_LINK_OUTSIDE", "a link that leads out of the folder."
+            except (OSError, RuntimeError):
+                code, what, fix = "E_LINK_BROKEN", "a link that leads nowhere, or in a circle.", "remove it."
+        if not code and not whole.is_file() and not whole.is_dir():
+            code, what, fix = "E_FILE_SPECIAL", "neither a file nor a folder (a pipe, a device).", "remove it."
+        if code:
+            self._refused.append(LedgerLine(path, code, what, fix=fix))
+        return not code
+
+    def _closed(self, error: OSError) -> None:
+        path = Path(error.filename or self.folder)
+        place = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
+        problem = unreadable(place, error.strerror or type(error).__name__)
+        self._refused.append(LedgerLine(place, problem.code, problem.what, fix=problem.fix))
 
     def read(self, path: str) -> bytes:
         """A file's bytes. Raises: DataError E_FILE_UNREADABLE."""

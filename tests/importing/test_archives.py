@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -252,6 +253,10 @@ def test_a_folders_link_that_leads_outside_is_refused(tmp_path):
     (source / "images/leak.png").symlink_to(tmp_path / "secret.png")
     (source / "images/inside.jpg").symlink_to(source / "images/a.jpg")
     (source / "more").symlink_to(tmp_path)
+    (source / "images/loop.jpg").symlink_to(source / "images/loop.jpg")
+    os.mkfifo(source / "images/pipe.jpg")
     result = run_import(source, tmp_path / "root")
+    assert lines(result)["E_LINK_BROKEN"] == ["images/loop.jpg"]
+    assert lines(result)["E_FILE_SPECIAL"] == ["images/pipe.jpg"]
     assert lines(result)["E_LINK_OUTSIDE"] == ["more", "images/leak.png"]
     assert (result.folder / "images/inside.jpg").is_file() and not (result.folder / "images/leak.png").exists()
