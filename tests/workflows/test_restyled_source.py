@@ -50,7 +50,7 @@ def restyle(cached, tmp_path):
 
 
 def test_the_source_stays_as_it_is_unless_asked_for(restyle):
-    assert restyle("plain") == (None, None)
+    assert restyle("plain", stylise="false") == (None, None)
     assert restyle("other", method="adaptsegnet") == (None, None)
 
 
