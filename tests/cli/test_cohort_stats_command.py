@@ -147,6 +147,22 @@ def test_a_cohort_without_masks_and_one_with_boxes(polypda, one_drawing, data, t
     assert float(rows["polydeep", "negative_percent"]["mean"]) == pytest.approx(100 / 6, rel=1e-3)
 
 
+def test_modes_of_one_cohort_are_compared(polypda, one_drawing, tmp_path):
+    folder = paint_cohort(tmp_path / "d", "polydeep", 18, blur=0.8)
+    for number in range(9, 18):  # the last three patients were seen in blue light
+        path = folder / "images" / f"{number:02d}.png"
+        cv2.imwrite(str(path), cv2.imread(str(path))[..., ::-1])
+    rows = [f"{number:02d},p{number // 3},{'NBI' if number >= 9 else 'WL'}" for number in range(18)]
+    (folder / "frames.csv").write_text("\n".join(["frame,patient,mode", *rows]) + "\n")
+    arguments = ("cohorts", "stats", "polydeep:wl", "polydeep:nbi", "--data-root", tmp_path / "d")
+    status, output, errors = polypda(*arguments)
+    assert status == 0, errors
+    assert output.splitlines()[-1] == "cohort-statistics/polydeep-wl+polydeep-nbi/index.html"
+    rows = read_csv(tmp_path / "cohort-statistics/polydeep-wl+polydeep-nbi/differences.csv")
+    (yellow,) = [row for row in rows if row["feature"] == "b"]
+    assert (yellow["n"], yellow["n_other"], float(yellow["delta"])) == ("9", "9", -1.0)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "code"),
     [
