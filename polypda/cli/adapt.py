@@ -68,6 +68,9 @@ def adapt_command(
     ] = None,
     resume: Annotated[Path | None, Opt(help="Go on with an interrupted run.", rich_help_panel=RUN)] = None,
     start: Annotated[Path | None, Opt(help="Reuse the source-only start of this run.", rich_help_panel=RUN)] = None,
+    allow_leakage: Annotated[
+        bool, Opt("--allow-leakage", help="Go on though held-out frames depend on others; every report says so.")
+    ] = False,
     source_package: Annotated[
         Path | None,
         Opt(help="Adapt from `polypda source-package` instead of source frames (adda, tent).", rich_help_panel=RUN),

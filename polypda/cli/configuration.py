@@ -24,6 +24,7 @@ TOP = (
     "clip_norm",
     "oracle",
     "target_labels",
+    "allow_leakage",
 )
 SECTIONS = {
     "network": ("architecture", "encoder", "levels", "two_branch_quirk"),

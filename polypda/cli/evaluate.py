@@ -40,6 +40,9 @@ def evaluate_command(
     missing: Annotated[str, Opt(help="A frame without a map: error, or as-empty.")] = "error",
     trained_on: Annotated[str | None, Opt(help="Cohort that the maps' models learnt, for the record.")] = None,
     out: Annotated[Path | None, Opt(help="Folder for maps. Default: evaluations/NAME-on-COHORT-PART.")] = None,
+    allow_leakage: Annotated[
+        bool, Opt("--allow-leakage", help="Score though frames depend on learnt ones; every report says so.")
+    ] = False,
     data_root: DataRoot = Path("data"),
     cache_dir: Annotated[Path | None, Opt(envvar="POLYPDA_CACHE", help="Rendered phantoms.")] = None,
 ) -> None:
@@ -65,10 +68,11 @@ def evaluate_command(
                 "E_OPTION", "--trained-on, --out and --missing are for --predictions.", fix="leave them out."
             )
         places = Places(data_root, cache_dir or default_cache())
-        folder = evaluate_run(run, parts, places, chosen, terminal_progress(), fuse or [])
+        folder = evaluate_run(run, parts, places, chosen, terminal_progress(), fuse or [], allow_leakage=allow_leakage)
     else:
-        if fuse:
-            raise UsageError("E_OPTION", "--fuse is for runs, not for maps.", fix="leave it out.")
+        if fuse or allow_leakage:
+            option = "--fuse" if fuse else "--allow-leakage"
+            raise UsageError("E_OPTION", f"{option} is for runs, not for maps.", fix="leave it out.")
         if len(parts) > 1:
             raise UsageError("E_PART", "maps are scored on one cohort at a time.", fix="give one --on.")
         named = [_named(text) for text in predictions or []]

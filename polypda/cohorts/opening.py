@@ -19,12 +19,16 @@ from polypda.errors import DataError
 log = logging.getLogger(__name__)
 
 
-def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) -> OpenedCohort:
+def open_cohort(
+    cohort_id: str, data_root: Path | None, *, labels: bool = True, allow_leakage: bool = False
+) -> OpenedCohort:
     """Find a cohort's frames below the data root and assign their splits; no picture is read.
 
     cohort_id: an id, or ``ID:MODE`` for the frames of one imaging mode, in the parts that the whole cohort gives them.
     labels: False for a cohort whose labels must not be used. Then neither masks nor boxes.csv are looked for, frames
     have neither and the label state NONE; frames and splits are those that ``labels=True`` gives.
+
+    allow_leakage: True takes a split that divides patients or sequences as it is.
 
     Raises:
         UsageError: E_COHORT_UNKNOWN, E_MODE_NAME.
@@ -45,7 +49,8 @@ def open_cohort(cohort_id: str, data_root: Path | None, *, labels: bool = True) 
     if found.masks_without_image:
         names = [path.name for path in found.masks_without_image]
         log.warning("%s: %d masks have no image: %s", cohort_id, len(names), name_some(names))
-    whole = OpenedCohort(manifest.id, located.folder, assign_splits(found.frames), located.phantom, found.all_negative)
+    frames = assign_splits(found.frames, refuse=not allow_leakage)
+    whole = OpenedCohort(manifest.id, located.folder, frames, located.phantom, found.all_negative)
     return whole if name.mode is None else sub_cohort(whole, name.mode)
 
 

@@ -13,6 +13,7 @@ SOURCE_ONLY = "source-only"
 ORACLE = "oracle"
 """The upper bound: trained on the target's labels."""
 PHANTOM_BANNER = "Rendered phantom frames: not clinical evidence"
+LEAKAGE_ALLOWED = "LEAKAGE ALLOWED"
 ONE_SEED = "training variability not assessed"
 
 
@@ -30,6 +31,7 @@ class ReportStatement(BaseModel):
     foreign: the predictions were made elsewhere and came as files: nothing is known of their training but what the
         user stated, so seeds, checkpoint rule and network size say so.
     supervision: what taught the models where it was not masks alone ("trained on boxes (…)").
+    leakage: what leaks between parts the user allowed, in words; None where leave was not given.
     notes: what else must be told wherever the numbers are shown (left-over or missing prediction files …).
     """
 
@@ -55,7 +57,13 @@ class ReportStatement(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
     foreign: bool = False
     supervision: str = ""
+    leakage: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def leakage_text(self) -> str:
+        """The stamp of a run whose held-out frames may depend on others; empty where no leave was given."""
+        return "" if self.leakage is None else f"{LEAKAGE_ALLOWED}: {' '.join(self.leakage) or 'none was found'}"
 
     @property
     def seeds_text(self) -> str:
@@ -107,8 +115,16 @@ class ReportStatement(BaseModel):
             **({"batch norm": self.batch_norm} if self.batch_norm else {}),
             **({"source labels": self.supervision} if self.supervision else {}),
             "target labels": self.labels_text,
+            **({"leakage": self.leakage_text} if self.leakage is not None else {}),
             "frames": PHANTOM_BANNER if self.phantom else "real frames",
         }
+
+
+def joint_leakage(statements: Iterable[ReportStatement]) -> str:
+    """The stamp of a report of several runs; empty where no leave was given for any."""
+    stamped = [statement for statement in statements if statement.leakage is not None]
+    told = list(dict.fromkeys(text for statement in stamped for text in statement.leakage or ()))
+    return f"{LEAKAGE_ALLOWED}: {' '.join(told) or 'none was found'}" if stamped else ""
 
 
 def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *, phantom: bool) -> dict[str, str]:
@@ -133,6 +149,7 @@ def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *,
         **({"batch norm": policies} if policies else {}),
         **({"source labels": taught} if taught else {}),
         "target labels": labels,
+        **({"leakage": leakage} if (leakage := joint_leakage(statements)) else {}),
         "frames": PHANTOM_BANNER if phantom else "real frames",
     }
 

@@ -71,6 +71,7 @@ def render_cross_centre_page(results: CrossCentreResults, parts: PageParts) -> s
             title=parts.title,
             phantom=results.phantom,
             phantom_banner=PHANTOM_BANNER,
+            leakage=results.stated.get("leakage", ""),
             labels_used=bool((results.cases["model"] == ORACLE).any()),
             cards=centre_cards(results),
             family_size=int(family) if family else 0,

@@ -43,6 +43,8 @@ def model_card_markdown(results: CrossCentreResults, study: Study | None = None)
     if results.phantom:
         names = ", ".join(code(cohort.id) for cohort in facts.phantom_cohorts)
         blocks.append(f"> **{PHANTOM_BANNER}.** Rendered: {names}. No figure here says anything about patients.")
+    if leakage := results.stated.get("leakage"):
+        blocks.append(f"> **{inline(leakage)}** Held-out figures may be too good.")
     blocks += [
         _summary(facts),
         f"What only people can say and nobody has said is marked {parts.MISSING}; study.yaml fills it. "

@@ -86,7 +86,7 @@ def render_page(
             ],
             stated="; ".join(
                 f"{name}: {lines[name]}"
-                for name in ("protocol", "checkpoint rule", "seeds", "resolution", "source labels")
+                for name in ("protocol", "checkpoint rule", "seeds", "resolution", "source labels", "leakage")
                 if name in lines
             ),
             figures=[

@@ -115,6 +115,7 @@ class AdaptConfig(BaseModel):
     selector: Selector = Selector.LAST
     oracle: bool = False
     target_labels: bool = False
+    allow_leakage: bool = Field(False, description="held-out frames that depend on others are taken; reports say so")
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
     control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
     source_package: str | None = Field(None, description="name of the source package in place of source frames")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -24,6 +25,7 @@ from polypda.training.snapshot_scores import foreground_share, score_snapshot, s
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
+from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
@@ -45,10 +47,18 @@ from polypda.workflows.trained_models import (
 
 
 def open_data(config: AdaptConfig, places: Places) -> CohortPair:
-    """Find (or render) both cohorts, the target without labels. Raises: what :func:`open_pair` raises."""
-    check_pair(config.source, config.target)
+    """Find (or render) both cohorts, the target without labels; their held-out frames must be independent.
+
+    Raises: what :func:`open_pair` raises; LeakageError E_ALIKE_LEAK.
+    """
+    allowed = config.allow_leakage
+    check_pair(config.source, config.target, allow_leakage=allowed)
     roots = data_roots((config.source, config.target), config, places)
-    return open_pair(config.source, config.target, roots, config.data.box_supervision)
+    pair = open_pair(config.source, config.target, roots, config.data.box_supervision, allow_leakage=allowed)
+    if config.phantom:  # scenes of the renderer are independent by construction
+        return pair
+    leakage = require_allowed(leaks_among((pair.source, pair.target), places.cache), allowed=allowed)
+    return replace(pair, leakage=leakage if allowed else None)
 
 
 def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPair) -> RunFolder:
@@ -109,6 +119,8 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
 
 def _record_data(run: RunFolder, pair: CohortPair) -> None:
     cohorts = (pair.source, pair.target)
+    if pair.leakage is not None:
+        record_leakage(run.folder, pair.leakage)
     LearntLabels.of(pair.source, run.config().data.box_supervision).record(run)
     write_json(run.folder / "manifests.json", {cohort.id: manifest_hash(cohort.id) for cohort in cohorts})
     for cohort in cohorts:

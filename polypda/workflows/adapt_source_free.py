@@ -28,6 +28,7 @@ from polypda.training.snapshot_scores import score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.cohort_pair import check_pair, data_roots, require_polyps
 from polypda.workflows.evaluate import EvaluatedRun, labelled_target, report_on
+from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.places import Places
 from polypda.workflows.run_states import told_states
 from polypda.workflows.score_memory import ScoreMemory
@@ -39,9 +40,11 @@ from polypda.workflows.trained_models import ADAPTED, REUSED_CONTROL, REUSED_STA
 
 def open_target(config: AdaptConfig, places: Places) -> OpenedCohort:
     """The target without labels. Raises: what :func:`~.cohort_pair.check_pair` and opening raise."""
-    check_pair(config.source, config.target)
+    check_pair(config.source, config.target, allow_leakage=config.allow_leakage)
     target = _open(config, places, labels=False)
     require_polyps(target)
+    if not config.phantom:
+        require_allowed(leaks_among((target,), places.cache), allowed=config.allow_leakage)
     for part in (Split.TRAIN, Split.TEST):
         require_split(target, part)
     return target
@@ -70,6 +73,9 @@ def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, prog
     """
     config, began = run.config(), monotonic()
     with told_states(run) as complete:
+        if config.allow_leakage:
+            told = () if config.phantom else require_allowed(leaks_among((target,), places.cache), allowed=True)
+            record_leakage(run.folder, told)
         write_json(run.folder / "manifests.json", {target.id: manifest_hash(target.id)})
         split_table(target).to_csv(run.folder / f"split-{file_name_of(target.id)}.csv", index=False)
         frames = FrameCache(places.cache / "frames", config.data.grid).unlabelled(target.split(Split.TRAIN))
@@ -88,7 +94,12 @@ def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, prog
 
 
 def _open(config: AdaptConfig, places: Places, *, labels: bool) -> OpenedCohort:
-    return open_cohort(config.target, data_roots((config.target,), config, places)[config.target], labels=labels)
+    return open_cohort(
+        config.target,
+        data_roots((config.target,), config, places)[config.target],
+        labels=labels,
+        allow_leakage=config.allow_leakage,
+    )
 
 
 def _stage(run: RunFolder, config: AdaptConfig, target: CachedFrames, method: str, steps: int) -> Stage:

@@ -20,6 +20,7 @@ from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_
 from polypda.data.box_targets import BoxSupervision
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.training.config import AdaptConfig
+from polypda.workflows.leakage import shared_ancestry
 from polypda.workflows.places import Places
 from polypda.workflows.source_labels import require_teaching
 
@@ -28,24 +29,30 @@ TRAINING_FRAMES_PER_SEQUENCE = 2
 
 @dataclass(frozen=True)
 class CohortPair:
-    """source: opened with labels. target: opened without; nothing in it leads to a mask. target_root: its data root."""
+    """source: opened with labels. target: opened without; nothing in it leads to a mask. target_root: its data root.
+
+    leakage: what leaks between parts the user allows, in words; None where leave was not given.
+    """
 
     source: OpenedCohort
     target: OpenedCohort
     target_root: Path
+    leakage: tuple[str, ...] | None = None
 
     def labelled_target(self) -> OpenedCohort:
         """The target with its labels: for the final evaluation, and for the oracle where the user permits it."""
-        return open_cohort(self.target.id, self.target_root, labels=True)
+        allowed = self.leakage is not None
+        return open_cohort(self.target.id, self.target_root, labels=True, allow_leakage=allowed)
 
     @property
     def phantom(self) -> bool:
         return self.source.phantom or self.target.phantom
 
 
-def check_pair(source: str, target: str) -> None:
+def check_pair(source: str, target: str, *, allow_leakage: bool = False) -> None:
     """Refuse pairs that cannot mean anything, before any file is read. Two modes of one cohort are a pair.
 
+    allow_leakage: True lets cohorts of one origin pass; a cohort and a part of it never.
     Raises: UsageError E_COHORT_UNKNOWN, E_MODE_NAME, E_SAME_COHORT; LeakageError E_SHARED_FRAMES.
     """
     manifest(source), manifest(target)
@@ -62,25 +69,30 @@ def check_pair(source: str, target: str) -> None:
             f"'{source}' and '{target}' are a cohort and a part of it: they share frames.",
             fix="name two modes of the cohort, or another cohort.",
         )
-    overlap = shared_frames(source, target)
-    if overlap is not None:
-        raise LeakageError(
-            "E_SHARED_FRAMES",
-            f"'{source}' and '{target}' share frames: a gain between them would be memory, not adaptation.",
-            fix="choose cohorts of different origin; `polypda cohorts show` tells the ancestry.",
-        )
+    if shared_frames(source, target) is not None and not allow_leakage:
+        raise shared_ancestry(source, target)
 
 
-def open_pair(source: str, target: str, roots: Mapping[str, Path], boxes: BoxSupervision | None = None) -> CohortPair:
+def open_pair(
+    source: str,
+    target: str,
+    roots: Mapping[str, Path],
+    boxes: BoxSupervision | None = None,
+    *,
+    allow_leakage: bool = False,
+) -> CohortPair:
     """Open both cohorts and check that each part that will be needed holds frames.
 
     Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
 
     Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION, E_SPLIT_EMPTY; LeakageError E_MODE_UNITS; whatever opening raises.
     """
-    check_pair(source, target)
-    opened = open_cohort(source, roots[source], labels=True), open_cohort(target, roots[target], labels=False)
-    pair = CohortPair(*opened, roots[target])
+    check_pair(source, target, allow_leakage=allow_leakage)
+    opened = (
+        open_cohort(source, roots[source], labels=True, allow_leakage=allow_leakage),
+        open_cohort(target, roots[target], labels=False, allow_leakage=allow_leakage),
+    )
+    pair = CohortPair(*opened, roots[target], () if allow_leakage else None)
     require_shared_units(*opened)
     require_polyps(pair.target)
     require_teaching(pair.source, Split.TRAIN, boxes)

@@ -38,7 +38,7 @@ def resolve_config(
     Raises: UsageError E_PRESET_UNKNOWN, E_METHOD_UNKNOWN, E_METHOD_OPTION, E_TARGET_LABELS, E_OPTION; what
         :func:`check_pair` raises.
     """
-    check_pair(source, target)
+    check_pair(source, target, allow_leakage=bool(top.get("allow_leakage")))
     source, target = canonical(source), canonical(target)
     method_class(method)
     base = preset(preset_name)

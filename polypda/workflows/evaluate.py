@@ -29,6 +29,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.leakage import recorded_leakage
 from polypda.workflows.prediction_overlay import prediction_overlay, unscored_overlay
 from polypda.workflows.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring import KeyOf, Scoring
@@ -119,6 +120,7 @@ class EvaluatedRun:
             supervision=self.learnt.words,
             notes=(*self.learnt.notes, *([CONTROL_NOTE] if config.source_package else [])),
             target_labels_used=wants_oracle(config),
+            leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
             versions=environment(),

@@ -33,6 +33,8 @@ from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.evaluate import EvaluatedRun
 from polypda.workflows.fused_models import FUSED, fused_model, fusion_note
+from polypda.workflows.leakage import leaks_into, require_allowed
+from polypda.workflows.learnt_frames import learnt_frames
 from polypda.workflows.places import Places
 from polypda.workflows.scoring import Profile, ScoredPart, Scoring
 from polypda.workflows.stages import ORACLE
@@ -56,23 +58,32 @@ def evaluate_run(
     profile: Profile,
     progress: Progress,
     fuse: Sequence[Path] = (),
+    *,
+    allow_leakage: bool = False,
 ) -> Path:
     """Score every model of a finished run; returns the evaluation's folder, RUN/evaluations/NAME.
 
     An evaluation of the same parts is replaced. Args: fuse: runs whose adapted models are fused with this run's.
+    allow_leakage: score though scored frames depend on learnt ones, and say so; a run made with such leave has it.
 
-    Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES, E_SPLIT_CHANGED; UsageError E_PART; DataError E_RUN_MISSING,
+    Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES, E_ALIKE_LEAK, E_SPLIT_CHANGED; UsageError E_PART; DataError
+        E_RUN_MISSING,
         E_RUN_UNFINISHED, E_NO_LABELS, and what opening cohorts and scoring raise.
     """
     run = RunFolder.open(folder)
     config = run.config()
     weights = trained_models(run, config)
     same_part(parts)
-    check_leaks(parts, config, oracle=ORACLE in weights)
+    allowed = allow_leakage or config.allow_leakage
+    leaks = check_leaks(parts, config, oracle=ORACLE in weights)
+    require_allowed(leaks, allowed=allowed)
     roots = data_roots([part.cohort for part in parts], config, places)
-    opened = [open_part(part, roots[part.cohort], config) for part in parts]
+    opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
     for one in opened:
         _require_recorded_split(run, one, weights)
+    learnt, unchecked = learnt_frames(run, config, places)
+    scored = [frame for one in opened for frame in one.frames]
+    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, places.cache)), allowed=allowed)
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
     if fuse:
         models[FUSED] = fused_model(run, fuse)
@@ -84,8 +95,13 @@ def evaluate_run(
         seen = predict_native(models, one.frames, config.data.grid, device)
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
     statement = evaluated.statement
-    notes = (*statement.notes, *_seen_while_adapting(parts, config), *([fusion_note(run, fuse)] if fuse else []))
-    statement = statement.model_copy(update={"split": parts[0].part, "duration_s": None, "notes": notes})
+    notes = (*statement.notes, *_seen_while_adapting(parts, config), *unchecked)
+    if fuse:
+        notes = (*notes, fusion_note(run, fuse))
+    update = {"split": parts[0].part, "duration_s": None, "notes": notes}
+    if allowed:
+        update["leakage"] = tuple(dict.fromkeys((*(statement.leakage or ()), *leakage)))
+    statement = statement.model_copy(update=update)
     return write_scored(run.folder / "evaluations" / _name(parts, fused=bool(fuse)), scoring, statement)
 
 
@@ -93,9 +109,11 @@ def _name(parts: Sequence[ScoredPart], *, fused: bool) -> str:
     return "+".join(part.name for part in parts) + (f"-{FUSED}" if fused else "")
 
 
-def open_part(part: ScoredPart, root: Path, config: AdaptConfig | None = None) -> OpenedPart:
+def open_part(
+    part: ScoredPart, root: Path, config: AdaptConfig | None = None, *, allow_leakage: bool = False
+) -> OpenedPart:
     """Open a part's cohort with its labels. Raises: DataError E_NO_LABELS; what opening raises."""
-    cohort = open_cohort(part.cohort, root, labels=True)
+    cohort = open_cohort(part.cohort, root, labels=True, allow_leakage=allow_leakage)
     frames = tuple(frame for split in part.splits for frame in labelled_frames(cohort, split))
     if not frames:
         raise DataError(
@@ -133,12 +151,13 @@ def same_part(parts: Sequence[ScoredPart]) -> None:
         )
 
 
-def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: bool) -> None:
-    """Refuse to score on what a model learnt or was chosen by.
+def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: bool) -> tuple[LeakageError, ...]:
+    """Refuse to score on what a model learnt or was chosen by; tell cohorts that share frames with what it learnt.
 
-    Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES; UsageError E_COHORT_UNKNOWN.
+    Raises: LeakageError E_TRAINED_ON; UsageError E_COHORT_UNKNOWN.
     """
     learnt = [config.source, *([config.target] if oracle else [])]
+    shared = []
     for part in parts:
         manifest(part.cohort)
         if whole_cohort(part.cohort) in {whole_cohort(name) for name in learnt} and part.part != Split.TEST.value:
@@ -150,12 +169,15 @@ def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: boo
             )
         for cohort in learnt:
             if whole_cohort(cohort) != whole_cohort(part.cohort) and shared_frames(cohort, part.cohort) is not None:
-                raise LeakageError(
+                error = LeakageError(
                     "E_SHARED_FRAMES",
                     f"'{cohort}', which a model of this run learnt, shares frames with '{part.cohort}'.",
                     where=part.cohort,
-                    fix="choose a cohort of different origin; `polypda cohorts show` tells the ancestry.",
+                    fix="choose a cohort of different origin (`polypda cohorts show` tells the ancestry), or give "
+                    "--allow-leakage, which every report will say.",
                 )
+                shared.append(error)
+    return tuple(shared)
 
 
 def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement) -> Path:

@@ -82,7 +82,13 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
     run = RunFolder.open(folder)
     config = run.config()
     boxes = config.data.box_supervision
-    pair = open_pair(config.source, config.target, data_roots((config.source, config.target), config, places), boxes)
+    pair = open_pair(
+        config.source,
+        config.target,
+        data_roots((config.source, config.target), config, places),
+        boxes,
+        allow_leakage=config.allow_leakage,
+    )
     cache = FrameCache(places.cache / "frames", config.data.grid)
     labelled = cache.labelled(require_teaching(pair.source, Split.TRAIN, boxes), boxes)
     segmenter = load_segmenter(config.network, _start(run, config))
