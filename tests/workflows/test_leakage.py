@@ -194,7 +194,7 @@ def statement(**more):
         "seeds": (0,),
         "input_size": (64, 64),
     }
-    return ReportStatement(phantom=False, **facts, **more)
+    return ReportStatement(phantom=False, seeds=(0,), input_size=(64, 64), **facts, **more)
 
 
 def test_stamp_stands_beside_every_table(tmp_path):
