@@ -17,7 +17,7 @@ REST = ["--data-root", "data", "--device", "cpu", "--overlays", "1"]
 @pytest.fixture
 def root(tmp_path):
     write_cohort(tmp_path / "data", "zju2", count=24)
-    write_cohort(tmp_path / "data", "haining", count=24, tint=(150, 130, 60))
+    write_cohort(tmp_path / "data", "haining", count=24, tint=(90, 120, 170))
     return tmp_path / "data"
 
 

@@ -15,7 +15,7 @@ NETWORK = ["--size", "64", "--start-steps", "2", "--method", "source-only"]
 def package(polypda, tmp_path):
     """Made where the source is; what is left at the other centre is the target and this folder."""
     write_cohort(tmp_path / "here", "zju2", count=24)
-    write_cohort(tmp_path / "here", "haining", count=24, tint=(150, 130, 60))
+    write_cohort(tmp_path / "here", "haining", count=24, tint=(90, 120, 170))
     status, _, err = polypda(
         "adapt", "--source", "zju2", "--target", "haining", *NETWORK, *TINY, "--data-root", "here", "--out", "run"
     )
