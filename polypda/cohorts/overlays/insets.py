@@ -15,6 +15,8 @@ LEAST_FILL = 0.72
 """…fills its rectangle to this share (drawings of the scope and letters are holes in it)…"""
 MOST_GRADIENT = 5.0
 """…and is flat: the median step between neighbouring pixels (0–255) of dyed mucosa is far larger."""
+CLOSED_SHARE = 0.025
+"""Gaps of up to this share of the longer side are closed first: an inset of two colours with lines is one inset."""
 MARGIN_SHARE = 0.006
 """Added around it, as a share of the frame's longer side: compression blurs its edge."""
 
@@ -26,15 +28,17 @@ def find_insets(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     cool = (cv2.subtract(cv2.max(small[..., 1], small[..., 2]), small[..., 0]) > COOL_BY).astype(np.uint8)
+    side = max(3, round(CLOSED_SHARE * max(size)))
+    joined = cv2.morphologyEx(cool, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     mask = np.zeros((height, width), bool)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cool, connectivity=4)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
     steps = _steps(small)
     margin = MARGIN_SHARE * max(size)
     for number in range(1, count):
         left, top, box_width, box_height, area = (int(value) for value in stats[number])
         if area < LEAST_SHARE * cool.size or area < LEAST_FILL * box_width * box_height:
             continue
-        if float(np.median(steps[labels == number])) > MOST_GRADIENT:
+        if float(np.median(steps[(labels == number) & (cool > 0)])) > MOST_GRADIENT:
             continue
         rows = _span(top - margin, top + box_height + margin, height / size[1])
         columns = _span(left - margin, left + box_width + margin, width / size[0])
