@@ -216,6 +216,10 @@ class Reader(ABC):
             raise UsageError("E_OPTION", f"format '{cls.name}' has no option '{name}'.", fix="leave -O out.")
         return cls()
 
+    def with_original_names(self) -> Reader:
+        """A reader that tells names as the source has them, for a treatment that makes pseudonyms itself."""
+        return self
+
     @abstractmethod
     def recognises(self, tree: SourceTree) -> bool:
         """Whether the tree looks like this format; cheap, for ``--format auto``."""

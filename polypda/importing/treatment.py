@@ -24,6 +24,9 @@ class Treatment(Protocol):
     identity: str
     """What decides its outcome, for resuming: another identity starts the import anew. No secret."""
 
+    renames: bool
+    """Whether it gives patients and sequences names of its own: readers then need not."""
+
     def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None:
         """Called once before all others, where frames are cheap to look at twice; ``frames`` begins anew each time."""
         ...
@@ -53,6 +56,7 @@ class AsItIs:
     """The treatment that changes nothing."""
 
     identity = ""
+    renames = False
 
     def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None: ...
 

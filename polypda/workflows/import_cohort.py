@@ -87,6 +87,8 @@ def import_cohort(
         # recognising a format must not count: what it alone looked into was used for nothing
         reader = reader_for(request.format, plain, request.options, shipped_catalogue().get(request.cohort_id))
         treatment = treatment or AsItIs()
+        if treatment.renames:
+            reader = reader.with_original_names()
         if not reader.resumable:  # videos are decoded once
             treatment.prepare(lambda: reader.frames(plain, Ledger()))
         return _imported(request, tree, reader, staged, treatment, on_advance)

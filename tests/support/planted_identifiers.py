@@ -171,3 +171,44 @@ def _inflated(content: bytes) -> list[bytes]:
             except zlib.error:
                 continue
     return texts
+
+
+def dicom(pixels: np.ndarray, number: int) -> bytes:
+    """An endoscopic image with a patient in every module, a private tag and an overlay."""
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    made.PatientName, made.PatientID, made.PatientBirthDate = f"{NAME}^{FIRST_NAME}", NUMBER, BIRTH
+    made.StudyInstanceUID, made.StudyDate, made.StudyDescription = "1.2.3.4", BIRTH, WHOLE
+    made.ReferringPhysicianName = made.OperatorsName = NAME
+    made.InstitutionName = made.PatientComments = WHOLE
+    made.InstanceNumber, made.Modality = number, "ES"
+    made.private_block(0x0009, NAME, create=True).add_new(1, "LO", WHOLE[:60])
+    made.Rows, made.Columns = pixels.shape[:2]
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    made.PixelData = np.ascontiguousarray(pixels).tobytes()
+    data = io.BytesIO()
+    made.save_as(data, enforce_file_format=True)
+    return data.getvalue()
+
+
+def film(frames: list[np.ndarray], path: Path) -> Path:
+    """An MP4 with names in its metadata and in its stream's."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        container.metadata.update({"title": WHOLE, "artist": NAME, "comment": NUMBER, "date": BIRTH_ISO})
+        stream = container.add_stream("libx264", rate=5, options={"crf": "8", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], "yuv420p"
+        stream.metadata["title"] = WHOLE
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

@@ -18,6 +18,8 @@ from support.planted_identifiers import (
     NUMBER,
     PLANTS,
     annotation_texts,
+    dicom,
+    film,
     found_in,
     jpeg,
     png,
@@ -195,3 +197,88 @@ def test_the_report_tells_what_was_removed(ward):
     assert ledger["left_out"]["E_NO_FIELD_OF_VIEW"] == 1 and ledger["source"] == "source"
     assert (folder / "deidentification.md").read_text(encoding="utf-8").startswith("# De-identification")
     assert read_image(folder / "deidentification-review.png").shape[1] > 1000
+
+
+def test_of_dicom_objects_pixels_alone_stay_and_a_patient_keeps_the_pseudonym(tmp_path):
+    patients = []
+    for cohort in ("ward-8", "ward-9"):
+        source = lay({f"{NAME}/{n}.dcm": dicom(screen(n)[0], n) for n in (1, 2)}, tmp_path / f"in-{cohort}" / NUMBER)
+        assert set(found_in(source)) == set(PLANTS)
+        outcome, folder = run(source, tmp_path, cohort=cohort)
+        assert outcome.exit_code == 0, outcome.output
+        assert found_in(folder) == {}
+        with (folder / "frames.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 2
+        patients.append({row["patient"] for row in rows})
+    assert len(patients[0]) == 1 and patients[0] == patients[1]
+
+
+def test_of_a_film_frames_alone_stay(tmp_path):
+    source = tmp_path / f"{NUMBER} {NAME}"
+    source.mkdir()
+    film([screen(1)[0]] * 4, source / f"{NAME}_{BIRTH}.mp4")
+    assert {NAME, NUMBER, BIRTH, FIRST_NAME} <= set(found_in(source))
+    outcome, folder = run(source, tmp_path)
+    assert list((folder / "images").glob("*.png")), outcome.output
+    assert found_in(folder) == {}
+    text = screen(1)[1]
+    for path in (folder / "images").glob("*.png"):
+        assert not read_image(path)[text].any()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_masks_and_boxes_stay_and_what_is_blank_of_them_is_told(tmp_path):
+    picture, text = screen(5)
+    rows, columns = np.nonzero(text)
+    drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
+    drawn[rows.min() : rows.max() + 1, 100 : columns.max()] = 255  # the polyp lies under the patient's name
+    data = io.BytesIO()
+    Image.fromarray(drawn).save(data, "PNG")
+    files = {"images/a.jpg": jpeg(picture), "masks/a.png": data.getvalue()}
+    outcome, folder = run(lay(files, tmp_path / "in"), tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    (mask_file,) = (folder / "masks").iterdir()
+    assert np.array_equal(np.asarray(Image.open(mask_file)), drawn)
+    report = json.loads((folder / "deidentification.json").read_text(encoding="utf-8"))
+    assert report["frames"][0]["polyp_lost"] > 0.7
+    assert "part of the polyp's annotation is blank" in report["frames"][0]["look_at"]
+
+
+def test_adding_to_a_cohort_goes_on_with_its_names(tmp_path):
+    table = "frame,sequence\n" + "".join(f"f{number},s\n" for number in range(3))
+    first = lay({"images/f0.jpg": jpeg(screen(0)[0]), "frames.csv": table.encode()}, tmp_path / "one")
+    more = lay(
+        {f"images/f{n}.jpg": jpeg(screen(n)[0]) for n in (0, 1, 2)} | {"frames.csv": table.encode()}, tmp_path / "two"
+    )
+    run(first, tmp_path)
+    outcome, folder = run(more, tmp_path, "--update")
+    assert outcome.exit_code == 0, outcome.output
+    names = sorted(path.stem for path in (folder / "images").iterdir())
+    assert [name.split("-")[1] for name in names] == ["00001", "00002", "00003"]
+    assert [names_of(tmp_path)[f"f{number}"] for number in range(3)] == names
+    report = json.loads((folder / "deidentification.json").read_text(encoding="utf-8"))
+    assert report["summary"]["frames"] == 3
+    command = ["cohorts", "import", str(more), "--as", "ward-7", "--out", str(tmp_path / "data"), "--update"]
+    assert "E_DEIDENTIFY_MIXED" in str(CliRunner().invoke(app, command).exception)
+    other = ["--deidentify", "--key", str(tmp_path / "other")]
+    assert "E_KEY_OTHER" in str(CliRunner().invoke(app, [*command, *other]).exception)
+
+
+def test_frames_without_a_field_of_view_stay_on_request_only(tmp_path):
+    source = lay({"images/a.png": png(np.full((HEIGHT, WIDTH, 3), 6, np.uint8))}, tmp_path / "in")
+    outcome, folder = run(source, tmp_path)
+    assert outcome.exit_code == 3 and not folder.exists()
+    outcome, folder = run(source, tmp_path, "--keep-without-field")
+    assert outcome.exit_code == 0 and len(list((folder / "images").iterdir())) == 1
+
+
+def test_a_region_of_the_users_is_always_black(tmp_path):
+    source = lay({"images/a.jpg": jpeg(mucosa(np.random.default_rng(0), HEIGHT, WIDTH))}, tmp_path / "in")
+    _, folder = run(source, tmp_path, "--blank-region", "0.5,0.5,0.75,1", "--deidentify-insets", "blank")
+    (path,) = (folder / "images").iterdir()
+    image = read_image(path)
+    assert not image[HEIGHT // 2 :, WIDTH // 2 : WIDTH * 3 // 4].any() and image[: HEIGHT // 2].mean() > 50
+    assert not (folder / "ignore").exists()
+    outcome, _ = run(source, tmp_path, "--blank-region", "0.5,0.5,0.25,1", cohort="ward-8")
+    assert "E_OPTION" in str(outcome.exception)

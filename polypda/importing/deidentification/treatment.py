@@ -61,6 +61,8 @@ class Deidentification:
     findings, to write reports there.
     """
 
+    renames = True
+
     def __init__(
         self,
         key: Key,

@@ -55,6 +55,10 @@ class DicomReader(Reader):
             raise UsageError("E_OPTION", f"patients is '{patients}'.", fix=f"patients: {OPTIONS['patients']}.")
         return cls(Pseudonyms(raw=patients == "raw"))
 
+    def with_original_names(self) -> DicomReader:
+        """With the header's identifiers."""
+        return DicomReader(Pseudonyms(raw=True))
+
     def recognises(self, tree: SourceTree) -> bool:
         """By names; files without a suffix, as scanners write them, by their beginning."""
         files = tree.files()
