@@ -205,7 +205,7 @@ def test_of_dicom_objects_pixels_alone_stay_and_a_patient_keeps_the_pseudonym(tm
         source = lay({f"{NAME}/{n}.dcm": dicom(screen(n)[0], n) for n in (1, 2)}, tmp_path / f"in-{cohort}" / NUMBER)
         assert set(found_in(source)) == set(PLANTS)
         outcome, folder = run(source, tmp_path, cohort=cohort)
-        assert outcome.exit_code == 0, outcome.output
+        assert outcome.exit_code == 0, (outcome.output, outcome.exception)
         assert found_in(folder) == {}
         with (folder / "frames.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -237,7 +237,7 @@ def test_masks_and_boxes_stay_and_what_is_blank_of_them_is_told(tmp_path):
     Image.fromarray(drawn).save(data, "PNG")
     files = {"images/a.jpg": jpeg(picture), "masks/a.png": data.getvalue()}
     outcome, folder = run(lay(files, tmp_path / "in"), tmp_path)
-    assert outcome.exit_code == 0, outcome.output
+    assert outcome.exit_code == 0, (outcome.output, outcome.exception)
     (mask_file,) = (folder / "masks").iterdir()
     assert np.array_equal(np.asarray(Image.open(mask_file)), drawn)
     report = json.loads((folder / "deidentification.json").read_text(encoding="utf-8"))
@@ -253,7 +253,7 @@ def test_adding_to_a_cohort_goes_on_with_its_names(tmp_path):
     )
     run(first, tmp_path)
     outcome, folder = run(more, tmp_path, "--update")
-    assert outcome.exit_code == 0, outcome.output
+    assert outcome.exit_code == 0, (outcome.output, outcome.exception)
     names = sorted(path.stem for path in (folder / "images").iterdir())
     assert [name.split("-")[1] for name in names] == ["00001", "00002", "00003"]
     assert [names_of(tmp_path)[f"f{number}"] for number in range(3)] == names
