@@ -150,7 +150,7 @@ def test_resuming_is_bit_exact(name, interrupted_after, tmp_path):
 def test_the_targets_batch_has_no_place_for_a_mask():
     assert {field.name for field in fields(UnlabelledBatch)} == {"images", "valid", "frames"}
     labelled, unlabelled = ({field.name for field in fields(kind)} for kind in (LabelledBatch, UnlabelledBatch))
-    assert labelled - unlabelled == {"masks"}
+    assert labelled - unlabelled == {"masks", "boxes"}
 
 
 @pytest.mark.parametrize("name", TRAINED)
