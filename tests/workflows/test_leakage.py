@@ -185,15 +185,7 @@ def test_command_ends_with_four(root, tmp_path, monkeypatch, capsys):
 
 
 def statement(**more):
-    facts = {
-        "run": "r",
-        "source": "a",
-        "target": "b",
-        "method": "adabn",
-        "selector": "last",
-        "seeds": (0,),
-        "input_size": (64, 64),
-    }
+    facts = {"run": "r", "source": "a", "target": "b", "method": "adabn", "selector": "last"}
     return ReportStatement(phantom=False, seeds=(0,), input_size=(64, 64), **facts, **more)
 
 
