@@ -79,13 +79,21 @@ def main() -> None:
         return
     states = {run.name: state_of(run, arguments.out) for run in runs}
     complete = [arguments.out / name / "report" for name, state in states.items() if state is RunState.COMPLETE]
-    missing = [name for name, state in states.items() if state is not RunState.COMPLETE]
-    failed += [f"{len(missing)} runs: {', '.join(missing)}"] if missing else []
+    failed += not_run([run for run in runs if states[run.name] is not RunState.COMPLETE])
     folder = arguments.report or arguments.out / "report"
     notes = [f"Planned, but not in these numbers: {name}" for name in failed]
     page = report(complete, folder, study=None, overlays=False, force=True, notes=notes)
     write_bench_page(folder, [run.parent for run in complete], COMMAND)
     print(page)
+
+
+def not_run(runs: list[PlannedRun]) -> list[str]:
+    """A line per source → target and seed with what is missing of it."""
+    missing: dict[str, list[str]] = {}
+    for run in runs:
+        config = run.config
+        missing.setdefault(f"{config.source} → {config.target}, seed {config.seed}", []).append(config.method)
+    return [f"{where}: {', '.join(methods)}" for where, methods in missing.items()]
 
 
 def bench_runs(arguments: argparse.Namespace) -> list[PlannedRun]:
