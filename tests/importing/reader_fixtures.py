@@ -41,7 +41,8 @@ class MemoryTree:
         return self.contents[path]
 
     def local(self, path: str) -> Path:
-        raise NotImplementedError
+        """Only films need a file on disk: a reader of annotations that asks for one fails its test."""
+        raise AssertionError(f"{path}: read as bytes what an annotation's reader needs")
 
 
 @dataclass
