@@ -9,10 +9,10 @@ import pytest
 from support.planted_copies import KINDS, copy_of
 
 from polypda.cohorts.catalogue import manifest
-from polypda.cohorts.near_duplicates.confirmation import Mirroring, likeness, mirrored
+from polypda.cohorts.near_duplicates.confirmation import Likeness, Mirroring, likeness, mirrored
 from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint, lit_picture
 from polypda.cohorts.near_duplicates.hash_search import near_pairs
-from polypda.cohorts.near_duplicates.pairs import find_alike
+from polypda.cohorts.near_duplicates.pairs import AlikePair, find_alike
 from polypda.cohorts.phantom.renderer import render_frame
 
 SCENES = 4
@@ -137,3 +137,16 @@ def test_planted_copies_of_real_frames_are_found():
         found = {(p.first, p.second) for p in find_alike([*originals, *copies]).copies}
         recall = np.mean([(k, k + len(images)) in found for k in range(len(images))])
         assert recall >= 0.99, (kind, recall)
+
+
+@pytest.mark.parametrize(
+    ("mirroring", "fine", "same"),
+    [
+        (Mirroring.NONE, 0.66, True),
+        (Mirroring.VERTICAL, 0.66, False),  # two smooth walls with a fold, of two centres, agree so far
+        (Mirroring.VERTICAL, 0.79, True),  # a turned, reduced and recompressed copy agrees at least so far
+        (Mirroring.NONE, 0.59, False),
+    ],
+)
+def test_mirrored_frames_must_agree_in_more_detail(mirroring, fine, same):
+    assert AlikePair(0, 1, mirroring, Likeness(0.86, fine), 70).same_picture is same

@@ -16,6 +16,10 @@ MOST_DIFFERENT_BITS = 76
 """Copies differ in up to 76 of 256 bits, unrelated frames of one scope in fewer than 79 once in a thousand."""
 LEAST_COARSE, LEAST_FINE = 0.8, 0.6
 """Correlations (of reliefs, of their details) from which two frames count as the same picture."""
+MIRRORED_FINE = 0.75
+"""The second, for mirrored frames: nobody films a scene twice mirrored, so only true copies count (turned over, reduced
+to 0.6 and recompressed at quality 50, details of real frames still agree to 0.79), and three more ways to fit give
+smooth walls with one fold three more chances to agree."""
 SCENE_COARSE, SCENE_FINE = 0.75, 0.45
 """The same, for frames that seem to show one scene from nearly one place; a hint, not a proof."""
 MOST_CANDIDATES = 400_000
@@ -35,7 +39,8 @@ class AlikePair:
     @property
     def same_picture(self) -> bool:
         """True for a copy or all but a copy; False for what is only alike."""
-        return self.likeness.coarse >= LEAST_COARSE and self.likeness.fine >= LEAST_FINE
+        least_fine = LEAST_FINE if self.mirroring is Mirroring.NONE else MIRRORED_FINE
+        return self.likeness.coarse >= LEAST_COARSE and self.likeness.fine >= least_fine
 
 
 @dataclass(frozen=True)
