@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.phantom.films import film_moments, woven
-from polypda.importing.deinterlacing import bwdif, one_field, probe_scan
-from polypda.importing.film_pixels import rgb
-from polypda.importing.films import Film, open_film
+from polypda.importing.films.deinterlacing import bwdif, one_field, probe_scan
+from polypda.importing.films.film_pixels import rgb
+from polypda.importing.films.films import Film, open_film
 from polypda.workflows.import_cohort import ImportRequest, import_cohort
 
 MOMENTS = 50

@@ -29,11 +29,11 @@ from polypda.cli.deidentify_options import (
 from polypda.cli.import_progress import import_progress
 from polypda.errors import DATA, Interrupted, UsageError
 from polypda.importing.contract import LedgerLine
-from polypda.importing.import_ledger import ImportSummary
-from polypda.importing.manifest_of_import import Details
 from polypda.importing.readers.release import ReleaseReader
 from polypda.importing.registry import AUTO, READERS
-from polypda.importing.staging import staging_folder
+from polypda.importing.writing.import_ledger import ImportSummary
+from polypda.importing.writing.manifest_of_import import Details
+from polypda.importing.writing.staging import staging_folder
 from polypda.workflows.import_cohort import ImportRequest, ImportResult, import_cohort
 
 FORMATS = "|".join((AUTO, ReleaseReader.name, *READERS))

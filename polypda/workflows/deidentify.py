@@ -9,11 +9,11 @@ from pathlib import Path
 from polypda import __version__
 from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError, UsageError
-from polypda.importing.cohort_writer import encode_png
 from polypda.importing.deidentification.crosswalk import check_crosswalk, write_crosswalk
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
 from polypda.importing.deidentification.key import load_key
 from polypda.importing.deidentification.treatment import Choices, Deidentification
+from polypda.importing.writing.cohort_writer import encode_png
 from polypda.reporting.deidentification_sheet import FILE_NAME as SHEET_FILE
 from polypda.reporting.deidentification_sheet import review_sheet
 from polypda.reporting.deidentification_summary import FILE_NAME as SUMMARY_FILE

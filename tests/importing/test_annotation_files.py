@@ -8,8 +8,8 @@ import pytest
 from reader_fixtures import MemoryTree
 
 from polypda.errors import DataError
-from polypda.importing import annotation_files
-from polypda.importing.annotation_files import read_json, read_text, read_xml
+from polypda.importing.annotations import annotation_files
+from polypda.importing.annotations.annotation_files import read_json, read_text, read_xml
 
 NAME = "息肉 é"
 

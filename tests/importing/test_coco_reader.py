@@ -255,7 +255,7 @@ def test_damaged_file_beside_a_good_one_is_left_out():
 
 def test_masks_are_drawn_only_when_they_are_asked_for(monkeypatch):
     frame, _ = one({"segmentation": [L_SHAPE]})
-    monkeypatch.setattr("polypda.importing.shapes.fill_ring", lambda ring, size: np.ones(size, np.uint8))
+    monkeypatch.setattr("polypda.importing.annotations.shapes.fill_ring", lambda ring, size: np.ones(size, np.uint8))
     assert frame.label.read(SIZE).all()
 
 

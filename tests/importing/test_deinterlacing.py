@@ -9,9 +9,9 @@ import pytest
 from importing.rendered_films import interlaced, progressive, write_film, write_pal
 
 from polypda.cohorts.interlacing import Scan, decide, measure_comb
-from polypda.importing.deinterlacing import FilmScan, bwdif, one_field, probe_scan
-from polypda.importing.film_pixels import rgb
-from polypda.importing.films import open_film
+from polypda.importing.films.deinterlacing import FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.films.film_pixels import rgb
+from polypda.importing.films.films import open_film
 
 
 def scan_of(path: Path) -> FilmScan:

@@ -20,8 +20,8 @@ from importing.rendered_films import (
 )
 
 from polypda.errors import DataError
-from polypda.importing.film_pixels import rgb, upright
-from polypda.importing.films import Film, FilmFrame, open_film
+from polypda.importing.films.film_pixels import rgb, upright
+from polypda.importing.films.films import Film, FilmFrame, open_film
 
 
 def decoded(path: Path) -> tuple[Film, list[FilmFrame]]:

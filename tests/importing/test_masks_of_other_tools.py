@@ -9,8 +9,8 @@ from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask
 from PIL import Image
 
 from polypda.errors import DataError, UsageError
-from polypda.importing.masks import PolypValues, read_mask_file
-from polypda.importing.source_tree import FolderTree
+from polypda.importing.images.masks import PolypValues, read_mask_file
+from polypda.importing.sources.source_tree import FolderTree
 
 SIZE = (HEIGHT, WIDTH)
 DRAWN = mask() > 0

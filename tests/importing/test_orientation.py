@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from polypda.importing.orientation import ORIENTATIONS, turned, turned_box
+from polypda.importing.images.orientation import ORIENTATIONS, turned, turned_box
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

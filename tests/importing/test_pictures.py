@@ -11,7 +11,7 @@ from importing.painted_sources import encoded, frame, lines, mask, put, run_impo
 from PIL import Image
 
 from polypda.errors import DataError
-from polypda.importing.pictures import picture_of
+from polypda.importing.images.pictures import picture_of
 
 RGB = frame(3)
 

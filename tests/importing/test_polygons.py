@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polypda.errors import DataError
-from polypda.importing import polygons
-from polypda.importing.polygons import fill_ellipse, fill_ring, ring_area_px2
+from polypda.importing.annotations import polygons
+from polypda.importing.annotations.polygons import fill_ellipse, fill_ring, ring_area_px2
 
 SIZE = (11, 17)
 HALF = Fraction(1, 2)

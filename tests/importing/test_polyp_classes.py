@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polypda.importing.frame_facts import facts_in, imaging_mode, mode_of_path
-from polypda.importing.polyp_classes import Meaning, PolypClasses, says_no_polyp
+from polypda.importing.annotations.frame_facts import facts_in, imaging_mode, mode_of_path
+from polypda.importing.annotations.polyp_classes import Meaning, PolypClasses, says_no_polyp
 
 POLYP, NONE, UNKNOWN = Meaning.POLYP, Meaning.NONE, Meaning.UNKNOWN
 

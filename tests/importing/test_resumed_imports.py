@@ -8,7 +8,7 @@ from importing.painted_sources import frame, put, run_import, snapshot
 from polypda.errors import DataError
 from polypda.importing import registry
 from polypda.importing.contract import ImportedFrame, Picture, Reader
-from polypda.importing.staging import staging
+from polypda.importing.writing.staging import staging
 
 decoded: list[str] = []
 STOP: list[str] = []

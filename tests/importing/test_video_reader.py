@@ -14,8 +14,8 @@ from polypda.cohorts.frames_csv import read_frames_csv
 from polypda.cohorts.images import read_image
 from polypda.cohorts.interlacing import measure_comb
 from polypda.errors import DataError
-from polypda.importing import films
-from polypda.importing.shortest_names import shortest_names
+from polypda.importing.films import films
+from polypda.importing.writing.shortest_names import shortest_names
 
 
 @pytest.fixture(scope="module")

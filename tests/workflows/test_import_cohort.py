@@ -72,7 +72,7 @@ def test_update_adds_what_is_new_and_keeps_what_is_there(tmp_path):
 
 def test_interrupted_or_failed_imports_leave_nothing(tmp_path, monkeypatch):
     source = write_pairs(tmp_path / "src")
-    from polypda.importing import cohort_writer
+    from polypda.importing.writing import cohort_writer
 
     for error in (KeyboardInterrupt, OSError(28, "no space left")):
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from polypda.importing.frame_facts import imaging_mode
+from polypda.importing.annotations.frame_facts import imaging_mode
 
 _LESION_WORDS = (
     "polyp polyps lesion lesions adenoma adenomas adenomatous tubular tubulovillous villous hyperplastic hyperplasia "

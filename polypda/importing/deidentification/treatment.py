@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.errors import DataError, PolypdaError
+from polypda.importing.annotations.label_files import label_files
 from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
@@ -29,9 +30,8 @@ from polypda.importing.deidentification.overlay_memory import OverlayMemory
 from polypda.importing.deidentification.pixels import Blanked, Region, blank
 from polypda.importing.deidentification.plain_words import known_mode, lesion_label
 from polypda.importing.deidentification.pseudonyms import Pseudonyms
-from polypda.importing.label_files import label_files
-from polypda.importing.orientation import turned
-from polypda.importing.treatment import TreatedPicture
+from polypda.importing.images.orientation import turned
+from polypda.importing.writing.treatment import TreatedPicture
 
 FIXED_TIME_S = 946_684_800
 """All files are dated 1 January 2000."""
@@ -55,7 +55,7 @@ class Choices:
 
 
 class Deidentification:
-    """See :class:`~polypda.importing.treatment.Treatment`.
+    """See :class:`~polypda.importing.writing.treatment.Treatment`.
 
     existing: names of the frames that the cohort has already. on_finish: called with the staged cohort folder and the
     findings, to write reports there.

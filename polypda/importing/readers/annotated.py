@@ -7,6 +7,8 @@ from functools import partial
 from typing import ClassVar
 
 from polypda.errors import DataError, UsageError, nearest
+from polypda.importing.annotations.named_images import NamedImages
+from polypda.importing.annotations.polyp_classes import class_names
 from polypda.importing.contract import (
     ImportedFrame,
     Label,
@@ -17,9 +19,7 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.named_images import NamedImages
-from polypda.importing.pictures import read_picture
-from polypda.importing.polyp_classes import class_names
+from polypda.importing.images.pictures import read_picture
 
 UNANNOTATED: dict[str, Label] = {"unknown": UnknownLabel(), "negative": NegativeLabel()}
 DAMAGED_FILE = (

@@ -21,14 +21,14 @@ from typing import Any
 
 from polypda.cohorts.frames import Split
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_json
+from polypda.importing.annotations.annotation_files import read_json
+from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
+from polypda.importing.annotations.frame_facts import facts_in, split_named
+from polypda.importing.annotations.json_values import mapping, mappings, number, size_px, text
+from polypda.importing.annotations.named_images import NamedImages
+from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
 from polypda.importing.contract import ImportedFrame, Ledger, Remark, SourceTree
-from polypda.importing.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.frame_facts import facts_in, split_named
-from polypda.importing.json_values import mapping, mappings, number, size_px, text
-from polypda.importing.named_images import NamedImages
-from polypda.importing.pictures import read_picture
-from polypda.importing.polyp_classes import PolypClasses, require_classes
+from polypda.importing.images.pictures import read_picture
 from polypda.importing.readers.annotated import (
     AnnotatedReader,
     files_ending,

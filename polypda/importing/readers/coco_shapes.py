@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from polypda.errors import DataError
+from polypda.importing.annotations.drawn_labels import Sheet
+from polypda.importing.annotations.json_values import items, number, size_px
+from polypda.importing.annotations.run_lengths import coco_mask
+from polypda.importing.annotations.shapes import Box, Painted, Polygon, Shape, Unpaintable, ring_of_flat
 from polypda.importing.contract import MaskPixels
-from polypda.importing.drawn_labels import Sheet
-from polypda.importing.json_values import items, number, size_px
-from polypda.importing.run_lengths import coco_mask
-from polypda.importing.shapes import Box, Painted, Polygon, Shape, Unpaintable, ring_of_flat
 
 
 def shape_of(annotation: dict[str, Any], sheet: Sheet) -> Shape:

@@ -9,9 +9,9 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
-from polypda.importing.json_values import size_px, text, whole
+from polypda.importing.annotations.json_values import size_px, text, whole
+from polypda.importing.annotations.shapes import Box, Shape
 from polypda.importing.readers.cvat_shapes import SHAPES, shape_of
-from polypda.importing.shapes import Box, Shape
 
 _FRAME = re.compile(r"frame_(\d{1,9})")
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from functools import partial
 from xml.etree.ElementTree import Element
 
+from polypda.importing.annotations.json_values import number, whole
+from polypda.importing.annotations.run_lengths import cvat_mask
+from polypda.importing.annotations.shapes import (
+    Box,
+    Ellipse,
+    Painted,
+    Polygon,
+    Shape,
+    Unpaintable,
+    ring_of_flat,
+    turned_box,
+)
 from polypda.importing.contract import MaskPixels
-from polypda.importing.json_values import number, whole
-from polypda.importing.run_lengths import cvat_mask
-from polypda.importing.shapes import Box, Ellipse, Painted, Polygon, Shape, Unpaintable, ring_of_flat, turned_box
 
 SHAPES = ("box", "polygon", "mask", "ellipse", "polyline", "points", "cuboid", "skeleton")
 """The elements that draw something; ``tag`` says something of the whole picture."""

@@ -1,8 +1,8 @@
 """Format ``dicom``: single frames and multi-frame objects, told by their content and not by their names.
 
-Patient and sequence are pseudonyms by default (``polypda.importing.dicom_facts``): nothing that is in the header comes
-into the cohort but times, and no date. What a pixel shows, ``--deidentify`` has to remove. Films that are wrapped as
-MPEG or H.264 and segmentation objects are not read: each has a code that says what to do.
+Patient and sequence are pseudonyms by default (:mod:`polypda.importing.dicom.dicom_facts`): nothing that is in the
+header comes into the cohort but times, and no date. What a pixel shows, ``--deidentify`` has to remove. Films that are
+wrapped as MPEG or H.264 and segmentation objects are not read: each has a code that says what to do.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import ImportedFrame, Ledger, Reader, SourceTree
-from polypda.importing.dicom_facts import Pseudonyms, frame_times_s, object_remarks, patient_of, sequence_of
-from polypda.importing.dicom_pixels import read_frame
-from polypda.importing.picture_kinds import suffix_of
-from polypda.importing.shortest_names import shortest_names
+from polypda.importing.dicom.dicom_facts import Pseudonyms, frame_times_s, object_remarks, patient_of, sequence_of
+from polypda.importing.dicom.dicom_pixels import read_frame
+from polypda.importing.images.picture_kinds import suffix_of
+from polypda.importing.writing.shortest_names import shortest_names
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset

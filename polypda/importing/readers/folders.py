@@ -22,13 +22,13 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.folder_pairs import Pair, folded_stem, pair_up
-from polypda.importing.folder_words import meaning_of
-from polypda.importing.frame_tables import TableRow
-from polypda.importing.masks import PolypValues, mask_label
-from polypda.importing.picture_kinds import is_picture_name
-from polypda.importing.pictures import read_picture
-from polypda.importing.table_lookup import Tables
+from polypda.importing.folders.folder_pairs import Pair, folded_stem, pair_up
+from polypda.importing.folders.folder_words import meaning_of
+from polypda.importing.folders.frame_tables import TableRow
+from polypda.importing.folders.table_lookup import Tables
+from polypda.importing.images.masks import PolypValues, mask_label
+from polypda.importing.images.picture_kinds import is_picture_name
+from polypda.importing.images.pictures import read_picture
 
 OPTIONS = {
     "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000",

@@ -19,15 +19,15 @@ from functools import partial
 from typing import Any
 
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_json
+from polypda.importing.annotations.annotation_files import read_json
+from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
+from polypda.importing.annotations.frame_facts import FrameFacts, facts_in, imaging_mode
+from polypda.importing.annotations.json_values import mapping, mappings, size_px, text
+from polypda.importing.annotations.named_images import NamedImages, wished_names
+from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
 from polypda.importing.contract import ImportedFrame, Ledger, NegativeLabel, Picture, Remark, SourceTree
-from polypda.importing.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.frame_facts import FrameFacts, facts_in, imaging_mode
-from polypda.importing.json_values import mapping, mappings, size_px, text
-from polypda.importing.named_images import NamedImages, wished_names
-from polypda.importing.picture_kinds import kind_of
-from polypda.importing.pictures import picture_of, read_picture
-from polypda.importing.polyp_classes import PolypClasses, require_classes
+from polypda.importing.images.picture_kinds import kind_of
+from polypda.importing.images.pictures import picture_of, read_picture
 from polypda.importing.readers.annotated import (
     AnnotatedReader,
     files_ending,

@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 
 from polypda.errors import DataError
+from polypda.importing.annotations.drawn_labels import Sheet
+from polypda.importing.annotations.json_values import text
+from polypda.importing.annotations.shapes import (
+    Box,
+    Ellipse,
+    Painted,
+    Polygon,
+    Region,
+    Shape,
+    Unpaintable,
+    ring_of_pairs,
+)
 from polypda.importing.contract import MaskPixels
-from polypda.importing.drawn_labels import Sheet
-from polypda.importing.json_values import text
-from polypda.importing.shapes import Box, Ellipse, Painted, Polygon, Region, Shape, Unpaintable, ring_of_pairs
-from polypda.importing.stored_pixels import decode_stored
+from polypda.importing.images.stored_pixels import decode_stored
 
 _HOLE = re.compile(r"\b(hole|holes)\b|洞|孔")
 

@@ -20,14 +20,14 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_json
+from polypda.importing.annotations.annotation_files import read_json
+from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
+from polypda.importing.annotations.frame_facts import facts_in
+from polypda.importing.annotations.json_values import mapping, mappings, text
+from polypda.importing.annotations.named_images import NamedImages, is_image
+from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes, says_no_polyp
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Remark, SourceTree, UnknownLabel
-from polypda.importing.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.frame_facts import facts_in
-from polypda.importing.json_values import mapping, mappings, text
-from polypda.importing.named_images import NamedImages, is_image
-from polypda.importing.pictures import read_picture
-from polypda.importing.polyp_classes import PolypClasses, require_classes, says_no_polyp
+from polypda.importing.images.pictures import read_picture
 from polypda.importing.readers.annotated import (
     AnnotatedReader,
     files_ending,

@@ -5,11 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from polypda.importing.brush_masks import brush_mask
+from polypda.importing.annotations.brush_masks import brush_mask
+from polypda.importing.annotations.drawn_labels import Drawn
+from polypda.importing.annotations.json_values import items, mapping, mappings, number, size_px, text
+from polypda.importing.annotations.shapes import (
+    Box,
+    Ellipse,
+    Painted,
+    Polygon,
+    Shape,
+    Unpaintable,
+    ring_of_pairs,
+    turned_box,
+)
 from polypda.importing.contract import MaskPixels
-from polypda.importing.drawn_labels import Drawn
-from polypda.importing.json_values import items, mapping, mappings, number, size_px, text
-from polypda.importing.shapes import Box, Ellipse, Painted, Polygon, Shape, Unpaintable, ring_of_pairs, turned_box
 
 _KINDS = ("brush", "polygon", "rectangle", "ellipse", "keypoint", "vector", "bitmask")
 

@@ -20,7 +20,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_xml
+from polypda.importing.annotations.annotation_files import read_xml
+from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
+from polypda.importing.annotations.frame_facts import mode_of_path
+from polypda.importing.annotations.named_images import is_image, wished_names, without_suffix
+from polypda.importing.annotations.polyp_classes import EveryClass, says_no_polyp
+from polypda.importing.annotations.voc import ZERO_BASED, voc_file
 from polypda.importing.contract import (
     ImportedFrame,
     Label,
@@ -31,14 +36,9 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.frame_facts import mode_of_path
-from polypda.importing.named_images import is_image, wished_names, without_suffix
-from polypda.importing.pictures import read_picture
-from polypda.importing.polyp_classes import EveryClass, says_no_polyp
+from polypda.importing.images.pictures import read_picture
 from polypda.importing.readers.annotated import files_ending, first_bytes
 from polypda.importing.readers.polydeep_tables import Told, is_place_table, read_tables
-from polypda.importing.voc import ZERO_BASED, voc_file
 
 _CALLED_SO = re.compile(r"pibadb|polydeep", re.IGNORECASE)
 _ANNOTATION = re.compile(r"(?:.*/)?Annotations/[^/]+\.xml", re.IGNORECASE)

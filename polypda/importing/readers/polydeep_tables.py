@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_text
+from polypda.importing.annotations.annotation_files import read_text
+from polypda.importing.annotations.drawn_labels import Drawn
+from polypda.importing.annotations.frame_facts import imaging_mode
+from polypda.importing.annotations.json_values import number
+from polypda.importing.annotations.named_images import is_image, without_suffix
+from polypda.importing.annotations.shapes import Box
 from polypda.importing.contract import Ledger, SourceTree
-from polypda.importing.drawn_labels import Drawn
-from polypda.importing.frame_facts import imaging_mode
-from polypda.importing.json_values import number
-from polypda.importing.named_images import is_image, without_suffix
 from polypda.importing.readers.annotated import files_ending
-from polypda.importing.shapes import Box
 
 _IMAGE = ("image", "image_id", "imageid", "filename", "file_name", "file", "frame")
 _CORNER_AND_SIZE = ("x", "y", "width", "height")

@@ -16,7 +16,12 @@ from functools import partial
 from typing import NamedTuple
 
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_xml
+from polypda.importing.annotations.annotation_files import read_xml
+from polypda.importing.annotations.drawn_labels import Sheet, label_of
+from polypda.importing.annotations.frame_facts import split_named
+from polypda.importing.annotations.named_images import is_image, without_suffix
+from polypda.importing.annotations.polyp_classes import EveryClass
+from polypda.importing.annotations.voc import voc_file
 from polypda.importing.contract import (
     ImportedFrame,
     Label,
@@ -27,13 +32,8 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.drawn_labels import Sheet, label_of
-from polypda.importing.frame_facts import split_named
-from polypda.importing.named_images import is_image, without_suffix
-from polypda.importing.pictures import read_picture
-from polypda.importing.polyp_classes import EveryClass
+from polypda.importing.images.pictures import read_picture
 from polypda.importing.readers.annotated import NOT_ANNOTATED
-from polypda.importing.voc import voc_file
 
 _PLACE = re.compile(
     r"(?:.*/)?(?P<part>(?P<split>train|val|test)\d{0,4})/(?P<kind>Image|Annotation)/(?:(?P<sequence>[^/]+)/)?(?P<stem>[^/]+)",

@@ -15,9 +15,9 @@ from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
-from polypda.importing.masks import mask_label
-from polypda.importing.picture_kinds import is_picture_name
-from polypda.importing.pictures import read_picture
+from polypda.importing.images.masks import mask_label
+from polypda.importing.images.picture_kinds import is_picture_name
+from polypda.importing.images.pictures import read_picture
 
 Told = dict[str, str | None]
 """The named groups of a path."""

@@ -15,7 +15,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from polypda.errors import DataError
-from polypda.importing.annotation_files import read_text
+from polypda.importing.annotations.annotation_files import read_text
+from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
+from polypda.importing.annotations.json_values import number
+from polypda.importing.annotations.named_images import is_image, without_suffix
+from polypda.importing.annotations.polyp_classes import EveryClass
+from polypda.importing.annotations.shapes import Box
 from polypda.importing.contract import (
     ImportedFrame,
     Label,
@@ -26,12 +31,7 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.json_values import number
-from polypda.importing.named_images import is_image, without_suffix
-from polypda.importing.pictures import read_picture
-from polypda.importing.polyp_classes import EveryClass
-from polypda.importing.shapes import Box
+from polypda.importing.images.pictures import read_picture
 
 _CASE = re.compile(r"case_?\d+", re.IGNORECASE)
 _ROWS = re.compile(r"(?:.*/)?annotation_txt/(?P<case>case_?\d+)\.txt", re.IGNORECASE)

@@ -16,23 +16,23 @@ import cv2
 
 from polypda.errors import DataError
 from polypda.importing.contract import ImportedFrame, Ledger, Picture, Reader, SourceTree
-from polypda.importing.deinterlacing import Deinterlace, FilmScan, bwdif, one_field, probe_scan
-from polypda.importing.film_options import FilmOptions, FrameNaming
-from polypda.importing.film_pixels import rgb, upright
-from polypda.importing.film_remarks import film_remarks
-from polypda.importing.film_sampling import sampled
-from polypda.importing.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film
-from polypda.importing.folder_words import meaning_of
-from polypda.importing.frame_tables import TableRow
-from polypda.importing.picture_kinds import is_picture_name, suffix_of
-from polypda.importing.shortest_names import shortest_names
-from polypda.importing.table_lookup import Tables
-from polypda.importing.video_tables import video_tables
+from polypda.importing.films.deinterlacing import Deinterlace, FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.films.film_options import FilmOptions, FrameNaming
+from polypda.importing.films.film_pixels import rgb, upright
+from polypda.importing.films.film_remarks import film_remarks
+from polypda.importing.films.film_sampling import sampled
+from polypda.importing.films.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film
+from polypda.importing.films.video_tables import video_tables
+from polypda.importing.folders.folder_words import meaning_of
+from polypda.importing.folders.frame_tables import TableRow
+from polypda.importing.folders.table_lookup import Tables
+from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
+from polypda.importing.writing.shortest_names import shortest_names
 
 
 @dataclass(frozen=True)
 class VideoReader(Reader):
-    """Films in folders, or a single one. See ``polypda.importing.film_options`` for the options."""
+    """Films in folders, or a single one. See ``polypda.importing.films.film_options`` for the options."""
 
     name: ClassVar[str] = "video"
     title: ClassVar[str] = "films (any container and codec that ffmpeg knows)"

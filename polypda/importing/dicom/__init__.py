@@ -1,0 +1,1 @@
+"""DICOM objects: pixels and times, with pseudonyms for names."""

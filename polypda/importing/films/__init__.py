@@ -1,0 +1,1 @@
+"""Films: decoded in order, sampled, de-interlaced where they were recorded in fields."""

@@ -1,0 +1,130 @@
+"""Which masks belong to which image, by the common ways of naming them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, without_mask_affix
+from polypda.importing.images.picture_kinds import suffix_of
+
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+_SEPARATOR = re.compile(r"[_\-. ]")
+Key = tuple[tuple[str, ...], str]
+"""Folders that tell places apart, and the stem."""
+
+
+@dataclass
+class Pair:
+    """An image with its masks. joined: they were found by the beginning of their names or by their folder alone."""
+
+    image: str
+    meaning: FolderMeaning
+    masks: list[str] = field(default_factory=list)
+    joined: bool = False
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All images in order, and the masks that belong to none."""
+
+    pairs: list[Pair]
+    orphans: list[str]
+
+
+def pair_up(pictures: Sequence[str]) -> Pairs:
+    """Pair the pictures of a folder tree.
+
+    Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
+    a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
+    only one anywhere, else to that whose name theirs begins with, else to the only image of their place.
+    """
+    twins = _twin_masks(pictures)
+    masks = [path for path in pictures if path in twins or _says_mask(path)]
+    told = set(masks)
+    pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
+    by_key: dict[Key, list[Pair]] = defaultdict(list)
+    by_stem: dict[str, list[Pair]] = defaultdict(list)
+    by_place: dict[tuple[str, ...], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        stem = folded_stem(pair.image)
+        by_key[pair.meaning.key, stem].append(pair)
+        by_stem[stem].append(pair)
+        by_place[pair.meaning.key].append(pair)
+    left = []
+    for mask in masks:
+        place = meaning_of(PurePosixPath(mask).parts[:-1]).key
+        stem = folded_stem(mask)
+        found = _exact(by_key, by_stem, place, stem)
+        if found is None:
+            left.append((mask, place, stem))
+        else:
+            found.masks.append(mask)
+    exact = {id(pair) for pair in pairs if pair.masks}
+    orphans = []
+    for mask, place, stem in left:
+        found = _begun(by_key, place, stem) or _only(by_place.get(place, []) if place else [])
+        if found is None or id(found) in exact:
+            orphans.append(mask)
+        else:
+            found.masks.append(mask)
+            found.joined = True
+    return Pairs(pairs, orphans)
+
+
+def folded_stem(path: str) -> str:
+    """A file's stem for comparison: composed, without regard to case."""
+    return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold()
+
+
+def _says_mask(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    if meaning_of(parts[:-1]).mask:
+        return True
+    stem = PurePosixPath(path).stem
+    return without_mask_affix(stem) != stem
+
+
+def _twin_masks(pictures: Sequence[str]) -> set[str]:
+    """Of files of one folder that share a stem, a JPEG and one that is lossless: the latter."""
+    by_place: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in pictures:
+        by_place[PurePosixPath(path).parent.as_posix(), folded_stem(path)].append(path)
+    twins = [paths for paths in by_place.values() if len(paths) == 2]
+    masks = set()
+    for paths in twins:
+        lossless = [path for path in paths if suffix_of(path) not in LOSSY_SUFFIXES]
+        if len(lossless) == 1:
+            masks.add(lossless[0])
+    return masks
+
+
+def _exact(
+    by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], place: tuple[str, ...], stem: str
+) -> Pair | None:
+    for wanted in dict.fromkeys((stem, without_mask_affix(stem))):
+        if (place, wanted) in by_key:
+            return _only(by_key[place, wanted])
+    for wanted in dict.fromkeys((stem, without_mask_affix(stem))):
+        found = _only(by_stem.get(wanted, []))
+        if found is not None:
+            return found
+    return None
+
+
+def _begun(by_key: dict[Key, list[Pair]], place: tuple[str, ...], stem: str) -> Pair | None:
+    """The image whose stem the mask's begins with, the longest first: ``a_1`` and ``a_2`` belong to ``a``."""
+    ends = [match.start() for match in _SEPARATOR.finditer(stem)]
+    for end in reversed(ends):
+        found = _only(by_key.get((place, stem[:end]), []))
+        if found is not None:
+            return found
+    return None
+
+
+def _only(pairs: list[Pair]) -> Pair | None:
+    return pairs[0] if len(pairs) == 1 else None

@@ -1,0 +1,1 @@
+"""Pictures and masks as they are stored, each oddity noticed and named."""

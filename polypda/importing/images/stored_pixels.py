@@ -1,0 +1,187 @@
+"""Decoding a picture file to the values that it stores, with everything that is wrong with it told by a code.
+
+The header is read first: nothing is decoded that claims more than ``MOST_PIXELS``.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from polypda.errors import DataError
+from polypda.importing.images.picture_kinds import JPEG, PNG, TIFF, Kind, kind_of
+
+MOST_PIXELS = 64_000_000
+"""A header that claims more is refused: no endoscope delivers it, and decoding would take gigabytes."""
+ENDS = {JPEG: b"\xff\xd9", PNG: b"IEND"}
+LAST_BYTES = 1024
+"""Some cameras write a few bytes behind a file's end."""
+ORIENTATION_TAG = 0x0112
+MINISWHITE, MINISBLACK, RGB_SAMPLES, PALETTE, SEPARATED = 0, 1, 2, 3, 5
+"""TIFF's photometric interpretations that are read here."""
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """A file's pixels as stored: H×W or H×W×channels, any dtype.
+
+    mode: ``grey``, ``rgb``, ``cmyk`` or ``palette`` (then ``pixels`` are already RGB); alpha: H×W of the same dtype.
+    orientation: EXIF's, 1–8. kind: what the bytes are.
+    """
+
+    pixels: NDArray[Any]
+    kind: Kind
+    mode: str
+    alpha: NDArray[Any] | None = None
+    orientation: int = 1
+
+
+def decode_stored(data: bytes, where: str, code: str = "E_IMAGE") -> StoredPixels:
+    """Decode a picture file.
+
+    code: how the errors' codes begin (``E_IMAGE``, ``E_MASK``).
+    Raises: DataError with ``_EMPTY_FILE``, ``_UNREADABLE`` (no picture), ``_TRUNCATED``, ``_TOO_LARGE``,
+        ``_ANIMATED`` (several pictures in a file).
+    """
+    if not data:
+        raise DataError(f"{code}_EMPTY_FILE", "the file holds no byte.", where=where, fix="fetch it again.")
+    kind = kind_of(data)
+    if kind is None:
+        what = f"{len(data)} bytes that are no picture."
+        fix = "the file is mislabelled or damaged: export it again, or leave it out."
+        raise DataError(f"{code}_UNREADABLE", what, where=where, fix=fix)
+    return _decode_tiff(data, where, code) if kind is TIFF else _decode_other(data, kind, where, code)
+
+
+def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixels:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a bomb's warning comes as our own error; EXIF's are no matter
+            picture = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{code}_TOO_LARGE", "the header claims more pixels than any frame has.", where=where, fix=_SMALLER
+        ) from error
+    except Exception as error:  # a decoder that is fed damaged bytes raises anything
+        raise _failed(data, kind, where, code, error) from error
+    _refuse_large(*picture.size, where, code)
+    several = int(getattr(picture, "n_frames", 1))
+    if several > 1 and kind is not JPEG:  # a JPEG with more pictures behind it (a camera's preview) is one frame
+        raise _several(several, kind, where, code)
+    try:
+        picture.load()
+        orientation = int(picture.getexif().get(ORIENTATION_TAG, 1) or 1)
+    except Exception as error:
+        raise _failed(data, kind, where, code, error) from error
+    return _from_pillow(picture, kind, orientation if 1 <= orientation <= 8 else 1)
+
+
+def _from_pillow(picture: Image.Image, kind: Kind, orientation: int) -> StoredPixels:
+    mode = picture.mode
+    transparent = "transparency" in picture.info
+    if mode in ("P", "PA"):
+        rgba = np.asarray(picture.convert("RGBA"))
+        alpha = rgba[..., 3] if transparent or mode == "PA" else None
+        return StoredPixels(rgba[..., :3], kind, "palette", alpha, orientation)
+    if mode in ("RGBA", "LA", "RGBa", "La") or (mode in ("L", "RGB") and transparent):
+        rgba = np.asarray(picture.convert("RGBA"))
+        if mode[0] == "L":
+            return StoredPixels(rgba[..., 0], kind, "grey", rgba[..., 3], orientation)
+        return StoredPixels(rgba[..., :3], kind, "rgb", rgba[..., 3], orientation)
+    if mode == "1":
+        return StoredPixels(np.asarray(picture.convert("L")), kind, "grey", None, orientation)
+    if mode == "CMYK":
+        return StoredPixels(np.asarray(picture), kind, "cmyk", None, orientation)
+    if mode.startswith(("I", "F")):
+        stored = np.asarray(picture)
+        wide = stored.astype(np.uint16) if stored.dtype.kind in "iu" and mode != "F" else stored
+        return StoredPixels(wide, kind, "grey", None, orientation)
+    return StoredPixels(
+        np.asarray(picture if mode in ("L", "RGB") else picture.convert("RGB")),
+        kind,
+        "grey" if mode == "L" else "rgb",
+        None,
+        orientation,
+    )
+
+
+def _decode_tiff(data: bytes, where: str, code: str) -> StoredPixels:
+    # OpenCV silently reads ClinicDB's TIF as grey and PIL refuses it: the tag says MINISBLACK with three samples.
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            several = len(file.pages)
+            if several == 0:
+                raise ValueError("no page")
+            page = file.pages.first
+            _refuse_large(page.imagewidth, page.imagelength * max(1, page.imagedepth), where, code)
+            full = [other for other in file.pages if not getattr(other, "is_reduced", False)]
+            if len(full) > 1:
+                raise _several(len(full), TIFF, where, code)
+            pixels = page.asarray()
+            return _from_tiff(page, pixels)
+    except DataError:
+        raise
+    except Exception as error:  # a decoder that is fed damaged bytes raises anything
+        raise _failed(data, TIFF, where, code, error) from error
+
+
+def _from_tiff(page: Any, pixels: NDArray[Any]) -> StoredPixels:
+    if pixels.ndim == 3 and int(page.planarconfig) == 2:
+        pixels = np.moveaxis(pixels, 0, 2)
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"{pixels.ndim} dimensions")
+    tag = page.tags.get(ORIENTATION_TAG)
+    orientation = int(tag.value) if tag is not None and 1 <= int(tag.value) <= 8 else 1
+    photometric = int(page.photometric)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    if photometric == PALETTE and pixels.ndim == 2 and page.colormap is not None:
+        colours = np.moveaxis(np.asarray(page.colormap), 0, 1)
+        expanded = (colours[pixels] // 257).astype(np.uint8)
+        return StoredPixels(expanded, TIFF, "palette", None, orientation)
+    if photometric == MINISWHITE and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return StoredPixels(pixels.reshape(pixels.shape[:2]), TIFF, "grey", None, orientation)
+    if photometric == SEPARATED and pixels.shape[2] == 4:
+        return StoredPixels(pixels, TIFF, "cmyk", None, orientation)
+    if pixels.shape[2] == 2:
+        return StoredPixels(pixels[..., 0], TIFF, "grey", pixels[..., 1], orientation)
+    alpha = pixels[..., 3] if pixels.shape[2] > 3 else None
+    return StoredPixels(pixels[..., :3], TIFF, "rgb", alpha, orientation)
+
+
+def _failed(data: bytes, kind: Kind, where: str, code: str, error: Exception) -> DataError:
+    """The error for what a decoder could not do: the file is cut off, or something else is wrong with it."""
+    told = str(error).lower()
+    words = ("truncated", "end of", "not enough", "buffer is smaller", "failed to read")
+    cut = isinstance(error, EOFError) or any(word in told for word in words)
+    end = ENDS.get(kind)
+    if cut or (end is not None and end not in data[-LAST_BYTES:]):
+        fix = "fetch or export the file again; what is missing would be grey rows."
+        return DataError(f"{code}_TRUNCATED", "the file ends before its picture does.", where=where, fix=fix)
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    what = f"{len(data)} bytes that cannot be decoded ({reason})."
+    return DataError(f"{code}_UNREADABLE", what, where=where, fix="fetch the file again, or leave it out.")
+
+
+_SMALLER = "export the frame at the recording's own size."
+
+
+def _refuse_large(width: int, height: int, where: str, code: str) -> None:
+    if width * height > MOST_PIXELS:
+        what = f"the header claims {width}×{height} pixels, more than {MOST_PIXELS // 1_000_000} million."
+        raise DataError(f"{code}_TOO_LARGE", what, where=where, fix=_SMALLER)
+
+
+def _several(count: int, kind: Kind, where: str, code: str) -> DataError:
+    what = f"a {kind.name} of {count} pictures: which one is the frame?"
+    fix = "export the pictures as single files, or the film as a video."
+    return DataError(f"{code}_ANIMATED", what, where=where, fix=fix)

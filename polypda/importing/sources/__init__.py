@@ -1,0 +1,1 @@
+"""What is imported: a folder or an archive, read only, and nothing of it that escapes or explodes."""

@@ -1,0 +1,1 @@
+"""The cohort folder that an import writes: whole or not at all, with its ledger and manifest."""

@@ -1,0 +1,180 @@
+"""Frames of a reader become the files of a staged cohort folder; whatever cannot be taken becomes a ledger line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from polypda.errors import DataError, PolypdaError
+from polypda.importing.annotations.label_files import LabelFiles, label_files
+from polypda.importing.contract import ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels, Remark
+from polypda.importing.folders.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord, boxes_csv, frames_csv, record_of
+from polypda.importing.writing.frame_names import FrameNames, readable, safe_name
+from polypda.importing.writing.journal import Entry
+from polypda.importing.writing.staging import Staging
+from polypda.importing.writing.treatment import TreatedPicture, Treatment
+
+log = logging.getLogger(__name__)
+PNG_COMPRESSION = 3
+"""Of 9: frames hardly get smaller beyond, and take several times as long."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    frame: ImportedFrame
+    treated: TreatedPicture
+    label: LabelFiles
+
+
+class CohortWriter:
+    """Takes frames one by one into a staged cohort.
+
+    staging: None looks at everything and writes nothing. kept: frames of the cohort that is added to.
+    resumed: the journal of what an interrupted import has completed.
+    """
+
+    def __init__(
+        self,
+        staging: Staging | None,
+        ledger: Ledger,
+        treatment: Treatment,
+        *,
+        kept: list[FrameRecord] | None = None,
+        resumed: list[Entry] | None = None,
+    ) -> None:
+        self.staging, self.ledger, self.treatment = staging, ledger, treatment
+        self.kept = list(kept or [])
+        self.records: list[FrameRecord] = []
+        self._names = FrameNames()
+        self._origins: dict[str, str] = {}
+        self._there = {record.frame for record in self.kept}
+        for name in self._there:
+            self._names.reserve(name)
+        self._take_up(resumed or [])
+        self._journalled = len(ledger.lines)
+        ledger.on_finish = self._finish
+
+    def take_all(self, frames: Iterator[ImportedFrame]) -> None:
+        """Take every frame that can be taken; the reader's own errors about its source as a whole are raised."""
+        for frame in frames:
+            self.take(frame)
+
+    def take(self, found: ImportedFrame) -> FrameRecord | None:
+        """Write one frame; None and a ledger line where that cannot be done. Raises: OSError when the disk is full."""
+        try:
+            seen = self._seen(found)
+            name = self._name(seen.frame)
+        except PolypdaError as error:
+            self.ledger.leave_out(found.origin, error)
+            return None
+        record = self._written(seen, name, found.origin)
+        self.records.append(record)
+        self.ledger.taken += 1
+        return record
+
+    def complete(self) -> list[FrameRecord]:
+        """Write the tables; returns every frame of the cohort, those that were there before first."""
+        every = [*self.kept, *self.records]
+        if self.staging is not None:
+            self.staging.write(FRAMES_CSV, frames_csv(every).encode())
+            boxes = boxes_csv(every)
+            if boxes:
+                self.staging.write(BOXES_CSV, boxes.encode())
+            self.treatment.finish(self.staging.cohort)
+        return every
+
+    def _seen(self, found: ImportedFrame) -> _Seen:
+        """A frame with its picture and label, read and treated; nothing is written yet."""
+        try:
+            frame = self.treatment.frame(found)
+            if {frame.name, safe_name(frame.name)} & self._there:
+                fix = "nothing need be done; to replace it, import into a new folder."
+                raise DataError("N_FRAME_THERE", "the cohort has this frame already.", where=frame.name, fix=fix)
+            read = frame.read()
+            treated = self.treatment.picture(frame, read)
+            upright = replace(treated.picture, orientation=read.orientation)
+            return _Seen(frame, treated, label_files(frame.label, upright, frame.origin))
+        except (PolypdaError, MemoryError):
+            raise
+        except Exception as error:  # one file that no decoder foresaw must not end the import of thousands
+            log.debug("unforeseen in %s", found.origin, exc_info=True)
+            what = f"cannot be read: {type(error).__name__}, {readable(str(error))[:200]}."
+            raise DataError("E_FRAME_FAILED", what, where=found.origin, fix="leave the file out.") from error
+
+    def _written(self, seen: _Seen, name: str, origin: str) -> FrameRecord:
+        frame, picture, label = seen.frame, seen.treated.picture, seen.label
+        image = f"{name}{picture.suffix}" if picture.encoded else f"{name}.png"
+        files = {f"images/{image}": picture.encoded or encode_png(picture.pixels)}
+        if label.mask is not None:
+            files[f"masks/{name}.png"] = encode_mask(label.mask)
+        if seen.treated.ignore is not None:
+            files[f"ignore/{name}.png"] = encode_mask(seen.treated.ignore)
+        if self.staging is not None:
+            for path, data in files.items():
+                self.staging.write(path, data)
+        for remark in (*_renamed(frame.name, name), *frame.remarks, *picture.remarks, *label.remarks):
+            self.ledger.remark(origin, remark.code, remark.what)
+        size = (picture.pixels.shape[1], picture.pixels.shape[0])
+        record = record_of(frame, name, image, f"{name}.png" if label.mask is not None else "", label, size)
+        self._note({"row": record.as_entry(), "wish": frame.name, "origin": origin, "files": list(files)})
+        return record
+
+    def _name(self, frame: ImportedFrame) -> str:
+        name = self._names.give(frame.name)
+        if name is None:
+            first = self._origins.get(frame.name, "")
+            what = f"a frame of the name '{readable(frame.name)}' was taken already" + (f", {first}." if first else ".")
+            fix = "give one of them another name, or take it out."
+            raise DataError("E_FRAME_TWICE", what, where=frame.origin, fix=fix)
+        self._origins[frame.name] = frame.origin
+        return name
+
+    def _note(self, entry: Entry) -> None:
+        if self.staging is not None and self.staging.journal is not None:
+            self.staging.journal.note(entry)
+
+    def _finish(self, path: str) -> None:
+        for line in self.ledger.lines[self._journalled :]:
+            self._note({"line": [line.origin, line.code, line.what, line.taken, line.fix]})
+        self._journalled = len(self.ledger.lines)
+        if self.staging is not None and self.staging.journal is not None:
+            self.staging.journal.finish(path)
+
+    def _take_up(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if "row" in entry:
+                self.records.append(FrameRecord.of_entry(entry["row"]))
+                self._names.give(entry["wish"])
+                self._origins[entry["wish"]] = entry["origin"]
+                self.ledger.taken += 1
+            elif "line" in entry:
+                self.ledger.lines.append(LedgerLine(*entry["line"]))
+            elif "finished" in entry:
+                self.ledger.finished.add(entry["finished"])
+
+
+def _renamed(wish: str, name: str) -> tuple[Remark, ...]:
+    if wish == name:
+        return ()
+    return (Remark("N_FRAME_RENAMED", f"named '{name}', which can be a file's name on every system."),)
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """uint8 H×W×3, RGB, as PNG."""
+    return _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False))
+
+
+def encode_mask(mask: MaskPixels) -> bytes:
+    """0/1 as a PNG of 0 and 255."""
+    return _png((mask > 0).astype(np.uint8) * 255)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    written, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
+    if not written:
+        raise PolypdaError("E_WRITE_FAILED", "a picture cannot be encoded as PNG.")
+    return data.tobytes()
