@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from polypda.errors import UsageError
 from polypda.workflows.places import Places
 
 if TYPE_CHECKING:
-    from polypda.workflows.scoring import Profile
+    from polypda.workflows.scoring import Profile, ScoredPart
 
 Opt = typer.Option
 
@@ -51,9 +52,6 @@ def evaluate_command(
     Writes cases.csv, evaluation.json and the per-centre tables; `polypda report` makes its page of them. The last line
     printed is the folder. Frames that a model of the run learnt are refused.
     """
-    from polypda.cli.progress import terminal_progress
-    from polypda.workflows.evaluate_on import evaluate_run
-    from polypda.workflows.evaluate_predictions import evaluate_predictions
     from polypda.workflows.scoring import ScoredPart
 
     parts = [ScoredPart.parse(text) for text in on]
@@ -63,31 +61,61 @@ def evaluate_command(
             "E_OPTION", "give either a run folder or --predictions.", fix="e.g. polypda evaluate RUN --on kvasir"
         )
     if run is not None:
-        if trained_on or out or as_empty:
-            raise UsageError(
-                "E_OPTION", "--trained-on, --out and --missing are for --predictions.", fix="leave them out."
-            )
-        places = Places(data_root, cache_dir or default_cache())
-        folder = evaluate_run(run, parts, places, chosen, terminal_progress(), fuse or [], allow_leakage=allow_leakage)
-    else:
-        if fuse or allow_leakage:
-            option = "--fuse" if fuse else "--allow-leakage"
-            raise UsageError("E_OPTION", f"{option} is for runs, not for maps.", fix="leave it out.")
-        if len(parts) > 1:
-            raise UsageError("E_PART", "maps are scored on one cohort at a time.", fix="give one --on.")
-        named = [_named(text) for text in predictions or []]
-        folder = evaluate_predictions(
-            named,
-            parts[0],
-            data_root,
-            out or Path("evaluations") / f"{'+'.join(name for name, _ in named)}-on-{parts[0].name}",
-            chosen,
-            terminal_progress(),
-            trained_on=trained_on,
-            missing_as_empty=as_empty,
+        _refuse(
+            {"--trained-on": trained_on, "--out": out, "--missing": as_empty}, "is for --predictions, not for a run"
         )
+        places = Places(data_root, cache_dir or default_cache())
+        folder = _of_run(run, parts, places, chosen, fuse or [], allow_leakage=allow_leakage)
+    else:
+        _refuse({"--fuse": fuse, "--allow-leakage": allow_leakage}, "is for a run, not for maps")
+        folder = _of_maps(predictions or [], parts, data_root, out, chosen, trained_on, as_empty=as_empty)
     print((folder / "centers.md").read_text(encoding="utf-8"), file=sys.stderr)
     print(folder)
+
+
+def _of_run(
+    run: Path, parts: list[ScoredPart], places: Places, profile: Profile, fuse: list[Path], *, allow_leakage: bool
+) -> Path:
+    from polypda.cli.progress import terminal_progress
+    from polypda.workflows.evaluate_on import evaluate_run
+
+    return evaluate_run(run, parts, places, profile, terminal_progress(), fuse, allow_leakage=allow_leakage)
+
+
+def _of_maps(
+    predictions: list[str],
+    parts: list[ScoredPart],
+    data_root: Path,
+    out: Path | None,
+    profile: Profile,
+    trained_on: str | None,
+    *,
+    as_empty: bool,
+) -> Path:
+    from polypda.cli.progress import terminal_progress
+    from polypda.workflows.evaluate_predictions import evaluate_predictions
+
+    if len(parts) > 1:
+        raise UsageError("E_PART", "maps are scored on one cohort at a time.", fix="give one --on.")
+    named = [_named(text) for text in predictions]
+    folder = out or Path("evaluations") / f"{'+'.join(name for name, _ in named)}-on-{parts[0].name}"
+    return evaluate_predictions(
+        named,
+        parts[0],
+        data_root,
+        folder,
+        profile,
+        terminal_progress(),
+        trained_on=trained_on,
+        missing_as_empty=as_empty,
+    )
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Raise for the first option that was given and would be ignored."""
+    for option, value in given.items():
+        if value:
+            raise UsageError("E_OPTION", f"{option} {why}.", fix="leave it out.")
 
 
 def _profile(text: str) -> Profile:
