@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from painted_cohorts import save, write_ordinary
+from support.painted_cohorts import save, write_ordinary
 
 from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.checking.check_cohorts import check_cohort

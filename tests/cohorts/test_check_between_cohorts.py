@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from painted_cohorts import paint_frame, save, write_ordinary
+from support.painted_cohorts import paint_frame, save, write_ordinary
 
 from polypda.cohorts.checking.check_cohorts import check_cohorts
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from painted_cohorts import HEIGHT, WIDTH, paint_frame, paint_mask, save, write_ordinary, write_release
+from support.painted_cohorts import HEIGHT, WIDTH, paint_frame, paint_mask, save, write_ordinary, write_release
 
 from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.checking.findings import Severity

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from painted_cohorts import paint_frame, paint_mask, save, save_minisblack_tif, write_ordinary, write_release
+from support.painted_cohorts import paint_frame, paint_mask, save, save_minisblack_tif, write_ordinary, write_release
 
 from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.frames import LabelState, Split

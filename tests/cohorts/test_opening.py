@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from painted_cohorts import paint_mask, save, write_ordinary
+from support.painted_cohorts import paint_mask, save, write_ordinary
 
 from polypda.cohorts.frames import LabelState, Split
 from polypda.cohorts.opening import open_cohort, present

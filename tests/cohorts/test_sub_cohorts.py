@@ -4,7 +4,7 @@ import logging
 import shutil
 
 import pytest
-from painted_cohorts import write_ordinary
+from support.painted_cohorts import write_ordinary
 
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.checking.check_cohorts import check_cohort
