@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from support.painted import HEIGHT, WIDTH, write_cohort
+from support.painted_cohorts import paint_frame, save
 
 from polypda.evaluation.cases import read_cases
 from polypda.evaluation.evaluation_file import read_evaluation
@@ -56,6 +57,29 @@ def test_a_run_is_scored_on_a_third_cohort_and_on_its_own_target_alike(polypda, 
     table.write_text(table.read_text().replace(",train", ",test"))
     status, _, err = polypda("evaluate", "run", "--on", "zju2", "--data-root", "data")
     assert status == 4 and "E_SPLIT_CHANGED" in err
+
+
+def test_a_picture_that_was_learnt_is_scored_only_with_leave_and_says_so(polypda, root, tmp_path):
+    picture = paint_frame(5, (HEIGHT, WIDTH))
+    save(root / "zju2" / "images" / "000.png", picture)
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--device", "cpu", "--overlays", "0", "--out", "run"]
+    assert polypda(*adapt, *TRAINING, "--data-root", "data")[0] == 0
+    copied = held_out(root, "ningbo")[0]
+    save(root / "ningbo" / "images" / f"{copied}.png", np.ascontiguousarray(picture[:, ::-1]))
+    scoring = ["evaluate", "run", "--on", "ningbo", "--data-root", "data"]
+
+    status, _, err = polypda(*scoring)
+    assert status == 4 and "E_ALIKE_LEAK" in err and f"ningbo/{copied}" in err and "--allow-leakage" in err
+    assert not (tmp_path / "run" / "evaluations").exists()
+
+    status, out, err = polypda(*scoring, "--allow-leakage")
+    assert status == 0, err
+    folder = tmp_path / out.splitlines()[-1]
+    assert "LEAKAGE ALLOWED" in err and f"ningbo/{copied}" in "".join(read_evaluation(folder).statement.leakage)
+    status, _, err = polypda("report", folder, "--out", "report")
+    assert status == 0, err
+    for name in ("index.html", "centers.md"):
+        assert "LEAKAGE ALLOWED" in (tmp_path / "report" / name).read_text(encoding="utf-8"), name
 
 
 def test_maps_made_elsewhere_get_the_figures_they_deserve(polypda, root, tmp_path):
