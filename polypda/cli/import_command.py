@@ -53,6 +53,9 @@ def import_command(
     update: Annotated[bool, Opt("--update", help="Add new frames to a cohort that is there.")] = False,
     strict: Annotated[bool, Opt("--strict", help="Write nothing unless everything is taken.")] = False,
     dry_run: Annotated[bool, Opt("--dry-run", help="Read everything and print the ledger, write nothing.")] = False,
+    deinterlace: Annotated[
+        bool, Opt("--deinterlace", help="Keep one field of pictures that hold two moments (films: -O deinterlace=…).")
+    ] = False,
     title: Annotated[str | None, Opt(help="For the manifest: the cohort's name.")] = None,
     centre: Annotated[str | None, Opt(help="For the manifest.")] = None,
     city: Annotated[str | None, Opt(help="For the manifest.")] = None,
@@ -79,6 +82,7 @@ def import_command(
         update=update,
         strict=strict,
         dry_run=dry_run,
+        deinterlace=deinterlace,
     )
     treatment = treatment_for(
         request,

@@ -14,6 +14,8 @@ from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.folders.cohort_tables import FrameRecord, divided_groups
+from polypda.importing.images.one_field import of_one_moment
+from polypda.importing.readers.video import VideoReader
 from polypda.importing.registry import AUTO, reader_for
 from polypda.importing.sources.counted_tree import CountedTree
 from polypda.importing.sources.source import open_source
@@ -33,7 +35,8 @@ class ImportRequest:
     """What shall be imported, as what, and where to.
 
     root: data root below which the cohort's folder is written. update: add to a cohort that is there. strict: write
-    nothing unless everything is taken. dry_run: look at everything, write nothing.
+    nothing unless everything is taken. dry_run: look at everything, write nothing. deinterlace: keep one field of
+    pictures that hold two moments; films have an option of their own, which looks at neighbouring frames.
     """
 
     source: Path
@@ -45,6 +48,7 @@ class ImportRequest:
     update: bool = False
     strict: bool = False
     dry_run: bool = False
+    deinterlace: bool = False
 
     @property
     def place(self) -> Path:
@@ -86,6 +90,9 @@ def import_cohort(
         tree = CountedTree(plain, on_read)
         # recognising a format must not count: what it alone looked into was used for nothing
         reader = reader_for(request.format, plain, request.options, shipped_catalogue().get(request.cohort_id))
+        if request.deinterlace and isinstance(reader, VideoReader):
+            what = "--deinterlace is for pictures."
+            raise UsageError("E_OPTION", what, fix="films: -O deinterlace=auto (the default), bwdif or field.")
         treatment = treatment or AsItIs()
         if treatment.renames:
             reader = reader.with_original_names()
@@ -110,7 +117,8 @@ def _imported(
     if resumed:
         ledger.lines.clear()  # the journal holds these
     writer = CohortWriter(None if request.dry_run else staged, ledger, treatment, kept=kept, resumed=resumed)
-    writer.take_all(reader.frames(tree, ledger))
+    frames = reader.frames(tree, ledger)
+    writer.take_all(map(of_one_moment, frames) if request.deinterlace else frames)
     for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
     unseen = tree.unseen({line.origin for line in ledger.lines} | ledger.finished)
@@ -179,6 +187,7 @@ def _identity(request: ImportRequest, tree: CountedTree, reader: Reader, treatme
         "format": reader.name,
         "options": str(sorted(request.options.items())),
         "treatment": treatment.identity,
+        "deinterlace": str(request.deinterlace),
         "update": str(request.update),
         "version": __version__,
     }

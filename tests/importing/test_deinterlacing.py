@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from importing.painted_sources import encoded, lines, mask, put, run_import
 from importing.rendered_films import interlaced, progressive, write_film, write_pal
 
+from polypda.cohorts.images import read_image
 from polypda.cohorts.interlacing import Scan, decide, measure_comb
-from polypda.importing.films.deinterlacing import FilmScan, bwdif, one_field, probe_scan
+from polypda.errors import UsageError
+from polypda.importing.films.deinterlacing import FilmScan, bwdif, probe_scan
 from polypda.importing.films.film_pixels import rgb
 from polypda.importing.films.films import open_film
+from polypda.importing.images.one_field import one_field
 
 
 def scan_of(path: Path) -> FilmScan:
@@ -92,3 +96,31 @@ def test_one_field_drops_the_other(tmp_path: Path) -> None:
     other = frame.copy()
     other[1::2] = 0
     assert np.array_equal(one_field(frame), one_field(other))
+
+
+def test_combed_pictures_are_imported_as_one_moment_where_asked(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    for number, (woven, still) in enumerate(zip(interlaced(4), progressive(4), strict=True)):
+        put(source / "images" / f"woven{number}.png", woven)
+        put(source / "images" / f"still{number}.jpg", encoded(still, quality=97, subsampling=0))
+        for kind in ("woven", "still"):
+            put(source / "masks" / f"{kind}{number}.png", mask(woven.shape[:2]))
+    as_it_is = run_import(source, tmp_path / "one").folder
+    result = run_import(source, tmp_path / "two", deinterlace=True)
+    treated = lines(result)["N_DEINTERLACED"]
+    assert {Path(origin).stem for origin in treated} == {f"woven{number}" for number in range(4)}
+    for number, woven in enumerate(interlaced(4)):
+        kept = read_image(result.folder / "images" / f"woven{number}.png")
+        assert np.array_equal(kept, one_field(woven)) and not measure_comb(kept).combed
+        name = f"images/still{number}.jpg"
+        assert (result.folder / name).read_bytes() == (source / name).read_bytes()
+        name = f"masks/woven{number}.png"
+        assert (result.folder / name).read_bytes() == (as_it_is / name).read_bytes()
+
+
+def test_films_have_an_option_of_their_own(tmp_path: Path) -> None:
+    write_film(tmp_path / "src" / "v.mp4", progressive(3))
+    with pytest.raises(UsageError, match="E_OPTION") as raised:
+        run_import(tmp_path / "src", tmp_path / "root", deinterlace=True)
+    assert "-O deinterlace=auto" in raised.value.fix
+    assert not (tmp_path / "root" / "ward-7").exists()

@@ -68,7 +68,8 @@ def check_interlacing(view: CohortView) -> list[Finding]:
         return []
     message = (
         f"{'as the manifest says, ' if told else ''}interlaced: {share_text(combed, combs)} hold two moments in "
-        f"alternate lines (confidence {decision.confidence:.2f}); edges are combed wherever something moved."
+        f"alternate lines (confidence {decision.confidence:.2f}); edges are combed wherever something moved. "
+        "`polypda cohorts import --deinterlace` keeps one field of such frames."
     )
     values = {one.frame.frame: f"score {comb.score:.2f}" for one, comb in combs if comb.combed}
     severity, code = (Severity.NOTE, "N_INTERLACED") if told else (Severity.WARNING, "W_INTERLACED")

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.interlacing import Comb, Scan, ScanDecision, decide, measure_comb
-from polypda.importing.contract import Pixels
 from polypda.importing.films.film_pixels import rgb
 from polypda.importing.films.films import Film, FilmFrame, pyav
 
@@ -90,26 +89,6 @@ def _fields(green: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int
     """The even lines, and the odd ones brought to their places, so that a still picture gives the same twice."""
     lines = green[: green.shape[0] // 2 * 2].astype(np.int16)
     return lines[2::2], (lines[1:-1:2] + lines[3::2]) >> 1
-
-
-def one_field(pixels: Pixels, *, top: bool = True) -> Pixels:
-    """One field, the lines between interpolated from it (four taps, −1 9 9 −1); same size.
-
-    Args:
-        pixels: uint8 H×W×3. top: keep the even lines (0, 2…), else the odd ones.
-    """
-    start = 0 if top else 1
-    field = pixels[start::2].astype(np.int16)
-    if field.shape[0] == 0:
-        return pixels.copy()
-    padded = np.concatenate([field[:1], field[:1], field, field[-1:], field[-1:]])
-    between = 9 * (padded[1:-2] + padded[2:-1]) - padded[:-3] - padded[3:]  # before, within and after the field
-    lines = np.clip((between + 8) >> 4, 0, 255).astype(np.uint8)
-    result = pixels.copy()
-    missing = result[1 - start :: 2]
-    first = 0 if start else 1
-    missing[:] = lines[first : first + missing.shape[0]]
-    return result
 
 
 def bwdif(film: Film, frames: Iterator[FilmFrame], *, top_first: bool | None) -> Iterator[FilmFrame]:

@@ -16,7 +16,7 @@ import cv2
 
 from polypda.errors import DataError
 from polypda.importing.contract import ImportedFrame, Ledger, Picture, Reader, SourceTree
-from polypda.importing.films.deinterlacing import Deinterlace, FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.films.deinterlacing import Deinterlace, FilmScan, bwdif, probe_scan
 from polypda.importing.films.film_options import FilmOptions, FrameNaming
 from polypda.importing.films.film_pixels import rgb, upright
 from polypda.importing.films.film_remarks import film_remarks
@@ -26,6 +26,7 @@ from polypda.importing.films.video_tables import video_tables
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
 from polypda.importing.folders.table_lookup import Tables
+from polypda.importing.images.one_field import one_field
 from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
 from polypda.importing.writing.shortest_names import shortest_names
 
