@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.painted_screens import mucosa, octagon, write
+from support.planted_exports import EXPORTS
 from support.planted_identifiers import (
     BIRTH,
     FIRST_NAME,
@@ -29,7 +30,7 @@ from support.planted_identifiers import (
 from typer.testing import CliRunner
 
 from polypda.cli.main import app
-from polypda.cohorts.images import read_image
+from polypda.cohorts.images import read_image, read_mask
 
 HEIGHT, WIDTH = 360, 480
 PANEL = (f"{NAME.upper()} {FIRST_NAME.upper()}", "12/03/1961", NUMBER)
@@ -197,6 +198,21 @@ def test_the_report_tells_what_was_removed(ward):
     assert ledger["left_out"]["E_NO_FIELD_OF_VIEW"] == 1 and ledger["source"] == "source"
     assert (folder / "deidentification.md").read_text(encoding="utf-8").startswith("# De-identification")
     assert read_image(folder / "deidentification-review.png").shape[1] > 1000
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_of_an_annotation_tools_export_pixels_and_labels_alone_stay(tool, tmp_path):
+    export = EXPORTS[tool](screen(1)[0], HEIGHT, WIDTH)
+    source = lay(export.files, tmp_path / f"{NAME} {NUMBER}")
+    assert set(PLANTS) <= set(found_in(source))
+    outcome, folder = run(source, tmp_path)
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads((folder / "import.json").read_text(encoding="utf-8"))["format"] == export.format_name
+    (drawn,) = (folder / "masks").iterdir()
+    assert 4000 < np.count_nonzero(read_mask(drawn)) < 4400  # 4100 px², with or without its far edges
+    assert found_in(folder) == {}
+    inner = [line for line in outcome.output.splitlines() if any(plant.lower() in line.lower() for plant in PLANTS)]
+    assert not inner
 
 
 def test_of_dicom_objects_pixels_alone_stay_and_a_patient_keeps_the_pseudonym(tmp_path):
