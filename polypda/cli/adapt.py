@@ -187,14 +187,15 @@ def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder
     if options["target"] is None:
         raise UsageError("E_COHORTS", "give --target as well.", fix="`polypda cohorts list` shows cohorts.")
     package = read_source_package(options["source_package"])
+    chosen = parse_options(options["option"] or [])
     plain = configuration(
         options,
         source=package.facts.source,
         target=options["target"],
         method=options["method"],
-        method_options=parse_options(options["option"] or []),
+        method_options=chosen,
     )
-    config = from_package(plain, package)
+    config = from_package(plain, package, chosen)
     target = open_target(config, places)
     run = start_source_free(_folder(options, config), config, package)
     return run, lambda progress: adapt_source_free(run, places, target, progress)

@@ -59,6 +59,7 @@ def matrix_command(
     training per cohort and seed serves all; complete runs are left alone, interrupted ones go on: give the same
     command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
     """
+    from polypda.training.selectors import Selector
     from polypda.workflows.matrix import state_of
     from polypda.workflows.matrix_plan import plan_matrix
     from polypda.workflows.report import check_report
@@ -69,7 +70,8 @@ def matrix_command(
     by_method = _method_options(method_option or [], wanted)
 
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
-        shared = {**options, "seed": seed, "oracle": oracle, "target_labels": oracle and options["target_labels"]}
+        permitted = options["target_labels"] and (oracle or options["selector"] == Selector.ORACLE)
+        shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted}
         chosen = by_method.get(method, {})
         return configuration(shared, source=source, target=target, method=method, method_options=chosen)
 

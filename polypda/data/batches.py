@@ -21,7 +21,7 @@ class UnlabelledBatch:
 
     images: float32 B×3×H×W, RGB in [0, 1] (the segmenter normalises).
     valid: bool B×1×H×W, True inside the field of view.
-    frames: the frames' ids, for messages.
+    frames: the frames' names, ``cohort/frame``, before the first step as in every step.
     """
 
     images: Tensor

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
-from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes
+from polypda.data.batches import IGNORED
+from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes, teaches
 from polypda.data.geometry import Fit, Geometry
 from polypda.data.references import checked_corners, read_ignored, read_reference
 from polypda.errors import DataError
@@ -76,6 +77,11 @@ class CachedFrames:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def name(self, place: int) -> str:
+        """``cohort/frame`` of the frame at a place: what batches call it."""
+        frame = self.frames[place]
+        return f"{frame.cohort}/{frame.frame}"
+
 
 class FrameCache:
     """A folder of cached frames."""
@@ -99,6 +105,14 @@ class FrameCache:
         masks = self._labels("masks", frames, lambda frame: self._mask_pixels(frame, boxes))
         bits = self._labels("boxes", frames, self._box_pixels) if boxes is BoxSupervision.PROJECTION else None
         return CachedFrames(tuple(frames), images, valid, masks, bits)
+
+    def partly_labelled(self, frames: Sequence[Frame]) -> CachedFrames:
+        """Likewise, of frames of which not all have a mask or the statement that they show no polyp: the others are
+        255 throughout, so that they teach nothing. Raises: DataError E_MASK_SIZE.
+        """
+        images, valid = self._images(frames)
+        masks = self._labels("partly", frames, self._mask_pixels_if_any)
+        return CachedFrames(tuple(frames), images, valid, masks)
 
     def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
         path = self.folder / f"{self._key(kind, frames, [_label_identity(frame) for frame in frames])}-{kind}.npy"
@@ -124,6 +138,11 @@ class FrameCache:
         if boxes is not None and frame.label_state is LabelState.BOX:
             return filled_boxes(checked_corners(frame, native.image.shape), native.geometry)
         return native.geometry.mask_to_network(read_reference(frame, native.image.shape))
+
+    def _mask_pixels_if_any(self, frame: Frame) -> NDArray[np.uint8]:
+        if teaches(frame.label_state, None):
+            return self._mask_pixels(frame, None)
+        return np.full((self.grid.size, self.grid.size), IGNORED, np.uint8)
 
     def _box_pixels(self, frame: Frame) -> NDArray[np.uint8]:
         native = load_native(frame, self.grid)

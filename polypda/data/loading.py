@@ -38,7 +38,7 @@ NO_SOURCE_FRAMES = LabelledBatch(
 
 
 class LabelledFrames:
-    """The source's part of each step."""
+    """The source's part of each step; the target's where the user permitted to learn its labels."""
 
     def __init__(
         self,
@@ -46,9 +46,12 @@ class LabelledFrames:
         sampler: UniformSampler | PrevalenceSampler,
         augmentation: AugmentationKind,
         seed: int,
+        stream: Stream = Stream.SOURCE_AUGMENTATION,
     ) -> None:
+        """Args: stream: which random numbers the augmentation draws."""
         self.cached = cached
         self.sampler = sampler
+        self.stream = stream
         # A box is tight along the frame's axes alone: turned, its projections would no longer be the polyp's.
         self.augmentation = Augmentation(augmentation, upright=cached.boxes is not None)
         self.seed = seed
@@ -60,13 +63,13 @@ class LabelledFrames:
             maps = [self.cached.valid[place], self.cached.masks[place]]
             if self.cached.boxes is not None:
                 maps.append(self.cached.boxes[place])
-            seed = seed_of(self.seed, Stream.SOURCE_AUGMENTATION, step, slot)
+            seed = seed_of(self.seed, self.stream, step, slot)
             image, (valid, mask, *bits) = self.augmentation(self.cached.images[place], maps, seed)
             images.append(image)
             valids.append(valid > 0)
             masks.append(np.where(valid > 0, mask, IGNORED))
             boxes += bits
-            names.append(f"{self.cached.frames[place].cohort}/{self.cached.frames[place].frame}")
+            names.append(self.cached.name(place))
         return LabelledBatch(
             _images(images),
             _maps(valids).unsqueeze(1),
@@ -94,14 +97,16 @@ class UnlabelledFrames:
             image, (valid,) = self.augmentation(self.cached.images[place], [self.cached.valid[place]], seed)
             images.append(image)
             valids.append(valid > 0)
-            names.append(f"{self.cached.frames[place].cohort}/{self.cached.frames[place].frame}")
+            names.append(self.cached.name(place))
         return UnlabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names))
 
 
 class StepDataset(Dataset[StepBatches]):
     """Item k is the whole batch of step k: workers share out steps, and their number changes nothing."""
 
-    def __init__(self, source: LabelledFrames | None, target: UnlabelledFrames | None, share: Share) -> None:
+    def __init__(
+        self, source: LabelledFrames | None, target: LabelledFrames | UnlabelledFrames | None, share: Share
+    ) -> None:
         """Args: source: None where something else stands for source frames; its batches are then empty."""
         self.source = source
         self.target = target
@@ -136,7 +141,7 @@ def frame_batches(
         yield UnlabelledBatch(
             _images([cached.images[place] for place in part]),
             _maps(valids).unsqueeze(1),
-            tuple(cached.frames[place].frame for place in part),
+            tuple(cached.name(place) for place in part),
         )
 
 

@@ -123,6 +123,9 @@ def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterat
     chosen = [statement.run for statement in statements if statement.selector == ORACLE]
     if chosen:
         yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
+    taught = [statement.run for statement in statements if statement.target_labels_taught]
+    if taught:
+        yield f"MODELS TAUGHT BY TARGET LABELS (semi-supervised), no unlabelled results: {', '.join(taught)}."
     for statement in statements:
         if statement.supervision:
             yield f"{statement.source}: {statement.supervision}; models from it are no models of masks."

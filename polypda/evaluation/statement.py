@@ -23,7 +23,8 @@ class ReportStatement(BaseModel):
     source, target: cohort ids. method: the adapted model's name in the cases; source_only: the one it starts from.
     selector: the rule that picked the checkpoint; selected_step: the step it picked, None where it does not apply.
     input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
-    target_labels_used: True when target labels trained some model of the run (the oracle).
+    target_labels_used: True when target labels trained the run's oracle. target_labels_taught: True when they taught
+        the adapted model itself (a semi-supervised term).
     batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
     statistics_control: the model to compare with where the adapted one has the target's statistics ("adabn").
     settings: the resolved settings, plain values. versions: package → version.
@@ -52,6 +53,7 @@ class ReportStatement(BaseModel):
     statistics_control: str | None = None
     phantom: bool
     target_labels_used: bool = False
+    target_labels_taught: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -90,6 +92,8 @@ class ReportStatement(BaseModel):
             told.append(
                 f"LABELS OF {self.target} CHOSE THE CHECKPOINT (selector oracle): {self.method} is no unlabelled result"
             )
+        if self.target_labels_taught:
+            told.append(f"LABELS OF {self.target} TAUGHT {self.method} (semi-supervised): it is no unlabelled result")
         if self.target_labels_used:
             told.append(f"labels of {self.target} trained the oracle only (an upper bound)")
         return "; ".join(told) or f"no label of {self.target} was used in training"
@@ -160,6 +164,8 @@ def labels_in_short(statement: ReportStatement) -> str:
         return statement.labels_text
     if statement.selector == ORACLE:
         return "LABELS OF THE TARGET CHOSE A CHECKPOINT (selector oracle): no unlabelled result"
+    if statement.target_labels_taught:
+        return "LABELS OF THE TARGET TAUGHT AN ADAPTED MODEL (semi-supervised): no unlabelled result"
     if statement.method == ORACLE or statement.target_labels_used:
         return "labels of the target trained the oracle only (an upper bound)"
     return "no label of the target was used in training"

@@ -1,8 +1,10 @@
 """A method with target terms: ``adaptsegnet+minent``, ``fcn-wild+mean-teacher+mic``.
 
 The method plays as it always does. Where it asks the segmenter for the unchanged target images, the terms that want
-that answer are added to the same losses, so it costs no second forward pass; where it never does, one is made. Terms
-with a forward pass of their own follow. One moving average of the segmenter serves all terms that learn from a teacher.
+that answer are added to the losses that come of it, so it costs no second forward pass; where it never does, one is
+made. Where it asks and its segmenter does not move in this step (ADDA's warm-up and closed gate), terms do not either.
+Terms with a forward pass of their own follow. One moving average of the segmenter serves all terms that learn from a
+teacher.
 """
 
 from __future__ import annotations
@@ -79,22 +81,27 @@ class Combined(Method):
         for term in self.terms:
             source = term.restyle(source, target)
         view = TargetView(source, target, self.segmenter, self.teacher, step)
-        added = False
+        added, prediction = False, None
         with _answers_to(self.segmenter, target.images) as answers:
             for losses in self.base.play(source, target if self.base.plays_on_target else None, step):
-                prediction = answers.pop() if answers else None
+                prediction = answers.pop() if answers else prediction
                 answers.clear()
-                if isinstance(losses, StepNow) or added or prediction is None or SEGMENTER not in losses:
-                    if isinstance(losses, StepNow) and SEGMENTER in losses.players and not added:
-                        added = True  # now or never: its step is due
-                        yield from self._alone(view)
+                moves = SEGMENTER in (losses.players if isinstance(losses, StepNow) else losses)
+                if added or not moves:
                     yield losses
-                    continue
-                added = True
-                yield {**losses, SEGMENTER: [*losses[SEGMENTER], *self._on_prediction(view, prediction)]}
-                del losses, prediction  # frees the graph before the terms' own forward passes
-                yield from self._on_own_forward(view)
-        if not added:
+                elif isinstance(losses, StepNow):  # now or never: its step is due
+                    added = True
+                    yield from self._alone(view)
+                    yield losses
+                elif prediction is None:
+                    yield losses
+                else:
+                    added = True
+                    yield {**losses, SEGMENTER: [*losses[SEGMENTER], *self._on_prediction(view, prediction)]}
+                    prediction = None
+                    del losses  # frees the graph before the terms' own forward passes
+                    yield from self._on_own_forward(view)
+        if not added and prediction is None:  # else the method looked at the target and lets its segmenter rest
             yield from self._alone(view)
 
     def _alone(self, view: TargetView) -> Iterator[Losses]:

@@ -45,7 +45,8 @@ class LossTerm:
 
 
 Losses = Mapping[str, Sequence[LossTerm]]
-"""Player name → its terms, all differentiable now. Players that share a graph belong into one mapping."""
+"""Player name → its terms, all differentiable now. Players that share a graph belong into one mapping, and so do a
+segmenter's losses of both domains where both were predicted before the first is yielded."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,11 @@ class Preparation(Protocol):
         ...
 
     def target(self) -> Iterator[UnlabelledBatch]:
-        """One pass over unlabelled target frames in batches of one size."""
+        """One pass over target frames in batches of one size; without labels unless the user permitted them."""
+        ...
+
+    def target_names(self) -> Sequence[str]:
+        """``cohort/frame`` of every target frame."""
         ...
 
 
@@ -112,6 +117,11 @@ class MethodOptions(BaseModel):
     """Options of a method; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def learns_target_labels(self) -> bool:
+        """True where a semi-supervised term is asked for; it needs the user's explicit permission."""
+        return False
 
 
 class LabelsFrom(IntEnum):

@@ -52,6 +52,10 @@ class FCANOptions(AdversaryOptions, StylisationSettings):
     )
     stylise: bool = Field(False, description="train on source frames restyled to the target (AAN)")
 
+    @property
+    def learns_target_labels(self) -> bool:
+        return self.lambda_target_seg > 0
+
 
 class FCAN(Method):
     """Minimax alignment of the encoder's deepest grid with an ASPP discriminator."""
@@ -116,5 +120,5 @@ def _labels_not_permitted() -> UsageError:
     return UsageError(
         "E_TARGET_LABELS",
         "lambda_target_seg learns from target labels, and this run has none: adaptation does not see them.",
-        fix="leave lambda_target_seg out, or permit target labels for this run.",
+        fix="leave lambda_target_seg out, or permit target labels (--target-labels).",
     )

@@ -99,8 +99,7 @@ class FCNWild(Method):
 
         logits = image_size_logits(predictions[Domain.SOURCE], source)
         supervised = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
-        yield {SEGMENTER: [*supervised, self._confusion(cells[Domain.SOURCE], Domain.SOURCE, step)]}
-        terms = [self._confusion(cells[Domain.TARGET], Domain.TARGET, step)]
+        terms = [*supervised, *(self._confusion(cells[domain], domain, step) for domain in Domain)]
         if self.constrains(step):
             main = to_image_size(predictions[Domain.TARGET].logits["main"], *target.images.shape[-2:])
             terms.append(LossTerm("size", size_loss(main, target, self.priors, self.options), self.options.lambda_size))

@@ -80,12 +80,12 @@ class Lsd(Method):
             for view in views:
                 yield self.losses(view, self.segmenter(view.images), (DISCRIMINATOR, GENERATOR, SEGMENTER))
             return
-        predictions = [self.segmenter(view.images) for view in views]  # holds until F itself moves, last
-        for mover in (DISCRIMINATOR, GENERATOR, SEGMENTER):
-            for view, prediction in zip(views, predictions, strict=True):
-                yield self.losses(view, prediction if mover == SEGMENTER else _detached(prediction), (mover,))
-            if mover != SEGMENTER:  # F steps with the step's end, so that target terms can join its losses
-                yield StepNow((mover,))
+        seen = [(view, self.segmenter(view.images)) for view in views]  # holds until F itself moves, last
+        for mover in (DISCRIMINATOR, GENERATOR):
+            yield from (self.losses(view, _detached(prediction), (mover,)) for view, prediction in seen)
+            yield StepNow((mover,))
+        both = [self.losses(*one, (SEGMENTER,))[SEGMENTER] for one in seen]
+        yield {SEGMENTER: [*both[0], *both[1]]}  # F steps with the step's end, and target terms can join its losses
 
     def losses(self, view: View, prediction: Prediction, movers: Sequence[str]) -> dict[str, list[LossTerm]]:
         """One domain's terms of the players that move; all look at the same painted frames."""

@@ -63,7 +63,7 @@ METHODS: dict[str, type[Method]] = {method.name: method for method in _GAMES} | 
 
 
 def takes_terms(method: type[Method]) -> bool:
-    """Whether terms can be added: the method trains the segmenter on the source's labels."""
+    """Whether terms can be added: the method adapts beside the source's labels, or from a model that learnt them."""
     return method.labels_from is LabelsFrom.SOURCE and not issubclass(method, (AdaBN, Tent))
 
 
@@ -102,7 +102,9 @@ def _term(name: str, first: str) -> type[TargetTerm]:
         raise UsageError(
             "E_METHOD_COMBINATION",
             f"'{name}' is a game of its own, which '{first}' cannot be given as a term.",
-            fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}.",
+            fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}."
+            if takes_terms(METHODS[name])
+            else f"use it alone; terms are {', '.join(TERMS)}.",
         )
     raise _unknown("term", name, TERMS)
 

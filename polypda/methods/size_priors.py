@@ -63,7 +63,7 @@ class SizeOptions(MethodOptions):
     large_share: float = Field(0.1, ge=0, le=1, description="classes whose 10 % quantile is above this count less")
     large_factor: float = Field(0.1, ge=0, le=1, description="factor on the gradient of such classes")
     frame_groups: str = Field(
-        "", description="regular expression of named alternatives, (?P<nbi>_nbi)|(?P<wl>_wl): a prior for each"
+        "", description="regular expression of named alternatives, sought in cohort/frame: (?P<nbi>_nbi)|(?P<wl>_wl)"
     )
 
     @field_validator("frame_groups")
@@ -87,7 +87,7 @@ class FrameGroups:
 
     def of(self, frame: str) -> int:
         """The group's place in ``names``. Raises: DataError E_PRIOR_GROUP for a frame of no group."""
-        if self.names == (EVERYTHING,):
+        if not self.pattern.groupindex:
             return 0
         found = self.pattern.search(frame)
         if found is None or found.lastgroup is None:
@@ -227,9 +227,8 @@ def learn_sizes(priors: SizePriors, data: Preparation, options: SizeOptions) -> 
         return
     priors.learn(data.source(), (BACKGROUND, POLYP) if options.constrain_background else (POLYP,))
     if options.frame_groups:
-        for batch in data.target():
-            for frame in batch.frames:
-                priors.groups.of(frame)
+        for frame in data.target_names():
+            priors.groups.of(frame)
 
 
 def nearest_allowed(pixels: Tensor, bounds: SizeBounds) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from polypda.errors import UsageError
 from polypda.evaluation.statement import ONE_SEED, ORACLE
 from polypda.reporting.checklist_data import RENDERED, SPLIT_RULE
 from polypda.reporting.checklist_run import METRICS, TESTS, UNCERTAINTY
@@ -16,6 +17,8 @@ from polypda.reporting.wording import counted
 
 MISSING = f"**{NOT_REPORTED}**"
 NOT_A_DEVICE = "Not a medical device, and not to be used for decisions about patients: research only."
+NO_SOURCE_FRAMES = ("adabn", "tent")
+"""Models that see the target alone, whatever is at hand."""
 FOREIGN = "Predictions that came as files from elsewhere; nothing is known of their training."
 SETTINGS_ELSEWHERE = frozenset(
     {"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels", "network.encoder_weights"}
@@ -58,10 +61,13 @@ def _versions(facts: ReportFacts) -> str:
 
 
 def _models(facts: ReportFacts) -> Iterable[list[str]]:
-    from polypda.methods.registry import METHODS  # brings torch: only where a card is written
+    from polypda.methods.registry import method_class  # brings torch: only where a card is written
 
     for model in facts.models:
-        known = None if model in facts.foreign_models else METHODS.get(model)
+        try:
+            known = None if model in facts.foreign_models else method_class(model)
+        except UsageError:
+            known = None
         unknown = (FOREIGN if model in facts.foreign_models else "not a method of this version", MISSING)
         yield [code(model), *((inline(known.title), inline(known.paper)) if known else unknown)]
 
@@ -155,21 +161,50 @@ def training_data(facts: ReportFacts) -> str:
     if not facts.trained_here:
         return f"{FOREIGN} {MISSING}"
     lines = [
-        f"`source-only`: labelled training frames of the source ({', '.join(map(code, facts.sources))}); it is the "
-        "equal-budget control of every adapted model",
-        f"adapted models: the same, and training frames of the target without any label "
-        f"({', '.join(map(code, facts.targets))})",
+        f"`source-only`: labelled training frames of the source ({', '.join(map(code, facts.sources))})",
+        *_budgets(facts),
+        *_adapted_on(facts),
     ]
     taught = {f"{code(run.source)}: {inline(run.supervision)}" for run in facts.trained_here if run.supervision}
     lines += sorted(taught)
     if any(statement.target_labels_used for statement in facts.trained_here):
         lines.append("`oracle`: labelled training frames of the target; an upper bound, not an adaptation")
+    semi = {code(statement.method) for statement in facts.trained_here if statement.target_labels_taught}
+    if semi:
+        lines.append(f"{', '.join(sorted(semi))}: TAUGHT BY TARGET LABELS as well (semi-supervised)")
     if any(statement.selector == ORACLE for statement in facts.trained_here):
         lines.append("checkpoint of the adapted models: CHOSEN ON TARGET LABELS (selector `oracle`)")
     lines.append(f"partition: {SPLIT_RULE}")
     if facts.foreign_models:
         lines.append(f"{', '.join(map(code, facts.foreign_models))}: made elsewhere, {MISSING}")
     return bullets(lines)
+
+
+def _budgets(facts: ReportFacts) -> list[str]:
+    """Whether source-only is a fair control, which it is where source frames were at hand."""
+    packed = [run for run in facts.trained_here if run.settings.get("source_package")]
+    if not packed:
+        return ["`source-only` is trained for the same budget as every adapted model: their control"]
+    runs = ", ".join(dict.fromkeys(code(run.run) for run in packed))
+    told = [f"`source-only` is no equal-budget control of runs from a source package, where it came as it is ({runs})"]
+    if len(packed) < len(facts.trained_here):
+        told.append("`source-only` is trained for the same budget as the adapted models of all other runs")
+    return told
+
+
+def _adapted_on(facts: ReportFacts) -> list[str]:
+    """What adapted models learnt from, by whether they saw source frames."""
+    targets = f"training frames of the target without any label ({', '.join(map(code, facts.targets))})"
+    adapting = [run for run in facts.trained_here if run.method in facts.adapted_models]
+    free = {run.method for run in adapting if run.method in NO_SOURCE_FRAMES}
+    packed = {run.method for run in adapting if run.settings.get("source_package")} - free
+    beside = {run.method for run in adapting if not run.settings.get("source_package")} - free
+    told = [
+        ("labelled training frames of the source and ", beside),
+        ("features of the source's training frames (a source package) and ", packed),
+        ("no source frame, and ", free),
+    ]
+    return [f"{', '.join(map(code, sorted(names)))}: {start}{targets}" for start, names in told if names]
 
 
 def ethics(facts: ReportFacts) -> str:

@@ -105,8 +105,7 @@ class AppearanceLoss:
         self.style = style
         self.relative = settings.aan_normalisation is Normalisation.RELATIVE
         self.inside = [inside_at(valid, (layer.shape[-2], layer.shape[-1]), layer.dtype) for layer in content]
-        self.content_weights = _weights(settings.aan_content_weights, len(content), "aan_content_weights")
-        self.style_weights = _weights(settings.aan_style_weights, len(content), "aan_style_weights")
+        self.content_weights, self.style_weights = layer_weights(settings, len(content))
         if len(style) != len(content):
             raise UsageError(
                 "E_STYLE_LAYERS",
@@ -145,6 +144,14 @@ def _normed(gradient: Tensor, moves: Tensor, norm: StepNorm) -> Tensor:
     size = size.view(-1, 1, 1, 1)
     return torch.where(
         size > 0, gradient / torch.where(size > 0, size, torch.ones_like(size)), torch.zeros_like(gradient)
+    )
+
+
+def layer_weights(settings: StylisationSettings, layers: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Weights of content and of style, one per encoder map. Raises: UsageError E_STYLE_LAYERS."""
+    return (
+        _weights(settings.aan_content_weights, layers, "aan_content_weights"),
+        _weights(settings.aan_style_weights, layers, "aan_style_weights"),
     )
 
 

@@ -21,7 +21,7 @@ class StagePreparation:
     """A stage's frames as :class:`~polypda.methods.contract.Preparation`, on the training's device and number type."""
 
     labelled: CachedFrames | None
-    unlabelled: CachedFrames
+    adapted_to: CachedFrames
     device: torch.device
     numbers: torch.dtype
 
@@ -33,7 +33,12 @@ class StagePreparation:
 
     def target(self) -> Iterator[UnlabelledBatch]:
         """Batches of one size, in random order; the few frames left over are dropped (each batch counts alike)."""
-        return (batch.to(self.device, self.numbers) for batch in statistics_batches(self.unlabelled))
+        batches = labelled_batches if self.adapted_to.masks is not None else statistics_batches
+        return (batch.to(self.device, self.numbers) for batch in batches(self.adapted_to))
+
+    def target_names(self) -> list[str]:
+        """``cohort/frame`` of every target frame."""
+        return [self.adapted_to.name(place) for place in range(len(self.adapted_to))]
 
 
 def statistics_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:

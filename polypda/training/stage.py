@@ -46,7 +46,8 @@ class Stage:
     """Everything one training needs; picklable, so that other processes can take part.
 
     labelled: the frames whose labels are learnt; None where a method needs none (see ``Method.plays_on_source``).
-    target: unlabelled frames. initial: the safetensors of the segmenter to start from.
+    target: frames, with masks only where the user permitted to learn them. initial: the safetensors of the segmenter
+    to start from.
     """
 
     name: str
@@ -131,12 +132,17 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
         if method.plays_on_target:
             require_several_target_frames(frames)
         method.prepare(frames)
-    _training_mode(method, stage)
+    training_mode(method, stage)
     engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
     progress.begin(stage.name, start, steps)
     try:
         with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
-            batches = step_batches(_dataset(stage, fabric, method), start, steps, workers=compute.workers)
+            batches = step_batches(
+                step_dataset(stage, method, Share(fabric.global_rank, fabric.world_size)),
+                start,
+                steps,
+                workers=compute.workers,
+            )
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
                 torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
@@ -192,20 +198,30 @@ def _save(fabric: Fabric, stage: Stage, method: Method, step: int) -> None:
     fabric.barrier()
 
 
-def _training_mode(method: Method, stage: Stage) -> None:
+def training_mode(method: Method, stage: Stage) -> None:
+    """Every network of a method in training mode, batch norm as the stage's policy says."""
     for module in method.modules().values():
         module.train()
     apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
 
 
-def _dataset(stage: Stage, fabric: Fabric, method: Method) -> StepDataset:
+def step_dataset(stage: Stage, method: Method, share: Share) -> StepDataset:
+    """The batches of a stage's steps, as one process sees them."""
     data, seed = stage.data, stage.seed
-    target = None
+    target: LabelledFrames | UnlabelledFrames | None = None
     if method.plays_on_target:
         target_sampler = UniformSampler(len(stage.target), data.batch_size, seed, Stream.TARGET)
-        target = UnlabelledFrames(stage.target, target_sampler, data.augmentation, seed)
+        target = _of_target(stage.target, target_sampler, data, seed)
     source = _labelled(stage.labelled, data, seed) if stage.labelled is not None else None
-    return StepDataset(source, target, Share(fabric.global_rank, fabric.world_size))
+    return StepDataset(source, target, share)
+
+
+def _of_target(
+    target: CachedFrames, sampler: UniformSampler, data: DataConfig, seed: int
+) -> LabelledFrames | UnlabelledFrames:
+    if target.masks is None:
+        return UnlabelledFrames(target, sampler, data.augmentation, seed)
+    return LabelledFrames(target, sampler, data.augmentation, seed, Stream.TARGET_AUGMENTATION)
 
 
 def _labelled(labelled: CachedFrames, data: DataConfig, seed: int) -> LabelledFrames:

@@ -19,6 +19,7 @@ from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
+from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder, split_table, write_json
 from polypda.training.selectors import Choice, Selector, choose
 from polypda.training.snapshot_scores import foreground_share, score_snapshot, score_snapshots
@@ -27,13 +28,13 @@ from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, op
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.places import Places
-from polypda.workflows.restyled_source import restyled_source
+from polypda.workflows.restyled_source import require_restyling, restyled_source
 from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
 from polypda.workflows.run_states import told_states
 from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_labels import LearntLabels, require_teaching
-from polypda.workflows.stages import StagePlan, TrainingData
+from polypda.workflows.stages import StagePlan, TrainingData, adapts
 from polypda.workflows.trained_models import (
     ADAPTED,
     INITIAL,
@@ -41,6 +42,7 @@ from polypda.workflows.trained_models import (
     REUSED_ORACLE,
     REUSED_START,
     kept,
+    learns_target_labels,
     trained_models,
     wants_oracle,
 )
@@ -76,14 +78,24 @@ def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPai
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
     reused, names = _reused(config, places, pair)
     config = config.model_copy(update=names)
-    if wants_oracle(config) and not config.oracle_from:
-        require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
+    _require_permitted_labels(config, pair)
     run = RunFolder.create(folder, config)
     write_json(run.folder / "initial-weights.json", describe_initial_weights(segmenter))
     for name, path in reused.items():
         save_module(load_segmenter(config.network, path), run.folder / name)
     save_module(segmenter, run.folder / INITIAL)
     return run
+
+
+def _require_permitted_labels(config: AdaptConfig, pair: CohortPair) -> None:
+    """Target labels that the user permitted must be there. Raises: DataError E_BOX_SUPERVISION, E_NO_LABELS."""
+    boxes = config.data.box_supervision
+    if wants_oracle(config) and not config.oracle_from:
+        require_teaching(pair.labelled_target(), Split.TRAIN, boxes)
+    if learns_target_labels(config):
+        require_teaching(pair.labelled_target(), Split.TRAIN, None)
+    if config.selector is Selector.ORACLE and adapts(config.method):
+        require_teaching(pair.labelled_target(), Split.VALIDATION, boxes)
 
 
 def _reused(config: AdaptConfig, places: Places, pair: CohortPair) -> tuple[dict[str, Path], dict[str, str]]:
@@ -140,12 +152,19 @@ def _train(
         run_stage(stage, config.compute, progress)
         return stage.final_segmenter
 
+    taught = None
+    if learns_target_labels(config):
+        taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
+    if plan.adapts and not run.stage(config.method).exists():
+        require_restyling(config, kept(run, INITIAL))
+        rehearse(plan.method(kept(run, INITIAL), target=taught), config.compute)
     start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
     control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:
-        stage = plan.method(start, restyled_source(run, data.source, data.target, start, places.cache, progress))
+        restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
+        stage = plan.method(start, restyled, taught)
         trained(stage)
         device = open_fabric(config.compute, one_process=True).device
         snapshots = Snapshots(config, stage.folder, data.target, device)

@@ -22,6 +22,7 @@ from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
+from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder, split_table, write_json
 from polypda.training.selectors import Choice, choose
 from polypda.training.snapshot_scores import score_snapshot, score_snapshots
@@ -79,8 +80,10 @@ def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, prog
         write_json(run.folder / "manifests.json", {target.id: manifest_hash(target.id)})
         split_table(target).to_csv(run.folder / f"split-{file_name_of(target.id)}.csv", index=False)
         frames = FrameCache(places.cache / "frames", config.data.grid).unlabelled(target.split(Split.TRAIN))
-        run_stage(_stage(run, config, frames, ADABN, 0), config.compute, progress)
         stage = _stage(run, config, frames, config.method, config.adapt_steps)
+        if not stage.folder.exists():
+            rehearse(stage, config.compute)
+        run_stage(_stage(run, config, frames, ADABN, 0), config.compute, progress)
         run_stage(stage, config.compute, progress)
         snapshots = Snapshots(config, stage.folder, frames, open_fabric(config.compute, one_process=True).device)
         choice = _choose(run, config, stage, snapshots, frames)

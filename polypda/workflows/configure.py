@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from polypda.cohorts.sub_cohorts import canonical
 from polypda.errors import DataError, UsageError
+from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
 from polypda.networks.registry import DEEPLAB_V2
@@ -57,11 +58,11 @@ def resolve_config(
         values.setdefault("phantom_frames", base["phantom_frames"])
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
-    if not values.get("target_labels"):
-        _require_no_target_labels(values)
     if sections["network"].get("architecture") == DEEPLAB_V2 and not sections["network"].get("encoder"):
         values["network"].pop("encoder")  # the preset's: this network has its own
-    method_options(method, options if not method_class(method).plays_on_target else values["options"])
+    asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
+    if not values.get("target_labels"):
+        _require_no_target_labels(values, asked)
     _share_supervised_options(values)
     try:
         return AdaptConfig.model_validate(values)
@@ -76,11 +77,13 @@ def resolve_config(
         ) from error
 
 
-def _require_no_target_labels(values: dict[str, Any]) -> None:
+def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) -> None:
     if values.get("oracle") or values["method"] == "oracle":
         what = "the oracle is trained on the target's labels, and adaptation must not see any."
     elif values.get("selector") == Selector.ORACLE:
         what = "the selector 'oracle' chooses the checkpoint on the target's labels, and adaptation must not see any."
+    elif options.learns_target_labels:
+        what = "the semi-supervised term learns from the target's labels, and adaptation must not see any."
     else:
         return
     raise UsageError("E_TARGET_LABELS", what, fix="add --target-labels to permit it; every table will say so.")

@@ -11,6 +11,7 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.reporting.curves_folder import ShownStage, write_curves
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
+from polypda.workflows.stages import ORACLE
 
 FOUR_WAY = "lsd"
 """The method whose discriminator tells four kinds of image apart."""
@@ -40,7 +41,8 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
     shown = []
     for name in [stage] if stage else names:
         adapted = name == config.method
-        title = f"{name}: the adaptation" if adapted else f"{name}: without the target"
+        taught = "taught by the target's labels" if name == ORACLE else "without the target"
+        title = f"{name}: the adaptation" if adapted else f"{name}: {taught}"
         shown.append(
             ShownStage(
                 read_curves(run, name),

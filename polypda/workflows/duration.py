@@ -58,6 +58,9 @@ class RandomFrames:
     def target(self) -> Iterator[UnlabelledBatch]:
         yield self.of_target
 
+    def target_names(self) -> tuple[str, ...]:
+        return self.of_target.frames
+
 
 def timed_step(config: AdaptConfig, method: str) -> float:
     """Median seconds of a step of a method, on random frames, after one that is not counted."""
@@ -65,15 +68,20 @@ def timed_step(config: AdaptConfig, method: str) -> float:
     segmenter = build_segmenter(config.network).to(fabric.device).train()
     apply_policy(segmenter, config.batch_norm)
     shared = {**config.supervised, **(config.options if method == config.method else {})}
-    player = method_class(method)(segmenter, method_options(method, shared), steps=TIMED_STEPS + 1)
+    options = method_options(method, shared)
+    player = method_class(method)(segmenter, options, steps=TIMED_STEPS + 1)
     for module in player.modules().values():
         module.to(fabric.device)
     size, batch = config.data.size, config.data.batch_size
     images = torch.rand(2, batch, 3, size, size)
     valid = torch.ones(batch, 1, size, size, dtype=torch.bool)
-    source = LabelledBatch(images[0], valid, ("",) * batch, (images[0, :, 0] > 0.5).long())
-    source = source.to(fabric.device, torch.float32)
-    target = UnlabelledBatch(images[1], valid, ("",) * batch).to(fabric.device, torch.float32)
+    frames = tuple(
+        LabelledBatch(part, valid, ("",) * batch, (part[:, 0] > 0.5).long()).to(fabric.device, torch.float32)
+        for part in images
+    )
+    source, labelled = frames
+    without = UnlabelledBatch(labelled.images, labelled.valid, labelled.frames)
+    target = labelled if options.learns_target_labels else without
     player.prepare(RandomFrames(source, target))
     engine = Engine(fabric, player)
     seconds = []

@@ -37,7 +37,7 @@ from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_labels import LearntLabels
 from polypda.workflows.source_package import CONTROL_NOTE
 from polypda.workflows.stages import ADABN
-from polypda.workflows.trained_models import wants_oracle
+from polypda.workflows.trained_models import learns_target_labels, wants_oracle
 
 UNLABELLED = "E_TARGET_UNLABELLED"
 UNSCORED = "unscored"
@@ -120,6 +120,7 @@ class EvaluatedRun:
             supervision=self.learnt.words,
             notes=(*self.learnt.notes, *([CONTROL_NOTE] if config.source_package else [])),
             target_labels_used=wants_oracle(config),
+            target_labels_taught=learns_target_labels(config),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,

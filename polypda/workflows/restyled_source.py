@@ -10,6 +10,7 @@ from polypda.data.cache import CachedFrames
 from polypda.methods.fcan import FCANOptions
 from polypda.methods.registry import method_options
 from polypda.networks.registry import load_segmenter
+from polypda.stylisation.appearance import layer_weights
 from polypda.stylisation.restyled_frames import EncoderMaps, Stylisation
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.devices import open_fabric
@@ -45,6 +46,18 @@ def restyled_source(
         return stylisation.frames(lambda done, _: progress.advance(done))
     finally:
         progress.end()
+
+
+def require_restyling(config: AdaptConfig, initial: Path) -> None:
+    """Check what can be checked of a wanted restyling before anything is trained.
+
+    Raises: UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
+    """
+    options = method_options(config.method, {**config.supervised, **config.options})
+    if isinstance(options, FCANOptions) and options.stylise:
+        size = config.data.size
+        maps = EncoderMaps(load_segmenter(config.network, initial))(torch.zeros(1, 3, size, size))
+        layer_weights(options, len(maps))
 
 
 def device_of(compute: Compute) -> torch.device:

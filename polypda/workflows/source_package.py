@@ -7,6 +7,7 @@ hands a package on decides that with the centre.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from polypda.cohorts.frames import Split
 from polypda.data.cache import FrameCache
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
+from polypda.methods.adda_options import AddaOptions, Weights
 from polypda.methods.source_features import save_source_features
 from polypda.networks.encoder_taps import FeatureTap
 from polypda.networks.registry import load_segmenter
@@ -26,6 +28,7 @@ from polypda.reporting.new_folder import whole_folder
 from polypda.training.config import AdaptConfig
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.selectors import Selector
 from polypda.training.snapshot_scores import foreground_share
 from polypda.workflows.cohort_pair import data_roots, open_pair
 from polypda.workflows.places import Places
@@ -42,6 +45,8 @@ CONTROL_NOTE = (
 )
 SOURCE_FREE = ("adda", "tent")
 """Methods whose adaptation needs no source frame: ADDA's second stage (from features), and Tent."""
+DECIDED_OPTIONS = {"tap", "source_features"}
+"""Options of these methods that the package stands for."""
 
 
 class PackageFacts(BaseModel):
@@ -132,17 +137,13 @@ def read_source_package(folder: Path) -> SourcePackage:
         raise _unusable(folder, f"{FACTS} does not fit this version ({str(error).splitlines()[0]})") from error
 
 
-def from_package(config: AdaptConfig, package: SourcePackage) -> AdaptConfig:
+def from_package(config: AdaptConfig, package: SourcePackage, chosen: Collection[str] = ()) -> AdaptConfig:
     """A configuration with what the package decides: source, network and geometry.
 
-    Raises: UsageError E_SOURCE_PACKAGE_METHOD, E_TARGET_LABELS.
+    Args: chosen: names of the method options that the user gave.
+    Raises: UsageError E_SOURCE_PACKAGE_METHOD, E_TARGET_LABELS, E_OPTION, E_ADDA_OPTION.
     """
-    if config.method not in SOURCE_FREE:
-        raise UsageError(
-            "E_SOURCE_PACKAGE_METHOD",
-            f"'{config.method}' trains on source frames, which a package does not hold.",
-            fix=f"choose one of {', '.join(SOURCE_FREE)}.",
-        )
+    _require_source_free(config, chosen)
     own, grid = package.config, package.config.data.grid
     data = {"size": grid.size, "fit": grid.fit, "crop_to_field_of_view": grid.crop_to_field_of_view}
     taps = {"tap": package.facts.tap.value} if config.method == "adda" else {}
@@ -154,6 +155,29 @@ def from_package(config: AdaptConfig, package: SourcePackage) -> AdaptConfig:
             "options": {**config.options, **taps},
         }
     )
+
+
+def _require_source_free(config: AdaptConfig, chosen: Collection[str]) -> None:
+    """Refuse what needs source frames or target labels, or would be ignored."""
+    if config.method not in SOURCE_FREE:
+        raise UsageError(
+            "E_SOURCE_PACKAGE_METHOD",
+            f"'{config.method}' is none of the methods that adapt from a source package.",
+            fix=f"choose one of {', '.join(SOURCE_FREE)}; adabn is made beside each of them.",
+        )
+    if config.target_labels:
+        what = "from a source package nothing is trained or chosen on target labels."
+        raise UsageError("E_TARGET_LABELS", what, fix="leave --target-labels out, and --selector oracle with it.")
+    if config.selector is Selector.SOURCE_DICE:
+        what = "the selector 'source-dice' looks at source frames, which a package does not hold."
+        raise UsageError("E_OPTION", what, fix="choose last, entropy, im, snd or teacher-agreement.")
+    if config.method == "adda" and AddaOptions.model_validate(config.options).axes.weights is not Weights.UNTIED:
+        what = "beside source features the target's network is untied from the source's; this placement shares weights."
+        raise UsageError("E_ADDA_OPTION", what, fix="use placement=adda, without other weights.")
+    decided = sorted(set(chosen) & DECIDED_OPTIONS)
+    if decided:
+        what = f"-O {', '.join(decided)} would be ignored: the package decides it."
+        raise UsageError("E_OPTION", what, fix="leave it out; `polypda source-package --tap` decides the tap.")
 
 
 def _start(run: RunFolder, config: AdaptConfig) -> Path:

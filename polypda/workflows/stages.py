@@ -82,13 +82,22 @@ class StagePlan:
     def adabn(self, control: Path) -> Stage:
         return self._stage(ADABN, ADABN, {}, 0, self.config.batch_norm, control)
 
-    def method(self, start: Path, labelled: CachedFrames | None = None) -> Stage:
-        """Args: labelled: the source as the method is to learn it; None: as it is."""
+    def method(self, start: Path, labelled: CachedFrames | None = None, target: CachedFrames | None = None) -> Stage:
+        """Args: labelled: the source as the method is to learn it. target: the target with labels that the user
+        permitted. None: as they are."""
         config = self.config
         options = {**config.supervised, **config.options}
         steps, policy = config.adapt_steps, config.batch_norm
         return self._stage(
-            config.method, config.method, options, steps, policy, start, labelled=labelled, snapshots=True
+            config.method,
+            config.method,
+            options,
+            steps,
+            policy,
+            start,
+            labelled=labelled,
+            target=target,
+            snapshots=True,
         )
 
     def oracle(self, labelled_target: CachedFrames) -> Stage:
@@ -112,6 +121,7 @@ class StagePlan:
         initial: Path,
         *,
         labelled: CachedFrames | None = None,
+        target: CachedFrames | None = None,
         snapshots: bool = False,
     ) -> Stage:
         config = StageConfig(
@@ -134,6 +144,6 @@ class StagePlan:
             data=self.config.data,
             seed=self.config.seed,
             labelled=labelled or self.data.source,
-            target=self.data.target,
+            target=target or self.data.target,
             initial=initial,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polypda.errors import DataError
+from polypda.methods.registry import method_options
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder
@@ -18,6 +19,13 @@ REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safe
 def wants_oracle(config: AdaptConfig) -> bool:
     """Whether the run has an upper bound."""
     return config.oracle or config.method == ORACLE
+
+
+def learns_target_labels(config: AdaptConfig) -> bool:
+    """Whether the method itself is taught by target labels (semi-supervised), beside the oracle."""
+    if not adapts(config.method):
+        return False
+    return method_options(config.method, {**config.supervised, **config.options}).learns_target_labels
 
 
 def trained_models(run: RunFolder, config: AdaptConfig) -> dict[str, Path]:

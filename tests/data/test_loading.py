@@ -6,8 +6,9 @@ from support.painted import write_frames
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.data.loading import LabelledFrames, Share, StepDataset, UnlabelledFrames, step_batches
+from polypda.data.loading import LabelledFrames, Share, StepDataset, UnlabelledFrames, frame_batches, step_batches
 from polypda.data.sampling import Stream, UniformSampler
+from polypda.training.preparation import labelled_batches
 
 
 @pytest.fixture
@@ -68,3 +69,13 @@ def test_no_augmentation_changes_nothing(dataset):
     place = first.source.sampler.batch(0)[0]
     raw = torch.from_numpy(first.source.cached.images[place]).permute(2, 0, 1).float() / 255
     assert torch.equal(again.images[0], raw)
+
+
+def test_a_frame_has_one_name_before_the_first_step_and_in_every_step(dataset, tmp_path):
+    steps = dataset()
+    in_steps = {name for step in range(6) for batch in steps[step] for name in batch.frames}
+    cached = steps.source.cached
+    before = {name for batch in frame_batches(cached, 4) for name in batch.frames}
+    prepared = {name for batch in labelled_batches(cached) for name in batch.frames}
+    assert before == prepared == {f"painted/{number:03d}" for number in range(9)}
+    assert in_steps == before

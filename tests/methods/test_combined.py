@@ -55,9 +55,22 @@ def test_terms_share_the_methods_forward_pass_of_the_target():
     assert calls_per_step(build("adaptsegnet", **SMALL)) == 2
     assert calls_per_step(build("adaptsegnet+minent", **SMALL)) == 2
     assert calls_per_step(build("source-only+minent")) == 2
+    assert calls_per_step(build("fcn-wild+minent", lambda_size=0, discriminator_width=4)) == 2
+    assert calls_per_step(build("lsd+minent", update="sequential", generator_width=2, discriminator_width=4)) == 2
     assert calls_per_step(build("fda", robust_entropy_from=1), step=0) == 1
     assert calls_per_step(build("fda", robust_entropy_from=1), step=1) == 2
     assert calls_per_step(build("adaptsegnet+minent+mean-teacher+mic", mask_block=8, **SMALL)) == 4
+
+
+@pytest.mark.parametrize("waits", [{"gate": 0.999}, {"discriminator_warmup": 5, "gate": 0}])
+def test_terms_rest_where_the_methods_segmenter_rests(waits):
+    """ADDA's closed gate and warm-up: only the discriminator learns, with a term as without one."""
+    method = build("adda+minent", discriminator_width=4, **waits)
+    before = weights(method)
+    assert calls_per_step(method) == calls_per_step(build("adda", discriminator_width=4, **waits))
+    moved = {key for key, value in weights(method).items() if not torch.equal(value, before[key])}
+    learnt = {key for key in moved if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    assert learnt and all(key.startswith("discriminator.") for key in learnt)
 
 
 def test_the_gradients_of_all_parts_add_up():

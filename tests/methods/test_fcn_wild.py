@@ -11,6 +11,7 @@ from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcn_wild import DISCRIMINATOR, FCNWild, FCNWildOptions
 from polypda.methods.objectives import confusion_loss, domain_loss
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_terms
+from polypda.methods.size_priors import FrameGroups
 from polypda.networks.aspp_discriminator import GridDiscriminator
 from polypda.networks.encoder_taps import FeatureTap, read_tap
 from polypda.training.engine import Engine
@@ -31,6 +32,9 @@ class Frames:
 
     def target(self):
         yield random_batches(0)[1]
+
+    def target_names(self):
+        return random_batches(0)[1].frames
 
 
 def wild(prepared: bool = True, **options) -> FCNWild:
@@ -177,3 +181,10 @@ def test_a_constraint_without_priors_is_refused():
 def test_target_frames_of_no_group_are_refused_before_the_first_step():
     with pytest.raises(DataError, match=r"E_PRIOR_GROUP frame-|E_PRIOR_GROUP t-frame"):
         wild(prepared=False, frame_groups="(?P<zero>^frame-0)|(?P<one>^frame-1)").prepare(Frames())
+
+
+def test_one_group_may_have_any_name_and_still_has_to_match():
+    groups = FrameGroups("(?P<all>^zju2/)")
+    assert groups.of("zju2/001") == 0
+    with pytest.raises(DataError, match="E_PRIOR_GROUP"):
+        groups.of("haining/001")

@@ -106,6 +106,9 @@ class Frames:
     def target(self):
         return (target(10_000 + number, self.shift) for number in range(4))
 
+    def target_names(self):
+        return ["t"]
+
 
 @torch.no_grad()
 def dice(segmenter: Segmenter, domain: str) -> float:

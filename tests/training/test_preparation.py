@@ -29,7 +29,7 @@ def test_every_labelled_frame_comes_once_with_its_own_mask(cached):
     for place, frame in enumerate(source.frames):
         valid = source.valid[place] > 0
         expected = np.where(valid, source.masks[place], IGNORED)
-        assert np.array_equal(seen[frame.frame].numpy(), expected)
+        assert np.array_equal(seen[source.name(place)].numpy(), expected)
         assert (expected == IGNORED).any() and (expected == 1).any()
 
 
