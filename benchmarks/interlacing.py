@@ -6,7 +6,8 @@ python benchmarks/interlacing.py --pictures FOLDER                   # the score
 
 Real frames count as progressive when their release reduced them (no comb survives that); from each a woven frame is
 made whose second field is moved by 1 to 12 px in any direction, a little turned and zoomed. Both go through JPEG of
-quality 75, 85, 90 or 95, or none. A rendered interlaced frame whose fields happen not to be moved counts as
+quality 75, 85, 90 or 95, or none. Each is enlarged as well, by 1.25 to 3 as players and converters do (swscale, colour
+at half resolution): progressive, too. A rendered interlaced frame whose fields happen not to be moved counts as
 progressive. Frames that the detector does not judge (dark, out of focus, enlarged) have a column of their own and are
 never counted as right.
 """
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,7 @@ Pixels = NDArray[np.uint8]
 REAL = ("cvc-clinicdb", "kvasir", "bkai-neopolyp", "polypgen-c1", "polypgen-c2", "polypgen-c3", "polypgen-c4")
 QUALITIES = (None, 75, 85, 90, 95)
 SHIFTS_PX = (1.0, 12.0)
+FACTORS, KERNELS = (1.25, 4 / 3, 1.6, 1.875, 2.0, 2.25, 2.5, 3.0), ("BILINEAR", "BICUBIC", "LANCZOS")
 Labelled = tuple[Pixels, bool]
 
 
@@ -56,6 +59,19 @@ def real(cohort: str, data_root: Path, frames: int, rng: np.random.Generator) ->
         quality = QUALITIES[int(rng.integers(len(QUALITIES)))]
         yield through_jpeg(image, quality), False
         yield through_jpeg(woven(image, rng), quality), True
+
+
+def enlarged(cohort: str, data_root: Path, frames: int, rng: np.random.Generator) -> Iterator[Labelled]:
+    """A random choice of the cohort's frames, larger."""
+    every = open_cohort(cohort, data_root, labels=False).frames
+    for place in rng.permutation(len(every))[:frames]:
+        image = read_image(every[int(place)].image)
+        even = np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
+        picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p")
+        factor, kernel = rng.choice(FACTORS), KERNELS[int(rng.integers(len(KERNELS)))]
+        width, height = (int(side * factor) // 2 * 2 for side in (picture.width, picture.height))
+        larger = picture.reformat(width=width, height=height, interpolation=kernel).reformat(format="rgb24")
+        yield through_jpeg(larger.to_ndarray(), QUALITIES[int(rng.integers(len(QUALITIES)))]), False
 
 
 def woven(frame: Pixels, rng: np.random.Generator) -> Pixels:
@@ -131,6 +147,10 @@ def main() -> None:
         for cohort in REAL:
             tabulate(cohort, real(cohort, options.data_root, options.frames, rng), seen)
         print_row("**real**", seen)
+        larger = np.zeros((2, 3), int)
+        for cohort in REAL:
+            tabulate(f"{cohort}, enlarged", enlarged(cohort, options.data_root, options.frames, rng), larger)
+        print_row("**enlarged**", larger)
     print(f"\n{time.process_time() - start:.0f} CPU s")
 
 

@@ -1,12 +1,15 @@
 """Interlacing: whether a frame was woven from two fields of different moments, seen in its pixels.
 
-Where the scope moved between the fields, every second line is displaced: a comb. Two things tell it from texture, noise
-and sharp edges, and the score is their sum:
+Where the scope moved between the fields, every second line is displaced: a comb. Three things tell it from texture,
+noise, sharp edges and enlargement, and the score is their sum:
 
 1. **excess**: a comb's energy lies at the finest vertical frequency there is (line against line), above the
    frequencies just below it. The spectrum of pictures falls, that of noise is flat: only a comb makes it rise.
 2. **coherence**: displaced lines differ by displacement × gradient. The line-against-line signal is regressed, tile by
    tile, on the picture's gradients; what they explain, minus what they explain of the neighbouring frequency.
+
+3. **across**: fields are lines, never columns. A frame that was enlarged alternates from column to column as it does
+   from line to line; what the frame on its side scores beyond what frames usually do is taken off.
 
 Look **before any resize**: a resized comb has another frequency. Not seen can be: fields of the same moment (a still
 scope), enlarged frames (``judged`` is False when nothing fine is left), and frames of which one field was dropped.
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import cv2
@@ -26,6 +29,8 @@ from numpy.typing import NDArray
 THRESHOLD = 0.3
 """Scores above are combs (measured on seven real cohorts, woven and not, JPEG 75–95: benchmarks/interlacing.py)."""
 COHERENCE_WEIGHT = 3.0
+USUAL_ACROSS = -0.35
+"""Score of the frame on its side up to which nothing is taken off (the upper quartile of frames at native size)."""
 TILE_PX = 32
 LARGEST_PX = (512, 416)
 """(width, height) of the central part that is looked at; larger frames are cropped to it, never reduced."""
@@ -64,7 +69,7 @@ class Scan(StrEnum):
 class Comb:
     """What one frame shows.
 
-    score: excess + 3 × coherence; NaN where not judged. combed: score above THRESHOLD.
+    score: excess + 3 × coherence − across; NaN where not judged. across: 0 where nothing looks like a comb. combed: score above THRESHOLD.
     judged: False where nothing could be seen; ``why`` tells the reason.
     """
 
@@ -73,6 +78,7 @@ class Comb:
     coherence: float
     judged: bool
     why: str = ""
+    across: float = 0.0
 
     @property
     def combed(self) -> bool:
@@ -103,6 +109,16 @@ def measure_comb(image: NDArray[np.uint8]) -> Comb:
     if min(image.shape[:2]) < SMALLEST_PX:
         return _not_judged(f"smaller than {SMALLEST_PX} px")
     image = _centre(image)
+    comb = _line_by_line(image)
+    if not comb.combed:
+        return comb
+    on_its_side = _line_by_line(np.ascontiguousarray(image.transpose(1, 0, 2)))
+    across = max(0.0, on_its_side.score - USUAL_ACROSS) if on_its_side.judged else 0.0
+    return replace(comb, score=comb.score - across, across=across)
+
+
+def _line_by_line(image: NDArray[np.uint8]) -> Comb:
+    """The first two cues."""
     green = image[..., 1].astype(np.float32)
     weight = _lit(image)
     share = _tiles(weight)

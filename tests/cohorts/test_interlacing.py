@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.cohorts.interlacing import Comb, Scan, decide, measure_comb
+from polypda.cohorts.interlacing import THRESHOLD, Comb, Scan, decide, measure_comb
 from polypda.cohorts.phantom import cohort_seed, render_frame
 
 Pixels = NDArray[np.uint8]
@@ -122,3 +122,17 @@ def test_confidence_is_the_posterior_of_two_hypotheses() -> None:
     interlaced = (1 - 0.05) / 2
     assert decide(seen(0, 1)).confidence == pytest.approx(0.99 / (0.99 + interlaced), abs=2e-3)
     assert decide(seen(1, 0)).confidence == pytest.approx(0.525 / (0.525 + 0.01), abs=2e-3)
+
+
+def test_what_alternates_across_as_well_is_an_enlarged_frame_and_no_comb(progressive: Pixels) -> None:
+    """Enlarging makes lines alternate, and columns alike; fields are lines alone."""
+    lines = woven(progressive, 2, 1)
+    both = np.ascontiguousarray(woven(np.ascontiguousarray(lines.transpose(1, 0, 2)), 2, 1).transpose(1, 0, 2))
+    assert measure_comb(lines).combed and measure_comb(lines).across < 0.3
+    comb = measure_comb(both)
+    assert comb.judged and not comb.combed and comb.score + comb.across > THRESHOLD
+
+
+def test_a_woven_frame_that_was_stretched_across_keeps_its_comb(progressive: Pixels) -> None:
+    stretched = cv2.resize(woven(progressive, 4, 1), None, fx=1.42, fy=1, interpolation=cv2.INTER_CUBIC)
+    assert measure_comb(stretched.astype(np.uint8)).combed
