@@ -69,7 +69,8 @@ class Scan(StrEnum):
 class Comb:
     """What one frame shows.
 
-    score: excess + 3 × coherence − across; NaN where not judged. across: 0 where nothing looks like a comb. combed: score above THRESHOLD.
+    score: excess + 3 × coherence − across; NaN where not judged. across: 0 where nothing
+    looks like a comb. combed: score above THRESHOLD.
     judged: False where nothing could be seen; ``why`` tells the reason.
     """
 

@@ -94,8 +94,13 @@ def pair_words(effects: pd.DataFrame) -> PairWords:
     one, other = str(effects["cohort"].iloc[0]), str(effects["other"].iloc[0])
     shown = sorted(records(supported(effects)), key=_rank)
     if not shown:
-        reason = " Too few patients, sequences or frames for any claim." if effects["p_value"].isna().all() else ""
-        return PairWords(f"No difference between {one} and {other} is shown.{reason}", ())
+        if effects["p_value"].isna().all():
+            told = f"No difference between {one} and {other} is shown. Too few patients, sequences or frames for any claim."
+        else:
+            told = (
+                f"No single measure shows a difference between {one} and {other}; their distance looks at all together."
+            )
+        return PairWords(told, ())
     inside = [row for row in shown if row["feature"] not in OUTLINE]
     outline = [row for row in shown if row["feature"] in OUTLINE]
     told = [_clause(row) for row in (*inside[:MOST_IN_HEADLINE], *outline[:1])]

@@ -85,13 +85,22 @@ def open_pair(
 
     Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
 
-    Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION, E_SPLIT_EMPTY; LeakageError E_MODE_UNITS; whatever opening raises.
+    Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
+        E_MODE_UNITS; whatever opening raises.
     """
     check_pair(source, target, allow_leakage=allow_leakage)
     opened = (
         open_cohort(source, roots[source], labels=True, allow_leakage=allow_leakage),
         open_cohort(target, roots[target], labels=False, allow_leakage=allow_leakage),
     )
+    if opened[0].phantom != opened[1].phantom:
+        rendered, real = (source, target) if opened[0].phantom else (target, source)
+        raise DataError(
+            "E_PHANTOM_MIXED",
+            f"'{rendered}' is rendered and '{real}' is not: what comes of both is no clinical evidence, but half of it "
+            "would look like some.",
+            fix="render both with --phantom, or take real frames of both.",
+        )
     pair = CohortPair(*opened, roots[target], () if allow_leakage else None)
     require_shared_units(*opened)
     require_polyps(pair.target)

@@ -14,7 +14,7 @@ import pandas as pd
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.opening import open_cohort
-from polypda.cohorts.splits import Unit, unit_of
+from polypda.cohorts.splits import Unit, require_split, unit_of
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.evaluation.atomic_file import write_failed
@@ -115,6 +115,8 @@ def open_part(
     """Open a part's cohort with its labels. Raises: DataError E_NO_LABELS; what opening raises."""
     cohort = open_cohort(part.cohort, root, labels=True, allow_leakage=allow_leakage)
     frames = tuple(frame for split in part.splits for frame in labelled_frames(cohort, split))
+    if not frames and part.part != "all":
+        require_split(cohort, part.splits[0])
     if not frames:
         raise DataError(
             "E_NO_LABELS",

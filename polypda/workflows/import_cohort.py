@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from polypda import __version__
@@ -121,6 +121,9 @@ def _imported(
     writer.take_all(map(of_one_moment, frames) if request.deinterlace else frames)
     for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
+    told = {line.origin for line in ledger.lines} | ledger.finished
+    if all(record.label_state == "none" for record in writer.records):
+        _tell_unread_annotations(tree.left(told), ledger)
     unseen = tree.unseen({line.origin for line in ledger.lines} | ledger.finished)
     records = writer.complete()
     places = (request.source.resolve(), request.source.absolute(), staged.unpacked, staged.folder, Path.home())
@@ -133,6 +136,15 @@ def _imported(
     treatment.seal(staged.cohort)
     staged.publish()
     return ImportResult(summary, request.place, tuple(records))
+
+
+def _tell_unread_annotations(left: Iterable[str], ledger: Ledger) -> None:
+    """Where no frame came with a label, files that may hold labels must not be passed over in silence."""
+    for path in sorted(left):
+        if PurePosixPath(path).suffix.lower() in (".json", ".xml"):
+            what = "may hold annotations, in a form that nothing here knows, and no frame has a label."
+            fix = "export COCO, LabelMe, CVAT or Label Studio JSON, or masks; if it holds none, leave it out."
+            ledger.leave_out(path, DataError("E_ANNOTATION_UNKNOWN", what, where=path, fix=fix))
 
 
 def _describe(

@@ -266,3 +266,15 @@ def test_file_that_breaks_off_is_told_and_not_taken_for_a_folder_of_pictures():
     assert reader.name == "coco"
     with pytest.raises(DataError, match=r"E_JSON labels\.json"):
         read_all(reader, tree)
+
+
+def test_folders_tell_split_and_patient_where_no_field_does():
+    """One JSON per folder, train, valid and test, as Roboflow writes them."""
+    files = {}
+    for number, part in enumerate(("train", "valid", "test")):
+        name = f"患者{number}/f{number}.png"
+        value = {"images": [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}], "annotations": []}
+        files |= {f"{part}/_annotations.coco.json": json.dumps(value).encode(), f"{part}/{name}": png(seed=number)}
+    frames, _ = read_all(CocoReader(), MemoryTree(files))
+    told = {frame.split: frame.patient for frame in frames.values()}
+    assert told == {Split.TRAIN: "患者0", Split.VALIDATION: "患者1", Split.TEST: "患者2"}

@@ -67,6 +67,18 @@ def test_other_colours_and_depths() -> None:
     assert np.array_equal(read(grey(GREY_8, "MONOCHROME1"))[..., 2], 255 - GREY_8)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_palettes_of_both_depths(bits: int) -> None:
+    colours = np.random.default_rng(4).integers(0, 256, (256, 3)).astype(np.uint16)
+    places = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+    made = grey(places, "PALETTE COLOR")
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        table = colours[:, channel] * (257 if bits == 16 else 1)
+        setattr(made, f"{name}PaletteColorLookupTableDescriptor", [256, 0, bits])
+        setattr(made, f"{name}PaletteColorLookupTableData", table.astype("<u2" if bits == 16 else "u1").tobytes())
+    assert np.array_equal(read(made), colours[places])
+
+
 def test_compressed_colour() -> None:
     jpeg = read(jpeg_film([FRAME]))
     assert np.abs(jpeg.astype(int) - FRAME).mean() < 3

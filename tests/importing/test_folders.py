@@ -1,7 +1,8 @@
 """Folders of frames and masks in the common ways of naming them."""
 
+import numpy as np
 import pytest
-from importing.painted_sources import encoded, frame, lines, mask, put, run_import, write_pairs
+from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import, write_pairs
 
 from polypda.errors import DataError, UsageError
 from polypda.importing.folders.folder_pairs import pair_up
@@ -231,3 +232,22 @@ def test_no_picture_at_all(tmp_path):
     result = run_import(tmp_path / "src", tmp_path / "root")
     assert result.folder is None and lines(result) == {"E_IMAGE_TRUNCATED": ["broken.jpg"]}
     assert not (tmp_path / "root").exists()
+
+
+def test_names_that_differ_in_case_alone_are_told_apart(tmp_path):
+    for number, stem in enumerate(("CaseX", "caseX")):
+        put(tmp_path / "src" / "images" / f"{stem}.png", frame(number))
+        drawn = mask() if number else np.zeros((HEIGHT, WIDTH), np.uint8)
+        put(tmp_path / "src" / "masks" / f"{stem}.png", drawn)
+    result = run_import(tmp_path / "src", tmp_path / "root")
+    polyps = {record.frame.partition("_")[0]: record.polyp for record in result.records}
+    assert len(result.records) == 2 and sorted(polyps.values()) == [False, True] and result.summary.everything_taken
+
+
+def test_unread_annotations_are_told_where_no_frame_has_a_label(tmp_path):
+    put(tmp_path / "src" / "a.png", frame())
+    put(tmp_path / "src" / "project.json", b'{"_via_img_metadata": {}}')
+    result = run_import(tmp_path / "src", tmp_path / "root")
+    assert lines(result) == {"E_ANNOTATION_UNKNOWN": ["project.json"]} and not result.summary.everything_taken
+    put(tmp_path / "src" / "masks" / "a.png", mask())
+    assert run_import(tmp_path / "src", tmp_path / "root", "ward-8").summary.everything_taken

@@ -125,3 +125,10 @@ def test_chinese_labels_in_gbk():
     frames, ledger = read_all(LabelMeReader(), MemoryTree({"甲/图 1.json": data, "甲/图 1.png": png()}))
     assert isinstance(frames["图 1"].label, MaskLabel)
     assert codes(ledger) == []
+
+
+def test_a_turned_rectangle_is_the_upright_box_around_it():
+    frame, _ = one(shape("oriented_rectangle", [[10, 5], [20, 10], [18, 14], [8, 9]]))
+    assert isinstance(frame.label, BoxLabel)
+    (box,) = frame.label.boxes
+    assert (box.x0, box.y0, box.x1, box.y1) == (8, 5, 20, 14)

@@ -10,6 +10,7 @@ from reader_fixtures import HEIGHT, WIDTH, MemoryTree, brush_stream, codes, png,
 from polypda.errors import DataError
 from polypda.importing.contract import MaskLabel, NegativeLabel, UnknownLabel
 from polypda.importing.readers.labelstudio import LabelStudioReader
+from polypda.importing.registry import AUTO, reader_for
 
 SIZE = (HEIGHT, WIDTH)
 
@@ -125,3 +126,27 @@ def test_turned_picture_and_other_sizes_are_told():
     assert codes(ledger) == ["W_ANNOTATION_TURNED"]
     frame, ledger = one(annotation(result(), result(original_width=9)))
     assert codes(ledger) == ["E_ANNOTATION_SIZE"]
+
+
+def chose(*told):
+    return {"type": "choices", "from_name": "image-level", "to_name": "image", "value": {"choices": list(told)}}
+
+
+@pytest.mark.parametrize("told", ["Polyp", "Adenoma", "Poor quality", "Polyp present"])
+def test_a_choice_alone_makes_no_negative(told):
+    frame, _ = one(annotation(chose(told)))
+    assert isinstance(frame.label, UnknownLabel) and [remark.code for remark in frame.remarks] == ["W_CHOICE_ALONE"]
+
+
+@pytest.mark.parametrize("told", ["No polyp", "polyp-free", "normal"])
+def test_a_choice_that_says_so_makes_a_negative(told):
+    frame, _ = one(annotation(chose(told)))
+    assert isinstance(frame.label, NegativeLabel) and not frame.remarks
+
+
+def test_the_short_export_is_named_and_never_passed_over():
+    drawn = {"x": 1, "y": 1, "width": 9, "height": 9, "original_width": WIDTH, "original_height": HEIGHT}
+    short = [{"image": "/data/upload/1/a.png", "id": 1, "label": [drawn], "annotator": 1, "annotation_id": 3}]
+    tree = MemoryTree({"export.json": json.dumps(short).encode(), "images/a.png": png()})
+    with pytest.raises(DataError, match="E_ANNOTATION_SHORT"):
+        read_all(reader_for(AUTO, tree, {}), tree)

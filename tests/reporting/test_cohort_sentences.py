@@ -40,7 +40,7 @@ def test_small_and_unsupported_effects_are_not_told():
         _effects(("a", 15, 20, 0.30, 1e-9), ("b", 20, 30, 0.9, 0.06), ("noise_sd", 1, 2, 0.5, 0.001))
     )  # fmt: skip
     assert told.sentence == "Beside old, new is 2.0× as noisy." and len(told.lines) == 1
-    assert pair_words(_effects(("a", 15, 20, 0.30, 1e-9))).sentence == "No difference between old and new is shown."
+    assert pair_words(_effects(("a", 15, 20, 0.30, 1e-9))).sentence.startswith("No single measure shows a difference")
     unknown = pair_words(_effects(("a", 15, 20, 1.0, np.nan)))
     assert unknown.sentence.startswith("No difference") and "Too few" in unknown.sentence and not unknown.lines
 

@@ -32,3 +32,10 @@ def test_a_target_that_is_declared_free_of_polyps_is_refused(roots, tmp_path):
 def test_a_target_without_any_label_is_welcome(roots, tmp_path):
     declare(tmp_path / "haining" / "frames.csv", "none")
     assert len(open_pair("zju2", "haining", roots).target.frames) == 12
+
+
+def test_rendered_and_real_frames_are_not_paired(roots, tmp_path):
+    (tmp_path / "zju2" / "PHANTOM.json").write_text("{}")
+    with pytest.raises(DataError, match="E_PHANTOM_MIXED") as error:
+        open_pair("zju2", "haining", roots)
+    assert "'zju2' is rendered and 'haining' is not" in error.value.what

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import Split
 from polypda.importing.annotations.json_values import text
+from polypda.importing.folders.folder_words import meaning_of
 
 _PATIENT = ("patient", "patient_id", "patientid", "case", "case_id")
 _SEQUENCE = ("sequence", "sequence_id", "video", "video_id", "video_name", "clip")
@@ -51,6 +53,14 @@ def facts_in(fields: Mapping[str, object]) -> FrameFacts:
     plain = {re.sub(r"[\s-]+", "_", name.casefold()): text(value) for name, value in fields.items()}
     return FrameFacts(
         _first(plain, _PATIENT), _first(plain, _SEQUENCE), imaging_mode(_first(plain, _MODE) or ""), _split(plain)
+    )
+
+
+def facts_of(fields: Mapping[str, object], image: str) -> FrameFacts:
+    """Likewise; what the fields do not tell is taken from the folders that the image lies in (``train/患者1``)."""
+    told, lies = facts_in(fields), meaning_of(PurePosixPath(image).parts[:-1])
+    return FrameFacts(
+        told.patient or lies.patient, told.sequence or lies.sequence, told.mode or lies.mode, told.split or lies.split
     )
 
 

@@ -46,7 +46,8 @@ def read_frame(dataset: Dataset, index: int, where: str) -> Picture:
     if photometric == PALETTE:
         from pydicom.pixels import apply_color_lut
 
-        return Picture(_top_bits(apply_color_lut(stored, dataset), 16))
+        coloured = apply_color_lut(stored, dataset)
+        return Picture(_top_bits(coloured, 8 * coloured.dtype.itemsize))  # tables of 8 and of 16 bits are in use
     if photometric in GREY and stored.ndim == 2:
         grey, remarks = _windowed(stored, dataset)
         grey = 255 - grey if photometric == "MONOCHROME1" else grey

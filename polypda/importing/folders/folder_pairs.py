@@ -59,7 +59,7 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     for mask in masks:
         place = meaning_of(PurePosixPath(mask).parts[:-1]).key
         stem = folded_stem(mask)
-        found = _exact(by_key, by_stem, place, stem)
+        found = _spelt_alike(by_key.get((place, stem), []), mask) or _exact(by_key, by_stem, place, stem)
         if found is None:
             left.append((mask, place, stem))
         else:
@@ -79,6 +79,11 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
 def folded_stem(path: str) -> str:
     """A file's stem for comparison: composed, without regard to case."""
     return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold()
+
+
+def _spelt_alike(pairs: list[Pair], mask: str) -> Pair | None:
+    """Of images whose stems differ in case alone (``a`` and ``A``), the one whose stem is the mask's."""
+    return _only([pair for pair in pairs if PurePosixPath(pair.image).stem == PurePosixPath(mask).stem])
 
 
 def _says_mask(path: str) -> bool:

@@ -23,7 +23,7 @@ from polypda.cohorts.frames import Split
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import read_json
 from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import facts_in, split_named
+from polypda.importing.annotations.frame_facts import facts_of, split_named
 from polypda.importing.annotations.json_values import mapping, mappings, number, size_px, text
 from polypda.importing.annotations.named_images import NamedImages
 from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
@@ -102,7 +102,7 @@ class CocoReader(AnnotatedReader):
             for each in _distinct(file.drawn.get(text(image.get("id")), []), notes)
         ]
         label = label_of(drawn, sheet, classes, notes, empty=self.unannotated)
-        facts = facts_in(image)
+        facts = facts_of({**({"split": file.split.value} if file.split else {}), **image}, path)
         return ImportedFrame(
             images.names[path],
             path,
@@ -110,7 +110,7 @@ class CocoReader(AnnotatedReader):
             label,
             facts.patient,
             facts.sequence,
-            split=facts.split or file.split,
+            split=facts.split,
             mode=facts.mode,
             remarks=tuple(notes),
         )

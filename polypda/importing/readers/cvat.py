@@ -21,7 +21,7 @@ from xml.etree.ElementTree import Element
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import read_xml
 from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import facts_in
+from polypda.importing.annotations.frame_facts import facts_of
 from polypda.importing.annotations.json_values import text
 from polypda.importing.annotations.named_images import NamedImages
 from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes, says_no_polyp
@@ -87,7 +87,7 @@ class CvatReader(AnnotatedReader):
             what = "a track passes through this frame, but how is not told: taken without a label."
             notes.append(Remark("W_TRACK_GAP", what))
             label = UnknownLabel()
-        facts = facts_in(image.fields)
+        facts = facts_of(image.fields, picture)
         return ImportedFrame(
             images.names[picture],
             picture,

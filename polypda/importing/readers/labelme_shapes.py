@@ -40,7 +40,7 @@ def shape_of(shape: dict[str, Any], sheet: Sheet) -> Shape:
     points = ring_of_pairs(shape.get("points"))
     if kind == "polygon":
         return Polygon((points,)) if len(points) else Unpaintable(kind)
-    if kind == "rectangle" and len(points) in (2, 4):
+    if kind in ("rectangle", "oriented_rectangle") and len(points) in (2, 4):  # turned: the upright box around it
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         return Box(float(x0), float(y0), float(x1), float(y1))
     if kind == "circle" and len(points) == 2:

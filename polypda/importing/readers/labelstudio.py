@@ -5,7 +5,8 @@
 * Several annotators: an annotation marked as ground truth counts, else the one that was changed last; skipped
   (``was_cancelled``) ones never do. The others are not averaged in, and the ledger says how many there were
   (N_ANNOTATORS). Predictions of a model are no annotations.
-* An annotation without a polyp means that there is none; a task that nobody annotated is taken without a label.
+* An annotation without a polyp means that there is none, unless choices were made and none of them says so; such a
+  frame, like a task that nobody annotated, is taken without a label.
 * The picture is the first field of the task's data that names one. Label Studio's upload prefix (eight characters and
   a hyphen), local-file addresses (``?d=``) and other machines' paths are understood; nothing is ever fetched.
 * Other fields of the data tell patient, sequence, mode and split.
@@ -22,7 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import read_json
 from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import facts_in
+from polypda.importing.annotations.frame_facts import facts_of
 from polypda.importing.annotations.json_values import mapping, mappings, text
 from polypda.importing.annotations.named_images import NamedImages, is_image
 from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes, says_no_polyp
@@ -51,7 +52,7 @@ class LabelStudioReader(AnnotatedReader):
 
     def recognises(self, tree: SourceTree) -> bool:
         return any(
-            _TASKS.match(data) and _ANNOTATED.search(data) and b'"data"' in data
+            _TASKS.match(data) and ((_ANNOTATED.search(data) and b'"data"' in data) or b'"annotation_id"' in data)
             for _, data in first_bytes(tree, files_ending(tree, ".json"))
         )
 
@@ -78,6 +79,9 @@ def _files(tree: SourceTree, ledger: Ledger) -> Iterator[tuple[str, list[dict[st
         except DataError as error:
             ledger.leave_out(path, error)
             continue
+        if any("annotation_id" in task and "data" not in task for task in mappings(value)):
+            what = "is Label Studio's short export (JSON-MIN), which is not read."
+            raise DataError("E_ANNOTATION_SHORT", what, where=path, fix="export the project as JSON (the full one).")
         tasks = [task for task in mappings(value) if isinstance(task.get("data"), dict)]
         if tasks:
             yield path, tasks
@@ -112,7 +116,7 @@ def _frame(
     data = mapping(task.get("data"))
     picture = _picture(images, data, path)
     notes: list[Remark] = []
-    label, facts = _label(task, picture, classes, notes), facts_in(data)
+    label, facts = _label(task, picture, classes, notes), facts_of(data, picture)
     return ImportedFrame(
         images.names[picture],
         picture,
@@ -146,8 +150,13 @@ def _label(task: dict[str, Any], picture: str, classes: PolypClasses, notes: lis
         raise DataError(
             "E_ANNOTATION_SIZE", f"drawn on pictures of different sizes: {sizes}.", fix="export the annotation again."
         )
-    if drawn and any(map(says_no_polyp, choices(chosen))):
+    told = list(choices(chosen))
+    if drawn and any(map(says_no_polyp, told)):
         notes.append(Remark("W_CHOICE_CONTRADICTED", "a choice says that there is no polyp, but one is drawn."))
+    if not drawn and told and not any(map(says_no_polyp, told)):
+        what = f"nothing is drawn, and the choice ({', '.join(told)}) does not say that there is no polyp: no label."
+        notes.append(Remark("W_CHOICE_ALONE", what))
+        return UnknownLabel()
     return label_of(drawn, Sheet(picture, next(iter(sizes), None)), classes, notes, empty=NegativeLabel())
 
 

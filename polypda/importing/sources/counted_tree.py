@@ -39,8 +39,11 @@ class CountedTree:
 
     def unseen(self, told: set[str]) -> Counter[str]:
         """Files that were neither looked at nor told of in the ledger, by their suffix."""
-        left = set(self.files()) - self._seen - told
-        return Counter(_suffix(path) for path in left)
+        return Counter(_suffix(path) for path in self.left(told))
+
+    def left(self, told: set[str]) -> set[str]:
+        """The same files by their path."""
+        return set(self.files()) - self._seen - told
 
     def _count(self, path: str) -> None:
         self._seen.add(path)
