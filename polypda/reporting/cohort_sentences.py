@@ -95,7 +95,8 @@ def pair_words(effects: pd.DataFrame) -> PairWords:
     shown = sorted(records(supported(effects)), key=_rank)
     if not shown:
         if effects["p_value"].isna().all():
-            told = f"No difference between {one} and {other} is shown. Too few patients, sequences or frames for any claim."
+            few = "Too few patients, sequences or frames for any claim."
+            told = f"No difference between {one} and {other} is shown. {few}"
         else:
             told = (
                 f"No single measure shows a difference between {one} and {other}; their distance looks at all together."

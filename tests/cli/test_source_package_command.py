@@ -51,6 +51,9 @@ def test_adda_and_tent_adapt_without_a_source_frame(polypda, package, tmp_path):
         assert str(tmp_path) not in (tmp_path / method / "config.json").read_text()
     status, _, err = polypda("report", "adda", "tent", "--out", "both", "--no-overlays")
     assert status == 0, err
+    card = (tmp_path / "both" / "model_card.md").read_text()
+    assert "is no equal-budget control of runs from a source package" in card and "their control" not in card
+    assert "`adda`: features of the source's training frames" in card and "`tent`: no source frame" in card
 
 
 def test_an_interrupted_one_goes_on(polypda, package, tmp_path):
@@ -65,6 +68,15 @@ def test_what_a_package_cannot_serve_is_refused(polypda, package, tmp_path):
     assert status == 2 and "E_SOURCE_PACKAGE_METHOD" in err
     status, _, err = adapt(polypda, "--size", "96")
     assert status == 2 and "E_OPTION" in err and "--size" in err
+    for words, code in (
+        (["--selector", "oracle", "--target-labels"], "E_TARGET_LABELS"),
+        (["--selector", "source-dice"], "E_OPTION"),
+        (["-O", "tap=logits"], "E_OPTION"),
+        (["-O", "source_features=elsewhere"], "E_OPTION"),
+        (["-O", "placement=grl"], "E_ADDA_OPTION"),
+    ):
+        status, _, err = adapt(polypda, *words)
+        assert status == 2 and code in err, (words, err)
     (package / "features.safetensors").unlink()
     status, _, err = adapt(polypda)
     assert status == 3 and "E_SOURCE_PACKAGE" in err and "features" in err
