@@ -17,6 +17,8 @@ LATE_SHARE = 0.25
 COLLAPSED = 0.25
 """Foreground on the target fell below this share of what the start marked."""
 FLOODED = 4.0
+FROM_NOTHING = 0.01
+"""…and above this share it is told, where the start marked nothing to compare with."""
 FORGOTTEN = 0.05
 """Source validation Dice lost since the start."""
 
@@ -33,9 +35,13 @@ def curve_findings(curves: StageCurves, snapshots: pd.DataFrame, *, chance: floa
 
 
 def _collapse(snapshots: pd.DataFrame) -> Iterator[str]:
-    if len(snapshots) < 2 or not snapshots["target_foreground"].iloc[0] > 0:
+    if len(snapshots) < 2:
         return
     marked = snapshots["target_foreground"]
+    if not marked.iloc[0] > 0:
+        if marked.iloc[-1] > FROM_NOTHING:
+            yield f"The start marked nothing of the target, the end {marked.iloc[-1]:.1%}: look at what it marks."
+        return
     first, last, lowest = marked.iloc[0], marked.iloc[-1], marked.idxmin()
     told = f"of the target's field of view {first:.1%} was marked at the start, {last:.1%} at the end"
     if last < COLLAPSED * first:

@@ -50,7 +50,7 @@ class Engine:
     def step(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> StepReport:
         """Play step number ``step`` (from 0).
 
-        Raises: TrainingError E_NONFINITE before anything is stepped, naming the loss and the frames.
+        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, naming the frames.
         """
         report = StepReport()
         for player in self.players.values():
@@ -127,6 +127,6 @@ def _gradient_norm(player: Player, clip_norm: float | None) -> float:
 def _not_finite(what: str, frames: Sequence[str]) -> TrainingError:
     return TrainingError(
         "E_NONFINITE",
-        f"{what}; nothing was stepped. Frames of this batch: {', '.join(frames)}.",
+        f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}.",
         fix="the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv.",
     )

@@ -1,24 +1,28 @@
 """FCAN's representation part: counts of its discriminator, the reversed gradient, the two stages, bad input."""
 
-import copy
-
 import pytest
 import torch
 from lightning_fabric import Fabric
+from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import DataError, UsageError
 from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcan import FCAN, FCANOptions
 from polypda.methods.objectives import domain_loss
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, segmentation_loss
-from polypda.methods.source_only import SourceOnly
 from polypda.networks.aspp_discriminator import AsppDiscriminator, GridDiscriminator
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import Prediction
+from polypda.networks.weights import save_module
+from polypda.training.config import AdaptConfig, Compute, DataConfig
 from polypda.training.engine import Engine
+from polypda.training.run_folder import RunFolder
+from polypda.training.stage import build_method, run_stage
+from polypda.workflows.stages import StagePlan, TrainingData
 
 SMALL = {"discriminator_width": 4, "seg_loss": "ce"}
 
@@ -126,13 +130,29 @@ def test_f3_the_segmenter_minimises_five_times_its_loss_minus_the_adversary():
         assert torch.allclose(mine, theirs, rtol=1e-10, atol=1e-14)
 
 
-def test_f3_the_source_only_stage_leaves_the_discriminator_alone():
-    method = fcan()
-    before = copy.deepcopy(method.discriminator.state_dict())
-    first = SourceOnly(method.segmenter, SourceOnly.Options(), steps=2)
-    engine = Engine(Fabric(accelerator="cpu", devices=1, precision="64-true"), first)
-    engine.step(doubled()[0], None, 0)
-    assert all(torch.equal(value, before[key]) for key, value in method.discriminator.state_dict().items())
+def test_f3_the_source_only_stage_knows_no_discriminator_and_leaves_it_as_it_was(tmp_path):
+    """Through the plan of a run: whatever the first stage made of F, the second begins with the very same D."""
+    spec = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050")
+    cache = FrameCache(tmp_path / "cache", NetworkGrid(64))
+    frames = write_frames(tmp_path / "frames", 4)
+    data = TrainingData("", cache.labelled(frames), cache.labelled(frames), cache.unlabelled(frames))
+    save_module(build_segmenter(spec), tmp_path / "initial.safetensors")
+    begun = {}
+    for steps in (1, 3):
+        config = AdaptConfig(
+            source="zju2", target="haining", method="fcan", preset="quick", phantom=False, network=spec,
+            data=DataConfig(size=64, batch_size=2), start_steps=steps, adapt_steps=1,
+            options={"discriminator_width": 4}, compute=Compute(device="cpu", threads=1),
+        )  # fmt: skip
+        run = RunFolder.create(tmp_path / f"run-{steps}", config)
+        plan = StagePlan(config, run, data, tmp_path / "initial.safetensors")
+        first = plan.start()
+        assert set(build_method(first).modules()) == {SEGMENTER}
+        run_stage(first, config.compute)
+        begun[steps] = build_method(plan.method(first.final_segmenter)).modules()
+    one, three = ({name: module.state_dict() for name, module in begun[steps].items()} for steps in (1, 3))
+    assert all(torch.equal(value, three["discriminator"][key]) for key, value in one["discriminator"].items())
+    assert any(not torch.equal(value, three[SEGMENTER][key]) for key, value in one[SEGMENTER].items())
 
 
 def test_dividing_both_weights_by_five_is_the_same_game_at_a_fifth_of_the_gradient():
