@@ -94,20 +94,19 @@ def pair_words(effects: pd.DataFrame) -> PairWords:
     one, other = str(effects["cohort"].iloc[0]), str(effects["other"].iloc[0])
     shown = sorted(records(supported(effects)), key=_rank)
     if not shown:
-        if effects["p_value"].isna().all():
-            few = "Too few patients, sequences or frames for any claim."
-            told = f"No difference between {one} and {other} is shown. {few}"
-        else:
-            told = (
-                f"No single measure shows a difference between {one} and {other}; their distance looks at all together."
-            )
-        return PairWords(told, ())
+        return PairWords(_nothing_shown(one, other, judged=bool(effects["p_value"].notna().any())), ())
     inside = [row for row in shown if row["feature"] not in OUTLINE]
     outline = [row for row in shown if row["feature"] in OUTLINE]
     told = [_clause(row) for row in (*inside[:MOST_IN_HEADLINE], *outline[:1])]
     first = f"{other}’s {told[0][1]}" if told[0][0] else f"{other} {told[0][1]}"
     rest = [f"its {words}" if its else f"it {words}" for its, words in told[1:]]
     return PairWords(f"Beside {one}, {'; '.join([first, *rest])}.", tuple(_line(row) for row in shown))
+
+
+def _nothing_shown(one: str, other: str, *, judged: bool) -> str:
+    if not judged:
+        return f"No difference between {one} and {other} is shown. Too few patients, sequences or frames for any claim."
+    return f"No single measure shows a difference between {one} and {other}; their distance looks at all together."
 
 
 def times(ratio: float) -> str:

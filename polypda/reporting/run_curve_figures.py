@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +14,15 @@ from matplotlib.figure import Figure
 from polypda.reporting.figure_style import INK, MODEL_LINES, RULE, SOFT_INK, Layout, PanelSize, panel_grid
 from polypda.training.curves import StageCurves
 
-PANEL = PanelSize(width=2.35, height=1.7, left=0.5, right=0.15, above=0.62, below=0.42, first_left=0.0)
+PANEL = PanelSize(width=2.35, height=1.7, left=0.5, right=0.15, above=0.72, below=0.42, first_left=0.0)
+LONGEST_OF_THREE = 12
+"""Letters of the longest name with which three stand side by side over a panel."""
+FURTHER_LINES: tuple[dict[str, Any], ...] = (
+    {"color": "#000000", "linewidth": 1.2, "linestyle": "-"},
+    {"color": "#56B4E9", "linewidth": 1.7, "linestyle": (0, (3, 1))},
+    {"color": "#8C6D1F", "linewidth": 1.7, "linestyle": (0, (1.2, 1.2))},
+    {"color": "#7A7A7A", "linewidth": 1.7, "linestyle": (0, (6, 1.5))},
+)
 SMOOTHED_OVER = 15
 """Each smooth line is a running median over this share (1/15) of the steps."""
 CRITERIA = {
@@ -40,7 +50,7 @@ def curve_panels(curves: StageCurves, snapshots: pd.DataFrame, chosen: int | Non
     """
     panels = [_lines_panel(f"Losses of {player}", losses) for player, losses in curves.losses.items()]
     if curves.accuracy.shape[1]:
-        panels.append(_lines_panel("Discriminators' accuracy (level: chance)", curves.accuracy, (0.0, 1.0), chance))
+        panels.append(_lines_panel("Accuracy of discriminators", curves.accuracy, (0.0, 1.0), chance))
     panels.append(_lines_panel("Gradient norms (log)", curves.gradients, log=True))
     if len(snapshots):
         names = {"source_foreground": "source", "target_foreground": "target"}
@@ -58,15 +68,15 @@ def draw_curves(panels: Sequence[CurvePanel], layout: Layout, *, phantom: bool) 
     grid = panel_grid(len(panels), PANEL, layout, phantom=phantom)
     for axis, panel in zip(grid.axes, panels, strict=True):
         panel.draw(axis)
-        axis.set_title(panel.title, fontsize=9, fontweight="bold", loc="left", pad=17 if panel.legend else 6)
+        axis.set_title(panel.title, fontsize=9, fontweight="bold", loc="left", pad=6 + 11 * _rows(panel.legend))
         axis.grid(axis="y", color=RULE, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8)
         axis.set_xlabel("step", fontsize=8, labelpad=1)
         if panel.legend:
             axis.legend(
-                loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=len(panel.legend), frameon=False, fontsize=7.5,
-                handlelength=1.6, columnspacing=0.9, borderaxespad=0.1, handletextpad=0.4, labelcolor=INK,
+                loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=_columns(panel.legend), frameon=False,
+                fontsize=7.5, handlelength=1.6, columnspacing=0.9, borderaxespad=0.1, handletextpad=0.4, labelcolor=INK,
             )  # fmt: skip
     return grid.figure
 
@@ -75,11 +85,11 @@ def _lines_panel(
     title: str, table: pd.DataFrame, limits: tuple[float, float] | None = None, level: float | None = None, *,
     log: bool = False,
 ) -> CurvePanel:  # fmt: skip
-    names = [str(name) for name in table.columns][: len(MODEL_LINES)]
+    names = [str(name) for name in table.columns]
 
     def draw(axis: Axes) -> None:
         window = max(1, len(table) // SMOOTHED_OVER)
-        for name, style in zip(names, MODEL_LINES, strict=False):
+        for name, style in zip(names, _styles(len(names)), strict=True):
             values = table[name].dropna()
             axis.plot(values.index, values, color=style["color"], linewidth=0.6, alpha=0.35)
             smooth = values.rolling(window, min_periods=1, center=True).median()
@@ -92,6 +102,19 @@ def _lines_panel(
             axis.set_yscale("log")
 
     return CurvePanel(title, draw, tuple(names))
+
+
+def _styles(count: int) -> list[dict[str, Any]]:
+    """A style for each of any number of lines; with more than there are, they come again."""
+    return list(islice(cycle((*MODEL_LINES, *FURTHER_LINES)), count))
+
+
+def _columns(legend: tuple[str, ...]) -> int:
+    return 3 if max(map(len, legend), default=0) <= LONGEST_OF_THREE else 2
+
+
+def _rows(legend: tuple[str, ...]) -> int:
+    return -(-len(legend) // _columns(legend))
 
 
 def _snapshot_panel(title: str, table: pd.DataFrame, chosen: int | None, *, legend: bool = False) -> CurvePanel:
