@@ -251,3 +251,12 @@ def test_unread_annotations_are_told_where_no_frame_has_a_label(tmp_path):
     assert lines(result) == {"E_ANNOTATION_UNKNOWN": ["project.json"]} and not result.summary.everything_taken
     put(tmp_path / "src" / "masks" / "a.png", mask())
     assert run_import(tmp_path / "src", tmp_path / "root", "ward-8").summary.everything_taken
+
+
+def test_masks_named_by_task_point_to_the_export_that_tells_the_image(tmp_path):
+    put(tmp_path / "src" / "images" / "a.png", frame())
+    put(tmp_path / "src" / "images" / "b.png", frame(1))
+    put(tmp_path / "src" / "masks" / "task-1-annotation-101-by-1-tag-Polyp-0.png", mask())
+    result = run_import(tmp_path / "src", tmp_path / "root")
+    (orphan,) = [line for line in result.summary.lines if line.code == "E_MASK_ORPHAN"]
+    assert "export the project as JSON" in orphan.fix

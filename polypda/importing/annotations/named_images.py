@@ -69,7 +69,9 @@ class NamedImages:
             raise DataError("E_IMAGE_AMBIGUOUS", what, where=beside or written, fix=fix)
         if not candidates:
             what = f"the annotation names '{written[:200]}', which is not there."
-            raise DataError("E_IMAGE_MISSING", what, where=beside or written, fix="lay the pictures beside it.")
+            raise DataError(
+                "E_IMAGE_MISSING", what, where=beside or written, fix="lay the pictures (or the film) beside it."
+            )
         if candidates[0] in self.used:
             what = f"'{written[:200]}' means {candidates[0]}, which was annotated before; the first counts."
             raise DataError("E_IMAGE_TWICE", what, where=beside or written, fix="keep one annotation of it.")

@@ -6,7 +6,8 @@
   picture says that it shows no polyp or ``-O unannotated=negative`` says that everything was looked at.
 * For video: a track's shapes count in the frames where they are not ``outside``. CVAT writes one for each frame; where
   some are missing between two, boxes are interpolated linearly, and of anything else nothing is known
-  (W_TRACK_GAP). Pictures are ``frame_000000.png`` and so on; all are one sequence, named as the task.
+  (W_TRACK_GAP). Pictures are ``frame_000000.png`` and so on; all are one sequence, named as the task. Where the film
+  lies there instead of them (an export without images), the annotated frames are decoded from it, as they are coded.
 * Attributes and tags tell patient, sequence and mode; ``subset`` of a project's pictures tells the split.
 """
 
@@ -34,7 +35,8 @@ from polypda.importing.readers.annotated import (
     never_annotated,
     require_some,
 )
-from polypda.importing.readers.cvat_images import CvatImage, listed_images, tracked_images
+from polypda.importing.readers.cvat_films import FramesOfFilm, film_of
+from polypda.importing.readers.cvat_images import CvatImage, is_frame_name, listed_images, tracked_images
 from polypda.importing.readers.cvat_shapes import SHAPES
 
 _ROOT = re.compile(rb"<annotations[\s>]")
@@ -45,7 +47,7 @@ class CvatReader(AnnotatedReader):
     """See the module."""
 
     name = "cvat"
-    title = "CVAT XML 1.1, for images or for video with its frames"
+    title = "CVAT XML 1.1, for images or for video, with its frames or its film"
 
     def recognises(self, tree: SourceTree) -> bool:
         return any(
@@ -61,11 +63,13 @@ class CvatReader(AnnotatedReader):
         for path, root in files:
             folder = PurePosixPath(path).parent.as_posix()
             near = [each for each in images.paths if folder == "." or each.startswith(f"{folder}/")]
-            annotated = [*listed_images(root), *tracked_images(root, near)]
+            tracked = tracked_images(root, near)
+            film = film_of(tree, path, root) if tracked and not any(map(is_frame_name, near)) else None
+            annotated = [*listed_images(root), *tracked]
             classes = PolypClasses(self.classes, {label for image in annotated for label, _ in image.drawn})
             for image in annotated:
                 try:
-                    yield self._frame(tree, images, path, image, classes)
+                    yield self._frame(tree, images, path, image, classes, film)
                 except DataError as error:
                     ledger.leave_out(f"{path} image {image.written}", error)
         yield from never_annotated(tree, images)
@@ -77,9 +81,15 @@ class CvatReader(AnnotatedReader):
         path: str,
         image: CvatImage,
         classes: PolypClasses,
+        film: FramesOfFilm | None,
     ) -> ImportedFrame:
         notes: list[Remark] = []
-        picture = images.find(image.written, beside=path)
+        if film is not None and image.number is not None:
+            picture, name = film.path, f"{film.stem}_{image.number:06d}"
+            read = partial(film.picture, image.number)
+        else:
+            picture = images.find(image.written, beside=path)
+            name, read = images.names[picture], partial(read_picture, tree, picture)
         drawn = [Drawn(shape, label) for label, shape in image.drawn]
         empty = NegativeLabel() if any(map(says_no_polyp, image.tags)) else self.unannotated
         label: Label = label_of(drawn, Sheet(picture, image.size), classes, notes, empty=empty)
@@ -89,9 +99,9 @@ class CvatReader(AnnotatedReader):
             label = UnknownLabel()
         facts = facts_of(image.fields, picture)
         return ImportedFrame(
-            images.names[picture],
+            name,
             picture,
-            partial(read_picture, tree, picture),
+            read,
             label,
             facts.patient,
             facts.sequence,

@@ -20,7 +20,7 @@ _FRAME = re.compile(r"frame_(\d{1,9})")
 class CvatImage:
     """One picture: how the file names it, what is drawn on it (with its class), its tags, its free fields.
 
-    gap: a track passes through it, but what it shows there is not told.
+    gap: a track passes through it, but what it shows there is not told. number: of a film's frame, from 0.
     """
 
     written: str
@@ -29,6 +29,7 @@ class CvatImage:
     tags: list[str] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
     gap: bool = False
+    number: int | None = None
 
 
 def listed_images(root: Element) -> Iterator[CvatImage]:
@@ -62,7 +63,7 @@ def tracked_images(root: Element, pictures: list[str]) -> list[CvatImage]:
     def frame(number: int) -> CvatImage:
         if number not in frames:
             written = paths.get(number, f"frame_{number:06d}.png")
-            frames[number] = CvatImage(written, size, fields={"sequence": sequence})
+            frames[number] = CvatImage(written, size, fields={"sequence": sequence}, number=number)
         return frames[number]
 
     for number in paths:
@@ -80,6 +81,11 @@ def tracked_images(root: Element, pictures: list[str]) -> list[CvatImage]:
             else:
                 frame(number).drawn.append((label, shape))
     return [frames[number] for number in sorted(frames)]
+
+
+def is_frame_name(path: str) -> bool:
+    """Whether a picture is called as CVAT calls a film's frames."""
+    return _FRAME.fullmatch(PurePosixPath(path).stem) is not None
 
 
 def _seen(track: Element, size: tuple[int, int] | None) -> dict[int, tuple[Element, Shape | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ OPTIONS = {
 UNMASKED = ("unlabelled", "negative")
 OWN_FILES = ("contact-sheet.png", "ignore/*")
 """What an ordinary cohort folder may hold beside its frames and masks."""
+NAME_IT = "give the mask its image's name, or take it out."
+BY_TASK = "Label Studio numbers such masks by task: export the project as JSON, which tells the image, and import that."
+_TASK_MASK = re.compile(r"task-\d+-annotation-\d+")
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class FoldersReader(Reader):
             raise DataError("E_SOURCE_EMPTY", "there is no picture in it.", where=tree.name, fix=fix)
         found = pair_up(pictures)
         for orphan in found.orphans:
-            fix = "give the mask its image's name, or take it out."
+            fix = BY_TASK if _TASK_MASK.match(PurePosixPath(orphan).name) else NAME_IT
             ledger.leave_out(orphan, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
         tables = Tables.of(tree, ledger)
         names = _names(found.pairs, tree.name)
