@@ -1,6 +1,7 @@
-"""Make the environment the same for every test: torchvision importable, one thread, no contact with the network."""
+"""For every test: the same environment (torchvision importable, one thread, no network), and the command itself."""
 
 import os
+import sys
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -22,3 +23,25 @@ settings.load_profile("polypda")
 def _no_data_root_is_named():
     """A command names its data root for its process; one test's must not be the next one's."""
     use_data_root(None)
+
+
+@pytest.fixture
+def polypda(tmp_path, monkeypatch, capsys):
+    """Run `polypda WORDS` in a folder of its own; returns (exit status, standard output, standard error)."""
+    from polypda.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POLYPDA_CACHE", str(tmp_path / "cache"))
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["polypda", *map(str, words)])
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code or 0
+        else:
+            status = 0
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run

@@ -1,7 +1,5 @@
 """Each of the eleven founding cohorts, from what its owner holds on disk to frames that a network is fed with."""
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ from importing.rendered_films import interlaced, progressive, write_film, write_
 from reader_fixtures import EXPORTS
 from support.painted import write_cohort
 
-from polypda.cli.main import main
-from polypda.cohorts.catalogue import use_data_root
 from polypda.cohorts.frames import LabelState
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import FrameCache, NetworkGrid
@@ -86,32 +82,13 @@ OWNERS = {
 """What an owner holds, options, exit status (3: the broken film is left out), frames by label (None: boxes)."""
 
 
-@pytest.fixture
-def polypda(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("POLYPDA_CACHE", str(tmp_path / "cache"))
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["polypda", *map(str, words)])
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        else:
-            status = 0
-        output = capsys.readouterr()
-        return status, output.out + output.err
-
-    yield run
-    use_data_root(None)
-
-
 @pytest.mark.parametrize("cohort", OWNERS)
 def test_what_the_owner_holds_becomes_frames_of_a_run(cohort, polypda, tmp_path):
     paint, options, status, expected = OWNERS[cohort]
     source, root = paint(tmp_path / "owner"), tmp_path / "root"
     before = snapshot(tmp_path / "owner")
-    ended, output = polypda("cohorts", "import", source, "--as", cohort, "--out", root, *options)
-    assert ended == status, output
+    ended, *told = polypda("cohorts", "import", source, "--as", cohort, "--out", root, *options)
+    assert ended == status, told
     assert snapshot(tmp_path / "owner") == before and (root / cohort / "contact-sheet.png").is_file()
     frames = open_cohort(cohort, root).frames
     states = {state: sum(item.label_state is state for item in frames) for state in LabelState}
@@ -119,8 +96,8 @@ def test_what_the_owner_holds_becomes_frames_of_a_run(cohort, polypda, tmp_path)
         assert states[BOX] and states[NEGATIVE] and not states[MASK], states
     else:
         assert {state: count for state, count in states.items() if count} == expected
-    ended, output = polypda("cohorts", "check", cohort, "--data-root", root)
-    assert ended in (0, 4), output  # 4: painted exports show some pictures twice, which is told; 3 would be an error
+    ended, *told = polypda("cohorts", "check", cohort, "--data-root", root)
+    assert ended in (0, 4), told  # 4: painted exports show some pictures twice, which is told; 3 would be an error
     fed = FrameCache(tmp_path / "cache", NetworkGrid(32)).unlabelled(open_cohort(cohort, root, labels=False).frames)
     assert len(fed) == len(frames) and all(fed.images[place].std() > 0 for place in range(len(fed)))
     assert all(item.label_state is NONE for item in fed.frames)
@@ -154,7 +131,7 @@ def test_a_film_cohort_is_adapted_to_and_drawn_but_not_scored(polypda, tmp_path)
     assert polypda(*words, "--out", root, "-O", "every-s=0.1")[0] == 0
     adapt = ("adapt", "--source", "zju2", "--target", "zju2-2021-jiefang", "--data-root", root, "--preset", "quick")
     tiny = ("--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2", "--overlays", "1")
-    ended, output = polypda(*adapt, *tiny, "--device", "cpu", "--allow-leakage", "--out", tmp_path / "run")
-    assert ended == 3 and "E_TARGET_UNLABELLED" in output
+    ended, *told = polypda(*adapt, *tiny, "--device", "cpu", "--allow-leakage", "--out", tmp_path / "run")
+    assert ended == 3 and "E_TARGET_UNLABELLED" in told[-1]
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
     assert (tmp_path / "run" / "unscored" / "index.html").is_file()
