@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polypda.errors import DataError, UsageError
+from polypda.errors import DataError
+from polypda.importing.extra_modules import extra_module
 from polypda.importing.films.film_pixels import quarter_turns
 
 if TYPE_CHECKING:
@@ -148,14 +148,8 @@ def open_film(path: Path, where: str) -> Iterator[Film]:
 
 
 def pyav() -> Any:
-    """The module av, silent. Raises: UsageError E_EXTRA_MISSING."""
-    try:
-        import av
-    except ImportError as error:
-        what = "films are read by PyAV, which is not installed."
-        raise UsageError("E_EXTRA_MISSING", what, fix="pip install 'polypda[import]'") from error
-    logging.getLogger("libav").setLevel(logging.CRITICAL)
-    return av
+    """The module av. Raises: UsageError E_EXTRA_MISSING."""
+    return extra_module("av", "films are read by PyAV", logger="libav")
 
 
 def _film(container: av.container.InputContainer, where: str) -> Film:

@@ -7,7 +7,6 @@ wrapped as MPEG or H.264 and segmentation objects are not read: each has a code 
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import ImportedFrame, Ledger, Reader, SourceTree
 from polypda.importing.dicom.dicom_facts import Pseudonyms, frame_times_s, object_remarks, patient_of, sequence_of
 from polypda.importing.dicom.dicom_pixels import read_frame
+from polypda.importing.extra_modules import extra_module
 from polypda.importing.images.picture_kinds import suffix_of
 from polypda.importing.writing.shortest_names import shortest_names
 
@@ -150,11 +150,5 @@ def _has_magic(tree: SourceTree, path: str) -> bool:
 
 
 def _pydicom() -> Any:
-    """The module, quiet: what it warns of, this reader decides on. Raises: UsageError E_EXTRA_MISSING."""
-    try:
-        import pydicom
-    except ImportError as error:
-        what = "DICOM is read by pydicom, which is not installed."
-        raise UsageError("E_EXTRA_MISSING", what, fix="pip install 'polypda[import]'") from error
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    return pydicom
+    """The module. Raises: UsageError E_EXTRA_MISSING."""
+    return extra_module("pydicom", "DICOM is read by pydicom")
