@@ -61,7 +61,10 @@ def adapt_command(
     oracle: Annotated[bool, Opt("--oracle", help="Also train the upper bound; needs --target-labels.")] = False,
     target_labels: Annotated[
         bool,
-        Opt("--target-labels", help="Permit target labels, for --oracle or --selector oracle; every table says so."),
+        Opt(
+            "--target-labels",
+            help="Permit target labels: for --oracle, --selector oracle or FCAN's lambda_target_seg. Every table says so.",
+        ),
     ] = False,
     out: Annotated[
         Path | None, Opt(help="Run folder. Default: runs/SOURCE-to-TARGET-METHOD-sSEED.", rich_help_panel=RUN)

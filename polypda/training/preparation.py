@@ -33,8 +33,12 @@ class StagePreparation:
 
     def target(self) -> Iterator[UnlabelledBatch]:
         """Batches of one size, in random order; the few frames left over are dropped (each batch counts alike)."""
-        batches = labelled_batches if self.adapted_to.masks is not None else statistics_batches
-        return (batch.to(self.device, self.numbers) for batch in batches(self.adapted_to))
+        if self.adapted_to.masks is None:
+            batches: Iterator[UnlabelledBatch] = statistics_batches(self.adapted_to)
+        else:
+            size = min(STATISTICS_BATCH, len(self.adapted_to))
+            batches = (batch for batch in labelled_batches(self.adapted_to) if len(batch.frames) == size)
+        return (batch.to(self.device, self.numbers) for batch in batches)
 
     def target_names(self) -> list[str]:
         """``cohort/frame`` of every target frame."""

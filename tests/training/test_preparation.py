@@ -39,3 +39,13 @@ def test_target_batches_are_of_one_size_and_hold_no_masks(cached):
         batches = list(data.target())
         assert [len(batch.frames) for batch in batches] == [16]
         assert not any(isinstance(batch, LabelledBatch) for batch in batches)
+
+
+def test_permitted_labels_come_with_the_target_in_batches_of_one_size(cached):
+    source, target = cached
+    data = StagePreparation(source, source, torch.device("cpu"), torch.float32)
+    batches = list(data.target())
+    assert [len(batch.frames) for batch in batches] == [16] and isinstance(batches[0], LabelledBatch)
+    assert len(data.target_names()) == 19 and set(batches[0].frames) < set(data.target_names())
+    without = StagePreparation(source, target, torch.device("cpu"), torch.float32)
+    assert not any(isinstance(batch, LabelledBatch) for batch in without.target())
