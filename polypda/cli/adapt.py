@@ -63,7 +63,7 @@ def adapt_command(
         bool,
         Opt(
             "--target-labels",
-            help="Permit target labels: for --oracle, --selector oracle or FCAN's lambda_target_seg. Every table says so.",
+            help="Permit target labels: --oracle, --selector oracle, FCAN's lambda_target_seg. Every table says so.",
         ),
     ] = False,
     out: Annotated[
