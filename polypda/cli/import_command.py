@@ -163,7 +163,8 @@ def print_ledger(result: ImportResult) -> None:
 def _print_end(console: Console, summary: ImportSummary, result: ImportResult) -> None:
     if summary.unused:
         told = ", ".join(f"{count} {suffix}" for suffix, count in sorted(summary.unused.items()))
-        console.print(Text(f"Not looked at, since the format has no use for them: {told}.", style="dim"))
+        why = "of no use to the format, or beside a picture that was left out"
+        console.print(Text(f"Not looked at ({why}): {told}.", style="dim"))
     left = sum(summary.left_out.values())
     if left:
         console.print(f"{left} left out. Every line is in import.json." if result.folder else f"{left} left out.")
