@@ -14,6 +14,7 @@ import pandas as pd
 
 from polypda.errors import PolypdaError
 from polypda.evaluation.selector_regret import regret_by_rule
+from polypda.reporting.wording import plain, signed
 from polypda.training.curves import read_curves
 from polypda.training.run_folder import RunFolder
 
@@ -89,7 +90,9 @@ def model_row(model: dict[str, Any], home: dict[str, Any] | None, regret: float 
         str(model["n_seeds"]),
         _number(model["dice_frame"]),
         _interval(model, "delta_dice_frame", "delta_low", "delta_high", "delta_interval"),
-        f"{model['gap_closed']:.0%}" if model["gap_estimable"] and model["gap_closed"] is not None else "–",
+        f"{plain(100 * model['gap_closed'], 0)} %"
+        if model["gap_estimable"] and model["gap_closed"] is not None
+        else "–",
         "–" if model["share_better"] is None else f"{model['share_better']:.0%} / {model['share_worse']:.0%}",
         _clean(model),
         _interval(home, "delta", "low", "high", "interval") if home else "–",
@@ -129,8 +132,8 @@ def _interval(row: dict[str, Any], value: str, low: str, high: str, kind: str) -
     if row.get(value) is None:
         return "–"
     star = "*" if "frame" in str(row[kind]) or "independent" in str(row[kind]) else ""
-    span = "" if row[low] is None or math.isnan(row[low]) else f" [{row[low]:+.3f}, {row[high]:+.3f}]{star}"
-    return f"{row[value]:+.3f}{span}"
+    span = "" if row[low] is None or math.isnan(row[low]) else f" [{signed(row[low], 3)}, {signed(row[high], 3)}]{star}"
+    return f"{signed(row[value], 3)}{span}"
 
 
 def _number(value: float | None) -> str:

@@ -98,8 +98,10 @@ def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportSta
             f"{statement.method} adds {signed_points(beyond)} to that."
         )
     alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
-    text = f"{alone:+.3f} of this comes from batch-norm statistics alone ({control['model']}); {statement.method} adds"
-    return f"{text} {beyond:+.3f} to that.".replace("-0.", "−0.")
+    return (
+        f"{signed(alone, 3)} of this comes from batch-norm statistics alone ({control['model']}); "
+        f"{statement.method} adds {signed(beyond, 3)} to that."
+    )
 
 
 def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str], ...]:
