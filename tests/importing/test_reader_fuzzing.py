@@ -111,7 +111,7 @@ def retyped(data, chance):
 def changed_element(data, chance):
     try:
         root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError):
+    except (ElementTree.ParseError, ValueError, LookupError):  # damaged before; LookupError: the encoding's name
         return data
     element = chance.choice(list(root.iter()))
     strange = chance.choice(("", "x", "nan", "-1", "1e300", "9" * 30, "0", "1,2;3", "outside", "../a.png"))
