@@ -205,6 +205,8 @@ class Reader(ABC):
     """As ``--format`` takes it."""
     title: ClassVar[str]
     """What it reads, in a few words, for the help and for messages."""
+    deinterlaces: ClassVar[bool] = False
+    """Whether it has an option of its own for frames that hold two moments: it sees their neighbours in time."""
     resumable: ClassVar[bool] = False
     """Whether an interrupted import keeps what is done and a repeated command goes on (see :class:`Ledger`)."""
 

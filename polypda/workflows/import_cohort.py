@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from polypda import __version__
@@ -15,7 +15,6 @@ from polypda.errors import DataError, UsageError
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.folders.cohort_tables import FrameRecord, divided_groups
 from polypda.importing.images.one_field import of_one_moment
-from polypda.importing.readers.video import VideoReader
 from polypda.importing.registry import AUTO, reader_for
 from polypda.importing.sources.counted_tree import CountedTree
 from polypda.importing.sources.source import open_source
@@ -90,8 +89,8 @@ def import_cohort(
         tree = CountedTree(plain, on_read)
         # recognising a format must not count: what it alone looked into was used for nothing
         reader = reader_for(request.format, plain, request.options, shipped_catalogue().get(request.cohort_id))
-        if request.deinterlace and isinstance(reader, VideoReader):
-            what = "--deinterlace is for pictures."
+        if request.deinterlace and reader.deinterlaces:
+            what = "--deinterlace is for single pictures."
             raise UsageError("E_OPTION", what, fix="films: -O deinterlace=auto (the default), bwdif or field.")
         treatment = treatment or AsItIs()
         if treatment.renames:
@@ -121,9 +120,6 @@ def _imported(
     writer.take_all(map(of_one_moment, frames) if request.deinterlace else frames)
     for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
-    told = {line.origin for line in ledger.lines} | ledger.finished
-    if all(record.label_state == "none" for record in writer.records):
-        _tell_unread_annotations(tree.left(told), ledger)
     unseen = tree.unseen({line.origin for line in ledger.lines} | ledger.finished)
     records = writer.complete()
     places = (request.source.resolve(), request.source.absolute(), staged.unpacked, staged.folder, Path.home())
@@ -136,15 +132,6 @@ def _imported(
     treatment.seal(staged.cohort)
     staged.publish()
     return ImportResult(summary, request.place, tuple(records))
-
-
-def _tell_unread_annotations(left: Iterable[str], ledger: Ledger) -> None:
-    """Where no frame came with a label, files that may hold labels must not be passed over in silence."""
-    for path in sorted(left):
-        if PurePosixPath(path).suffix.lower() in (".json", ".xml"):
-            what = "may hold annotations, in a form that nothing here knows, and no frame has a label."
-            fix = "export COCO, LabelMe, CVAT or Label Studio JSON, or masks; if it holds none, leave it out."
-            ledger.leave_out(path, DataError("E_ANNOTATION_UNKNOWN", what, where=path, fix=fix))
 
 
 def _describe(

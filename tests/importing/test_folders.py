@@ -249,6 +249,9 @@ def test_unread_annotations_are_told_where_no_frame_has_a_label(tmp_path):
     put(tmp_path / "src" / "project.json", b'{"_via_img_metadata": {}}')
     result = run_import(tmp_path / "src", tmp_path / "root")
     assert lines(result) == {"E_ANNOTATION_UNKNOWN": ["project.json"]} and not result.summary.everything_taken
+    # a cohort of this software's own, with its records, is no stranger
+    again = run_import(tmp_path / "root" / "ward-7", tmp_path / "again", format="folders")
+    assert again.summary.everything_taken, lines(again)
     put(tmp_path / "src" / "masks" / "a.png", mask())
     assert run_import(tmp_path / "src", tmp_path / "root", "ward-8").summary.everything_taken
 

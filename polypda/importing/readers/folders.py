@@ -28,7 +28,7 @@ from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
 from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.masks import PolypValues, mask_label
-from polypda.importing.images.picture_kinds import is_picture_name
+from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
 from polypda.importing.images.pictures import read_picture
 
 OPTIONS = {
@@ -39,6 +39,9 @@ OPTIONS = {
 UNMASKED = ("unlabelled", "negative")
 OWN_FILES = ("contact-sheet.png", "ignore/*")
 """What an ordinary cohort folder may hold beside its frames and masks."""
+OWN_RECORDS = ("import.json", "deidentification.json", "PHANTOM.json")
+"""What this software writes into a cohort folder."""
+ANNOTATION_SUFFIXES = (".json", ".xml")
 NAME_IT = "give the mask its image's name, or take it out."
 BY_TASK = "Label Studio numbers such masks by task: export the project as JSON, which tells the image, and import that."
 _TASK_MASK = re.compile(r"task-\d+-annotation-\d+")
@@ -87,11 +90,17 @@ class FoldersReader(Reader):
         names = _names(found.pairs, tree.name)
         one_part = _only_split(found.pairs)
         masked = any(pair.masks for pair in found.pairs)
+        labelled = False
         for pair in found.pairs:
             try:
-                yield self._frame(tree, pair, names[pair.image], tables, masked=masked, one_part=one_part)
+                frame = self._frame(tree, pair, names[pair.image], tables, masked=masked, one_part=one_part)
             except DataError as error:
                 ledger.leave_out(pair.image, error)
+                continue
+            labelled |= not isinstance(frame.label, UnknownLabel)
+            yield frame
+        if not labelled:
+            _tell_unread_annotations(tree, ledger)
         for place, nowhere in tables.unused():
             ledger.leave_out(place, nowhere)
 
@@ -144,6 +153,15 @@ class FoldersReader(Reader):
             return NegativeLabel(), None
         what = "no mask belongs to it: taken as unlabelled. Where such frames show no polyp: -O unmasked=negative."
         return UnknownLabel(), Remark("W_MASK_MISSING", what)
+
+
+def _tell_unread_annotations(tree: SourceTree, ledger: Ledger) -> None:
+    """Where no frame has a label, files that may hold labels must not be passed over in silence."""
+    for path in tree.files():
+        if suffix_of(path) in ANNOTATION_SUFFIXES and PurePosixPath(path).name not in OWN_RECORDS:
+            what = "may hold annotations, in a form that nothing here knows, and no frame has a label."
+            fix = "export COCO, LabelMe, CVAT or Label Studio JSON, or masks; if it holds none, leave it out."
+            ledger.leave_out(path, DataError("E_ANNOTATION_UNKNOWN", what, where=path, fix=fix))
 
 
 def _own(path: str) -> bool:

@@ -37,6 +37,7 @@ class VideoReader(Reader):
 
     name: ClassVar[str] = "video"
     title: ClassVar[str] = "films (any container and codec that ffmpeg knows)"
+    deinterlaces: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
 
     options: FilmOptions = field(default_factory=FilmOptions)

@@ -39,11 +39,8 @@ class CountedTree:
 
     def unseen(self, told: set[str]) -> Counter[str]:
         """Files that were neither looked at nor told of in the ledger, by their suffix."""
-        return Counter(_suffix(path) for path in self.left(told))
-
-    def left(self, told: set[str]) -> set[str]:
-        """The same files by their path."""
-        return set(self.files()) - self._seen - told
+        left = set(self.files()) - self._seen - told
+        return Counter(_suffix(path) for path in left)
 
     def _count(self, path: str) -> None:
         self._seen.add(path)
