@@ -104,7 +104,7 @@ def adapt_command(
     size: Annotated[int | None, Opt(help="Network input, pixels per side.", rich_help_panel=TRAIN)] = None,
     fit: Annotated[str | None, Opt(help="resize or letterbox.", rich_help_panel=TRAIN)] = None,
     batch_size: Annotated[int | None, Opt(help="Frames per domain and step.", rich_help_panel=TRAIN)] = None,
-    augmentation: Annotated[str | None, Opt(help="none, light or standard.", rich_help_panel=TRAIN)] = None,
+    augmentation: Annotated[str | None, Opt(help="none, light, standard or strong.", rich_help_panel=TRAIN)] = None,
     prevalence: Annotated[
         float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)
     ] = None,
@@ -113,6 +113,14 @@ def adapt_command(
         Opt(
             help="Train on source frames that have boxes and no mask: filled (an ellipse in each box, the rest of it "
             "ignored) or projection. Every table says so.",
+            rich_help_panel=TRAIN,
+        ),
+    ] = None,
+    inference: Annotated[
+        str | None,
+        Opt(
+            help="How every model is asked for a frame: scales=1,1.5,2 (relative to --size), flips=yes; the answers "
+            "are averaged.",
             rich_help_panel=TRAIN,
         ),
     ] = None,

@@ -160,7 +160,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _images(images: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)  # channels last
 
 
 def _labels(maps: Sequence[np.ndarray]) -> torch.Tensor:

@@ -115,6 +115,7 @@ def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterat
     facts = {
         "checkpoint rules": [statement.selector for statement in statements],
         "input sizes": [f"{s.input_size[1]}×{s.input_size[0]} px" for s in statements if not s.foreign],
+        "inferences": [statement.inference for statement in statements if not statement.foreign],
         "batch-norm policies": [statement.batch_norm for statement in statements if statement.batch_norm],
     }
     for what, found in facts.items():

@@ -22,7 +22,8 @@ class ReportStatement(BaseModel):
 
     source, target: cohort ids. method: the adapted model's name in the cases; source_only: the one it starts from.
     selector: the rule that picked the checkpoint; selected_step: the step it picked, None where it does not apply.
-    input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
+    input_size: height and width that the network sees, px. inference: how every model was asked for a frame, in words.
+    split: the part of the cohorts that was scored.
     target_labels_used: True when target labels trained the run's oracle. target_labels_taught: True when they taught
         the adapted model itself (a semi-supervised term).
     batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
@@ -48,6 +49,7 @@ class ReportStatement(BaseModel):
     seeds: tuple[int, ...] = Field(min_length=1)
     threshold: float = DEFAULT_THRESHOLD
     input_size: tuple[int, int]
+    inference: str = "one scale"
     split: str = "test"
     batch_norm: str = ""
     statistics_control: str | None = None
@@ -103,7 +105,7 @@ class ReportStatement(BaseModel):
         """Where the frames were scored, and what the network saw of them."""
         if self.foreign:
             return "native (maps as they came)"
-        return f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px)"
+        return f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px; {self.inference})"
 
     def lines(self) -> dict[str, str]:
         """Name → text of everything a table repeats, in reading order."""

@@ -8,10 +8,11 @@ steps all players at the end. So a method needs no ``detach``, no ``requires_gra
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -56,17 +57,31 @@ class StepNow:
     players: tuple[str, ...]
 
 
+class Decay(StrEnum):
+    """How a learning rate falls after its warm-up."""
+
+    POLY = "poly"  # (1 − step/horizon)^power, as the published systems have it
+    COSINE = "cosine"  # ½ (1 + cos) from the warm-up's end to the horizon: with a warm-up, "one-cycle"
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """Learning-rate factor (1 − step/horizon)^power after a linear warm-up; AdaptSegNet's ``poly`` has power 0.9."""
+    """Learning-rate factor after a linear warm-up; AdaptSegNet's ``poly`` has power 0.9.
+
+    power: of ``poly`` alone. warmup: steps in which the factor rises to 1.
+    """
 
     horizon: int
     power: float = 0.9
     warmup: int = 0
+    decay: Decay = Decay.POLY
 
     def factor(self, step: int) -> float:
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
+        if self.decay is Decay.COSINE:
+            done = (step - self.warmup) / max(1, self.horizon - self.warmup)
+            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
         return float(max(0.0, 1.0 - step / self.horizon) ** self.power)
 
 

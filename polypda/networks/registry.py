@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import UsageError, nearest
 from polypda.networks.deeplab_v2 import DeepLabV2
@@ -30,6 +30,7 @@ class SegmenterSpec(BaseModel):
     encoder_weights: "none", "imagenet" (downloads) or a file: safetensors of the encoder; for deeplab-v2 a state dict
     (.safetensors or .pth) with the released key names.
     levels: 1 (main output) or 2 (main and auxiliary). two_branch_quirk: deeplab-v2 only, for parity.
+    decoder: the library's own settings of the architecture's decoder, e.g. {"decoder_pyramid_channels": 96} of FPN.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +40,7 @@ class SegmenterSpec(BaseModel):
     encoder_weights: str = NONE
     levels: Literal[1, 2] = 2
     two_branch_quirk: bool = False
+    decoder: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -87,7 +89,7 @@ def build_segmenter(spec: SegmenterSpec) -> Segmenter:
         fix = f"leave two_branch_quirk out, or choose architecture {DEEPLAB_V2}."
         raise UsageError("E_SEGMENTER_OPTION", f"{spec.architecture} has no two_branch_quirk", fix=fix)
     return build_smp_segmenter(
-        spec.architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels
+        spec.architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels, decoder=spec.decoder
     )
 
 

@@ -7,13 +7,14 @@ segmenter is treated alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from polypda.errors import UsageError
+from polypda.errors import UsageError, nearest
 from polypda.networks.decoder_taps import aux_tap, decode_with_tap, tap_channels
 from polypda.networks.encoder_weights import EncoderWeights, load_encoder_weights
 from polypda.networks.input_size import check_input_size
@@ -103,22 +104,33 @@ class SmpSegmenter(Segmenter):
 
 
 def build_smp_segmenter(
-    architecture: str, encoder: str, *, encoder_weights: str = "none", levels: Literal[1, 2] = 1
+    architecture: str,
+    encoder: str,
+    *,
+    encoder_weights: str = "none",
+    levels: Literal[1, 2] = 1,
+    decoder: Mapping[str, Any] | None = None,
 ) -> SmpSegmenter:
     """Build a segmenter; names in any case. Reproducible under a torch seed.
 
     encoder_weights: "none", "imagenet" (downloads) or the path of a safetensors file.
+    decoder: the library's keyword arguments of this architecture's decoder ("decoder_…"); None: its defaults.
 
-    Raises UsageError E_ARCHITECTURE_UNKNOWN, E_ENCODER_UNKNOWN, E_NETWORK_COMBINATION, E_LEVELS, E_AUX_LEVEL, and what
+    Raises UsageError E_ARCHITECTURE_UNKNOWN, E_ENCODER_UNKNOWN, E_NETWORK_COMBINATION, E_LEVELS, E_AUX_LEVEL,
+    E_SEGMENTER_OPTION for a decoder setting that the architecture does not have, and what
     :func:`polypda.networks.encoder_weights.load_encoder_weights` raises.
     """
     if levels not in (1, 2):
         raise UsageError("E_LEVELS", f"a segmenter has 1 or 2 output levels, not {levels}", fix="choose 1 or 2.")
     architecture = find_architecture(architecture)
     encoder = find_encoder(encoder)
+    settings = dict(decoder or {})
+    _check_decoder(architecture, settings)
     with quiet_deprecations():
         try:
-            network = import_smp().create_model(architecture, encoder, encoder_weights=None, classes=CLASSES)
+            network = import_smp().create_model(
+                architecture, encoder, encoder_weights=None, classes=CLASSES, **settings
+            )
         except (
             ValueError,
             RuntimeError,
@@ -133,6 +145,18 @@ def build_smp_segmenter(
             raise UsageError("E_NETWORK_COMBINATION", what, fix=fix) from error
     weights = load_encoder_weights(network.encoder, encoder, encoder_weights)
     return SmpSegmenter(network, architecture, levels=levels, weights=weights)
+
+
+def _check_decoder(architecture: str, settings: Mapping[str, Any]) -> None:
+    """The library takes any keyword in silence: refuse those that its architecture does not name."""
+    if not settings:
+        return
+    known = inspect.signature(import_smp().MODEL_ARCHITECTURES_MAPPING[architecture].__init__).parameters
+    named = [name for name in known if name.startswith("decoder_")]
+    for name in settings:
+        if name not in named:
+            what = f"the decoder of {architecture} has no setting '{name}'.{nearest(name, named)}"
+            raise UsageError("E_SEGMENTER_OPTION", what, fix=f"choose from {', '.join(named)}.")
 
 
 def _part(network: nn.Module, name: str) -> nn.Module:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.inference import Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
 from polypda.training.selectors import Selector
@@ -105,6 +108,7 @@ class AdaptConfig(BaseModel):
     supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")
     start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
+    inference: Inference = Field(default_factory=Inference, description="how every model is asked, whatever made it")
     batch_norm: BatchNormPolicy = Field(BatchNormPolicy.TRAIN, description="after the start; the control's as well")
     final_statistics: FinalStatistics = FinalStatistics.TRAINED
     settle_statistics: bool = Field(
@@ -120,6 +124,10 @@ class AdaptConfig(BaseModel):
     control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
     source_package: str | None = Field(None, description="name of the source package in place of source frames")
     oracle_from: str | None = Field(None, description="name of the run whose source-only model is the oracle here")
+
+    def asked(self, device: torch.device) -> Asked:
+        """How the run's models are asked for one frame, on a device."""
+        return Asked(self.data.grid, self.inference, device)
 
     @model_validator(mode="after")
     def _processes_share_batches_evenly(self) -> AdaptConfig:

@@ -124,7 +124,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     method = build_method(stage)
     numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     for module in method.modules().values():
-        module.to(fabric.device, numbers)
+        module.to(fabric.device, numbers, memory_format=torch.channels_last)
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:

@@ -124,7 +124,7 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
         choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        memory = ScoreMemory(places.cache / "scores", config.data.grid)
+        memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
         return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
 

@@ -89,7 +89,7 @@ def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, prog
         choice = _choose(run, config, stage, snapshots, frames)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        memory = ScoreMemory(places.cache / "scores", config.data.grid)
+        memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
         duration_s = monotonic() - began
         evaluated = EvaluatedRun(run, config, target.phantom, models, choice, duration_s, snapshots, memory)
         labelled = labelled_target(evaluated, lambda: _open(config, places, labels=True))

@@ -14,10 +14,13 @@ from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
 from polypda.networks.registry import DEEPLAB_V2
+from polypda.networks.smp_names import plain_architecture
 from polypda.training.config import AdaptConfig
 from polypda.training.selectors import Selector
 from polypda.workflows.cohort_pair import check_pair
 from polypda.workflows.presets import preset
+
+OPTIONAL_OF_A_PRESET = ("batch_norm", "final_statistics", "clip_norm", "inference", "selector")
 
 
 def resolve_config(
@@ -45,7 +48,7 @@ def resolve_config(
     base = preset(preset_name)
     values: dict[str, Any] = {
         **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
-        **{name: base[name] for name in ("batch_norm", "final_statistics") if name in base},
+        **{name: base[name] for name in OPTIONAL_OF_A_PRESET if name in base},
         "options": {**_preset_options(base["options"], method), **options},
         "source": source,
         "target": target,
@@ -58,8 +61,7 @@ def resolve_config(
         values.setdefault("phantom_frames", base["phantom_frames"])
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
-    if sections["network"].get("architecture") == DEEPLAB_V2 and not sections["network"].get("encoder"):
-        values["network"].pop("encoder")  # the preset's: this network has its own
+    _keep_what_fits(values["network"], base["network"], sections["network"])
     asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
     if not values.get("target_labels"):
         _require_no_target_labels(values, asked)
@@ -75,6 +77,16 @@ def resolve_config(
             f"{told}{first['msg']}.",
             fix="`polypda adapt --help` lists the options.",
         ) from error
+
+
+def _keep_what_fits(network: dict[str, Any], base: dict[str, Any], given: dict[str, Any]) -> None:
+    """Another architecture than the preset's has decoder settings of its own, and deeplab-v2 an encoder."""
+    architecture = given.get("architecture")
+    if architecture is None or plain_architecture(architecture) == plain_architecture(base["architecture"]):
+        return
+    network.pop("decoder", None)
+    if plain_architecture(architecture) == plain_architecture(DEEPLAB_V2) and not given.get("encoder"):
+        network.pop("encoder")  # the preset's: this network has its own
 
 
 def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) -> None:

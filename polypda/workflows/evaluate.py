@@ -113,6 +113,7 @@ class EvaluatedRun:
             seeds=(config.seed,),
             threshold=DEFAULT_THRESHOLD,
             input_size=(config.data.size, config.data.size),
+            inference=config.inference.words,
             split=Split.TEST.value,
             batch_norm=_batch_norm_text(config),
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
@@ -257,4 +258,4 @@ def _predictions(
     config = evaluated.config
     device = open_fabric(config.compute, one_process=True).device
     chosen = {name: evaluated.models[name] for name in models}
-    return predict_native(chosen, frames, config.data.grid, device, scored=scored)
+    return predict_native(chosen, frames, config.asked(device), scored=scored)

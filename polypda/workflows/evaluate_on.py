@@ -92,7 +92,7 @@ def evaluate_run(
     device = open_fabric(config.compute, one_process=True).device
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
     for one in opened:
-        seen = predict_native(models, one.frames, config.data.grid, device)
+        seen = predict_native(models, one.frames, config.asked(device))
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
     statement = evaluated.statement
     notes = (*statement.notes, *_seen_while_adapting(parts, config), *unchecked)

@@ -62,7 +62,7 @@ class Snapshots:
 
     def _dice_of(self, step: int, frames: Sequence[Frame]) -> list[float]:
         values = []
-        for seen in predict_native({"": self.as_used(step)}, frames, self.config.data.grid, self.device):
+        for seen in predict_native({"": self.as_used(step)}, frames, self.config.asked(self.device)):
             if seen.reference is None:  # boxes allow no Dice
                 continue
             reference = (seen.reference > 0) & seen.valid
