@@ -54,10 +54,17 @@ def adapt_command(
     selector: Annotated[
         str | None,
         Opt(
-            help="Label-free choice of the checkpoint: last, source-dice, entropy, im, snd or teacher-agreement; "
-            "oracle (needs --target-labels) is none."
+            help="Label-free choice of the checkpoint: last, source-dice, entropy, im, snd, teacher-agreement or "
+            "ensemble; oracle (needs --target-labels) is none."
         ),
     ] = None,
+    guard: Annotated[
+        bool,
+        Opt(
+            "--guard/--no-guard",
+            help="Keep the source model where label-free alarms fire or no criterion prefers the adapted one.",
+        ),
+    ] = True,
     oracle: Annotated[bool, Opt("--oracle", help="Also train the upper bound; needs --target-labels.")] = False,
     target_labels: Annotated[
         bool,

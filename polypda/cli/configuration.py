@@ -19,6 +19,7 @@ TOP = (
     "adapt_steps",
     "checkpoint_every",
     "selector",
+    "guard",
     "batch_norm",
     "final_statistics",
     "clip_norm",

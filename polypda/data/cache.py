@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -43,6 +44,34 @@ class NetworkGrid:
         return f"v{CACHE_VERSION}-{self.size}-{self.fit}-{'fov' if self.crop_to_field_of_view else 'full'}"
 
 
+class Pixels(Protocol):
+    """N uint8 pictures by their place."""
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class ChosenPixels:
+    """Some pictures of others, in an order of their own."""
+
+    pixels: Pixels
+    places: tuple[int, ...]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return self.pixels[self.places[index]]
+
+
+@dataclass(frozen=True)
+class ConstantPixels:
+    """The same value everywhere, as many pictures as are asked for."""
+
+    value: int
+    shape: tuple[int, int]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return np.full(self.shape, self.value, np.uint8)
+
+
 class CachedArray:
     """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew)."""
 
@@ -65,14 +94,16 @@ class CachedFrames:
 
     images: N×h×w×3, RGB. valid: N×h×w, 1 inside the field of view where nothing is ignored. masks: N×h×w, or None; of
     frames annotated with boxes, what they are filled with (255: ignored). boxes: N×h×w bits of boxes (see
-    :mod:`.box_targets`) where they teach by their projections.
+    :mod:`.box_targets`) where they teach by their projections. pseudo: N×h×w, what a model of the run said of
+    unlabelled frames: 0, 1, 255 where it was not sure.
     """
 
     frames: tuple[Frame, ...]
-    images: CachedArray
-    valid: CachedArray
-    masks: CachedArray | None
-    boxes: CachedArray | None = None
+    images: Pixels
+    valid: Pixels
+    masks: Pixels | None
+    boxes: Pixels | None = None
+    pseudo: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -81,6 +112,17 @@ class CachedFrames:
         """``cohort/frame`` of the frame at a place: what batches call it."""
         frame = self.frames[place]
         return f"{frame.cohort}/{frame.frame}"
+
+    def with_pseudo_labels(self, places: Sequence[int], pseudo: Pixels) -> CachedFrames:
+        """The unlabelled frames at ``places`` with a model's answers, one for each of them in this order."""
+        chosen = tuple(places)
+        return CachedFrames(
+            tuple(self.frames[place] for place in chosen),
+            ChosenPixels(self.images, chosen),
+            ChosenPixels(self.valid, chosen),
+            None,
+            pseudo=pseudo,
+        )
 
 
 class FrameCache:

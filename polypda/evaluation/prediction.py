@@ -54,7 +54,8 @@ def predict_native(
 ) -> Iterator[NativePrediction]:
     """Predict frames with every model, in order; reads each frame once.
 
-    asked: the network's grid, and how every model is asked. scored: False for frames that are only looked at: no reference is read. Raises: what reading the reference raises.
+    asked: the network's grid, and how every model is asked. scored: False for frames that are only looked at: no
+    reference is read. Raises: what reading the reference raises.
 
     The probability map is resampled bilinearly from the network's grid to native pixels; thresholding comes after.
     """

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.target_colours import TargetColours
 from polypda.networks.segmenter import Segmenter
 
 SEGMENTER = "segmenter"
@@ -128,6 +129,18 @@ class Preparation(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PseudoLabelRule:
+    """rounds: trainings, each on labels of the one before. A pixel is polyp from ``polyp_from`` on, background up to
+    ``background_to``, else ignored; a frame without a polyp pixel is left out unless no pixel exceeds ``negative_to``.
+    """
+
+    rounds: int
+    polyp_from: float
+    background_to: float
+    negative_to: float
+
+
 class MethodOptions(BaseModel):
     """Options of a method; unknown names are refused."""
 
@@ -137,6 +150,16 @@ class MethodOptions(BaseModel):
     def learns_target_labels(self) -> bool:
         """True where a semi-supervised term is asked for; it needs the user's explicit permission."""
         return False
+
+    @property
+    def pseudo_labels(self) -> PseudoLabelRule | None:
+        """How often and by which rule a model labels the target between trainings; None: never."""
+        return None
+
+    @property
+    def target_colours(self) -> TargetColours | None:
+        """How source frames take the target's colours; None: not."""
+        return None
 
 
 class LabelsFrom(IntEnum):

@@ -25,6 +25,7 @@ from polypda.methods.lsd import Lsd
 from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
 from polypda.methods.polyp_mix import PolypMixTerm
+from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
 from polypda.methods.size_term import SizeConstraintTerm
 from polypda.methods.source_only import Oracle, SourceOnly
 from polypda.methods.target_terms import TargetTerm
@@ -39,6 +40,8 @@ TERMS: dict[str, type[TargetTerm]] = {
         MaskedConsistencyTerm,
         PolypMixTerm,
         SizeConstraintTerm,
+        TargetColoursTerm,
+        SelfTrainingTerm,
     )
 }
 """What can be added to a method: ``METHOD+TERM``."""

@@ -54,9 +54,7 @@ class Asked:
         side, sizes = self.grid.size, self.sizes(segmenter)
         total = np.zeros((side, side), np.float32)
         for size in sizes:
-            probability = self._probability(
-                segmenter, self.geometry(native, size).image_to_network(native.image)
-            )
+            probability = self._probability(segmenter, self.geometry(native, size).image_to_network(native.image))
             kind = cv2.INTER_AREA if size > side else cv2.INTER_LINEAR
             total += probability if size == side else cv2.resize(probability, (side, side), interpolation=kind)
         return np.clip(total / len(sizes), 0.0, 1.0)

@@ -117,6 +117,7 @@ class AdaptConfig(BaseModel):
     clip_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(50, ge=1)
     selector: Selector = Selector.LAST
+    guard: bool = Field(True, description="hand out the source-only control where label-free alarms say so")
     oracle: bool = False
     target_labels: bool = False
     allow_leakage: bool = Field(False, description="held-out frames that depend on others are taken; reports say so")

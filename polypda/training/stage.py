@@ -16,6 +16,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
     LabelledFrames,
+    Recolouring,
     Share,
     StepDataset,
     UnlabelledFrames,
@@ -124,7 +125,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     method = build_method(stage)
     numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     for module in method.modules().values():
-        module.to(fabric.device, numbers, memory_format=torch.channels_last)
+        module.to(fabric.device, numbers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
@@ -212,7 +213,9 @@ def step_dataset(stage: Stage, method: Method, share: Share) -> StepDataset:
     if method.plays_on_target:
         target_sampler = UniformSampler(len(stage.target), data.batch_size, seed, Stream.TARGET)
         target = _of_target(stage.target, target_sampler, data, seed)
-    source = _labelled(stage.labelled, data, seed) if stage.labelled is not None else None
+    colours = method.options.target_colours
+    recolouring = Recolouring(colours, stage.target) if colours is not None else None
+    source = _labelled(stage.labelled, data, seed, recolouring) if stage.labelled is not None else None
     return StepDataset(source, target, share)
 
 
@@ -224,14 +227,14 @@ def _of_target(
     return LabelledFrames(target, sampler, data.augmentation, seed, Stream.TARGET_AUGMENTATION)
 
 
-def _labelled(labelled: CachedFrames, data: DataConfig, seed: int) -> LabelledFrames:
+def _labelled(labelled: CachedFrames, data: DataConfig, seed: int, recolouring: Recolouring | None) -> LabelledFrames:
     if data.prevalence is None:
         uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
-        return LabelledFrames(labelled, uniform, data.augmentation, seed)
+        return LabelledFrames(labelled, uniform, data.augmentation, seed, recolouring=recolouring)
     assert labelled.masks is not None
     positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
     prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
-    return LabelledFrames(labelled, prevalence, data.augmentation, seed)
+    return LabelledFrames(labelled, prevalence, data.augmentation, seed, recolouring=recolouring)
 
 
 class EventLog:

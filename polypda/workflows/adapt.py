@@ -21,9 +21,9 @@ from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder, split_table, write_json
-from polypda.training.selectors import Choice, Selector, choose
-from polypda.training.snapshot_scores import foreground_share, score_snapshot, score_snapshots
+from polypda.training.selectors import Choice, Selector
 from polypda.training.stage import Stage, run_stage
+from polypda.workflows.adaptation import Adaptation
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
@@ -36,7 +36,6 @@ from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_labels import LearntLabels, require_teaching
 from polypda.workflows.stages import StagePlan, TrainingData, adapts
 from polypda.workflows.trained_models import (
-    ADAPTED,
     INITIAL,
     REUSED_CONTROL,
     REUSED_ORACLE,
@@ -152,23 +151,21 @@ def _train(
         run_stage(stage, config.compute, progress)
         return stage.final_segmenter
 
+    adaptation = Adaptation(run, config, plan, data, progress, trained)
     taught = None
     if learns_target_labels(config):
         taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
-    if plan.adapts and not run.stage(config.method).exists():
+    if plan.adapts and not run.stage(plan.first_of_method).exists():
         require_restyling(config, kept(run, INITIAL))
-        rehearse(plan.method(kept(run, INITIAL), target=taught), config.compute)
+        rehearse(adaptation.rehearsed(kept(run, INITIAL), taught), config.compute)
     start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
     control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:
         restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
-        stage = plan.method(start, restyled, taught)
-        trained(stage)
-        device = open_fabric(config.compute, one_process=True).device
-        snapshots = Snapshots(config, stage.folder, data.target, device)
-        choice = _choose(run, config, stage.initial, snapshots, data, _permitted_labels(config, pair, cache))
+        stage, alarms = adaptation.trained(start, restyled, taught)
+        choice, snapshots = adaptation.chosen(stage, alarms, control, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
         trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))
@@ -181,23 +178,3 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
         return None
     boxes = config.data.box_supervision
     return cache.labelled(require_teaching(pair.labelled_target(), Split.VALIDATION, boxes), boxes)
-
-
-def _choose(
-    run: RunFolder,
-    config: AdaptConfig,
-    initial: Path,
-    snapshots: Snapshots,
-    data: TrainingData,
-    labelled_target: CachedFrames | None,
-) -> Choice:
-    """Score every snapshot without target labels; write all scores, keep the selector's choice as adapted."""
-    device = snapshots.device
-    began = load_segmenter(config.network, initial).to(device)
-    start = score_snapshot(began, 0, data.target, data.source_validation, device)
-    segmenters = ((step, snapshots.as_used(step)) for step in snapshots.files)
-    scores = score_snapshots(segmenters, data.target, data.source_validation, device, labelled_target)
-    choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note, start=start)
-    write_json(run.folder / "selection.json", choice.as_json())
-    save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
-    return choice
