@@ -58,6 +58,14 @@ def adapt_command(
             "ensemble; oracle (needs --target-labels) is none."
         ),
     ] = None,
+    parts: Annotated[
+        bool | None,
+        Opt(
+            "--parts/--no-parts",
+            help="Of METHOD+TERM+… train METHOD, METHOD+TERM, … as well, each with the same budget: the table then "
+            "shows what each part adds. Default: the preset's.",
+        ),
+    ] = None,
     guard: Annotated[
         bool,
         Opt(

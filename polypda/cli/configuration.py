@@ -20,6 +20,7 @@ TOP = (
     "checkpoint_every",
     "selector",
     "guard",
+    "parts",
     "batch_norm",
     "final_statistics",
     "clip_norm",

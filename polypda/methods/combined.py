@@ -74,7 +74,7 @@ class Combined(Method):
         self.base.after_step(step)
         if self.teacher:
             assert isinstance(self.options, TeacherOptions)  # every term with a teacher has these options
-            follow(self.teacher, self.segmenter, kept_share(step + 1, self.options.ema_alpha))
+            follow(self.teacher, self.segmenter, kept_share(step + 1, self.options.alpha(self.steps)))
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses | StepNow]:
         assert target is not None  # plays_on_target

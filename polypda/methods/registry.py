@@ -98,6 +98,12 @@ def method_class(name: str) -> type[Method]:
     return combined(name, base, tuple(terms))
 
 
+def parts_of(name: str) -> tuple[str, ...]:
+    """What a sum grows from, part by part: of ``a+b+c`` first ``a``, then ``a+b``. Empty where there is no sum."""
+    parts = name.split("+")
+    return tuple("+".join(parts[:count]) for count in range(1, len(parts)))
+
+
 def _term(name: str, first: str) -> type[TargetTerm]:
     if name in TERMS:
         return TERMS[name]

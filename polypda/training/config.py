@@ -117,6 +117,7 @@ class AdaptConfig(BaseModel):
     clip_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(50, ge=1)
     selector: Selector = Selector.LAST
+    parts: bool = Field(False, description="train what the method is a sum of as well, one part added at a time")
     guard: bool = Field(True, description="hand out the source-only control where label-free alarms say so")
     oracle: bool = False
     target_labels: bool = False

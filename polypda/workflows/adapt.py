@@ -163,6 +163,7 @@ def _train(
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:
+        adaptation.train_parts(start)
         restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
         stage, alarms = adaptation.trained(start, restyled, taught)
         choice, snapshots = adaptation.chosen(stage, alarms, control, _permitted_labels(config, pair, cache))

@@ -11,6 +11,7 @@ from polypda.data.batches import IGNORED
 from polypda.data.cache import CachedFrames, ConstantPixels
 from polypda.errors import DataError
 from polypda.methods.contract import PseudoLabelRule
+from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig
@@ -23,7 +24,7 @@ from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, sco
 from polypda.training.stage import Stage
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.stages import StagePlan, TrainingData
-from polypda.workflows.trained_models import ADAPTED
+from polypda.workflows.trained_models import ADAPTED, part_file, trained_parts
 
 LEAST_TEACHING = 2
 """Fewer pseudo-labelled frames than this are no target to train on."""
@@ -72,6 +73,28 @@ class Adaptation:
             done = replace(stage, target=target)
             teacher = self.train(done)
         return done, ()
+
+    def train_parts(self, start: Path) -> None:
+        """Train the sums that the method grows from, with its own budget and options, and keep their last models.
+
+        A round whose pseudo-labels raise an alarm ends a part's training; where it is the first, the start is kept.
+        """
+        for part in trained_parts(self.config):
+            file = self.run.folder / part_file(part)
+            if file.is_file():
+                continue
+            known = method_class(part).Options.model_fields
+            options = {name: value for name, value in self.config.options.items() if name in known}
+            config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
+            plan = StagePlan(config, self.run, self.data, self.plan.initial)
+            stage, _ = replace(self, config=config, plan=plan).trained(start, None, None)
+            if stage is None:
+                model = load_segmenter(config.network, start)
+            else:
+                device = open_fabric(config.compute, one_process=True).device
+                snapshots = Snapshots(config, stage.folder, self.data.target, device)
+                model = snapshots.as_used(max(snapshots.files))
+            save_module(model, file)
 
     def _labelled(self, stage: Stage, teacher: Path, rule: PseudoLabelRule) -> CachedFrames:
         self.run.set_status("labelling the target", stage=stage.name)

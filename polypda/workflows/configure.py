@@ -20,7 +20,15 @@ from polypda.training.selectors import Selector
 from polypda.workflows.cohort_pair import check_pair
 from polypda.workflows.presets import preset
 
-OPTIONAL_OF_A_PRESET = ("batch_norm", "final_statistics", "clip_norm", "inference", "selector")
+OPTIONAL_OF_A_PRESET = (
+    "batch_norm",
+    "final_statistics",
+    "clip_norm",
+    "inference",
+    "selector",
+    "parts",
+    "settle_statistics",
+)
 
 
 def resolve_config(
