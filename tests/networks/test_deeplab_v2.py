@@ -8,8 +8,9 @@ from torch.nn import BatchNorm2d
 
 from polypda.errors import DataError, UsageError
 from polypda.networks.deeplab_v2 import Bottleneck, DeepLabV2, DilatedClassifier
-from polypda.networks.deeplab_v2_weights import load_released, read_state_dict
+from polypda.networks.deeplab_v2_weights import load_released
 from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights
+from polypda.networks.weights import read_state_dict
 
 
 def _count(parameters):
