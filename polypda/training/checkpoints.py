@@ -108,10 +108,11 @@ def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
         for name, module in method.modules().items():
             load_module(module, checkpoint.folder / f"{name}.safetensors")
         states = torch.load(checkpoint.folder / "optimizers.pt", weights_only=True, map_location="cpu")
-    except (OSError, ValueError, RuntimeError, LookupError, EOFError, UnpicklingError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, EOFError, UnpicklingError, DataError) as error:
+        told = f"{error.code}: {error.what}" if isinstance(error, DataError) else str(error)
         raise DataError(
             "E_CHECKPOINT",
-            f"cannot be read: {error}",
+            f"cannot be read: {told}",
             where=checkpoint.folder.name,
             fix="remove this checkpoint's folder; the run then resumes from the one before it.",
         ) from error

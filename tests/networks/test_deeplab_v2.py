@@ -181,6 +181,14 @@ class TestReleasedStateDicts:
         note = describe_initial_weights(other)
         assert (note["source"], note["loaded_heads"], note["fresh_heads"]) == ("released.pth", ("main", "aux"), ())
 
+    def test_a_prefix_of_any_depth_is_no_obstacle(self, network, empty):
+        other = empty(2)
+        loaded = load_released(
+            other, {f"_orig_mod.module.Scale.{key}": value for key, value in network.state_dict().items()}
+        )
+        assert loaded.loaded_heads == ("main", "aux")
+        assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
+
     def test_initial_file_with_other_classes_keeps_the_fresh_heads_and_says_so(self, network, empty):
         state = {f"Scale.{key}": value for key, value in network.state_dict().items()}
         state = {key: value for key, value in state.items() if "num_batches" not in key and ".layer6." not in key}
