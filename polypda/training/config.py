@@ -100,7 +100,9 @@ class AdaptConfig(BaseModel):
     phantom_seed: int = Field(default=0, ge=0, description="decides the rendered frames; the seed decides the training")
     seed: int = Field(default=0, ge=0)
     network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
-    encoder_weights: str = Field("none", description="what the encoder started from: none, imagenet, or a file's name")
+    encoder_weights: str = Field(
+        "none", description="what the encoder started from: none, imagenet, or the name of what was read"
+    )
     data: DataConfig
     compute: Compute = Field(default_factory=Compute)
     start_steps: int = Field(..., ge=0, description="steps of the source-only start")

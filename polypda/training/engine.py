@@ -17,6 +17,7 @@ from torch import Tensor
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import TrainingError
 from polypda.methods.contract import Losses, LossTerm, Method, Player, StepNow
+from polypda.networks.weights import SHOWN_KEYS, not_finite
 
 
 @dataclass
@@ -50,7 +51,8 @@ class Engine:
     def step(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> StepReport:
         """Play step number ``step`` (from 0).
 
-        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, naming the frames.
+        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, naming the weights that
+            were not finite before, else the frames.
         """
         report = StepReport()
         for player in self.players.values():
@@ -85,7 +87,7 @@ class Engine:
         for term in terms:
             values[term.name] = float(term.value.detach())
             if not torch.isfinite(term.value.detach()):
-                raise _not_finite(f"the loss '{term.name}' of player '{player}' is {values[term.name]}", frames)
+                raise self._not_finite(f"the loss '{term.name}' of player '{player}' is {values[term.name]}", frames)
             if term.accuracy is not None:
                 report.shares_put_right.setdefault(player, []).append(float(term.accuracy))
         return torch.stack([term.weight * term.value for term in terms]).sum()
@@ -97,7 +99,7 @@ class Engine:
             norm = _gradient_norm(player, self.clip_norm)
             report.gradient_norms[player.name] = norm
             if not norm < float("inf"):
-                raise _not_finite(f"the gradient of player '{player.name}' is {norm}", frames)
+                raise self._not_finite(f"the gradient of player '{player.name}' is {norm}", frames)
         for player in due:
             player.optimizer.step()
             player.optimizer.zero_grad(set_to_none=True)
@@ -112,6 +114,33 @@ class Engine:
         for gradient, mean in zip(gradients, joint.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
+    def _not_finite(self, what: str, frames: Sequence[str]) -> TrainingError:
+        """No player has stepped on what was just computed: a parameter that is not finite was so before these frames.
+
+        Running statistics prove nothing: this batch has moved them already.
+        """
+        broken = broken_weights(self.method)
+        if broken:
+            what = f"{what}, because weights are not finite already: {', '.join(broken[:SHOWN_KEYS])}"
+            fix = "the frames are not at fault; the last good checkpoint is kept: lower the learning rate or λ_adv."
+            return TrainingError("E_NONFINITE", f"{what}.", fix=fix)
+        return TrainingError(
+            "E_NONFINITE",
+            f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}.",
+            fix="the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv.",
+        )
+
+
+def broken_weights(method: Method) -> list[str]:
+    """Names of a method's parameters that hold an infinity or no number: ``segmenter.encoder.conv1.weight``."""
+    networks = method.modules().items()
+    named = [(f"{name}.{key}", value) for name, network in networks for key, value in network.named_parameters()]
+    own = {id(value) for _, value in named}
+    others = [
+        (player.name, value) for player in method.players() for value in player.parameters if id(value) not in own
+    ]
+    return not_finite([*named, *others])
+
 
 def _has_gradient(player: Player) -> bool:
     return any(parameter.grad is not None for parameter in player.parameters)
@@ -122,11 +151,3 @@ def _gradient_norm(player: Player, clip_norm: float | None) -> float:
         return float(torch.nn.utils.clip_grad_norm_(player.parameters, clip_norm))
     gradients = [parameter.grad for parameter in player.parameters if parameter.grad is not None]
     return float(torch.nn.utils.get_total_norm(gradients))
-
-
-def _not_finite(what: str, frames: Sequence[str]) -> TrainingError:
-    return TrainingError(
-        "E_NONFINITE",
-        f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}.",
-        fix="the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv.",
-    )

@@ -14,7 +14,7 @@ from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.networks.input_size import check_input_size
-from polypda.networks.registry import build_segmenter, describe_initial_weights, load_segmenter
+from polypda.networks.registry import build_segmenter, load_segmenter
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
@@ -26,6 +26,7 @@ from polypda.training.stage import Stage, run_stage
 from polypda.workflows.adaptation import Adaptation
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
+from polypda.workflows.initial_weights import record_initial_weights, weights_to_load
 from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.places import Places
 from polypda.workflows.restyled_source import require_restyling, restyled_source
@@ -73,13 +74,13 @@ def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPai
     """
     open_fabric(config.compute)
     torch.manual_seed(seed_of(config.seed, Stream.STEP))
-    segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": places.encoder_weights}))
+    segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": weights_to_load(config, places)}))
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
     reused, names = _reused(config, places, pair)
     config = config.model_copy(update=names)
     _require_permitted_labels(config, pair)
     run = RunFolder.create(folder, config)
-    write_json(run.folder / "initial-weights.json", describe_initial_weights(segmenter))
+    record_initial_weights(run, segmenter, places)
     for name, path in reused.items():
         save_module(load_segmenter(config.network, path), run.folder / name)
     save_module(segmenter, run.folder / INITIAL)

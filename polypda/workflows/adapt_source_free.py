@@ -17,6 +17,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import CachedFrames, FrameCache
+from polypda.methods.source_features import load_source_features
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, StageConfig
@@ -55,10 +56,12 @@ def start_source_free(folder: Path, config: AdaptConfig, package: SourcePackage)
     """Create a run that holds all it needs of the package.
 
     Args: config: as :func:`~.source_package.from_package` makes it.
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE; DataError E_WEIGHTS….
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE; DataError E_WEIGHTS…, E_SOURCE_FEATURES.
     """
     open_fabric(config.compute)
     model = load_segmenter(config.network, package.folder / MODEL)
+    if config.method == "adda":  # what would stop it later is told before a run exists
+        load_source_features(package.folder / FEATURES, model, package.facts.tap)
     run = RunFolder.create(folder, config)
     for name in (REUSED_START, REUSED_CONTROL):
         save_module(model, run.folder / name)

@@ -13,11 +13,12 @@ from polypda.errors import DataError, UsageError
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
-from polypda.networks.registry import DEEPLAB_V2
+from polypda.networks.registry import DEEPLAB_V2, DEEPLAB_V2_ENCODER
 from polypda.networks.smp_names import plain_architecture
 from polypda.training.config import AdaptConfig
 from polypda.training.selectors import Selector
 from polypda.workflows.cohort_pair import check_pair
+from polypda.workflows.initial_weights import told_weights
 from polypda.workflows.presets import preset
 
 OPTIONAL_OF_A_PRESET = (
@@ -45,10 +46,11 @@ def resolve_config(
     """Lay the user's values (None: not given) over a preset.
 
     Args:
-        top: fields of AdaptConfig itself. sections: values for ``network``, ``data`` and ``compute``.
+        top: fields of AdaptConfig itself; encoder_weights as :func:`told_weights` takes them.
+        sections: values for ``network``, ``data`` and ``compute``.
         options: the method's options, as texts or values.
     Raises: UsageError E_PRESET_UNKNOWN, E_METHOD_UNKNOWN, E_METHOD_OPTION, E_TARGET_LABELS, E_OPTION; what
-        :func:`check_pair` raises.
+        :func:`check_pair` and :func:`told_weights` raise.
     """
     check_pair(source, target, allow_leakage=bool(top.get("allow_leakage")))
     source, target = canonical(source), canonical(target)
@@ -70,6 +72,8 @@ def resolve_config(
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
     _keep_what_fits(values["network"], base["network"], sections["network"])
+    encoder = values["network"].get("encoder") or DEEPLAB_V2_ENCODER
+    values["encoder_weights"] = told_weights(values.get("encoder_weights"), base, encoder)
     asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
     if not values.get("target_labels"):
         _require_no_target_labels(values, asked)

@@ -29,6 +29,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.initial_weights import recorded_note
 from polypda.workflows.leakage import recorded_leakage
 from polypda.workflows.prediction_overlay import prediction_overlay, unscored_overlay
 from polypda.workflows.score_memory import Rows, ScoreMemory
@@ -119,7 +120,11 @@ class EvaluatedRun:
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
             phantom=self.phantom,
             supervision=self.learnt.words,
-            notes=(*self.learnt.notes, *([CONTROL_NOTE] if config.source_package else [])),
+            notes=(
+                *filter(None, [recorded_note(self.run)]),
+                *self.learnt.notes,
+                *([CONTROL_NOTE] if config.source_package else []),
+            ),
             target_labels_used=wants_oracle(config),
             target_labels_taught=learns_target_labels(config),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,

@@ -20,6 +20,7 @@ from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.statement import PHANTOM_BANNER
+from polypda.networks.encoder_weights import NONE
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.reporting.lettering import PAPER, Text, text_block
@@ -88,7 +89,7 @@ def stylize(preview: Preview, places: Places, out: Path, progress: Progress) -> 
     if out.exists():
         raise DataError("E_OUT_EXISTS", "something lies there already.", where=out, fix="choose another folder.")
     torch.manual_seed(seed_of(preview.seed, Stream.STEP))
-    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": places.encoder_weights}))
+    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": places.encoder_weights or NONE}))
     check_input_size(torch.empty(1, 3, preview.data.size, preview.data.size), segmenter.stride)
     device = device_of(preview.compute)
     source, target = _opened(preview, places)

@@ -87,6 +87,28 @@ def test_nobody_steps_after_a_non_finite_loss(y):
     assert duel.x.item() == 1.0
 
 
+def test_broken_weights_are_named_and_no_frame_is_blamed():
+    duel = Duel()
+    duel.segmenter.second[0].weight.data[0, 0, 0, 0] = float("nan")
+    duel.y.data.fill_(float("inf"))
+    with pytest.raises(
+        TrainingError, match=r"E_NONFINITE.*'product'.*not finite already: segmenter\.second\.0\.weight, y\."
+    ) as caught:
+        engine(duel).step(random_batches(0)[0], None, 0)
+    assert "frame-0" not in str(caught.value) and "frames are not at fault" in caught.value.fix
+
+
+def test_statistics_that_these_frames_have_spoilt_do_not_excuse_the_frames():
+    from polypda.methods.source_only import SourceOnly, SupervisedOptions
+
+    method = SourceOnly(TinySegmenter(), SupervisedOptions(), steps=2)
+    source = random_batches(0)[0]
+    source.images[0, 0, 0, 0] = float("nan")
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*Frames of this batch: frame-0-0"):
+        Engine(Fabric(accelerator="cpu", devices=1), method).step(source, None, 0)
+    assert not method.segmenter.first[1].running_mean.isfinite().all()
+
+
 def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
     class Seen(TinySegmenter):
         def forward(self, images):
