@@ -189,7 +189,7 @@ def adapt_command(
 
 
 def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.adapt import adapt, open_data, start_run
+    from polypda.workflows.adapt import adapt, check_start, open_data, start_run
     from polypda.workflows.configure import parse_options
 
     if options["source"] is None or options["target"] is None:
@@ -205,15 +205,22 @@ def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder,
         method=options["method"],
         method_options=parse_options(options["option"] or []),
     )
+    folder = _folder(options, config)
+    segmenter = check_start(folder, config, places)
     if config.phantom:
         print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
     pair = open_data(config, places)
-    run = start_run(_folder(options, config), config, places, pair)
+    run = start_run(folder, config, places, pair, segmenter)
     return run, lambda progress: adapt(run, places, pair, progress)
 
 
 def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.adapt_source_free import adapt_source_free, open_target, start_source_free
+    from polypda.workflows.adapt_source_free import (
+        adapt_source_free,
+        check_source_free,
+        open_target,
+        start_source_free,
+    )
     from polypda.workflows.configure import parse_options
     from polypda.workflows.source_package import from_package, read_source_package
 
@@ -229,8 +236,10 @@ def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder
         method_options=chosen,
     )
     config = from_package(plain, package, chosen)
+    folder = _folder(options, config)
+    model = check_source_free(folder, config, package, places)
     target = open_target(config, places)
-    run = start_source_free(_folder(options, config), config, package)
+    run = start_source_free(folder, config, package, model, target, places)
     return run, lambda progress: adapt_source_free(run, places, target, progress)
 
 
@@ -240,9 +249,9 @@ def _going_on(run: RunFolder, places: Places) -> Go:
 
     config = run.config()
     if config.source_package is not None:
-        target = open_target(config, places)
+        target = open_target(config, places, run)
         return lambda progress: adapt_source_free(run, places, target, progress)
-    pair = open_data(config, places)
+    pair = open_data(config, places, run)
     return lambda progress: adapt(run, places, pair, progress)
 
 

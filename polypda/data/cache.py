@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -157,7 +158,7 @@ class FrameCache:
         return CachedFrames(tuple(frames), images, valid, masks)
 
     def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
-        path = self.folder / f"{self._key(kind, frames, [_label_identity(frame) for frame in frames])}-{kind}.npy"
+        path = self.folder / f"{self._key(kind, frames, [label_identity(frame) for frame in frames])}-{kind}.npy"
         if not path.exists():
             self._write(path, [self.grid.size, self.grid.size], frames, pixels)
         return CachedArray(path)
@@ -195,9 +196,9 @@ class FrameCache:
     def _key(self, kind: str, frames: Sequence[Frame], labels: Sequence[bytes]) -> str:
         digest = hashlib.sha256(f"{kind} {self.grid.key()}".encode())
         for frame in frames:
-            digest.update(_content_hash(frame.image))
+            digest.update(content_hash(frame.image))
             if frame.ignore is not None:
-                digest.update(b"ignore" + _content_hash(frame.ignore))
+                digest.update(b"ignore" + content_hash(frame.ignore))
         for label in labels:
             digest.update(label)
         return digest.hexdigest()[:24]
@@ -264,16 +265,21 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
     return NativeFrame(image, view, geometry, read_ignored(frame, image.shape))
 
 
-def _label_identity(frame: Frame) -> bytes:
+def label_identity(frame: Frame) -> bytes:
     """What decides a frame's label pixels: its mask's content, or its boxes and how they are drawn."""
     if frame.label_state is LabelState.BOX:
         return f"boxes {INNER_AXES} {[box[:4] for box in frame.boxes]}".encode()
-    return _content_hash(frame.mask) if frame.mask else b"none"
+    return content_hash(frame.mask) if frame.mask else b"none"
 
 
-def _content_hash(path: Path) -> bytes:
+def content_hash(path: Path) -> bytes:
+    """SHA-256 of a file's bytes, read once per process as long as the file is not written to.
+
+    Raises: DataError E_FILE_UNREADABLE.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        status = path.stat()
+        return _hash_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
         raise DataError(
             "E_FILE_UNREADABLE",
@@ -281,3 +287,8 @@ def _content_hash(path: Path) -> bytes:
             where=path.name,
             fix="check that the file exists and is readable.",
         ) from error
+
+
+@lru_cache(maxsize=1 << 17)
+def _hash_of(path: Path, *_state: int) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()

@@ -40,8 +40,7 @@ class PredictionFolder:
 
         Raises: DataError E_PREDICTIONS_MISSING, E_PREDICTION_DUPLICATE, E_PREDICTION_UNREADABLE, E_PREDICTION_FORMAT.
         """
-        if not folder.is_dir():
-            raise DataError("E_PREDICTIONS_MISSING", "there is no such folder.", where=folder, fix="check the path.")
+        require_predictions(folder)
         files: dict[str, Path] = {}
         for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
             if path.stem in files:
@@ -87,6 +86,12 @@ class PredictionFolder:
 
     def _path(self, frame: Frame) -> Path | None:
         return self.files.get(frame.image.stem) or self.files.get(Path(frame.frame).name)
+
+
+def require_predictions(folder: Path) -> None:
+    """Raises: DataError E_PREDICTIONS_MISSING where there is no such folder; no file is looked at."""
+    if not folder.is_dir():
+        raise DataError("E_PREDICTIONS_MISSING", "there is no such folder.", where=folder, fix="check the path.")
 
 
 def predictions_of(

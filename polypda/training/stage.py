@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from time import process_time
 from typing import cast
@@ -87,6 +88,13 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
     try:
         # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
         fabric.launch(partial(_train_in_process, stage=stage, compute=compute, error_file=error_file))
+    except KeyboardInterrupt:  # Ctrl-C reaches the processes by itself, SIGTERM this one alone
+        for process in active_children():
+            process.terminate()
+            process.join()
+        if error_file.is_file():
+            raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
+        raise
     except (ProcessRaisedException, ProcessExitedException):
         if error_file.is_file():
             raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None

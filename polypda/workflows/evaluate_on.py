@@ -17,7 +17,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import Unit, require_split, unit_of
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
-from polypda.evaluation.atomic_file import write_failed
+from polypda.evaluation.atomic_file import require_writable, write_failed
 from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import write_centres
 from polypda.evaluation.evaluation_file import write_evaluation
@@ -77,16 +77,18 @@ def evaluate_run(
     allowed = allow_leakage or config.allow_leakage
     leaks = check_leaks(parts, config, oracle=ORACLE in weights)
     require_allowed(leaks, allowed=allowed)
-    roots = data_roots([part.cohort for part in parts], config, places)
-    opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
-    for one in opened:
-        _require_recorded_split(run, one, weights)
-    learnt, unchecked = learnt_frames(run, config, places)
-    scored = [frame for one in opened for frame in one.frames]
-    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, places.cache)), allowed=allowed)
+    require_writable(run.folder / "evaluations")
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
     if fuse:
         models[FUSED] = fused_model(run, fuse)
+    roots = data_roots([part.cohort for part in parts], config, places)
+    opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
+    for one in opened:
+        for learner in (run, *map(RunFolder.open, fuse)):
+            _require_recorded_split(learner, one, weights)
+    learnt, unchecked = learnt_frames(run, config, places)
+    scored = [frame for one in opened for frame in one.frames]
+    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, places.cache)), allowed=allowed)
     phantom = config.phantom or any(one.cohort.phantom for one in opened)
     evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
     device = open_fabric(config.compute, one_process=True).device

@@ -11,10 +11,11 @@ from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
+from polypda.evaluation.atomic_file import require_writable
 from polypda.evaluation.cases import CaseKey
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.pranet2020 import PranetTable
-from polypda.evaluation.prediction_files import PredictionFolder, predictions_of
+from polypda.evaluation.prediction_files import PredictionFolder, predictions_of, require_predictions
 from polypda.evaluation.statement import ReportStatement
 from polypda.training.progress import Progress
 from polypda.training.run_folder import environment
@@ -50,6 +51,9 @@ def evaluate_predictions(
         raise DataError("E_EVALUATION_EXISTS", "something lies there already.", where=out, fix="choose another --out.")
     if len({name for name, _ in folders}) < len(folders):
         raise UsageError("E_PREDICTIONS_NAME", "two folders have one name.", fix="name them: --predictions NAME=DIR")
+    require_writable(out)
+    for _, folder in folders:
+        require_predictions(folder)
     notes = list(_check_origin(part, trained_on))
     opened = open_part(part, data_root)
     found = [PredictionFolder.open(name, folder) for name, folder in folders]

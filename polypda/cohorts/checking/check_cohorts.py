@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -24,6 +22,7 @@ from polypda.cohorts.opening import find_cohort
 from polypda.cohorts.splits import assign_splits
 from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
 from polypda.errors import LeakageError
+from polypda.processes import WorkerPool
 
 FRAMES_AT_ONCE = 16
 OnFrame = Callable[[int, int], None]
@@ -116,11 +115,11 @@ def _open(cohort_id: str, data_root: Path | None) -> CohortView:
 
 
 def _observations(frames: Sequence[Frame], processes: int) -> Iterator[Observation]:
-    """In the order of the frames. Spawned processes: a fork of one that runs threads may hang."""
+    """In the order of the frames."""
     if processes <= 1 or len(frames) <= FRAMES_AT_ONCE:
         yield from map(observe, frames)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_single_thread) as pool:
+    with WorkerPool(processes, _single_thread) as pool:
         yield from pool.map(observe, frames, chunksize=FRAMES_AT_ONCE)
 
 
