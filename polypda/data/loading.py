@@ -186,7 +186,8 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _images(images: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)  # channels last
+    """uint8 H×W×3 each → float32 B×3×H×W in [0, 1], in memory channels last, as networks want it and pictures are."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _labels(maps: Sequence[np.ndarray]) -> torch.Tensor:

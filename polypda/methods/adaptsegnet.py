@@ -79,19 +79,25 @@ class AdaptSegNet(Method):
         return super().modules() | {f"d_{level}": network for level, network in self.discriminators.items()}
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        # Nothing of the source is held here when the target's forward begins: its graph is then freed.
+        yield self._on_source(source)
+        assert target is not None  # plays_on_target
+        yield self._on_target(target, step)
+
+    def _on_source(self, source: LabelledBatch) -> Losses:
         prediction = self.segmenter(source.images)
         logits = image_size_logits(prediction, source)
         domain = self.domain_logits(prediction, logits)
-        yield {
+        return {
             **self.discriminator_terms(domain, Domain.SOURCE),
             SEGMENTER: supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux),
         }
 
-        assert target is not None  # plays_on_target
+    def _on_target(self, target: UnlabelledBatch, step: int) -> Losses:
         prediction = self.segmenter(target.images)
         logits = image_size_logits(prediction, target)
         domain = self.domain_logits(prediction, logits)
-        yield {
+        return {
             **self.discriminator_terms(domain, Domain.TARGET),
             SEGMENTER: [
                 LossTerm(

@@ -14,6 +14,7 @@ from polypda.networks.bundled_weights import BUNDLED, bundled_weights
 from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.deeplab_v2_weights import load_released
 from polypda.networks.encoder_weights import IMAGENET, NONE
+from polypda.networks.memory_layout import channels_last
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.segmenters import SmpSegmenter, build_smp_segmenter
 from polypda.networks.smp_names import plain_architecture
@@ -99,7 +100,7 @@ def load_segmenter(spec: SegmenterSpec, weights: Path) -> Segmenter:
 
     Raises what :func:`build_segmenter` and :func:`polypda.networks.weights.load_module` raise.
     """
-    segmenter = build_segmenter(spec.for_checkpoint())
+    segmenter = channels_last(build_segmenter(spec.for_checkpoint()))
     load_module(segmenter, weights)
     return segmenter
 

@@ -29,6 +29,7 @@ from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
+from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
@@ -133,7 +134,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     method = build_method(stage)
     numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     for module in method.modules().values():
-        module.to(fabric.device, numbers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(module.to(fabric.device, numbers))
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:

@@ -12,6 +12,7 @@ import torch
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import apply_policy
+from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import build_segmenter
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
@@ -71,9 +72,9 @@ def timed_step(config: AdaptConfig, method: str) -> float:
     options = method_options(method, shared)
     player = method_class(method)(segmenter, options, steps=TIMED_STEPS + 1)
     for module in player.modules().values():
-        module.to(fabric.device)
+        channels_last(module.to(fabric.device))
     size, batch = config.data.size, config.data.batch_size
-    images = torch.rand(2, batch, 3, size, size)
+    images = torch.rand(2, batch, size, size, 3).permute(0, 1, 4, 2, 3)  # channels last, as batches come
     valid = torch.ones(batch, 1, size, size, dtype=torch.bool)
     frames = tuple(
         LabelledBatch(part, valid, ("",) * batch, (part[:, 0] > 0.5).long()).to(fabric.device, torch.float32)

@@ -1,5 +1,7 @@
 """The engine against games that can be played by hand."""
 
+import weakref
+
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -8,6 +10,7 @@ from torch import nn
 
 from polypda.errors import TrainingError
 from polypda.methods.contract import LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.methods.registry import method_class, method_options
 from polypda.training.engine import Engine
 
 
@@ -107,6 +110,41 @@ def test_statistics_that_these_frames_have_spoilt_do_not_excuse_the_frames():
     with pytest.raises(TrainingError, match=r"E_NONFINITE.*Frames of this batch: frame-0-0"):
         Engine(Fabric(accelerator="cpu", devices=1), method).step(source, None, 0)
     assert not method.segmenter.first[1].running_mean.isfinite().all()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_step_waits_for_the_device_once_however_many_losses_it_has(count, monkeypatch):
+    from polypda.training import engine as room
+
+    duel, readings, read = Duel(), [], room._read
+    monkeypatch.setattr(room, "_read", lambda scalars: readings.append(len(scalars)) or read(scalars))
+    for name in ("item", "__float__", "__bool__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("the step waits for one number"))
+    duel.play = lambda *_: iter(
+        [{"x": [LossTerm(f"t{k}", duel.x * duel.y, 1.0, torch.tensor(0.5)) for k in range(count)]}]
+    )
+    report = engine(duel).step(random_batches(0)[0], None, 0)
+    assert readings == [2 * count + 1]  # each loss, each accuracy, and the one player's gradient norm
+    assert report.losses == {"x": {f"t{k}": 2.0 for k in range(count)}} and report.accuracies == {"x": 0.5}
+
+
+@pytest.mark.parametrize("name", ["adaptsegnet", "fcan", "adaptsegnet+minent", "minent", "adaptsegnet+mic"])
+def test_the_graph_of_a_differentiated_loss_is_gone_before_the_next_forward(name):
+    """Else a step would hold the activations of both domains at once."""
+
+    class Watched(TinySegmenter):
+        maps, alive = [], []
+
+        def forward(self, images):
+            self.alive.append(sum(seen() is not None for seen in self.maps))
+            prediction = super().forward(images)
+            self.maps.extend(weakref.ref(found) for found in prediction.encoder if found.requires_grad)
+            return prediction
+
+    kind = method_class(name)
+    method = kind(Watched(), method_options(name, {}), steps=4)
+    Engine(Fabric(accelerator="cpu", devices=1), method).step(*random_batches(0), 3)
+    assert len(Watched.alive) >= 2 and not any(Watched.alive)
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
