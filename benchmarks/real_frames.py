@@ -3,7 +3,7 @@
     python benchmarks/real_frames.py --data-root DATA --encoder-weights mobilenet_v2.safetensors --out runs/bench
     python benchmarks/real_frames.py … --dry-run          # what would be run
 
-The core methods come first: every pair with the first seed, then with the others, then every further method on the
+The whole recipe comes first, on every pair with every seed, then what it is made of, then every further method on the
 headline pair (Olympus → Fuji) and at last elsewhere. Give the same command again to go on; ``--core`` ends after them.
 Sizes are those that two CPU cores can finish; on a GPU raise --size, --batch-size, --start-steps and --adapt-steps.
 Options are the preset ``standard``'s: none was chosen on these pairs' labels.
@@ -98,9 +98,12 @@ def not_run(runs: list[PlannedRun]) -> list[str]:
 
 
 def bench_runs(arguments: argparse.Namespace) -> list[PlannedRun]:
-    """Core methods on every pair, seed by seed; then the others on the headline pair, then elsewhere."""
+    """The whole recipe on every pair with every seed, then its parts, then the others, the headline pair first."""
     first, *others = arguments.seeds
-    waves = [(pair, CORE, seed) for seed in (first, *others) for pair in PAIRS]
+    waves = [(pair, CORE[-2:], first) for pair in PAIRS]
+    waves += [(pair, CORE[-1:], seed) for seed in others for pair in PAIRS]
+    waves += [(HEADLINE, CORE, seed) for seed in (first, *others)]
+    waves += [(pair, CORE, seed) for seed in (first, *others) for pair in PAIRS]
     if not arguments.core:
         waves += [(HEADLINE, FURTHER, seed) for seed in (first, *others)]
         waves += [(pair, FURTHER, first) for pair in PAIRS if pair != HEADLINE]

@@ -11,11 +11,13 @@ from typing import Any
 from polypda.errors import UsageError, nearest
 from polypda.methods.adda_options import PUBLISHED as ADDA_RELEASED
 from polypda.methods.lsd_options import PUBLISHED as LSD_PUBLISHED
+from polypda.networks.bundled_weights import BUNDLED
 from polypda.stylisation.settings import PUBLISHED as AAN_PUBLISHED
 
+BUNDLED_ENCODER = "tu-tf_efficientnet_lite0"
 _LIGHT_FPN = {
     "architecture": "fpn",
-    "encoder": "mobilenet_v2",
+    "encoder": BUNDLED_ENCODER,
     "decoder": {"decoder_pyramid_channels": 96, "decoder_segmentation_channels": 64},
     "levels": 1,
 }
@@ -34,6 +36,7 @@ _FCAN = {"stylise": True, "lambda_seg": 1.0, "lambda_adv": 0.2, "aan_target_fram
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "network": _LIGHT_FPN,
+        "encoder_weights": BUNDLED,
         "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
         "compute": {"threads": 1},
         "start_steps": 300,
@@ -63,6 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "standard": {
         "network": _LIGHT_FPN,
+        "encoder_weights": BUNDLED,
         "data": {"size": 128, "batch_size": 8, "augmentation": "strong"},
         "compute": {},
         "start_steps": 1200,
