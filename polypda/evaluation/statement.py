@@ -34,6 +34,8 @@ class ReportStatement(BaseModel):
         user stated, so seeds, checkpoint rule and network size say so.
     supervision: what taught the models where it was not masks alone ("trained on boxes (…)").
     leakage: what leaks between parts the user allowed, in words; None where leave was not given.
+    set_aside: why the run hands out the source-only control in place of what it adapted, in words; empty where it does
+        not.
     notes: what else must be told wherever the numbers are shown (left-over or missing prediction files …).
     """
 
@@ -62,6 +64,7 @@ class ReportStatement(BaseModel):
     foreign: bool = False
     supervision: str = ""
     leakage: tuple[str, ...] | None = None
+    set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -126,6 +126,13 @@ def _unknown(what: str, name: str, known: dict[str, Any]) -> UsageError:
     )
 
 
+def _told(error: Any) -> str:
+    """The option and its value, or all values where they contradict each other."""
+    if error["loc"]:
+        return f"{error['loc'][0]}={error['input']!r}"
+    return ", ".join(f"{name}={value!r}" for name, value in error["input"].items())
+
+
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     """Validated options. Raises: UsageError E_METHOD_OPTION for unknown names (nearest offered) and bad values."""
     options = method_class(name).Options
@@ -142,6 +149,6 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
         first = error.errors()[0]
         raise UsageError(
             "E_METHOD_OPTION",
-            f"'{name}' cannot take {first['loc'][0]}={first['input']!r}: {first['msg']}.",
+            f"'{name}' cannot take {_told(first)}: {first['msg']}.",
             fix=f"`polypda methods {name}` lists the options with their ranges.",
         ) from error

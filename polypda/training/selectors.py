@@ -15,12 +15,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from polypda.training.snapshot_scores import NOT_SCORED, SnapshotScore
 
+SELECTION = "selection.json"
 AREA_GUARD = 4.0
 """A snapshot whose foreground share on the target is this many times off the source's share is not eligible."""
 
@@ -200,6 +202,15 @@ def judged(choice: Choice, control: SnapshotScore, source_foreground: float, ala
 
 
 _PREFERENCE = (Selector.ENTROPY, Selector.IM, Selector.SND, Selector.ENSEMBLE)
+
+
+def set_aside(run_folder: Path) -> tuple[str, ...]:
+    """Why a run hands out its source-only control as adapted; empty where it does not, or has not chosen yet."""
+    path = run_folder / SELECTION
+    if not path.is_file():
+        return ()
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(told.get("alarms", ())) if told.get("verdict") == Verdict.SOURCE.value else ()
 
 
 def _pick(

@@ -29,7 +29,7 @@ from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder, write_json
-from polypda.training.selectors import Choice, choose
+from polypda.training.selectors import SELECTION, Choice, choose
 from polypda.training.snapshot_scores import score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.cohort_pair import check_pair, data_roots, require_polyps
@@ -172,6 +172,6 @@ def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, snapshots: Snapsh
     scores = score_snapshots(((step, snapshots.as_used(step)) for step in snapshots.files), target, None, device)
     facts = PackageFacts.model_validate_json((run.folder / FACTS).read_text(encoding="utf-8"))
     choice = choose(scores, config.selector, facts.source_foreground, start=start)
-    write_json(run.folder / "selection.json", choice.as_json())
+    write_json(run.folder / SELECTION, choice.as_json())
     save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
     return choice

@@ -19,7 +19,7 @@ from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
 from polypda.training.run_folder import RunFolder, write_json
-from polypda.training.selectors import AREA_GUARD, Choice, Verdict, choose, judged
+from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
 from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, score_snapshot, score_snapshots
 from polypda.training.stage import Stage
 from polypda.workflows.snapshots import Snapshots
@@ -138,7 +138,8 @@ class Adaptation:
                     where=run.name,
                     fix="train the start for longer, or lower polyp_from; the guard would keep the source model.",
                 )
-            write_json(run.folder / "selection.json", {"verdict": Verdict.SOURCE.value, "alarms": list(alarms)})
+            nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
+            write_json(run.folder / SELECTION, nothing.as_json())
             save_module(load_segmenter(config.network, control), run.folder / ADAPTED)
             return None, None
         device = open_fabric(config.compute, one_process=True).device
@@ -157,7 +158,7 @@ class Adaptation:
         share = foreground_share(self.data.source)
         choice = choose(scores, config.selector, share, note=self.data.validation_note, start=start)
         choice = judged(choice, own, share, alarms) if config.guard else replace(choice, control=own)
-        write_json(run.folder / "selection.json", choice.as_json())
+        write_json(run.folder / SELECTION, choice.as_json())
         used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)
         save_module(used, run.folder / ADAPTED)
         return choice, snapshots

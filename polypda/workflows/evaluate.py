@@ -27,7 +27,7 @@ from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
-from polypda.training.selectors import Choice
+from polypda.training.selectors import Choice, set_aside
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
 from polypda.workflows.initial_weights import recorded_note
 from polypda.workflows.leakage import recorded_leakage
@@ -127,6 +127,7 @@ class EvaluatedRun:
             ),
             target_labels_used=wants_oracle(config),
             target_labels_taught=learns_target_labels(config),
+            set_aside=set_aside(self.run.folder),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,

@@ -29,7 +29,7 @@ from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Choice
+from polypda.training.selectors import SELECTION, Choice
 from polypda.workflows.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.evaluate import EvaluatedRun
 from polypda.workflows.fused_models import FUSED, fused_model, fusion_note
@@ -224,7 +224,7 @@ def _legacy_notes(scoring: Scoring, table: pd.DataFrame) -> Iterator[str]:
 
 
 def _choice(run: RunFolder) -> Choice | None:
-    path = run.folder / "selection.json"
+    path = run.folder / SELECTION
     return Choice.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 

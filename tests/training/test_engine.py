@@ -1,6 +1,7 @@
 """The engine against games that can be played by hand."""
 
 import weakref
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.errors import TrainingError
-from polypda.methods.contract import LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.methods.contract import Decay, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
 from polypda.methods.registry import method_class, method_options
 from polypda.training.engine import Engine
 
@@ -161,3 +162,13 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
     Engine(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), method).step(random_batches(0)[0], None, 0)
     assert segmenter.seen is torch.bfloat16
     assert all(parameter.dtype is torch.float32 for parameter in segmenter.parameters())
+
+
+def test_one_cycle_rises_straight_and_falls_as_half_a_cosine():
+    schedule = Schedule(horizon=100, warmup=10, decay=Decay.COSINE)
+    factors = [schedule.factor(step) for step in range(101)]
+    assert factors[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert factors[10] == 1 and factors[55] == pytest.approx(0.5) and factors[100] == pytest.approx(0)
+    assert all(a > b for a, b in pairwise(factors[10:]))
+    options = method_options("source-only", {"warmup": 2, "warmup_share": 0.1, "decay": "cosine"})
+    assert options.schedule(50) == Schedule(horizon=50, warmup=7, decay=Decay.COSINE)
