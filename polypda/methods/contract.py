@@ -124,6 +124,10 @@ class Preparation(Protocol):
         """One pass over target frames in batches of one size; without labels unless the user permitted them."""
         ...
 
+    def statistics(self) -> Iterator[UnlabelledBatch]:
+        """Target frames in batches of one size, changed at random as the training changes them."""
+        ...
+
     def target_names(self) -> Sequence[str]:
         """``cohort/frame`` of every target frame."""
         ...

@@ -138,7 +138,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        frames = StagePreparation(stage.labelled, stage.target, fabric.device, numbers)
+        frames = StagePreparation(stage.labelled, stage.target, fabric.device, numbers, stage.data.augmentation)
         if method.plays_on_target:
             require_several_target_frames(frames)
         method.prepare(frames)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.batches import LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import apply_policy
 from polypda.networks.memory_layout import channels_last
@@ -59,6 +59,9 @@ class RandomFrames:
     def target(self) -> Iterator[UnlabelledBatch]:
         yield self.of_target
 
+    def statistics(self) -> Iterator[UnlabelledBatch]:
+        yield self.of_target
+
     def target_names(self) -> tuple[str, ...]:
         return self.of_target.frames
 
@@ -81,7 +84,10 @@ def timed_step(config: AdaptConfig, method: str) -> float:
         for part in images
     )
     source, labelled = frames
-    without = UnlabelledBatch(labelled.images, labelled.valid, labelled.frames)
+    plain = (labelled.images, labelled.valid, labelled.frames)
+    without = UnlabelledBatch(*plain)
+    if options.pseudo_labels is not None:
+        without = PseudoLabelledBatch(*plain, labelled.masks)
     target = labelled if options.learns_target_labels else without
     player.prepare(RandomFrames(source, target))
     engine = Engine(fabric, player)
