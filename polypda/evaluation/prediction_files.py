@@ -106,7 +106,7 @@ def predictions_of(
             frame,
             image,
             find_field_of_view(image),
-            reference_mask(frame, image.shape),
+            reference_mask(frame, image),
             {name: empty if map_ is None else map_ for name, map_ in found.items()},
             frozenset(name for name, map_ in found.items() if map_ is None),
             read_ignored(frame, image.shape),

@@ -44,7 +44,7 @@ def test_unreadable_files(tmp_path):
     (folder / "masks" / "f2.png").write_bytes(b"")
     told = findings(tmp_path)
     assert told["E_IMAGE_UNREADABLE"].frames == ("f1",)
-    assert told["E_MASK_UNREADABLE"].frames == ("f2",)
+    assert told["E_MASK_EMPTY_FILE"].frames == ("f2",)
     assert told["E_IMAGE_UNREADABLE"].severity is Severity.ERROR
 
 
@@ -112,7 +112,7 @@ def test_grey_mask_is_no_binary_mask(tmp_path):
     folder = write_ordinary(tmp_path)
     save(folder / "masks" / "f3.png", np.full((HEIGHT, WIDTH), 120, np.uint8))
     told = findings(tmp_path)
-    assert told["E_MASK_NOT_BINARY"].frames == ("f3",)
+    assert told["E_MASK_CLASS"].frames == ("f3",)
 
 
 def test_jpeg_masks_with_several_channels_are_noted(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 
 from polypda.cohorts.checking.cohort_view import CohortView, names
 from polypda.cohorts.checking.findings import Drawing, Finding, Severity
-from polypda.cohorts.images import AMBIGUOUS_GREY
+from polypda.cohorts.stored_masks import AMBIGUOUS_GREY
 
 MOST_OUTSIDE_SHARE = 0.05
 """A mask with more than this share of its area outside the field of view was probably not drawn on this picture."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from polypda.cohorts.checking.mask_quality import MaskQuality, judge_mask
 from polypda.cohorts.checking.picture_quality import PictureQuality, judge_picture
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
-from polypda.cohorts.images import Image, binary_mask, decode_picture
+from polypda.cohorts.images import Image, decode_picture, file_bytes
 from polypda.cohorts.interlacing import Comb, measure_comb
-from polypda.cohorts.mask_files import MaskFile, inspect_mask_pixels, mask_size_error, stored_mask
+from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, swapped
 from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
+from polypda.cohorts.stored_masks import MaskScale, decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
 
 Size = tuple[int, int]
@@ -51,10 +53,13 @@ class Observation:
 
 
 def observe(frame: Frame) -> Observation:
-    """Read a frame's files, each once. A file that cannot be used is noted, never raised."""
+    """Read a frame's files, each once. A file that cannot be used is noted, never raised.
+
+    What the other masks of its cohort tell is asked of ``fellows``, or afterwards by :func:`of_one_scale`.
+    """
     seen = Observation(frame)
     try:
-        data = _bytes(frame.image, "E_IMAGE")
+        data = file_bytes(frame.image, "E_IMAGE")
         seen = replace(seen, image_sha256=hashlib.sha256(data).hexdigest(), orientation=orientation(data))
         if cut_short(data):
             raise _truncated("E_IMAGE_TRUNCATED", frame.image)
@@ -79,12 +84,15 @@ def observe(frame: Frame) -> Observation:
 
 
 def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) -> Observation:
-    data = _bytes(path, "E_MASK")
+    data = file_bytes(path, "E_MASK")
     if cut_short(data):
         raise _truncated("E_MASK_TRUNCATED", path)
-    stored = stored_mask(path, data)
-    seen = replace(seen, mask_file=inspect_mask_pixels(stored))
-    mask = binary_mask(stored, path.name)
+    stored = decode_mask(data, str(path))
+    seen = replace(seen, mask_file=inspect_mask(stored))
+    try:
+        mask = mask_of(stored, str(path), fellows=seen.frame.fellows)
+    except DataError as problem:
+        return replace(seen, problem=swapped(problem, image, seen.frame.frame))
     if mask.shape != image.shape[:2]:
         raise mask_size_error(seen.frame.frame, (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0]))
     quality = judge_mask(mask)
@@ -93,15 +101,26 @@ def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) 
     return replace(seen, mask=quality, outside_share=outside, box_misfit=misfit)
 
 
-def _bytes(path: Path, code: str) -> bytes:
+def of_one_scale(seen: Sequence[Observation]) -> tuple[Observation, ...]:
+    """The frames of a cohort, where a mask whose values mean nothing certain beside those of the others is a problem.
+
+    What the masks reach is known from the looks at all of them: no file is opened.
+    """
+    scales: dict[MaskScale, str] = {}
+    for one in seen:
+        if one.mask_file is not None and one.frame.mask is not None:
+            scales.setdefault(one.mask_file.reach.scale, one.frame.mask.name)
+    return tuple(_on_its_scale(one, scales) for one in seen)
+
+
+def _on_its_scale(one: Observation, scales: Mapping[MaskScale, str]) -> Observation:
+    if one.problem is not None or one.mask_file is None or not one.mask_file.reach.in_doubt:
+        return one
     try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        fix = "check the data root, or import the cohort again."
-        raise DataError(f"{code}_MISSING", "the file is gone.", where=path, fix=fix) from error
-    except OSError as error:
-        what = f"{error.strerror}."
-        raise DataError(f"{code}_UNREADABLE", what, where=path, fix="check the file's permissions.") from error
+        require_one_scale(one.mask_file.reach, scales, str(one.frame.mask))
+    except DataError as problem:
+        return replace(one, problem=problem, mask=None)
+    return one
 
 
 def _truncated(code: str, path: Path) -> DataError:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from polypda.cohorts.picture_kinds import suffix_of
 from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, without_mask_affix
-from polypda.importing.images.picture_kinds import suffix_of
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _SEPARATOR = re.compile(r"[_\-. ]")

@@ -14,12 +14,12 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from polypda.cohorts.picture_kinds import suffix_of
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import ImportedFrame, Ledger, Reader, SourceTree
 from polypda.importing.dicom.dicom_facts import Pseudonyms, frame_times_s, object_remarks, patient_of, sequence_of
 from polypda.importing.dicom.dicom_pixels import read_frame
 from polypda.importing.extra_modules import extra_module
-from polypda.importing.images.picture_kinds import suffix_of
 from polypda.importing.writing.shortest_names import shortest_names
 
 if TYPE_CHECKING:
