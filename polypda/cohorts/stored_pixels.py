@@ -19,6 +19,7 @@ from PIL import Image
 
 from polypda.cohorts.picture_kinds import JPEG, PNG, TIFF, Kind, kind_of
 from polypda.errors import DataError
+from polypda.git_lfs import is_pointer, pointer_error
 
 MOST_PIXELS = 64_000_000
 """A header that claims more is refused: no endoscope delivers it, and decoding would take gigabytes."""
@@ -50,10 +51,12 @@ def decode_stored(data: bytes, where: str, code: str = "E_IMAGE") -> StoredPixel
 
     code: how the errors' codes begin (``E_IMAGE``, ``E_MASK``).
     Raises: DataError with ``_EMPTY_FILE``, ``_UNREADABLE`` (no picture), ``_TRUNCATED``, ``_TOO_LARGE``,
-        ``_ANIMATED`` (several pictures in a file).
+        ``_ANIMATED`` (several pictures in a file), ``_LFS_POINTER`` (the file was never fetched).
     """
     if not data:
         raise DataError(f"{code}_EMPTY_FILE", "the file holds no byte.", where=where, fix="fetch it again.")
+    if is_pointer(data):
+        raise pointer_error(code, where)
     kind = kind_of(data)
     if kind is None:
         what = f"{len(data)} bytes that are no picture."

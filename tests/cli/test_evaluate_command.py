@@ -169,7 +169,9 @@ def test_the_legacy_profile_stands_beside(polypda, root, tmp_path):
     pytest.importorskip("py_sod_metrics", reason="the extra `legacy` is not installed")
     write_maps(tmp_path / "maps", held_out(root), root, change=lambda mask: (mask * 0.4).astype(np.uint8))
     command = ["evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data"]
-    status, out, err = polypda(*command, "--profile", "pranet2020")
+    status, _, err = polypda(*command, "--profile", "pranet2020")
+    assert status == 3 and "E_PREDICTION_SCALE" in err and "--scale 0-255" in err
+    status, out, err = polypda(*command, "--profile", "pranet2020", "--scale", "0-255")
     assert status == 0, err
     folder = tmp_path / out.splitlines()[-1]
     # stretched to the full range, a map whose true Dice at 0.5 is 0 looks perfect there
