@@ -32,7 +32,7 @@ class Observation:
 
     outside_share: share of the mask outside the field of view. boxes_outside: boxes that leave the frame.
     box_misfit: 1 − IoU of the mask's bounding box with the union of the declared boxes, where both are there.
-    orientation: EXIF, 1 is upright. comb: what is seen of interlacing.
+    mask_digest: of the mask's pixels. orientation: EXIF, 1 is upright. comb: what is seen of interlacing.
     problem: why the frame cannot be used.
     """
 
@@ -44,6 +44,7 @@ class Observation:
     field: FieldShape | None = None
     mask_file: MaskFile | None = None
     mask: MaskQuality | None = None
+    mask_digest: bytes | None = None
     outside_share: float | None = None
     boxes_outside: int = 0
     box_misfit: float | None = None
@@ -98,7 +99,8 @@ def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) 
     quality = judge_mask(mask)
     outside = float(np.mean(~inside[mask > 0])) if quality.area_px else None
     misfit = _misfit(mask, seen.frame.boxes) if quality.area_px and seen.frame.boxes else None
-    return replace(seen, mask=quality, outside_share=outside, box_misfit=misfit)
+    digest = hashlib.sha256(np.packbits(mask)).digest()
+    return replace(seen, mask=quality, mask_digest=digest, outside_share=outside, box_misfit=misfit)
 
 
 def of_one_scale(seen: Sequence[Observation]) -> tuple[Observation, ...]:

@@ -24,7 +24,7 @@ AS_RGB, AS_YCBCR = 0, 1
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """marked: a JFIF or Adobe marker tells the colours. names: the components' ids. sampling: of each, across × down."""
+    """marked: a JFIF or Adobe marker tells the colours. names: the components' ids. sampling: how dense each is."""
 
     marked: bool = False
     names: bytes = b""

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from polypda.cohorts.picture_kinds import is_picture_name, suffix_of
-from polypda.cohorts.stored_masks import FellowMasks, PolypValues
+from polypda.cohorts.stored_masks import PolypValues
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import (
     BoxLabel,
@@ -90,11 +90,11 @@ class FoldersReader(Reader):
         tables = Tables.of(tree, ledger)
         names = _names(found.pairs, tree.name)
         one_part = _only_split(found.pairs)
-        fellows = FellowMasks(tuple(mask for pair in found.pairs for mask in pair.masks), tree.read)
+        masked = any(pair.masks for pair in found.pairs)
         labelled = False
         for pair in found.pairs:
             try:
-                frame = self._frame(tree, pair, names[pair.image], tables, fellows, one_part=one_part)
+                frame = self._frame(tree, pair, names[pair.image], tables, masked=masked, one_part=one_part)
             except DataError as error:
                 ledger.leave_out(pair.image, error)
                 continue
@@ -106,7 +106,7 @@ class FoldersReader(Reader):
             ledger.leave_out(place, nowhere)
 
     def _frame(
-        self, tree: SourceTree, pair: Pair, name: str, tables: Tables, fellows: FellowMasks, *, one_part: bool
+        self, tree: SourceTree, pair: Pair, name: str, tables: Tables, *, masked: bool, one_part: bool
     ) -> ImportedFrame:
         meaning = pair.meaning
         outer = meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
@@ -116,7 +116,7 @@ class FoldersReader(Reader):
             what = "no table tells its patient or sequence: it could leak from train into test."
             remarks.append(Remark("W_TABLE_NO_ROW", what))
         told = row or TableRow(name, 0)
-        label, remark = self._label(tree, pair, told, tables.boxes(pair.image), fellows)
+        label, remark = self._label(tree, pair, told, tables.boxes(pair.image), masked=masked)
         return ImportedFrame(
             name=name,
             origin=pair.image,
@@ -131,7 +131,7 @@ class FoldersReader(Reader):
         )
 
     def _label(
-        self, tree: SourceTree, pair: Pair, row: TableRow, boxes: tuple[LabelledBox, ...], fellows: FellowMasks
+        self, tree: SourceTree, pair: Pair, row: TableRow, boxes: tuple[LabelledBox, ...], *, masked: bool
     ) -> tuple[Label, Remark | None]:
         outer = meaning_of((tree.name,))
         if row.label_state == "none":
@@ -139,7 +139,7 @@ class FoldersReader(Reader):
         if pair.masks and row.label_state != "box":
             what = f"masks whose names only begin like the image's were joined ({len(pair.masks)})."
             joined = Remark("W_MASK_JOINED", what) if pair.joined else None
-            return mask_label(tree, pair.masks, self.polyp, fellows), joined
+            return mask_label(tree, pair.masks, self.polyp), joined
         if boxes:
             return BoxLabel(boxes, pair.image), None
         named = bool(self.negatives) and fnmatch(pair.image, self.negatives)
@@ -148,7 +148,7 @@ class FoldersReader(Reader):
         if row.label_state in ("mask", "box"):
             what = f"its label state is '{row.label_state}', but there is none."
             raise DataError("E_LABEL_MISSING", what, where=pair.image, fix="add it, or write none.")
-        if not fellows.names or pair.meaning.unlabelled or outer.unlabelled:
+        if not masked or pair.meaning.unlabelled or outer.unlabelled:
             return UnknownLabel(), None
         if self.unmasked == "negative":
             return NegativeLabel(), None

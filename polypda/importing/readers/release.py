@@ -13,7 +13,6 @@ from polypda.cohorts.frames import Split
 from polypda.cohorts.layouts import ranged_sequence
 from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
 from polypda.cohorts.picture_kinds import is_picture_name
-from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
@@ -58,7 +57,6 @@ class ReleaseReader(Reader):
         masks = self._masks(tree, ledger)
         excluded = {exclusion.frame: exclusion.why for exclusion in layout.exclude}
         scenes = {frame: f"scene {scene[0]}" for scene in layout.scenes for frame in scene}
-        fellows = FellowMasks(tuple(masks.values()), tree.read)
         for path, told in self.fit.images.items():
             frame = str(told["frame"])
             mask = masks.pop(frame, None)
@@ -70,7 +68,7 @@ class ReleaseReader(Reader):
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
-            label, remarks = self._label(tree, mask, fellows)
+            label, remarks = self._label(tree, mask)
             split = told.get("split")
             yield ImportedFrame(
                 name=frame,
@@ -86,9 +84,9 @@ class ReleaseReader(Reader):
             fix = "give the mask its image's name, or take it out."
             ledger.leave_out(path, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
 
-    def _label(self, tree: SourceTree, mask: str | None, fellows: FellowMasks) -> tuple[Label, tuple[Remark, ...]]:
+    def _label(self, tree: SourceTree, mask: str | None) -> tuple[Label, tuple[Remark, ...]]:
         if mask is not None:
-            return mask_label(tree, [mask], fellows=fellows), ()
+            return mask_label(tree, [mask]), ()
         if self.fit.layout.unmasked is Unmasked.NEGATIVE:
             return NegativeLabel(), ()
         if self.fit.layout.masks is None:
