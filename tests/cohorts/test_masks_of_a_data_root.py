@@ -1,4 +1,4 @@
-"""Masks and frames that lie in a data root as other tools stored them: read as an import reads them, or refused alike."""
+"""Masks and frames of a data root, stored as other tools store them: read as an import reads them, or refused alike."""
 
 import cv2
 import numpy as np
@@ -169,7 +169,7 @@ def test_frames_of_sixteen_bits_are_not_black(tmp_path, suffix):
         else:
             cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1]))
     assert np.array_equal(read_image(full), image)
-    with pytest.raises(DataError, match=r"E_IMAGE_DEPTH.*up to 4080"):
+    with pytest.raises(DataError, match=r"E_IMAGE_DEPTH.*up to \d+"):
         read_image(twelve)
 
 
