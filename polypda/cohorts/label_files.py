@@ -43,15 +43,19 @@ def with_labels(
     folder: Path,
     layout: Layout,
     excluded: Collection[str],
+    *,
+    any_colour: bool = False,
 ) -> FoundFrames:
     """Give frames their masks and boxes. A state that frames.csv does not tell follows from what is there.
+
+    any_colour: every colour of a mask is a polyp.
 
     Raises: DataError E_FRAME_NAME, E_FRAME_TWICE, E_BOXES_CSV…, E_BOX_NEGATIVE.
     """
     known = {frame.frame for frame in frames} | set(excluded)
     masks = _masks(folder, layout)
     boxes = _boxes(folder / BOXES_CSV, known)
-    fellows = cohort_masks(path for frame_id, path in masks.items() if frame_id in known)
+    fellows = cohort_masks([path for frame_id, path in masks.items() if frame_id in known], any_colour=any_colour)
     labelled, without_mask, without_box = [], [], []
     for frame in frames:
         state = stated.get(frame.frame)
@@ -76,9 +80,9 @@ def with_labels(
     return FoundFrames(tuple(labelled), tuple(without_mask), orphans, tuple(without_box))
 
 
-def cohort_masks(paths: Iterable[Path]) -> FellowMasks:
+def cohort_masks(paths: Iterable[Path], *, any_colour: bool = False) -> FellowMasks:
     """The masks of a cohort, by their files. Nothing is opened."""
-    return FellowMasks(tuple(map(str, paths)), _read)
+    return FellowMasks(tuple(map(str, paths)), _read, any_colour)
 
 
 def _read(path: str) -> bytes:

@@ -36,6 +36,11 @@ LEAST_INNER_PIXELS = 16
 """ClinicDB's masks have edges of grey whose corners hold three such pixels."""
 COLOUR_TOLERANCE = 48
 """A pixel is of a named colour when no channel differs by more: JPEG leaves less than this inside a region."""
+LEAST_CHROMA = 40
+"""A colour whose channels differ by less is a grey: JPEG leaves less in black and white."""
+WHITE = 7
+COLOURS = ("dark", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+"""By which channels are bright: 1 red, 2 green, 4 blue."""
 BLACK_AND_WHITE = "export the mask as black (no polyp) and white (polyp), PNG preferred."
 ALIKE = "black (no polyp) and white (polyp), 8-bit PNG."
 NAME_CLASSES = "import the masks and name them: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
@@ -77,18 +82,26 @@ class MaskScale(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MaskReach:
-    """How high a mask file's values reach. highest: the largest that it stores. sixteen: in a file of 16 bits."""
+    """How high a mask file's values reach. highest: the largest that it stores. sixteen: in a file of 16 bits.
+    colours: those of bright regions, ``white`` among them; empty where nothing but grey is drawn."""
 
     scale: MaskScale
     highest: int
     sixteen: bool
+    colours: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its scale and its colours, for a list of what occurs in a cohort."""
+        grey = self.scale in (MaskScale.EIGHT_BIT, MaskScale.SIXTEEN_BIT)
+        return (self.scale, *(sorted(self.colours) or [COLOURS[WHITE]] * grey))
 
     @property
     def in_doubt(self) -> bool:
-        """Whether only the cohort's other masks tell what the values mean: 0/1, a JPEG's faint ones, or 8-bit values
-        in a file of 16 bits."""
+        """Whether only the cohort's other masks tell what the values mean: 0/1, a JPEG's faint ones, 8-bit values in a
+        file of 16 bits, or a colour."""
         low = self.scale in (MaskScale.UNIT, MaskScale.FAINT)
-        return low or (self.sixteen and self.scale is MaskScale.EIGHT_BIT)
+        return low or bool(self.colours) or (self.sixteen and self.scale is MaskScale.EIGHT_BIT)
 
 
 @dataclass(frozen=True)
@@ -114,11 +127,12 @@ def decode_mask(data: bytes, where: str) -> StoredMask:
     stored = decode_stored(data, where, "E_MASK")
     channels = (1 if stored.pixels.ndim == 2 else stored.pixels.shape[2]) + (stored.alpha is not None)
     values = _eight_bit(stored, where)
-    return StoredMask(values, stored.kind, channels, stored.orientation, _reach(stored, int(values.max(initial=0))))
+    return StoredMask(values, stored.kind, channels, stored.orientation, _reach(stored, values))
 
 
-def _reach(stored: StoredPixels, top: int) -> MaskReach:
-    """top: the largest value in 8 bits."""
+def _reach(stored: StoredPixels, values: NDArray[np.uint8]) -> MaskReach:
+    """values: in 8 bits."""
+    top = int(values.max(initial=0))
     sixteen = stored.pixels.dtype == np.uint16
     highest = int(stored.pixels.max(initial=0)) if sixteen else top
     if top <= 1:
@@ -129,7 +143,29 @@ def _reach(stored: StoredPixels, top: int) -> MaskReach:
         scale = MaskScale.FAINT
     if sixteen and highest > 255 and top:
         scale = MaskScale.SIXTEEN_BIT
-    return MaskReach(scale, highest, sixteen)
+    return MaskReach(scale, highest, sixteen, _bright_colours(values))
+
+
+def _bright_colours(values: NDArray[np.uint8]) -> frozenset[str]:
+    """The colours of bright regions of a mask; none where all of them are grey."""
+    if values.ndim == 2:
+        return frozenset()
+    red, green, blue = (values[..., channel] for channel in range(3))
+    lowest = np.minimum(np.minimum(red, green), blue)
+    bright = brightest_channel(values) >= 128
+    coloured = bright & (brightest_channel(values) - lowest > LEAST_CHROMA)
+    if not coloured.any():
+        return frozenset()
+    code = (red >= 128) * 1 + (green >= 128) * 2 + (blue >= 128) * 4
+    code[~coloured & bright] = WHITE
+    found = {COLOURS[each] for each in range(1, WHITE) if has_area(coloured & (code == each))}
+    return frozenset(found | ({COLOURS[WHITE]} if found and has_area(bright & ~coloured) else set()))
+
+
+def has_area(where: NDArray[np.bool_]) -> bool:
+    """Whether some pixels are a region, and not the rim that JPEG or smoothing leaves between two others."""
+    inner = cv2.erode(where.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return int(np.count_nonzero(inner)) >= LEAST_INNER_PIXELS
 
 
 def mask_of(
@@ -147,7 +183,7 @@ def mask_of(
     if polyp is not None:
         return _chosen(stored.values, polyp)
     if fellows is not None and stored.reach.in_doubt:
-        require_one_scale(stored.reach, fellows.scales, where)
+        require_one_scale(stored.reach, fellows.scales, where, any_colour=fellows.any_colour)
     if stored.reach.scale is MaskScale.FAINT:
         return np.zeros(stored.values.shape[:2], np.uint8)
     if _two_values(stored.values):  # also VOC's dark red, which as grey would be ambiguous
@@ -173,12 +209,22 @@ def binary_mask(pixels: NDArray[np.uint8], where: str) -> Mask:
     return np.ascontiguousarray((grey >= 128).astype(np.uint8))
 
 
-def require_one_scale(reach: MaskReach, scales: Mapping[MaskScale, str], where: str) -> None:
-    """Refuse a mask in doubt whose cohort holds masks of another scale.
+def require_one_scale(reach: MaskReach, scales: Mapping[str, str], where: str, *, any_colour: bool = False) -> None:
+    """Refuse a mask in doubt whose cohort holds masks of another scale or colour.
 
-    scales: those of the cohort, each with a file that has it.
+    scales: those of the cohort, and its colours, each with a file that has it. any_colour: every colour is a polyp.
     Raises: DataError E_MASK_SCALE, E_MASK_CLASS, E_MASK_NOT_BINARY.
     """
+    others = sorted(set(COLOURS) & set(scales))
+    if reach.colours and len(others) > 1 and not any_colour:
+        told = ", ".join(f"{colour} ({scales[colour]})" for colour in others)
+        what = f"the masks of the cohort are {told}: classes, and which of them are polyps is not told."
+        fix = (
+            "import the masks and name the colours: -O polyp=#rrggbb; where every colour is a polyp, its manifest says "
+        )
+        raise DataError("E_MASK_CLASS", what, where=where, fix=f"{fix}`mask_colours: any`.")
+    if reach.colours:
+        return
     white = [scale for scale in (MaskScale.SIXTEEN_BIT, MaskScale.EIGHT_BIT) if scale in scales]
     if reach.scale is MaskScale.FAINT:
         if white:
@@ -200,22 +246,25 @@ def require_one_scale(reach: MaskReach, scales: Mapping[MaskScale, str], where: 
 class FellowMasks:
     """All masks of a cohort. They are read when one of them is in doubt, once.
 
-    names: files, as ``read`` takes them; read: a file's bytes.
+    names: files, as ``read`` takes them; read: a file's bytes. any_colour: every colour is a polyp.
     """
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
+    any_colour: bool = False
 
     @cached_property
-    def scales(self) -> dict[MaskScale, str]:
-        """The scales that occur, each with the name of the first file that has it; unreadable files are passed over."""
-        found: dict[MaskScale, str] = {}
+    def scales(self) -> dict[str, str]:
+        """The scales and colours that occur, each with the name of the first file that has it; unreadable files are
+        passed over."""
+        found: dict[str, str] = {}
         for name in self.names:
             try:
-                scale = decode_mask(self.read(name), name).reach.scale
+                reach = decode_mask(self.read(name), name).reach
             except (DataError, OSError):
                 continue  # told where the mask itself is read
-            found.setdefault(scale, PurePath(name).name)
+            for key in reach.keys:
+                found.setdefault(key, PurePath(name).name)
         return found
 
     @cached_property

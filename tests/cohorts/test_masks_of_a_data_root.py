@@ -233,3 +233,41 @@ def test_identical_frames_with_different_masks_are_told(tmp_path):
     assert findings["W_DUPLICATE_LABELS"].frames == ("000", "001")
     assert "different labels" in findings["W_DUPLICATE_LABELS"].values["000 = 001"]
     assert set(findings["N_DUPLICATE"].frames) == {"000", "001", "002", "003"}
+
+
+def coloured(colour):
+    return lambda m: png(np.ascontiguousarray(np.dstack([m * channel for channel in reversed(colour)])))
+
+
+def test_masks_of_one_colour_are_read(tmp_path):
+    root = write_cohort(tmp_path / "data", coloured((255, 0, 0)))
+    frames = open_cohort("haining", root).frames
+    assert np.array_equal(read_reference(frames[1], read_image(frames[1].image)), paint(1)[1] // 255)
+    assert not check_cohort("haining", root).has_errors
+
+
+@pytest.mark.parametrize("store", [coloured((0, 255, 0)), lambda m: png(m * 255)])
+def test_masks_of_two_colours_are_classes(tmp_path, store):
+    """One mask that shows an instrument alone is black and one colour, as a polyp's is."""
+    root = write_cohort(tmp_path / "data", coloured((255, 0, 0)))
+    picture = cv2.imread(str(root / "haining" / "masks" / "002.png"))
+    store(paint(2)[1] // 255)(root / "haining" / "masks" / "002")
+    other = cv2.imread(str(root / "haining" / "masks" / "002.png"))
+    cv2.imwrite(str(root / "haining" / "masks" / "002.png"), np.maximum(picture, np.roll(other, 40, axis=1)))
+    assert reads(open_cohort("haining", root).frames) == ["E_MASK_CLASS"] * COUNT
+    findings = {finding.code: finding for finding in check_cohort("haining", root).findings}
+    assert findings["E_MASK_CLASS"].frames == ("000", "001", "002")
+
+
+def test_coloured_masks_beside_white_ones_are_refused(tmp_path):
+    root = write_cohort(tmp_path / "data", lambda m: png(m * 255))
+    coloured((255, 0, 0))(paint(1)[1] // 255)(root / "haining" / "masks" / "001")
+    assert reads(open_cohort("haining", root).frames) == [None, "E_MASK_CLASS", None]
+    assert {f.code: f for f in check_cohort("haining", root).findings}["E_MASK_CLASS"].frames == ("001",)
+
+
+def test_where_the_manifest_says_so_every_colour_is_a_polyp(tmp_path):
+    root = write_cohort(tmp_path / "data", coloured((255, 0, 0)), cohort="bkai-neopolyp")
+    coloured((0, 255, 0))(paint(2)[1] // 255)(root / "bkai-neopolyp" / "masks" / "002")
+    assert reads(open_cohort("bkai-neopolyp", root).frames) == [None] * COUNT
+    assert "E_MASK_CLASS" not in {finding.code for finding in check_cohort("bkai-neopolyp", root).findings}

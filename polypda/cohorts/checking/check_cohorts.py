@@ -88,7 +88,7 @@ def check_cohorts(
             on_frame(done, len(frames))
     views, start = [], 0
     for view in opened:
-        own = of_one_scale(seen[start : start + len(view.opened.frames)])
+        own = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
         start += len(own)
         clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in own]
         alike = find_alike([one.print for one in own], clusters)

@@ -23,7 +23,7 @@ def check_mask_files(view: CohortView) -> list[Finding]:
         message = f"{len(several)} of {len(files)} masks have several channels; the brightest counts."
         findings.append(Finding("N_MASK_CHANNELS", Severity.NOTE, message, names(several)))
     if coloured:
-        message = f"{len(coloured)} masks are colour-coded; every colour is taken as polyp."
+        message = f"{len(coloured)} masks are coloured; whatever is bright is taken as polyp."
         findings.append(Finding("N_MASK_COLOURED", Severity.NOTE, message, names(coloured), drawing=Drawing.MASK))
     if grey:
         ambiguous = {one.frame.frame: file.ambiguous_share for one, file in files}

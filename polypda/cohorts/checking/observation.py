@@ -20,7 +20,7 @@ from polypda.cohorts.images import Image, decode_picture, file_bytes
 from polypda.cohorts.interlacing import Comb, measure_comb
 from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, swapped
 from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
-from polypda.cohorts.stored_masks import MaskScale, decode_mask, mask_of, require_one_scale
+from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
 
 Size = tuple[int, int]
@@ -99,27 +99,28 @@ def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) 
     quality = judge_mask(mask)
     outside = float(np.mean(~inside[mask > 0])) if quality.area_px else None
     misfit = _misfit(mask, seen.frame.boxes) if quality.area_px and seen.frame.boxes else None
-    digest = hashlib.sha256(np.packbits(mask)).digest()
+    digest = hashlib.sha256(np.packbits(mask).tobytes()).digest()
     return replace(seen, mask=quality, mask_digest=digest, outside_share=outside, box_misfit=misfit)
 
 
-def of_one_scale(seen: Sequence[Observation]) -> tuple[Observation, ...]:
+def of_one_scale(seen: Sequence[Observation], *, any_colour: bool) -> tuple[Observation, ...]:
     """The frames of a cohort, where a mask whose values mean nothing certain beside those of the others is a problem.
 
     What the masks reach is known from the looks at all of them: no file is opened.
     """
-    scales: dict[MaskScale, str] = {}
+    scales: dict[str, str] = {}
     for one in seen:
         if one.mask_file is not None and one.frame.mask is not None:
-            scales.setdefault(one.mask_file.reach.scale, one.frame.mask.name)
-    return tuple(_on_its_scale(one, scales) for one in seen)
+            for key in one.mask_file.reach.keys:
+                scales.setdefault(key, one.frame.mask.name)
+    return tuple(_on_its_scale(one, scales, any_colour=any_colour) for one in seen)
 
 
-def _on_its_scale(one: Observation, scales: Mapping[MaskScale, str]) -> Observation:
+def _on_its_scale(one: Observation, scales: Mapping[str, str], *, any_colour: bool) -> Observation:
     if one.problem is not None or one.mask_file is None or not one.mask_file.reach.in_doubt:
         return one
     try:
-        require_one_scale(one.mask_file.reach, scales, str(one.frame.mask))
+        require_one_scale(one.mask_file.reach, scales, str(one.frame.mask), any_colour=any_colour)
     except DataError as problem:
         return replace(one, problem=problem, mask=None)
     return one

@@ -33,7 +33,8 @@ class JpegHeader:
     @classmethod
     def read(cls, data: bytes) -> JpegHeader:
         """Read the segments before the scan; what cannot be followed is left to the decoder."""
-        marked, names, sampling = False, b"", ()
+        marked, names = False, b""
+        sampling: tuple[int, ...] = ()
         place = 2
         while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != START_OF_SCAN:
             marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
