@@ -19,6 +19,7 @@ from polypda.data.references import read_ignored
 from polypda.errors import DataError
 from polypda.evaluation.map_scale import FULL_SCALE, Decision, MapFacts, MapKind, MapScale, decide
 from polypda.evaluation.prediction import NativePrediction, reference_mask
+from polypda.git_lfs import is_pointer_file, pointer_error
 
 SUFFIXES = (".png", ".npy")
 
@@ -186,6 +187,8 @@ def _stored(path: Path) -> StoredMap:
     """The file's arrays, H×W: uint8, uint16, bool or float."""
     try:
         if path.suffix.lower() == ".npy":
+            if is_pointer_file(path):
+                raise pointer_error("E_PREDICTION", path.name)
             return StoredMap(_grey(np.load(path, allow_pickle=False), path))
         stored = decode_stored(path.read_bytes(), path.name, "E_PREDICTION")
     except (OSError, ValueError, EOFError) as error:

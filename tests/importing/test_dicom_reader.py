@@ -228,3 +228,10 @@ def test_jpegs_that_do_not_tell_their_colours(way: str) -> None:
     picture = read_frame(made, 0, "IM1")
     assert np.abs(picture.pixels.astype(int) - FRAME).mean() < 6
     assert {remark.code for remark in picture.remarks} == codes
+
+
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path: Path) -> None:
+    save(colour([FRAME]), tmp_path / "src" / "a.dcm")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    put(tmp_path / "src" / "b.dcm", pointer.encode())
+    assert lines(run_import(tmp_path / "src", tmp_path / "root", format="dicom"))["E_DICOM_LFS_POINTER"] == ["b.dcm"]
