@@ -219,10 +219,8 @@ def require_one_scale(reach: MaskReach, scales: Mapping[str, str], where: str, *
     if reach.colours and len(others) > 1 and not any_colour:
         told = ", ".join(f"{colour} ({scales[colour]})" for colour in others)
         what = f"the masks of the cohort are {told}: classes, and which of them are polyps is not told."
-        fix = (
-            "import the masks and name the colours: -O polyp=#rrggbb; where every colour is a polyp, its manifest says "
-        )
-        raise DataError("E_MASK_CLASS", what, where=where, fix=f"{fix}`mask_colours: any`.")
+        fix = "import with -O polyp=#rrggbb; where every colour is a polyp, write `mask_colours: any` in the manifest."
+        raise DataError("E_MASK_CLASS", what, where=where, fix=fix)
     if reach.colours:
         return
     white = [scale for scale in (MaskScale.SIXTEEN_BIT, MaskScale.EIGHT_BIT) if scale in scales]
@@ -270,7 +268,7 @@ class FellowMasks:
     @cached_property
     def identity(self) -> bytes:
         """A digest of all their contents: what is decided from them changes with it alone."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(b"any colour" if self.any_colour else b"")
         for name in self.names:
             try:
                 digest.update(hashlib.sha256(self.read(name)).digest())
