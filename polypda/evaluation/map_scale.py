@@ -107,7 +107,7 @@ class Decision:
         """What must be told of it."""
         how = "as --scale says" if self.given else "decided from all of them"
         told = f"{self.count} {self.kind} maps, read as {self.scale} ({how})"
-        if self.masks and self.scale == MapScale():
+        if self.masks and self.scale == MapScale() and self.kind is not MapKind.BOOL:
             return f"{told}; the maps hold only 0 and 1, so calibration says nothing."
         if self.masks:
             return f"{told}; they hold two values alone, so calibration says nothing."

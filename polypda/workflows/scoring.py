@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.images import IMAGE_SUFFIXES
 from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.references import box_corners
@@ -63,12 +64,13 @@ class FrameList:
         return cls(path.stem, tuple(names))
 
     def chosen(self, frames: Sequence[Frame], cohort: str) -> tuple[Frame, ...]:
-        """Those of a cohort's frames that are listed, in the cohort's order. A name may have its file's suffix.
+        """Those of a cohort's frames that are listed, in the cohort's order. A name may have a picture's suffix.
 
         Raises: DataError E_FRAME_UNKNOWN.
         """
-        known = {frame.image.name: frame.frame for frame in frames} | {frame.frame: frame.frame for frame in frames}
-        unknown = [name for name in self.frames if name not in known]
+        known = {frame.frame for frame in frames}
+        wanted = {name: name if name in known else _without_suffix(name) for name in self.frames}
+        unknown = [name for name, frame in wanted.items() if frame not in known]
         if unknown:
             raise DataError(
                 "E_FRAME_UNKNOWN",
@@ -77,8 +79,14 @@ class FrameList:
                 where=f"{self.name} of {cohort}",
                 fix="name frames as the cohort does: by their image's stem, or its file name.",
             )
-        wanted = {known[name] for name in self.frames}
-        return tuple(frame for frame in frames if frame.frame in wanted)
+        chosen = set(wanted.values())
+        return tuple(frame for frame in frames if frame.frame in chosen)
+
+
+def _without_suffix(name: str) -> str:
+    """``7.png`` → ``7``; a name that ends otherwise as it is."""
+    path = PurePath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
 
 
 @dataclass(frozen=True)

@@ -227,8 +227,12 @@ def test_masks_of_several_kinds_in_one_folder(polypda, root, tmp_path):
     evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
     assert (evaluation.cases["dice"] == 1).all() and not any("0 and 1" in note for note in evaluation.statement.notes)
     cv2.imwrite(str(folder / f"{frames[1]}.png"), (mask > 0).astype(np.uint8))
-    status, out, err = polypda(*command, "dark=maps")
-    assert status == 0 and "1 maps have no value above 1 beside others that do" in err
+    status, _, err = polypda(*command, "dark=maps")  # is 1 a polyp, or next to black?
+    assert status == 3 and "E_PREDICTION_SCALE" in err and "0, 1, 255" in err
+    status, out, err = polypda(*command, "dark=maps", "--scale", "0-255")
+    assert status == 0, err
+    dark = read_cases(tmp_path / out.splitlines()[-1] / "cases.csv").set_index("frame")["dice"]
+    assert dark[frames[1]] == 0 and (dark[[frames[0], *frames[2:]]] == 1).all()
 
 
 def test_float_maps_are_no_masks(polypda, root, tmp_path):
@@ -271,7 +275,7 @@ def write_list(path, names):
 
 def test_a_published_subset_is_scored_alone_and_says_so(polypda, root, tmp_path):
     frames = [path.stem for path in sorted((root / "haining" / "masks").iterdir())]
-    chosen = [frames[0], frames[5], f"{frames[11]}.png"]  # of several parts; a file's name will do
+    chosen = [frames[0], frames[5], f"{frames[11]}.tif"]  # of several parts; a file's name will do
     write_maps(tmp_path / "maps", [frames[0], frames[5], frames[11]], root)
     write_list(tmp_path / "subset.txt", chosen)
     command = ["evaluate", "--predictions", "maps", "--data-root", "data", "--frames", "subset.txt"]
@@ -292,7 +296,7 @@ def test_a_published_subset_is_scored_alone_and_says_so(polypda, root, tmp_path)
 @pytest.mark.parametrize(
     ("names", "code", "told"),
     [
-        (["000", "0O1"], "E_FRAME_UNKNOWN", "Did you mean '001"),
+        (["000", "007x"], "E_FRAME_UNKNOWN", "Did you mean '007"),
         (["000", "000"], "E_FRAMES_LIST", "twice"),
         ([], "E_FRAMES_LIST", "lists no frame"),
     ],
