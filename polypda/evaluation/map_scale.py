@@ -34,6 +34,13 @@ class MapKind(StrEnum):
     FLOAT = "floating-point"
     BOOL = "boolean"
 
+    @classmethod
+    def of(cls, values: NDArray) -> MapKind:
+        """Of an array of uint8, uint16, bool or floats."""
+        if values.dtype in FULL_SCALE:
+            return cls.EIGHT if values.dtype == np.uint8 else cls.SIXTEEN
+        return cls.BOOL if values.dtype == bool else cls.FLOAT
+
 
 @dataclass(frozen=True)
 class MapScale:
@@ -83,9 +90,8 @@ class MapFacts:
         if values.dtype in FULL_SCALE:
             present = np.flatnonzero(np.bincount(values.ravel(), minlength=1))
             few = frozenset(map(int, present)) if len(present) <= MOST_CLASSES else None
-            kind = MapKind.EIGHT if values.dtype == np.uint8 else MapKind.SIXTEEN
-            return cls(kind, int(present.min(initial=0)), int(present.max(initial=0)), few)
-        kind = MapKind.BOOL if values.dtype == bool else MapKind.FLOAT
+            return cls(MapKind.of(values), int(present.min(initial=0)), int(present.max(initial=0)), few)
+        kind = MapKind.of(values)
         finite = values[np.isfinite(values)] if kind is MapKind.FLOAT else values
         return cls(kind, float(finite.min(initial=0)), float(finite.max(initial=0)), None)
 
@@ -141,9 +147,8 @@ def _as_given(kind: MapKind, facts: Sequence[MapFacts], given: MapScale, where: 
         what = f"{kind} maps hold values up to {highest:g}, beyond the scale {given} that was given."
         raise DataError("E_PREDICTION_SCALE", what, where=where, fix="give the scale that they have, or none.")
     values = _values(facts)
-    return Decision(
-        kind, given, len(facts), bool(given.classes) or (values is not None and len(values) == 2), given=True
-    )
+    masks = bool(given.classes) or (values is not None and len(values) == 2)
+    return Decision(kind, given, len(facts), masks, given=True)
 
 
 def _float(facts: Sequence[MapFacts], where: str) -> Decision:
@@ -173,7 +178,8 @@ def _white(facts: Sequence[MapFacts], values: frozenset[int] | None, highest: in
         return 1 if highest else full
     if values is not None and values <= {0, highest}:  # two values alone
         return highest if highest in (PER_CENT, 255) or highest >= half else None
-    if values is not None and 1 in values and values - {0, 1} == {255}:  # 0/1 beside 0/255, or a class beside "void"
+    between = (values or frozenset()) - {0, highest}
+    if between and max(between) <= MOST_CLASSES:  # 0/1 beside 0/255, or classes beside "void"
         return None
     if highest == PER_CENT:
         filled = [fact for fact in facts if fact.highest]

@@ -101,7 +101,7 @@ class PredictionFolder:
         if path is None:
             return None
         values = _stored(path).values(self.drawn)
-        return self.decisions[MapFacts.of(values).kind].scale.probability(values)
+        return self.decisions[MapKind.of(values)].scale.probability(values)
 
     @property
     def notes(self) -> list[str]:

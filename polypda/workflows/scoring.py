@@ -69,7 +69,9 @@ class FrameList:
         Raises: DataError E_FRAME_UNKNOWN.
         """
         known = {frame.frame for frame in frames}
-        wanted = {name: name if name in known else _without_suffix(name) for name in self.frames}
+        by_stem = {frame.image.stem: frame.frame for frame in frames}
+        plain = {name: name if name in known else _without_suffix(name) for name in self.frames}
+        wanted = {name: by_stem.get(stem, stem) if stem not in known else stem for name, stem in plain.items()}
         unknown = [name for name, frame in wanted.items() if frame not in known]
         if unknown:
             raise DataError(

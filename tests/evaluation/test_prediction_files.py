@@ -98,6 +98,10 @@ AMBIGUOUS = {
     "classes 1 and 2": (lambda m: png(np.maximum(m, np.roll(m, 9, axis=1) * 2)), "class:1"),
     "VOC's dark red as grey": (lambda m: png(m * 38), "class:38"),
     "a class beside the void": (lambda m: png(np.maximum(m, np.roll(m, 9, axis=1) * 255)), "class:1"),
+    "two classes beside the void": (
+        lambda m: png(np.maximum(np.maximum(m, np.roll(m, 9, axis=1) * 2), np.roll(m, 9, axis=0) * 255)),
+        "class:2",
+    ),
     "12 bits": (lambda m: png(m.astype(np.uint16) * 4095), "0-4095"),
     "soft and nowhere certain": (lambda m: png(soft(m, 90).astype(np.uint8)), "0-90"),
     "16-bit, soft, per mille": (lambda m: png(soft(m, 1000).astype(np.uint16)), "0-1000"),
