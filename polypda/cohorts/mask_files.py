@@ -7,8 +7,10 @@ from functools import reduce
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from polypda.cohorts.images import Image, file_bytes
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.images import Image, file_bytes, read_mask
 from polypda.cohorts.stored_masks import AMBIGUOUS_GREY, MaskReach, StoredMask, decode_mask
 from polypda.errors import DataError
 
@@ -71,6 +73,24 @@ def mask_size_error(where: str, image_size: tuple[int, int], mask_size: tuple[in
     looks, fix = _size_hint(image_size, mask_size)
     sizes = f"mask {mask_size[0]}×{mask_size[1]} but image {image_size[0]}×{image_size[1]}"
     return DataError("E_MASK_SIZE", f"{sizes}. {looks}".strip(), where=where, fix=fix)
+
+
+def read_ignored(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """The pixels that count nowhere, bool H×W; None where the frame has no such picture.
+
+    Raises: DataError E_IGNORE_SIZE when it is not of ``shape``; what reading a mask raises.
+    """
+    if frame.ignore is None:
+        return None
+    ignored = read_mask(frame.ignore)
+    if ignored.shape != tuple(shape[:2]):
+        raise DataError(
+            "E_IGNORE_SIZE",
+            f"the ignored region is {ignored.shape[1]}×{ignored.shape[0]} but the image {shape[1]}×{shape[0]}.",
+            where=f"{frame.cohort}/{frame.frame}",
+            fix="draw it on the image as it lies here (255: must not count), or take the file out of ignore/.",
+        )
+    return ignored.astype(bool)
 
 
 def swapped(problem: DataError, image: Image, where: str) -> DataError:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
+from polypda.cohorts.mask_files import read_ignored
 from polypda.data.batches import IGNORED
 from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes, teaches
 from polypda.data.geometry import Fit, Geometry
-from polypda.data.references import checked_corners, read_ignored, read_reference
+from polypda.data.references import checked_corners, read_reference
 from polypda.errors import DataError
 
 CACHE_VERSION = 2

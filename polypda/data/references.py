@@ -63,21 +63,3 @@ def checked_corners(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float64]
             "size, or given as x, y, width, height?",
         )
     return corners
-
-
-def read_ignored(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """The pixels that count nowhere, bool H×W; None where the frame has no such picture.
-
-    Raises: DataError E_IGNORE_SIZE when it is not of ``shape``; what reading a mask raises.
-    """
-    if frame.ignore is None:
-        return None
-    ignored = read_mask(frame.ignore)
-    if ignored.shape != tuple(shape[:2]):
-        raise DataError(
-            "E_IGNORE_SIZE",
-            f"the ignored region is {ignored.shape[1]}×{ignored.shape[0]} but the image {shape[1]}×{shape[0]}.",
-            where=f"{frame.cohort}/{frame.frame}",
-            fix="draw it on the image as it lies here (255: must not count), or take the file out of ignore/.",
-        )
-    return ignored.astype(bool)

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
-from polypda.cohorts.images import read_image
+from polypda.cohorts.images import read_image, read_mask
+from polypda.cohorts.mask_files import swapped
 from polypda.data.box_targets import BoxSupervision, teaches
-from polypda.data.references import read_reference
 from polypda.errors import DataError
 from polypda.training.run_folder import RunFolder, write_json
 
@@ -61,7 +61,12 @@ def _shows_polyp(frame: Frame) -> bool:
     """Whether a frame's boxes or its mask mark a polyp."""
     if frame.label_state is LabelState.BOX:
         return True
-    return frame.mask is not None and bool(read_reference(frame, read_image(frame.image)).any())
+    if frame.mask is None:
+        return False
+    try:
+        return bool(read_mask(frame.mask, frame.fellows).any())
+    except DataError as problem:
+        raise swapped(problem, read_image(frame.image), f"{frame.cohort}/{frame.frame}") from problem
 
 
 @dataclass(frozen=True)

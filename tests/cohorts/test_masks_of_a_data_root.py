@@ -10,6 +10,7 @@ from support.painted import paint
 from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.label_files import cohort_masks
+from polypda.cohorts.mask_files import read_ignored
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.references import read_reference
@@ -271,3 +272,16 @@ def test_where_the_manifest_says_so_every_colour_is_a_polyp(tmp_path):
     coloured((0, 255, 0))(paint(2)[1] // 255)(root / "bkai-neopolyp" / "masks" / "002")
     assert reads(open_cohort("bkai-neopolyp", root).frames) == [None] * COUNT
     assert "E_MASK_CLASS" not in {finding.code for finding in check_cohort("bkai-neopolyp", root).findings}
+
+
+def test_an_ignored_region_is_read_by_the_same_decoder_and_checked(tmp_path):
+    root = write_cohort(tmp_path / "data", lambda m: png(m * 255))
+    ignore = root / "haining" / "ignore"
+    ignore.mkdir()
+    png(paint(0)[1].astype(np.uint16))(ignore / "000")
+    png(paint(1)[1] // 255 * 2)(ignore / "001")
+    png(np.zeros((9, 9), np.uint8))(ignore / "002")
+    frames = open_cohort("haining", root).frames
+    assert np.array_equal(read_ignored(frames[0], (72, 96)), paint(0)[1] > 0)
+    findings = {finding.code: finding for finding in check_cohort("haining", root).findings}
+    assert findings["E_MASK_CLASS"].frames == ("001",) and findings["E_IGNORE_SIZE"].frames == ("002",)

@@ -18,7 +18,7 @@ from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
 from polypda.cohorts.images import Image, decode_picture, file_bytes
 from polypda.cohorts.interlacing import Comb, measure_comb
-from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, swapped
+from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, read_ignored, swapped
 from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
 from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
@@ -75,6 +75,7 @@ def observe(frame: Frame) -> Observation:
             comb=measure_comb(image),
             boxes_outside=sum(_leaves(box, image.shape[1], image.shape[0]) for box in frame.boxes),
         )
+        read_ignored(frame, image.shape)
         return seen if frame.mask is None else _with_mask(seen, frame.mask, image, view.mask)
     except DataError as problem:
         return replace(seen, problem=problem)
