@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
+from polypda.cohorts.mask_files import read_ignored
 from polypda.data.batches import IGNORED
 from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes, teaches
 from polypda.data.geometry import Fit, Geometry
-from polypda.data.references import checked_corners, read_ignored, read_reference
+from polypda.data.references import checked_corners, read_reference
 from polypda.errors import DataError
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 DECODERS = 2
 DECODED_AHEAD = 64
 
@@ -180,7 +181,7 @@ class FrameCache:
         native = load_native(frame, self.grid)
         if boxes is not None and frame.label_state is LabelState.BOX:
             return filled_boxes(checked_corners(frame, native.image.shape), native.geometry)
-        return native.geometry.mask_to_network(read_reference(frame, native.image.shape))
+        return native.geometry.mask_to_network(read_reference(frame, native.image))
 
     def _mask_pixels_if_any(self, frame: Frame) -> NDArray[np.uint8]:
         if teaches(frame.label_state, None):
@@ -266,10 +267,13 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
 
 
 def label_identity(frame: Frame) -> bytes:
-    """What decides a frame's label pixels: its mask's content, or its boxes and how they are drawn."""
+    """What decides a frame's label pixels: the content of its mask and of all masks of its cohort, which tell how it is
+    read; or its boxes and how they are drawn."""
     if frame.label_state is LabelState.BOX:
         return f"boxes {INNER_AXES} {[box[:4] for box in frame.boxes]}".encode()
-    return content_hash(frame.mask) if frame.mask else b"none"
+    if frame.mask is None:
+        return b"none"
+    return content_hash(frame.mask) + (frame.fellows.identity if frame.fellows is not None else b"")
 
 
 def content_hash(path: Path) -> bytes:

@@ -40,9 +40,12 @@ class NativePrediction:
         return self.view.mask if self.ignored is None else self.view.mask & ~self.ignored
 
 
-def reference_mask(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The mask to score a frame by; None for one that has boxes instead. Raises: what reading the mask raises."""
-    return None if frame.label_state is LabelState.BOX else read_reference(frame, shape)
+def reference_mask(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The mask to score a frame (image: H×W×3) by; None for one that has boxes instead.
+
+    Raises: what reading the mask raises.
+    """
+    return None if frame.label_state is LabelState.BOX else read_reference(frame, image)
 
 
 def predict_native(
@@ -67,7 +70,7 @@ def predict_native(
             frame,
             native.image,
             native.view,
-            reference_mask(frame, native.image.shape) if scored else None,
+            reference_mask(frame, native.image) if scored else None,
             {name: asked.native_probability(model, native) for name, model in models.items()},
             ignored=native.ignored,
         )

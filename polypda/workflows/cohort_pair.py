@@ -84,8 +84,8 @@ def open_pair(
 
     Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
 
-    Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
-        E_MODE_UNITS; whatever opening raises.
+    Raises: DataError E_NO_LABELS, E_NO_POLYP, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
+        E_MODE_UNITS; whatever opening and reading masks up to the first polyp raise.
     """
     check_pair(source, target, allow_leakage=allow_leakage)
     opened = (

@@ -36,7 +36,7 @@ from polypda.workflows.fused_models import FUSED, fused_model, fusion_note
 from polypda.workflows.leakage import leaks_into, require_allowed
 from polypda.workflows.learnt_frames import learnt_frames
 from polypda.workflows.places import Places
-from polypda.workflows.scoring import Profile, ScoredPart, Scoring
+from polypda.workflows.scoring import FrameList, Profile, ScoredPart, Scoring
 from polypda.workflows.stages import ORACLE
 from polypda.workflows.trained_models import trained_models
 
@@ -97,7 +97,7 @@ def evaluate_run(
         seen = predict_native(models, one.frames, config.asked(device))
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
     statement = evaluated.statement
-    notes = (*statement.notes, *_seen_while_adapting(parts, config), *unchecked)
+    notes = (*statement.notes, *listed_notes(opened), *_seen_while_adapting(parts, config), *unchecked)
     if fuse:
         notes = (*notes, fusion_note(run, fuse))
     update = {"split": parts[0].part, "duration_s": None, "notes": notes}
@@ -114,9 +114,14 @@ def _name(parts: Sequence[ScoredPart], *, fused: bool) -> str:
 def open_part(
     part: ScoredPart, root: Path, config: AdaptConfig | None = None, *, allow_leakage: bool = False
 ) -> OpenedPart:
-    """Open a part's cohort with its labels. Raises: DataError E_NO_LABELS; what opening raises."""
+    """Open a part's cohort with its labels.
+
+    Raises: DataError E_NO_LABELS, E_FRAME_UNKNOWN, E_FRAMES_LIST; what opening raises.
+    """
     cohort = open_cohort(part.cohort, root, labels=True, allow_leakage=allow_leakage)
     frames = tuple(frame for split in part.splits for frame in labelled_frames(cohort, split))
+    if part.listed is not None:
+        frames = _listed(part, part.listed, cohort, frames)
     if not frames and part.part != "all":
         require_split(cohort, part.splits[0])
     if not frames:
@@ -130,6 +135,32 @@ def open_part(
     if config is not None:
         role = {config.source: "source", config.target: "target"}.get(part.cohort, "other")
     return OpenedPart(part, role, cohort, frames)
+
+
+def _listed(part: ScoredPart, listed: FrameList, cohort: OpenedCohort, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The listed frames, which all are labelled and of the part. Raises: DataError E_FRAME_UNKNOWN, E_FRAMES_LIST."""
+    chosen = listed.chosen(cohort.frames, cohort.id)
+    known = {frame.frame for frame in frames}
+    strange = [frame for frame in chosen if frame.frame not in known]
+    if strange:
+        first = strange[0]
+        why = f"of its part '{first.split}'" if first.split not in part.splits else "without a label"
+        what = (
+            f"{len(strange)} of {len(chosen)} listed frames cannot be scored as '{part.part}', such as {first.frame}, "
+        )
+        fix = f"--on {part.cohort}:all scores frames of every part; take frames without a label out of the list."
+        raise DataError("E_FRAMES_LIST", f"{what}{why}.", where=listed.name, fix=fix)
+    return chosen
+
+
+def listed_notes(opened: Sequence[OpenedPart]) -> tuple[str, ...]:
+    """What must be told where only listed frames were scored."""
+    return tuple(
+        f"{one.cohort.id}: only the {len(one.frames)} frames listed in '{one.part.listed.name}' were scored, of "
+        f"{len(one.cohort.frames)} of the cohort."
+        for one in opened
+        if one.part.listed is not None
+    )
 
 
 def same_part(parts: Sequence[ScoredPart]) -> None:

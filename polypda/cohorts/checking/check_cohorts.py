@@ -13,7 +13,7 @@ from polypda.cohorts.checking.all_checks import gravest_first, run_checks
 from polypda.cohorts.checking.between_cohorts import check_between
 from polypda.cohorts.checking.cohort_view import CohortView
 from polypda.cohorts.checking.findings import Finding, Severity
-from polypda.cohorts.checking.observation import Observation, observe
+from polypda.cohorts.checking.observation import Observation, observe, of_one_scale
 from polypda.cohorts.checking.overlay_maps import overlay_maps
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.cohorts.layouts import find_frames
@@ -79,7 +79,7 @@ def check_cohorts(
         that divides a patient become findings.
     """
     opened = [_open(cohort, data_root) for cohort in cohort_ids]
-    frames = [frame for view in opened for frame in view.opened.frames]
+    frames = [replace(frame, fellows=None) for view in opened for frame in view.opened.frames]
     seen = []
     for done, one in enumerate(_observations(frames, processes), start=1):
         seen.append(one)
@@ -87,7 +87,7 @@ def check_cohorts(
             on_frame(done, len(frames))
     views, start = [], 0
     for view in opened:
-        own = tuple(seen[start : start + len(view.opened.frames)])
+        own = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
         start += len(own)
         clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in own]
         alike = find_alike([one.print for one in own], clusters)

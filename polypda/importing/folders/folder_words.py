@@ -27,6 +27,7 @@ IMAGE_WORD = re.compile(rf"(?:^|.* )(?:{_IMAGE})(?: .*|$)")
 NEGATIVE_WORD = re.compile(rf"(?:^|.* )(?:{_NEGATIVE})(?: .*|$)")
 UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
 _MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
+_IMAGE_AFFIX = re.compile(r"(?i)^(?:image|img|frame|picture|pic)[_\-. ]+|[_\-. ]+(?:image|img|frame)s?$")
 _SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
 _PATIENT = re.compile(r"(?i)^(?:patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+")
 
@@ -99,6 +100,11 @@ def split_of(text: str) -> Split | None:
 def without_mask_affix(stem: str) -> str:
     """``a_mask`` → ``a``, ``gt-a`` → ``a``; other stems as they are."""
     return _MASK_AFFIX.sub("", stem, count=1) or stem
+
+
+def without_image_affix(stem: str) -> str:
+    """``image_1`` → ``1``, ``a-img`` → ``a``; other stems as they are."""
+    return _IMAGE_AFFIX.sub("", stem, count=1) or stem
 
 
 def _without_role(words: str) -> str:

@@ -10,6 +10,8 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from polypda.cohorts.picture_kinds import is_picture_name, suffix_of
+from polypda.cohorts.stored_masks import PolypValues
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import (
     BoxLabel,
@@ -27,8 +29,7 @@ from polypda.importing.folders.folder_pairs import Pair, folded_stem, pair_up
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.masks import PolypValues, mask_label
-from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
+from polypda.importing.images.mask_labels import mask_label
 from polypda.importing.images.pictures import read_picture
 
 OPTIONS = {
