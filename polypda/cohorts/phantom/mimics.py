@@ -13,7 +13,8 @@ from polypda.cohorts.phantom.tube import Plane, Pose, Rays
 
 KNOBS, LUMPS = (1, 4), (1, 5)
 """How many of each a scene may show (the greater number excluded)."""
-KNOB_AREA, LUMP_AREA = (0.004, 0.06), (0.0008, 0.012)
+KNOB_HEIGHT = (0.45, 1.0)
+KNOB_AREA, LUMP_AREA = (0.012, 0.12), (0.001, 0.02)
 """Share of the field that one covers, drawn log-evenly."""
 FARTHEST_MIMIC = 3.0
 LUMP_TRIES = 4
@@ -62,13 +63,13 @@ def draw_knobs(
     for _ in range(int(rng.integers(*KNOBS))):
         links = int(rng.integers(1, 5))
         plan = Plan(
-            tuple((0.75 * (i - (links - 1) / 2), 0.0, -0.35, float(rng.uniform(0.75, 1.0))) for i in range(links)),
-            flatness=float(rng.uniform(0.5, 0.95)),
+            tuple((0.8 * (i - (links - 1) / 2), 0.0, 0.0, float(rng.uniform(0.75, 1.0))) for i in range(links)),
+            flatness=float(rng.uniform(*KNOB_HEIGHT)),
             stalk=0.0,
             stalk_width=0.0,
             lean=(0.0, 0.0),
         )
-        area = float(np.exp(rng.uniform(*np.log(KNOB_AREA)))) / links
+        area = float(np.exp(rng.uniform(*np.log(KNOB_AREA)))) / float(np.sqrt(links))
         knobs.append(_placed(rng, plan, area, rays, pose, wall, allowed))
     return tuple(knobs)
 

@@ -48,7 +48,7 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture
     wall = cv2.resize(_bytes(coarse.wall), size, interpolation=cv2.INTER_LINEAR)
     picture = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
     if scene.mimics.foam:
-        picture = _foamed(picture, look, scene, canvas, coarse)
+        picture = _foamed(picture, scene, canvas, coarse)
     mask = np.zeros((canvas.height, canvas.width), np.uint8)
     if coarse.outline is not None and coarse.polyp is not None:
         _set_in_polyps(picture, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
@@ -83,7 +83,7 @@ def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canv
     u = cv2.phase(_enlarge(coarse.around_x, size), _enlarge(coarse.around_y, size))
     u = np.multiply(u, np.float32(scale), dtype=np.float32)
     if origin[0]:
-        u += np.float32(origin[0])
+        u = np.add(u, np.float32(origin[0]), dtype=np.float32)
     v = _enlarge(coarse.along * np.float32(scale) + np.float32(origin[1]), size)
     # Fixed-point coordinates wrap by masking bits, several times faster than a wrapping border.
     whole, fraction = cv2.convertMaps(u, v, cv2.CV_16SC2)
@@ -91,7 +91,7 @@ def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canv
     return _pixels(cv2.remap(tile, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _foamed(picture: Pixels, look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+def _foamed(picture: Pixels, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
     """The picture with bubbles on its wall: each first darkens, then whitens what is behind it."""
     foam = _tiled(textures().foam, 1, scene.mimics.foam_origin, canvas, coarse)
     left = 255 - cv2.convertScaleAbs(foam, alpha=scene.mimics.foam)

@@ -21,8 +21,8 @@ SEAM = 0.35
 """Softness of the seam between lobes, in polyp radii."""
 FLAT_BEVEL = 0.22
 """Width of a flat lesion's sloping border, in radii."""
-BULGE_BLEND = 0.8
-"""Over which share of its radius a swelling's foot runs into the wall."""
+MOUND_REACH = 1.9
+"""Radii beyond which a mound has run out."""
 Vector = NDArray[np.float64]
 
 
@@ -165,27 +165,33 @@ def lie_on(
 
 
 def bulge(rays: Rays, position: Vector, wall: Plane, lobes: tuple[Lobe, ...]) -> None:
-    """Let the wall itself swell over the lobes, its foot rounded; ``wall`` (h×w distances) in place."""
-    window = window_of(rays, position, lobes)
+    """Let the wall itself swell to a smooth mound over the lobes; ``wall`` (h×w distances) in place.
+
+    A lobe's radius is the mound's, its flatness the mound's height as a share of that.
+    """
+    window = window_of(rays, position, lobes, reach=MOUND_REACH)
     if window is None:
         return
-    solid = trace(Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step), position, lobes)
-    scale = np.float32(BULGE_BLEND * max(lobe.radius for lobe in lobes))
-    softness = scale * np.clip(3.0 * solid.inside, np.float32(0.05), 1.0)
-    swollen = soft_minimum(solid.distance, wall[window], softness)
-    wall[window] = np.where(solid.inside > 0, swollen, wall[window])
+    ahead = wall[window]
+    x, y, z = (ahead * ray[window] + np.float32(at) for ray, at in zip((rays.x, rays.y, rays.z), position, strict=True))
+    raised = np.zeros_like(ahead)
+    for lobe in lobes:
+        c = lobe.centre.astype(np.float32)
+        away = (np.square(x - c[0]) + np.square(y - c[1]) + np.square(z - c[2])) / np.float32(lobe.radius**2)
+        np.maximum(raised, np.float32(lobe.flatness * lobe.radius) * np.exp(-away * np.sqrt(away)), out=raised)
+    wall[window] = np.maximum(ahead - raised, np.float32(NEAREST))
 
 
-def window_of(rays: Rays, position: Vector, lobes: tuple[Lobe, ...]) -> tuple[slice, slice] | None:
-    """The part of the grid that can show the lobes; None when none does."""
+def window_of(rays: Rays, position: Vector, lobes: tuple[Lobe, ...], reach: float = 1.25) -> tuple[slice, slice] | None:
+    """The part of the grid that can show what lies within ``reach`` radii of the lobes; None when none does."""
     seen = np.zeros(rays.z[::3, ::3].shape, bool)
     for lobe in lobes:
         centre = lobe.centre - position
         distance = float(np.linalg.norm(centre))
         c = (centre / max(distance, 1e-6)).astype(np.float32)
         along = rays.x[::3, ::3] * c[0] + rays.y[::3, ::3] * c[1] + rays.z[::3, ::3] * c[2]
-        reach = np.arcsin(min(1.25 * lobe.radius / max(distance, 1e-6), 1.0)) + 9 * rays.angle_step
-        seen |= along > np.cos(min(reach, np.pi / 2))
+        angle = np.arcsin(min(reach * lobe.radius / max(distance, 1e-6), 1.0)) + 9 * rays.angle_step
+        seen |= along > np.cos(min(angle, np.pi / 2))
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if rows.size == 0:
         return None
@@ -195,7 +201,7 @@ def window_of(rays: Rays, position: Vector, lobes: tuple[Lobe, ...]) -> tuple[sl
     )
 
 
-def soft_minimum(first: Plane, second: Plane, softness: np.float32 | Plane) -> Plane:
+def soft_minimum(first: Plane, second: Plane, softness: np.float32) -> Plane:
     """Minimum of two distances whose seam is rounded over ``softness``; never closer than the lens allows."""
     overlap = np.maximum(1.0 - np.abs(first - second) / softness, 0.0)
     rounded = np.minimum(first, second) - np.float32(0.25) * softness * overlap * overlap

@@ -29,7 +29,7 @@ PLACED_WITHIN = 0.78
 """Feet of polyps lie within this share of the field's half axes: endoscopists keep what they watch in view."""
 PLACEMENT_STRIDE = 4
 """Polyps are placed and sized on every fourth ray of the coarse grid."""
-FLAT_ELEVATION, FLAT_ROUGHNESS = (0.02, 0.10), (0.10, 0.30)
+FLAT_ELEVATION, FLAT_ROUGHNESS = (0.02, 0.10), (0.08, 0.20)
 LOCAL_LIGHTNESS_SD = 6.5
 """Spread of L* against the direct surroundings, as between real polyps."""
 DYE_SHIFT = (10.0, 16.0)

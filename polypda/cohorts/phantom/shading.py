@@ -216,7 +216,7 @@ def _lay_lump(
     towards = facing(soft_minimum(solid.distance, wall[window], BASE_BLEND * radius), rays.angle_step, scene.lamp)
     middle = float((towards * alpha).sum()) / weight
     around = float((layer.lightness[window] * alpha).sum()) / weight
-    lightness = np.float32(around + lump.colour[0]) + np.float32(26.0) * (towards - np.float32(middle)) + 3.0 * bumps
+    lightness = np.float32(around + lump.colour[0]) + np.float32(32.0) * (towards - np.float32(middle)) + 3.0 * bumps
     chroma = _chroma_strength(lightness)
     for plane, value in (
         (layer.lightness, _compress(lightness)),
@@ -246,12 +246,14 @@ def _lay_polyp(
     if window is None:
         return
     near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
-    bumps = np.float32(polyp.roughness) * _own_texture(textures().cloud, polyp.pattern, near.x.shape, cells=40)
+    cells = 40 if polyp.elevation is None else 120
+    bumps = np.float32(polyp.roughness) * _own_texture(textures().cloud, polyp.pattern, near.x.shape, cells)
     radius = np.float32(max(lobe.radius for lobe in polyp.lobes))
     if polyp.elevation is None:
         solid = trace(near, pose.position, polyp.lobes, bumps)
         edge = _signed_distance(np.minimum(solid.inside, (wall[window] - solid.distance) / radius))
     else:
+        bumps -= np.float32(bumps.mean())
         solid = lie_on(near, pose.position, wall[window], polyp.lobes, polyp.elevation, bumps)
         edge = _signed_distance(solid.inside)
     pits = _own_texture(textures().pits, polyp.pattern, near.x.shape, cells=420)

@@ -17,7 +17,7 @@ TILE_PX, CLOUD_PX = 1024, 256
 TEXTURE_SEED = 20240711
 GRAIN_SHAPE = (1280, 2048)
 GRAIN_SD = 16.0
-FOAM_SEED, FOAM_CLUSTERS = 20240712, 9
+FOAM_SEED, FOAM_CLUSTERS = 20240712, 7
 VESSEL_TREES = 46
 
 Plane = NDArray[np.float32]
@@ -148,7 +148,7 @@ def _foam(rng: np.random.Generator) -> NDArray[np.uint8]:
         placed: list[tuple[float, float, float]] = []
         for _ in range(int(rng.integers(6, 60))):
             x, y = rng.normal(0, 1, 2) * extent
-            radius = float(np.clip(np.exp(rng.normal(2.3, 0.75)), 3.0, 65.0))
+            radius = float(np.clip(np.exp(rng.normal(2.3, 0.75)), 3.0, 45.0))
             if all(np.hypot(x - i, y - j) > 0.9 * (radius + k) for i, j, k in placed):
                 placed.append((x, y, radius))
                 _draw_bubble(white, dark, (middle[0] + x, middle[1] + y), radius)
@@ -158,7 +158,7 @@ def _foam(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def _draw_bubble(white: NDArray[np.uint8], dark: NDArray[np.uint8], at: tuple[float, float], radius: float) -> None:
     """Draw one bubble into both planes, repeated across the tile's edges; in place."""
-    thick = max(1, round(0.07 * radius))
+    thick = max(1, round(0.055 * radius))
     for across in (-TILE_PX, 0, TILE_PX):
         for down in (-TILE_PX, 0, TILE_PX):
             x, y = round((at[0] + across) * 8), round((at[1] + down) * 8)
