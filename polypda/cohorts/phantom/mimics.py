@@ -14,7 +14,7 @@ from polypda.cohorts.phantom.tube import Plane, Pose, Rays
 KNOBS, LUMPS = (1, 4), (1, 5)
 """How many of each a scene may show (the greater number excluded)."""
 KNOB_HEIGHT = (0.45, 1.0)
-KNOB_AREA, LUMP_AREA = (0.012, 0.12), (0.001, 0.02)
+KNOB_AREA, LUMP_AREA = (0.012, 0.12), (0.0015, 0.03)
 """Share of the field that one covers, drawn log-evenly."""
 FARTHEST_MIMIC = 3.0
 LUMP_TRIES = 4

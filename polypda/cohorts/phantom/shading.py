@@ -33,7 +33,7 @@ BEAM_SHARE, BEAM_LIMITS, BEAM_ROOM = 0.35, (-8.0, 30.0), 24.0
 """The lamp's beam on a watched polyp: radians it reaches beyond it, L* it may add, and L* below white it leaves."""
 FAINT_BORDER = 0.45
 """Share of a flat lesion's contrast that is left at its outline."""
-LEAST_CONTRAST = 4.5
+LEAST_CONTRAST = 6.0
 """Least ΔE of a flat lesion against its surroundings: fainter ones nobody could outline."""
 BRIGHTEST_POLYP = 80.0
 BASE_BLEND = 0.3
