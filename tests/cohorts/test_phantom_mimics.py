@@ -27,6 +27,8 @@ SMALL = PhantomLook(
     noise_sd=0.0,
     debris_share=0.0,
 )
+EVEN = {"fold_strength": 0.05, "lumen_in_view_share": 0.0, "specular_percent": 0.0}
+"""An evenly lit wall without highlights, so that colours beside a polyp are those of the mucosa."""
 KINDS = ("folds", "bubbles", "stool", "glare")
 SCENES = range(5)
 
@@ -115,21 +117,17 @@ def test_a_flat_lesion_is_the_wall_within_its_lobes() -> None:
 def test_flat_lesions_are_fainter_than_bulging_ones_at_the_same_size() -> None:
     contrast: dict[float, list[float]] = {0.0: [], 1.0: []}
     area: dict[float, list[float]] = {0.0: [], 1.0: []}
+    sizes = AreaQuantiles(q10=3, q50=5, q90=8)
     for share in contrast:
         look = SMALL.model_copy(
-            update={
-                "flat_share": share,
-                "specular_percent": 0.0,
-                "polyp_area_percent": AreaQuantiles(q10=3, q50=5, q90=8),
-            }
+            update={**EVEN, "flat_share": share, "polyp_local_lightness": 14.0, "polyp_area_percent": sizes}
         )
         for index in range(8):
             image, mask = render_frame(look, seed=4, index=index)
             contrast[share].append(_contrast(image, mask))
             area[share].append(np.count_nonzero(mask) / mask.size)
-    print(contrast)
     assert np.median(contrast[1.0]) < 0.7 * np.median(contrast[0.0])
-    assert min(contrast[1.0]) > 1.5  # faint, yet there
+    assert min(contrast[1.0]) > 2.0  # faint, yet there
     assert np.median(area[1.0]) == pytest.approx(np.median(area[0.0]), rel=0.3)
 
 
@@ -139,13 +137,13 @@ def test_the_share_of_flat_lesions_is_the_looks() -> None:
     assert 0.3 <= np.mean(flat) <= 0.5
 
 
-def test_local_lightness_lowers_local_contrast_and_keeps_the_global_one() -> None:
+def test_local_lightness_lowers_local_contrast_more_than_the_global_one() -> None:
     def figures(local: float | None) -> tuple[float, float]:
         look = SMALL.model_copy(
             update={
                 "polyp_contrast": LabSpread(lightness=20, a=6, b=7),
+                **EVEN,
                 "polyp_local_lightness": local,
-                "specular_percent": 0.0,
             }
         )
         near, wide = [], []
@@ -158,9 +156,8 @@ def test_local_lightness_lowers_local_contrast_and_keeps_the_global_one() -> Non
         return float(np.median(near)), float(np.median(wide))
 
     (free_near, free_wide), (near, wide) = figures(None), figures(6.0)
-    print(near, free_near, wide, free_wide)
-    assert near < 0.75 * free_near
-    assert wide == pytest.approx(free_wide, abs=6.0)
+    assert near < 0.6 * free_near
+    assert wide > 0.5 * free_wide  # the surroundings were lit with it, not the polyp dimmed alone
 
 
 def test_glare_gathers_highlights_without_adding_any() -> None:
@@ -177,7 +174,7 @@ def test_glare_gathers_highlights_without_adding_any() -> None:
         whites(_with("glare", **shine)),
     )
     assert glare_total == pytest.approx(total, rel=0.35)
-    assert glare_gathered > 1.3 * gathered
+    assert glare_gathered > 1.2 * gathered
 
 
 def test_dye_turns_sprayed_sequences_blue_and_no_others() -> None:

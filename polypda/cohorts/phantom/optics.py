@@ -21,7 +21,7 @@ RELIEF_DEPTH = 0.0042
 """Brightness change per grey level of the relief tile at full texture strength."""
 UNIT_GAIN = 128.0
 """What stands for a factor of 1 in 8-bit gain pictures."""
-GLINT_FACING, GLINT_RELIEF, GLARE_GATHERS = 140.0, 0.6, 170.0
+GLINT_FACING, GLINT_RELIEF, GLARE_GATHERS = 140.0, 0.6, 240.0
 HEADROOM = 0.5
 """Glints and relief are added at this scale, so that their sum stays within 8 bits."""
 """Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
