@@ -52,7 +52,12 @@ def wait_until(condition, seconds: float = 60.0) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
 @pytest.mark.parametrize(
     ("how", "number"),
-    [("handled", signal.SIGTERM), ("unhandled", signal.SIGTERM), ("handled", signal.SIGINT), ("handled", signal.SIGKILL)],
+    [
+        ("handled", signal.SIGTERM),
+        ("unhandled", signal.SIGTERM),
+        ("handled", signal.SIGINT),
+        ("handled", signal.SIGKILL),
+    ],
 )
 def test_workers_do_not_outlive_their_parent(tmp_path, how, number):
     script = tmp_path / "script.py"
