@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -40,6 +41,9 @@ class AdaptSegNetOptions(AdversaryOptions):
     lambda_adv_aux: float = Field(2e-4, ge=0, description="weight of the auxiliary level's adversarial loss")
     discriminator_width: int = Field(64, gt=0, description="channels of the discriminator's first layer")
     discriminator_layers: int = Field(5, ge=2, description="receptive field 1+3(2ⁿ−1) px")
+    discriminator_shrink: int = Field(
+        1, ge=1, description="the discriminator sees means over squares of so many px a side; 1: as published"
+    )
     duplicate_params: bool = Field(
         False, description="parity quirk: step each backbone parameter once per ancestor module, as released"
     )
@@ -110,7 +114,9 @@ class AdaptSegNet(Method):
     def domain_logits(self, prediction: Prediction, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """D(P) per level: one forward serves the discriminator's loss and the segmenter's."""
         return {
-            level: discriminator(self.representation(prediction, logits, level))
+            level: discriminator(
+                _shrunk(self.representation(prediction, logits, level), self.options.discriminator_shrink)
+            )
             for level, discriminator in self.discriminators.items()
         }
 
@@ -131,6 +137,14 @@ class AdaptSegNet(Method):
 
     def discriminator_channels(self, level: str) -> int:
         return CLASSES
+
+
+def _shrunk(maps: Tensor, side: int) -> Tensor:
+    """Means over squares of ``side`` px (cut off at the right and lower edge), B×C×⌈H/side⌉×⌈W/side⌉.
+
+    A discriminator's cost falls with the square of ``side``; its receptive field on the image grows by it.
+    """
+    return maps if side == 1 else F.avg_pool2d(maps, side, ceil_mode=True)
 
 
 def _as_released(segmenter: Segmenter) -> Iterator[nn.Parameter]:
