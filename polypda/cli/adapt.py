@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
 Opt = typer.Option
+DEFAULT_METHOD = "adaptsegnet+target-colours+self-training"
+"""Output-space adversarial adaptation, with what moves a target beside it."""
 DEFAULT_OVERLAYS = 12
 WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
 """Options that a resumed run still takes; its configuration decides the rest."""
@@ -38,7 +40,9 @@ def adapt_command(
     context: typer.Context,
     source: Annotated[str | None, Opt(help="Labelled cohort (see `polypda cohorts list`).")] = None,
     target: Annotated[str | None, Opt(help="Cohort to adapt to; its labels are not read for training.")] = None,
-    method: Annotated[str, Opt(help="Adaptation method (see `polypda methods`).")] = "adaptsegnet",
+    method: Annotated[
+        str, Opt(help="Adaptation method, or a sum of one and terms (see `polypda methods`).")
+    ] = DEFAULT_METHOD,
     phantom: Annotated[
         bool, Opt("--phantom", help="Render both cohorts: needs no data, shows no clinical truth.")
     ] = False,

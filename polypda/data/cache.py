@@ -267,13 +267,19 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
 
 
 def label_identity(frame: Frame) -> bytes:
-    """What decides a frame's label pixels: the content of its mask and of all masks of its cohort, which tell how it is
-    read; or its boxes and how they are drawn."""
+    """What decides a frame's label pixels and whether they are taken: its own label, and all masks of its cohort, which
+    tell whether its values can be understood."""
+    masks = frame.fellows.identity if frame.mask is not None and frame.fellows is not None else b""
+    return label_content(frame) + masks
+
+
+def label_content(frame: Frame) -> bytes:
+    """A frame's own label: the content of its mask, or its boxes and how they are drawn."""
     if frame.label_state is LabelState.BOX:
         return f"boxes {INNER_AXES} {[box[:4] for box in frame.boxes]}".encode()
     if frame.mask is None:
         return b"none"
-    return content_hash(frame.mask) + (frame.fellows.identity if frame.fellows is not None else b"")
+    return content_hash(frame.mask)
 
 
 def content_hash(path: Path) -> bytes:

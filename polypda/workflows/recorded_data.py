@@ -18,7 +18,7 @@ from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.box_targets import BoxSupervision, teaches
-from polypda.data.cache import content_hash, label_identity
+from polypda.data.cache import content_hash, label_content
 from polypda.errors import DataError
 from polypda.evaluation.atomic_file import write_whole
 from polypda.training.config import AdaptConfig
@@ -145,4 +145,4 @@ def _told(frames: list[str], what: str) -> str:
 
 
 def _label_hash(frame: Frame) -> str:
-    return hashlib.sha256(frame.label_state.value.encode() + b"\0" + label_identity(frame)).hexdigest()
+    return hashlib.sha256(frame.label_state.value.encode() + b"\0" + label_content(frame)).hexdigest()

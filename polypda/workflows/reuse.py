@@ -30,6 +30,7 @@ CONTROL_MAY_DIFFER = (
     | {
         *("target", "method", "preset", "options", "final_statistics", "checkpoint_every"),
         *("selector", "oracle", "target_labels", "allow_leakage"),
+        *("guard", "parts", "inference.scales", "inference.flips"),
     }
 )
 """Fields of a configuration that decide nothing of a source-only training; nested ones as ``section.field``.

@@ -25,7 +25,14 @@ from polypda.workflows.reuse import (
 MUST_AGREE = {
     *("source", "phantom", "phantom_frames", "phantom_seed", "seed", "encoder_weights", "source_package"),
     *("network.architecture", "network.encoder", "network.encoder_weights", "network.levels"),
-    *("network.two_branch_quirk", "data.size", "data.fit", "data.crop_to_field_of_view", "data.batch_size"),
+    *(
+        "network.two_branch_quirk",
+        "network.decoder",
+        "data.size",
+        "data.fit",
+        "data.crop_to_field_of_view",
+        "data.batch_size",
+    ),
     *("data.augmentation", "data.prevalence", "data.box_supervision", "compute.precision", "compute.processes"),
     *("start_steps", "supervised", "start", "settle_statistics", "clip_norm"),
 }
