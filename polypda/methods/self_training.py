@@ -25,7 +25,7 @@ from polypda.methods.target_terms import TargetTerm, TargetView
 
 
 class SelfTrainingOptions(MethodOptions):
-    rounds: int = Field(2, ge=1, description="how often the target is labelled; the method's steps are shared by them")
+    rounds: int = Field(1, ge=1, description="how often the target is labelled; the rounds share the method's steps")
     polyp_from: float = Field(0.6, gt=0, lt=1, description="a pixel is taken as polyp from this probability")
     background_to: float = Field(0.35, gt=0, lt=1, description="and as background up to this one; between: ignored")
     negative_to: float = Field(
