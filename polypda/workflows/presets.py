@@ -38,9 +38,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "network": _LIGHT_FPN,
         "encoder_weights": BUNDLED,
         "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
-        "compute": {"threads": 1},
+        "compute": {"threads": 2},
         "start_steps": 300,
-        "adapt_steps": 240,
+        "adapt_steps": 200,
         "supervised": {**_ONE_CYCLE, "rate": 3e-4},
         "start": {"rate": 5e-4},
         "options": {
@@ -61,7 +61,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_norm": "train",
         # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
         "settle_statistics": False,
-        "checkpoint_every": 60,
+        "checkpoint_every": 100,
+        "parts": True,
         "phantom_frames": 300,
     },
     "standard": {

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from support.painted import write_cohort
 
+from polypda.cli.adapt import DEFAULT_METHOD
 from polypda.cli.main import main
 from polypda.cohorts import images
 from polypda.workflows.presets import PRESETS
@@ -57,7 +58,7 @@ def test_the_whole_way(adapt, tmp_path):
     run = tmp_path / "run"
     assert json.loads((run / "STATUS.json").read_text())["state"] == "complete"
     models = {line.split(",")[5] for line in (run / "report" / "cases.csv").read_text().splitlines()[1:]}
-    assert models == {"source-only", "adabn", "adaptsegnet", "oracle"}
+    assert models == {"source-only", "adabn", DEFAULT_METHOD, "oracle"}
     assert {"centers.csv", "centers.md", "centers.json"} <= {path.name for path in (run / "report").iterdir()}
     assert list((run / "report" / "overlays").glob("*.png"))
     assert "oracle" in (run / "report" / "centers.md").read_text()
