@@ -36,6 +36,8 @@ LEAST_INNER_PIXELS = 16
 """ClinicDB's masks have edges of grey whose corners hold three such pixels."""
 COLOUR_TOLERANCE = 48
 """A pixel is of a named colour when no channel differs by more: JPEG leaves less than this inside a region."""
+MOST_LOOKED_AT_PX = 256
+"""Longer sides are thinned out where colours are looked for."""
 LEAST_CHROMA = 40
 """A colour whose channels differ by less is a grey: JPEG leaves less in black and white."""
 WHITE = 7
@@ -147,25 +149,26 @@ def _reach(stored: StoredPixels, values: NDArray[np.uint8]) -> MaskReach:
 
 
 def _bright_colours(values: NDArray[np.uint8]) -> frozenset[str]:
-    """The colours of bright regions of a mask; none where all of them are grey."""
+    """The colours of bright regions of a mask, thinned out; none where all of them are grey."""
     if values.ndim == 2:
         return frozenset()
-    red, green, blue = (values[..., channel] for channel in range(3))
-    lowest = np.minimum(np.minimum(red, green), blue)
-    bright = brightest_channel(values) >= 128
-    coloured = bright & (brightest_channel(values) - lowest > LEAST_CHROMA)
+    step = -(-max(values.shape[:2]) // MOST_LOOKED_AT_PX)
+    thin = np.ascontiguousarray(values[::step, ::step, :3])
+    highest = brightest_channel(thin)
+    lowest = np.minimum(np.minimum(thin[..., 0], thin[..., 1]), thin[..., 2])
+    bright = highest >= 128
+    coloured = bright & (highest - lowest > LEAST_CHROMA)
     if not coloured.any():
         return frozenset()
-    code = (red >= 128) * 1 + (green >= 128) * 2 + (blue >= 128) * 4
-    code[~coloured & bright] = WHITE
-    found = {COLOURS[each] for each in range(1, WHITE) if has_area(coloured & (code == each))}
-    return frozenset(found | ({COLOURS[WHITE]} if found and has_area(bright & ~coloured) else set()))
+    code = (thin >> 7) @ np.array([1, 2, 4], np.uint8)
+    found = {COLOURS[each] for each in range(1, WHITE) if _has_area(coloured & (code == each), step)}
+    return frozenset(found | ({COLOURS[WHITE]} if found and _has_area(bright & ~coloured, step) else set()))
 
 
-def has_area(where: NDArray[np.bool_]) -> bool:
+def _has_area(where: NDArray[np.bool_], step: int) -> bool:
     """Whether some pixels are a region, and not the rim that JPEG or smoothing leaves between two others."""
-    inner = cv2.erode(where.astype(np.uint8), np.ones((5, 5), np.uint8))
-    return int(np.count_nonzero(inner)) >= LEAST_INNER_PIXELS
+    side, least = (5, LEAST_INNER_PIXELS) if step == 1 else (3, 4)
+    return int(np.count_nonzero(cv2.erode(where.astype(np.uint8), np.ones((side, side), np.uint8)))) >= least
 
 
 def mask_of(
@@ -182,8 +185,8 @@ def mask_of(
     """
     if polyp is not None:
         return _chosen(stored.values, polyp)
-    if fellows is not None and stored.reach.in_doubt:
-        require_one_scale(stored.reach, fellows.scales, where, any_colour=fellows.any_colour)
+    if fellows is not None and stored.reach.in_doubt and not (stored.reach.colours and fellows.any_colour):
+        require_one_scale(stored.reach, fellows.scales, where)
     if stored.reach.scale is MaskScale.FAINT:
         return np.zeros(stored.values.shape[:2], np.uint8)
     if _two_values(stored.values):  # also VOC's dark red, which as grey would be ambiguous

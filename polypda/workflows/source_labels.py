@@ -58,11 +58,9 @@ def require_teaching(cohort: OpenedCohort, part: Split, boxes: BoxSupervision | 
 
 
 def _shows_polyp(frame: Frame) -> bool:
-    """Whether a frame's boxes or its mask mark a polyp."""
-    if frame.label_state is LabelState.BOX:
-        return True
+    """Whether a frame's boxes or its mask mark a polyp; a mask without a file may (learning from it is refused)."""
     if frame.mask is None:
-        return False
+        return frame.label_state is not LabelState.NEGATIVE
     try:
         return bool(read_mask(frame.mask, frame.fellows).any())
     except DataError as problem:
