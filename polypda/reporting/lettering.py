@@ -119,9 +119,10 @@ def _wrapped(content: str, font: ImageFont.FreeTypeFont, width_px: float) -> lis
             continue
         if current:
             lines.append(current)
-        # A frame id may be longer than the line: broken wherever it has to be.
+        # A frame id or a sum of methods may be longer than the line: broken after a joint, else where it has to be.
         while font.getlength(word) > width_px and len(word) > 1:
             fitting = max(1, sum(font.getlength(word[:end]) <= width_px for end in range(1, len(word) + 1)))
+            fitting = 1 + max(word.rfind(joint, 0, fitting) for joint in "+_/") or fitting
             lines.append(word[:fitting])
             word = word[fitting:]
         current = word

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError
+from polypda.reporting import lettering
 from polypda.reporting.lettering import PAPER, Text, legible, text_block
 from polypda.reporting.overlay_legend import AFTER, BEFORE, REFERENCE, OverlayCaption
 from polypda.reporting.overlays import BANNER, GAP_PX, draw_overlay
@@ -215,3 +216,11 @@ def test_a_character_without_a_font_is_spelled_not_boxed(monkeypatch: pytest.Mon
     assert legible("图_7é")[0] == "\\u56fe_7é"
     assert legible("a\nb")[0] == "a b"
     legible.cache_clear()
+
+
+def test_a_sum_of_methods_is_broken_between_its_parts():
+    font = lettering._font(lettering.legible("a", False)[1], 14)
+    name = "adaptsegnet+target-colours+self-training"
+    lines = lettering._wrapped(name, font, font.getlength("adaptsegnet+target-colours+self"))
+    assert lines == ["adaptsegnet+target-colours+", "self-training"]
+    assert "".join(lettering._wrapped("x" * 40, font, font.getlength("x" * 15))) == "x" * 40
