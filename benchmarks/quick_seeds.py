@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--source", default="zju2")
     parser.add_argument("--target", default="haining")
+    parser.add_argument("--parts", action="store_true", help="train what the method is a sum of as well")
     parser.add_argument("--oracle", action="store_true", help="train the upper bound as well")
     parser.add_argument("--tabulate", action="store_true", help="train nothing")
     arguments = parser.parse_args()
@@ -30,6 +31,7 @@ def main() -> None:
         if not arguments.tabulate and not folder.exists():
             pair = ["--source", arguments.source, "--target", arguments.target, "--phantom"]
             command = [sys.executable, "-c", "from polypda.cli.main import main; main()", "adapt"]
+            pair.append("--parts" if arguments.parts else "--no-parts")
             if arguments.oracle:
                 pair += ["--oracle", "--target-labels"]
             subprocess.run([*command, *pair, "--seed", str(seed), "--out", str(folder)], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -109,12 +111,22 @@ def _checkpoint_rules(selectors: pd.DataFrame | None) -> list[tuple[str, pd.Data
 
 def page_environment() -> jinja2.Environment:
     """Templates of this folder; what they show is escaped, a missing value is an error."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=lambda name: name is None or not name.endswith(".css"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["joints"] = joints
+    return environment
+
+
+def joints(cell: object) -> Markup:
+    """A cell in which a sum of methods may be broken between its parts, and nowhere else."""
+    parts = re.split(r"(?<=[a-z0-9]\+)(?=[a-z])", str(cell))
+    if len(parts) == 1:
+        return escape(cell)
+    return Markup("").join(Markup('<span class="part">{}</span><wbr>').format(part) for part in parts)
 
 
 def gallery_entries(gallery: Sequence[GalleryPicture]) -> list[dict[str, str]]:

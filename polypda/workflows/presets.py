@@ -1,7 +1,7 @@
 """Starting points: what a run is unless the user says otherwise.
 
-``quick`` is for a first look on a laptop, without weights; it was tuned on another pair of phantoms than the README's.
-``standard`` is for real frames with a pretrained encoder. ``published`` has AdaptSegNet's published hyper-parameters.
+``quick`` is for a first look on a laptop; it was tuned on another pair of phantoms than the README's (ningbo →
+bkai-neopolyp). ``standard`` is for real frames. Both start from bundled ImageNet weights. ``published`` has AdaptSegNet's published hyper-parameters.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder_weights": BUNDLED,
         "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
         "compute": {"threads": 2},
-        "start_steps": 300,
+        "start_steps": 350,
         "adapt_steps": 200,
         "supervised": {**_ONE_CYCLE, "rate": 3e-4},
         "start": {"rate": 5e-4},
@@ -55,10 +55,12 @@ PRESETS: dict[str, dict[str, Any]] = {
             "lsd": {"generator_width": 16, "discriminator_width": 32},
             "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
             "fcn-wild": {"ramp": 10},
+            "self-training": {"rounds": 2},
         },
         "clip_norm": 1.0,
         "inference": {"scales": (1.0, 1.5), "flips": False},
         "batch_norm": "train",
+        "final_statistics": "target",
         # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
         "settle_statistics": False,
         "checkpoint_every": 100,
