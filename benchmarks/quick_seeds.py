@@ -1,6 +1,6 @@
 """The quick preset over several seeds: does the adapted model beat source-only on the target, on average?
 
-    python benchmarks/quick_seeds.py --out runs/quick              # five seeds, about four minutes each on one core
+    python benchmarks/quick_seeds.py --out runs/quick              # five seeds, about five CPU minutes each
     python benchmarks/quick_seeds.py --out runs/quick --tabulate   # only prints the table of finished runs
 
 Phantoms: not clinical evidence.
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--source", default="zju2")
     parser.add_argument("--target", default="haining")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a run")
     parser.add_argument("--parts", action="store_true", help="train what the method is a sum of as well")
     parser.add_argument("--oracle", action="store_true", help="train the upper bound as well")
     parser.add_argument("--tabulate", action="store_true", help="train nothing")
@@ -31,6 +32,7 @@ def main() -> None:
         if not arguments.tabulate and not folder.exists():
             pair = ["--source", arguments.source, "--target", arguments.target, "--phantom"]
             command = [sys.executable, "-c", "from polypda.cli.main import main; main()", "adapt"]
+            pair += ["--threads", str(arguments.threads)]
             pair.append("--parts" if arguments.parts else "--no-parts")
             if arguments.oracle:
                 pair += ["--oracle", "--target-labels"]
