@@ -13,6 +13,7 @@ from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, wi
 from polypda.importing.images.picture_kinds import suffix_of
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+_LETTERED = re.compile(r"([pcsPCS])(\d+)")
 _SEPARATOR = re.compile(r"[_\-. ]")
 Key = tuple[tuple[str, ...], str]
 """Folders that tell places apart, and the stem."""
@@ -30,10 +31,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All images in order, and the masks that belong to none."""
+    """All images in order, the masks that belong to none, and the drawings that are neither."""
 
     pairs: list[Pair]
     orphans: list[str]
+    drawings: list[str] = field(default_factory=list)
 
 
 def pair_up(pictures: Sequence[str]) -> Pairs:
@@ -42,8 +44,15 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
     a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
     only one anywhere, else to that whose name theirs begins with, else to the only image of their place.
+
+    ``p7`` beside ``7`` is its mask, as CVC names them, and then ``c7`` (contour) and ``s7`` (specular) are drawings, as
+    are pictures in folders of edges, scribbles, overlays and the like.
     """
-    twins = _twin_masks(pictures)
+    lettered, beside = _lettered(pictures)
+    drawn = {path for path in pictures if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
+    drawings = [path for path in pictures if path in drawn]
+    pictures = [path for path in pictures if path not in drawn]
+    twins = _twin_masks(pictures) | lettered
     masks = [path for path in pictures if path in twins or _says_mask(path)]
     told = set(masks)
     pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
@@ -73,7 +82,7 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
         else:
             found.masks.append(mask)
             found.joined = True
-    return Pairs(pairs, orphans)
+    return Pairs(pairs, orphans, drawings)
 
 
 def folded_stem(path: str) -> str:
@@ -108,17 +117,35 @@ def _twin_masks(pictures: Sequence[str]) -> set[str]:
     return masks
 
 
+def _lettered(pictures: Sequence[str]) -> tuple[set[str], set[str]]:
+    """CVC's masks ``p7`` beside their frames ``7``, and the contours and highlights that lie with them."""
+    numbered = {(path.rpartition("/")[0], PurePosixPath(path).stem) for path in pictures}
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in pictures:
+        match = _LETTERED.fullmatch(PurePosixPath(path).stem)
+        if match and (path.rpartition("/")[0], match[2]) in numbered:
+            found[match[1].lower()].add(path)
+    return (found["p"], found["c"] | found["s"]) if found["p"] else (set(), set())
+
+
 def _exact(
     by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], place: tuple[str, ...], stem: str
 ) -> Pair | None:
-    for wanted in dict.fromkeys((stem, without_mask_affix(stem))):
+    for wanted in _wanted(stem):
         if (place, wanted) in by_key:
             return _only(by_key[place, wanted])
-    for wanted in dict.fromkeys((stem, without_mask_affix(stem))):
+    for wanted in _wanted(stem):
         found = _only(by_stem.get(wanted, []))
         if found is not None:
             return found
     return None
+
+
+def _wanted(stem: str) -> list[str]:
+    """The stems that a mask's image may have, the likeliest first."""
+    match = _LETTERED.fullmatch(stem)
+    numbered = [match[2]] if match and match[1] == "p" else []
+    return list(dict.fromkeys((stem, without_mask_affix(stem), *numbered)))
 
 
 def _begun(by_key: dict[Key, list[Pair]], place: tuple[str, ...], stem: str) -> Pair | None:

@@ -18,13 +18,25 @@ MODE_WORDS = {
     **dict.fromkeys(("wl", "wli", "whitelight", "白光"), "WL"),
     **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
 }
-_MASK = r"masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
-_IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpegs?|原图|图像|图片"
+_MASK = (
+    r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
+)
+_IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpeg ?images?|jpegs?|bbdd|原图|图像|图片"
+_INSTANCE = r"segmentation ?objects?(?: ?png)?|(?:masks? |labels? )?instances?(?: (?:masks?|labels?|ids?|segmentations?))?"
+_DRAWN = (
+    r"edges?|contours?|boundar(?:y|ies)|outlines?|scribbles?|skeletons?|specular(?:s|ity|ities)?|lumens?|voids?"
+    r"|polygons?|bbox(?:es)?|box(?:es)?|overlays?|visuali[sz]ations?|heat ?maps?|saliency|predictions?|preds?|轮廓|边缘"
+)
 _NEGATIVE = r"neg|negatives?|healthy|no ?polyps?|non ?polyps?|without ?polyps?|polyp ?free|阴性|无息肉"
 _UNLABELLED = r"unlabell?ed|no ?labels?|without ?labels?|未标注|无标注"
 MASK_WORD = re.compile(rf"(?:^|.* )(?:{_MASK})(?: .*|$)")
 IMAGE_WORD = re.compile(rf"(?:^|.* )(?:{_IMAGE})(?: .*|$)")
 NEGATIVE_WORD = re.compile(rf"(?:^|.* )(?:{_NEGATIVE})(?: .*|$)")
+DRAWING_WORDS = re.compile(
+    rf"(?:(?:gt|masks?|segmentation ?class|bbox) ?)?(?:{_DRAWN})(?: ?(?:maps?|masks?|images?|gts?|labels?|png|c\d|\d+))*"
+)
+"""Folders of what was drawn beside masks: neither frames nor masks."""
+INSTANCE_WORDS = re.compile(_INSTANCE)
 UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
 _MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
 _SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
@@ -36,14 +48,20 @@ class Role(Enum):
 
     IMAGE = "image"
     MASK = "mask"
+    DRAWING = "drawing"  # edges, scribbles, overlays…: neither
     PLAIN = "plain"  # its name says nothing of the kind
 
 
 @dataclass(frozen=True)
 class FolderMeaning:
-    """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart."""
+    """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart.
+
+    instance: masks whose colours tell objects apart, not classes. drawing: neither frames nor masks.
+    """
 
     mask: bool
+    instance: bool
+    drawing: bool
     negative: bool
     unlabelled: bool
     split: Split | None
@@ -60,10 +78,12 @@ def words_of(name: str) -> str:
 
 
 def role_of(folder: str) -> Role:
-    """Whether a folder's name promises masks or images."""
+    """Whether a folder's name promises masks, images or other drawings."""
     words = words_of(folder)
     if UNLABELLED_WORD.match(words):
         return Role.PLAIN
+    if DRAWING_WORDS.fullmatch(words):
+        return Role.DRAWING
     if MASK_WORD.match(words):
         return Role.MASK
     return Role.IMAGE if IMAGE_WORD.match(words) else Role.PLAIN
@@ -76,6 +96,8 @@ def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
     ordered = sorted(last, key=lambda word: last[word])
     return FolderMeaning(
         mask=any(role_of(folder) is Role.MASK for folder in folders),
+        instance=any(INSTANCE_WORDS.fullmatch(word) for word in words),
+        drawing=any(role_of(folder) is Role.DRAWING for folder in folders),
         negative=any(NEGATIVE_WORD.match(word) for word in words),
         unlabelled=any(UNLABELLED_WORD.match(word) for word in words),
         split=next((SPLIT_WORDS[word] for word in reversed(ordered) if word in SPLIT_WORDS), None),

@@ -32,14 +32,24 @@ COLOUR_TOLERANCE = 48
 
 @dataclass(frozen=True)
 class PolypValues:
-    """Which stored values are polyp, where the user says so: grey values and RGB colours."""
+    """Which stored values are polyp, where the user or the tool says so: grey values and RGB colours.
+
+    other_colours, other_values: what else is drawn, so that a colour near the polyp's is not taken for it.
+    strict: a lossless mask that holds anything else is refused. anything: whatever is drawn is polyp.
+    """
 
     values: tuple[int, ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
+    other_colours: tuple[tuple[int, int, int], ...] = ()
+    other_values: tuple[int, ...] = ()
+    strict: bool = True
+    anything: bool = False
 
     @classmethod
     def parse(cls, text: str) -> PolypValues:
-        """Read ``1,2`` or ``#ff0000,#00ff00``. Raises: UsageError E_OPTION."""
+        """Read ``1,2``, ``#ff0000,#00ff00`` or ``any``. Raises: UsageError E_OPTION."""
+        if text.strip() == "any":
+            return cls(strict=False, anything=True)
         values, colours = [], []
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             digits = part.removeprefix("#")
@@ -48,9 +58,9 @@ class PolypValues:
             elif part.isdecimal() and int(part) <= 255:
                 values.append(int(part))
             else:
-                fix = "e.g. -O polyp=1,2 (grey values) or -O polyp=#ff0000 (a colour)."
+                fix = "e.g. -O polyp=1,2 (grey values), -O polyp=#ff0000 (a colour) or -O polyp=any."
                 raise UsageError("E_OPTION", f"'{part}' is neither a grey value (0–255) nor a colour.", fix=fix)
-        return cls(tuple(values), tuple(colours))
+        return cls(tuple(values), tuple(colours), strict=False)
 
 
 def mask_label(tree: SourceTree, paths: Sequence[str], polyp: PolypValues | None = None) -> MaskLabel:
@@ -69,16 +79,21 @@ def read_mask_file(tree: SourceTree, path: str, size: tuple[int, int], polyp: Po
     Raises: DataError E_MASK_SIZE, E_MASK_NOT_BINARY, E_MASK_CLASS (values that are classes), E_MASK_ALPHA (drawn in
         transparency alone), E_MASK_FLOAT, E_MASK_NAN, and as :func:`decode_stored` with E_MASK_….
     """
-    stored = decode_stored(tree.read(path), path, "E_MASK")
-    values = turned(_eight_bit(stored, path), stored.orientation)
+    values, kind = mask_values(tree, path)
     if values.shape[:2] != size:
         raise mask_size_error(path, (size[1], size[0]), (values.shape[1], values.shape[0]))
     if polyp is not None:
-        return _chosen(values, polyp, path)
+        return _chosen(values, polyp, kind, path)
     if _two_values(values):  # also VOC's dark red, which as grey would be ambiguous
         return ((values if values.ndim == 2 else brightest_channel(values)) >= 128).astype(np.uint8)
-    _refuse_classes(values, stored.kind, path)
+    _refuse_classes(values, kind, path)
     return binary_mask(values, PurePosixPath(path).name)
+
+
+def mask_values(tree: SourceTree, path: str) -> tuple[NDArray[np.uint8], Kind]:
+    """A mask file's values as uint8 H×W or H×W×3, upright, and what kind of file holds them. Raises: DataError."""
+    stored = decode_stored(tree.read(path), path, "E_MASK")
+    return turned(_eight_bit(stored, path), stored.orientation), stored.kind
 
 
 def _eight_bit(stored: StoredPixels, where: str) -> NDArray[np.uint8]:
@@ -130,7 +145,7 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
     dark = 1 < present[-1] < 128 and len(present) <= MOST_CLASSES
     greys = present[(present >= low) & (present <= high)]
     # an edge of grey is a drawing tool's; a region of grey is a class
-    flat = len(present) <= MOST_FLAT_GREYS and any(_has_region(grey == value) for value in greys)
+    flat = len(present) <= MOST_FLAT_GREYS and any(has_region(grey == value) for value in greys)
     if dark or flat:
         told = ", ".join(map(str, present[:8])) + ("…" if len(present) > 8 else "")
         what = f"its values are {told}: classes, and which of them are polyps is not told."
@@ -138,18 +153,59 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
         raise DataError("E_MASK_CLASS", what, where=where, fix=fix)
 
 
-def _has_region(where: NDArray[np.bool_]) -> bool:
+def has_region(where: NDArray[np.bool_]) -> bool:
     """Whether some pixels lie within a region, all eight neighbours alike, and not just in a thick edge."""
     inner = cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8))
     return int(np.count_nonzero(inner)) >= LEAST_INNER_PIXELS
 
 
-def _chosen(values: NDArray[np.uint8], polyp: PolypValues, where: str) -> MaskPixels:
-    if polyp.colours and values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
+def _chosen(values: NDArray[np.uint8], polyp: PolypValues, kind: Kind, where: str) -> MaskPixels:
     grey = values if values.ndim == 2 else brightest_channel(values)
-    mask = np.isin(grey, polyp.values)
+    if polyp.anything:
+        smooth = kind is JPEG or len(np.unique(grey)) > MOST_CLASSES
+        return (grey >= 128 if smooth else grey > 0).astype(np.uint8)
+    named_values = bool(polyp.values or polyp.other_values)
+    told_as_colours = bool(polyp.colours or polyp.other_colours)
+    by_value = np.isin(grey, polyp.values)
+    if named_values and (values.ndim == 2 or not told_as_colours):
+        strange = np.setdiff1d(grey, (0, *polyp.values, *polyp.other_values))
+        if polyp.strict and kind is not JPEG and len(strange):
+            raise _unnamed(f"the value {int(strange[0])}", where)
+        if not polyp.colours or polyp.strict:
+            return by_value.astype(np.uint8)
+    three = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+    return (_of_colours(three, polyp, kind, where) | (by_value if not polyp.strict else False)).astype(np.uint8)
+
+
+def _of_colours(values: NDArray[np.uint8], polyp: PolypValues, kind: Kind, where: str) -> NDArray[np.bool_]:
+    """Exactly the colours of a lossless class mask; of a compressed or smoothed one what is nearest to them."""
+    packed = values.astype(np.int32) @ np.array([0x10000, 0x100, 1], np.int32)
+    present = np.unique(packed)
+    wanted, others = (
+        [red << 16 | green << 8 | blue for red, green, blue in colours]
+        for colours in (polyp.colours, polyp.other_colours)
+    )
+    if kind is not JPEG and len(present) <= MOST_CLASSES:
+        strange = np.setdiff1d(present, [0, *wanted, *others])
+        if polyp.strict and len(strange):
+            raise _unnamed(f"the colour #{int(strange[0]):06x}", where)
+        return np.isin(packed, wanted)
+    far = 256
+    nearest = np.full(values.shape[:2], far, np.int16)
     for colour in polyp.colours:
-        difference = np.abs(values.astype(np.int16) - np.asarray(colour, np.int16))
-        mask |= (difference <= COLOUR_TOLERANCE).all(axis=2)
-    return mask.astype(np.uint8)
+        nearest = np.minimum(nearest, _distance(values, colour))
+    other = np.full(values.shape[:2], far, np.int16)
+    for colour in polyp.other_colours:
+        other = np.minimum(other, _distance(values, colour))
+    return (nearest <= COLOUR_TOLERANCE) & (nearest < other)
+
+
+def _distance(values: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.int16]:
+    """The largest difference of a channel, H×W."""
+    return np.abs(values.astype(np.int16) - np.asarray(colour, np.int16)).max(axis=2)
+
+
+def _unnamed(value: str, where: str) -> DataError:
+    what = f"it holds {value}, which the table of classes does not name."
+    fix = "add it to the table, or name the polyps: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
+    return DataError("E_MASK_CLASS", what, where=where, fix=fix)

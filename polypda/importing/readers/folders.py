@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from polypda.errors import DataError, UsageError, nearest
+from polypda.importing.annotations.polyp_classes import class_names
 from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
@@ -26,13 +27,16 @@ from polypda.importing.contract import (
 from polypda.importing.folders.folder_pairs import Pair, folded_stem, pair_up
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
+from polypda.importing.folders.mask_names import is_instance, keep_polyp_masks
 from polypda.importing.folders.table_lookup import Tables
+from polypda.importing.images.mask_colours import MaskColours, mask_colours
 from polypda.importing.images.masks import PolypValues, mask_label
 from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
 from polypda.importing.images.pictures import read_picture
 
 OPTIONS = {
-    "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000",
+    "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000; any: whatever is drawn",
+    "classes": "names of classes that are polyps, where a table beside the masks or their names tell classes",
     "negatives": "pattern of images that show no polyp, e.g. normal/*",
     "unmasked": "what an image without a mask is: unlabelled (default) or negative",
 }
@@ -57,6 +61,7 @@ class FoldersReader(Reader):
     polyp: PolypValues | None = None
     negatives: str = ""
     unmasked: str = UNMASKED[0]
+    classes: tuple[str, ...] | None = None
 
     @classmethod
     def with_options(cls, options: Mapping[str, str]) -> FoldersReader:
@@ -70,7 +75,7 @@ class FoldersReader(Reader):
         if unmasked not in UNMASKED:
             raise UsageError("E_OPTION", f"unmasked is '{unmasked}'.", fix=f"one of {', '.join(UNMASKED)}.")
         polyp = PolypValues.parse(options["polyp"]) if "polyp" in options else None
-        return cls(polyp, options.get("negatives", ""), unmasked)
+        return cls(polyp, options.get("negatives", ""), unmasked, class_names(options))
 
     def recognises(self, tree: SourceTree) -> bool:
         """Any picture will do."""
@@ -86,6 +91,9 @@ class FoldersReader(Reader):
         for orphan in found.orphans:
             fix = BY_TASK if _TASK_MASK.match(PurePosixPath(orphan).name) else NAME_IT
             ledger.leave_out(orphan, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
+        _tell_drawings(found.drawings, ledger)
+        keep_polyp_masks(found.pairs, self.classes, ledger, tree.name)
+        colours = self._colours(tree, found.pairs, ledger)
         tables = Tables.of(tree, ledger)
         names = _names(found.pairs, tree.name)
         one_part = _only_split(found.pairs)
@@ -93,7 +101,7 @@ class FoldersReader(Reader):
         labelled = False
         for pair in found.pairs:
             try:
-                frame = self._frame(tree, pair, names[pair.image], tables, masked=masked, one_part=one_part)
+                frame = self._frame(tree, pair, names[pair.image], tables, colours, masked=masked, one_part=one_part)
             except DataError as error:
                 ledger.leave_out(pair.image, error)
                 continue
@@ -104,8 +112,29 @@ class FoldersReader(Reader):
         for place, nowhere in tables.unused():
             ledger.leave_out(place, nowhere)
 
+    def _colours(self, tree: SourceTree, pairs: list[Pair], ledger: Ledger) -> MaskColours:
+        """Which colour is the polyp. Raises: UsageError E_CLASS; DataError E_MASK_CLASS when the user must say."""
+        masks = [mask for pair in pairs for mask in pair.masks]
+        colours = mask_colours(tree, masks, self.polyp, self.classes, ledger)
+        alone = [mask for mask in masks if is_instance(mask)]
+        if alone and self.polyp is None:
+            if not all(colours.polyps_alone(mask) for mask in alone):
+                what = "a picture of instances: its colours tell objects apart, and which are polyps is not told."
+                fix = "lay the pictures of classes beside it, or say -O polyp=any where every object is a polyp."
+                raise DataError("E_MASK_CLASS", what, where=alone[0], fix=fix)
+            return MaskColours((), PolypValues.parse("any"), self.classes)
+        return colours
+
     def _frame(
-        self, tree: SourceTree, pair: Pair, name: str, tables: Tables, *, masked: bool, one_part: bool
+        self,
+        tree: SourceTree,
+        pair: Pair,
+        name: str,
+        tables: Tables,
+        colours: MaskColours,
+        *,
+        masked: bool,
+        one_part: bool,
     ) -> ImportedFrame:
         meaning = pair.meaning
         outer = meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
@@ -115,7 +144,7 @@ class FoldersReader(Reader):
             what = "no table tells its patient or sequence: it could leak from train into test."
             remarks.append(Remark("W_TABLE_NO_ROW", what))
         told = row or TableRow(name, 0)
-        label, remark = self._label(tree, pair, told, tables.boxes(pair.image), masked=masked)
+        label, remark = self._label(tree, pair, told, tables.boxes(pair.image), colours, masked=masked)
         return ImportedFrame(
             name=name,
             origin=pair.image,
@@ -130,7 +159,14 @@ class FoldersReader(Reader):
         )
 
     def _label(
-        self, tree: SourceTree, pair: Pair, row: TableRow, boxes: tuple[LabelledBox, ...], *, masked: bool
+        self,
+        tree: SourceTree,
+        pair: Pair,
+        row: TableRow,
+        boxes: tuple[LabelledBox, ...],
+        colours: MaskColours,
+        *,
+        masked: bool,
     ) -> tuple[Label, Remark | None]:
         outer = meaning_of((tree.name,))
         if row.label_state == "none":
@@ -138,7 +174,7 @@ class FoldersReader(Reader):
         if pair.masks and row.label_state != "box":
             what = f"masks whose names only begin like the image's were joined ({len(pair.masks)})."
             joined = Remark("W_MASK_JOINED", what) if pair.joined else None
-            return mask_label(tree, pair.masks, self.polyp), joined
+            return mask_label(tree, pair.masks, colours.of(pair.masks[0])), joined
         if boxes:
             return BoxLabel(boxes, pair.image), None
         named = bool(self.negatives) and fnmatch(pair.image, self.negatives)
@@ -153,6 +189,13 @@ class FoldersReader(Reader):
             return NegativeLabel(), None
         what = "no mask belongs to it: taken as unlabelled. Where such frames show no polyp: -O unmasked=negative."
         return UnknownLabel(), Remark("W_MASK_MISSING", what)
+
+
+def _tell_drawings(drawings: list[str], ledger: Ledger) -> None:
+    """One line for each folder of pictures that are neither frames nor masks."""
+    for folder, number in Counter(path.rpartition("/")[0] for path in drawings).items():
+        what = f"{number} pictures are drawings (contours, overlays or the like), neither frames nor masks: passed over."
+        ledger.remark(folder or ".", "N_DRAWINGS", what)
 
 
 def _tell_unread_annotations(tree: SourceTree, ledger: Ledger) -> None:
