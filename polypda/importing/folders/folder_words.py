@@ -18,11 +18,11 @@ MODE_WORDS = {
     **dict.fromkeys(("wl", "wli", "whitelight", "白光"), "WL"),
     **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
 }
-_MASK = (
-    r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
-)
+_MASK = r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
 _IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpeg ?images?|jpegs?|bbdd|原图|图像|图片"
-_INSTANCE = r"segmentation ?objects?(?: ?png)?|(?:masks? |labels? )?instances?(?: (?:masks?|labels?|ids?|segmentations?))?"
+_INSTANCE = (
+    r"segmentation ?objects?(?: ?png)?|(?:masks? |labels? )?instances?(?: (?:masks?|labels?|ids?|segmentations?))?"
+)
 _DRAWN = (
     r"edges?|contours?|boundar(?:y|ies)|outlines?|scribbles?|skeletons?|specular(?:s|ity|ities)?|lumens?|voids?"
     r"|polygons?|bbox(?:es)?|box(?:es)?|overlays?|visuali[sz]ations?|heat ?maps?|saliency|predictions?|preds?|轮廓|边缘"
@@ -40,7 +40,9 @@ INSTANCE_WORDS = re.compile(_INSTANCE)
 UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
 _MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
 _SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
-_PATIENT = re.compile(r"(?i)^(?:patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+")
+_PATIENT = re.compile(
+    r"(?i)(?P<patient>(?P<word>patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+)(?P<more>.*)"
+)
 
 
 class Role(Enum):
@@ -57,6 +59,7 @@ class FolderMeaning:
     """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart.
 
     instance: masks whose colours tell objects apart, not classes. drawing: neither frames nor masks.
+    patient: ``case1`` of a folder ``case1_2`` as well, whose sequence is then the folder: clips of one patient share it.
     """
 
     mask: bool
@@ -92,6 +95,7 @@ def role_of(folder: str) -> Role:
 def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
     """What the folders above a picture say; the innermost counts where several say something."""
     words = [words_of(folder) for folder in folders]
+    named = next(filter(None, map(patient_named, reversed(folders))), None)
     last = {word: index for index, word in enumerate(words)}
     ordered = sorted(last, key=lambda word: last[word])
     return FolderMeaning(
@@ -102,10 +106,28 @@ def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
         unlabelled=any(UNLABELLED_WORD.match(word) for word in words),
         split=next((SPLIT_WORDS[word] for word in reversed(ordered) if word in SPLIT_WORDS), None),
         mode=next((mode_of(word) for word in reversed(ordered) if mode_of(word)), None),
-        patient=next((folder for folder in reversed(folders) if _PATIENT.match(folder)), None),
-        sequence=next((folder for folder in reversed(folders) if _SEQUENCE.match(folder)), None),
+        patient=named.patient if named else None,
+        sequence=next(
+            (folder for folder in reversed(folders) if _SEQUENCE.match(folder)), named.clip if named else None
+        ),
         key=tuple(rest for rest in map(_without_role, words) if rest),
     )
+
+
+@dataclass(frozen=True)
+class NamedPatient:
+    """A patient by a folder's or file's name. clip: the whole name where it says more (``case1_2`` of ``case1``);
+    word: how patients are called there."""
+
+    patient: str
+    clip: str | None
+    word: str
+
+
+def patient_named(name: str) -> NamedPatient | None:
+    """The patient whom a name begins with; None where it names none."""
+    match = _PATIENT.match(name)
+    return NamedPatient(match["patient"], name if match["more"] else None, match["word"].lower()) if match else None
 
 
 def mode_of(text: str) -> str | None:

@@ -37,6 +37,8 @@ MOST_SURVEYED_PX = 512
 FLAT_RANGE = 24
 """Within a region of one colour, neighbours in a JPEG differ by less."""
 LEAST_LOSSY_PIXELS = 64
+MOST_SHADES = 64
+"""Colours in steps of 16 that regions of a class picture show, compressed or smoothed; a photograph shows more."""
 MOST_NAMED = 6
 
 
@@ -133,6 +135,8 @@ def _lossy_colours(values: NDArray[np.uint8]) -> list[Colour]:
     flat = (spread if spread.ndim == 2 else spread.max(axis=2)) <= FLAT_RANGE
     counts: Counter[Colour] = Counter()
     packed, numbers = np.unique(_packed((values & 0xF0) | 0x08)[flat], return_counts=True)
+    if len(packed) > MOST_SHADES:  # a photograph among the masks is told when it is read
+        return []
     for value, number in sorted(zip(packed.tolist(), numbers.tolist(), strict=True), key=lambda each: -each[1]):
         colour = _unpacked(value)
         like = next((kept for kept in counts if _near(kept, colour)), colour)

@@ -114,6 +114,7 @@ class CvatReader(AnnotatedReader):
             facts.sequence,
             split=facts.split,
             mode=facts.mode,
+            patient_by=facts.patient_by,
             remarks=tuple(notes),
         )
 

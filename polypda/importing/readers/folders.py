@@ -28,6 +28,8 @@ from polypda.importing.folders.folder_pairs import Pair, folded_stem, pair_up
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
 from polypda.importing.folders.mask_names import is_instance, keep_polyp_masks
+from polypda.importing.folders.patient_names import AUTO as PATIENTS_AUTO
+from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.mask_colours import MaskColours, mask_colours
 from polypda.importing.images.masks import PolypValues, mask_label
@@ -38,6 +40,7 @@ OPTIONS = {
     "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000; any: whatever is drawn",
     "classes": "names of classes that are polyps, where a table beside the masks or their names tell classes",
     "negatives": "pattern of images that show no polyp, e.g. normal/*",
+    "patients": "what names tell of patients: auto (case1_2 is a clip of case1), whole, none, or a pattern such as P(\\d+)",
     "unmasked": "what an image without a mask is: unlabelled (default) or negative",
 }
 UNMASKED = ("unlabelled", "negative")
@@ -62,6 +65,7 @@ class FoldersReader(Reader):
     negatives: str = ""
     unmasked: str = UNMASKED[0]
     classes: tuple[str, ...] | None = None
+    patients: PatientRule = PatientRule()
 
     @classmethod
     def with_options(cls, options: Mapping[str, str]) -> FoldersReader:
@@ -75,7 +79,8 @@ class FoldersReader(Reader):
         if unmasked not in UNMASKED:
             raise UsageError("E_OPTION", f"unmasked is '{unmasked}'.", fix=f"one of {', '.join(UNMASKED)}.")
         polyp = PolypValues.parse(options["polyp"]) if "polyp" in options else None
-        return cls(polyp, options.get("negatives", ""), unmasked, class_names(options))
+        patients = PatientRule.parse(options.get("patients", PATIENTS_AUTO))
+        return cls(polyp, options.get("negatives", ""), unmasked, class_names(options), patients)
 
     def recognises(self, tree: SourceTree) -> bool:
         """Any picture will do."""
@@ -144,14 +149,16 @@ class FoldersReader(Reader):
             what = "no table tells its patient or sequence: it could leak from train into test."
             remarks.append(Remark("W_TABLE_NO_ROW", what))
         told = row or TableRow(name, 0)
+        patient, clip, by = self.patients.of(pair.image, tree.name)
         label, remark = self._label(tree, pair, told, tables.boxes(pair.image), colours, masked=masked)
         return ImportedFrame(
             name=name,
             origin=pair.image,
             read=lambda: read_picture(tree, pair.image),
             label=label,
-            patient=told.patient or meaning.patient or outer.patient,
-            sequence=told.sequence or meaning.sequence or outer.sequence,
+            patient=told.patient or patient,
+            patient_by=None if told.patient else by,
+            sequence=told.sequence or clip or meaning.sequence or outer.sequence,
             t_s=told.t_s,
             split=told.split or (None if one_part else meaning.split),
             mode=told.mode or meaning.mode or outer.mode,
@@ -194,7 +201,9 @@ class FoldersReader(Reader):
 def _tell_drawings(drawings: list[str], ledger: Ledger) -> None:
     """One line for each folder of pictures that are neither frames nor masks."""
     for folder, number in Counter(path.rpartition("/")[0] for path in drawings).items():
-        what = f"{number} pictures are drawings (contours, overlays or the like), neither frames nor masks: passed over."
+        what = (
+            f"{number} pictures are drawings (contours, overlays or the like), neither frames nor masks: passed over."
+        )
         ledger.remark(folder or ".", "N_DRAWINGS", what)
 
 
