@@ -19,6 +19,10 @@ NEAR = ((250, 50, 83), (230, 70, 60), (0, 0, 0))
 BROWN_GROUND = ((48, 112, 32), None, (176, 112, 32))
 
 
+def hexadecimal(colour):
+    return "#" + bytes(colour).hex()
+
+
 def classes(colours, polyp=POLYP, tool=TOOL):
     """A class mask of polyp, instrument and background."""
     drawn = np.empty((HEIGHT, WIDTH, 3), np.uint8)
@@ -73,8 +77,8 @@ def test_without_a_word_which_colour_is_the_polyp_the_user_is_asked(tmp_path, co
     source = export(tmp_path / "src", colours, told=False)
     with pytest.raises(DataError, match="E_MASK_CLASS") as caught:
         run_import(source, tmp_path / "root")
-    assert "#%02x%02x%02x" % colours[0] in caught.value.what and "-O polyp" in caught.value.fix
-    named = {"polyp": "#%02x%02x%02x" % colours[0]}
+    assert hexadecimal(colours[0]) in caught.value.what and "-O polyp" in caught.value.fix
+    named = {"polyp": hexadecimal(colours[0])}
     result = run_import(source, tmp_path / "root", options=named)
     assert polyp_px(result) == [POLYP.sum(), 0, POLYP.sum()]
     every = run_import(source, tmp_path / "any", options={"polyp": "any"})
@@ -87,7 +91,7 @@ def test_a_colour_that_no_mask_holds_stands_for_the_one_near_it(tmp_path):
     near = run_import(source, tmp_path / "root", options={"polyp": "#ff3050"})
     assert polyp_px(near) == [POLYP.sum(), 0, POLYP.sum()]
     source = export(tmp_path / "two", NEAR, told=False)
-    with pytest.raises(DataError, match="E_MASK_CLASS.*are near it"):
+    with pytest.raises(DataError, match=r"E_MASK_CLASS.*are near it"):
         run_import(source, tmp_path / "other", options={"polyp": "#f03c50"})
 
 
@@ -147,7 +151,7 @@ def test_pictures_of_instances_alone_are_asked_about(tmp_path):
     single = tmp_path / "single"
     put(single / "images" / "0.jpg", frame())
     put(single / "instances" / "0.png", classes(((128, 0, 0), None, (0, 0, 0))))
-    with pytest.raises(DataError, match="E_MASK_CLASS.*instances"):
+    with pytest.raises(DataError, match=r"E_MASK_CLASS.*instances"):
         run_import(single, tmp_path / "root")
     result = run_import(single, tmp_path / "root", options={"polyp": "any"})
     assert read_mask(result.folder / "masks/0.png").sum() == POLYP.sum()

@@ -8,8 +8,10 @@ from polypda.errors import UsageError
 from polypda.importing.annotations.frame_facts import facts_of
 from polypda.importing.folders.patient_names import PatientRule
 
+NAMES = ("case1_1", "case1_2", "case2_1", "case10_1", "case10_2")
 
-def clips(folder, names=("case1_1", "case1_2", "case2_1", "case10_1", "case10_2")):
+
+def clips(folder, names=NAMES):
     for number, name in enumerate(names):
         for image in range(2):
             put(folder / "images" / name / f"{image}.jpg", frame(10 * number + image))
@@ -28,7 +30,13 @@ def told(result, code):
 def test_clips_of_one_patient_are_one_patient_and_this_is_told(tmp_path):
     result = run_import(clips(tmp_path / "src"), tmp_path / "root")
     assert {patient for patient, _ in groups(result).values()} == {"case1", "case2", "case10"}
-    assert {sequence for _, sequence in groups(result).values()} == {"case1_1", "case1_2", "case2_1", "case10_1", "case10_2"}
+    assert {sequence for _, sequence in groups(result).values()} == {
+        "case1_1",
+        "case1_2",
+        "case2_1",
+        "case10_1",
+        "case10_2",
+    }
     (what,) = told(result, "W_PATIENT_GUESSED")
     assert what.startswith("3 patients found by folders called 'case' and a number.") and "-O patients=whole" in what
     parts = {}

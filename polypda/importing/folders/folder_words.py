@@ -18,7 +18,10 @@ MODE_WORDS = {
     **dict.fromkeys(("wl", "wli", "whitelight", "白光"), "WL"),
     **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
 }
-_MASK = r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
+_MASK = (
+    r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?"
+    r"|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
+)
 _IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpeg ?images?|jpegs?|bbdd|原图|图像|图片"
 _INSTANCE = (
     r"segmentation ?objects?(?: ?png)?|(?:masks? |labels? )?instances?(?: (?:masks?|labels?|ids?|segmentations?))?"
@@ -33,7 +36,8 @@ MASK_WORD = re.compile(rf"(?:^|.* )(?:{_MASK})(?: .*|$)")
 IMAGE_WORD = re.compile(rf"(?:^|.* )(?:{_IMAGE})(?: .*|$)")
 NEGATIVE_WORD = re.compile(rf"(?:^|.* )(?:{_NEGATIVE})(?: .*|$)")
 DRAWING_WORDS = re.compile(
-    rf"(?:(?:gt|masks?|segmentation ?class|bbox) ?)?(?:{_DRAWN})(?: ?(?:maps?|masks?|images?|gts?|labels?|png|c\d|\d+))*"
+    rf"(?:(?:gt|masks?|segmentation ?class|bbox) ?)?(?:{_DRAWN})"
+    r"(?: ?(?:maps?|masks?|images?|gts?|labels?|png|c\d|\d+))*"
 )
 """Folders of what was drawn beside masks: neither frames nor masks."""
 INSTANCE_WORDS = re.compile(_INSTANCE)
@@ -59,7 +63,7 @@ class FolderMeaning:
     """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart.
 
     instance: masks whose colours tell objects apart, not classes. drawing: neither frames nor masks.
-    patient: ``case1`` of a folder ``case1_2`` as well, whose sequence is then the folder: clips of one patient share it.
+    patient: ``case1`` of a folder ``case1_2`` as well, whose sequence is then the folder: a patient's clips share it.
     """
 
     mask: bool

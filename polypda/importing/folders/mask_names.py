@@ -43,9 +43,7 @@ def keep_polyp_masks(pairs: Sequence[Pair], only: Collection[str] | None, ledger
         fix = "" if known else " If it is a polyp: -O classes=…"
         ledger.remark(where, "N_MASK_OTHER" if known else "W_CLASS_UNKNOWN", what + fix)
     if instances:
-        what = (
-            f"{instances} pictures of instances were passed over: the pictures of classes beside them tell the polyp."
-        )
+        what = f"{instances} pictures of instances were passed over: the class pictures beside them tell the polyp."
         ledger.remark(where, "N_MASK_INSTANCES", what)
 
 

@@ -47,11 +47,8 @@ class PatientRule:
         if self.how == NONE:
             return None, None, None
         *folders, stem = PurePosixPath(path).with_suffix("").parts
-        for name, kind in [
-            *((folder, "folders") for folder in reversed(folders)),
-            (outer, "folders"),
-            (stem, "films" if film else "files"),
-        ]:
+        above = [(folder, "folders") for folder in (*reversed(folders), outer)]
+        for name, kind in [*above, (stem, "films" if film else "files")]:
             named = patient_named(name)
             if named is not None:
                 return self._told(named, kind)
@@ -87,7 +84,7 @@ class PatientTally:
             if by.endswith(CLIPS):
                 what += (
                     " A name that goes on (case1_2) is taken for a clip of its patient (case1), lest one patient lie in"
-                    " two parts. Where each is a patient of its own: -O patients=whole; else -O patients=none or PATTERN."
+                    " two parts. Where each is a patient: -O patients=whole; else -O patients=none or a pattern."
                 )
             ledger.remark(where, "W_PATIENT_GUESSED" if by.endswith(CLIPS) else "N_PATIENTS", what)
         if self._found and self._without:

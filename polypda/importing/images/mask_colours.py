@@ -65,8 +65,7 @@ class MaskColours:
         if table is None:
             return False
         colours, values = table.polyps(self.only)
-        drawn = {name for name in table.names}
-        return {*(table.colours[each] for each in colours), *(table.values[each] for each in values)} == drawn
+        return {*(table.colours[each] for each in colours), *(table.values[each] for each in values)} == table.names
 
 
 def mask_colours(

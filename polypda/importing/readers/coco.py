@@ -6,8 +6,8 @@
 * ``iscrowd`` regions are polyp.
 * COCO lists each picture of a task, looked at or not. One without annotations is therefore taken without a label,
   unless ``-O unannotated=negative`` says that everything was looked at.
-* Captions and other files that draw nothing are passed over. What a model predicted (annotations with a ``score``) is no
-  ground truth: a file of nothing else is left out, and of a mixed file the predicted shapes.
+* Captions and other files that draw nothing are passed over. What a model predicted (annotations with a ``score``) is
+  no ground truth: a file of nothing else is left out, and of a mixed file the predicted shapes.
 * A picture that several files list is taken from the one that draws on it.
 * A split is taken from the JSON's name (``train.json``, ``instances_val2017.json``); patient, sequence and mode from
   extra keys of the images.

@@ -40,9 +40,10 @@ OPTIONS = {
     "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000; any: whatever is drawn",
     "classes": "names of classes that are polyps, where a table beside the masks or their names tell classes",
     "negatives": "pattern of images that show no polyp, e.g. normal/*",
-    "patients": "what names tell of patients: auto (case1_2 is a clip of case1), whole, none, or a pattern such as P(\\d+)",
+    "patients": "what names tell of them: auto (case1_2 is a clip of case1), whole, none, or a pattern such as P(\\d+)",
     "unmasked": "what an image without a mask is: unlabelled (default) or negative",
 }
+PATIENTS_BY_NAME = PatientRule()
 UNMASKED = ("unlabelled", "negative")
 OWN_FILES = ("contact-sheet.png", "ignore/*")
 """What an ordinary cohort folder may hold beside its frames and masks."""
@@ -65,7 +66,7 @@ class FoldersReader(Reader):
     negatives: str = ""
     unmasked: str = UNMASKED[0]
     classes: tuple[str, ...] | None = None
-    patients: PatientRule = PatientRule()
+    patients: PatientRule = PATIENTS_BY_NAME
 
     @classmethod
     def with_options(cls, options: Mapping[str, str]) -> FoldersReader:
@@ -201,9 +202,7 @@ class FoldersReader(Reader):
 def _tell_drawings(drawings: list[str], ledger: Ledger) -> None:
     """One line for each folder of pictures that are neither frames nor masks."""
     for folder, number in Counter(path.rpartition("/")[0] for path in drawings).items():
-        what = (
-            f"{number} pictures are drawings (contours, overlays or the like), neither frames nor masks: passed over."
-        )
+        what = f"{number} pictures are drawings (contours, overlays…), neither frames nor masks: passed over."
         ledger.remark(folder or ".", "N_DRAWINGS", what)
 
 

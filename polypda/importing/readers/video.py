@@ -24,8 +24,8 @@ from polypda.importing.films.film_sampling import sampled
 from polypda.importing.films.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film
 from polypda.importing.films.video_tables import video_tables
 from polypda.importing.folders.folder_words import meaning_of
-from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.frame_tables import TableRow
+from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.one_field import one_field
 from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
