@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -14,6 +14,8 @@ from polypda.importing.images.picture_kinds import suffix_of
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _LETTERED = re.compile(r"([pcsPCS])(\d+)")
+_NNUNET = re.compile(r"images[TV][rsal]+")
+_CHANNEL = re.compile(r"(.+)_\d{4}")
 _SEPARATOR = re.compile(r"[_\-. ]")
 Key = tuple[tuple[str, ...], str]
 """Folders that tell places apart, and the stem."""
@@ -60,7 +62,7 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     by_stem: dict[str, list[Pair]] = defaultdict(list)
     by_place: dict[tuple[str, ...], list[Pair]] = defaultdict(list)
     for pair in pairs:
-        stem = folded_stem(pair.image)
+        stem = folded_stem(shown_stem(pair.image) + ".x")
         by_key[pair.meaning.key, stem].append(pair)
         by_stem[stem].append(pair)
         by_place[pair.meaning.key].append(pair)
@@ -88,6 +90,24 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
 def folded_stem(path: str) -> str:
     """A file's stem for comparison: composed, without regard to case."""
     return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold()
+
+
+def shown_stem(image: str) -> str:
+    """A picture's stem without nnU-Net's number of the channel: ``x`` of ``imagesTr/x_0000.png``."""
+    stem = PurePosixPath(image).stem
+    in_nnunet = any(_NNUNET.fullmatch(folder) for folder in PurePosixPath(image).parts[:-1])
+    return stem.removesuffix("_0000") if in_nnunet else stem
+
+
+def several_channels(images: Iterable[str]) -> set[str]:
+    """The files of pictures whose channels nnU-Net keeps apart: each alone is no frame."""
+    by_picture: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        *folders, name = PurePosixPath(image).parts
+        match = _CHANNEL.fullmatch(PurePosixPath(name).stem)
+        if match and any(map(_NNUNET.fullmatch, folders)):
+            by_picture["/".join((*folders, match[1]))].append(image)
+    return {image for files in by_picture.values() if len(files) > 1 for image in files}
 
 
 def _spelt_alike(pairs: list[Pair], mask: str) -> Pair | None:

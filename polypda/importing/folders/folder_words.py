@@ -9,9 +9,21 @@ from enum import Enum
 from polypda.cohorts.frames import Split
 
 _SPLITS = {
-    Split.TRAIN: ("train", "training", "trainset", "训练", "训练集"),
+    Split.TRAIN: ("train", "training", "trainset", "train dataset", "训练", "训练集"),
     Split.VALIDATION: ("val", "valid", "validation", "validate", "dev", "验证", "验证集"),
-    Split.TEST: ("test", "testing", "testset", "测试", "测试集"),
+    Split.TEST: (
+        *("test", "testing", "testset", "test dataset", "test easy dataset", "test hard dataset"),
+        *("测试", "测试集"),
+    ),
+        "test",
+        "testing",
+        "testset",
+        "test dataset",
+        "test easy dataset",
+        "test hard dataset",
+        "测试",
+        "测试集",
+    ),
 }
 SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 MODE_WORDS = {
@@ -44,6 +56,8 @@ INSTANCE_WORDS = re.compile(_INSTANCE)
 UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
 _MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
 _SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
+_PROCEDURE = re.compile(r"(\d{3}-\d{3})_frames")
+"""REAL-Colon's folders, one for each recording."""
 _PATIENT = re.compile(
     r"(?i)(?P<patient>(?P<word>patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+)(?P<more>.*)"
 )
@@ -116,6 +130,11 @@ def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
         ),
         key=tuple(rest for rest in map(_without_role, words) if rest),
     )
+
+
+def _sequence(folder: str) -> str | None:
+    recorded = _PROCEDURE.fullmatch(folder)
+    return recorded[1] if recorded else folder if _SEQUENCE.match(folder) else None
 
 
 @dataclass(frozen=True)
