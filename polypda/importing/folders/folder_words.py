@@ -15,15 +15,6 @@ _SPLITS = {
         *("test", "testing", "testset", "test dataset", "test easy dataset", "test hard dataset"),
         *("测试", "测试集"),
     ),
-        "test",
-        "testing",
-        "testset",
-        "test dataset",
-        "test easy dataset",
-        "test hard dataset",
-        "测试",
-        "测试集",
-    ),
 }
 SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 MODE_WORDS = {

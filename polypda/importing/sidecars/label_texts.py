@@ -1,7 +1,8 @@
 """Text files of labels, one for each picture, in the three forms that are in use.
 
 * YOLO: ``class x y width height``, centre and size in shares of the picture, or ``class x y x y…``, an outline; a
-  sixth number beside a box is a model's confidence. Names of classes stand in ``data.yaml``, ``classes.txt`` or ``obj.names``.
+  sixth number beside a box is a model's confidence. Names of classes stand in ``data.yaml``, ``classes.txt`` or
+  ``obj.names``.
 * PolypGen: ``polyp x0 y0 x1 y1`` in px.
 * LDPolypVideo: the number of boxes, then ``x0 y0 x1 y1`` in px, a line each.
 """

@@ -1,8 +1,8 @@
 """Labels of many pictures in one file, by the pictures' names: tables of run lengths, and VIA's projects.
 
 * Run lengths as in competitions: a column for the picture and one called ``EncodedPixels``, ``rle`` or the like that
-  holds starts (from 1) and lengths, down the columns of the picture (``-O rle=rows``: along its rows). Several rows of a
-  picture are joined; an empty field says that the picture shows no polyp.
+  holds starts (from 1) and lengths, down the columns of the picture (``-O rle=rows``: along its rows). Several rows of
+  a picture are joined; an empty field says that the picture shows no polyp.
 * VIA (VGG Image Annotator): ``_via_img_metadata``, or that alone; polygons, rectangles, circles and ellipses, whose
   class is the value of a region's first attribute. A picture without regions is one that nobody marked.
 """
