@@ -116,9 +116,7 @@ def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
         split=next((SPLIT_WORDS[word] for word in reversed(ordered) if word in SPLIT_WORDS), None),
         mode=next((mode_of(word) for word in reversed(ordered) if mode_of(word)), None),
         patient=named.patient if named else None,
-        sequence=next(
-            (folder for folder in reversed(folders) if _SEQUENCE.match(folder)), named.clip if named else None
-        ),
+        sequence=next(filter(None, map(_sequence, reversed(folders))), named.clip if named else None),
         key=tuple(rest for rest in map(_without_role, words) if rest),
     )
 

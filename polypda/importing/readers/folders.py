@@ -176,7 +176,7 @@ class FoldersReader(Reader):
             label=label,
             patient=told.patient or patient,
             patient_by=None if told.patient else by,
-            sequence=told.sequence or clip or meaning.sequence or film or outer.sequence,
+            sequence=told.sequence or meaning.sequence or film or clip or outer.sequence,
             t_s=told.t_s,
             split=told.split or (None if facts.one_part else meaning.split),
             mode=told.mode or meaning.mode or outer.mode,
