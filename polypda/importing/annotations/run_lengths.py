@@ -82,7 +82,7 @@ def coco_runs(packed: str | bytes, where: str) -> list[int]:
 def _checked(counts: object, where: str) -> list[int]:
     runs = counts if isinstance(counts, Sequence) and not isinstance(counts, (str, bytes)) else [None]
     if all(isinstance(run, (int, float)) and not isinstance(run, bool) and 0 <= run == run // 1 for run in runs):
-        return [int(run) for run in runs]
+        return [int(run) for run in runs if run is not None]
     raise DataError("E_RLE", "a run of the mask is no count.", where=where, fix="export the annotation again.")
 
 

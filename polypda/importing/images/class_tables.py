@@ -148,8 +148,11 @@ def _csv(content: str, path: str) -> ClassTable:
         return ClassTable(path)
     if {"r", "g", "b"} <= set(plain):
         places = [plain.index(channel) for channel in "rgb"]
-        told = {tuple(whole(row[place]) for place in places): row[name] for row in full}
-        colours = {(r, g, b): each for (r, g, b), each in told.items() if None not in (r, g, b)}
+        colours: dict[Colour, str] = {}
+        for row in full:
+            red, green, blue = (whole(row[place]) for place in places)
+            if red is not None and green is not None and blue is not None:
+                colours[red, green, blue] = row[name]
         return ClassTable(path, colours)
     numbers = {} if value is None else {whole(row[value]): row[name] for row in full}
     return ClassTable(path, values={number: each for number, each in numbers.items() if number is not None})

@@ -133,7 +133,7 @@ def _lossy_colours(values: NDArray[np.uint8]) -> list[Colour]:
     spread = cv2.subtract(cv2.dilate(values, square), cv2.erode(values, square))
     flat = (spread if spread.ndim == 2 else spread.max(axis=2)) <= FLAT_RANGE
     counts: Counter[Colour] = Counter()
-    packed, numbers = np.unique(_packed((values & 0xF0) | 0x08)[flat], return_counts=True)
+    packed, numbers = np.unique(_packed(((values & 0xF0) | 0x08).astype(np.uint8))[flat], return_counts=True)
     if len(packed) > MOST_SHADES:  # a photograph among the masks is told when it is read
         return []
     for value, number in sorted(zip(packed.tolist(), numbers.tolist(), strict=True), key=lambda each: -each[1]):
