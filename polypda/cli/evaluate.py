@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,11 @@ import typer
 
 from polypda.cli.configuration import default_cache
 from polypda.cli.data_root import DataRoot
-from polypda.errors import UsageError
+from polypda.errors import UsageError, nearest
 from polypda.workflows.places import Places
 
 if TYPE_CHECKING:
+    from polypda.evaluation.map_scale import MapScale
     from polypda.workflows.scoring import Profile, ScoredPart
 
 Opt = typer.Option
@@ -38,6 +40,16 @@ def evaluate_command(
         Opt(help="Another run of the same pair: its adapted model is fused with this run's; repeatable."),
     ] = None,
     profile: Annotated[str, Opt(help="polypda, or pranet2020: the legacy protocol beside it.")] = "polypda",
+    frames: Annotated[
+        Path | None, Opt(help="Text file of frame names, one a line: score exactly these frames of the part.")
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        Opt(
+            help="[NAME=]SCALE of the maps' values where it is ambiguous: 0-1, 0-100, 0-255, 0-65535, 0-N, or class:K "
+            "(values that are polyp); repeatable."
+        ),
+    ] = None,
     missing: Annotated[str, Opt(help="A frame without a map: error, or as-empty.")] = "error",
     trained_on: Annotated[str | None, Opt(help="Cohort that the maps' models learnt, for the record.")] = None,
     out: Annotated[Path | None, Opt(help="Folder for maps. Default: evaluations/NAME-on-COHORT-PART.")] = None,
@@ -52,23 +64,23 @@ def evaluate_command(
     Writes cases.csv, evaluation.json and the per-centre tables; `polypda report` makes its page of them. The last line
     printed is the folder. Frames that a model of the run learnt are refused.
     """
-    from polypda.workflows.scoring import ScoredPart
 
-    parts = [ScoredPart.parse(text) for text in on]
+    parts = _listed(on, frames, maps=bool(predictions))
     chosen, as_empty = _profile(profile), _missing(missing)
     if (run is None) == (not predictions):
         raise UsageError(
             "E_OPTION", "give either a run folder or --predictions.", fix="e.g. polypda evaluate RUN --on kvasir"
         )
     if run is not None:
-        _refuse(
-            {"--trained-on": trained_on, "--out": out, "--missing": as_empty}, "is for --predictions, not for a run"
-        )
+        given = {"--trained-on": trained_on, "--out": out, "--missing": as_empty, "--scale": scale}
+        _refuse(given, "is for --predictions, not for a run")
         places = Places(data_root, cache_dir or default_cache())
         folder = _of_run(run, parts, places, chosen, fuse or [], allow_leakage=allow_leakage)
     else:
         _refuse({"--fuse": fuse, "--allow-leakage": allow_leakage}, "is for a run, not for maps")
-        folder = _of_maps(predictions or [], parts, data_root, out, chosen, trained_on, as_empty=as_empty)
+        named = [_named(text) for text in predictions or []]
+        scales = _scales(scale or [], [name for name, _ in named])
+        folder = _of_maps(named, scales, parts, data_root, out, chosen, trained_on, as_empty=as_empty)
     print((folder / "centers.md").read_text(encoding="utf-8"), file=sys.stderr)
     print(folder)
 
@@ -83,7 +95,8 @@ def _of_run(
 
 
 def _of_maps(
-    predictions: list[str],
+    named: list[tuple[str, Path]],
+    scales: Mapping[str, MapScale],
     parts: list[ScoredPart],
     data_root: Path,
     out: Path | None,
@@ -97,7 +110,6 @@ def _of_maps(
 
     if len(parts) > 1:
         raise UsageError("E_PART", "maps are scored on one cohort at a time.", fix="give one --on.")
-    named = [_named(text) for text in predictions]
     folder = out or Path("evaluations") / f"{'+'.join(name for name, _ in named)}-on-{parts[0].name}"
     return evaluate_predictions(
         named,
@@ -108,6 +120,7 @@ def _of_maps(
         terminal_progress(),
         trained_on=trained_on,
         missing_as_empty=as_empty,
+        scales=scales,
     )
 
 
@@ -130,6 +143,37 @@ def _missing(text: str) -> bool:
     if text not in ("error", "as-empty"):
         raise UsageError("E_OPTION", f"--missing {text} is neither error nor as-empty.", fix="--missing as-empty")
     return text == "as-empty"
+
+
+def _listed(on: list[str], frames: Path | None, *, maps: bool) -> list[ScoredPart]:
+    """The parts, of listed frames alone; listed maps may be of any part where none is named.
+
+    Raises: UsageError E_OPTION, E_PART, E_MODE_NAME; DataError E_FRAMES_LIST.
+    """
+    from polypda.workflows.scoring import PARTS, FrameList, ScoredPart
+
+    parts = [ScoredPart.parse(text) for text in on]
+    if frames is None:
+        return parts
+    if len(parts) > 1:
+        raise UsageError("E_OPTION", "--frames lists frames of one cohort.", fix="give one --on.")
+    named = on[0].rpartition(":")[2].lower() in PARTS
+    part = replace(parts[0], listed=FrameList.read(frames))
+    return [part if named or not maps else replace(part, part="all")]
+
+
+def _scales(texts: list[str], names: list[str]) -> dict[str, MapScale]:
+    """Name → scale; one without a name is that of every folder. Raises: UsageError E_SCALE."""
+    from polypda.evaluation.map_scale import MapScale
+
+    found: dict[str, MapScale] = {}
+    for text in texts:
+        name, equals, scale = text.rpartition("=")
+        if equals and name not in names:
+            what = f"there are no predictions '{name}'.{nearest(name, names)}"
+            raise UsageError("E_SCALE", what, fix=f"--scale NAME=SCALE, NAME one of {', '.join(names)}.")
+        found |= dict.fromkeys([name] if equals else names, MapScale.parse(scale))
+    return found
 
 
 def _named(text: str) -> tuple[str, Path]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 
 import typer
 
@@ -21,6 +25,7 @@ from polypda.cli.report import report_command
 from polypda.cli.source_package import source_package_command
 from polypda.cli.stylize import stylize_command
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
+from polypda.processes import interrupt
 
 app = typer.Typer(
     help="Adapt a polyp segmenter from one endoscopy centre to another, and show honestly whether it helped.",
@@ -37,6 +42,9 @@ app.command("report")(report_command)
 app.command("source-package")(source_package_command)
 app.command("stylize")(stylize_command)
 app.add_typer(cohorts_app, name="cohorts")
+
+
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,16 +66,20 @@ def _global_options(
 def main() -> None:
     """Entry point: an error prints as code, place, cause and remedy; a traceback only with --debug."""
     try:
-        app()
+        with _a_polite_kill_as_ctrl_c():
+            app()
     except PolypdaError as error:
         _end(error)
     except KeyboardInterrupt:
         print("\nE_INTERRUPTED: stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:
+        name = os.path.basename(str(error.filename or ""))  # noqa: PTH119 - may be no path at all
+        if name and error.errno in NO_ACCESS:
+            what = f"{error.strerror}."
+            _end(DataError("E_FILE_ACCESS", what, where=name, fix="name a place that you may read and write."))
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        name = os.path.basename(str(error.filename or ""))  # noqa: PTH119 - may be no path at all
         _end(
             DataError(
                 "E_DISK_FULL",
@@ -76,6 +88,19 @@ def main() -> None:
                 fix="free some space (the cache folder may be deleted at any time) and resume the run.",
             )
         )
+
+
+@contextmanager
+def _a_polite_kill_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: half-written folders are removed, processes of its own are ended."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _end(error: PolypdaError) -> None:

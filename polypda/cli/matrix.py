@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polypda.cli.adapt import adapt_command
+from polypda.cli.adapt import DEFAULT_METHOD, adapt_command
 from polypda.cli.configuration import configuration, places_of
 from polypda.errors import DataError, Interrupted, UsageError
 
@@ -39,7 +39,7 @@ def matrix_command(
     pairs: Annotated[str | None, Opt(help="Instead of both: SOURCE/TARGET,SOURCE/TARGET…")] = None,
     methods: Annotated[
         str, Opt(help="Methods and controls; `oracle` needs --target-labels.")
-    ] = "source-only,adabn,adaptsegnet",
+    ] = f"source-only,adabn,{DEFAULT_METHOD}",
     seeds: Annotated[str, Opt(help="Seeds, separated by commas.")] = "0",
     out: Annotated[Path, Opt(help="Folder of the runs and of the report.")] = Path("runs/matrix"),
     report: Annotated[Path | None, Opt(help="Report folder. Default: OUT/report.")] = None,

@@ -28,7 +28,7 @@ def stylize_command(
     architecture: Annotated[str, Opt(help="Network whose encoder is used.")] = "deeplabv3plus",
     encoder: Annotated[str, Opt(help="Any encoder of segmentation-models-pytorch.")] = "mobilenet_v2",
     encoder_weights: Annotated[
-        str, Opt(help="none, imagenet (downloads), or a safetensors file for the encoder.")
+        str, Opt(help="none, bundled (for EfficientNet-Lite), imagenet (downloads), or a safetensors file.")
     ] = "none",
     size: Annotated[int, Opt(min=32, help="Pixels per side at which frames are restyled.")] = 192,
     seed: Annotated[int, Opt(help="Decides an encoder without weights.")] = 0,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.images import brightest_channel
+from polypda.cohorts.stored_pixels import brightest_channel
 
 LIT_THRESHOLD = 22
 """A pixel is lit when its brightest channel, blurred, exceeds this (0–255)…"""

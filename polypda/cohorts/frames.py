@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+
+from polypda.cohorts.stored_masks import FellowMasks
 
 
 class Split(StrEnum):
@@ -47,6 +49,7 @@ class Frame:
     empty. A frame in the state BOX has at least one box and no mask; one in the state MASK may have boxes beside it.
     ``mode`` is the imaging mode in capitals (WL, NBI…). ``ignore`` is a picture of pixels that count nowhere (burned-in
     text, insets); it is no label. ``patient``, ``sequence`` and ``mode`` are None where the release does not tell them.
+    ``fellows`` are all masks of the cohort, which tell what the values of this one mean where it does not.
     """
 
     cohort: str
@@ -61,6 +64,7 @@ class Frame:
     mode: str | None = None
     boxes: tuple[PolypBox, ...] = ()
     ignore: Path | None = None
+    fellows: FellowMasks | None = field(default=None, repr=False, compare=False)
 
     @property
     def cluster(self) -> str | None:
@@ -69,7 +73,7 @@ class Frame:
 
     def without_label(self) -> Frame:
         """The same frame as adaptation may see it: nothing left of its mask and its boxes."""
-        return replace(self, mask=None, boxes=(), label_state=LabelState.NONE)
+        return replace(self, mask=None, boxes=(), label_state=LabelState.NONE, fellows=None)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.frames import Frame, LabelState, PolypBox
 from polypda.cohorts.manifest import Layout, Unmasked
 from polypda.cohorts.picture_files import files_by_frame, name_some
+from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, nearest
 
 
@@ -42,14 +43,19 @@ def with_labels(
     folder: Path,
     layout: Layout,
     excluded: Collection[str],
+    *,
+    any_colour: bool = False,
 ) -> FoundFrames:
     """Give frames their masks and boxes. A state that frames.csv does not tell follows from what is there.
+
+    any_colour: every colour of a mask is a polyp.
 
     Raises: DataError E_FRAME_NAME, E_FRAME_TWICE, E_BOXES_CSV…, E_BOX_NEGATIVE.
     """
     known = {frame.frame for frame in frames} | set(excluded)
     masks = _masks(folder, layout)
     boxes = _boxes(folder / BOXES_CSV, known)
+    fellows = cohort_masks([path for frame_id, path in masks.items() if frame_id in known], any_colour=any_colour)
     labelled, without_mask, without_box = [], [], []
     for frame in frames:
         state = stated.get(frame.frame)
@@ -68,9 +74,19 @@ def with_labels(
             mask = None
         if state is LabelState.NONE:
             own = ()
-        labelled.append(replace(frame, mask=mask, boxes=own, label_state=state))
+        told = fellows if mask is not None else None
+        labelled.append(replace(frame, mask=mask, boxes=own, label_state=state, fellows=told))
     orphans = tuple(path for frame_id, path in masks.items() if frame_id not in known)
     return FoundFrames(tuple(labelled), tuple(without_mask), orphans, tuple(without_box))
+
+
+def cohort_masks(paths: Iterable[Path], *, any_colour: bool = False) -> FellowMasks:
+    """The masks of a cohort, by their files. Nothing is opened."""
+    return FellowMasks(tuple(map(str, paths)), _read, any_colour)
+
+
+def _read(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 def _masks(folder: Path, layout: Layout) -> dict[str, Path]:

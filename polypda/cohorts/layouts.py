@@ -108,7 +108,8 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
     all_negative = all_declared_negative(frames, stated, layout)
     if not labels:
         return FoundFrames(tuple(frames), all_negative=all_negative)
-    return replace(with_labels(frames, stated, folder, layout, excluded), all_negative=all_negative)
+    found = with_labels(frames, stated, folder, layout, excluded, any_colour=manifest.any_colour)
+    return replace(found, all_negative=all_negative)
 
 
 def _told_split(told: dict[str, str | None]) -> Split | None:

@@ -33,6 +33,13 @@ class Annotation(StrEnum):
     NONE = "none"
 
 
+class MaskColours(StrEnum):
+    """What the colours of masks stand for: one of them is the polyp, or any (classes of lesions)."""
+
+    ONE = "one"
+    ANY = "any"
+
+
 class Media(StrEnum):
     """What is released: single frames or films."""
 
@@ -235,6 +242,7 @@ class Manifest(_Strict):
     interlaced: bool | None = None
     field_of_view: FieldOfViewShape | None = None
     annotation: Annotation
+    mask_colours: MaskColours = MaskColours.ONE
     media: Media
     access: Access
     layouts: tuple[Layout, ...] = ()
@@ -248,6 +256,11 @@ class Manifest(_Strict):
             if self.annotation is Annotation.MASK and layout.masks is None and layout.unmasked is Unmasked.MISSING:
                 raise ValueError(f"layout '{layout.name}' of a mask cohort names neither masks nor unmasked: negative")
         return self
+
+    @property
+    def any_colour(self) -> bool:
+        """Whether every colour of a mask is a polyp."""
+        return self.mask_colours is MaskColours.ANY
 
     def hash(self) -> str:
         """SHA-256 (hex) of what the manifest says; comments and the order of keys do not count."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
-from polypda.cohorts.images import AMBIGUOUS_GREY, TIFF_SUFFIXES
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.images import Image, file_bytes, read_mask
+from polypda.cohorts.stored_masks import AMBIGUOUS_GREY, MaskReach, StoredMask, decode_mask
 from polypda.errors import DataError
 
 COLOUR_DIFFERENCE = 32
 """Channels that differ by more than this (of 255) somewhere carry colour: lesion classes, not JPEG's rounding."""
 LARGEST_CROP_SHARE = 0.25
 """A mask smaller by up to this share of a side was probably drawn on a cropped picture."""
+LEAST_PLAIN_SHARE = 0.97
+"""A picture of which so much is black or white is a mask, also one that went through JPEG."""
+NO_MASK = ("E_MASK_NOT_BINARY", "E_MASK_CLASS")
 SAME_SHAPE = 0.01
 """Two scale factors closer than this are taken as one: the mask was resized with its shape kept."""
 
@@ -29,6 +31,7 @@ class MaskFile:
 
     channels: as stored. coloured: channels differ. grey_share: share of pixels that are neither the lowest (0) nor
     the highest value (255, or 1 where nothing is brighter). ambiguous_share: share of those in ``AMBIGUOUS_GREY``.
+    reach: how high its values reach.
     """
 
     width: int
@@ -37,25 +40,19 @@ class MaskFile:
     coloured: bool
     grey_share: float
     ambiguous_share: float
+    reach: MaskReach
 
 
 def inspect_mask_file(path: Path) -> MaskFile:
-    """Look at a mask file as it is stored. Raises: DataError E_MASK_UNREADABLE, E_MASK_MISSING."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError("E_MASK_MISSING", "the file is gone.", where=path, fix="import the cohort again.") from error
-    except OSError as error:
-        what = f"{error.strerror}."
-        raise DataError("E_MASK_UNREADABLE", what, where=path, fix="check the file's permissions.") from error
-    return inspect_mask_pixels(stored_mask(path, data))
+    """Look at a mask file as it is stored. Raises: DataError E_MASK_MISSING, and as :func:`decode_mask`."""
+    return inspect_mask(decode_mask(file_bytes(path, "E_MASK"), str(path)))
 
 
-def inspect_mask_pixels(pixels: NDArray[np.uint8]) -> MaskFile:
-    """What a stored mask is like; pixels: uint8 H×W or H×W×channels, as :func:`stored_mask` gives them."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+def inspect_mask(stored: StoredMask) -> MaskFile:
+    """What a stored mask is like."""
+    pixels = stored.values
     # Channel by channel: reducing over a last axis of three is many times slower.
-    planes = [pixels] if pixels.ndim == 2 else [pixels[..., index] for index in range(min(channels, 3))]
+    planes = [pixels] if pixels.ndim == 2 else [pixels[..., index] for index in range(3)]
     grey = reduce(np.maximum, planes)
     coloured = bool((grey - reduce(np.minimum, planes)).max(initial=0) > COLOUR_DIFFERENCE)
     highest = 1 if grey.max(initial=0) <= 1 else 255
@@ -63,10 +60,11 @@ def inspect_mask_pixels(pixels: NDArray[np.uint8]) -> MaskFile:
     return MaskFile(
         width=pixels.shape[1],
         height=pixels.shape[0],
-        channels=channels,
+        channels=stored.channels,
         coloured=coloured,
         grey_share=float(np.mean((grey > 0) & (grey < highest))),
         ambiguous_share=float(np.mean((grey >= low) & (grey <= high))),
+        reach=stored.reach,
     )
 
 
@@ -75,6 +73,42 @@ def mask_size_error(where: str, image_size: tuple[int, int], mask_size: tuple[in
     looks, fix = _size_hint(image_size, mask_size)
     sizes = f"mask {mask_size[0]}×{mask_size[1]} but image {image_size[0]}×{image_size[1]}"
     return DataError("E_MASK_SIZE", f"{sizes}. {looks}".strip(), where=where, fix=fix)
+
+
+def read_ignored(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """The pixels that count nowhere, bool H×W; None where the frame has no such picture.
+
+    Raises: DataError E_IGNORE_SIZE when it is not of ``shape``; what reading a mask raises.
+    """
+    if frame.ignore is None:
+        return None
+    ignored = read_mask(frame.ignore)
+    if ignored.shape != tuple(shape[:2]):
+        raise DataError(
+            "E_IGNORE_SIZE",
+            f"the ignored region is {ignored.shape[1]}×{ignored.shape[0]} but the image {shape[1]}×{shape[0]}.",
+            where=f"{frame.cohort}/{frame.frame}",
+            fix="draw it on the image as it lies here (255: must not count), or take the file out of ignore/.",
+        )
+    return ignored.astype(bool)
+
+
+def swapped(problem: DataError, image: Image, where: str) -> DataError:
+    """The error for a mask that cannot be one: E_MASK_SWAPPED where its image (uint8 H×W×3) is black and white."""
+    if problem.code not in NO_MASK or not looks_like_a_mask(image):
+        return problem
+    what = f"the image is black and white, and its mask is none ({problem.what.rstrip('.')}): are the two swapped?"
+    fix = "look at both files; where the folders of images and masks are swapped, give each the other's name."
+    return DataError("E_MASK_SWAPPED", what, where=where, fix=fix)
+
+
+def looks_like_a_mask(image: Image) -> bool:
+    """Whether a picture (uint8 H×W×3) is grey throughout and nearly all of it black or white, with some of both."""
+    lowest, highest = image.min(axis=2), image.max(axis=2)
+    low, high = AMBIGUOUS_GREY
+    white = float(np.mean(lowest > high))
+    plain = float(np.mean((highest < low) | (lowest > high)))
+    return 0 < white < 1 and plain >= LEAST_PLAIN_SHARE
 
 
 def _size_hint(image_size: tuple[int, int], mask_size: tuple[int, int]) -> tuple[str, str]:
@@ -101,25 +135,3 @@ def _border(missing: tuple[int, int]) -> str:
     if missing[1]:
         sides.append(f"{missing[1] / 2:g} px above and below")
     return ", ".join(sides)
-
-
-def stored_mask(path: Path, data: bytes) -> NDArray[np.uint8]:
-    """A mask's values as they are stored, uint8 H×W or H×W×channels; 16 bits are reduced to 8.
-
-    Args: path: for its suffix and for messages; data: the file's bytes. Raises: DataError E_MASK_UNREADABLE.
-    """
-    pixels: NDArray | None
-    try:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            stored = tifffile.imread(io.BytesIO(data))
-            planes_first = stored.ndim == 3 and stored.shape[0] in (3, 4) and stored.shape[2] not in (3, 4)
-            pixels = np.moveaxis(stored, 0, 2) if planes_first else stored
-        else:
-            flags = cv2.IMREAD_UNCHANGED  # no EXIF orientation either
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except (tifffile.TiffFileError, ValueError, OSError):
-        pixels = None
-    if pixels is None or pixels.size == 0 or pixels.ndim not in (2, 3):
-        fix = "the file may be truncated or mislabelled: fetch it again, or leave the frame out."
-        raise DataError("E_MASK_UNREADABLE", "no decoder understands this file.", where=path, fix=fix)
-    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)

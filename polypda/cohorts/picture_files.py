@@ -10,8 +10,19 @@ from polypda.cohorts.images import IMAGE_SUFFIXES
 from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError
 
+SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
+SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
 MOST_NAMED = 5
 """How many frames a message names before it says how many more there are."""
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a path with forward slashes is an operating system's own: hidden (macOS leaves "._name.jpg" beside each
+    file on foreign disks), a folder's thumbnails, a recycle bin."""
+    parts = path.split("/")
+    if any(part.startswith(".") or part.lower() in SYSTEM_FOLDERS for part in parts):
+        return True
+    return parts[-1].lower() in SYSTEM_FILES
 
 
 def name_some(frames: Sequence[str]) -> str:
@@ -24,8 +35,7 @@ def picture_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """The picture files that match the globs, as the disk lists them."""
     for pattern in patterns:
         for path in folder.glob(pattern):
-            # macOS leaves "._name.jpg" beside each file on foreign disks
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix()):
                 yield path
 
 

@@ -39,6 +39,16 @@ class UnlabelledBatch:
 
 
 @dataclass(frozen=True)
+class PseudoLabelledBatch(UnlabelledBatch):
+    """Target frames with what a model of the run itself said of them; no label of the target is in it.
+
+    pseudo: int64 B×H×W, 0 background, 1 polyp, 255 where that model was not sure, and outside the field of view.
+    """
+
+    pseudo: Tensor
+
+
+@dataclass(frozen=True)
 class LabelledBatch(UnlabelledBatch):
     """Frames with masks: int64 B×H×W, 0 background, 1 polyp, 255 ignored.
 

@@ -11,7 +11,9 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -20,13 +22,14 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
+from polypda.cohorts.mask_files import read_ignored
 from polypda.data.batches import IGNORED
 from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes, teaches
 from polypda.data.geometry import Fit, Geometry
-from polypda.data.references import checked_corners, read_ignored, read_reference
+from polypda.data.references import checked_corners, read_reference
 from polypda.errors import DataError
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 DECODERS = 2
 DECODED_AHEAD = 64
 
@@ -41,6 +44,34 @@ class NetworkGrid:
 
     def key(self) -> str:
         return f"v{CACHE_VERSION}-{self.size}-{self.fit}-{'fov' if self.crop_to_field_of_view else 'full'}"
+
+
+class Pixels(Protocol):
+    """N uint8 pictures by their place."""
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class ChosenPixels:
+    """Some pictures of others, in an order of their own."""
+
+    pixels: Pixels
+    places: tuple[int, ...]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return self.pixels[self.places[index]]
+
+
+@dataclass(frozen=True)
+class ConstantPixels:
+    """The same value everywhere, as many pictures as are asked for."""
+
+    value: int
+    shape: tuple[int, int]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return np.full(self.shape, self.value, np.uint8)
 
 
 class CachedArray:
@@ -65,14 +96,16 @@ class CachedFrames:
 
     images: N×h×w×3, RGB. valid: N×h×w, 1 inside the field of view where nothing is ignored. masks: N×h×w, or None; of
     frames annotated with boxes, what they are filled with (255: ignored). boxes: N×h×w bits of boxes (see
-    :mod:`.box_targets`) where they teach by their projections.
+    :mod:`.box_targets`) where they teach by their projections. pseudo: N×h×w, what a model of the run said of
+    unlabelled frames: 0, 1, 255 where it was not sure.
     """
 
     frames: tuple[Frame, ...]
-    images: CachedArray
-    valid: CachedArray
-    masks: CachedArray | None
-    boxes: CachedArray | None = None
+    images: Pixels
+    valid: Pixels
+    masks: Pixels | None
+    boxes: Pixels | None = None
+    pseudo: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -81,6 +114,17 @@ class CachedFrames:
         """``cohort/frame`` of the frame at a place: what batches call it."""
         frame = self.frames[place]
         return f"{frame.cohort}/{frame.frame}"
+
+    def with_pseudo_labels(self, places: Sequence[int], pseudo: Pixels) -> CachedFrames:
+        """The unlabelled frames at ``places`` with a model's answers, one for each of them in this order."""
+        chosen = tuple(places)
+        return CachedFrames(
+            tuple(self.frames[place] for place in chosen),
+            ChosenPixels(self.images, chosen),
+            ChosenPixels(self.valid, chosen),
+            None,
+            pseudo=pseudo,
+        )
 
 
 class FrameCache:
@@ -115,7 +159,7 @@ class FrameCache:
         return CachedFrames(tuple(frames), images, valid, masks)
 
     def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
-        path = self.folder / f"{self._key(kind, frames, [_label_identity(frame) for frame in frames])}-{kind}.npy"
+        path = self.folder / f"{self._key(kind, frames, [label_identity(frame) for frame in frames])}-{kind}.npy"
         if not path.exists():
             self._write(path, [self.grid.size, self.grid.size], frames, pixels)
         return CachedArray(path)
@@ -137,7 +181,7 @@ class FrameCache:
         native = load_native(frame, self.grid)
         if boxes is not None and frame.label_state is LabelState.BOX:
             return filled_boxes(checked_corners(frame, native.image.shape), native.geometry)
-        return native.geometry.mask_to_network(read_reference(frame, native.image.shape))
+        return native.geometry.mask_to_network(read_reference(frame, native.image))
 
     def _mask_pixels_if_any(self, frame: Frame) -> NDArray[np.uint8]:
         if teaches(frame.label_state, None):
@@ -153,9 +197,9 @@ class FrameCache:
     def _key(self, kind: str, frames: Sequence[Frame], labels: Sequence[bytes]) -> str:
         digest = hashlib.sha256(f"{kind} {self.grid.key()}".encode())
         for frame in frames:
-            digest.update(_content_hash(frame.image))
+            digest.update(content_hash(frame.image))
             if frame.ignore is not None:
-                digest.update(b"ignore" + _content_hash(frame.ignore))
+                digest.update(b"ignore" + content_hash(frame.ignore))
         for label in labels:
             digest.update(label)
         return digest.hexdigest()[:24]
@@ -222,16 +266,30 @@ def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
     return NativeFrame(image, view, geometry, read_ignored(frame, image.shape))
 
 
-def _label_identity(frame: Frame) -> bytes:
-    """What decides a frame's label pixels: its mask's content, or its boxes and how they are drawn."""
+def label_identity(frame: Frame) -> bytes:
+    """What decides a frame's label pixels and whether they are taken: its own label, and all masks of its cohort, which
+    tell whether its values can be understood."""
+    masks = frame.fellows.identity if frame.mask is not None and frame.fellows is not None else b""
+    return label_content(frame) + masks
+
+
+def label_content(frame: Frame) -> bytes:
+    """A frame's own label: the content of its mask, or its boxes and how they are drawn."""
     if frame.label_state is LabelState.BOX:
         return f"boxes {INNER_AXES} {[box[:4] for box in frame.boxes]}".encode()
-    return _content_hash(frame.mask) if frame.mask else b"none"
+    if frame.mask is None:
+        return b"none"
+    return content_hash(frame.mask)
 
 
-def _content_hash(path: Path) -> bytes:
+def content_hash(path: Path) -> bytes:
+    """SHA-256 of a file's bytes, read once per process as long as the file is not written to.
+
+    Raises: DataError E_FILE_UNREADABLE.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        status = path.stat()
+        return _hash_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
         raise DataError(
             "E_FILE_UNREADABLE",
@@ -239,3 +297,8 @@ def _content_hash(path: Path) -> bytes:
             where=path.name,
             fix="check that the file exists and is readable.",
         ) from error
+
+
+@lru_cache(maxsize=1 << 17)
+def _hash_of(path: Path, *_state: int) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()

@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from polypda.data.augmentation import Augmentation, AugmentationKind
-from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
+from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.data.cache import CachedFrames
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.data.target_colours import TargetColours
 
 StepBatches = tuple[LabelledBatch, UnlabelledBatch | None]
 
@@ -37,6 +38,20 @@ NO_SOURCE_FRAMES = LabelledBatch(
 """The source batch of a training that has no source frames."""
 
 
+@dataclass(frozen=True)
+class Recolouring:
+    """Source frames in the colours of random target frames."""
+
+    colours: TargetColours
+    target: CachedFrames
+
+    def __call__(self, image: np.ndarray, valid: np.ndarray, seed: int) -> np.ndarray:
+        """A source frame recoloured, or as it is; the same seed gives the same frame."""
+        chance = np.random.default_rng(seed)
+        place = int(chance.integers(len(self.target)))
+        return self.colours.apply(image, valid, self.target.images[place], self.target.valid[place], chance)
+
+
 class LabelledFrames:
     """The source's part of each step; the target's where the user permitted to learn its labels."""
 
@@ -47,11 +62,13 @@ class LabelledFrames:
         augmentation: AugmentationKind,
         seed: int,
         stream: Stream = Stream.SOURCE_AUGMENTATION,
+        recolouring: Recolouring | None = None,
     ) -> None:
-        """Args: stream: which random numbers the augmentation draws."""
+        """Args: stream: which random numbers the augmentation draws. recolouring: done before it."""
         self.cached = cached
         self.sampler = sampler
         self.stream = stream
+        self.recolouring = recolouring
         # A box is tight along the frame's axes alone: turned, its projections would no longer be the polyp's.
         self.augmentation = Augmentation(augmentation, upright=cached.boxes is not None)
         self.seed = seed
@@ -64,7 +81,10 @@ class LabelledFrames:
             if self.cached.boxes is not None:
                 maps.append(self.cached.boxes[place])
             seed = seed_of(self.seed, self.stream, step, slot)
-            image, (valid, mask, *bits) = self.augmentation(self.cached.images[place], maps, seed)
+            image = self.cached.images[place]
+            if self.recolouring is not None:
+                image = self.recolouring(image, maps[0], seed_of(self.seed, Stream.TARGET_COLOURS, step, slot))
+            image, (valid, mask, *bits) = self.augmentation(image, maps, seed)
             images.append(image)
             valids.append(valid > 0)
             masks.append(np.where(valid > 0, mask, IGNORED))
@@ -80,7 +100,7 @@ class LabelledFrames:
 
 
 class UnlabelledFrames:
-    """The target's part of each step."""
+    """The target's part of each step; with a model's answers where the frames carry some."""
 
     def __init__(
         self, cached: CachedFrames, sampler: UniformSampler, augmentation: AugmentationKind, seed: int
@@ -91,14 +111,20 @@ class UnlabelledFrames:
         self.seed = seed
 
     def batch(self, step: int, share: Share) -> UnlabelledBatch:
-        images, valids, names = [], [], []
+        images, valids, pseudo, names = [], [], [], []
         for slot, place in share.of(self.sampler.batch(step)):
             seed = seed_of(self.seed, Stream.TARGET_AUGMENTATION, step, slot)
-            image, (valid,) = self.augmentation(self.cached.images[place], [self.cached.valid[place]], seed)
+            maps = [self.cached.valid[place]]
+            if self.cached.pseudo is not None:
+                maps.append(self.cached.pseudo[place])
+            image, (valid, *answers) = self.augmentation(self.cached.images[place], maps, seed)
             images.append(image)
             valids.append(valid > 0)
+            pseudo += [np.where(valid > 0, answer, IGNORED) for answer in answers]
             names.append(self.cached.name(place))
-        return UnlabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names))
+        if self.cached.pseudo is None:
+            return UnlabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names))
+        return PseudoLabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names), _labels(pseudo))
 
 
 class StepDataset(Dataset[StepBatches]):
@@ -160,7 +186,8 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _images(images: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    """uint8 H×W×3 each → float32 B×3×H×W in [0, 1], in memory channels last, as networks want it and pictures are."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _labels(maps: Sequence[np.ndarray]) -> torch.Tensor:

@@ -7,21 +7,25 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_mask
-from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.mask_files import mask_size_error, swapped
 from polypda.errors import DataError
 
 
-def read_reference(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A labelled frame's mask, 0/1 H×W; all zero for a declared negative without a mask file.
+def read_reference(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A labelled frame's mask, 0/1 H×W, for its image (H×W×3); all zero for a declared negative without a mask file.
 
-    Raises: DataError E_MASK_SIZE when it is not of ``shape`` (the image's height and width); E_NO_LABEL when nothing
-        is known of the frame, which must not pass for a negative; E_NO_MASK when boxes are all that is known.
+    Raises: DataError E_MASK_SIZE when it is not of the image's size; E_MASK_SWAPPED when the image looks like a mask
+        and the mask does not; E_NO_LABEL when nothing is known of the frame, which must not pass for a negative;
+        E_NO_MASK when boxes are all that is known; what reading a mask raises.
     """
     where = f"{frame.cohort}/{frame.frame}"
     if frame.mask is not None:
-        mask = read_mask(frame.mask)
-        if mask.shape != tuple(shape[:2]):
-            raise mask_size_error(where, (shape[1], shape[0]), (mask.shape[1], mask.shape[0]))
+        try:
+            mask = read_mask(frame.mask, frame.fellows)
+        except DataError as problem:
+            raise swapped(problem, image, where) from problem
+        if mask.shape != image.shape[:2]:
+            raise mask_size_error(where, (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0]))
         return mask
     if frame.label_state is LabelState.BOX:
         raise DataError(
@@ -37,7 +41,7 @@ def read_reference(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             where=where,
             fix="add its mask, or write label_state negative for it in frames.csv.",
         )
-    return np.zeros(shape[:2], np.uint8)
+    return np.zeros(image.shape[:2], np.uint8)
 
 
 def box_corners(frame: Frame) -> NDArray[np.float64]:
@@ -59,21 +63,3 @@ def checked_corners(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float64]
             "size, or given as x, y, width, height?",
         )
     return corners
-
-
-def read_ignored(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """The pixels that count nowhere, bool H×W; None where the frame has no such picture.
-
-    Raises: DataError E_IGNORE_SIZE when it is not of ``shape``; what reading a mask raises.
-    """
-    if frame.ignore is None:
-        return None
-    ignored = read_mask(frame.ignore)
-    if ignored.shape != tuple(shape[:2]):
-        raise DataError(
-            "E_IGNORE_SIZE",
-            f"the ignored region is {ignored.shape[1]}×{ignored.shape[0]} but the image {shape[1]}×{shape[0]}.",
-            where=f"{frame.cohort}/{frame.frame}",
-            fix="draw it on the image as it lies here (255: must not count), or take the file out of ignore/.",
-        )
-    return ignored.astype(bool)

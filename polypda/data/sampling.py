@@ -22,6 +22,7 @@ class Stream(IntEnum):
     TARGET_AUGMENTATION = 5
     STEP = 6
     STATISTICS = 7
+    TARGET_COLOURS = 8
 
 
 def seed_of(seed: int, *path: int) -> int:

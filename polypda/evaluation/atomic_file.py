@@ -32,6 +32,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise write_failed(path, error) from error
 
 
+def require_writable(folder: Path) -> None:
+    """A folder, there or yet to be made, must take files: asked before anything costly is done for it.
+
+    Raises: DataError E_WRITE_FAILED.
+    """
+    place = folder.absolute()
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+        Path(tempfile.mkdtemp(dir=place, prefix=".polypda-", suffix=".part")).rmdir()
+    except OSError as error:
+        raise write_failed(folder, error) from error
+
+
 def write_failed(path: Path, error: OSError) -> DataError:
     """The coded error for a file that could not be written."""
     return DataError(

@@ -73,7 +73,8 @@ def _check_probability(probability: NDArray[Any], frame: str) -> None:
             "E_PROBABILITY_RANGE",
             f"probabilities lie between {least:.4g} and {most:.4g}.",
             where=frame,
-            fix="apply the softmax (or sigmoid) first; divide 8-bit maps by 255; never stretch a map to min and max.",
+            fix="apply the softmax (or sigmoid) first; divide 8-bit maps by 255, as `evaluate --scale 0-255` does; "
+            "never stretch a map to min and max.",
         )
 
 

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import FieldOfView
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.data.cache import NativeFrame, NetworkGrid, load_native
-from polypda.data.loading import image_tensor
+from polypda.data.cache import load_native
 from polypda.data.references import read_reference
-from polypda.methods.segmentation import to_image_size
-from polypda.networks.segmenter import POLYP, Segmenter
+from polypda.networks.averaged_prediction import Asked
+from polypda.networks.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -42,43 +40,37 @@ class NativePrediction:
         return self.view.mask if self.ignored is None else self.view.mask & ~self.ignored
 
 
-def reference_mask(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The mask to score a frame by; None for one that has boxes instead. Raises: what reading the mask raises."""
-    return None if frame.label_state is LabelState.BOX else read_reference(frame, shape)
+def reference_mask(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The mask to score a frame (image: H×W×3) by; None for one that has boxes instead.
+
+    Raises: what reading the mask raises.
+    """
+    return None if frame.label_state is LabelState.BOX else read_reference(frame, image)
 
 
 def predict_native(
     models: Mapping[str, Segmenter],
     frames: Sequence[Frame],
-    grid: NetworkGrid,
-    device: torch.device,
+    asked: Asked,
     *,
     scored: bool = True,
 ) -> Iterator[NativePrediction]:
     """Predict frames with every model, in order; reads each frame once.
 
-    scored: False for frames that are only looked at: no reference is read. Raises: what reading the reference raises.
+    asked: the network's grid, and how every model is asked. scored: False for frames that are only looked at: no
+    reference is read. Raises: what reading the reference raises.
 
     The probability map is resampled bilinearly from the network's grid to native pixels; thresholding comes after.
     """
     for model in models.values():
-        model.eval().to(device)
+        model.eval().to(asked.device)
     for frame in frames:
-        native = load_native(frame, grid)
+        native = load_native(frame, asked.grid)
         yield NativePrediction(
             frame,
             native.image,
             native.view,
-            reference_mask(frame, native.image.shape) if scored else None,
-            {name: native_probability(model, native, device) for name, model in models.items()},
+            reference_mask(frame, native.image) if scored else None,
+            {name: asked.native_probability(model, native) for name, model in models.items()},
             ignored=native.ignored,
         )
-
-
-@torch.no_grad()
-def native_probability(model: Segmenter, native: NativeFrame, device: torch.device) -> NDArray[np.float32]:
-    """P(polyp), float32 H×W, of one frame by a model in evaluation mode."""
-    images = image_tensor(native.geometry.image_to_network(native.image)).to(device)
-    logits = to_image_size(model(images).logits["main"], *images.shape[-2:])
-    probability = logits.softmax(dim=1)[0, POLYP].float().cpu().numpy()
-    return np.clip(native.geometry.to_native(probability), 0.0, 1.0)

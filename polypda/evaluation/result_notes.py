@@ -115,12 +115,17 @@ def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterat
     facts = {
         "checkpoint rules": [statement.selector for statement in statements],
         "input sizes": [f"{s.input_size[1]}×{s.input_size[0]} px" for s in statements if not s.foreign],
+        "inferences": [statement.inference for statement in statements if not statement.foreign],
         "batch-norm policies": [statement.batch_norm for statement in statements if statement.batch_norm],
     }
     for what, found in facts.items():
         if len(set(found)) > 1:
             yield f"The runs have different {what}: {'; '.join(dict.fromkeys(found))}."
     chosen = [statement.run for statement in statements if statement.selector == ORACLE]
+    for statement in statements:
+        if statement.set_aside:
+            why = "; ".join(statement.set_aside)
+            yield f"{statement.run}: the adapted model is set aside, its rows are the source-only control's: {why}."
     if chosen:
         yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
     taught = [statement.run for statement in statements if statement.target_labels_taught]

@@ -22,7 +22,8 @@ class ReportStatement(BaseModel):
 
     source, target: cohort ids. method: the adapted model's name in the cases; source_only: the one it starts from.
     selector: the rule that picked the checkpoint; selected_step: the step it picked, None where it does not apply.
-    input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
+    input_size: height and width that the network sees, px. inference: how every model was asked for a frame, in words.
+    split: the part of the cohorts that was scored.
     target_labels_used: True when target labels trained the run's oracle. target_labels_taught: True when they taught
         the adapted model itself (a semi-supervised term).
     batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
@@ -33,6 +34,8 @@ class ReportStatement(BaseModel):
         user stated, so seeds, checkpoint rule and network size say so.
     supervision: what taught the models where it was not masks alone ("trained on boxes (…)").
     leakage: what leaks between parts the user allowed, in words; None where leave was not given.
+    set_aside: why the run hands out the source-only control in place of what it adapted, in words; empty where it does
+        not.
     notes: what else must be told wherever the numbers are shown (left-over or missing prediction files …).
     """
 
@@ -48,6 +51,7 @@ class ReportStatement(BaseModel):
     seeds: tuple[int, ...] = Field(min_length=1)
     threshold: float = DEFAULT_THRESHOLD
     input_size: tuple[int, int]
+    inference: str = "one scale"
     split: str = "test"
     batch_norm: str = ""
     statistics_control: str | None = None
@@ -60,6 +64,7 @@ class ReportStatement(BaseModel):
     foreign: bool = False
     supervision: str = ""
     leakage: tuple[str, ...] | None = None
+    set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -103,7 +108,7 @@ class ReportStatement(BaseModel):
         """Where the frames were scored, and what the network saw of them."""
         if self.foreign:
             return "native (maps as they came)"
-        return f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px)"
+        return f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px; {self.inference})"
 
     def lines(self) -> dict[str, str]:
         """Name → text of everything a table repeats, in reading order."""

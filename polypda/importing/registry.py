@@ -40,6 +40,34 @@ READERS: dict[str, type[Reader]] = {
 """By the name that ``--format`` takes. ``auto`` asks in this order; ``folders``, which takes any pictures, is last."""
 
 
+def check_format(name: str, options: Mapping[str, str]) -> None:
+    """What can be told of ``--format`` and its options before the source is looked at.
+
+    Raises: UsageError E_FORMAT, E_OPTION.
+    """
+    if name == ReleaseReader.name:
+        return
+    if name != AUTO:
+        _named(name).with_options(options)
+        return
+    problems = []
+    for kind in READERS.values():
+        try:
+            kind.with_options(options)
+        except UsageError as error:
+            problems.append(error)
+    if len(problems) == len(READERS):  # no format takes them
+        raise problems[-1]
+
+
+def _named(name: str) -> type[Reader]:
+    if name not in READERS:
+        known_names = [AUTO, ReleaseReader.name, *READERS]
+        what = f"no format is called '{name}'.{nearest(name, known_names)}"
+        raise UsageError("E_FORMAT", what, fix=f"formats are {', '.join(known_names)}.")
+    return READERS[name]
+
+
 def reader_for(name: str, tree: SourceTree, options: Mapping[str, str], known: Manifest | None = None) -> Reader:
     """The reader that ``--format`` names, or for ``auto`` the first that recognises the tree.
 
@@ -56,11 +84,7 @@ def reader_for(name: str, tree: SourceTree, options: Mapping[str, str], known: M
             raise DataError("E_RELEASE_LAYOUT", what, where=tree.name, fix="use --format folders.")
         return release
     if name != AUTO:
-        if name not in READERS:
-            known_names = [AUTO, ReleaseReader.name, *READERS]
-            what = f"no format is called '{name}'.{nearest(name, known_names)}"
-            raise UsageError("E_FORMAT", what, fix=f"formats are {', '.join(known_names)}.")
-        return READERS[name].with_options(options)
+        return _named(name).with_options(options)
     if not tree.files():
         raise DataError(
             "E_SOURCE_EMPTY", "there is no file in it.", where=tree.name, fix="name the folder with frames."

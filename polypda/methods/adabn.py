@@ -29,7 +29,7 @@ class AdaBN(Method):
         return []
 
     def prepare(self, data: Preparation) -> None:
-        recompute_statistics(self.segmenter, (batch.images for batch in data.target()))
+        recompute_statistics(self.segmenter, (batch.images for batch in data.statistics()))
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
         """Nothing is trained."""

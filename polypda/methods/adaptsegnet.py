@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -40,6 +41,9 @@ class AdaptSegNetOptions(AdversaryOptions):
     lambda_adv_aux: float = Field(2e-4, ge=0, description="weight of the auxiliary level's adversarial loss")
     discriminator_width: int = Field(64, gt=0, description="channels of the discriminator's first layer")
     discriminator_layers: int = Field(5, ge=2, description="receptive field 1+3(2ⁿ−1) px")
+    discriminator_shrink: int = Field(
+        1, ge=1, description="the discriminator sees means over squares of so many px a side; 1: as published"
+    )
     duplicate_params: bool = Field(
         False, description="parity quirk: step each backbone parameter once per ancestor module, as released"
     )
@@ -79,19 +83,25 @@ class AdaptSegNet(Method):
         return super().modules() | {f"d_{level}": network for level, network in self.discriminators.items()}
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        # Nothing of the source is held here when the target's forward begins: its graph is then freed.
+        yield self._on_source(source)
+        assert target is not None  # plays_on_target
+        yield self._on_target(target, step)
+
+    def _on_source(self, source: LabelledBatch) -> Losses:
         prediction = self.segmenter(source.images)
         logits = image_size_logits(prediction, source)
         domain = self.domain_logits(prediction, logits)
-        yield {
+        return {
             **self.discriminator_terms(domain, Domain.SOURCE),
             SEGMENTER: supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux),
         }
 
-        assert target is not None  # plays_on_target
+    def _on_target(self, target: UnlabelledBatch, step: int) -> Losses:
         prediction = self.segmenter(target.images)
         logits = image_size_logits(prediction, target)
         domain = self.domain_logits(prediction, logits)
-        yield {
+        return {
             **self.discriminator_terms(domain, Domain.TARGET),
             SEGMENTER: [
                 LossTerm(
@@ -104,7 +114,9 @@ class AdaptSegNet(Method):
     def domain_logits(self, prediction: Prediction, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """D(P) per level: one forward serves the discriminator's loss and the segmenter's."""
         return {
-            level: discriminator(self.representation(prediction, logits, level))
+            level: discriminator(
+                _shrunk(self.representation(prediction, logits, level), self.options.discriminator_shrink)
+            )
             for level, discriminator in self.discriminators.items()
         }
 
@@ -125,6 +137,14 @@ class AdaptSegNet(Method):
 
     def discriminator_channels(self, level: str) -> int:
         return CLASSES
+
+
+def _shrunk(maps: Tensor, side: int) -> Tensor:
+    """Means over squares of ``side`` px (cut off at the right and lower edge), B×C×⌈H/side⌉×⌈W/side⌉.
+
+    A discriminator's cost falls with the square of ``side``; its receptive field on the image grows by it.
+    """
+    return maps if side == 1 else F.avg_pool2d(maps, side, ceil_mode=True)
 
 
 def _as_released(segmenter: Segmenter) -> Iterator[nn.Parameter]:

@@ -74,7 +74,7 @@ class Combined(Method):
         self.base.after_step(step)
         if self.teacher:
             assert isinstance(self.options, TeacherOptions)  # every term with a teacher has these options
-            follow(self.teacher, self.segmenter, kept_share(step + 1, self.options.ema_alpha))
+            follow(self.teacher, self.segmenter, kept_share(step + 1, self.options.alpha(self.steps)))
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses | StepNow]:
         assert target is not None  # plays_on_target
@@ -98,9 +98,9 @@ class Combined(Method):
                 else:
                     added = True
                     yield {**losses, SEGMENTER: [*losses[SEGMENTER], *self._on_prediction(view, prediction)]}
-                    prediction = None
-                    del losses  # frees the graph before the terms' own forward passes
+                    prediction, losses = None, {}  # frees the graph before the terms' own forward passes
                     yield from self._on_own_forward(view)
+                losses = {}  # frees the graph before the method's next forward pass
         if not added and prediction is None:  # else the method looked at the target and lets its segmenter rest
             yield from self._alone(view)
 

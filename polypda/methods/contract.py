@@ -8,10 +8,11 @@ steps all players at the end. So a method needs no ``detach``, no ``requires_gra
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.target_colours import TargetColours
 from polypda.networks.segmenter import Segmenter
 
 SEGMENTER = "segmenter"
@@ -56,17 +58,31 @@ class StepNow:
     players: tuple[str, ...]
 
 
+class Decay(StrEnum):
+    """How a learning rate falls after its warm-up."""
+
+    POLY = "poly"  # (1 − step/horizon)^power, as the published systems have it
+    COSINE = "cosine"  # ½ (1 + cos) from the warm-up's end to the horizon: with a warm-up, "one-cycle"
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """Learning-rate factor (1 − step/horizon)^power after a linear warm-up; AdaptSegNet's ``poly`` has power 0.9."""
+    """Learning-rate factor after a linear warm-up; AdaptSegNet's ``poly`` has power 0.9.
+
+    power: of ``poly`` alone. warmup: steps in which the factor rises to 1.
+    """
 
     horizon: int
     power: float = 0.9
     warmup: int = 0
+    decay: Decay = Decay.POLY
 
     def factor(self, step: int) -> float:
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
+        if self.decay is Decay.COSINE:
+            done = (step - self.warmup) / max(1, self.horizon - self.warmup)
+            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
         return float(max(0.0, 1.0 - step / self.horizon) ** self.power)
 
 
@@ -108,9 +124,25 @@ class Preparation(Protocol):
         """One pass over target frames in batches of one size; without labels unless the user permitted them."""
         ...
 
+    def statistics(self) -> Iterator[UnlabelledBatch]:
+        """Target frames in batches of one size, changed at random as the training changes them."""
+        ...
+
     def target_names(self) -> Sequence[str]:
         """``cohort/frame`` of every target frame."""
         ...
+
+
+@dataclass(frozen=True)
+class PseudoLabelRule:
+    """rounds: trainings, each on labels of the one before. A pixel is polyp from ``polyp_from`` on, background up to
+    ``background_to``, else ignored; a frame without a polyp pixel is left out unless no pixel exceeds ``negative_to``.
+    """
+
+    rounds: int
+    polyp_from: float
+    background_to: float
+    negative_to: float
 
 
 class MethodOptions(BaseModel):
@@ -122,6 +154,16 @@ class MethodOptions(BaseModel):
     def learns_target_labels(self) -> bool:
         """True where a semi-supervised term is asked for; it needs the user's explicit permission."""
         return False
+
+    @property
+    def pseudo_labels(self) -> PseudoLabelRule | None:
+        """How often and by which rule a model labels the target between trainings; None: never."""
+        return None
+
+    @property
+    def target_colours(self) -> TargetColours | None:
+        """How source frames take the target's colours; None: not."""
+        return None
 
 
 class LabelsFrom(IntEnum):

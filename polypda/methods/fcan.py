@@ -89,12 +89,17 @@ class FCAN(Method):
             raise _labels_not_permitted()
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
-        prediction = self.segmenter(source.images)
-        logits = image_size_logits(prediction, source)
-        grid = read_tap(prediction, self.options.tap)
-        yield self._losses(grid, Domain.SOURCE, step, self.supervised(logits, source, self.options.lambda_seg))
-
+        # Nothing of the source is held here when the target's forward begins: its graph is then freed.
+        yield self._on_source(source, step)
         assert target is not None  # plays_on_target
+        yield self._on_target(target, step)
+
+    def _on_source(self, source: LabelledBatch, step: int) -> Losses:
+        prediction = self.segmenter(source.images)
+        supervised = self.supervised(image_size_logits(prediction, source), source, self.options.lambda_seg)
+        return self._losses(read_tap(prediction, self.options.tap), Domain.SOURCE, step, supervised)
+
+    def _on_target(self, target: UnlabelledBatch, step: int) -> Losses:
         prediction = self.segmenter(target.images)
         supervised: list[LossTerm] = []
         if self.options.lambda_target_seg:
@@ -102,7 +107,7 @@ class FCAN(Method):
                 raise _labels_not_permitted()
             terms = self.supervised(image_size_logits(prediction, target), target, self.options.lambda_target_seg)
             supervised = [replace(term, name=f"target_{term.name}") for term in terms]
-        yield self._losses(read_tap(prediction, self.options.tap), Domain.TARGET, step, supervised)
+        return self._losses(read_tap(prediction, self.options.tap), Domain.TARGET, step, supervised)
 
     def supervised(self, logits: dict[str, Tensor], batch: LabelledBatch, weight: float) -> list[LossTerm]:
         """weight · L_seg; frames whose masks are 255 everywhere teach nothing."""

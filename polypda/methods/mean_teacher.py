@@ -1,9 +1,10 @@
 """Mean teacher with pseudo-labels, and masked image consistency (MIC).
 
 Self-training as in Hoyer, Dai, Van Gool, "DAFormer", CVPR 2022: the student learns, on a recoloured and blurred target
-frame, the labels that the teacher gives the unchanged frame; each frame counts by the share q of pixels with a
-confidence above τ. Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation",
-CVPR 2023 hides random blocks of the student's frame as well (ratio r, block b), so that it must use the context.
+frame, the labels that the teacher gives the unchanged frame; each class of a frame counts by the share q of its pixels
+with a confidence above τ (see :mod:`polypda.methods.teacher`). Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image
+Consistency for Context-Enhanced Domain Adaptation", CVPR 2023 hides random blocks of the student's frame as well (ratio
+r, block b), so that it must use the context.
 
     L_T = mean q · CE(student(view(x_t)), argmax teacher(x_t))
     L_M = mean q · CE(student(mask ∘ view(x_t)), argmax teacher(x_t))
@@ -50,8 +51,8 @@ class MeanTeacherTerm(TargetTerm):
 class MaskedConsistencyOptions(TeacherOptions):
     masked_weight: float = Field(1.0, ge=0, description="weight of the masked consistency loss")
     mask_ratio: float = Field(0.7, gt=0, lt=1, description="share of blocks that are hidden")
-    mask_block: int = Field(
-        32, ge=1, description="side of a block in pixels; published: 64 for crops of 1024 px, 32 at half resolution"
+    mask_block: int | None = Field(
+        None, ge=1, description="side of a block in pixels; default: an eighth of the frame's (published: a sixteenth)"
     )
 
 
@@ -68,7 +69,8 @@ class MaskedConsistencyTerm(TargetTerm):
     def on_own_forward(self, view: TargetView) -> list[LossTerm]:
         images, options = view.target.images, self.options
         count, _, height, width = images.shape
-        shown = shown_blocks(count, height, width, options.mask_block, options.mask_ratio).to(images.device)
+        block = options.mask_block or max(1, min(height, width) // 8)
+        shown = shown_blocks(count, height, width, block, options.mask_ratio).to(images.device)
         # Hidden is what the published code hides it with: the value that normalises to zero
         hidden = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).to(images)
         value = consistency(view, torch.where(shown, student_view(images), hidden), options.pseudo_threshold)
@@ -79,7 +81,7 @@ def consistency(view: TargetView, images: Tensor, threshold: float) -> Tensor:
     """Cross-entropy between the segmenter's answer to changed target images and the teacher's to the unchanged ones."""
     pseudo = pseudo_labels(view.teacher_probabilities, view.target.valid, threshold)
     logits = to_image_size(view.segmenter(images).logits["main"], *images.shape[-2:])
-    return weighted_cross_entropy(logits, pseudo.labels, pseudo.weight[:, None, None])
+    return weighted_cross_entropy(logits, pseudo.labels, pseudo.weights)
 
 
 def shown_blocks(count: int, height: int, width: int, block: int, ratio: float) -> Tensor:
@@ -92,7 +94,7 @@ def shown_blocks(count: int, height: int, width: int, block: int, ratio: float) 
         raise UsageError(
             "E_METHOD_OPTION",
             f"mask_block={block} px hides frames of {width}×{height} px as a whole or not at all.",
-            fix=f"choose mask_block below {min(height, width)}; a sixth of the frame's side is usual.",
+            fix=f"choose mask_block below {min(height, width)}; an eighth of the frame's side is the default.",
         )
     rows, columns = -(-height // block), -(-width // block)
     shown = torch.rand(count, 1, rows, columns) > ratio

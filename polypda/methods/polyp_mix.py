@@ -6,7 +6,7 @@ equal chance, and all of a frame that shows one class only. Here it is always po
 with a margin, so that the polyp's rim is learnt and not the paste's.
 
     L_mix = mean w · CE(student(view(x_mix)), y_mix),   y_mix, w = source label, 1 inside the paste;
-                                                        teacher's label, q of the frame outside
+                                                        teacher's label, q of its class outside
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PolypMixTerm(TargetTerm):
         pasted = pasted_regions(view.source, self.options.mix_margin)[places] & target.valid
         images = torch.where(pasted, view.source.images[places], target.images)
         labels = torch.where(pasted[:, 0], view.source.masks[places], pseudo.labels)
-        weights = torch.where(pasted[:, 0], 1.0, pseudo.weight[:, None, None])
+        weights = torch.where(pasted[:, 0], 1.0, pseudo.weights)
         logits = to_image_size(view.segmenter(student_view(images)).logits["main"], *images.shape[-2:])
         value = weighted_cross_entropy(logits, labels, weights.to(logits.dtype))
         return [LossTerm("polyp_mix", value, self.options.mix_weight)]

@@ -25,6 +25,7 @@ from polypda.methods.lsd import Lsd
 from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
 from polypda.methods.polyp_mix import PolypMixTerm
+from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
 from polypda.methods.size_term import SizeConstraintTerm
 from polypda.methods.source_only import Oracle, SourceOnly
 from polypda.methods.target_terms import TargetTerm
@@ -39,6 +40,8 @@ TERMS: dict[str, type[TargetTerm]] = {
         MaskedConsistencyTerm,
         PolypMixTerm,
         SizeConstraintTerm,
+        TargetColoursTerm,
+        SelfTrainingTerm,
     )
 }
 """What can be added to a method: ``METHOD+TERM``."""
@@ -95,6 +98,12 @@ def method_class(name: str) -> type[Method]:
     return combined(name, base, tuple(terms))
 
 
+def parts_of(name: str) -> tuple[str, ...]:
+    """What a sum grows from, part by part: of ``a+b+c`` first ``a``, then ``a+b``. Empty where there is no sum."""
+    parts = name.split("+")
+    return tuple("+".join(parts[:count]) for count in range(1, len(parts)))
+
+
 def _term(name: str, first: str) -> type[TargetTerm]:
     if name in TERMS:
         return TERMS[name]
@@ -117,6 +126,13 @@ def _unknown(what: str, name: str, known: dict[str, Any]) -> UsageError:
     )
 
 
+def _told(error: Any) -> str:
+    """The option and its value, or all values where they contradict each other."""
+    if error["loc"]:
+        return f"{error['loc'][0]}={error['input']!r}"
+    return ", ".join(f"{name}={value!r}" for name, value in error["input"].items())
+
+
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     """Validated options. Raises: UsageError E_METHOD_OPTION for unknown names (nearest offered) and bad values."""
     options = method_class(name).Options
@@ -133,6 +149,6 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
         first = error.errors()[0]
         raise UsageError(
             "E_METHOD_OPTION",
-            f"'{name}' cannot take {first['loc'][0]}={first['input']!r}: {first['msg']}.",
+            f"'{name}' cannot take {_told(first)}: {first['msg']}.",
             fix=f"`polypda methods {name}` lists the options with their ranges.",
         ) from error

@@ -15,15 +15,16 @@ from torch.optim import Optimizer
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.methods.box_projection import background_outside, projection_loss
-from polypda.methods.contract import LossTerm, MethodOptions, Schedule
-from polypda.networks.segmenter import POLYP, Prediction, Segmenter
+from polypda.methods.contract import Decay, LossTerm, MethodOptions, Schedule
+from polypda.networks.segmenter import POLYP, Prediction, Segmenter, to_image_size
 
 
 class SegmentationLoss(StrEnum):
     """Supervised loss on the softmax of two classes."""
 
     CE = "ce"
-    CE_DICE = "ce+dice"
+    CE_DICE = "ce+dice"  # one Dice of the whole batch: large polyps outweigh small ones
+    CE_FRAME_DICE = "ce+frame-dice"  # the mean of each frame's own Dice: every frame counts alike
 
 
 class OptimizerKind(StrEnum):
@@ -41,26 +42,24 @@ class SupervisedOptions(MethodOptions):
     optimizer: OptimizerKind = OptimizerKind.SGD
     rate: float = Field(2.5e-4, gt=0, description="the backbone's learning rate")
     head_factor: float = Field(10.0, gt=0, description="the heads learn this much faster")
+    decoder_factor: float = Field(1.0, gt=0, description="the decoder learns this much faster than the encoder")
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     poly_power: float = Field(0.9, ge=0, description="power of the learning rate's decay to zero")
     horizon: int | None = Field(None, gt=0, description="steps after which the rate would be zero; None: the run's end")
+    decay: Decay = Field(Decay.POLY, description="how the learning rate falls: poly, or cosine (one-cycle)")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up of the learning rate")
+    warmup_share: float = Field(0.0, ge=0, lt=1, description="the same as a share of the training's steps, on top")
 
     def schedule(self, steps: int) -> Schedule:
         """The learning rates' schedule in a training of ``steps`` steps."""
-        return Schedule(self.horizon or max(1, steps), self.poly_power, self.warmup)
-
-
-def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:
-    """Resize logits bilinearly with aligned corners, as the published systems do (torch 0.2's behaviour)."""
-    if logits.shape[-2:] == (height, width):
-        return logits
-    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)
+        warmup = self.warmup + round(self.warmup_share * steps)
+        return Schedule(self.horizon or max(1, steps), self.poly_power, warmup, self.decay)
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor, kind: SegmentationLoss) -> Tensor:
-    """Mean cross-entropy over counted pixels, plus (``ce+dice``) one minus the batch's soft Dice of the polyp class.
+    """Mean cross-entropy over counted pixels, plus one minus the soft Dice of the polyp class: the batch's
+    (``ce+dice``) or the mean of the frames' (``ce+frame-dice``; a frame without a counted pixel has no part in it).
 
     Args:
         logits: B×2×H×W.
@@ -73,8 +72,10 @@ def segmentation_loss(logits: Tensor, masks: Tensor, kind: SegmentationLoss) -> 
         return total
     probability = logits.softmax(dim=1)[:, POLYP] * counted
     polyp = (masks == POLYP).to(probability.dtype)
-    overlap = 2 * (probability * polyp).sum() + 1.0
-    return total + 1 - overlap / (probability.sum() + polyp.sum() + 1.0)
+    over = (1, 2) if kind is SegmentationLoss.CE_FRAME_DICE else (0, 1, 2)
+    dice = (2 * (probability * polyp).sum(over) + 1.0) / (probability.sum(over) + polyp.sum(over) + 1.0)
+    taught = counted.flatten(1).any(dim=1).to(dice.dtype) if dice.ndim else dice.new_ones(())
+    return total + ((1 - dice) * taught).sum() / taught.sum().clamp_min(1)
 
 
 def image_size_logits(prediction: Prediction, batch: UnlabelledBatch) -> dict[str, Tensor]:
@@ -116,11 +117,15 @@ def segmenter_optimizer(
     Args:
         backbone: instead of the segmenter's own list, which names each parameter once (a parity quirk needs this).
     """
+    slow = unique_parameters(segmenter.backbone_parameters()) if backbone is None else list(backbone)
+    fast: list[nn.Parameter] = []
+    if options.decoder_factor != 1:
+        encoder = {id(parameter) for part in segmenter.encoder_modules() for parameter in part.parameters()}
+        fast = [parameter for parameter in slow if id(parameter) not in encoder]
+        slow = [parameter for parameter in slow if id(parameter) in encoder]
     groups = [
-        {
-            "params": unique_parameters(segmenter.backbone_parameters()) if backbone is None else list(backbone),
-            "lr": options.rate,
-        },
+        {"params": slow, "lr": options.rate},
+        {"params": fast, "lr": options.rate * options.decoder_factor},
         {"params": unique_parameters(segmenter.head_parameters()), "lr": options.rate * options.head_factor},
     ]
     groups = [group for group in groups if group["params"]]

@@ -81,7 +81,7 @@ def load_source_features(path: Path, segmenter: Segmenter, tap: FeatureTap) -> S
     Raises: DataError E_SOURCE_FEATURES when it is of other weights, of another tap, no such file, or not finite; what
     :func:`polypda.networks.weights.read_safetensors` raises.
     """
-    tensors, facts = read_safetensors(path)
+    tensors, facts = read_safetensors(path, finite=False)  # told below, as features
     if set(tensors) != {"features", "cells"} or facts.get("format") != FORMAT:
         what = "is no file of source features"
     elif facts["tap"] != tap.value:

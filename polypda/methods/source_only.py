@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.contract import SEGMENTER, LabelsFrom, Losses, Method, Player
+from polypda.methods.contract import SEGMENTER, LabelsFrom, Losses, LossTerm, Method, Player
 from polypda.methods.segmentation import SupervisedOptions, image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.segmenter import Segmenter
 
@@ -33,8 +33,11 @@ class SourceOnly(Method):
         return self._players
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        yield {SEGMENTER: self._on_source(source)}
+
+    def _on_source(self, source: LabelledBatch) -> list[LossTerm]:
         logits = image_size_logits(self.segmenter(source.images), source)
-        yield {SEGMENTER: supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)}
+        return supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
 
 
 class Oracle(SourceOnly):

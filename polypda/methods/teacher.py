@@ -1,7 +1,9 @@
 """The teacher: a moving average of the segmenter, its pseudo-labels, and the student's harder view of a frame.
 
-Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017; threshold, weight per image and ramp as in
-Hoyer, Dai, Van Gool, "DAFormer", CVPR 2022.
+Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017; threshold and ramp as in Hoyer, Dai, Van
+Gool, "DAFormer", CVPR 2022. Their weight, one per image, is the share of all pixels that the teacher is sure of: near
+1 for any frame that is mostly background, a missed polyp included, so that silence is rewarded. Here each class of a
+frame has its own share, and the classes count alike.
 """
 
 from __future__ import annotations
@@ -29,10 +31,19 @@ BLUR_RADIUS_PX = 4
 class TeacherOptions(MethodOptions):
     """Shared by all terms that learn from the teacher."""
 
-    ema_alpha: float = Field(0.999, ge=0, lt=1, description="the teacher keeps min(1 − 1/(t+1), this) of itself")
-    pseudo_threshold: float = Field(
-        0.968, ge=0, lt=1, description="a frame counts by its share of pixels that the teacher is this sure of"
+    ema_alpha: float | None = Field(
+        None, ge=0, lt=1, description="the teacher keeps min(1 − 1/(t+1), this) of itself; default: 1 − 5/steps"
     )
+    pseudo_threshold: float = Field(
+        0.968,
+        ge=0,
+        lt=1,
+        description="a class of a frame counts by its share of pixels that the teacher is this sure of",
+    )
+
+    def alpha(self, steps: int) -> float:
+        """α of a training of ``steps`` steps: it remembers a fifth of them, within 0.9 and the published 0.999."""
+        return self.ema_alpha if self.ema_alpha is not None else min(0.999, max(0.9, 1 - 5 / max(1, steps)))
 
 
 def make_teacher(segmenter: Segmenter) -> Segmenter:
@@ -47,32 +58,43 @@ def kept_share(steps_done: int, alpha: float) -> float:
 
 @torch.no_grad()
 def follow(teacher: Segmenter, student: Segmenter, keep: float) -> None:
-    """teacher ← keep · teacher + (1 − keep) · student. Buffers (batch-norm statistics) are taken as they are."""
+    """teacher ← keep · teacher + (1 − keep) · student: parameters and batch-norm statistics; counters are taken."""
     for mine, its in zip(teacher.parameters(), student.parameters(), strict=True):
         mine.lerp_(its, 1 - keep)
     for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
-        kept.copy_(current)
+        if kept.is_floating_point():
+            kept.lerp_(current, 1 - keep)
+        else:
+            kept.copy_(current)
 
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """labels: int64 B×H×W, 255 outside the field of view. weight: B, the share of confident pixels of each frame."""
+    """labels: int64 B×H×W, 255 outside the field of view. weights: B×H×W ≥ 0, for :func:`weighted_cross_entropy`."""
 
     labels: Tensor
-    weight: Tensor
+    weights: Tensor
 
 
 def pseudo_labels(probabilities: Tensor, valid: Tensor, threshold: float) -> PseudoLabels:
-    """The teacher's decisions, weighted per frame by how much of the field of view it is sure of.
+    """The teacher's decisions; each class of a frame is weighted by how many of its pixels the teacher is sure of.
+
+    A pixel of class c weighs q_c of its frame (the share of the frame's pixels of that class with confidence above τ; 0
+    where it has none), and all pixels of a class together as much as the other's.
 
     Args:
         probabilities: B×C×H×W. valid: bool B×1×H×W. threshold: τ, on the larger class's probability.
     """
     confidence, labels = probabilities.max(dim=1)
     inside = valid[:, 0]
-    sure = (confidence > threshold) & inside
-    share = sure.sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp_min(1)
-    return PseudoLabels(labels.masked_fill(~inside, IGNORED), share.to(probabilities.dtype))
+    weights = torch.zeros_like(confidence)
+    classes = probabilities.shape[1]
+    for kind in range(classes):
+        mine = (labels == kind) & inside
+        share = (mine & (confidence > threshold)).sum(dim=(1, 2)) / mine.sum(dim=(1, 2)).clamp_min(1)
+        balance = inside.sum() / (classes * mine.sum().clamp_min(1))
+        weights += mine * (share * balance).to(weights.dtype)[:, None, None]
+    return PseudoLabels(labels.masked_fill(~inside, IGNORED), weights)
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -141,10 +141,6 @@ class DeepLabV2(Segmenter):
         self.normalisation = InputNormalisation(BGR_MEAN, scale=255.0, bgr=True, persistent=False)
         self.feature_channels = {"main": LAYER4_CHANNELS} | ({"aux": LAYER3_CHANNELS} if levels == 2 else {})
         self._initialise()
-        # Identical maths; one CPU thread needs about 8 % less time for a step, and GPUs prefer it as well.
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -163,7 +159,7 @@ class DeepLabV2(Segmenter):
 
     def forward_normalised(self, bgr_minus_mean: Tensor) -> Prediction:
         """As forward, for input already in the published units: B×3×H×W, BGR, 0–255 minus the mean; any size."""
-        x = self.conv1(bgr_minus_mean.contiguous(memory_format=torch.channels_last))
+        x = self.conv1(bgr_minus_mean)
         x = self.maxpool(F.relu(self.bn1(x), inplace=True))
         layer1 = self.layer1(x)
         layer2 = self.layer2(layer1)

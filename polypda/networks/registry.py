@@ -7,16 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import UsageError, nearest
+from polypda.networks.bundled_weights import BUNDLED, bundled_weights
 from polypda.networks.deeplab_v2 import DeepLabV2
-from polypda.networks.deeplab_v2_weights import load_released, read_state_dict
+from polypda.networks.deeplab_v2_weights import load_released
 from polypda.networks.encoder_weights import IMAGENET, NONE
+from polypda.networks.memory_layout import channels_last
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.segmenters import SmpSegmenter, build_smp_segmenter
 from polypda.networks.smp_names import plain_architecture
-from polypda.networks.weights import load_module
+from polypda.networks.weights import load_module, read_state_dict
 
 DEEPLAB_V2, DEEPLAB_V2_ENCODER = "deeplab-v2", "resnet101"
 QUICK_ENCODER = "tu-mobilenetv3_small_050"
@@ -27,9 +29,10 @@ class SegmenterSpec(BaseModel):
 
     architecture: "deeplab-v2" or one of segmentation_models_pytorch's, e.g. "deeplabv3plus"; in any case.
     encoder: of segmentation_models_pytorch, or "tu-NAME" of timm; empty for the architecture's default here.
-    encoder_weights: "none", "imagenet" (downloads) or a file: safetensors of the encoder; for deeplab-v2 a state dict
-    (.safetensors or .pth) with the released key names.
+    encoder_weights: "none", "bundled" (of an installed package), "imagenet" (downloads) or a file: safetensors of the
+    encoder; for deeplab-v2 a state dict (.safetensors or .pth) with the released key names.
     levels: 1 (main output) or 2 (main and auxiliary). two_branch_quirk: deeplab-v2 only, for parity.
+    decoder: the library's own settings of the architecture's decoder, e.g. {"decoder_pyramid_channels": 96} of FPN.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +42,7 @@ class SegmenterSpec(BaseModel):
     encoder_weights: str = NONE
     levels: Literal[1, 2] = 2
     two_branch_quirk: bool = False
+    decoder: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -78,8 +82,8 @@ def build_segmenter(spec: SegmenterSpec) -> Segmenter:
     """Build a segmenter, with its pretrained weights when the description names some. Reproducible under a torch seed.
 
     Raises UsageError E_ARCHITECTURE_UNKNOWN, E_ENCODER_UNKNOWN, E_NETWORK_COMBINATION, E_SEGMENTER_OPTION,
-    E_WEIGHTS_IMAGENET; DataError E_WEIGHTS_DOWNLOAD, E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_KEYS,
-    E_WEIGHTS_INPUT.
+    E_WEIGHTS_IMAGENET, E_WEIGHTS_BUNDLED; DataError E_WEIGHTS_DOWNLOAD, E_WEIGHTS_PACKAGE, E_WEIGHTS_MISSING,
+    E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS, E_WEIGHTS_AMBIGUOUS, E_WEIGHTS_INPUT.
     """
     if spec.architecture == DEEPLAB_V2:
         return _build_deeplab_v2(spec)
@@ -87,7 +91,7 @@ def build_segmenter(spec: SegmenterSpec) -> Segmenter:
         fix = f"leave two_branch_quirk out, or choose architecture {DEEPLAB_V2}."
         raise UsageError("E_SEGMENTER_OPTION", f"{spec.architecture} has no two_branch_quirk", fix=fix)
     return build_smp_segmenter(
-        spec.architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels
+        spec.architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels, decoder=spec.decoder
     )
 
 
@@ -96,7 +100,7 @@ def load_segmenter(spec: SegmenterSpec, weights: Path) -> Segmenter:
 
     Raises what :func:`build_segmenter` and :func:`polypda.networks.weights.load_module` raise.
     """
-    segmenter = build_segmenter(spec.for_checkpoint())
+    segmenter = channels_last(build_segmenter(spec.for_checkpoint()))
     load_module(segmenter, weights)
     return segmenter
 
@@ -118,6 +122,8 @@ def _build_deeplab_v2(spec: SegmenterSpec) -> DeepLabV2:
     if spec.encoder_weights.lower() == IMAGENET:
         fix = "give the path of a state dict with the released key names, or `none`."
         raise UsageError("E_WEIGHTS_IMAGENET", f"no download is known for {DEEPLAB_V2}", fix=fix)
+    if spec.encoder_weights.lower() == BUNDLED:
+        bundled_weights(DEEPLAB_V2_ENCODER)  # has none, and says which have
     if spec.encoder_weights.lower() != NONE:
         path = Path(spec.encoder_weights).expanduser()
         network.released_weights = load_released(network, read_state_dict(path), where=path)

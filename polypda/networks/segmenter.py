@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 BACKGROUND, POLYP = 0, 1
@@ -56,3 +57,10 @@ class Segmenter(nn.Module):
         Empty where the network cannot be divided so.
         """
         return ()
+
+
+def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:
+    """Resize logits bilinearly with aligned corners, as the published systems do (torch 0.2's behaviour)."""
+    if logits.shape[-2:] == (height, width):
+        return logits
+    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)

@@ -1,12 +1,13 @@
-"""Weights on disk: safetensors, written whole or not at all, read only when every key and shape fits."""
+"""Weights on disk: safetensors, written whole or not at all, read only when every key and shape fits, and finite."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,10 +21,13 @@ SHOWN_KEYS = 3
 IDENTITY_HEX = 12
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(path: Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors (on the CPU) and the metadata of a safetensors file.
 
-    Raises DataError E_WEIGHTS_MISSING when there is no such file, E_WEIGHTS_UNREADABLE when it is no safetensors file.
+    finite: refuse what is not; False leaves that to the caller.
+
+    Raises DataError E_WEIGHTS_MISSING when there is no such file, E_WEIGHTS_UNREADABLE when it is no safetensors file,
+    E_WEIGHTS_NONFINITE.
     """
     if not path.is_file():
         what = "is a folder, not a weights file" if path.is_dir() else "there is no such weights file"
@@ -31,12 +35,59 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the handle is no mapping
-            return tensors, dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         fix = "give a complete .safetensors file (a pickled .pth can be converted with safetensors.torch.save_file)."
         raise DataError(
             "E_WEIGHTS_UNREADABLE", f"not a readable safetensors file ({error})", where=path, fix=fix
         ) from error
+    if finite:
+        require_finite(tensors, path)
+    return tensors, metadata
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file or of a pickled .pth (tensors only, no code is run).
+
+    Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE.
+    """
+    if path.suffix == ".safetensors" or not path.is_file():
+        return read_safetensors(path)[0]
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        fix = "give a .safetensors file or a .pth that holds tensors only."
+        raise DataError(
+            "E_WEIGHTS_UNREADABLE", f"not a readable state dict ({first_line})", where=path, fix=fix
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        fix = "give the state dict itself, not a whole checkpoint."
+        raise DataError("E_WEIGHTS_UNREADABLE", "the file holds more than a state dict", where=path, fix=fix)
+    require_finite(state, path)
+    return dict(state)
+
+
+def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
+    """Return the names of the tensors that hold an infinity or no number."""
+    return [
+        key for key, value in tensors if value.is_floating_point() and not bool(torch.isfinite(value.detach()).all())
+    ]
+
+
+def require_finite(tensors: Mapping[str, Tensor], where: str | Path) -> None:
+    """Refuse weights that no training and no picture can be blamed for.
+
+    Raises DataError E_WEIGHTS_NONFINITE, naming the tensors.
+    """
+    bad = not_finite(tensors.items())
+    if bad:
+        values = tensors[bad[0]]
+        count = int((~torch.isfinite(values)).sum())
+        more = f"; {len(bad)} tensors are so ({', '.join(bad[:SHOWN_KEYS])}{_more(bad)})" if len(bad) > 1 else ""
+        what = f"{count} of the {values.numel()} values of {bad[0]} are not finite{more}"
+        fix = "these weights are broken: give others, e.g. an earlier checkpoint of the training they come from."
+        raise DataError("E_WEIGHTS_NONFINITE", what, where=where, fix=fix)
 
 
 def save_module(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -74,11 +125,13 @@ def load_module(module: nn.Module, path: Path) -> dict[str, str]:
 
     Nothing of the module is changed unless every key and every shape fits.
 
-    Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_KEYS.
+    Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS.
     """
     tensors, metadata = read_safetensors(path)
     expected = module.state_dict()
-    mismatch = key_mismatch(expected, tensors) or _unexpected(expected, tensors)
+    mismatch = key_mismatch(expected, tensors, [key for key in tensors if key not in expected]) or _unexpected(
+        expected, tensors
+    )
     if mismatch:
         fix = "build the network with the settings that were saved with these weights."
         raise DataError("E_WEIGHTS_KEYS", mismatch, where=path, fix=fix)
@@ -101,8 +154,11 @@ def training_identity(module: nn.Module) -> str:
     return digest.hexdigest()[:IDENTITY_HEX]
 
 
-def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """Say which expected keys are missing or have another shape; an empty string when none is."""
+def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], unused: Sequence[str] = ()) -> str:
+    """Say which expected keys are missing or have another shape; an empty string when none is.
+
+    unused: what the file itself calls the tensors that are none of these, shown beside the missing ones.
+    """
     missing = [key for key in expected if key not in found]
     shapes = [key for key in expected if key in found and expected[key].shape != found[key].shape]
     if not missing and not shapes:
@@ -111,6 +167,7 @@ def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) ->
     parts = [f"{fitting} of {len(expected)} tensors fit"]
     if missing:
         parts.append(f"{len(missing)} missing (first: {', '.join(missing[:SHOWN_KEYS])})")
+        parts += [f"the file's other keys: {', '.join(unused[:SHOWN_KEYS])}{_more(unused)}"] if unused else []
     if shapes:
         key = shapes[0]
         first = f"{key} is {_shape(found[key])}, needed {_shape(expected[key])}"
@@ -140,6 +197,10 @@ def _unexpected(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> 
     if not extra:
         return ""
     return f"{len(extra)} tensors that this network does not have (first: {', '.join(extra[:SHOWN_KEYS])})"
+
+
+def _more(keys: Sequence[str]) -> str:
+    return ", …" if len(keys) > SHOWN_KEYS else ""
 
 
 def _shape(tensor: Tensor) -> str:

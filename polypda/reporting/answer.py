@@ -58,6 +58,8 @@ def _comparison(after: pd.Series) -> dict[str, Any]:
 
 
 def _headline(found: Finding, after: pd.Series, statement: ReportStatement) -> str:
+    if statement.set_aside:
+        return f"Keep the source model: what was adapted is set aside, because {'; '.join(statement.set_aside)}."
     where, change = f"Dice in {statement.target}", after["delta_dice_frame"]
     if found is Finding.UNKNOWN:
         if after["annotation"] == "box" and pd.notna(after["delta_lesion_sensitivity_10"]):

@@ -186,7 +186,7 @@ def _mask_of(frame: Frame) -> NDArray[np.uint8] | None:
     if frame.mask is None:
         return None
     try:
-        return read_mask(frame.mask)
+        return read_mask(frame.mask, frame.fellows)
     except DataError:
         return None
 

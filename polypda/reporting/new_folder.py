@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from polypda.errors import DataError
-from polypda.evaluation.atomic_file import current_umask, write_failed
+from polypda.evaluation.atomic_file import current_umask, require_writable, write_failed
 
 REPORT_FILES = ("index.html", "cases.csv", "summary.json")
 """What a folder must hold to be known as a former report of several runs."""
@@ -41,7 +41,11 @@ def whole_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...]
 
 
 def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> None:
-    """Raise where something lies already. Raises: DataError E_REPORT_EXISTS."""
+    """Raise where something lies already, or nothing can be written.
+
+    Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
+    """
+    require_writable(folder.parent)
     if not folder.exists():
         return
     if not replace:

@@ -31,6 +31,7 @@ CRITERIA = {
     "target_information": "Information, im (bit)",
     "target_density": "Neighbourhood density, snd (nat)",
     "teacher_agreement": "Agreement with earlier snapshots",
+    "ensemble_agreement": "Agreement with the mean of all",
 }
 
 

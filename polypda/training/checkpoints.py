@@ -16,9 +16,9 @@ from pickle import UnpicklingError
 
 import torch
 
-from polypda.errors import DataError
+from polypda.errors import DataError, TrainingError
 from polypda.methods.contract import SEGMENTER, Method
-from polypda.networks.weights import load_module, save_module
+from polypda.networks.weights import SHOWN_KEYS, load_module, not_finite, save_module
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{6,})")
@@ -47,10 +47,14 @@ class Checkpoint:
 
 
 def save_checkpoint(stage: Path, method: Method, step: int) -> Checkpoint:
-    """Write the method's whole state after ``step`` steps. Randomness needs none: it is a function of (seed, step)."""
+    """Write the method's whole state after ``step`` steps. Randomness needs none: it is a function of (seed, step).
+
+    Raises: DataError E_CHECKPOINT_WRITE; TrainingError E_NONFINITE where there is nothing to go on from.
+    """
     checkpoint = Checkpoint(stage / f"step-{step:06d}", step)
     if checkpoint.resumable:
         return checkpoint
+    _require_finite(method, step)
     partial = stage / f".step-{step:06d}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -67,6 +71,23 @@ def save_checkpoint(stage: Path, method: Method, step: int) -> Checkpoint:
             fix="make room on the disk and resume the run.",
         ) from error
     return checkpoint
+
+
+def _require_finite(method: Method, step: int) -> None:
+    """A finite gradient can still be stepped beyond what a number holds, and statistics can run away."""
+    states = (
+        (f"{name}.{key}", value)
+        for name, module in method.modules().items()
+        for key, value in module.state_dict().items()
+    )
+    broken = not_finite(states)
+    if broken:
+        raise TrainingError(
+            "E_NONFINITE",
+            f"after step {step} weights are not finite: {', '.join(broken[:SHOWN_KEYS])}; they were not saved.",
+            where=method.name,
+            fix="the last good checkpoint is kept; lower the learning rate or λ_adv.",
+        )
 
 
 def _write(folder: Path, method: Method, step: int) -> None:
@@ -87,10 +108,11 @@ def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
         for name, module in method.modules().items():
             load_module(module, checkpoint.folder / f"{name}.safetensors")
         states = torch.load(checkpoint.folder / "optimizers.pt", weights_only=True, map_location="cpu")
-    except (OSError, ValueError, RuntimeError, LookupError, EOFError, UnpicklingError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, EOFError, UnpicklingError, DataError) as error:
+        told = f"{error.code}: {error.what}" if isinstance(error, DataError) else str(error)
         raise DataError(
             "E_CHECKPOINT",
-            f"cannot be read: {error}",
+            f"cannot be read: {told}",
             where=checkpoint.folder.name,
             fix="remove this checkpoint's folder; the run then resumes from the one before it.",
         ) from error

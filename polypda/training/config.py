@@ -5,12 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.inference import Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
 from polypda.training.selectors import Selector
@@ -97,7 +100,9 @@ class AdaptConfig(BaseModel):
     phantom_seed: int = Field(default=0, ge=0, description="decides the rendered frames; the seed decides the training")
     seed: int = Field(default=0, ge=0)
     network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
-    encoder_weights: str = Field("none", description="what the encoder started from: none, imagenet, or a file's name")
+    encoder_weights: str = Field(
+        "none", description="what the encoder started from: none, imagenet, or the name of what was read"
+    )
     data: DataConfig
     compute: Compute = Field(default_factory=Compute)
     start_steps: int = Field(..., ge=0, description="steps of the source-only start")
@@ -105,6 +110,7 @@ class AdaptConfig(BaseModel):
     supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")
     start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
+    inference: Inference = Field(default_factory=Inference, description="how every model is asked, whatever made it")
     batch_norm: BatchNormPolicy = Field(BatchNormPolicy.TRAIN, description="after the start; the control's as well")
     final_statistics: FinalStatistics = FinalStatistics.TRAINED
     settle_statistics: bool = Field(
@@ -113,6 +119,8 @@ class AdaptConfig(BaseModel):
     clip_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(50, ge=1)
     selector: Selector = Selector.LAST
+    parts: bool = Field(False, description="train what the method is a sum of as well, one part added at a time")
+    guard: bool = Field(True, description="hand out the source-only control where label-free alarms say so")
     oracle: bool = False
     target_labels: bool = False
     allow_leakage: bool = Field(False, description="held-out frames that depend on others are taken; reports say so")
@@ -120,6 +128,10 @@ class AdaptConfig(BaseModel):
     control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
     source_package: str | None = Field(None, description="name of the source package in place of source frames")
     oracle_from: str | None = Field(None, description="name of the run whose source-only model is the oracle here")
+
+    def asked(self, device: torch.device) -> Asked:
+        """How the run's models are asked for one frame, on a device."""
+        return Asked(self.data.grid, self.inference, device)
 
     @model_validator(mode="after")
     def _processes_share_batches_evenly(self) -> AdaptConfig:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from polypda.errors import DataError
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Choice
+from polypda.training.selectors import SELECTION, Choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def read_curves(run: RunFolder, stage: str) -> StageCurves:
 
 def snapshot_table(run: RunFolder) -> pd.DataFrame:
     """The label-free criteria of the start (step 0) and of every snapshot, indexed by step; empty before the choice."""
-    path = run.folder / "selection.json"
+    path = run.folder / SELECTION
     if not path.is_file():
         return pd.DataFrame()
     choice = Choice.from_json(path.read_text(encoding="utf-8"))

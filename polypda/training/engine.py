@@ -6,9 +6,10 @@ all players step at the end (simultaneous play). A method that alternates yields
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import TrainingError
-from polypda.methods.contract import Losses, LossTerm, Method, Player, StepNow
+from polypda.methods.contract import Losses, Method, StepNow
+from polypda.networks.weights import SHOWN_KEYS, not_finite
 
 
 @dataclass
@@ -46,17 +48,21 @@ class Engine:
         self.method = method
         self.clip_norm = clip_norm
         self.players = {player.name: player for player in method.players()}
+        self.parameters = {name: player.parameters for name, player in self.players.items()}
+        self._unread: list[_Unread] = []
 
     def step(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> StepReport:
         """Play step number ``step`` (from 0).
 
-        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, naming the frames.
+        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, naming the weights that
+            were not finite before, else the frames.
         """
         report = StepReport()
         for player in self.players.values():
             player.set_rates(step)
             player.optimizer.zero_grad(set_to_none=True)
             report.rates[player.name] = player.optimizer.param_groups[0]["lr"]
+        self._unread.clear()
         frames = source.frames + (target.frames if target else ())
         play = self.method.play(source, target, step)
         while True:
@@ -67,66 +73,99 @@ class Engine:
             if isinstance(losses, StepNow):
                 self._step_players(losses.players, report, frames)
             else:
-                self._differentiate(losses, report, frames)
+                self._differentiate(losses)
             del losses  # frees this domain's graph before the next forward
         self._step_players(tuple(self.players), report, frames)
         self.method.after_step(step)
         return report
 
-    def _differentiate(self, losses: Losses, report: StepReport, frames: Sequence[str]) -> None:
+    def _differentiate(self, losses: Losses) -> None:
         remaining = len(losses)
         for name, terms in losses.items():
             remaining -= 1
-            total = self._total(name, terms, report, frames)
-            self.fabric.backward(total, inputs=self.players[name].parameters, retain_graph=remaining > 0)
-
-    def _total(self, player: str, terms: Sequence[LossTerm], report: StepReport, frames: Sequence[str]) -> Tensor:
-        values = report.losses.setdefault(player, {})
-        for term in terms:
-            values[term.name] = float(term.value.detach())
-            if not torch.isfinite(term.value.detach()):
-                raise _not_finite(f"the loss '{term.name}' of player '{player}' is {values[term.name]}", frames)
-            if term.accuracy is not None:
-                report.shares_put_right.setdefault(player, []).append(float(term.accuracy))
-        return torch.stack([term.weight * term.value for term in terms]).sum()
+            for term in terms:
+                self._unread.append(_Unread(name, term.name, term.value.detach()))
+                if term.accuracy is not None:
+                    self._unread.append(_Unread(name, None, term.accuracy.detach()))
+            total = torch.stack([term.weight * term.value for term in terms]).sum()
+            self.fabric.backward(total, inputs=self.parameters[name], retain_graph=remaining > 0)
 
     def _step_players(self, names: Sequence[str], report: StepReport, frames: Sequence[str]) -> None:
-        due = [self.players[name] for name in names if _has_gradient(self.players[name])]
-        for player in due:
-            self._average_over_processes(player)
-            norm = _gradient_norm(player, self.clip_norm)
-            report.gradient_norms[player.name] = norm
-            if not norm < float("inf"):
-                raise _not_finite(f"the gradient of player '{player.name}' is {norm}", frames)
-        for player in due:
-            player.optimizer.step()
-            player.optimizer.zero_grad(set_to_none=True)
+        gradients = {name: self._gradients(name) for name in names}
+        due = [name for name, found in gradients.items() if found]
+        norms = [self._gradient_norm(name, gradients[name]) for name in due]
+        # The only place where a step waits for the device: everything that is logged is read at once.
+        read = _read([*(unread.value for unread in self._unread), *norms])
+        self._note(read[: len(self._unread)], report, frames)
+        for name, norm in zip(due, read[len(read) - len(due) :], strict=True):
+            report.gradient_norms[name] = norm
+            if not math.isfinite(norm):
+                raise self._not_finite(f"the gradient of player '{name}' is {norm}", frames)
+        for name in due:
+            self.players[name].optimizer.step()
+            self.players[name].optimizer.zero_grad(set_to_none=True)
 
-    def _average_over_processes(self, player: Player) -> None:
-        """One all-reduce per player. Differentiating by ``inputs=`` bypasses DDP's hooks, so the engine does it."""
-        if self.fabric.world_size == 1:
-            return
-        gradients = [parameter.grad for parameter in player.parameters if parameter.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        joint = cast(Tensor, self.fabric.all_reduce(flat, reduce_op="mean"))
-        for gradient, mean in zip(gradients, joint.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+    def _note(self, values: Sequence[float], report: StepReport, frames: Sequence[str]) -> None:
+        """Report the terms that were differentiated since the last reading."""
+        for (player, term, _), value in zip(self._unread, values, strict=True):
+            if term is None:
+                report.shares_put_right.setdefault(player, []).append(value)
+                continue
+            report.losses.setdefault(player, {})[term] = value
+            if not math.isfinite(value):
+                raise self._not_finite(f"the loss '{term}' of player '{player}' is {value}", frames)
+        self._unread.clear()
+
+    def _gradients(self, name: str) -> list[Tensor]:
+        """A player's gradients, averaged over processes by one all-reduce: ``inputs=`` bypasses DDP's hooks."""
+        gradients = [parameter.grad for parameter in self.parameters[name] if parameter.grad is not None]
+        if gradients and self.fabric.world_size > 1:
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            joint = cast(Tensor, self.fabric.all_reduce(flat, reduce_op="mean"))
+            for gradient, mean in zip(gradients, joint.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(mean.view_as(gradient))
+        return gradients
+
+    def _gradient_norm(self, name: str, gradients: list[Tensor]) -> Tensor:
+        if self.clip_norm is not None:
+            return torch.nn.utils.clip_grad_norm_(self.parameters[name], self.clip_norm)
+        return torch.nn.utils.get_total_norm(gradients)
+
+    def _not_finite(self, what: str, frames: Sequence[str]) -> TrainingError:
+        """No player has stepped on what was just computed: a parameter that is not finite was so before these frames.
+
+        Running statistics prove nothing: this batch has moved them already.
+        """
+        broken = broken_weights(self.method)
+        if broken:
+            what = f"{what}, because weights are not finite already: {', '.join(broken[:SHOWN_KEYS])}"
+            fix = "the frames are not at fault; the last good checkpoint is kept: lower the learning rate or λ_adv."
+            return TrainingError("E_NONFINITE", f"{what}.", fix=fix)
+        return TrainingError(
+            "E_NONFINITE",
+            f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}.",
+            fix="the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv.",
+        )
 
 
-def _has_gradient(player: Player) -> bool:
-    return any(parameter.grad is not None for parameter in player.parameters)
+def broken_weights(method: Method) -> list[str]:
+    """Names of a method's parameters that hold an infinity or no number: ``segmenter.encoder.conv1.weight``."""
+    networks = method.modules().items()
+    named = [(f"{name}.{key}", value) for name, network in networks for key, value in network.named_parameters()]
+    own = {id(value) for _, value in named}
+    others = [
+        (player.name, value) for player in method.players() for value in player.parameters if id(value) not in own
+    ]
+    return not_finite([*named, *others])
 
 
-def _gradient_norm(player: Player, clip_norm: float | None) -> float:
-    if clip_norm is not None:
-        return float(torch.nn.utils.clip_grad_norm_(player.parameters, clip_norm))
-    gradients = [parameter.grad for parameter in player.parameters if parameter.grad is not None]
-    return float(torch.nn.utils.get_total_norm(gradients))
+class _Unread(NamedTuple):
+    """A loss term's value, or a discriminator's share put right (``term`` None), that nobody has waited for yet."""
+
+    player: str
+    term: str | None
+    value: Tensor
 
 
-def _not_finite(what: str, frames: Sequence[str]) -> TrainingError:
-    return TrainingError(
-        "E_NONFINITE",
-        f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}.",
-        fix="the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv.",
-    )
+def _read(scalars: Sequence[Tensor]) -> list[float]:
+    return torch.stack(list(scalars)).tolist() if scalars else []

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.cache import CachedFrames
-from polypda.data.loading import frame_batches
-from polypda.data.sampling import Deck, Stream
+from polypda.data.loading import Share, UnlabelledFrames, frame_batches
+from polypda.data.sampling import Deck, Stream, UniformSampler
 
 STATISTICS_BATCH = 16
+CHANGED_PASSES = 2
+"""Passes over the frames where each is changed at random."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class StagePreparation:
     adapted_to: CachedFrames
     device: torch.device
     numbers: torch.dtype
+    augmentation: AugmentationKind = AugmentationKind.NONE
 
     def source(self) -> Iterator[LabelledBatch]:
         """Every labelled frame once, in random order; the last batch may be smaller. None where there are none."""
@@ -40,20 +44,34 @@ class StagePreparation:
             batches = (batch for batch in labelled_batches(self.adapted_to) if len(batch.frames) == size)
         return (batch.to(self.device, self.numbers) for batch in batches)
 
+    def statistics(self) -> Iterator[UnlabelledBatch]:
+        """Target frames changed at random as the training changes them, in batches of one size."""
+        batches = statistics_batches(self.adapted_to, self.augmentation)
+        return (batch.to(self.device, self.numbers) for batch in batches)
+
     def target_names(self) -> list[str]:
         """``cohort/frame`` of every target frame."""
         return [self.adapted_to.name(place) for place in range(len(self.adapted_to))]
 
 
-def statistics_batches(cached: CachedFrames) -> Iterator[UnlabelledBatch]:
+def statistics_batches(
+    cached: CachedFrames, augmentation: AugmentationKind = AugmentationKind.NONE
+) -> Iterator[UnlabelledBatch]:
     """Batches to compute batch-norm statistics from: of one size (each counts alike), in random order.
+
+    augmentation: how the network's training changes frames. Strong changes are part of what its statistics describe:
+    those of unchanged frames belong to another network, and a model that is given them is worse at home, too.
 
     In the cohort's order a batch would hold one sequence, and its variance would miss that between sequences. The few
     frames left over are dropped.
     """
     size = min(STATISTICS_BATCH, len(cached))
+    if augmentation is not AugmentationKind.NONE:
+        frames = UnlabelledFrames(cached, UniformSampler(len(cached), size, 0, Stream.STATISTICS), augmentation, 0)
+        yield from (frames.batch(step, Share()) for step in range(CHANGED_PASSES * (len(cached) // size)))
+        return
     places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached) // size * size)
-    return frame_batches(cached, size, places)
+    yield from frame_batches(cached, size, places)
 
 
 def labelled_batches(cached: CachedFrames) -> Iterator[LabelledBatch]:

@@ -15,6 +15,7 @@ import torch
 from polypda.data.batches import UnlabelledBatch
 from polypda.data.loading import Share
 from polypda.methods.target_frames import require_several_target_frames
+from polypda.networks.memory_layout import channels_last
 from polypda.training.config import Compute, Precision
 from polypda.training.devices import open_fabric
 from polypda.training.preparation import StagePreparation
@@ -39,7 +40,7 @@ def rehearse(stage: Stage, compute: Compute) -> None:
     numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     method = build_method(stage)
     for module in method.modules().values():
-        module.to(fabric.device, numbers)
+        channels_last(module.to(fabric.device, numbers))
     frames = _OneBatch(stage.labelled, stage.target, fabric.device, numbers)
     if method.plays_on_target:
         require_several_target_frames(frames)

@@ -10,11 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from polypda.cohorts.frames import OpenedCohort
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.errors import DataError, UsageError
+from polypda.evaluation.atomic_file import require_writable
 from polypda.training.config import AdaptConfig
 
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
@@ -23,8 +21,8 @@ VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations"
 class RunFolder:
     """One run on disk.
 
-    config.json, environment.json, manifests.json, split-COHORT.csv, STATUS.json, one folder per stage, report/.
-    Nothing in it names a user, a host or an absolute path.
+    config.json, environment.json, manifests.json, split-COHORT.csv, labels.json (each written once, at creation),
+    STATUS.json, one folder per stage, report/. Nothing in it names a user, a host or an absolute path.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,6 +31,17 @@ class RunFolder:
     @classmethod
     def create(cls, folder: Path, config: AdaptConfig) -> RunFolder:
         """Start a run. Raises: UsageError E_RUN_EXISTS."""
+        cls.require_free(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder)
+        write_json(folder / "config.json", config.model_dump(mode="json"))
+        write_json(folder / "environment.json", environment())
+        run.set_status("started")
+        return run
+
+    @classmethod
+    def require_free(cls, folder: Path) -> None:
+        """A run can be created there. Raises: UsageError E_RUN_EXISTS; DataError E_WRITE_FAILED."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 "E_RUN_EXISTS",
@@ -40,12 +49,7 @@ class RunFolder:
                 where=folder,
                 fix=f"choose another --out; a run is continued with `polypda adapt --resume {folder}`.",
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        run = cls(folder)
-        write_json(folder / "config.json", config.model_dump(mode="json"))
-        write_json(folder / "environment.json", environment())
-        run.set_status("started")
-        return run
+        require_writable(folder)
 
     @classmethod
     def open(cls, folder: Path) -> RunFolder:
@@ -104,11 +108,6 @@ class RunFolder:
         """States: started, training, evaluating, complete, interrupted, failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(self.folder / "STATUS.json", {"state": state, "updated": now, **more})
-
-
-def split_table(cohort: OpenedCohort) -> pd.DataFrame:
-    """Which frame is in which part: what a run records of a cohort."""
-    return cohort.table()[["cohort", "frame", "patient", "sequence", "split"]]
 
 
 def free_folder(parent: Path, name: str) -> Path:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from polypda.training.snapshot_scores import NOT_SCORED, SnapshotScore
 
+SELECTION = "selection.json"
 AREA_GUARD = 4.0
 """A snapshot whose foreground share on the target is this many times off the source's share is not eligible."""
 
@@ -34,7 +36,15 @@ class Selector(StrEnum):
     IM = "im"  # information maximisation: certain per pixel, yet both classes used
     SND = "snd"  # soft neighbourhood density: pixels fall into dense groups
     TEACHER_AGREEMENT = "teacher-agreement"  # most alike to an average of the snapshots before
+    ENSEMBLE = "ensemble"  # most alike to the mean map of all candidates
     ORACLE = "oracle"  # highest Dice on labelled target validation frames: needs permission, is no method
+
+
+class Verdict(StrEnum):
+    """Which model a run hands out as adapted."""
+
+    ADAPTED = "adapted"
+    SOURCE = "keep the source model"
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Choice:
 
     eligible: the steps that passed the area guard. choices: the step that each selector would have taken, by its name
     (empty when read from a run of an earlier version). start: the model that the method began with, never chosen.
+    control: the source-only control, by the same criteria. verdict: whether the chosen snapshot or the control is what
+    the run hands out. alarms: what speaks against the adaptation, in words.
     """
 
     step: int
@@ -52,6 +64,9 @@ class Choice:
     scores: tuple[SnapshotScore, ...]
     choices: dict[str, int] = field(default_factory=dict)
     start: SnapshotScore | None = None
+    control: SnapshotScore | None = None
+    verdict: Verdict = Verdict.ADAPTED
+    alarms: tuple[str, ...] = ()
 
     def as_json(self) -> dict:
         """Plain values; null for a criterion that could not be computed (JSON knows no NaN)."""
@@ -59,6 +74,8 @@ class Choice:
             "selector": self.selector.value,
             "scores": [_plain(score) for score in self.scores],
             "start": _plain(self.start) if self.start else None,
+            "control": _plain(self.control) if self.control else None,
+            "verdict": self.verdict.value,
         }
 
     @classmethod
@@ -66,9 +83,18 @@ class Choice:
         """Reads what :meth:`as_json` wrote, in this version or an earlier one."""
         values = json.loads(text)
         scores, start = tuple(_score(score) for score in values.pop("scores")), values.pop("start", None)
+        control, verdict = values.pop("control", None), Verdict(values.pop("verdict", Verdict.ADAPTED))
+        alarms = tuple(values.pop("alarms", ()))
         selector, eligible = Selector(values.pop("selector")), tuple(values.pop("eligible"))
         return cls(
-            **values, selector=selector, eligible=eligible, scores=scores, start=_score(start) if start else None
+            **values,
+            selector=selector,
+            eligible=eligible,
+            scores=scores,
+            start=_score(start) if start else None,
+            control=_score(control) if control else None,
+            verdict=verdict,
+            alarms=alarms,
         )
 
 
@@ -105,6 +131,9 @@ _RULES = {
         lambda score: score.teacher_agreement,
         "highest agreement with the average of earlier snapshots (Dice {:.3f})",
         "there is no earlier eligible snapshot to agree with",
+    ),
+    Selector.ENSEMBLE: _Rule(
+        lambda score: score.ensemble_agreement, "highest agreement with the mean of all candidates (Dice {:.3f})"
     ),
     Selector.ORACLE: _Rule(
         lambda score: score.target_dice,
@@ -148,6 +177,40 @@ def choose(
         {rule.value: picked for rule, (picked, _) in picks.items()},
         start,
     )
+
+
+LEAST_AGREEMENT = 0.3
+"""An adapted model whose maps on the target are less alike the control's (mean Dice) has forgotten its task."""
+
+
+def judged(choice: Choice, control: SnapshotScore, source_foreground: float, alarms: Sequence[str] = ()) -> Choice:
+    """The choice with its verdict: the adapted model only where no alarm fires and a label-free criterion prefers it.
+
+    Args: control: the source-only control by the same criteria. source_foreground: as for :func:`choose`. alarms: those
+        of the trainings before.
+    """
+    chosen = next(score for score in choice.scores if score.step == choice.step)
+    found = list(alarms)
+    if choice.step not in choice.eligible and choice.selector is not Selector.ORACLE:
+        low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
+        found.append(f"it marks {chosen.target_foreground:.1%} of the target, outside {low:.1%}–{high:.1%}")
+    if chosen.control_agreement < LEAST_AGREEMENT:
+        found.append(f"it agrees with the source-only control by a Dice of only {chosen.control_agreement:.2f}")
+    if not any(_RULES[rule].value(chosen) > _RULES[rule].value(control) for rule in _PREFERENCE):
+        found.append("no label-free criterion prefers it to the source-only control")
+    return replace(choice, control=control, verdict=Verdict.SOURCE if found else Verdict.ADAPTED, alarms=tuple(found))
+
+
+_PREFERENCE = (Selector.ENTROPY, Selector.IM, Selector.SND, Selector.ENSEMBLE)
+
+
+def set_aside(run_folder: Path) -> tuple[str, ...]:
+    """Why a run hands out its source-only control as adapted; empty where it does not, or has not chosen yet."""
+    path = run_folder / SELECTION
+    if not path.is_file():
+        return ()
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(told.get("alarms", ())) if told.get("verdict") == Verdict.SOURCE.value else ()
 
 
 def _pick(

@@ -8,6 +8,8 @@ frames, always the same evenly spaced ones, at network size.
     snd                soft neighbourhood density, Saito et al., "Tune it the right way", ICCV 2021
     teacher-agreement  Dice with a moving average of the earlier snapshots' maps (temporal ensembling, Laine and Aila,
                        ICLR 2017)
+    ensemble           Dice with the mean map of all candidates, after the checkpoint choice of Hu et al., "Towards
+                       Reliable Model Selection for Unsupervised Domain Adaptation" (EnsV), NeurIPS 2024
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ DENSITY_TEMPERATURE = 0.05
 ENSEMBLE_KEEP = 0.6
 """What the average of earlier snapshots keeps of itself at each further one, as published."""
 NOT_SCORED = float("nan")
+CONTROL_STEP = -1
+"""Stands for the source-only control among the candidates."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class SnapshotScore:
     """Label-free criteria of one snapshot. Entropies in bits per pixel, density in nats, shares and Dice in 0–1.
 
     NaN where there is nothing to score by: no source validation frame with a polyp, no earlier snapshot.
-    foreground: share of the field of view that is called polyp. target_dice: only for the selector ``oracle``.
+    foreground: share of the field of view that is called polyp. control_agreement: Dice with the source-only control's
+    maps. target_dice: only for the selector ``oracle``.
     """
 
     step: int
@@ -53,6 +58,8 @@ class SnapshotScore:
     teacher_agreement: float = NOT_SCORED
     source_foreground: float = NOT_SCORED
     target_dice: float = NOT_SCORED
+    ensemble_agreement: float = NOT_SCORED
+    control_agreement: float = NOT_SCORED
 
 
 def score_snapshots(
@@ -62,16 +69,19 @@ def score_snapshots(
     device: torch.device,
     labelled_target: CachedFrames | None = None,
 ) -> list[SnapshotScore]:
-    """Score a run's snapshots, earliest first, each also against the average of those before it.
+    """Score a run's snapshots, earliest first, each also against the average of those before it and of all.
 
     Args:
         snapshots: (step, segmenter on the device); may be a generator, so that one network is in memory at a time.
+            The source-only control may come last, as step CONTROL_STEP.
         labelled_target: labelled target validation frames, only where the user permits target labels.
     """
     scores: list[SnapshotScore] = []
     teacher: list[torch.Tensor] = []
+    everyone: list[list[torch.Tensor]] = []
     for step, segmenter in snapshots:
         score, maps, insides = _score(segmenter, step, target, source_validation, device)
+        everyone.append([map_.half() for map_ in maps])
         if labelled_target is not None:
             score = replace(score, target_dice=_on_labels(segmenter, labelled_target, device)[0])
         if teacher:
@@ -79,7 +89,18 @@ def score_snapshots(
             maps = [ENSEMBLE_KEEP * old + (1 - ENSEMBLE_KEEP) * new for old, new in zip(teacher, maps, strict=True)]
         teacher = maps
         scores.append(score)
-    return scores
+    if not scores:
+        return scores
+    ensemble = [sum(map_.float() for map_ in together) / len(everyone) for together in zip(*everyone, strict=True)]
+    control = everyone[-1] if scores[-1].step == CONTROL_STEP else None
+    return [
+        replace(
+            score,
+            ensemble_agreement=_agreement(maps, ensemble, insides),
+            control_agreement=_agreement(maps, control, insides) if control is not None else NOT_SCORED,
+        )
+        for score, maps in zip(scores, everyone, strict=True)
+    ]
 
 
 def score_snapshot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from time import process_time
 from typing import cast
@@ -16,6 +17,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
     LabelledFrames,
+    Recolouring,
     Share,
     StepDataset,
     UnlabelledFrames,
@@ -27,6 +29,7 @@ from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
+from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
@@ -86,6 +89,13 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
     try:
         # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
         fabric.launch(partial(_train_in_process, stage=stage, compute=compute, error_file=error_file))
+    except KeyboardInterrupt:  # Ctrl-C reaches the processes by itself, SIGTERM this one alone
+        for process in active_children():
+            process.terminate()
+            process.join()
+        if error_file.is_file():
+            raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
+        raise
     except (ProcessRaisedException, ProcessExitedException):
         if error_file.is_file():
             raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
@@ -124,11 +134,11 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     method = build_method(stage)
     numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     for module in method.modules().values():
-        module.to(fabric.device, numbers)
+        channels_last(module.to(fabric.device, numbers))
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        frames = StagePreparation(stage.labelled, stage.target, fabric.device, numbers)
+        frames = StagePreparation(stage.labelled, stage.target, fabric.device, numbers, stage.data.augmentation)
         if method.plays_on_target:
             require_several_target_frames(frames)
         method.prepare(frames)
@@ -212,7 +222,9 @@ def step_dataset(stage: Stage, method: Method, share: Share) -> StepDataset:
     if method.plays_on_target:
         target_sampler = UniformSampler(len(stage.target), data.batch_size, seed, Stream.TARGET)
         target = _of_target(stage.target, target_sampler, data, seed)
-    source = _labelled(stage.labelled, data, seed) if stage.labelled is not None else None
+    colours = method.options.target_colours
+    recolouring = Recolouring(colours, stage.target) if colours is not None else None
+    source = _labelled(stage.labelled, data, seed, recolouring) if stage.labelled is not None else None
     return StepDataset(source, target, share)
 
 
@@ -224,14 +236,14 @@ def _of_target(
     return LabelledFrames(target, sampler, data.augmentation, seed, Stream.TARGET_AUGMENTATION)
 
 
-def _labelled(labelled: CachedFrames, data: DataConfig, seed: int) -> LabelledFrames:
+def _labelled(labelled: CachedFrames, data: DataConfig, seed: int, recolouring: Recolouring | None) -> LabelledFrames:
     if data.prevalence is None:
         uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
-        return LabelledFrames(labelled, uniform, data.augmentation, seed)
+        return LabelledFrames(labelled, uniform, data.augmentation, seed, recolouring=recolouring)
     assert labelled.masks is not None
     positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
     prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
-    return LabelledFrames(labelled, prevalence, data.augmentation, seed)
+    return LabelledFrames(labelled, prevalence, data.augmentation, seed, recolouring=recolouring)
 
 
 class EventLog:

@@ -8,35 +8,36 @@ from time import monotonic
 
 import torch
 
-from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Split
-from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
+from polypda.evaluation.atomic_file import require_writable
 from polypda.networks.input_size import check_input_size
-from polypda.networks.registry import build_segmenter, describe_initial_weights, load_segmenter
+from polypda.networks.registry import build_segmenter, load_segmenter
+from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
-from polypda.training.run_folder import RunFolder, split_table, write_json
-from polypda.training.selectors import Choice, Selector, choose
-from polypda.training.snapshot_scores import foreground_share, score_snapshot, score_snapshots
+from polypda.training.run_folder import RunFolder
+from polypda.training.selectors import Choice, Selector
 from polypda.training.stage import Stage, run_stage
+from polypda.workflows.adaptation import Adaptation
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
+from polypda.workflows.initial_weights import record_initial_weights, weights_to_load
 from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.places import Places
+from polypda.workflows.recorded_data import data_tables, record_data, require_recorded
 from polypda.workflows.restyled_source import require_restyling, restyled_source
-from polypda.workflows.reuse import has_same_control, oracle_of, source_only_of, start_of
+from polypda.workflows.reuse import has_same_control, oracle_of, require_same_start, source_only_of, start_of
 from polypda.workflows.run_states import told_states
 from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_labels import LearntLabels, require_teaching
 from polypda.workflows.stages import StagePlan, TrainingData, adapts
 from polypda.workflows.trained_models import (
-    ADAPTED,
     INITIAL,
     REUSED_CONTROL,
     REUSED_ORACLE,
@@ -48,39 +49,72 @@ from polypda.workflows.trained_models import (
 )
 
 
-def open_data(config: AdaptConfig, places: Places) -> CohortPair:
+def open_data(config: AdaptConfig, places: Places, run: RunFolder | None = None) -> CohortPair:
     """Find (or render) both cohorts, the target without labels; their held-out frames must be independent.
 
-    Raises: what :func:`open_pair` raises; LeakageError E_ALIKE_LEAK.
+    run: an existing one, which must have learnt the same data.
+    Raises: what :func:`open_pair` raises; DataError E_DATA_CHANGED; LeakageError E_ALIKE_LEAK.
     """
     allowed = config.allow_leakage
-    check_pair(config.source, config.target, allow_leakage=allowed)
-    roots = data_roots((config.source, config.target), config, places)
-    pair = open_pair(config.source, config.target, roots, config.data.box_supervision, allow_leakage=allowed)
+    pair = open_both(config, places)
+    if run is not None:
+        require_recorded(run, data_tables(config, pair))
     if config.phantom:  # scenes of the renderer are independent by construction
         return pair
     leakage = require_allowed(leaks_among((pair.source, pair.target), places.cache), allowed=allowed)
     return replace(pair, leakage=leakage if allowed else None)
 
 
-def start_run(folder: Path, config: AdaptConfig, places: Places, pair: CohortPair) -> RunFolder:
-    """Check all that can be checked, then create the run with the networks it starts from.
+def open_both(config: AdaptConfig, places: Places) -> CohortPair:
+    """Likewise, without asking whether held-out frames are independent: no picture is read."""
+    allowed = config.allow_leakage
+    check_pair(config.source, config.target, allow_leakage=allowed)
+    roots = data_roots((config.source, config.target), config, places)
+    return open_pair(config.source, config.target, roots, config.data.box_supervision, allow_leakage=allowed)
+
+
+def check_start(folder: Path, config: AdaptConfig, places: Places) -> Segmenter:
+    """Check all that needs no frame, before any is rendered or read; returns the segmenter before training.
+
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED;
+        what building networks and :func:`require_same_start` raise.
+    """
+    RunFolder.require_free(folder)
+    require_writable(places.cache)
+    open_fabric(config.compute)
+    if places.start:
+        require_same_start(places.start, config)
+    torch.manual_seed(seed_of(config.seed, Stream.STEP))
+    segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": weights_to_load(config, places)}))
+    check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
+    if adapts(config.method):
+        require_restyling(config, segmenter)
+    return segmenter
+
+
+def start_run(
+    folder: Path, config: AdaptConfig, places: Places, pair: CohortPair, segmenter: Segmenter | None = None
+) -> RunFolder:
+    """Check all that can be checked, then create the run with what it learns and the networks it starts from.
 
     The segmenter before training (with its pretrained encoder) and reused models are copied into the run: going on
-    with it needs neither the weights file nor the other runs.
+    with it needs neither the weights file nor the other runs. What the run learns is recorded once, here.
 
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE; DataError E_BOX_SUPERVISION (of an oracle); what building
-        networks, :func:`start_of` and :func:`oracle_of` raise.
+    Args: segmenter: what :func:`check_start` returned; None: it is asked here.
+    Raises: DataError E_BOX_SUPERVISION (of an oracle); what :func:`check_start`, :func:`start_of` and
+        :func:`oracle_of` raise.
     """
-    open_fabric(config.compute)
-    torch.manual_seed(seed_of(config.seed, Stream.STEP))
-    segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": places.encoder_weights}))
-    check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
+    segmenter = segmenter or check_start(folder, config, places)
     reused, names = _reused(config, places, pair)
     config = config.model_copy(update=names)
     _require_permitted_labels(config, pair)
+    tables = data_tables(config, pair)
     run = RunFolder.create(folder, config)
-    write_json(run.folder / "initial-weights.json", describe_initial_weights(segmenter))
+    record_data(run, tables)
+    LearntLabels.of(pair.source, config.data.box_supervision).record(run)
+    if pair.leakage is not None:
+        record_leakage(run.folder, pair.leakage)
+    record_initial_weights(run, segmenter, places)
     for name, path in reused.items():
         save_module(load_segmenter(config.network, path), run.folder / name)
     save_module(segmenter, run.folder / INITIAL)
@@ -116,27 +150,18 @@ def _reused(config: AdaptConfig, places: Places, pair: CohortPair) -> tuple[dict
 def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) -> Path:
     """Run, or go on with, an adaptation in its folder; returns the report's page.
 
-    Raises: Interrupted after a checkpoint; PolypdaError otherwise. STATUS.json tells how it ended.
+    Raises: Interrupted after a checkpoint; DataError E_DATA_CHANGED where the data are not what the run learnt;
+        PolypdaError otherwise. STATUS.json tells how it ended.
     """
     config, began = run.config(), monotonic()
+    require_recorded(run, data_tables(config, pair))
     with told_states(run) as complete:
-        _record_data(run, pair)
         choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        memory = ScoreMemory(places.cache / "scores", config.data.grid)
+        memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
         return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
-
-
-def _record_data(run: RunFolder, pair: CohortPair) -> None:
-    cohorts = (pair.source, pair.target)
-    if pair.leakage is not None:
-        record_leakage(run.folder, pair.leakage)
-    LearntLabels.of(pair.source, run.config().data.box_supervision).record(run)
-    write_json(run.folder / "manifests.json", {cohort.id: manifest_hash(cohort.id) for cohort in cohorts})
-    for cohort in cohorts:
-        split_table(cohort).to_csv(run.folder / f"split-{file_name_of(cohort.id)}.csv", index=False)
 
 
 def _train(
@@ -152,23 +177,21 @@ def _train(
         run_stage(stage, config.compute, progress)
         return stage.final_segmenter
 
+    adaptation = Adaptation(run, config, plan, data, progress, trained)
     taught = None
     if learns_target_labels(config):
         taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
-    if plan.adapts and not run.stage(config.method).exists():
-        require_restyling(config, kept(run, INITIAL))
-        rehearse(plan.method(kept(run, INITIAL), target=taught), config.compute)
+    if plan.adapts and not run.stage(plan.first_of_method).exists():
+        rehearse(adaptation.rehearsed(kept(run, INITIAL), taught), config.compute)
     start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
     control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:
+        adaptation.train_parts(start)
         restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
-        stage = plan.method(start, restyled, taught)
-        trained(stage)
-        device = open_fabric(config.compute, one_process=True).device
-        snapshots = Snapshots(config, stage.folder, data.target, device)
-        choice = _choose(run, config, stage.initial, snapshots, data, _permitted_labels(config, pair, cache))
+        stage, alarms = adaptation.trained(start, restyled, taught)
+        choice, snapshots = adaptation.chosen(stage, alarms, control, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
         trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))
@@ -181,23 +204,3 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
         return None
     boxes = config.data.box_supervision
     return cache.labelled(require_teaching(pair.labelled_target(), Split.VALIDATION, boxes), boxes)
-
-
-def _choose(
-    run: RunFolder,
-    config: AdaptConfig,
-    initial: Path,
-    snapshots: Snapshots,
-    data: TrainingData,
-    labelled_target: CachedFrames | None,
-) -> Choice:
-    """Score every snapshot without target labels; write all scores, keep the selector's choice as adapted."""
-    device = snapshots.device
-    began = load_segmenter(config.network, initial).to(device)
-    start = score_snapshot(began, 0, data.target, data.source_validation, device)
-    segmenters = ((step, snapshots.as_used(step)) for step in snapshots.files)
-    scores = score_snapshots(segmenters, data.target, data.source_validation, device, labelled_target)
-    choice = choose(scores, config.selector, foreground_share(data.source), note=data.validation_note, start=start)
-    write_json(run.folder / "selection.json", choice.as_json())
-    save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
-    return choice

@@ -11,26 +11,32 @@ import shutil
 from pathlib import Path
 from time import monotonic
 
-from polypda.cohorts.catalogue import manifest_hash
+import pandas as pd
+import torch
+
 from polypda.cohorts.frames import OpenedCohort, Split
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
-from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import CachedFrames, FrameCache
+from polypda.evaluation.atomic_file import require_writable
+from polypda.methods.source_features import load_source_features
+from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import load_segmenter
+from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
-from polypda.training.run_folder import RunFolder, split_table, write_json
-from polypda.training.selectors import Choice, choose
+from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.selectors import SELECTION, Choice, choose
 from polypda.training.snapshot_scores import score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.cohort_pair import check_pair, data_roots, require_polyps
 from polypda.workflows.evaluate import EvaluatedRun, labelled_target, report_on
 from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.places import Places
+from polypda.workflows.recorded_data import data_table, record_data, require_recorded
 from polypda.workflows.run_states import told_states
 from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
@@ -39,11 +45,16 @@ from polypda.workflows.stages import ADABN
 from polypda.workflows.trained_models import ADAPTED, REUSED_CONTROL, REUSED_START, trained_models
 
 
-def open_target(config: AdaptConfig, places: Places) -> OpenedCohort:
-    """The target without labels. Raises: what :func:`~.cohort_pair.check_pair` and opening raise."""
+def open_target(config: AdaptConfig, places: Places, run: RunFolder | None = None) -> OpenedCohort:
+    """The target without labels. run: an existing one, which must have learnt the same frames.
+
+    Raises: DataError E_DATA_CHANGED; what :func:`~.cohort_pair.check_pair` and opening raise.
+    """
     check_pair(config.source, config.target, allow_leakage=config.allow_leakage)
     target = _open(config, places, labels=False)
     require_polyps(target)
+    if run is not None:
+        require_recorded(run, _table(target))
     if not config.phantom:
         require_allowed(leaks_among((target,), places.cache), allowed=config.allow_leakage)
     for part in (Split.TRAIN, Split.TEST):
@@ -51,15 +62,36 @@ def open_target(config: AdaptConfig, places: Places) -> OpenedCohort:
     return target
 
 
-def start_source_free(folder: Path, config: AdaptConfig, package: SourcePackage) -> RunFolder:
-    """Create a run that holds all it needs of the package.
+def check_source_free(folder: Path, config: AdaptConfig, package: SourcePackage, places: Places) -> Segmenter:
+    """Check all that needs no frame, before any is looked at; returns the package's model.
 
     Args: config: as :func:`~.source_package.from_package` makes it.
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE; DataError E_WEIGHTS….
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE; DataError E_WRITE_FAILED, E_WEIGHTS…, E_SOURCE_FEATURES.
     """
+    RunFolder.require_free(folder)
+    require_writable(places.cache)
     open_fabric(config.compute)
     model = load_segmenter(config.network, package.folder / MODEL)
+    check_input_size(torch.empty(1, 3, config.data.size, config.data.size), model.stride)
+    if config.method == "adda":  # what would stop it later is told before a run exists
+        load_source_features(package.folder / FEATURES, model, package.facts.tap)
+    return model
+
+
+def start_source_free(
+    folder: Path, config: AdaptConfig, package: SourcePackage, model: Segmenter, target: OpenedCohort, places: Places
+) -> RunFolder:
+    """Create a run that holds all it needs of the package, with a record of the target's frames.
+
+    Args: model: what :func:`check_source_free` returned.
+    Raises: UsageError E_RUN_EXISTS.
+    """
+    table = _table(target)
     run = RunFolder.create(folder, config)
+    record_data(run, table)
+    if config.allow_leakage:
+        told = () if config.phantom else require_allowed(leaks_among((target,), places.cache), allowed=True)
+        record_leakage(run.folder, told)
     for name in (REUSED_START, REUSED_CONTROL):
         save_module(model, run.folder / name)
     shutil.copyfile(package.folder / FEATURES, run.folder / FEATURES)
@@ -70,15 +102,12 @@ def start_source_free(folder: Path, config: AdaptConfig, package: SourcePackage)
 def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, progress: Progress) -> Path:
     """Run, or go on with, an adaptation from a source package; returns the report's page.
 
-    Raises: Interrupted after a checkpoint; PolypdaError otherwise. STATUS.json tells how it ended.
+    Raises: Interrupted after a checkpoint; DataError E_DATA_CHANGED where the frames are not what the run learnt;
+        PolypdaError otherwise. STATUS.json tells how it ended.
     """
     config, began = run.config(), monotonic()
+    require_recorded(run, _table(target))
     with told_states(run) as complete:
-        if config.allow_leakage:
-            told = () if config.phantom else require_allowed(leaks_among((target,), places.cache), allowed=True)
-            record_leakage(run.folder, told)
-        write_json(run.folder / "manifests.json", {target.id: manifest_hash(target.id)})
-        split_table(target).to_csv(run.folder / f"split-{file_name_of(target.id)}.csv", index=False)
         frames = FrameCache(places.cache / "frames", config.data.grid).unlabelled(target.split(Split.TRAIN))
         stage = _stage(run, config, frames, config.method, config.adapt_steps)
         if not stage.folder.exists():
@@ -89,11 +118,15 @@ def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, prog
         choice = _choose(run, config, stage, snapshots, frames)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
-        memory = ScoreMemory(places.cache / "scores", config.data.grid)
+        memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
         duration_s = monotonic() - began
         evaluated = EvaluatedRun(run, config, target.phantom, models, choice, duration_s, snapshots, memory)
         labelled = labelled_target(evaluated, lambda: _open(config, places, labels=True))
         return complete(report_on(evaluated, {"target": labelled}, places.overlays, progress))
+
+
+def _table(target: OpenedCohort) -> dict[str, pd.DataFrame]:
+    return {target.id: data_table(target, (), None)}
 
 
 def _open(config: AdaptConfig, places: Places, *, labels: bool) -> OpenedCohort:
@@ -139,6 +172,6 @@ def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, snapshots: Snapsh
     scores = score_snapshots(((step, snapshots.as_used(step)) for step in snapshots.files), target, None, device)
     facts = PackageFacts.model_validate_json((run.folder / FACTS).read_text(encoding="utf-8"))
     choice = choose(scores, config.selector, facts.source_foreground, start=start)
-    write_json(run.folder / "selection.json", choice.as_json())
+    write_json(run.folder / SELECTION, choice.as_json())
     save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
     return choice

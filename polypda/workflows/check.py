@@ -8,7 +8,7 @@ from pathlib import Path
 
 from polypda.cohorts.checking.check_cohorts import JointReport, OnFrame, check_cohorts
 from polypda.errors import DATA, UNTRUSTED, DataError, UsageError
-from polypda.evaluation.atomic_file import write_failed, write_whole
+from polypda.evaluation.atomic_file import require_writable, write_failed, write_whole
 from polypda.reporting.check_json import FILE_NAME, check_json
 from polypda.reporting.check_page import render_check_page
 
@@ -41,6 +41,9 @@ def check(
         raise UsageError("E_COHORTS_TWICE", "a cohort is named twice.", fix="name each cohort once.")
     if output.out is not None:
         _refuse_other_content(output.out)
+        require_writable(output.out)
+    if output.json is not None:
+        _refuse_no_file(output.json)
     report = check_cohorts(cohorts, data_root, processes=processes, on_frame=on_frame)
     text = check_json(report, leakage_allowed=leakage_allowed)
     if output.out is not None:
@@ -61,6 +64,14 @@ def exit_status(report: JointReport, *, leakage_allowed: bool) -> int:
     if report.has_errors:
         return DATA
     return UNTRUSTED if report.leaks and not leakage_allowed else 0
+
+
+def _refuse_no_file(path: Path) -> None:
+    """The file for the findings must be one that can be written. Raises: DataError E_WRITE_FAILED."""
+    if path.is_dir() or not path.parent.is_dir():
+        told = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise DataError("E_WRITE_FAILED", f"{told}.", where=path, fix="name a file in a folder that exists.")
+    require_writable(path.parent)
 
 
 def _refuse_other_content(out: Path) -> None:

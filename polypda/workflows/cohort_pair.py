@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.opening import open_cohort
-from polypda.cohorts.phantom import PhantomLook, render_cohort
+from polypda.cohorts.phantom import PhantomLook, render_cohort, rendered_before
 from polypda.cohorts.phantom.renderer import RENDERER_VERSION
 from polypda.cohorts.splits import require_split
 from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
 from polypda.data.box_targets import BoxSupervision
 from polypda.errors import DataError, LeakageError, UsageError
+from polypda.processes import WorkerPool
 from polypda.training.config import AdaptConfig
 from polypda.workflows.leakage import shared_ancestry
 from polypda.workflows.places import Places
@@ -85,8 +84,8 @@ def open_pair(
 
     Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
 
-    Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
-        E_MODE_UNITS; whatever opening raises.
+    Raises: DataError E_NO_LABELS, E_NO_POLYP, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
+        E_MODE_UNITS; whatever opening and reading masks up to the first polyp raise.
     """
     check_pair(source, target, allow_leakage=allow_leakage)
     opened = (
@@ -134,11 +133,14 @@ def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path
     """Render cohorts as phantoms (or find them rendered); returns the data root of each."""
     roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
     rendered = {whole_cohort(cohort): root for cohort, root in roots.items()}  # modes of one cohort are one phantom
-    # Rendering takes one core per cohort. Spawned, since a fork of a process with torch's threads may hang.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        done = [pool.submit(_render, manifest(cohort), frames, root, seed) for cohort, root in rendered.items()]
-        for rendering in done:
-            rendering.result()
+    missing = [
+        cohort for cohort, root in rendered.items() if rendered_before(_described(cohort), frames, root, seed) is None
+    ]
+    if missing:
+        with WorkerPool(2) as pool:  # one core per cohort
+            done = [pool.submit(_render, _described(cohort), frames, rendered[cohort], seed) for cohort in missing]
+            for rendering in done:
+                rendering.result()
     return roots
 
 
@@ -150,9 +152,12 @@ def _phantom_root(cohort: str, frames: int, seed: int, folder: Path) -> Path:
 
 
 def _render(described: Manifest, frames: int, root: Path, seed: int) -> None:
-    render_cohort(
-        described.model_copy(update={"phantom": _training_look(described)}), frames=frames, out=root, seed=seed
-    )
+    render_cohort(described, frames=frames, out=root, seed=seed)
+
+
+def _described(cohort: str) -> Manifest:
+    """A cohort's manifest with the look that its phantom is rendered with."""
+    return manifest(cohort).model_copy(update={"phantom": _training_look(manifest(cohort))})
 
 
 def _training_look(described: Manifest) -> PhantomLook | None:

@@ -13,11 +13,23 @@ from polypda.errors import DataError, UsageError
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
-from polypda.networks.registry import DEEPLAB_V2
+from polypda.networks.registry import DEEPLAB_V2, DEEPLAB_V2_ENCODER
+from polypda.networks.smp_names import plain_architecture
 from polypda.training.config import AdaptConfig
 from polypda.training.selectors import Selector
 from polypda.workflows.cohort_pair import check_pair
+from polypda.workflows.initial_weights import told_weights
 from polypda.workflows.presets import preset
+
+OPTIONAL_OF_A_PRESET = (
+    "batch_norm",
+    "final_statistics",
+    "clip_norm",
+    "inference",
+    "selector",
+    "parts",
+    "settle_statistics",
+)
 
 
 def resolve_config(
@@ -34,10 +46,11 @@ def resolve_config(
     """Lay the user's values (None: not given) over a preset.
 
     Args:
-        top: fields of AdaptConfig itself. sections: values for ``network``, ``data`` and ``compute``.
+        top: fields of AdaptConfig itself; encoder_weights as :func:`told_weights` takes them.
+        sections: values for ``network``, ``data`` and ``compute``.
         options: the method's options, as texts or values.
     Raises: UsageError E_PRESET_UNKNOWN, E_METHOD_UNKNOWN, E_METHOD_OPTION, E_TARGET_LABELS, E_OPTION; what
-        :func:`check_pair` raises.
+        :func:`check_pair` and :func:`told_weights` raise.
     """
     check_pair(source, target, allow_leakage=bool(top.get("allow_leakage")))
     source, target = canonical(source), canonical(target)
@@ -45,7 +58,7 @@ def resolve_config(
     base = preset(preset_name)
     values: dict[str, Any] = {
         **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
-        **{name: base[name] for name in ("batch_norm", "final_statistics") if name in base},
+        **{name: base[name] for name in OPTIONAL_OF_A_PRESET if name in base},
         "options": {**_preset_options(base["options"], method), **options},
         "source": source,
         "target": target,
@@ -58,8 +71,9 @@ def resolve_config(
         values.setdefault("phantom_frames", base["phantom_frames"])
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
-    if sections["network"].get("architecture") == DEEPLAB_V2 and not sections["network"].get("encoder"):
-        values["network"].pop("encoder")  # the preset's: this network has its own
+    _keep_what_fits(values["network"], base["network"], sections["network"])
+    encoder = values["network"].get("encoder") or DEEPLAB_V2_ENCODER
+    values["encoder_weights"] = told_weights(values.get("encoder_weights"), base, encoder)
     asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
     if not values.get("target_labels"):
         _require_no_target_labels(values, asked)
@@ -75,6 +89,16 @@ def resolve_config(
             f"{told}{first['msg']}.",
             fix="`polypda adapt --help` lists the options.",
         ) from error
+
+
+def _keep_what_fits(network: dict[str, Any], base: dict[str, Any], given: dict[str, Any]) -> None:
+    """Another architecture than the preset's has decoder settings of its own, and deeplab-v2 an encoder."""
+    architecture = given.get("architecture")
+    if architecture is None or plain_architecture(architecture) == plain_architecture(base["architecture"]):
+        return
+    network.pop("decoder", None)
+    if plain_architecture(architecture) == plain_architecture(DEEPLAB_V2) and not given.get("encoder"):
+        network.pop("encoder")  # the preset's: this network has its own
 
 
 def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) -> None:

@@ -11,7 +11,9 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.reporting.curves_folder import ShownStage, write_curves
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
+from polypda.training.selectors import SELECTION
 from polypda.workflows.stages import ORACLE
+from polypda.workflows.trained_models import trained_parts
 
 FOUR_WAY = "lsd"
 """The method whose discriminator tells four kinds of image apart."""
@@ -42,6 +44,10 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
     for name in [stage] if stage else names:
         adapted = name == config.method
         taught = "taught by the target's labels" if name == ORACLE else "without the target"
+        if name.startswith((f"{config.method}.", *(f"{part}." for part in trained_parts(config)))):
+            taught = "a round before the last"
+        elif name in trained_parts(config):
+            taught = "a part of the adaptation"
         title = f"{name}: the adaptation" if adapted else f"{name}: {taught}"
         shown.append(
             ShownStage(
@@ -59,5 +65,5 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
 
 
 def _chosen(run: RunFolder) -> int | None:
-    path = run.folder / "selection.json"
+    path = run.folder / SELECTION
     return int(json.loads(path.read_text(encoding="utf-8"))["step"]) if path.is_file() else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from polypda import __version__
 from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.picture_files import picture_files
 from polypda.errors import DataError, UsageError
 from polypda.importing.deidentification.crosswalk import check_crosswalk, write_crosswalk
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
@@ -41,7 +42,7 @@ class DeidentifyingImport(Deidentification):
         key = load_key(wanted.key, forbidden)
         self._former = _former(request, key.fingerprint)
         self._crosswalk_file = wanted.crosswalk
-        existing = sorted((path.stem for path in (request.place / "images").glob("*")), key=natural_key)
+        existing = sorted({path.stem for path in picture_files(request.place, ("images/*",))}, key=natural_key)
         super().__init__(
             key,
             request.cohort_id,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.batches import LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import apply_policy
+from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import build_segmenter
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
@@ -58,6 +59,9 @@ class RandomFrames:
     def target(self) -> Iterator[UnlabelledBatch]:
         yield self.of_target
 
+    def statistics(self) -> Iterator[UnlabelledBatch]:
+        yield self.of_target
+
     def target_names(self) -> tuple[str, ...]:
         return self.of_target.frames
 
@@ -71,16 +75,19 @@ def timed_step(config: AdaptConfig, method: str) -> float:
     options = method_options(method, shared)
     player = method_class(method)(segmenter, options, steps=TIMED_STEPS + 1)
     for module in player.modules().values():
-        module.to(fabric.device)
+        channels_last(module.to(fabric.device))
     size, batch = config.data.size, config.data.batch_size
-    images = torch.rand(2, batch, 3, size, size)
+    images = torch.rand(2, batch, size, size, 3).permute(0, 1, 4, 2, 3)  # channels last, as batches come
     valid = torch.ones(batch, 1, size, size, dtype=torch.bool)
     frames = tuple(
         LabelledBatch(part, valid, ("",) * batch, (part[:, 0] > 0.5).long()).to(fabric.device, torch.float32)
         for part in images
     )
     source, labelled = frames
-    without = UnlabelledBatch(labelled.images, labelled.valid, labelled.frames)
+    plain = (labelled.images, labelled.valid, labelled.frames)
+    without = UnlabelledBatch(*plain)
+    if options.pseudo_labels is not None:
+        without = PseudoLabelledBatch(*plain, labelled.masks)
     target = labelled if options.learns_target_labels else without
     player.prepare(RandomFrames(source, target))
     engine = Engine(fabric, player)

@@ -27,8 +27,9 @@ from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
-from polypda.training.selectors import Choice
+from polypda.training.selectors import Choice, set_aside
 from polypda.workflows.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.initial_weights import recorded_note
 from polypda.workflows.leakage import recorded_leakage
 from polypda.workflows.prediction_overlay import prediction_overlay, unscored_overlay
 from polypda.workflows.score_memory import Rows, ScoreMemory
@@ -113,14 +114,20 @@ class EvaluatedRun:
             seeds=(config.seed,),
             threshold=DEFAULT_THRESHOLD,
             input_size=(config.data.size, config.data.size),
+            inference=config.inference.words,
             split=Split.TEST.value,
             batch_norm=_batch_norm_text(config),
             statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
             phantom=self.phantom,
             supervision=self.learnt.words,
-            notes=(*self.learnt.notes, *([CONTROL_NOTE] if config.source_package else [])),
+            notes=(
+                *filter(None, [recorded_note(self.run)]),
+                *self.learnt.notes,
+                *([CONTROL_NOTE] if config.source_package else []),
+            ),
             target_labels_used=wants_oracle(config),
             target_labels_taught=learns_target_labels(config),
+            set_aside=set_aside(self.run.folder),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
@@ -257,4 +264,4 @@ def _predictions(
     config = evaluated.config
     device = open_fabric(config.compute, one_process=True).device
     chosen = {name: evaluated.models[name] for name in models}
-    return predict_native(chosen, frames, config.data.grid, device, scored=scored)
+    return predict_native(chosen, frames, config.asked(device), scored=scored)

@@ -17,7 +17,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import Unit, require_split, unit_of
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
-from polypda.evaluation.atomic_file import write_failed
+from polypda.evaluation.atomic_file import require_writable, write_failed
 from polypda.evaluation.centers import centre_table
 from polypda.evaluation.centre_files import write_centres
 from polypda.evaluation.evaluation_file import write_evaluation
@@ -29,14 +29,14 @@ from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Choice
+from polypda.training.selectors import SELECTION, Choice
 from polypda.workflows.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.evaluate import EvaluatedRun
 from polypda.workflows.fused_models import FUSED, fused_model, fusion_note
 from polypda.workflows.leakage import leaks_into, require_allowed
 from polypda.workflows.learnt_frames import learnt_frames
 from polypda.workflows.places import Places
-from polypda.workflows.scoring import Profile, ScoredPart, Scoring
+from polypda.workflows.scoring import FrameList, Profile, ScoredPart, Scoring
 from polypda.workflows.stages import ORACLE
 from polypda.workflows.trained_models import trained_models
 
@@ -77,25 +77,27 @@ def evaluate_run(
     allowed = allow_leakage or config.allow_leakage
     leaks = check_leaks(parts, config, oracle=ORACLE in weights)
     require_allowed(leaks, allowed=allowed)
-    roots = data_roots([part.cohort for part in parts], config, places)
-    opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
-    for one in opened:
-        _require_recorded_split(run, one, weights)
-    learnt, unchecked = learnt_frames(run, config, places)
-    scored = [frame for one in opened for frame in one.frames]
-    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, places.cache)), allowed=allowed)
+    require_writable(run.folder / "evaluations")
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
     if fuse:
         models[FUSED] = fused_model(run, fuse)
+    roots = data_roots([part.cohort for part in parts], config, places)
+    opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
+    for one in opened:
+        for learner in (run, *map(RunFolder.open, fuse)):
+            _require_recorded_split(learner, one, weights)
+    learnt, unchecked = learnt_frames(run, config, places)
+    scored = [frame for one in opened for frame in one.frames]
+    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, places.cache)), allowed=allowed)
     phantom = config.phantom or any(one.cohort.phantom for one in opened)
     evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
     device = open_fabric(config.compute, one_process=True).device
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
     for one in opened:
-        seen = predict_native(models, one.frames, config.data.grid, device)
+        seen = predict_native(models, one.frames, config.asked(device))
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
     statement = evaluated.statement
-    notes = (*statement.notes, *_seen_while_adapting(parts, config), *unchecked)
+    notes = (*statement.notes, *listed_notes(opened), *_seen_while_adapting(parts, config), *unchecked)
     if fuse:
         notes = (*notes, fusion_note(run, fuse))
     update = {"split": parts[0].part, "duration_s": None, "notes": notes}
@@ -112,9 +114,14 @@ def _name(parts: Sequence[ScoredPart], *, fused: bool) -> str:
 def open_part(
     part: ScoredPart, root: Path, config: AdaptConfig | None = None, *, allow_leakage: bool = False
 ) -> OpenedPart:
-    """Open a part's cohort with its labels. Raises: DataError E_NO_LABELS; what opening raises."""
+    """Open a part's cohort with its labels.
+
+    Raises: DataError E_NO_LABELS, E_FRAME_UNKNOWN, E_FRAMES_LIST; what opening raises.
+    """
     cohort = open_cohort(part.cohort, root, labels=True, allow_leakage=allow_leakage)
     frames = tuple(frame for split in part.splits for frame in labelled_frames(cohort, split))
+    if part.listed is not None:
+        frames = _listed(part, part.listed, cohort, frames)
     if not frames and part.part != "all":
         require_split(cohort, part.splits[0])
     if not frames:
@@ -128,6 +135,32 @@ def open_part(
     if config is not None:
         role = {config.source: "source", config.target: "target"}.get(part.cohort, "other")
     return OpenedPart(part, role, cohort, frames)
+
+
+def _listed(part: ScoredPart, listed: FrameList, cohort: OpenedCohort, frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """The listed frames, which all are labelled and of the part. Raises: DataError E_FRAME_UNKNOWN, E_FRAMES_LIST."""
+    chosen = listed.chosen(cohort.frames, cohort.id)
+    known = {frame.frame for frame in frames}
+    strange = [frame for frame in chosen if frame.frame not in known]
+    if strange:
+        first = strange[0]
+        why = f"of its part '{first.split}'" if first.split not in part.splits else "without a label"
+        what = (
+            f"{len(strange)} of {len(chosen)} listed frames cannot be scored as '{part.part}', such as {first.frame}, "
+        )
+        fix = f"--on {part.cohort}:all scores frames of every part; take frames without a label out of the list."
+        raise DataError("E_FRAMES_LIST", f"{what}{why}.", where=listed.name, fix=fix)
+    return chosen
+
+
+def listed_notes(opened: Sequence[OpenedPart]) -> tuple[str, ...]:
+    """What must be told where only listed frames were scored."""
+    return tuple(
+        f"{one.cohort.id}: only the {len(one.frames)} frames listed in '{one.part.listed.name}' were scored, of "
+        f"{len(one.cohort.frames)} of the cohort."
+        for one in opened
+        if one.part.listed is not None
+    )
 
 
 def same_part(parts: Sequence[ScoredPart]) -> None:
@@ -222,7 +255,7 @@ def _legacy_notes(scoring: Scoring, table: pd.DataFrame) -> Iterator[str]:
 
 
 def _choice(run: RunFolder) -> Choice | None:
-    path = run.folder / "selection.json"
+    path = run.folder / SELECTION
     return Choice.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 

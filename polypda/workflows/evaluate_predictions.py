@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,16 @@ from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
+from polypda.evaluation.atomic_file import require_writable
 from polypda.evaluation.cases import CaseKey
+from polypda.evaluation.map_scale import MapScale
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.pranet2020 import PranetTable
-from polypda.evaluation.prediction_files import PredictionFolder, predictions_of
+from polypda.evaluation.prediction_files import PredictionFolder, predictions_of, require_predictions
 from polypda.evaluation.statement import ReportStatement
 from polypda.training.progress import Progress
 from polypda.training.run_folder import environment
-from polypda.workflows.evaluate_on import OpenedPart, open_part, same_part, write_scored
+from polypda.workflows.evaluate_on import OpenedPart, listed_notes, open_part, same_part, write_scored
 from polypda.workflows.scoring import Profile, ScoredPart, Scoring
 
 NOT_STATED = "not stated"
@@ -35,12 +37,14 @@ def evaluate_predictions(
     *,
     trained_on: str | None = None,
     missing_as_empty: bool = False,
+    scales: Mapping[str, MapScale] | None = None,
 ) -> Path:
     """Score folders of maps, matched to frames by stem; returns the evaluation's folder.
 
     Args:
         folders: (name, folder); a model that is named source-only is what the others are compared with.
-        trained_on: the cohort that the models learnt, if the user states it.
+        trained_on: the cohort that the models learnt, if the user states it. scales: name → what the values of its maps
+            mean, where the user says so.
 
     Raises: UsageError E_PREDICTIONS_NAME, E_COHORT_UNKNOWN; LeakageError E_SHARED_FRAMES; DataError E_PREDICTION_…,
         E_EVALUATION_EXISTS, and what opening the cohort and scoring raise.
@@ -50,9 +54,13 @@ def evaluate_predictions(
         raise DataError("E_EVALUATION_EXISTS", "something lies there already.", where=out, fix="choose another --out.")
     if len({name for name, _ in folders}) < len(folders):
         raise UsageError("E_PREDICTIONS_NAME", "two folders have one name.", fix="name them: --predictions NAME=DIR")
+    require_writable(out)
+    for _, folder in folders:
+        require_predictions(folder)
     notes = list(_check_origin(part, trained_on))
     opened = open_part(part, data_root)
-    found = [PredictionFolder.open(name, folder) for name, folder in folders]
+    found = [PredictionFolder.open(name, folder, (scales or {}).get(name)) for name, folder in folders]
+    notes += listed_notes([opened])
     notes += [note for folder in found for note in _notes(folder, opened)]
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
     seen = predictions_of(found, opened.frames, missing_as_empty=missing_as_empty)
@@ -127,8 +135,8 @@ def _check_origin(part: ScoredPart, trained_on: str | None) -> list[str]:
 
 
 def _notes(folder: PredictionFolder, opened: OpenedPart) -> list[str]:
-    """What must be told of a folder: files of no frame, frames without a file, masks instead of probabilities."""
-    notes = []
+    """What must be told of a folder: how its maps were read, files of no frame, frames without a file."""
+    notes = list(folder.notes)
     if stray := folder.without_frame(opened.cohort.frames):
         notes.append(
             f"{folder.name}: {len(stray)} maps belong to no frame of {opened.cohort.id} and were not used "
@@ -136,11 +144,4 @@ def _notes(folder: PredictionFolder, opened: OpenedPart) -> list[str]:
         )
     if absent := sum(not folder.has(frame) for frame in opened.frames):
         notes.append(f"{folder.name}: {absent} of {len(opened.frames)} frames had no map and were scored as empty.")
-    if folder.dark:
-        notes.append(
-            f"{folder.name}: {folder.dark} maps have no value above 1 beside others that do, and were read as "
-            "probabilities of at most 1/255; masks belong into one folder, all 0/255 or all 0/1."
-        )
-    if folder.masks:
-        notes.append(f"{folder.name}: the maps hold only 0 and 1, so calibration says nothing.")
     return notes

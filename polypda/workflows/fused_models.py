@@ -55,6 +55,7 @@ def _difference(one: AdaptConfig, other: AdaptConfig) -> str:
         "target": (one.target, other.target),
         "phantom": (one.phantom, other.phantom),
         "input size or crop": (one.data.grid, other.data.grid),
+        "inference": (one.inference, other.inference),
     }
     return next((name for name, (here, there) in facts.items() if here != there), "")
 

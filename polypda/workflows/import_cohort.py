@@ -12,10 +12,11 @@ from polypda import __version__
 from polypda.cohorts.catalogue import COHORT_ID, manifest, shipped_catalogue
 from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError
+from polypda.evaluation.atomic_file import require_writable
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.folders.cohort_tables import FrameRecord, divided_groups
 from polypda.importing.images.one_field import of_one_moment
-from polypda.importing.registry import AUTO, reader_for
+from polypda.importing.registry import AUTO, check_format, reader_for
 from polypda.importing.sources.counted_tree import CountedTree
 from polypda.importing.sources.source import open_source
 from polypda.importing.writing.cohort_writer import CohortWriter
@@ -80,7 +81,7 @@ def import_cohort(
         DataError: E_COHORT_EXISTS, E_COHORT_ABSENT (nothing to update), E_IMPORT_RUNNING, E_WRITE_FAILED,
             E_SOURCE_…, E_ARCHIVE_…, E_FORMAT_UNKNOWN, E_NOTHING_TAKEN.
     """
-    _check(request)
+    check_request(request)
     with ExitStack() as stack:
         # a dry run touches no data root, but an archive has to be unpacked somewhere
         root = Path(stack.enter_context(TemporaryDirectory())) if request.dry_run else request.root
@@ -108,7 +109,7 @@ def _imported(
     treatment: Treatment,
     on_advance: Callable[[str, float], None] | None,
 ) -> ImportResult:
-    known = _known(request)  # a wrong manifest is told before hours of reading
+    known = _known(request)
     kept = existing_records(request.place) if request.update else []
     ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
@@ -164,7 +165,12 @@ def _known(request: ImportRequest) -> Manifest:
         return new_manifest(request.cohort_id)
 
 
-def _check(request: ImportRequest) -> None:
+def check_request(request: ImportRequest) -> None:
+    """All that can be told before the source is looked at; :func:`import_cohort` begins with it.
+
+    Raises: UsageError E_COHORT_ID, E_OUT_INSIDE_SOURCE, E_FORMAT, E_OPTION; DataError E_COHORT_ABSENT, E_COHORT_EXISTS,
+        E_WRITE_FAILED, E_MANIFEST….
+    """
     if not COHORT_ID.fullmatch(request.cohort_id):
         what = f"'{request.cohort_id}' cannot be a cohort's id."
         raise UsageError("E_COHORT_ID", what, fix="use small letters and digits, parted by single hyphens.")
@@ -178,6 +184,10 @@ def _check(request: ImportRequest) -> None:
     if not request.update and place.exists():
         fix = "--update adds new frames to it; else choose another --out, or remove it."
         raise DataError("E_COHORT_EXISTS", "something lies there already.", where=place, fix=fix)
+    check_format(request.format, request.options)
+    if not request.dry_run:
+        require_writable(request.root)
+    _known(request)
 
 
 def _identity(request: ImportRequest, tree: CountedTree, reader: Reader, treatment: Treatment) -> dict[str, str]:

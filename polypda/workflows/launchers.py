@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Protocol
 
 from polypda.cohorts.catalogue import named_data_root, use_data_root
 from polypda.errors import Interrupted, PolypdaError
+from polypda.processes import WorkerPool
 from polypda.workflows.matrix_plan import PlannedRun
 
 RunOne = Callable[[PlannedRun], None]
@@ -66,10 +66,8 @@ class InProcesses:
         waiting, going = list(runs), dict[Future[None], PlannedRun]()
         done: set[str] = set()
         failed: set[str] = set()
-        # Spawned: a fork of a process with torch's threads may hang.
-        context, named = get_context("spawn"), (named_data_root(),)
-        pool = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=use_data_root, initargs=named)
-        try:
+        # Left by an error, Ctrl-C or SIGTERM, the pool waits: an interrupted run writes its checkpoint first.
+        with WorkerPool(self.jobs, use_data_root, (named_data_root(),)) as pool:
             while waiting or going:
                 ready = [run for run in waiting if not any(name in planned - done - failed for name in run.needs)]
                 for run in ready[: self.jobs - len(going)]:
@@ -96,8 +94,6 @@ class InProcesses:
                     else:
                         done.add(run.name)
                         yield Outcome(run)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)  # an interrupted run writes its checkpoint first
 
 
 def _process_died(run: PlannedRun) -> PolypdaError:

@@ -11,14 +11,15 @@ class Places:
     """Where things lie on this machine; never written into a run.
 
     data_root: the folder that holds real cohorts' folders. cache: decoded frames and rendered phantoms.
-    encoder_weights: none, imagenet or a safetensors file. start: the folder of a run whose source-only start (and
-    control, where it is the same training) is reused, or None. oracle: the folder of a run of the target as a source,
-    whose source-only model serves as the oracle, or None. overlays: how many per cohort; None: one of every frame.
+    encoder_weights: none, bundled, imagenet or a safetensors file, as the user gave it; None: what the configuration
+    says. start: the folder of a run whose source-only start (and control, where it is the same training) is reused, or
+    None. oracle: the folder of a run of the target as a source, whose source-only model serves as the oracle, or None.
+    overlays: how many per cohort; None: one of every frame.
     """
 
     data_root: Path
     cache: Path
-    encoder_weights: str = "none"
+    encoder_weights: str | None = None
     start: Path | None = None
     oracle: Path | None = None
     overlays: int | None = 12

@@ -11,27 +11,42 @@ from typing import Any
 from polypda.errors import UsageError, nearest
 from polypda.methods.adda_options import PUBLISHED as ADDA_RELEASED
 from polypda.methods.lsd_options import PUBLISHED as LSD_PUBLISHED
+from polypda.networks.bundled_weights import BUNDLED
 from polypda.stylisation.settings import PUBLISHED as AAN_PUBLISHED
 
-_ADAMW = {"optimizer": "adamw", "weight_decay": 1e-4, "seg_loss": "ce+dice"}
+BUNDLED_ENCODER = "tu-tf_efficientnet_lite0"
+_LIGHT_FPN = {
+    "architecture": "fpn",
+    "encoder": BUNDLED_ENCODER,
+    "decoder": {"decoder_pyramid_channels": 96, "decoder_segmentation_channels": 64},
+    "levels": 1,
+}
+_ONE_CYCLE = {
+    "optimizer": "adamw",
+    "weight_decay": 1e-2,
+    "seg_loss": "ce+frame-dice",
+    "decay": "cosine",
+    "warmup_share": 0.1,
+    "decoder_factor": 3.0,
+    "head_factor": 3.0,
+}
 # the published game (λ_seg 5 beside a full reversal) on the preset's learning rate, on a restyled source
 _FCAN = {"stylise": True, "lambda_seg": 1.0, "lambda_adv": 0.2, "aan_target_frames": 64}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        # Of the small networks tried, the one that learns most from scratch in a minute.
-        "network": {"architecture": "unet", "encoder": "tu-resnet10t", "levels": 2},
-        "data": {"size": 64, "batch_size": 8, "augmentation": "light"},
-        "compute": {"threads": 1},
-        "start_steps": 200,
-        "adapt_steps": 40,
-        "supervised": {**_ADAMW, "rate": 3e-4, "head_factor": 1.0},
-        "start": {"rate": 2e-3, "warmup": 10},
+        "network": _LIGHT_FPN,
+        "encoder_weights": BUNDLED,
+        "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
+        "compute": {"threads": 2},
+        "start_steps": 300,
+        "adapt_steps": 200,
+        "supervised": {**_ONE_CYCLE, "rate": 3e-4},
+        "start": {"rate": 5e-4},
         "options": {
             "adaptsegnet": {
                 "lambda_adv_main": 1e-2,
-                "lambda_adv_aux": 2e-3,
-                "ramp": 10,
+                "ramp": 20,
                 "discriminator_width": 16,
                 "discriminator_layers": 4,
                 "discriminator_rate": 1e-3,
@@ -41,23 +56,30 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
             "fcn-wild": {"ramp": 10},
         },
-        "final_statistics": "target",
-        "checkpoint_every": 20,
+        "clip_norm": 1.0,
+        "inference": {"scales": (1.0, 1.5), "flips": False},
+        "batch_norm": "train",
+        # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
+        "settle_statistics": False,
+        "checkpoint_every": 100,
+        "parts": True,
         "phantom_frames": 300,
     },
     "standard": {
-        "network": {"architecture": "deeplabv3plus", "encoder": "mobilenet_v2", "levels": 2},
-        "data": {"size": 192, "batch_size": 4, "augmentation": "standard"},
+        "network": _LIGHT_FPN,
+        "encoder_weights": BUNDLED,
+        "data": {"size": 128, "batch_size": 8, "augmentation": "strong"},
         "compute": {},
-        "start_steps": 500,
-        "adapt_steps": 200,
-        "supervised": {**_ADAMW, "rate": 1e-4, "head_factor": 5.0},
-        "start": {"rate": 2e-4, "warmup": 20},
+        "start_steps": 1200,
+        "adapt_steps": 700,
+        "supervised": {**_ONE_CYCLE, "rate": 3e-4},
+        "start": {"rate": 5e-4},
         "options": {
             "adaptsegnet": {
-                "lambda_adv_main": 5e-3,
-                "lambda_adv_aux": 1e-3,
+                "lambda_adv_main": 1e-2,
                 "ramp": 50,
+                "discriminator_width": 32,
+                "discriminator_layers": 4,
                 "discriminator_rate": 2.5e-4,
             },
             # a quarter of the published widths: those (64 million weights) are for street scenes
@@ -65,11 +87,13 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fcan": {**_FCAN, "ramp": 50, "aan_steps": 20},
             "fcn-wild": {"ramp": 50},
             "adda": {"discriminator_warmup": 30},
-            # 0.999 would average over more steps than this preset has
-            **{name: {"ema_alpha": 0.99} for name in ("mean-teacher", "mic", "polyp-mix")},
         },
-        "batch_norm": "frozen",
-        "checkpoint_every": 50,
+        "clip_norm": 1.0,
+        "inference": {"scales": (1.0, 2.0), "flips": True},
+        "batch_norm": "train",
+        # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
+        "settle_statistics": False,
+        "checkpoint_every": 175,
         "phantom_frames": 300,
     },
     "published": {

@@ -43,8 +43,8 @@ def report(
     # The same folder named twice, or a run beside its own report, is one evaluation
     evaluations: dict[Path, Evaluation] = {}
     left_out: list[str] = []
-    for run in runs:
-        of_run = [read_evaluation(place.resolve()) for place in find_evaluations(run)]
+    for places in [find_evaluations(run) for run in runs]:  # all are found before the first is read
+        of_run = [read_evaluation(place.resolve()) for place in places]
         part = of_run[0].statement.split
         evaluations |= {one.folder: one for one in of_run if one.statement.split == part}
         left_out += [_other_part(one, part) for one in of_run if one.statement.split != part]

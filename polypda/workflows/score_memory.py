@@ -1,6 +1,7 @@
 """Scores that were computed before: a matrix meets the same control on the same frames in every run.
 
-An entry is decided by the model's weights, the frames' files with their labels, the network's grid and the protocol:
+An entry is decided by the model's weights, the frames' files with their labels, the network's grid, the
+inference and the protocol:
 changing any of them scores anew. An entry that cannot be read counts as none.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.data.cache import NetworkGrid
+from polypda.data.inference import Inference
 from polypda.evaluation.atomic_file import write_whole
 from polypda.evaluation.cases import SCHEMA_VERSION
 from polypda.evaluation.metrics import DEFAULT_THRESHOLD, PROTOCOL
@@ -29,13 +31,14 @@ Rows = list[dict[str, Any]]
 class ScoreMemory:
     """A folder of case rows, one file per model and part of a cohort."""
 
-    def __init__(self, folder: Path, grid: NetworkGrid) -> None:
+    def __init__(self, folder: Path, grid: NetworkGrid, inference: Inference) -> None:
         self.folder = folder
         self.grid = grid
+        self.inference = inference
 
     def signature(self, cohort: OpenedCohort, frames: Sequence[Frame]) -> str:
         """What these frames are, with all that they are scored by."""
-        facts = f"{PROTOCOL} {SCHEMA_VERSION} {DEFAULT_THRESHOLD} {self.grid.key()} {cohort.id}"
+        facts = f"{PROTOCOL} {SCHEMA_VERSION} {DEFAULT_THRESHOLD} {self.grid.key()} {self.inference.key()} {cohort.id}"
         digest = hashlib.sha256(facts.encode())
         for frame in frames:
             digest.update(repr((frame.frame, frame.label_state.value, _rest(frame))).encode())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.images import IMAGE_SUFFIXES
+from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.references import box_corners
 from polypda.errors import DataError, UsageError, nearest
@@ -31,14 +35,72 @@ class Profile(StrEnum):
 
 
 @dataclass(frozen=True)
+class FrameList:
+    """Frames that a user lists in a file. name: the file's stem, for folders and notes."""
+
+    name: str
+    frames: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> FrameList:
+        """Read a text file of frame names, one a line (``#`` begins a remark).
+
+        Raises: DataError E_FRAMES_LIST.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            what = f"the list cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})."
+            raise DataError(
+                "E_FRAMES_LIST", what, where=path, fix="give a text file, one frame's name a line."
+            ) from error
+        names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not names:
+            raise DataError("E_FRAMES_LIST", "it lists no frame.", where=path, fix="write one frame's name a line.")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            what = f"{len(twice)} frames are listed twice: {name_some(twice)}."
+            raise DataError("E_FRAMES_LIST", what, where=path, fix="name each frame once.")
+        return cls(path.stem, tuple(names))
+
+    def chosen(self, frames: Sequence[Frame], cohort: str) -> tuple[Frame, ...]:
+        """Those of a cohort's frames that are listed, in the cohort's order. A name may have a picture's suffix.
+
+        Raises: DataError E_FRAME_UNKNOWN.
+        """
+        known = {frame.frame for frame in frames}
+        by_stem = {frame.image.stem: frame.frame for frame in frames}
+        plain = {name: name if name in known else _without_suffix(name) for name in self.frames}
+        wanted = {name: by_stem.get(stem, stem) if stem not in known else stem for name, stem in plain.items()}
+        unknown = [name for name, frame in wanted.items() if frame not in known]
+        if unknown:
+            raise DataError(
+                "E_FRAME_UNKNOWN",
+                f"{len(unknown)} of {len(self.frames)} listed frames are not there: {name_some(unknown)}."
+                f"{nearest(unknown[0], known)}",
+                where=f"{self.name} of {cohort}",
+                fix="name frames as the cohort does: by their image's stem, or its file name.",
+            )
+        chosen = set(wanted.values())
+        return tuple(frame for frame in frames if frame.frame in chosen)
+
+
+def _without_suffix(name: str) -> str:
+    """``7.png`` → ``7``; a name that ends otherwise as it is."""
+    path = PurePath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
+
+
+@dataclass(frozen=True)
 class ScoredPart:
     """A part of a cohort to score, as ``ID[:MODE][:PART]`` names it; the held-out part by default.
 
-    cohort: an id, or ``ID:MODE``.
+    cohort: an id, or ``ID:MODE``. listed: the frames to score, where the user lists them; all of them are of the part.
     """
 
     cohort: str
     part: str = Split.TEST.value
+    listed: FrameList | None = None
 
     @classmethod
     def parse(cls, text: str) -> ScoredPart:
@@ -62,7 +124,8 @@ class ScoredPart:
     @property
     def name(self) -> str:
         """For folders."""
-        return f"{file_name_of(self.cohort)}-{self.part}"
+        listed = f"-{self.listed.name}" if self.listed is not None else ""
+        return f"{file_name_of(self.cohort)}-{self.part}{listed}"
 
 
 KeyOf = Callable[[str, Frame], CaseKey]

@@ -41,7 +41,8 @@ class Snapshots:
         """A snapshot with the batch-norm statistics that the run uses it with, on the device."""
         segmenter = load_segmenter(self.config.network, self.files[step]).to(self.device)
         if self.config.final_statistics is FinalStatistics.TARGET:
-            recompute_statistics(segmenter, (batch.images.to(self.device) for batch in statistics_batches(self.target)))
+            batches = statistics_batches(self.target, self.config.data.augmentation)
+            recompute_statistics(segmenter, (batch.images.to(self.device) for batch in batches))
         return segmenter
 
     def dice(self, frames: Sequence[Frame], progress: Progress) -> tuple[dict[int, float], int]:
@@ -62,7 +63,7 @@ class Snapshots:
 
     def _dice_of(self, step: int, frames: Sequence[Frame]) -> list[float]:
         values = []
-        for seen in predict_native({"": self.as_used(step)}, frames, self.config.data.grid, self.device):
+        for seen in predict_native({"": self.as_used(step)}, frames, self.config.asked(self.device)):
             if seen.reference is None:  # boxes allow no Dice
                 continue
             reference = (seen.reference > 0) & seen.valid

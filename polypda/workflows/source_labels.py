@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.images import read_image, read_mask
+from polypda.cohorts.mask_files import swapped
 from polypda.data.box_targets import BoxSupervision, teaches
 from polypda.errors import DataError
 from polypda.training.run_folder import RunFolder, write_json
@@ -21,9 +23,20 @@ def teaching_frames(cohort: OpenedCohort, part: Split, boxes: BoxSupervision | N
 
 
 def require_teaching(cohort: OpenedCohort, part: Split, boxes: BoxSupervision | None) -> tuple[Frame, ...]:
-    """Likewise. Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION when none of them can show a polyp."""
+    """Likewise; masks are read up to the first that shows a polyp.
+
+    Raises: DataError E_NO_LABELS, E_BOX_SUPERVISION when none of them can show a polyp, E_NO_POLYP when none does; what
+        reading images and masks raises.
+    """
     frames = teaching_frames(cohort, part, boxes)
     if any(frame.label_state is not LabelState.NEGATIVE for frame in frames):
+        if not any(map(_shows_polyp, frames)):
+            raise DataError(
+                "E_NO_POLYP",
+                f"all {len(frames)} masks and statements of the {part.value} part say that there is no polyp to learn.",
+                where=cohort.id,
+                fix="`polypda cohorts check` tells how the masks are stored; were they drawn and exported?",
+            )
         return frames
     boxed = sum(frame.label_state is LabelState.BOX for frame in cohort.split(part))
     if boxed:
@@ -42,6 +55,16 @@ def require_teaching(cohort: OpenedCohort, part: Split, boxes: BoxSupervision | 
         where=cohort.id,
         fix="put the masks where the manifest says; `polypda cohorts check` shows what was found.",
     )
+
+
+def _shows_polyp(frame: Frame) -> bool:
+    """Whether a frame's boxes or its mask mark a polyp; a mask without a file may (learning from it is refused)."""
+    if frame.mask is None:
+        return frame.label_state is not LabelState.NEGATIVE
+    try:
+        return bool(read_mask(frame.mask, frame.fellows).any())
+    except DataError as problem:
+        raise swapped(problem, read_image(frame.image), f"{frame.cohort}/{frame.frame}") from problem
 
 
 @dataclass(frozen=True)

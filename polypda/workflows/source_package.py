@@ -19,12 +19,13 @@ from polypda.cohorts.frames import Split
 from polypda.data.cache import FrameCache
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
+from polypda.evaluation.atomic_file import require_writable
 from polypda.methods.adda_options import AddaOptions, Weights
 from polypda.methods.source_features import save_source_features
-from polypda.networks.encoder_taps import FeatureTap
+from polypda.networks.encoder_taps import FeatureTap, tap_width
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import save_module
-from polypda.reporting.new_folder import whole_folder
+from polypda.reporting.new_folder import refuse_existing, whole_folder
 from polypda.training.config import AdaptConfig
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
@@ -32,6 +33,7 @@ from polypda.training.selectors import Selector
 from polypda.training.snapshot_scores import foreground_share
 from polypda.workflows.cohort_pair import data_roots, open_pair
 from polypda.workflows.places import Places
+from polypda.workflows.recorded_data import LEARNT_OF_SOURCE, data_table, require_recorded
 from polypda.workflows.restyled_source import device_of
 from polypda.workflows.reuse import finished_start
 from polypda.workflows.source_labels import require_teaching
@@ -81,11 +83,15 @@ class SourcePackage:
 def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Places, progress: Progress) -> Path:
     """Pack the source-only start of a run, with features of all its source training frames; returns the folder.
 
-    Raises: UsageError E_FEATURE_TAP; DataError E_RUN_MISSING, E_RUN_INCOMPLETE, E_START_MISSING, E_REPORT_EXISTS, and
-        what opening the cohorts raises.
+    Raises: UsageError E_FEATURE_TAP; DataError E_RUN_MISSING, E_RUN_INCOMPLETE, E_START_MISSING, E_REPORT_EXISTS,
+        E_DATA_CHANGED where the source is not what the run learnt, and what opening the cohorts raises.
     """
     run = RunFolder.open(folder)
     config = run.config()
+    refuse_existing(out)
+    require_writable(places.cache)
+    segmenter = load_segmenter(config.network, _start(run, config))
+    tap_width(segmenter, tap)  # a place that is not there is told before frames are read
     boxes = config.data.box_supervision
     pair = open_pair(
         config.source,
@@ -94,9 +100,10 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
         boxes,
         allow_leakage=config.allow_leakage,
     )
+    learnt = {pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes)}
+    require_recorded(run, learnt)
     cache = FrameCache(places.cache / "frames", config.data.grid)
     labelled = cache.labelled(require_teaching(pair.source, Split.TRAIN, boxes), boxes)
-    segmenter = load_segmenter(config.network, _start(run, config))
     device_of(config.compute)  # the wanted number of threads
     progress.begin("features", 0, len(labelled))
 
@@ -181,6 +188,13 @@ def _require_source_free(config: AdaptConfig, chosen: Collection[str]) -> None:
 
 
 def _start(run: RunFolder, config: AdaptConfig) -> Path:
+    if config.source_package is not None:
+        raise DataError(
+            "E_START_MISSING",
+            "that run was made from a source package: it learnt no source frame of its own.",
+            where=run.name,
+            fix="hand that package on.",
+        )
     return kept(run, REUSED_START) if config.start_from else finished_start(run)
 
 

@@ -3,21 +3,22 @@
 start        source-only from the encoder's weights: where every model begins
 source-only  the start trained on for the method's budget, without the target: the equal-budget control
 adabn        the control with the target's batch-norm statistics: what statistics alone achieve
-METHOD       the start trained on with the method
+METHOD       the start trained on with the method; with pseudo-labels in rounds, each from the start again
 oracle       fresh, on the target's labels, for the whole budget (only with permission)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from polypda.cohorts.frames import LabelState, Split
 from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import CachedFrames, FrameCache
-from polypda.methods.contract import LabelsFrom
-from polypda.methods.registry import method_class
+from polypda.methods.contract import LabelsFrom, PseudoLabelRule
+from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
@@ -26,6 +27,11 @@ from polypda.workflows.cohort_pair import CohortPair
 from polypda.workflows.source_labels import teaching_frames
 
 START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
+
+
+def round_name(method: str, number: int | None) -> str:
+    """The stage of a round that is not the last."""
+    return f"{method}.round-{number}"
 
 
 def adapts(method: str) -> bool:
@@ -82,18 +88,41 @@ class StagePlan:
     def adabn(self, control: Path) -> Stage:
         return self._stage(ADABN, ADABN, {}, 0, self.config.batch_norm, control)
 
-    def method(self, start: Path, labelled: CachedFrames | None = None, target: CachedFrames | None = None) -> Stage:
-        """Args: labelled: the source as the method is to learn it. target: the target with labels that the user
-        permitted. None: as they are."""
+    @cached_property
+    def pseudo_labels(self) -> PseudoLabelRule | None:
+        """How the method has the target labelled between its trainings; None where it has one training."""
+        config = self.config
+        return method_options(config.method, {**config.supervised, **config.options}).pseudo_labels
+
+    @property
+    def first_of_method(self) -> str:
+        """Name of the stage that the method begins with."""
+        return self.config.method if self.rounds == 1 else round_name(self.config.method, 1)
+
+    @property
+    def rounds(self) -> int:
+        """How many trainings the method consists of; they share its steps."""
+        return self.pseudo_labels.rounds if self.pseudo_labels is not None else 1
+
+    def method(
+        self,
+        start: Path,
+        labelled: CachedFrames | None = None,
+        target: CachedFrames | None = None,
+        number: int | None = None,
+    ) -> Stage:
+        """Args: labelled: the source as the method is to learn it. target: the target with what is known of its labels
+        (pseudo-labels, or labels that the user permitted). None: as they are. number: of the round, from 1; None: the
+        last, which has the method's name."""
         config = self.config
         options = {**config.supervised, **config.options}
-        steps, policy = config.adapt_steps, config.batch_norm
+        last = number is None or number == self.rounds
         return self._stage(
-            config.method,
+            config.method if last else round_name(config.method, number),
             config.method,
             options,
-            steps,
-            policy,
+            max(1, config.adapt_steps // self.rounds),
+            config.batch_norm,
             start,
             labelled=labelled,
             target=target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from polypda.cohorts.splits import require_split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import DataError, UsageError, nearest
+from polypda.evaluation.atomic_file import require_writable
 from polypda.evaluation.statement import PHANTOM_BANNER
+from polypda.networks.encoder_weights import NONE
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.reporting.lettering import PAPER, Text, text_block
 from polypda.reporting.new_folder import whole_folder
+from polypda.stylisation.appearance import layer_weights
 from polypda.stylisation.restyled_frames import GROUP, EncoderMaps, Stylisation
 from polypda.stylisation.settings import StylisationSettings
 from polypda.training.config import Compute, DataConfig
@@ -87,9 +91,13 @@ def stylize(preview: Preview, places: Places, out: Path, progress: Progress) -> 
     check_pair(preview.source, preview.target)
     if out.exists():
         raise DataError("E_OUT_EXISTS", "something lies there already.", where=out, fix="choose another folder.")
+    require_writable(out)
+    require_writable(places.cache)
     torch.manual_seed(seed_of(preview.seed, Stream.STEP))
-    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": places.encoder_weights}))
+    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": places.encoder_weights or NONE}))
     check_input_size(torch.empty(1, 3, preview.data.size, preview.data.size), segmenter.stride)
+    maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, preview.data.size, preview.data.size))
+    layer_weights(preview.settings, len(maps))
     device = device_of(preview.compute)
     source, target = _opened(preview, places)
     stylisation = Stylisation(

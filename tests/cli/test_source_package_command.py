@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 from support.painted import write_cohort
 
 from polypda.evaluation.cases import read_cases
@@ -77,6 +79,15 @@ def test_what_a_package_cannot_serve_is_refused(polypda, package, tmp_path):
     ):
         status, _, err = adapt(polypda, *words)
         assert status == 2 and code in err, (words, err)
+    for name, code in (("start.safetensors", "E_WEIGHTS_NONFINITE"), ("features.safetensors", "E_SOURCE_FEATURES")):
+        whole = (package / name).read_bytes()
+        with safe_open(package / name, "pt") as file:
+            facts, state = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        first = next(key for key in state if state[key].is_floating_point())
+        save_file(state | {first: state[first] * float("nan")}, package / name, facts)
+        status, _, err = adapt(polypda)
+        assert status == 3 and code in err and "not finite" in err, err
+        (package / name).write_bytes(whole)
     (package / "features.safetensors").unlink()
     status, _, err = adapt(polypda)
     assert status == 3 and "E_SOURCE_PACKAGE" in err and "features" in err

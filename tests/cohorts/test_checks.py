@@ -44,7 +44,7 @@ def test_unreadable_files(tmp_path):
     (folder / "masks" / "f2.png").write_bytes(b"")
     told = findings(tmp_path)
     assert told["E_IMAGE_UNREADABLE"].frames == ("f1",)
-    assert told["E_MASK_UNREADABLE"].frames == ("f2",)
+    assert told["E_MASK_EMPTY_FILE"].frames == ("f2",)
     assert told["E_IMAGE_UNREADABLE"].severity is Severity.ERROR
 
 
@@ -112,7 +112,7 @@ def test_grey_mask_is_no_binary_mask(tmp_path):
     folder = write_ordinary(tmp_path)
     save(folder / "masks" / "f3.png", np.full((HEIGHT, WIDTH), 120, np.uint8))
     told = findings(tmp_path)
-    assert told["E_MASK_NOT_BINARY"].frames == ("f3",)
+    assert told["E_MASK_CLASS"].frames == ("f3",)
 
 
 def test_jpeg_masks_with_several_channels_are_noted(tmp_path):
@@ -227,3 +227,12 @@ def test_phantom_says_so_and_a_layout_never_tried_warns(tmp_path):
     assert "not clinical evidence" in told["N_PHANTOM"].message and "W_COUNT" not in told
     write_release(tmp_path / "PICCOLO", ("a",), "train/polyps/{}.png".format, "train/masks/{}.png".format)
     assert "W_LAYOUT_UNVERIFIED" in findings(tmp_path, "piccolo")
+
+
+def test_a_count_of_another_form_of_a_cohort_is_no_warning(tmp_path):
+    write_release(tmp_path / "PolypGen/sequenceData/negativeOnly", ("a", "b"), "seq1_neg/{}.jpg".format, None)
+    told = findings(tmp_path, "polypgen-negative")
+    assert "2 frames; 159 were counted in another form" in told["N_COUNT"].message and "W_COUNT" not in told
+    write_release(tmp_path / "polypgen/negative", ("c", "d", "e"), "seq1_neg/{}.jpg".format, None)
+    (tmp_path / "PolypGen").rename(tmp_path / "away")
+    assert "3 frames, 159 expected" in findings(tmp_path, "polypgen-negative")["W_COUNT"].message

@@ -33,6 +33,7 @@ def test_shapes_ranges_and_types(dataset):
     assert source.valid.shape == (4, 1, 64, 64) and source.valid.dtype == torch.bool
     assert (source.masks[~source.valid[:, 0]] == IGNORED).all()
     assert not hasattr(target, "masks")
+    assert all(batch.images.is_contiguous(memory_format=torch.channels_last) for batch in (source, target))
 
 
 def test_a_step_is_the_same_whatever_came_before_and_whoever_loads_it(dataset):

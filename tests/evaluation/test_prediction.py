@@ -6,9 +6,11 @@ from support.painted import write_frames
 
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.inference import Inference
 from polypda.errors import DataError
 from polypda.evaluation.metrics import frame_metrics
 from polypda.evaluation.prediction import predict_native
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Prediction, Segmenter
 
 CPU = torch.device("cpu")
@@ -44,7 +46,9 @@ def frames(tmp_path):
 
 @pytest.mark.parametrize("fit", list(Fit))
 def test_predictions_lie_on_the_frames_own_grid(frames, fit):
-    for prediction in predict_native({"bright": BrightIsPolyp()}, frames, NetworkGrid(160, fit), CPU):
+    for prediction in predict_native(
+        {"bright": BrightIsPolyp()}, frames, Asked(NetworkGrid(160, fit), Inference(), CPU)
+    ):
         probability = prediction.probabilities["bright"]
         assert probability.shape == prediction.reference.shape == (360, 480)
         assert probability.dtype == np.float32 and probability.min() >= 0 and probability.max() <= 1
@@ -59,7 +63,7 @@ def test_models_are_put_into_evaluation_mode_and_share_one_reading(frames, monke
     real = cache.read_image
     monkeypatch.setattr(cache, "read_image", lambda path: reads.append(path) or real(path))
     models = {"one": BrightIsPolyp().train(), "two": BrightIsPolyp().train()}
-    predictions = list(predict_native(models, frames, NetworkGrid(64), CPU))
+    predictions = list(predict_native(models, frames, Asked(NetworkGrid(64), Inference(), CPU)))
     assert [p.frame.frame for p in predictions] == ["000", "001", "002"]
     assert len(reads) == 3
     assert not any(model.training for model in models.values())
@@ -67,4 +71,8 @@ def test_models_are_put_into_evaluation_mode_and_share_one_reading(frames, monke
 
 def test_an_unlabelled_frame_cannot_be_scored(frames):
     with pytest.raises(DataError, match="E_NO_LABEL"):
-        list(predict_native({"one": BrightIsPolyp()}, [frames[0].without_label()], NetworkGrid(64), CPU))
+        list(
+            predict_native(
+                {"one": BrightIsPolyp()}, [frames[0].without_label()], Asked(NetworkGrid(64), Inference(), CPU)
+            )
+        )

@@ -81,3 +81,12 @@ def test_absurd_size_is_refused_before_it_is_parsed(monkeypatch):
     monkeypatch.setattr(annotation_files, "LARGEST_BYTES", 10)
     with pytest.raises(DataError, match="E_ANNOTATION_LARGE"):
         read_json(tree(b"[" + b" " * 20 + b"]"), "a")
+
+
+@pytest.mark.parametrize(
+    "pointer", ["version https://git-lfs.github.com/spec/v1\noid sha256:0", "/annex/objects/SHA256E-s1"]
+)
+def test_a_pointer_to_a_file_that_was_not_fetched_is_called_one(pointer):
+    with pytest.raises(DataError, match="E_ANNOTATION_LFS_POINTER a") as caught:
+        read_json(tree(pointer.encode()), "a")
+    assert "git lfs pull" in caught.value.fix

@@ -184,3 +184,54 @@ def test_options() -> None:
     for given in ({"patient": "raw"}, {"patients": "names"}):
         with pytest.raises(UsageError, match="E_OPTION"):
             DicomReader.with_options(given)
+
+
+def bare(jpeg: bytes, names: bytes = b"") -> bytes:
+    """A JPEG without the markers that tell its colours; names: its components are called so."""
+    kept, place = bytearray(jpeg[:2]), 2
+    while jpeg[place + 1] != 0xDA:
+        length = 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        segment = bytearray(jpeg[place : place + length])
+        if names and segment[1] == 0xC0:
+            segment[10:19:3] = names
+        if segment[1] not in (0xE0, 0xEE):
+            kept += segment
+        place += length
+    scan = bytearray(jpeg[place:])
+    if names:
+        scan[5:11:2] = names
+    return bytes(kept + scan)
+
+
+def jpeg_of(**options: object) -> bytes:
+    data = BytesIO()
+    Image.fromarray(FRAME).save(data, "JPEG", quality=95, **options)
+    return data.getvalue()
+
+
+RGB_JPEG = jpeg_of(keep_rgb=True)
+UNMARKED = {
+    "YCbCr, as said": (bare(jpeg_of(subsampling=1)), "YBR_FULL_422", set()),
+    "YCbCr of full size, as said": (bare(jpeg_of(subsampling=0)), "YBR_FULL", set()),
+    "halved colours that are called RGB": (bare(jpeg_of(subsampling=2)), "RGB", {"N_DICOM_COLOUR"}),
+    "components R, G, B": (bare(RGB_JPEG), "YBR_FULL_422", set()),
+    "RGB, as said": (bare(RGB_JPEG, b"\1\2\3"), "RGB", {"W_DICOM_COLOUR"}),
+    "marked as RGB": (RGB_JPEG, "YBR_FULL_422", set()),
+    "marked as YCbCr": (jpeg_of(subsampling=1), "RGB", set()),
+}
+
+
+@pytest.mark.parametrize("way", UNMARKED)
+def test_jpegs_that_do_not_tell_their_colours(way: str) -> None:
+    jpeg, photometric, codes = UNMARKED[way]
+    made = compressed([jpeg], FRAME.shape, pydicom.uid.JPEGBaseline8Bit, photometric)
+    picture = read_frame(made, 0, "IM1")
+    assert np.abs(picture.pixels.astype(int) - FRAME).mean() < 6
+    assert {remark.code for remark in picture.remarks} == codes
+
+
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path: Path) -> None:
+    save(colour([FRAME]), tmp_path / "src" / "a.dcm")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    put(tmp_path / "src" / "b.dcm", pointer.encode())
+    assert lines(run_import(tmp_path / "src", tmp_path / "root", format="dicom"))["E_DICOM_LFS_POINTER"] == ["b.dcm"]

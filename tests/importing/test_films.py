@@ -114,6 +114,7 @@ def test_what_is_no_film_has_a_code_each(tmp_path: Path) -> None:
     files = {
         "E_VIDEO_UNREADABLE": b"no film, but a text",
         "E_VIDEO_EMPTY_FILE": b"",
+        "E_VIDEO_LFS_POINTER": b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
         "E_VIDEO_ENCRYPTED": whole.replace(b"avc1", b"encv"),
         "E_VIDEO_CODEC": whole.replace(b"avc1", b"zzzz"),
         "E_VIDEO_NO_STREAM": voice,

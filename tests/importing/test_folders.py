@@ -26,6 +26,10 @@ PAIRED = {
     "camel case": ("OriginalImages/a.jpg", "GroundTruth/a.png"),
     "Chinese": ("图像/病例.jpg", "掩码/病例.png"),
     "letters of two kinds": ("images/A\u0308.jpg", "masks/Ä.png"),
+    "mask numbered, image alone": ("image.jpeg", "mask_1.jpeg"),
+    "mask numbered, image alone in its folder": ("7/image.jpeg", "7/mask_1.jpeg"),
+    "both numbered": ("image_1.jpeg", "mask_1.jpeg"),
+    "both numbered in folders": ("c1/images/img-1.jpeg", "c1/masks/gt-1.jpeg"),
     "upper case": ("Images/IMG1.JPG", "Masks/img1.PNG"),
 }
 
@@ -263,3 +267,21 @@ def test_masks_named_by_task_point_to_the_export_that_tells_the_image(tmp_path):
     result = run_import(tmp_path / "src", tmp_path / "root")
     (orphan,) = [line for line in result.summary.lines if line.code == "E_MASK_ORPHAN"]
     assert "export the project as JSON" in orphan.fix
+
+
+def test_numbered_masks_go_to_the_image_of_their_number():
+    found = pair_up(["image_1.jpg", "image_2.jpg", "mask_1.jpg", "mask_2.jpg", "mask_3.jpg"])
+    assert {pair.image: pair.masks for pair in found.pairs} == {
+        "image_1.jpg": ["mask_1.jpg"],
+        "image_2.jpg": ["mask_2.jpg"],
+    }
+    assert found.orphans == ["mask_3.jpg"]
+
+
+def test_pointers_of_git_lfs_are_called_so(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n".encode()
+    put(source / "images/b.jpg", pointer)
+    put(source / "masks/c.png", pointer)
+    told = lines(run_import(source, tmp_path / "root"))
+    assert told["E_IMAGE_LFS_POINTER"] == ["images/b.jpg"] and told["E_MASK_LFS_POINTER"] == ["images/c.jpg"]

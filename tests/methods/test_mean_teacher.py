@@ -46,20 +46,31 @@ def test_following_averages_weights_and_takes_statistics():
     follow(teacher, student, 0.75)
     for now, old, its in zip(teacher.parameters(), before, student.parameters(), strict=True):
         assert torch.allclose(now, 0.75 * old + 0.25 * its)
-    assert torch.equal(teacher.first[1].running_mean, student.first[1].running_mean)
+    assert torch.allclose(teacher.first[1].running_mean, torch.full((8,), 0.25 * 3.0))  # statistics are averaged, too
     follow(teacher, student, 0.0)
     assert all(torch.equal(a, b) for a, b in zip(teacher.parameters(), student.parameters(), strict=True))
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-def test_pseudo_labels_weigh_a_frame_by_its_confident_share():
+def test_pseudo_labels_weigh_each_class_of_a_frame_by_its_confident_share():
     polyp = torch.tensor([[[0.99, 0.6], [0.01, 0.3]], [[0.5, 0.5], [0.4, 0.6]]])
     probabilities = torch.stack([1 - polyp, polyp], dim=1)
     valid = torch.ones(2, 1, 2, 2, dtype=torch.bool)
     valid[0, 0, 1, 1] = False
     pseudo = pseudo_labels(probabilities, valid, 0.9)
     assert pseudo.labels.tolist() == [[[1, 1], [0, IGNORED]], [[0, 0], [0, 1]]]
-    assert pseudo.weight.tolist() == pytest.approx([2 / 3, 0])
+    # frame 0: one of two polyp pixels is sure, the background pixel is; frame 1 is sure of nothing. 7 pixels count, 3
+    # of them polyp, 4 background: each class weighs 7/2 in all where it is sure throughout
+    polyp_weight, background_weight = 0.5 * 7 / (2 * 3), 1.0 * 7 / (2 * 4)
+    assert pseudo.weights[0].flatten().tolist() == pytest.approx([polyp_weight, polyp_weight, background_weight, 0])
+    assert not pseudo.weights[1].any()
+
+
+def test_a_missed_polyp_has_no_confidence_of_its_class_and_silence_earns_half():
+    polyp = torch.full((1, 4, 4), 0.01)  # the teacher sees nothing, and is sure of it
+    pseudo = pseudo_labels(torch.stack([1 - polyp, polyp], dim=1), torch.ones(1, 1, 4, 4, dtype=torch.bool), 0.9)
+    assert not (pseudo.labels == 1).any()
+    assert pseudo.weights.mean().item() == pytest.approx(0.5)  # one weight per image would be 1
 
 
 def test_weighted_cross_entropy_is_the_mean_over_counted_pixels():
@@ -151,7 +162,7 @@ def test_the_student_learns_what_the_teacher_says_on_its_own_view(says):
     again.segmenter(source.images)  # draws the same dropout
     logits = again.segmenter(student_view(target.images)).logits["main"]
     logits = F.interpolate(logits, size=(64, 64), mode="bilinear", align_corners=True)
-    expected = F.cross_entropy(logits, torch.full((2, 64, 64), says))
+    expected = F.cross_entropy(logits, torch.full((2, 64, 64), says)) / 2  # one class of two
     assert report.losses["segmenter"]["pseudo_label"] == pytest.approx(expected.item(), rel=1e-5)
     assert all(p.grad is None for p in method.teacher.parameters())
 
@@ -179,3 +190,20 @@ def test_checkpoints_hand_out_the_teacher_and_resume_the_student(tmp_path):
     load_checkpoint(list_checkpoints(tmp_path)[-1], resumed)
     for mine, theirs in ((method.segmenter, resumed.segmenter), (method.teacher, resumed.teacher)):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+
+
+def test_the_teacher_remembers_a_share_of_the_training():
+    alphas = [method_options("mean-teacher", {}).alpha(steps) for steps in (10, 100, 500, 100_000)]
+    assert alphas == pytest.approx([0.9, 0.95, 0.99, 0.999])
+    assert method_options("mean-teacher", {"ema_alpha": 0.5}).alpha(500) == 0.5
+
+
+def test_hidden_blocks_are_an_eighth_of_the_side_unless_asked_otherwise(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "polypda.methods.mean_teacher.shown_blocks",
+        lambda *arguments: asked.append(arguments[3]) or shown_blocks(*arguments),
+    )
+    for options in ({}, {"mask_block": 16}):
+        Engine(FABRIC, build("mic", **options)).step(*random_batches(0), 0)
+    assert asked == [8, 16]

@@ -50,6 +50,8 @@ class RandomFrames:
     def target(self):
         return (random_batches(seed)[1] for seed in range(3))
 
+    statistics = target
+
 
 def play(method, steps: int, *, start: int = 0):
     engine = Engine(Fabric(accelerator="cpu", devices=1), method)

@@ -85,3 +85,18 @@ def test_resizing_aligns_corners():
     larger = to_image_size(logits, 33, 33)
     assert torch.equal(larger[..., ::32, ::32], logits[..., ::8, ::8])
     assert torch.allclose(larger[..., ::4, ::4], logits, atol=1e-12)
+
+
+def test_frame_dice_lets_a_small_polyp_count_as_much_as_a_large_one():
+    masks = torch.zeros(2, 16, 16, dtype=torch.int64)
+    masks[0, :8] = 1  # 128 pixels, found
+    masks[1, 0, :2] = 1  # two pixels, missed
+    found = torch.full((2, 2, 16, 16), -20.0)
+    found[0, 1, :8] = found[0, 0, 8:] = found[1, 0] = 20.0
+    cross_entropy = segmentation_loss(found, masks, SegmentationLoss.CE)
+    frames = segmentation_loss(found, masks, SegmentationLoss.CE_FRAME_DICE) - cross_entropy
+    batch = segmentation_loss(found, masks, SegmentationLoss.CE_DICE) - cross_entropy
+    assert frames.item() == pytest.approx((0 + (1 - 1 / 3)) / 2, abs=1e-4)  # smoothing 1: (2·0 + 1) / (0 + 2 + 1)
+    assert batch.item() < 0.02
+    masks[1] = IGNORED  # a frame without a counted pixel has no part
+    assert segmentation_loss(found, masks, SegmentationLoss.CE_FRAME_DICE).item() == pytest.approx(0, abs=1e-4)

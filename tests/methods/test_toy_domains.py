@@ -106,6 +106,8 @@ class Frames:
     def target(self):
         return (target(10_000 + number, self.shift) for number in range(4))
 
+    statistics = target
+
     def target_names(self):
         return ["t"]
 

@@ -8,8 +8,9 @@ from torch.nn import BatchNorm2d
 
 from polypda.errors import DataError, UsageError
 from polypda.networks.deeplab_v2 import Bottleneck, DeepLabV2, DilatedClassifier
-from polypda.networks.deeplab_v2_weights import load_released, read_state_dict
+from polypda.networks.deeplab_v2_weights import load_released
 from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights
+from polypda.networks.weights import read_state_dict
 
 
 def _count(parameters):
@@ -179,6 +180,14 @@ class TestReleasedStateDicts:
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
         note = describe_initial_weights(other)
         assert (note["source"], note["loaded_heads"], note["fresh_heads"]) == ("released.pth", ("main", "aux"), ())
+
+    def test_a_prefix_of_any_depth_is_no_obstacle(self, network, empty):
+        other = empty(2)
+        loaded = load_released(
+            other, {f"_orig_mod.module.Scale.{key}": value for key, value in network.state_dict().items()}
+        )
+        assert loaded.loaded_heads == ("main", "aux")
+        assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
 
     def test_initial_file_with_other_classes_keeps_the_fresh_heads_and_says_so(self, network, empty):
         state = {f"Scale.{key}": value for key, value in network.state_dict().items()}

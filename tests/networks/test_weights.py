@@ -14,7 +14,14 @@ from polypda.errors import DataError, UsageError
 from polypda.networks.encoder_weights import file_normalisation, likely_encoder, load_encoder_weights
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import import_smp
-from polypda.networks.weights import load_module, read_safetensors, save_module, training_identity
+from polypda.networks.weights import (
+    load_module,
+    read_safetensors,
+    read_state_dict,
+    require_finite,
+    save_module,
+    training_identity,
+)
 
 QUICK = "tu-mobilenetv3_small_050"
 
@@ -101,6 +108,37 @@ class TestModules:
             load_module(nn.Linear(1, 1), path)
 
 
+class TestNonFinite:
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+    def test_a_file_that_holds_no_numbers_is_refused_with_the_tensors_name(self, tmp_path, bad):
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        state = {key: value.clone() for key, value in network.state_dict().items()}
+        state["1.running_var"][2] = bad
+        save_file(state, tmp_path / "w.safetensors")
+        torch.save(state, tmp_path / "w.pth")
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        told = r"E_WEIGHTS_NONFINITE .*w\.{}: 1 of the 4 values of 1\.running_var are not finite"
+        with pytest.raises(DataError, match=told.format("safetensors")):
+            load_module(network, tmp_path / "w.safetensors")
+        with pytest.raises(DataError, match=told.format("pth")):
+            read_state_dict(tmp_path / "w.pth")
+        assert _same(before, network.state_dict())
+
+    def test_many_are_counted_and_some_named(self):
+        state = {f"layer{number}": torch.tensor([float("nan"), 1]) for number in range(5)} | {"count": torch.tensor(3)}
+        with pytest.raises(DataError, match=r"1 of the 2 values of layer0 .*; 5 tensors .*layer0, layer1, layer2, …"):
+            require_finite(state, "w.pth")
+        require_finite({"count": torch.tensor(3), "half": torch.ones(2, dtype=torch.float16)}, "w.pth")
+
+    def test_an_encoders_file(self, tmp_path):
+        state = _encoder().state_dict() | {"features.3.conv.0.0.weight": torch.full((144, 24, 1, 1), float("nan"))}
+        save_file(state, tmp_path / "e.safetensors")
+        with pytest.raises(
+            DataError, match=r"E_WEIGHTS_NONFINITE .*3456 of the 3456 values of features\.3\.conv\.0\.0"
+        ):
+            load_encoder_weights(_encoder(), "mobilenet_v2", str(tmp_path / "e.safetensors"))
+
+
 class TestLocalEncoders:
     def test_file_really_arrives_and_brings_its_normalisation(self, tmp_path):
         path = tmp_path / "mine.safetensors"
@@ -124,7 +162,7 @@ class TestLocalEncoders:
         with torch.no_grad():
             assert torch.equal(first.eval()(images).logits["main"], second.eval()(images).logits["main"])
 
-    @pytest.mark.parametrize("prefix", ["encoder.", "module."])
+    @pytest.mark.parametrize("prefix", ["encoder.", "module.", "module.encoder.", "_orig_mod.module.net.backbone."])
     def test_prefixes_classifier_and_missing_counters_are_no_obstacle(self, tmp_path, prefix):
         donor = _encoder(seed=1).state_dict()
         state = {f"{prefix}{k}": v.clone() for k, v in donor.items() if "num_batches" not in k}
@@ -148,8 +186,41 @@ class TestLocalEncoders:
         with pytest.raises(DataError, match=r"E_WEIGHTS_KEYS .*e\.safetensors") as caught:
             load_encoder_weights(encoder, "mobilenet_v2", str(tmp_path / "e.safetensors"))
         assert "0 of 260 tensors fit; 260 missing (first: features.0.0.weight" in str(caught.value)
+        assert "the file's other keys: bn1.bias, bn1.num_batches_tracked, bn1.running_mean, …" in str(caught.value)
         assert "looks like: resnet18" in str(caught.value)
         assert _same(before, encoder.state_dict())
+
+    def test_a_refused_file_shows_its_own_keys_and_the_prefix_that_was_taken_off(self, tmp_path):
+        state = {f"module.encoder.{key}": value for key, value in _encoder().state_dict().items()}
+        state["module.encoder.features.18.neck.weight"] = state.pop("module.encoder.features.18.0.weight")
+        save_file(state, tmp_path / "e.safetensors")
+        with pytest.raises(DataError, match="E_WEIGHTS_KEYS") as caught:
+            load_encoder_weights(_encoder(), "mobilenet_v2", str(tmp_path / "e.safetensors"))
+        told = str(caught.value)
+        assert "mobilenet_v2 ('module.encoder.' taken off): 311 of 312 tensors fit; 1 missing" in told
+        assert "(first: features.18.0.weight); the file's other keys: module.encoder.features.18.neck.weight" in told
+        assert "looks like" not in told
+
+    @pytest.mark.parametrize("metadata", [{}, {"architecture": "mobilenet_v2"}])
+    def test_a_file_of_another_width_is_not_called_what_was_wanted(self, tmp_path, metadata):
+        state = {
+            key: value[..., :1].contiguous() if value.dim() else value for key, value in _encoder().state_dict().items()
+        }
+        save_file(state, tmp_path / "e.safetensors", metadata=metadata)
+        with pytest.raises(DataError, match=r"E_WEIGHTS_KEYS .* of another shape \(first: ") as caught:
+            load_encoder_weights(_encoder(), "mobilenet_v2", str(tmp_path / "e.safetensors"))
+        assert "looks like" not in caught.value.what
+        assert "It has names of mobilenet_v2, but not all of them, or of another width." in caught.value.what
+
+    def test_a_file_with_two_such_encoders_is_refused(self, tmp_path):
+        state = {
+            f"{name}.{key}": value
+            for name in ("a", "b")
+            for key, value in _encoder(seed=ord(name)).state_dict().items()
+        }
+        save_file({key: value.clone() for key, value in state.items()}, tmp_path / "e.safetensors")
+        with pytest.raises(DataError, match=r"E_WEIGHTS_AMBIGUOUS .*under 'a\.' and under 'b\.'"):
+            load_encoder_weights(_encoder(), "mobilenet_v2", str(tmp_path / "e.safetensors"))
 
     def test_a_tensor_of_another_width_is_named(self, tmp_path):
         state = _encoder().state_dict() | {"features.0.0.weight": torch.zeros(16, 3, 3, 3)}
@@ -159,8 +230,15 @@ class TestLocalEncoders:
 
     @pytest.mark.parametrize("name", ["resnet34", "resnet50", "mobilenet_v2", "mit_b0", "densenet121"])
     def test_likely_encoder(self, name):
-        guess = likely_encoder(_encoder(name).state_dict())
+        guess = likely_encoder({f"module.net.{key}": value for key, value in _encoder(name).state_dict().items()})
         assert name in guess or (name == "densenet121" and "DenseNet" in guess)
+
+    def test_the_bundled_packages_own_file_is_told_from_an_efficientnet(self):
+        keys = ("_blocks.0._depthwise_conv.weight", "_blocks.0._se_reduce.weight")
+        state = {f"module.{key}": torch.zeros(1) for key in keys}
+        assert likely_encoder(state) == "an EfficientNet (efficientnet-b0 …)"
+        state.pop("module._blocks.0._se_reduce.weight")
+        assert "--encoder-weights bundled" in likely_encoder(state)
 
     def test_a_mistyped_keyword_is_a_missing_file_with_a_hint(self):
         with pytest.raises(DataError, match=r"E_WEIGHTS_MISSING .*Did you mean 'imagenet'\?"):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.batches import LabelledBatch, PseudoLabelledBatch
 from polypda.networks.segmenter import Prediction, Segmenter
 
 
@@ -37,10 +37,12 @@ class TinySegmenter(Segmenter):
         yield from self.main.parameters()
 
 
-def random_batches(seed: int = 0, batch: int = 2, size: int = 64) -> tuple[LabelledBatch, UnlabelledBatch]:
+def random_batches(seed: int = 0, batch: int = 2, size: int = 64) -> tuple[LabelledBatch, PseudoLabelledBatch]:
     generator = torch.Generator().manual_seed(seed)
     source, target = (torch.rand(batch, 3, size, size, generator=generator) for _ in range(2))
     valid = torch.ones(batch, 1, size, size, dtype=torch.bool)
     masks = (source[:, 0] > 0.6).long()
     names = tuple(f"frame-{seed}-{number}" for number in range(batch))
-    return LabelledBatch(source, valid, names, masks), UnlabelledBatch(target, valid, tuple(f"t-{n}" for n in names))
+    pseudo = (target[:, 0] > 0.6).long()  # what only self-training looks at
+    others = tuple(f"t-{name}" for name in names)
+    return LabelledBatch(source, valid, names, masks), PseudoLabelledBatch(target, valid, others, pseudo)

@@ -1,5 +1,8 @@
 """The engine against games that can be played by hand."""
 
+import weakref
+from itertools import pairwise
+
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -7,7 +10,8 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.errors import TrainingError
-from polypda.methods.contract import LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.methods.contract import Decay, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.methods.registry import method_class, method_options
 from polypda.training.engine import Engine
 
 
@@ -87,6 +91,63 @@ def test_nobody_steps_after_a_non_finite_loss(y):
     assert duel.x.item() == 1.0
 
 
+def test_broken_weights_are_named_and_no_frame_is_blamed():
+    duel = Duel()
+    duel.segmenter.second[0].weight.data[0, 0, 0, 0] = float("nan")
+    duel.y.data.fill_(float("inf"))
+    with pytest.raises(
+        TrainingError, match=r"E_NONFINITE.*'product'.*not finite already: segmenter\.second\.0\.weight, y\."
+    ) as caught:
+        engine(duel).step(random_batches(0)[0], None, 0)
+    assert "frame-0" not in str(caught.value) and "frames are not at fault" in caught.value.fix
+
+
+def test_statistics_that_these_frames_have_spoilt_do_not_excuse_the_frames():
+    from polypda.methods.source_only import SourceOnly, SupervisedOptions
+
+    method = SourceOnly(TinySegmenter(), SupervisedOptions(), steps=2)
+    source = random_batches(0)[0]
+    source.images[0, 0, 0, 0] = float("nan")
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*Frames of this batch: frame-0-0"):
+        Engine(Fabric(accelerator="cpu", devices=1), method).step(source, None, 0)
+    assert not method.segmenter.first[1].running_mean.isfinite().all()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_step_waits_for_the_device_once_however_many_losses_it_has(count, monkeypatch):
+    from polypda.training import engine as room
+
+    duel, readings, read = Duel(), [], room._read
+    monkeypatch.setattr(room, "_read", lambda scalars: readings.append(len(scalars)) or read(scalars))
+    for name in ("item", "__float__", "__bool__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("the step waits for one number"))
+    duel.play = lambda *_: iter(
+        [{"x": [LossTerm(f"t{k}", duel.x * duel.y, 1.0, torch.tensor(0.5)) for k in range(count)]}]
+    )
+    report = engine(duel).step(random_batches(0)[0], None, 0)
+    assert readings == [2 * count + 1]  # each loss, each accuracy, and the one player's gradient norm
+    assert report.losses == {"x": {f"t{k}": 2.0 for k in range(count)}} and report.accuracies == {"x": 0.5}
+
+
+@pytest.mark.parametrize("name", ["adaptsegnet", "fcan", "adaptsegnet+minent", "minent", "adaptsegnet+mic"])
+def test_the_graph_of_a_differentiated_loss_is_gone_before_the_next_forward(name):
+    """Else a step would hold the activations of both domains at once."""
+
+    class Watched(TinySegmenter):
+        maps, alive = [], []
+
+        def forward(self, images):
+            self.alive.append(sum(seen() is not None for seen in self.maps))
+            prediction = super().forward(images)
+            self.maps.extend(weakref.ref(found) for found in prediction.encoder if found.requires_grad)
+            return prediction
+
+    kind = method_class(name)
+    method = kind(Watched(), method_options(name, {}), steps=4)
+    Engine(Fabric(accelerator="cpu", devices=1), method).step(*random_batches(0), 3)
+    assert len(Watched.alive) >= 2 and not any(Watched.alive)
+
+
 def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
     class Seen(TinySegmenter):
         def forward(self, images):
@@ -101,3 +162,13 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
     Engine(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), method).step(random_batches(0)[0], None, 0)
     assert segmenter.seen is torch.bfloat16
     assert all(parameter.dtype is torch.float32 for parameter in segmenter.parameters())
+
+
+def test_one_cycle_rises_straight_and_falls_as_half_a_cosine():
+    schedule = Schedule(horizon=100, warmup=10, decay=Decay.COSINE)
+    factors = [schedule.factor(step) for step in range(101)]
+    assert factors[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert factors[10] == 1 and factors[55] == pytest.approx(0.5) and factors[100] == pytest.approx(0)
+    assert all(a > b for a, b in pairwise(factors[10:]))
+    options = method_options("source-only", {"warmup": 2, "warmup_share": 0.1, "decay": "cosine"})
+    assert options.schedule(50) == Schedule(horizon=50, warmup=7, decay=Decay.COSINE)

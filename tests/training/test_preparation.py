@@ -5,6 +5,7 @@ import pytest
 import torch
 from support.painted import write_frames
 
+from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.training.preparation import StagePreparation
@@ -49,3 +50,14 @@ def test_permitted_labels_come_with_the_target_in_batches_of_one_size(cached):
     assert len(data.target_names()) == 19 and set(batches[0].frames) < set(data.target_names())
     without = StagePreparation(source, target, torch.device("cpu"), torch.float32)
     assert not any(isinstance(batch, LabelledBatch) for batch in without.target())
+
+
+def test_statistics_see_frames_as_the_training_changes_them(cached):
+    source, target = cached
+    plain = StagePreparation(source, target, torch.device("cpu"), torch.float32)
+    assert [batch.frames for batch in plain.statistics()] == [batch.frames for batch in plain.target()]
+    changed = StagePreparation(source, target, torch.device("cpu"), torch.float32, AugmentationKind.STRONG)
+    one, again = (list(changed.statistics()) for _ in range(2))
+    assert [len(batch.frames) for batch in one] == [16, 16]  # two passes, since each frame differs each time
+    assert all(torch.equal(a.images, b.images) for a, b in zip(one, again, strict=True))
+    assert not one[0].valid.all() and not any(isinstance(batch, LabelledBatch) for batch in one)

@@ -8,8 +8,9 @@ from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.training.selectors import Choice, Selector, choose
+from polypda.training.selectors import Choice, Selector, Verdict, choose, judged, set_aside
 from polypda.training.snapshot_scores import (
+    CONTROL_STEP,
     SnapshotScore,
     foreground_share,
     score_snapshot,
@@ -20,8 +21,9 @@ from polypda.training.snapshot_scores import (
 CPU = torch.device("cpu")
 
 
-def score(step, *, entropy=0.3, information=0.2, foreground=0.1, dice=0.5, density=5.0, agreement=0.5):
-    return SnapshotScore(step, entropy, information, foreground, dice, density, agreement)
+def score(step, *, entropy=0.3, information=0.2, foreground=0.1, dice=0.5, density=5.0, agreement=0.5, ensemble=0.5):
+    plain = SnapshotScore(step, entropy, information, foreground, dice, density, agreement)
+    return replace(plain, ensemble_agreement=ensemble)
 
 
 def test_each_rule_takes_its_own_best():
@@ -31,7 +33,7 @@ def test_each_rule_takes_its_own_best():
         score(20, information=0.4),
         score(25, agreement=0.8),
         score(30, dice=0.9),
-        score(40),
+        score(40, ensemble=0.9),
     ]
     free = [selector for selector in Selector if selector is not Selector.ORACLE]
     chosen = {selector: choose(scores, selector, 0.1).step for selector in free}
@@ -42,6 +44,7 @@ def test_each_rule_takes_its_own_best():
         Selector.IM: 20,
         Selector.SND: 5,
         Selector.TEACHER_AGREEMENT: 25,
+        Selector.ENSEMBLE: 40,
     }
     for selector in free:  # whichever is asked for, all that need no target label are told
         assert choose(scores, selector, 0.1).choices == {rule.value: step for rule, step in chosen.items()}
@@ -77,9 +80,9 @@ def test_a_choice_of_an_earlier_version_is_read():
 def test_all_background_and_all_polyp_cannot_win(selector):
     """Both are perfectly certain; the area guard must keep them out."""
     scores = [
-        score(1, entropy=0.0, information=0.9, foreground=0.001, dice=0.99, density=7.6, agreement=1.0),
+        score(1, entropy=0.0, information=0.9, foreground=0.001, dice=0.99, density=7.6, agreement=1.0, ensemble=1.0),
         score(2),
-        score(3, entropy=0.0, information=0.9, foreground=0.9, dice=0.99, density=7.6, agreement=1.0),
+        score(3, entropy=0.0, information=0.9, foreground=0.9, dice=0.99, density=7.6, agreement=1.0, ensemble=1.0),
     ]
     choice = choose(scores, selector, 0.1)
     assert choice.step == 2
@@ -177,3 +180,53 @@ def test_agreement_is_with_the_average_of_earlier_snapshots(cached):
 def test_the_only_snapshot_has_nobody_to_agree_with():
     choice = choose([score(7, agreement=math.nan)], Selector.TEACHER_AGREEMENT, 0.1)
     assert choice.step == 7 and "no earlier" in choice.reason
+
+
+def test_the_ensemble_is_the_mean_of_all_and_the_control_is_one_of_them(tmp_path):
+    torch.manual_seed(0)
+    frames = write_frames(tmp_path / "frames", 3)
+    cached = FrameCache(tmp_path / "cache", NetworkGrid(64)).unlabelled(frames)
+    networks = [TinySegmenter() for _ in range(2)]
+    twins = score_snapshots([(1, networks[0]), (CONTROL_STEP, networks[0])], cached, None, CPU)
+    assert [round(score.ensemble_agreement, 6) for score in twins] == [1, 1] and twins[0].control_agreement == 1
+    three = score_snapshots([(1, networks[0]), (2, networks[0]), (CONTROL_STEP, networks[1])], cached, None, CPU)
+    assert three[0].ensemble_agreement == three[1].ensemble_agreement >= three[2].ensemble_agreement
+    assert three[2].control_agreement == 1 and three[0].control_agreement == three[1].control_agreement
+    alone = score_snapshots([(1, networks[0])], cached, None, CPU)[0]
+    assert alone.ensemble_agreement == pytest.approx(1) and math.isnan(alone.control_agreement)
+
+
+def judge(chosen, control, *alarms):
+    chosen = replace(chosen, control_agreement=0.8) if math.isnan(chosen.control_agreement) else chosen
+    return judged(choose([chosen], Selector.LAST, 0.1), control, 0.1, alarms)
+
+
+def test_the_adapted_model_is_kept_where_one_criterion_prefers_it_and_nothing_speaks_against_it():
+    better = judge(score(9, entropy=0.2), score(CONTROL_STEP))
+    assert better.verdict is Verdict.ADAPTED and not better.alarms and better.control.step == CONTROL_STEP
+    none = judge(score(9, entropy=0.4, information=0.1, density=4.0), score(CONTROL_STEP))
+    assert none.verdict is Verdict.SOURCE and "no label-free criterion prefers it" in none.alarms[0]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "alarm"),
+    [
+        (score(9, entropy=0.0, foreground=0.0), "it marks 0.0% of the target, outside 2.5%–40.0%"),
+        (score(9, entropy=0.0, foreground=0.9), "it marks 90.0%"),
+        (
+            replace(score(9, entropy=0.0), control_agreement=0.1),
+            "agrees with the source-only control by a Dice of only",
+        ),
+    ],
+)
+def test_a_collapse_keeps_the_source_model_however_certain_it_is(chosen, alarm):
+    choice = judge(chosen, score(CONTROL_STEP))
+    assert choice.verdict is Verdict.SOURCE and alarm in "; ".join(choice.alarms)
+
+
+def test_alarms_of_earlier_trainings_count_and_the_verdict_is_read_back(tmp_path):
+    choice = judge(score(9, entropy=0.2), score(CONTROL_STEP), "a round flooded")
+    assert choice.verdict is Verdict.SOURCE
+    (tmp_path / "selection.json").write_text(json.dumps(choice.as_json(), allow_nan=False))
+    assert Choice.from_json((tmp_path / "selection.json").read_text()) == choice
+    assert set_aside(tmp_path) == ("a round flooded",) and set_aside(tmp_path / "elsewhere") == ()

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support.painted import write_frames
 
 from polypda.data.cache import FrameCache, NetworkGrid
@@ -18,6 +18,7 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import save_module
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
+from polypda.training.engine import Engine
 from polypda.training.progress import Silent
 from polypda.training.stage import Stage, run_stage, statistics_batches
 
@@ -176,6 +177,49 @@ def test_a_non_finite_loss_keeps_the_last_good_checkpoint(make_stage):
     assert not stage.done
     last = list_checkpoints(stage.folder)[-1]
     assert last.resumable and last.step >= 1
+
+
+def test_a_step_beyond_all_numbers_is_told_of_the_weights_and_not_saved(make_stage, monkeypatch):
+    """The gradient was finite, the step was not: what is on the disk stays good."""
+    stage, step = make_stage("beyond", method="source-only", steps=3), Engine.step
+
+    def overflowing(self, source, target, number):
+        report = step(self, source, target, number)
+        if number == 1:
+            next(self.method.segmenter.parameters()).data.fill_(float("inf"))
+        return report
+
+    monkeypatch.setattr(Engine, "step", overflowing)
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*after step 2 weights are not finite: segmenter\."):
+        run_stage(stage, ONE_THREAD)
+    assert [checkpoint.step for checkpoint in list_checkpoints(stage.folder)] == [1]
+    monkeypatch.undo()
+    run_stage(stage, ONE_THREAD)
+    assert stage.done
+
+
+def test_weights_that_are_not_finite_are_refused_before_a_step(make_stage, tmp_path):
+    state = load_file(make_stage("whole").initial)
+    name = next(key for key in state if key.endswith("running_var"))
+    state[name][0] = float("nan")
+    save_file(state, tmp_path / "broken.safetensors")
+    stage = dataclasses.replace(make_stage("broken"), initial=tmp_path / "broken.safetensors")
+    with pytest.raises(DataError, match=f"E_WEIGHTS_NONFINITE.*{name}"):
+        run_stage(stage, ONE_THREAD)
+    assert list_checkpoints(stage.folder) == []
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_gone_on_from(make_stage):
+    stage = make_stage("spoilt", method="source-only", steps=3)
+    run_stage(stage, ONE_THREAD)
+    last = list_checkpoints(stage.folder)[-1]
+    (stage.folder / "done.json").unlink()
+    state = load_file(last.segmenter)
+    name = next(key for key in state if key.endswith("weight"))
+    save_file(state | {name: torch.full_like(state[name], float("nan"))}, last.segmenter)
+    with pytest.raises(DataError, match=f"E_CHECKPOINT step-000003.*E_WEIGHTS_NONFINITE.*{name}") as caught:
+        run_stage(stage, ONE_THREAD)
+    assert "remove this checkpoint's folder" in caught.value.fix
 
 
 def test_adabn_changes_statistics_and_no_parameter(make_stage):

@@ -34,7 +34,7 @@ def restyle(cached, tmp_path):
             preset_name="quick",
             phantom=False,
             top={"encoder_weights": weights},
-            sections={"network": {}, "data": {"size": 32}, "compute": {"device": "cpu", "threads": 1}},
+            sections={"network": {}, "data": {"size": 32}, "compute": {"device": "cpu"}},
             options={"aan_steps": "2", **options} if method.startswith("fcan") else options,
         )
         folder = RunFolder.create(tmp_path / name, config)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polypda.cohorts.checking.check_ancestry import check_ancestry_between
-from polypda.cohorts.checking.check_copies import describe
+from polypda.cohorts.checking.check_copies import describe, same_bytes
 from polypda.cohorts.checking.cohort_view import CohortView, name_of
 from polypda.cohorts.checking.findings import Drawing, Finding, Severity
 from polypda.cohorts.checking.observation import Observation
@@ -24,7 +24,9 @@ def check_between(views: Sequence[CohortView]) -> list[Finding]:
     pairs = [(seen[pair.first], seen[pair.second], pair) for pair in search.copies]
     told = {(name_of(one.frame), name_of(other.frame)): describe(pair, one, other) for one, other, pair in pairs}
     for one, other in _identical(seen):
-        told[name_of(one.frame), name_of(other.frame)] = f"{one.frame.split}, {other.frame.split}; the same bytes"
+        told[name_of(one.frame), name_of(other.frame)] = (
+            f"{one.frame.split}, {other.frame.split}; {same_bytes(one, other)}"
+        )
     splits = {name_of(one.frame): one.frame.split for one in seen}
     by_cohorts: dict[tuple[str, str], list] = defaultdict(list)
     for pair in told:

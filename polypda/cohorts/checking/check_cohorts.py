@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -15,7 +13,7 @@ from polypda.cohorts.checking.all_checks import gravest_first, run_checks
 from polypda.cohorts.checking.between_cohorts import check_between
 from polypda.cohorts.checking.cohort_view import CohortView
 from polypda.cohorts.checking.findings import Finding, Severity
-from polypda.cohorts.checking.observation import Observation, observe
+from polypda.cohorts.checking.observation import Observation, observe, of_one_scale
 from polypda.cohorts.checking.overlay_maps import overlay_maps
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.cohorts.layouts import find_frames
@@ -24,6 +22,7 @@ from polypda.cohorts.opening import find_cohort
 from polypda.cohorts.splits import assign_splits
 from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
 from polypda.errors import LeakageError
+from polypda.processes import WorkerPool
 
 FRAMES_AT_ONCE = 16
 OnFrame = Callable[[int, int], None]
@@ -80,7 +79,7 @@ def check_cohorts(
         that divides a patient become findings.
     """
     opened = [_open(cohort, data_root) for cohort in cohort_ids]
-    frames = [frame for view in opened for frame in view.opened.frames]
+    frames = [replace(frame, fellows=None) for view in opened for frame in view.opened.frames]
     seen = []
     for done, one in enumerate(_observations(frames, processes), start=1):
         seen.append(one)
@@ -88,7 +87,7 @@ def check_cohorts(
             on_frame(done, len(frames))
     views, start = [], 0
     for view in opened:
-        own = tuple(seen[start : start + len(view.opened.frames)])
+        own = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
         start += len(own)
         clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in own]
         alike = find_alike([one.print for one in own], clusters)
@@ -116,11 +115,11 @@ def _open(cohort_id: str, data_root: Path | None) -> CohortView:
 
 
 def _observations(frames: Sequence[Frame], processes: int) -> Iterator[Observation]:
-    """In the order of the frames. Spawned processes: a fork of one that runs threads may hang."""
+    """In the order of the frames."""
     if processes <= 1 or len(frames) <= FRAMES_AT_ONCE:
         yield from map(observe, frames)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_single_thread) as pool:
+    with WorkerPool(processes, _single_thread) as pool:
         yield from pool.map(observe, frames, chunksize=FRAMES_AT_ONCE)
 
 

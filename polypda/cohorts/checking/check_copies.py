@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from polypda.cohorts.checking.cohort_view import CohortView, held_out_apart, name_of
 from polypda.cohorts.checking.findings import Drawing, Finding, FrameName, Severity
 from polypda.cohorts.checking.observation import Observation
+from polypda.cohorts.frames import LabelState
 from polypda.cohorts.near_duplicates.confirmation import Mirroring
 from polypda.cohorts.near_duplicates.pairs import AlikePair
 
@@ -15,7 +16,7 @@ Pair = tuple[Observation, Observation]
 
 
 def check_duplicates(view: CohortView) -> list[Finding]:
-    """Byte-identical images; across parts of the split they are a leak."""
+    """Byte-identical images; across parts of the split they are a leak, with different labels one of these is wrong."""
     by_hash: dict[str, list[Observation]] = defaultdict(list)
     for one in view.seen:
         if one.image_sha256 is not None:
@@ -30,7 +31,26 @@ def check_duplicates(view: CohortView) -> list[Finding]:
     if together:
         message = f"{len(together)} groups of byte-identical images within one part."
         findings.append(_of_groups("N_DUPLICATE", Severity.NOTE, message, together, leak=False))
+    contradicting = [pair for group in groups if (pair := _contradicting(group)) is not None]
+    if contradicting:
+        message = f"{len(contradicting)} groups of byte-identical images have different labels: at most one is right."
+        findings.append(_of_groups("W_DUPLICATE_LABELS", Severity.WARNING, message, contradicting, leak=False))
     return findings
+
+
+def _contradicting(group: Sequence[Observation]) -> Pair | None:
+    """The first two of a group whose labels are known and differ."""
+    known = [one for one in group if label_of(one) is not None]
+    return next(((known[0], one) for one in known[1:] if label_of(one) != label_of(known[0])), None)
+
+
+def label_of(one: Observation) -> bytes | str | None:
+    """What stands for a frame's label; the same for an empty mask as for a declared negative. None: none is known."""
+    if one.mask_digest is not None:
+        return one.mask_digest if one.mask is not None and one.mask.area_px else "no polyp"
+    if one.frame.label_state is LabelState.BOX:
+        return repr([box[:4] for box in one.frame.boxes])
+    return "no polyp" if one.frame.label_state is LabelState.NEGATIVE else None
 
 
 def check_near_duplicates(view: CohortView) -> list[Finding]:
@@ -108,7 +128,8 @@ def _of_groups(
         first = group[0]
         other = next((one for one in group if one.frame.split is not first.frame.split), group[1])
         pairs.append((name_of(first.frame), name_of(other.frame)))
-    values = {f"{a[1]} = {b[1]}": "the same bytes" for a, b in pairs}
+    by_name = {name_of(one.frame): one for group in groups for one in group}
+    values = {f"{a[1]} = {b[1]}": same_bytes(by_name[a], by_name[b]) for a, b in pairs}
     return Finding(code, severity, message, frames, tuple(pairs), leak, Drawing.PAIRS, values)
 
 
@@ -122,6 +143,15 @@ def _of_pairs(
     mirrored = Counter(str(pair.mirroring) for pair, _ in entries if pair.mirroring is not Mirroring.NONE)
     told = f" Of these {', '.join(f'{count} {how}' for how, count in mirrored.items())}." if mirrored else ""
     return Finding(code, severity, message + told, frames, pairs, leak, Drawing.PAIRS, values)
+
+
+def same_bytes(one: Observation, other: Observation) -> str:
+    """``the same bytes``, and whether their labels differ."""
+    labels = {label_of(one), label_of(other)}
+    if len(labels) == 1 or None in labels:
+        return "the same bytes"
+    areas = [f"{each.mask.area_px} px" for each in (one, other) if each.mask is not None]
+    return f"the same bytes, different labels{f' ({areas[0]} and {areas[1]})' if len(areas) == 2 else ''}"
 
 
 def describe(pair: AlikePair, one: Observation, other: Observation) -> str:

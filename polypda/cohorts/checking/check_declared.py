@@ -35,6 +35,9 @@ def check_counts(view: CohortView) -> list[Finding]:
     counted = f"{found} frames" + (f" and {left_out} left out" if left_out else "")
     if expected is None:
         findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}; how many there should be is unknown."))
+    elif found + left_out != expected and _counted_elsewhere(view, expected):
+        message = f"{counted}; {expected} were counted in another form of the cohort."
+        findings.append(Finding("N_COUNT", Severity.NOTE, message))
     elif found + left_out != expected:
         findings.append(Finding("W_COUNT", Severity.WARNING, f"{counted}, {expected} expected."))
     elif declared is not None and declared != expected:
@@ -43,6 +46,12 @@ def check_counts(view: CohortView) -> list[Finding]:
     else:
         findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}, {expected} expected."))
     return findings
+
+
+def _counted_elsewhere(view: CohortView, expected: int) -> bool:
+    """Whether a number is that of another layout, which is all that is known of this one."""
+    others = (layout.frames for layout in view.manifest.layouts if layout is not view.located.layout)
+    return view.located.layout.frames is None and not view.located.layout.verified and expected in others
 
 
 def check_sizes(view: CohortView) -> list[Finding]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from polypda.cohorts.checking.cohort_view import CohortView, names
 from polypda.cohorts.checking.findings import Drawing, Finding, Severity
-from polypda.cohorts.images import AMBIGUOUS_GREY
+from polypda.cohorts.stored_masks import AMBIGUOUS_GREY
 
 MOST_OUTSIDE_SHARE = 0.05
 """A mask with more than this share of its area outside the field of view was probably not drawn on this picture."""
@@ -23,7 +23,7 @@ def check_mask_files(view: CohortView) -> list[Finding]:
         message = f"{len(several)} of {len(files)} masks have several channels; the brightest counts."
         findings.append(Finding("N_MASK_CHANNELS", Severity.NOTE, message, names(several)))
     if coloured:
-        message = f"{len(coloured)} masks are colour-coded; every colour is taken as polyp."
+        message = f"{len(coloured)} masks are coloured; whatever is bright is taken as polyp."
         findings.append(Finding("N_MASK_COLOURED", Severity.NOTE, message, names(coloured), drawing=Drawing.MASK))
     if grey:
         ambiguous = {one.frame.frame: file.ambiguous_share for one, file in files}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from polypda.cohorts.checking.mask_quality import MaskQuality, judge_mask
 from polypda.cohorts.checking.picture_quality import PictureQuality, judge_picture
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
-from polypda.cohorts.images import Image, binary_mask, decode_picture
+from polypda.cohorts.images import Image, decode_picture, file_bytes
 from polypda.cohorts.interlacing import Comb, measure_comb
-from polypda.cohorts.mask_files import MaskFile, inspect_mask_pixels, mask_size_error, stored_mask
+from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, read_ignored, swapped
 from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, fingerprint
+from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
 
 Size = tuple[int, int]
@@ -30,7 +32,7 @@ class Observation:
 
     outside_share: share of the mask outside the field of view. boxes_outside: boxes that leave the frame.
     box_misfit: 1 − IoU of the mask's bounding box with the union of the declared boxes, where both are there.
-    orientation: EXIF, 1 is upright. comb: what is seen of interlacing.
+    mask_digest: of the mask's pixels. orientation: EXIF, 1 is upright. comb: what is seen of interlacing.
     problem: why the frame cannot be used.
     """
 
@@ -42,6 +44,7 @@ class Observation:
     field: FieldShape | None = None
     mask_file: MaskFile | None = None
     mask: MaskQuality | None = None
+    mask_digest: bytes | None = None
     outside_share: float | None = None
     boxes_outside: int = 0
     box_misfit: float | None = None
@@ -51,10 +54,13 @@ class Observation:
 
 
 def observe(frame: Frame) -> Observation:
-    """Read a frame's files, each once. A file that cannot be used is noted, never raised."""
+    """Read a frame's files, each once. A file that cannot be used is noted, never raised.
+
+    What the other masks of its cohort tell is asked of ``fellows``, or afterwards by :func:`of_one_scale`.
+    """
     seen = Observation(frame)
     try:
-        data = _bytes(frame.image, "E_IMAGE")
+        data = file_bytes(frame.image, "E_IMAGE")
         seen = replace(seen, image_sha256=hashlib.sha256(data).hexdigest(), orientation=orientation(data))
         if cut_short(data):
             raise _truncated("E_IMAGE_TRUNCATED", frame.image)
@@ -69,6 +75,7 @@ def observe(frame: Frame) -> Observation:
             comb=measure_comb(image),
             boxes_outside=sum(_leaves(box, image.shape[1], image.shape[0]) for box in frame.boxes),
         )
+        read_ignored(frame, image.shape)
         return seen if frame.mask is None else _with_mask(seen, frame.mask, image, view.mask)
     except DataError as problem:
         return replace(seen, problem=problem)
@@ -79,29 +86,45 @@ def observe(frame: Frame) -> Observation:
 
 
 def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) -> Observation:
-    data = _bytes(path, "E_MASK")
+    data = file_bytes(path, "E_MASK")
     if cut_short(data):
         raise _truncated("E_MASK_TRUNCATED", path)
-    stored = stored_mask(path, data)
-    seen = replace(seen, mask_file=inspect_mask_pixels(stored))
-    mask = binary_mask(stored, path.name)
+    stored = decode_mask(data, str(path))
+    seen = replace(seen, mask_file=inspect_mask(stored))
+    try:
+        mask = mask_of(stored, str(path), fellows=seen.frame.fellows)
+    except DataError as problem:
+        return replace(seen, problem=swapped(problem, image, seen.frame.frame))
     if mask.shape != image.shape[:2]:
         raise mask_size_error(seen.frame.frame, (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0]))
     quality = judge_mask(mask)
     outside = float(np.mean(~inside[mask > 0])) if quality.area_px else None
     misfit = _misfit(mask, seen.frame.boxes) if quality.area_px and seen.frame.boxes else None
-    return replace(seen, mask=quality, outside_share=outside, box_misfit=misfit)
+    digest = hashlib.sha256(np.packbits(mask).tobytes()).digest()
+    return replace(seen, mask=quality, mask_digest=digest, outside_share=outside, box_misfit=misfit)
 
 
-def _bytes(path: Path, code: str) -> bytes:
+def of_one_scale(seen: Sequence[Observation], *, any_colour: bool) -> tuple[Observation, ...]:
+    """The frames of a cohort, where a mask whose values mean nothing certain beside those of the others is a problem.
+
+    What the masks reach is known from the looks at all of them: no file is opened.
+    """
+    scales: dict[str, str] = {}
+    for one in seen:
+        if one.mask_file is not None and one.frame.mask is not None:
+            for key in one.mask_file.reach.keys:
+                scales.setdefault(key, one.frame.mask.name)
+    return tuple(_on_its_scale(one, scales, any_colour=any_colour) for one in seen)
+
+
+def _on_its_scale(one: Observation, scales: Mapping[str, str], *, any_colour: bool) -> Observation:
+    if one.problem is not None or one.mask_file is None or not one.mask_file.reach.in_doubt:
+        return one
     try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        fix = "check the data root, or import the cohort again."
-        raise DataError(f"{code}_MISSING", "the file is gone.", where=path, fix=fix) from error
-    except OSError as error:
-        what = f"{error.strerror}."
-        raise DataError(f"{code}_UNREADABLE", what, where=path, fix="check the file's permissions.") from error
+        require_one_scale(one.mask_file.reach, scales, str(one.frame.mask), any_colour=any_colour)
+    except DataError as problem:
+        return replace(one, problem=problem, mask=None)
+    return one
 
 
 def _truncated(code: str, path: Path) -> DataError:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import INSET_GREEN, Box
-from polypda.cohorts.images import Image, brightest_channel
+from polypda.cohorts.images import Image
+from polypda.cohorts.stored_pixels import brightest_channel
 
 SEARCH_LONGER_SIDE_PX = 256
 LIT_THRESHOLD = 32

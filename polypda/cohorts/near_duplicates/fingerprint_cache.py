@@ -18,7 +18,7 @@ from polypda.cohorts.images import decode_picture
 from polypda.cohorts.near_duplicates.fingerprint import HASH_WORDS, RELIEF_SIDE, Fingerprint, fingerprint
 from polypda.errors import DataError
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raise it whenever a fingerprint of the same bytes comes out differently."""
 READERS = 2
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.images import brightest_channel
 from polypda.cohorts.overlays.text_lines import TextLine, group_into_lines
 from polypda.cohorts.overlays.text_marks import contrast_to_surroundings, find_marks
 from polypda.cohorts.overlays.text_panels import companions, cover
+from polypda.cohorts.stored_pixels import brightest_channel
 
 WORKING_HEIGHT_PX = 720
 """Taller frames are reduced to this: a letter of 1 % is still 7 px high, and sensor noise is averaged away."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import find_field_of_view
-from polypda.cohorts.images import brightest_channel
+from polypda.cohorts.stored_pixels import brightest_channel
 
 SEARCH_LONGER_SIDE_PX = 480
 LIT_THRESHOLD, LEAST_ABOVE_BORDER = 22, 10

@@ -48,11 +48,11 @@ def render_cohort(manifest: HasPhantomLook, *, frames: int, out: Path, seed: int
 
     Raises: UsageError E_PHANTOM_FRAMES, E_PHANTOM_SEED; DataError E_PHANTOM_LOOK, E_PHANTOM_EXISTS, E_PHANTOM_WRITE.
     """
+    if (before := rendered_before(manifest, frames, out, seed)) is not None:
+        return before
     look = _checked_look(manifest, frames, seed)
     folder = out / manifest.id
     marker = _marker(manifest.id, look, frames, seed)
-    if folder.exists():
-        return _identical_or_refuse(folder, marker)
     try:
         out.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{manifest.id}-unfinished-", dir=out))
@@ -72,6 +72,16 @@ def render_cohort(manifest: HasPhantomLook, *, frames: int, out: Path, seed: int
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return folder
+
+
+def rendered_before(manifest: HasPhantomLook, frames: int, out: Path, seed: int) -> Path | None:
+    """The folder that :func:`render_cohort` would return at once, or None; nothing is rendered.
+
+    Raises: UsageError E_PHANTOM_FRAMES, E_PHANTOM_SEED; DataError E_PHANTOM_LOOK, E_PHANTOM_EXISTS.
+    """
+    look = _checked_look(manifest, frames, seed)
+    folder = out / manifest.id
+    return _identical_or_refuse(folder, _marker(manifest.id, look, frames, seed)) if folder.exists() else None
 
 
 def group_of(seed: int, sequence: int) -> tuple[int, int]:

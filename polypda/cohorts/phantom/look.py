@@ -84,6 +84,19 @@ class AreaQuantiles(_Strict):
         return self
 
 
+class MimicShares(_Strict):
+    """Shares of sequences that show something which looks like a polyp and is none; it never enters a mask.
+
+    ``folds``: knobs and short ridges of the wall itself. ``bubbles``: foam on the wall. ``stool``: solid lumps, up to
+    four. ``glare``: highlights that run together to large patches, their total area unchanged.
+    """
+
+    folds: Share = 0.0
+    bubbles: Share = 0.0
+    stool: Share = 0.0
+    glare: Share = 0.0
+
+
 class PhantomLook(_Strict):
     """What one cohort's frames look like.
 
@@ -94,6 +107,13 @@ class PhantomLook(_Strict):
     ``softness_px``: blur (Gaussian sigma) on a picture whose longer side is 512 px; ``sharpening``: the processor's
     edge enhancement (0 none, 1 strong); ``texture``: strength of fine mucosal relief (0–1).
     ``noise_sd``: sensor noise in grey levels (0–255).
+    ``polyp_contrast``, ``polyp_contrast_sd``: polyp − all the rest of the field, and its spread between polyps.
+    ``polyp_local_lightness``: median L* of a polyp − its direct surroundings, which the lamp lights with it; None: the
+    surroundings stay as lit as they are. ``polyp_shading_sd``: most L* deviation within a polyp (how ball-like it is).
+    ``flat_share``: share of polyps that are flat lesions, hardly raised and faint at their border; ``flat_contrast``:
+    their contrast as a share of what another polyp there would have.
+    ``mimics``: see :class:`MimicShares`. ``dye_share``: share of sequences sprayed with a blue dye.
+    ``debris_share``: share of sequences with thin patches of stool and mucus.
     ``negative_share``: share of sequences without a polyp. ``polyps_per_positive_frame``: 1 to 2.
     ``jpeg_quality``: None writes PNG.
     """
@@ -114,11 +134,18 @@ class PhantomLook(_Strict):
     noise_sd: Annotated[float, Field(ge=0, le=20)] = 2.0
     specular_percent: Annotated[float, Field(ge=0, le=10)] = 1.2
     polyp_contrast: LabSpread = LabSpread(lightness=16, a=6, b=7)
+    polyp_contrast_sd: LabSpread = LabSpread(lightness=6, a=3.5, b=3.5)
+    polyp_local_lightness: Annotated[float, Field(ge=-20, le=40)] | None = None
+    polyp_shading_sd: Annotated[float, Field(ge=2, le=20)] = 11.0
+    flat_share: Share = 0.0
+    flat_contrast: Annotated[float, Field(gt=0, le=1)] = 0.4
     polyp_area_percent: AreaQuantiles = AreaQuantiles()
     polyps_per_positive_frame: Annotated[float, Field(ge=1, le=2)] = 1.08
     pedunculated_share: Share = 0.3
     negative_share: Share = 0.1
     debris_share: Share = 0.3
+    mimics: MimicShares = MimicShares()
+    dye_share: Share = 0.0
     interlaced: bool = False
     jpeg_quality: Annotated[int, Field(ge=30, le=100)] | None = 92
     inset: Inset = Inset.NONE

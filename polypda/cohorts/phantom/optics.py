@@ -21,7 +21,7 @@ RELIEF_DEPTH = 0.0042
 """Brightness change per grey level of the relief tile at full texture strength."""
 UNIT_GAIN = 128.0
 """What stands for a factor of 1 in 8-bit gain pictures."""
-GLINT_FACING, GLINT_RELIEF = 140.0, 0.6
+GLINT_FACING, GLINT_RELIEF, GLARE_GATHERS = 140.0, 0.6, 240.0
 HEADROOM = 0.5
 """Glints and relief are added at this scale, so that their sum stays within 8 bits."""
 """Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
@@ -37,6 +37,9 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture
     """
     size = (canvas.width, canvas.height)
     detail = _wall_detail(look, scene, canvas, coarse)
+    if coarse.covered is not None:  # no vessel shows through stool
+        clear = cv2.resize(_bytes(255.0 * (1.0 - coarse.covered)), size, interpolation=cv2.INTER_LINEAR)
+        detail[..., 0] = cv2.multiply(detail[..., 0], clear, scale=1 / 255)
     relief = RELIEF_DEPTH * look.texture * UNIT_GAIN
     # gain = 1 + relief − absorption · (vessels − their mean), one matrix over (vessels, relief, glints)
     swallowed = [k * scene.vessels * UNIT_GAIN / 255 for k in ABSORPTION]
@@ -44,6 +47,8 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture
     gain = cv2.transform(detail, np.array([[-k, relief, 0, base] for k, base in zip(swallowed, level, strict=True)]))
     wall = cv2.resize(_bytes(coarse.wall), size, interpolation=cv2.INTER_LINEAR)
     picture = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
+    if scene.mimics.foam:
+        picture = _foamed(picture, scene, canvas, coarse)
     mask = np.zeros((canvas.height, canvas.width), np.uint8)
     if coarse.outline is not None and coarse.polyp is not None:
         _set_in_polyps(picture, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
@@ -66,17 +71,33 @@ def _enlarge(plane: Plane, size: tuple[int, int]) -> Plane:
 
 def _wall_detail(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
     """Vessels, relief and glints (channels; see ``Textures.surface``) as the wall carries them, at native size."""
-    size = (canvas.width, canvas.height)
     fine = canvas.height >= FINE_TEXTURE_FROM_PX or look.softness_px < FINE_TEXTURE_BELOW_SOFTNESS
     repeats = 2 if fine else 1
+    return _tiled(textures().surface, repeats, (0.0, scene.texture_origin[1]), canvas, coarse)
+
+
+def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+    """A tile as the wall carries it, at native size: ``repeats`` times around, laid at ``origin`` (tile pixels)."""
+    size = (canvas.width, canvas.height)
     scale = repeats * TILE_PX / (2 * np.pi)
     u = cv2.phase(_enlarge(coarse.around_x, size), _enlarge(coarse.around_y, size))
     u = np.multiply(u, np.float32(scale), dtype=np.float32)
-    v = _enlarge(coarse.along * np.float32(scale) + np.float32(scene.texture_origin[1]), size)
+    if origin[0]:
+        u = np.add(u, np.float32(origin[0]), dtype=np.float32)
+    v = _enlarge(coarse.along * np.float32(scale) + np.float32(origin[1]), size)
     # Fixed-point coordinates wrap by masking bits, several times faster than a wrapping border.
     whole, fraction = cv2.convertMaps(u, v, cv2.CV_16SC2)
     whole = np.bitwise_and(np.asarray(whole, np.int16), np.int16(TILE_PX - 1))
-    return _pixels(cv2.remap(textures().surface, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return _pixels(cv2.remap(tile, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _foamed(picture: Pixels, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+    """The picture with bubbles on its wall: each first darkens, then whitens what is behind it."""
+    foam = _tiled(textures().foam, 1, scene.mimics.foam_origin, canvas, coarse)
+    left = 255 - cv2.convertScaleAbs(foam, alpha=scene.mimics.foam)
+    white, dark = (cv2.cvtColor(np.ascontiguousarray(left[..., k]), cv2.COLOR_GRAY2RGB) for k in (0, 1))
+    behind = cv2.multiply(cv2.multiply(picture, dark, scale=1 / 255), white, scale=1 / 255)
+    return _pixels(cv2.add(behind, 255 - white))
 
 
 def _set_in_polyps(
@@ -105,7 +126,10 @@ def _add_highlights(
 ) -> None:
     """Blend in white where wet bumps face the lamp, on as much of the field as the scene shows; in place."""
     wet = cv2.transform(detail, np.array([[0.0, HEADROOM * GLINT_RELIEF, HEADROOM]])).astype(np.float32)
-    wet += _enlarge(np.float32(HEADROOM * GLINT_FACING) * coarse.shine, (canvas.width, canvas.height))
+    shine = np.float32(HEADROOM * GLINT_FACING) * coarse.shine
+    if coarse.blobs is not None:
+        shine = shine + np.float32(HEADROOM * GLARE_GATHERS * scene.mimics.glare) * np.maximum(coarse.blobs - 1.0, 0.0)
+    wet += _enlarge(shine, (canvas.width, canvas.height))
     sample = wet[::5, ::5][canvas.outline[::5, ::5, 0] > 127]
     # The lens dims a highlight's rim, small highlights more: start larger to end as large as the look says.
     lost = 0.9 * look.softness_px + 0.5 * look.softness_px / max(look.specular_percent, 0.05) ** 0.5

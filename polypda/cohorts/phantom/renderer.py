@@ -16,7 +16,7 @@ from polypda.cohorts.phantom.optics import expose, paint
 from polypda.cohorts.phantom.scene import Scene, draw_scene
 from polypda.cohorts.phantom.shading import shade
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised whenever the same seed and look would give other pixels."""
 FRAME_INTERVAL_S = 0.4
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.phantom.canvas import Canvas
 from polypda.cohorts.phantom.look import PhantomLook
-from polypda.cohorts.phantom.polyps import soft_minimum, trace
+from polypda.cohorts.phantom.mimics import Lump
+from polypda.cohorts.phantom.polyps import lie_on, soft_minimum, trace, window_of
 from polypda.cohorts.phantom.scene import Polyp, Scene
 from polypda.cohorts.phantom.textures import CLOUD_PX, TILE_PX, textures
-from polypda.cohorts.phantom.tube import Plane, Pose, Rays, facing, wall_distance
+from polypda.cohorts.phantom.tube import Plane, Pose, Rays, facing
 
 FALL_OFF, INCIDENCE = 0.95, 0.65
 """Exponents of distance and of the cosine of incidence in perceived lightness."""
@@ -26,8 +27,14 @@ RADIAL_LIMITS = (-34.0, 14.0)
 """L* that the lamp's beam may take from or add to the rim."""
 SHOULDER_FROM = 78.0
 """L* above which the sensor compresses."""
-POLYP_LIGHTNESS_SD = 11.0
-"""A polyp's own light and dark are kept within this: a lamp at arm's length does not burn it out."""
+RING_SHARE = 0.35
+"""Width of the direct surroundings of a polyp, as a share of its radius in the picture."""
+BEAM_SHARE, BEAM_LIMITS, BEAM_ROOM = 0.35, (-8.0, 30.0), 24.0
+"""The lamp's beam on a watched polyp: radians it reaches beyond it, L* it may add, and L* below white it leaves."""
+FAINT_BORDER = 0.45
+"""Share of a flat lesion's contrast that is left at its outline."""
+LEAST_CONTRAST = 6.0
+"""Least ΔE of a flat lesion against its surroundings: fainter ones nobody could outline."""
 BRIGHTEST_POLYP = 80.0
 BASE_BLEND = 0.3
 """Over which share of its radius a polyp's surface runs into the wall."""
@@ -43,6 +50,8 @@ class CoarsePicture:
     outline: signed distance to the polyps' visible outline in coarse pixels, positive inside; None without a polyp.
     shine: how squarely the seen surface faces the lamp, 0–1.
     around_x, around_y, along: surface coordinates of the wall (unit circle; tube radii along the axis).
+    covered: how much of the wall stool hides, 0–1; None without.
+    blobs: where the lamp's reflections run together, about −1 … 3; None without glare.
     """
 
     wall: Plane
@@ -52,6 +61,8 @@ class CoarsePicture:
     around_x: Plane
     around_y: Plane
     along: Plane
+    covered: Plane | None = None
+    blobs: Plane | None = None
 
 
 @dataclass
@@ -69,7 +80,7 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     """Work out one frame of a scene on the coarse grid."""
     rays = canvas.rays.turned(pose.rotation)
     inside = canvas.coarse_inside
-    wall = wall_distance(rays, pose.position, scene.folds)
+    wall = scene.wall(rays, pose)
     x, y = wall * rays.x + np.float32(pose.position[0]), wall * rays.y + np.float32(pose.position[1])
     along = wall * rays.z + np.float32(pose.position[2])
     cloud = _on_wall(textures().cloud, scene.texture_origin, x, y, along)
@@ -82,18 +93,24 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     layer = _wall_layer(np.asarray(level + gain * light, np.float32), cloud, scene, canvas, inside)
     if scene.debris:
         _lay_debris(layer, scene, x, y, along)
+    if scene.dye:
+        _lay_dye(layer, scene, x, y, along)
+    covered = np.zeros_like(wall) if scene.mimics.lumps else None
+    for lump in scene.mimics.lumps:
+        _lay_lump(layer, covered, lump, scene, rays, pose, wall)
+    blobs = _on_wall(textures().cloud, _shifted(scene, 611.0), x, y, along) if scene.mimics.glare else None
     if not scene.polyps:
         _settle(layer, None, None, scene, inside)
-        return CoarsePicture(layer.rgb(), None, None, towards, x, y, along)
+        return CoarsePicture(layer.rgb(), None, None, towards, x, y, along, covered, blobs)
     outline = np.full_like(wall, -OUTLINE_REACH_PX)
     polyp = _Layer(layer.lightness.copy(), layer.a.copy(), layer.b.copy())
     shine = np.array(towards)
     for each in scene.polyps:
-        _lay_polyp(polyp, outline, shine, layer, each, scene, canvas, rays, pose, wall, (level, gain))
+        _lay_polyp(look, polyp, outline, shine, layer, each, scene, canvas, rays, pose, wall, (level, gain))
     alpha = np.clip(outline + 0.5, 0.0, 1.0)
     _cast_contact_shadow(layer, alpha)
     _settle(layer, polyp, alpha, scene, inside)
-    return CoarsePicture(layer.rgb(), polyp.rgb(), outline, shine, x, y, along)
+    return CoarsePicture(layer.rgb(), polyp.rgb(), outline, shine, x, y, along, covered, blobs)
 
 
 def _softened(plane: Plane) -> Plane:
@@ -158,8 +175,7 @@ def _chroma_strength(lightness: Plane) -> Plane:
 
 def _lay_debris(layer: _Layer, scene: Scene, x: Plane, y: Plane, along: Plane) -> None:
     """Stool and mucus on the wall: ragged yellow-brown patches of varying size."""
-    shifted = (scene.texture_origin[1] + 311.0, scene.texture_origin[0] + 97.0)
-    where = _on_wall(textures().cloud, shifted, x, y, np.float32(2.6) * along)
+    where = _on_wall(textures().cloud, _shifted(scene, 311.0), x, y, np.float32(2.6) * along)
     patch = np.clip((where - np.float32(2.15 - 0.75 * scene.debris)) * 5.0, 0.0, 1.0) * np.float32(0.85)
     lump = 6.0 * np.clip(where - 1.6, -1.0, 1.0)
     layer.lightness += patch * (np.float32(3.0) + lump)
@@ -167,7 +183,52 @@ def _lay_debris(layer: _Layer, scene: Scene, x: Plane, y: Plane, along: Plane) -
     layer.b += patch * np.float32(16.0) * np.clip(layer.lightness / 50.0, 0.2, 1.0)
 
 
+def _shifted(scene: Scene, by: float) -> tuple[float, float]:
+    """Another place of the tiles: what is laid with it does not follow the mucosa's own variation."""
+    return scene.texture_origin[1] + by, scene.texture_origin[0] + 0.312 * by
+
+
+def _lay_dye(layer: _Layer, scene: Scene, x: Plane, y: Plane, along: Plane) -> None:
+    """A sprayed dye: it gathers in some places and leaves others pink. Its mean is in the scene's colour already."""
+    where = np.clip(_on_wall(textures().cloud, _shifted(scene, 187.0), x, y, np.float32(1.7) * along), -1.6, 1.6)
+    lit = np.float32(scene.dye) * where * np.clip(layer.lightness / 50.0, 0.2, 1.0)
+    layer.a -= np.float32(3.5) * lit
+    layer.b -= np.float32(6.0) * lit
+    layer.lightness -= np.float32(2.0) * lit
+
+
+def _lay_lump(
+    layer: _Layer, covered: Plane | None, lump: Lump, scene: Scene, rays: Rays, pose: Pose, wall: Plane
+) -> None:
+    """Paint a lump of stool onto the wall; layer and covered in place."""
+    window = window_of(rays, pose.position, lump.lobes)
+    if window is None or covered is None:
+        return
+    near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
+    bumps = _own_texture(textures().cloud, lump.pattern, near.x.shape, cells=60)
+    solid = trace(near, pose.position, lump.lobes, np.float32(0.12) * bumps)
+    radius = np.float32(max(lobe.radius for lobe in lump.lobes))
+    edge = _signed_distance(np.minimum(solid.inside, (wall[window] - solid.distance) / radius))
+    alpha = np.clip(edge + 0.5, 0.0, 1.0)
+    weight = float(alpha.sum())
+    if weight < 1.0:
+        return
+    towards = facing(soft_minimum(solid.distance, wall[window], BASE_BLEND * radius), rays.angle_step, scene.lamp)
+    middle = float((towards * alpha).sum()) / weight
+    around = float((layer.lightness[window] * alpha).sum()) / weight
+    lightness = np.float32(around + lump.colour[0]) + np.float32(32.0) * (towards - np.float32(middle)) + 3.0 * bumps
+    chroma = _chroma_strength(lightness)
+    for plane, value in (
+        (layer.lightness, _compress(lightness)),
+        (layer.a, np.float32(scene.colour[1] + lump.colour[1]) * chroma),
+        (layer.b, np.float32(scene.colour[2] + lump.colour[2]) * chroma),
+    ):
+        plane[window] += alpha * (value - plane[window])
+    covered[window] = np.maximum(covered[window], alpha)
+
+
 def _lay_polyp(
+    look: PhantomLook,
     target: _Layer,
     outline: Plane,
     shine: Plane,
@@ -181,29 +242,43 @@ def _lay_polyp(
     exposure: tuple[Plane, np.float32],
 ) -> None:
     """Trace one polyp and paint it into the polyps' layer, outline and shine, each in place."""
-    window = _polyp_window(rays, pose, polyp)
+    window = window_of(rays, pose.position, polyp.lobes)
     if window is None:
         return
     near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
-    bumps = _own_texture(textures().cloud, polyp, near.x.shape, cells=40)
-    solid = trace(near, pose.position, polyp.lobes, np.float32(polyp.roughness) * bumps)
-    in_front = (wall[window] - solid.distance) / np.float32(max(lobe.radius for lobe in polyp.lobes))
-    edge = _signed_distance(np.minimum(solid.inside, in_front))
-    pits = _own_texture(textures().pits, polyp, near.x.shape, cells=420)
+    cells = 40 if polyp.elevation is None else 120
+    bumps = np.float32(polyp.roughness) * _own_texture(textures().cloud, polyp.pattern, near.x.shape, cells)
     radius = np.float32(max(lobe.radius for lobe in polyp.lobes))
+    if polyp.elevation is None:
+        solid = trace(near, pose.position, polyp.lobes, bumps)
+        edge = _signed_distance(np.minimum(solid.inside, (wall[window] - solid.distance) / radius))
+    else:
+        bumps -= np.float32(bumps.mean())
+        solid = lie_on(near, pose.position, wall[window], polyp.lobes, polyp.elevation, bumps)
+        edge = _signed_distance(solid.inside)
+    pits = _own_texture(textures().pits, polyp.pattern, near.x.shape, cells=420)
     merged = soft_minimum(solid.distance, wall[window], np.float32(BASE_BLEND) * radius)
     uneven = merged * (1.0 + np.float32(0.003 * polyp.speckle) * pits)
     towards = _softened(facing(uneven, rays.angle_step, scene.lamp))
     level, gain = exposure
     alpha = np.clip(edge + 0.5, 0.0, 1.0) * canvas.coarse_inside[window]
+    ring = _ring(alpha, edge, canvas.coarse_inside[window])
+    if polyp.local_lightness is not None:
+        _light_up(wall_layer, polyp, polyp.local_lightness, alpha, ring, canvas.coarse_inside, window, rays, pose, wall)
     lightness = level[window] + gain * towards**INCIDENCE / merged**FALL_OFF
-    lightness = _set_contrast(lightness, wall_layer.lightness, alpha, polyp.contrast[0], canvas.coarse_inside, window)
+    if polyp.local_lightness is None:
+        goal = _others(wall_layer.lightness, alpha, canvas.coarse_inside, window) + polyp.contrast[0]
+    else:
+        goal = _mean(wall_layer.lightness[window], ring) + polyp.local_lightness
+    lightness = _with_mean(lightness, alpha, min(goal, BRIGHTEST_POLYP), look.polyp_shading_sd)
     lightness = _compress(lightness - np.float32(1.5 * polyp.speckle) * pits)
     chroma = _chroma_strength(lightness) / np.float32(0.95)
     a = np.float32(scene.colour[1] + polyp.contrast[1]) * chroma + np.float32(2.2 * polyp.speckle) * pits
     b = np.float32(scene.colour[2] + polyp.contrast[2]) * chroma
     a += _chroma_shift(a, wall_layer.a, alpha, polyp.contrast[1], canvas.coarse_inside)
     b += _chroma_shift(b, wall_layer.b, alpha, polyp.contrast[2], canvas.coarse_inside)
+    if polyp.elevation is not None:
+        lightness, a, b = _faint(wall_layer, window, solid.inside, alpha, ring, (lightness, a, b), polyp.contrast)
     take = edge > outline[window]
     for plane, value in ((target.lightness, lightness), (target.a, a), (target.b, b)):
         plane[window] = np.where(take, value, plane[window])
@@ -211,28 +286,9 @@ def _lay_polyp(
     outline[window] = np.maximum(outline[window], edge)
 
 
-def _polyp_window(rays: Rays, pose: Pose, polyp: Polyp) -> tuple[slice, slice] | None:
-    """The part of the grid that can show the polyp; None when none does."""
-    seen = np.zeros(rays.z[::3, ::3].shape, bool)
-    for lobe in polyp.lobes:
-        centre = lobe.centre - pose.position
-        distance = float(np.linalg.norm(centre))
-        c = (centre / max(distance, 1e-6)).astype(np.float32)
-        along = rays.x[::3, ::3] * c[0] + rays.y[::3, ::3] * c[1] + rays.z[::3, ::3] * c[2]
-        reach = np.arcsin(min(1.25 * lobe.radius / max(distance, 1e-6), 1.0)) + 9 * rays.angle_step
-        seen |= along > np.cos(min(reach, np.pi / 2))
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if rows.size == 0:
-        return None
-    return (
-        slice(max(0, 3 * int(rows[0]) - 3), 3 * int(rows[-1]) + 6),
-        slice(max(0, 3 * int(columns[0]) - 3), 3 * int(columns[-1]) + 6),
-    )
-
-
-def _own_texture(tile: Plane, polyp: Polyp, shape: tuple[int, ...], cells: int) -> Plane:
-    """A piece of ``tile`` that grows and moves with the polyp: ``cells`` tile pixels across its window."""
-    top, left = polyp.pattern[0] % (tile.shape[0] - cells), polyp.pattern[1] % (tile.shape[1] - cells)
+def _own_texture(tile: Plane, pattern: tuple[int, int], shape: tuple[int, ...], cells: int) -> Plane:
+    """A piece of ``tile`` that grows and moves with a polyp or lump: ``cells`` tile pixels across its window."""
+    top, left = pattern[0] % (tile.shape[0] - cells), pattern[1] % (tile.shape[1] - cells)
     piece = tile[top : top + cells, left : left + cells]
     return np.asarray(cv2.resize(piece, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
 
@@ -245,23 +301,89 @@ def _signed_distance(field: Plane) -> Plane:
     return np.clip(field / steepness, -OUTLINE_REACH_PX, OUTLINE_REACH_PX)
 
 
-def _set_contrast(
-    lightness: Plane,
-    wall: Plane,
-    alpha: Plane,
-    wanted: float,
-    inside: NDArray[np.bool_],
-    window: tuple[slice, slice],
-) -> Plane:
-    """Lightness of a polyp (window) with the wanted mean against the rest of the field and a bounded spread."""
+def _ring(alpha: Plane, edge: Plane, inside: NDArray[np.bool_]) -> Plane:
+    """Weights of a polyp's direct surroundings on its window: a band around its outline."""
+    reach = max(2, round(RING_SHARE * float(np.sqrt(max(float(alpha.sum()), 1.0) / np.pi))))
+    side = 2 * reach + 1
+    near = cv2.dilate(alpha.astype(np.float32), np.ones((side, side), np.uint8))
+    return np.asarray(near * (edge < -1.0) * inside, np.float32)
+
+
+def _mean(values: Plane, weights: Plane) -> float:
+    """Weighted mean; the plain one where no weight is left."""
+    total = float(weights.sum())
+    return float((values * weights).sum()) / total if total >= 1.0 else float(values.mean())
+
+
+def _others(wall: Plane, alpha: Plane, inside: NDArray[np.bool_], window: tuple[slice, slice]) -> float:
+    """Mean of the wall over the field without the polyp, whose ``alpha`` covers the window."""
+    rest = float((wall * inside).sum() - (wall[window] * alpha).sum())
+    return rest / max(float(inside.sum()) - float(alpha.sum()), 1.0)
+
+
+def _with_mean(lightness: Plane, alpha: Plane, goal: float, most_sd: float) -> Plane:
+    """Lightness of a polyp with the wanted mean and a bounded spread: a lamp at arm's length does not burn it out."""
     weight = float(alpha.sum())
     if weight < 1.0:
         return lightness
     now = float((lightness * alpha).sum()) / weight
     spread = float(np.sqrt((np.square(lightness - now) * alpha).sum() / weight))
-    others = float((wall * inside).sum() - (wall[window] * alpha).sum()) / max(float(inside.sum()) - weight, 1.0)
-    goal = min(others + wanted, BRIGHTEST_POLYP)
-    return np.asarray(goal + (lightness - now) * min(1.0, POLYP_LIGHTNESS_SD / max(spread, 1e-3)), np.float32)
+    return np.asarray(goal + (lightness - now) * min(1.0, most_sd / max(spread, 1e-3)), np.float32)
+
+
+def _light_up(
+    layer: _Layer,
+    polyp: Polyp,
+    local: float,
+    alpha: Plane,
+    ring: Plane,
+    inside: NDArray[np.bool_],
+    window: tuple[slice, slice],
+    rays: Rays,
+    pose: Pose,
+    wall: Plane,
+) -> None:
+    """Lead the lamp's beam to a polyp, until it is as light as its surroundings and its contrast ask; in place."""
+    if float(alpha.sum()) < 1.0:
+        return
+    lack = _others(layer.lightness, alpha, inside, window) + polyp.contrast[0] - local
+    lack = float(np.clip(lack - _mean(layer.lightness[window], ring), *BEAM_LIMITS))
+    centre = polyp.lobes[0].centre - pose.position
+    away = max(float(np.linalg.norm(centre)), 1e-3)
+    c = (centre / away).astype(np.float32)
+    reach = BEAM_SHARE + float(np.arctan(polyp.lobes[0].radius / away))
+    cosine = rays.x * c[0] + rays.y * c[1] + rays.z * c[2]
+    beam = np.exp((cosine - 1.0) * np.float32(1.0 / (1.0 - np.cos(reach))))
+    beam *= np.clip(np.float32(1.6 * away) / wall - np.float32(0.3), 0.0, 1.0)  # the lumen behind stays dark
+    share = max(_mean(beam[window], ring), 0.2)
+    room = np.clip((np.float32(BRIGHTEST) - layer.lightness) / np.float32(BEAM_ROOM), 0.0, 1.0)
+    lit = layer.lightness + np.float32(lack / share) * beam * room
+    richer = _chroma_strength(lit) / _chroma_strength(layer.lightness)
+    layer.lightness[...] = lit
+    layer.a *= richer
+    layer.b *= richer
+
+
+def _faint(
+    layer: _Layer,
+    window: tuple[slice, slice],
+    inside: Plane,
+    alpha: Plane,
+    ring: Plane,
+    own: tuple[Plane, Plane, Plane],
+    contrast: tuple[float, float, float],
+) -> tuple[Plane, Plane, Plane]:
+    """A flat lesion's colours: as light as the wall it lies on, a little off its colour, least so at the border."""
+    around = [_mean(plane[window], ring) for plane in (layer.lightness, layer.a, layer.b)]
+    wanted = np.array([_mean(own[0], alpha) - around[0], contrast[1], contrast[2]])
+    wanted *= max(1.0, LEAST_CONTRAST / max(float(np.sqrt(np.square(wanted).sum())), 0.1))
+    strength = np.float32(FAINT_BORDER) + np.float32(1 - FAINT_BORDER) * np.clip(inside / np.float32(0.25), 0.0, 1.0)
+    colours = []
+    for plane, value, difference in zip((layer.lightness, layer.a, layer.b), own, wanted, strict=True):
+        under = plane[window]
+        variation = value - np.float32(_mean(value, alpha)) - under + np.float32(_mean(under, alpha))
+        colours.append(np.asarray(under + strength * np.float32(difference) + 0.35 * variation, np.float32))
+    return colours[0], colours[1], colours[2]
 
 
 def _chroma_shift(own: Plane, wall: Plane, alpha: Plane, wanted: float, inside: NDArray[np.bool_]) -> np.float32:

@@ -17,6 +17,7 @@ TILE_PX, CLOUD_PX = 1024, 256
 TEXTURE_SEED = 20240711
 GRAIN_SHAPE = (1280, 2048)
 GRAIN_SD = 16.0
+FOAM_SEED, FOAM_CLUSTERS = 20240712, 7
 VESSEL_TREES = 46
 
 Plane = NDArray[np.float32]
@@ -31,6 +32,7 @@ class Textures:
     cloud: float32 257×257 (257th row and column repeat the first), slow variation, mean 0, SD 1.
     pits: float32 T×T, the granular surface of a polyp, mean 0, SD 1.
     grain: uint8 1280×2048×3, sensor noise around 128 with SD 16.
+    foam: uint8 (T+1)×(T+1)×2, clusters of bubbles: how much they whiten and how much they darken (255 fully).
     """
 
     surface: NDArray[np.uint8]
@@ -38,6 +40,7 @@ class Textures:
     cloud: Plane
     pits: Plane
     grain: NDArray[np.uint8]
+    foam: NDArray[np.uint8]
 
 
 @lru_cache(maxsize=1)
@@ -55,8 +58,10 @@ def textures() -> Textures:
     coarse = cv2.resize(cloud, (CLOUD_PX, CLOUD_PX), interpolation=cv2.INTER_AREA)
     cloud = np.pad(_standard(np.asarray(coarse, np.float32)), ((0, 1), (0, 1)), mode="wrap")
     levels = np.clip(surface, 0, 255).astype(np.uint8)
-    made = Textures(levels, float(levels[..., 0].mean()), cloud, pits, _grain(rng))
-    for tile in (made.surface, made.cloud, made.pits, made.grain):
+    made = Textures(
+        levels, float(levels[..., 0].mean()), cloud, pits, _grain(rng), _foam(np.random.default_rng(FOAM_SEED))
+    )
+    for tile in (made.surface, made.cloud, made.pits, made.grain, made.foam):
         tile.flags.writeable = False
     return made
 
@@ -132,3 +137,35 @@ def _grain(rng: np.random.Generator) -> NDArray[np.uint8]:
     colour = rng.standard_normal((height, width, 3)).astype(np.float32)
     mixed = cv2.blur(0.9 * luminance + 0.45 * colour, (2, 2), borderType=cv2.BORDER_REFLECT)
     return np.clip(128 + GRAIN_SD * mixed / mixed.std(), 0, 255).astype(np.uint8)
+
+
+def _foam(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Clusters of bubbles that touch: a thin bright rim, a darker crescent within it, a glint, a pale film."""
+    white, dark = np.zeros((TILE_PX, TILE_PX), np.uint8), np.zeros((TILE_PX, TILE_PX), np.uint8)
+    for _ in range(FOAM_CLUSTERS):
+        middle = rng.uniform(0, TILE_PX, 2)
+        extent = rng.uniform(25, 110, 2)
+        placed: list[tuple[float, float, float]] = []
+        for _ in range(int(rng.integers(6, 60))):
+            x, y = rng.normal(0, 1, 2) * extent
+            radius = float(np.clip(np.exp(rng.normal(2.3, 0.75)), 3.0, 45.0))
+            if all(np.hypot(x - i, y - j) > 0.9 * (radius + k) for i, j, k in placed):
+                placed.append((x, y, radius))
+                _draw_bubble(white, dark, (middle[0] + x, middle[1] + y), radius)
+    tile = np.dstack([white, dark])
+    return np.pad(tile, ((0, 1), (0, 1), (0, 0)), mode="wrap")
+
+
+def _draw_bubble(white: NDArray[np.uint8], dark: NDArray[np.uint8], at: tuple[float, float], radius: float) -> None:
+    """Draw one bubble into both planes, repeated across the tile's edges; in place."""
+    thick = max(1, round(0.055 * radius))
+    for across in (-TILE_PX, 0, TILE_PX):
+        for down in (-TILE_PX, 0, TILE_PX):
+            x, y = round((at[0] + across) * 8), round((at[1] + down) * 8)
+            size = round(radius * 8)
+            cv2.circle(white, (x, y), size, 26, cv2.FILLED, cv2.LINE_AA, 3)
+            cv2.ellipse(dark, (x, y), (round(0.86 * size),) * 2, 0, 20, 160, 62, thick, cv2.LINE_AA, 3)
+            cv2.circle(white, (x, y), size, 96, thick, cv2.LINE_AA, 3)
+            cv2.ellipse(white, (x, y), (size, size), 0, 190, 290, 190, thick, cv2.LINE_AA, 3)
+            glint = (x - round(0.4 * size), y - round(0.45 * size))
+            cv2.circle(white, glint, max(8, round(0.13 * size)), 245, cv2.FILLED, cv2.LINE_AA, 3)

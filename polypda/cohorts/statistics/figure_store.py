@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.statistics.picture import MAP_SIDE, PictureFigures
 from polypda.cohorts.statistics.polyps import PolypFigures
 
-FIGURES_VERSION = 1
+FIGURES_VERSION = 2
 """Raise it whenever a figure is measured differently: older entries are then never found."""
 Figures = TypeVar("Figures", PictureFigures, PolypFigures)
 

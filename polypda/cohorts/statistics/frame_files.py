@@ -16,6 +16,7 @@ from polypda.cohorts.statistics.picture import (
     reduced_picture,
 )
 from polypda.cohorts.statistics.polyps import NO_POLYP, PolypFigures, box_figures, mask_figures
+from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError
 
 
@@ -52,7 +53,7 @@ def measure_files(frame: Frame, store: FigureStore) -> MeasuredFrame:
     try:
         polyps = _labelled(frame, image, reduced)
         if polyps is not None:
-            store.keep(polyps, _label_files(frame), _boxes(frame))
+            store.keep(polyps, _label_files(frame), _beside(frame))
     except DataError as problem:
         return MeasuredFrame(frame, picture, None, problem)
     return MeasuredFrame(frame, picture, polyps)
@@ -65,13 +66,13 @@ def stored_figures(frame: Frame, store: FigureStore) -> MeasuredFrame | None:
         return None
     if frame.label_state is LabelState.NONE:
         return MeasuredFrame(frame, picture, None)
-    polyps = store.find(PolypFigures, _label_files(frame), _boxes(frame))
+    polyps = store.find(PolypFigures, _label_files(frame), _beside(frame))
     return None if polyps is None else MeasuredFrame(frame, picture, polyps)
 
 
 def _labelled(frame: Frame, image: Image, reduced: ReducedPicture) -> PolypFigures | None:
     if frame.mask is not None:
-        return mask_figures(reduced, _mask_of(frame, frame.mask, image))
+        return mask_figures(reduced, _mask_of(frame, frame.mask, image, frame.fellows))
     if frame.boxes:
         return box_figures(reduced, [(box.x0, box.y0, box.x1, box.y1) for box in frame.boxes], image.shape)
     return NO_POLYP if frame.label_state is LabelState.NEGATIVE else None
@@ -85,13 +86,16 @@ def _label_files(frame: Frame) -> tuple[Path, ...]:
     return (*_picture_files(frame), frame.mask) if frame.mask is not None else _picture_files(frame)
 
 
-def _boxes(frame: Frame) -> str:
-    """What stands for the boxes among the files: they are rows of a table of the whole cohort."""
-    return "" if frame.mask is not None else repr([box[:4] for box in frame.boxes])
+def _beside(frame: Frame) -> str:
+    """What decides the label beside the frame's own files: its boxes, rows of a table of the whole cohort, or all masks
+    of the cohort, which tell how its own is read."""
+    if frame.mask is None:
+        return repr([box[:4] for box in frame.boxes])
+    return frame.fellows.identity.hex() if frame.fellows is not None else ""
 
 
-def _mask_of(frame: Frame, path: Path, image: Image) -> Image:
-    mask = read_mask(path)
+def _mask_of(frame: Frame, path: Path, image: Image, fellows: FellowMasks | None = None) -> Image:
+    mask = read_mask(path, fellows)
     if mask.shape != image.shape[:2]:
         raise mask_size_error(
             f"{frame.cohort}/{frame.frame}", (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import cv2
@@ -12,6 +10,7 @@ import cv2
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.statistics.figure_store import FigureStore
 from polypda.cohorts.statistics.frame_files import MeasuredFrame, measure_files, stored_figures
+from polypda.processes import WorkerPool
 
 MOST_PROCESSES = 2
 WORTH_A_PROCESS = 60
@@ -45,9 +44,7 @@ def measure_frames(
             measured[place] = work(frame)
             told()
     else:
-        # Spawned, not forked: this process may hold threads (a progress bar, OpenCV's own)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(MOST_PROCESSES, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with WorkerPool(MOST_PROCESSES, cv2.setNumThreads, (1,)) as pool:
             try:
                 for place, done in zip(missing, pool.map(work, wanted, chunksize=FRAMES_AT_ONCE), strict=True):
                     measured[place] = done

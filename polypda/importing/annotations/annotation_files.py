@@ -16,6 +16,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from polypda.errors import DataError
+from polypda.git_lfs import is_pointer, pointer_error
 from polypda.importing.contract import SourceTree
 
 LARGEST_BYTES = 1 << 30
@@ -35,9 +36,11 @@ _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 def read_text(tree: SourceTree, path: str) -> str:
     """A text file: as its byte order mark says, else UTF-8, else GB 18030 (which covers GBK and GB 2312).
 
-    Raises: DataError E_FILE_UNREADABLE, E_ANNOTATION_LARGE, E_ANNOTATION_ENCODING.
+    Raises: DataError E_FILE_UNREADABLE, E_ANNOTATION_LFS_POINTER, E_ANNOTATION_LARGE, E_ANNOTATION_ENCODING.
     """
     data = tree.read(path)
+    if is_pointer(data):
+        raise pointer_error("E_ANNOTATION", path)
     if len(data) > LARGEST_BYTES:
         what = f"{len(data) / 2**20:.0f} MiB of annotation are too many."
         raise DataError("E_ANNOTATION_LARGE", what, where=path, fix="export the annotation in parts.")

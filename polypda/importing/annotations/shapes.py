@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polypda.cohorts.stored_pixels import MOST_PIXELS
 from polypda.errors import DataError
 from polypda.importing.annotations.json_values import items, number
 from polypda.importing.annotations.polygons import LARGEST_COORDINATE_PX, Ring, fill_ellipse, fill_ring, ring_area_px2
 from polypda.importing.contract import MaskPixels
-from polypda.importing.images.stored_pixels import MOST_PIXELS
 
 Corners = tuple[float, float, float, float]
 """x0, y0, x1, y1 in px, half-open."""

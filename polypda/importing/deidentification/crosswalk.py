@@ -10,18 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polypda.errors import DataError, UsageError
+from polypda.evaluation.atomic_file import require_writable
 
 COLUMNS = ("cohort", "kind", "original", "pseudonym")
 Row = tuple[str, str, str, str]
 
 
 def check_crosswalk(path: Path, forbidden: Sequence[Path]) -> None:
-    """Raises: UsageError E_CROSSWALK_PLACE where it would lie among the frames; DataError E_CROSSWALK_UNREADABLE."""
+    """Raises: UsageError E_CROSSWALK_PLACE where it would lie among the frames; DataError E_CROSSWALK_UNREADABLE,
+    E_WRITE_FAILED."""
     for folder in forbidden:
         if path.expanduser().resolve().is_relative_to(folder.resolve()):
             what = "the crosswalk would lie among the frames that it names."
             raise UsageError("E_CROSSWALK_PLACE", what, where=path, fix="name a file elsewhere with --crosswalk.")
     _former(path.expanduser())
+    require_writable(path.expanduser().parent)
 
 
 def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from polypda.errors import DataError
 from polypda.importing.contract import Picture, Pixels, Remark
+from polypda.importing.dicom.dicom_jpeg import decode_colour_jpeg
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,6 +29,7 @@ BY_IMAGECODECS = {
     "1.2.840.10008.1.2.4.80": "jpegls_decode",
     "1.2.840.10008.1.2.4.81": "jpegls_decode",
 }
+COLOUR_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PALETTE = "PALETTE COLOR"
@@ -42,24 +44,24 @@ def read_frame(dataset: Dataset, index: int, where: str) -> Picture:
     if photometric not in (*GREY, *COLOUR, PALETTE):
         what = f"its colours are given as '{photometric}', which cannot be converted here."
         raise DataError("E_DICOM_COLOUR", what, where=where, fix="export it as RGB or JPEG.")
-    stored = _stored(dataset, index, where)
+    stored, remarks = _stored(dataset, index, where)
     if photometric == PALETTE:
         from pydicom.pixels import apply_color_lut
 
         coloured = apply_color_lut(stored, dataset)
         return Picture(_top_bits(coloured, 8 * coloured.dtype.itemsize))  # tables of 8 and of 16 bits are in use
     if photometric in GREY and stored.ndim == 2:
-        grey, remarks = _windowed(stored, dataset)
+        grey, windowed = _windowed(stored, dataset)
         grey = 255 - grey if photometric == "MONOCHROME1" else grey
-        return Picture(np.repeat(grey[..., None], 3, axis=2), remarks=remarks)
+        return Picture(np.repeat(grey[..., None], 3, axis=2), remarks=windowed)
     if stored.ndim != 3 or stored.shape[2] < 3:
         what = f"says {photometric}, but its pixels have the form {stored.shape}."
         raise DataError("E_DICOM_PIXELS", what, where=where, fix="export it again.")
-    return Picture(_top_bits(stored[..., :3], int(dataset.get("BitsStored", 8))))
+    return Picture(_top_bits(stored[..., :3], int(dataset.get("BitsStored", 8))), remarks=remarks)
 
 
-def _stored(dataset: Dataset, index: int, where: str) -> NDArray[Any]:
-    """The frame as stored, colour as RGB."""
+def _stored(dataset: Dataset, index: int, where: str) -> tuple[NDArray[Any], tuple[Remark, ...]]:
+    """The frame as stored, colour as RGB, and what was decided of its colours."""
     from pydicom.pixels import pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -67,8 +69,11 @@ def _stored(dataset: Dataset, index: int, where: str) -> NDArray[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # padding, missing offsets: decoded all the same, or an error
             if str(syntax) in BY_IMAGECODECS:
-                return _by_imagecodecs(dataset, index, BY_IMAGECODECS[str(syntax)])
-            return np.asarray(pixel_array(dataset, index=index))
+                return _by_imagecodecs(dataset, index, BY_IMAGECODECS[str(syntax)]), ()
+            eight_bit_colour = dataset.get("SamplesPerPixel") == 3 and dataset.get("BitsStored", 8) == 8
+            if str(syntax) in COLOUR_JPEG and eight_bit_colour:
+                return decode_colour_jpeg(_encoded(dataset, index), str(dataset.PhotometricInterpretation))
+            return np.asarray(pixel_array(dataset, index=index)), ()
     except (RuntimeError, NotImplementedError) as error:
         what = f"'{syntax.name}' cannot be decoded here ({_first_line(error)})."
         raise DataError("E_DICOM_SYNTAX", what, where=where, fix="export it uncompressed or as JPEG.") from error
@@ -79,15 +84,19 @@ def _stored(dataset: Dataset, index: int, where: str) -> NDArray[Any]:
 
 def _by_imagecodecs(dataset: Dataset, index: int, decoder: str) -> NDArray[Any]:
     import imagecodecs
-    from pydicom.encaps import get_frame
     from pydicom.pixels import convert_color_space
 
-    count = int(dataset.get("NumberOfFrames", 1) or 1)
-    data = get_frame(dataset.PixelData, index, number_of_frames=count)
-    pixels = np.asarray(getattr(imagecodecs, decoder)(data))
+    pixels = np.asarray(getattr(imagecodecs, decoder)(_encoded(dataset, index)))
     photometric = str(dataset.PhotometricInterpretation)
     ycbcr = pixels.ndim == 3 and photometric in ("YBR_FULL", "YBR_FULL_422")
     return convert_color_space(pixels, photometric, "RGB") if ycbcr else pixels
+
+
+def _encoded(dataset: Dataset, index: int) -> bytes:
+    from pydicom.encaps import get_frame
+
+    count = int(dataset.get("NumberOfFrames", 1) or 1)
+    return get_frame(dataset.PixelData, index, number_of_frames=count)
 
 
 def _windowed(stored: NDArray[Any], dataset: Dataset) -> tuple[Pixels, tuple[Remark, ...]]:

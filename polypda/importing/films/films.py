@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polypda.errors import DataError
+from polypda.git_lfs import is_pointer_file, pointer_error
 from polypda.importing.extra_modules import extra_module
 from polypda.importing.films.film_pixels import quarter_turns
 
@@ -132,12 +133,14 @@ def open_film(path: Path, where: str) -> Iterator[Film]:
     Args:
         where: its path in the source, for messages.
 
-    Raises: UsageError E_EXTRA_MISSING; DataError E_VIDEO_EMPTY_FILE, E_VIDEO_UNREADABLE, E_VIDEO_NO_STREAM,
-        E_VIDEO_ENCRYPTED, E_VIDEO_CODEC, E_VIDEO_TOO_LARGE.
+    Raises: UsageError E_EXTRA_MISSING; DataError E_VIDEO_EMPTY_FILE, E_VIDEO_LFS_POINTER, E_VIDEO_UNREADABLE,
+        E_VIDEO_NO_STREAM, E_VIDEO_ENCRYPTED, E_VIDEO_CODEC, E_VIDEO_TOO_LARGE.
     """
     av = pyav()
     if path.stat().st_size == 0:
         raise DataError("E_VIDEO_EMPTY_FILE", "the file is empty.", where=where, fix="fetch it again.")
+    if is_pointer_file(path):
+        raise pointer_error("E_VIDEO", where)
     try:
         container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, without_mask_affix
-from polypda.importing.images.picture_kinds import suffix_of
+from polypda.cohorts.picture_kinds import suffix_of
+from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, without_image_affix, without_mask_affix
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _LETTERED = re.compile(r"([pcsPCS])(\d+)")
@@ -45,7 +45,8 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
 
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
     a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
-    only one anywhere, else to that whose name theirs begins with, else to the only image of their place.
+    only one anywhere, else to that of the same number (``mask_1``, ``image_1``), else to that whose name theirs begins
+    with, else to the only image of their place.
 
     ``p7`` beside ``7`` is its mask, as CVC names them, and then ``c7`` (contour) and ``s7`` (specular) are drawings, as
     are pictures in folders of edges, scribbles, overlays and the like.
@@ -60,17 +61,20 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
     by_key: dict[Key, list[Pair]] = defaultdict(list)
     by_stem: dict[str, list[Pair]] = defaultdict(list)
+    by_number: dict[Key, list[Pair]] = defaultdict(list)
     by_place: dict[tuple[str, ...], list[Pair]] = defaultdict(list)
     for pair in pairs:
         stem = folded_stem(shown_stem(pair.image) + ".x")
         by_key[pair.meaning.key, stem].append(pair)
         by_stem[stem].append(pair)
+        by_number[pair.meaning.key, without_image_affix(stem)].append(pair)
         by_place[pair.meaning.key].append(pair)
     left = []
     for mask in masks:
         place = meaning_of(PurePosixPath(mask).parts[:-1]).key
         stem = folded_stem(mask)
         found = _spelt_alike(by_key.get((place, stem), []), mask) or _exact(by_key, by_stem, place, stem)
+        found = found or _only(by_number.get((place, without_mask_affix(stem)), []))
         if found is None:
             left.append((mask, place, stem))
         else:
@@ -78,7 +82,8 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     exact = {id(pair) for pair in pairs if pair.masks}
     orphans = []
     for mask, place, stem in left:
-        found = _begun(by_key, place, stem) or _only(by_place.get(place, []) if place else [])
+        alone = by_place.get(place, []) if place or len(pairs) == 1 else []
+        found = _begun(by_key, place, stem) or _only(alone)
         if found is None or id(found) in exact:
             orphans.append(mask)
         else:

@@ -46,6 +46,7 @@ DRAWING_WORDS = re.compile(
 INSTANCE_WORDS = re.compile(_INSTANCE)
 UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
 _MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
+_IMAGE_AFFIX = re.compile(r"(?i)^(?:image|img|frame|picture|pic)[_\-. ]+|[_\-. ]+(?:image|img|frame)s?$")
 _SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
 _PROCEDURE = re.compile(r"(\d{3}-\d{3})_frames")
 """REAL-Colon's folders, one for each recording."""
@@ -155,6 +156,11 @@ def split_of(text: str) -> Split | None:
 def without_mask_affix(stem: str) -> str:
     """``a_mask`` → ``a``, ``gt-a`` → ``a``; other stems as they are."""
     return _MASK_AFFIX.sub("", stem, count=1) or stem
+
+
+def without_image_affix(stem: str) -> str:
+    """``image_1`` → ``1``, ``a-img`` → ``a``; other stems as they are."""
+    return _IMAGE_AFFIX.sub("", stem, count=1) or stem
 
 
 def _without_role(words: str) -> str:

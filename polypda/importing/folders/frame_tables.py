@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from polypda.cohorts.frames import Split
+from polypda.cohorts.picture_kinds import suffix_of
 from polypda.errors import DataError
 from polypda.importing.contract import LabelledBox
 from polypda.importing.folders.folder_words import mode_of, split_of, words_of
 from polypda.importing.folders.table_text import table_rows, table_text
-from polypda.importing.images.picture_kinds import suffix_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {

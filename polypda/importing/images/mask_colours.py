@@ -15,21 +15,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.errors import DataError
-from polypda.importing.contract import Ledger, SourceTree
-from polypda.importing.images.class_tables import VOID, ClassTable, Colour, class_tables, table_for
-from polypda.importing.images.masks import (
+from polypda.cohorts.picture_kinds import JPEG
+from polypda.cohorts.stored_masks import (
     COLOUR_TOLERANCE,
+    LEAST_CHROMA,
     MOST_CLASSES,
     MOST_FLAT_GREYS,
     PolypValues,
     has_region,
-    mask_values,
 )
-from polypda.importing.images.picture_kinds import JPEG
+from polypda.errors import DataError
+from polypda.importing.contract import Ledger, SourceTree
+from polypda.importing.images.class_tables import VOID, ClassTable, Colour, class_tables, table_for
+from polypda.importing.images.mask_labels import mask_values
 
-LEAST_CHROMA = 40
-"""A colour whose channels differ by less is a grey: JPEG leaves less in black and white."""
 NEAR_GREY = 16
 """Greys that differ by less are one: 248–255 is what JPEG makes of white."""
 MOST_SURVEYED_PX = 512

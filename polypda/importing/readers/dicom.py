@@ -14,12 +14,13 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from polypda.cohorts.picture_kinds import suffix_of
 from polypda.errors import DataError, UsageError, nearest
+from polypda.git_lfs import is_pointer, pointer_error
 from polypda.importing.contract import ImportedFrame, Ledger, Reader, SourceTree
 from polypda.importing.dicom.dicom_facts import Pseudonyms, frame_times_s, object_remarks, patient_of, sequence_of
 from polypda.importing.dicom.dicom_pixels import read_frame
 from polypda.importing.extra_modules import extra_module
-from polypda.importing.images.picture_kinds import suffix_of
 from polypda.importing.writing.shortest_names import shortest_names
 
 if TYPE_CHECKING:
@@ -100,11 +101,13 @@ class DicomReader(Reader):
 def _opened(tree: SourceTree, path: str) -> FileDataset:
     """An object whose pixels can be asked for.
 
-    Raises: DataError E_FILE_UNREADABLE, E_DICOM_UNREADABLE, N_DICOM_DIRECTORY, E_DICOM_SEGMENTATION,
-        E_DICOM_NO_PIXELS, E_DICOM_FILM, E_DICOM_SIZE.
+    Raises: DataError E_FILE_UNREADABLE, E_DICOM_LFS_POINTER, E_DICOM_UNREADABLE, N_DICOM_DIRECTORY,
+        E_DICOM_SEGMENTATION, E_DICOM_NO_PIXELS, E_DICOM_FILM, E_DICOM_SIZE.
     """
     pydicom = _pydicom()
     data = tree.read(path)
+    if is_pointer(data):
+        raise pointer_error("E_DICOM", path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -10,6 +10,8 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from polypda.cohorts.picture_kinds import is_picture_name
+from polypda.cohorts.stored_masks import PolypValues
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.annotations.polyp_classes import class_names
 from polypda.importing.contract import (
@@ -31,8 +33,7 @@ from polypda.importing.folders.patient_names import AUTO as PATIENTS_AUTO
 from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.mask_colours import MaskColours, mask_colours
-from polypda.importing.images.masks import PolypValues, mask_label
-from polypda.importing.images.picture_kinds import is_picture_name
+from polypda.importing.images.mask_labels import mask_label
 from polypda.importing.images.pictures import read_picture
 from polypda.importing.sidecars.sidecar_labels import Sidecars, find_sidecars, tell_unread
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from polypda.cohorts.picture_kinds import kind_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import read_json
 from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
@@ -26,7 +27,6 @@ from polypda.importing.annotations.json_values import mapping, mappings, size_px
 from polypda.importing.annotations.named_images import NamedImages, wished_names
 from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
 from polypda.importing.contract import ImportedFrame, Ledger, NegativeLabel, Picture, Remark, SourceTree
-from polypda.importing.images.picture_kinds import kind_of
 from polypda.importing.images.pictures import picture_of, read_picture
 from polypda.importing.readers.annotated import (
     AnnotatedReader,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
 from polypda.importing.annotations.drawn_labels import Sheet
 from polypda.importing.annotations.json_values import text
@@ -24,7 +25,6 @@ from polypda.importing.annotations.shapes import (
     ring_of_pairs,
 )
 from polypda.importing.contract import MaskPixels
-from polypda.importing.images.stored_pixels import decode_stored
 
 _HOLE = re.compile(r"\b(hole|holes)\b|洞|孔")
 

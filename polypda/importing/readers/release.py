@@ -12,12 +12,12 @@ from typing import ClassVar
 from polypda.cohorts.frames import Split
 from polypda.cohorts.layouts import ranged_sequence
 from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
+from polypda.cohorts.picture_kinds import is_picture_name
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.masks import mask_label
-from polypda.importing.images.picture_kinds import is_picture_name
+from polypda.importing.images.mask_labels import mask_label
 from polypda.importing.images.pictures import read_picture
 
 Told = dict[str, str | None]

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import cv2
 
+from polypda.cohorts.picture_kinds import is_picture_name, suffix_of
 from polypda.errors import DataError
 from polypda.importing.contract import ImportedFrame, Ledger, Picture, Reader, SourceTree
 from polypda.importing.films.deinterlacing import Deinterlace, FilmScan, bwdif, probe_scan
@@ -28,7 +29,6 @@ from polypda.importing.folders.frame_tables import TableRow
 from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.one_field import one_field
-from polypda.importing.images.picture_kinds import is_picture_name, suffix_of
 from polypda.importing.writing.shortest_names import shortest_names
 
 

@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
+from polypda.cohorts.picture_kinds import suffix_of
+from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import read_text, read_xml
 from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
@@ -20,8 +22,6 @@ from polypda.importing.annotations.voc import VocFile, voc_file
 from polypda.importing.contract import Label, Ledger, NegativeLabel, Remark, SourceTree, UnknownLabel
 from polypda.importing.folders.folder_pairs import Pair, folded_stem
 from polypda.importing.folders.folder_words import Role, meaning_of, role_of
-from polypda.importing.images.picture_kinds import suffix_of
-from polypda.importing.images.stored_pixels import decode_stored
 from polypda.importing.sidecars.label_texts import LabelText, class_names_of, is_name_file, label_text
 from polypda.importing.sidecars.listed_labels import Listed, read_listed, runs_mask
 

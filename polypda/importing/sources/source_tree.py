@@ -8,19 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.picture_files import is_hidden
 from polypda.errors import DataError
 from polypda.importing.contract import LedgerLine
-
-SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
-SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
-
-
-def is_hidden(path: str) -> bool:
-    """Whether a path is an operating system's own: hidden, a folder's thumbnails, a recycle bin."""
-    parts = path.split("/")
-    if any(part.startswith(".") or part.lower() in SYSTEM_FOLDERS for part in parts):
-        return True
-    return parts[-1].lower() in SYSTEM_FILES
 
 
 def unreadable(path: str, reason: str) -> DataError:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from polypda.cohorts.picture_files import is_hidden
 from polypda.errors import DataError
 from polypda.importing.contract import LedgerLine
-from polypda.importing.sources.source_tree import is_hidden
 
 CHUNK_BYTES = 1 << 20
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".7z", ".rar", ".zst", ".lz4")

@@ -10,7 +10,10 @@ from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.frames import PolypBox
 from polypda.cohorts.frames_csv import FrameRow, read_frames_csv
 from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
+from polypda.cohorts.label_files import cohort_masks
 from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.picture_files import picture_files
+from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError
 from polypda.importing.folders.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord
 
@@ -34,9 +37,7 @@ def existing_records(folder: Path) -> list[FrameRecord]:
 
     Raises: DataError E_COHORT_EXISTS when it is none, and what reading its files raises.
     """
-    images = {
-        path.stem: path for path in sorted((folder / "images").glob("*")) if path.suffix.lower() in IMAGE_SUFFIXES
-    }
+    images = {path.stem: path for path in sorted(picture_files(folder, ("images/*",)))}
     if not images:
         what = "the folder holds no cohort that could be added to (no images/)."
         raise DataError("E_COHORT_EXISTS", what, where=folder.name, fix="choose another folder with --out, or move it.")
@@ -44,16 +45,22 @@ def existing_records(folder: Path) -> list[FrameRecord]:
     rows = read_frames_csv(table) if table.is_file() else {}
     boxed = read_boxes_csv(boxes) if boxes.is_file() else {}
     stems = sorted(images, key=natural_key)
-    return [_record(folder, stem, images[stem], rows.get(stem, FrameRow(stem)), boxed.get(stem, ())) for stem in stems]
+    masks = {stem: mask for stem in stems if (mask := _mask_file(folder, stem)) is not None}
+    fellows = cohort_masks(masks.values())
+    return [
+        _record(images[stem], masks.get(stem), fellows, rows.get(stem, FrameRow(stem)), boxed.get(stem, ()))
+        for stem in stems
+    ]
 
 
-def _record(folder: Path, stem: str, image: Path, row: FrameRow, boxes: tuple[PolypBox, ...]) -> FrameRecord:
+def _record(
+    image: Path, mask: Path | None, fellows: FellowMasks, row: FrameRow, boxes: tuple[PolypBox, ...]
+) -> FrameRecord:
     pixels = read_image(image)
-    mask = _mask_file(folder, stem)
     state = row.label_state.value if row.label_state else "mask" if mask else "box" if boxes else "none"
-    polyp = bool(np.any(read_mask(mask))) if mask is not None else {"box": True, "negative": False}.get(state)
+    polyp = bool(np.any(read_mask(mask, fellows))) if mask is not None else {"box": True, "negative": False}.get(state)
     return FrameRecord(
-        frame=stem,
+        frame=image.stem,
         image=image.name,
         size=(pixels.shape[1], pixels.shape[0]),
         label_state=state,

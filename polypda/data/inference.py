@@ -1,0 +1,66 @@
+"""How a segmenter is asked for one frame: at several input sizes, mirrored as well, and the answers averaged.
+
+Small polyps vanish at a small input; a larger one shows them, and the training size keeps what is large. It is part of
+the protocol: every model of a table is asked in the same way, and the table says how.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from polypda.errors import UsageError, nearest
+
+
+class Inference(BaseModel):
+    """scales: input sizes relative to the training's. flips: ask for the mirrored frame as well, at every scale."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scales: tuple[float, ...] = Field(default=(1.0,), description="input sizes relative to the training size")
+    flips: bool = Field(default=False, description="average with the answer to the mirrored frame")
+
+    @field_validator("scales")
+    @classmethod
+    def _sorted_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if not scales or not all(0.25 <= scale <= 4 for scale in scales):
+            raise ValueError("give one or more scales between 0.25 and 4")
+        return tuple(sorted(set(scales)))
+
+    def sizes(self, size: int, stride: int) -> tuple[int, ...]:
+        """Input sides in px for a training size, each divisible by the network's stride, smallest first."""
+        return tuple(dict.fromkeys(max(stride, round(scale * size / stride) * stride) for scale in self.scales))
+
+    @property
+    def words(self) -> str:
+        """For tables: ``one scale``, ``scales 1, 1.5, 2 with flips``."""
+        if len(self.scales) == 1 and self.scales[0] == 1:
+            return "one scale, mirrored as well" if self.flips else "one scale"
+        scales = ", ".join(f"{scale:g}" for scale in self.scales)
+        return f"mean of scales {scales}{', each mirrored as well' if self.flips else ''}"
+
+    def key(self) -> str:
+        """For names of what was computed with it."""
+        return "x".join(f"{scale:g}" for scale in self.scales) + ("f" if self.flips else "")
+
+
+def parse_inference(text: str) -> Inference:
+    """``"scales=1,1.5,2,flips=yes"`` → an inference; either part may be left out.
+
+    Raises: UsageError E_INFERENCE.
+    """
+    values: dict[str, object] = {}
+    for part in re.split(r",(?=\s*[a-z]+=)", text):
+        name, equals, value = part.strip().partition("=")
+        if not equals or name not in Inference.model_fields:
+            raise _refused(f"'{part}' is neither scales=… nor flips=….{nearest(name, Inference.model_fields)}")
+        values[name] = value.split(",") if name == "scales" else value
+    try:
+        return Inference.model_validate(values)
+    except ValueError as error:
+        raise _refused(f"'{text}' cannot be understood") from error
+
+
+def _refused(what: str) -> UsageError:
+    return UsageError("E_INFERENCE", what, fix="e.g. --inference scales=1,1.5,2,flips=yes (scales from 0.25 to 4).")

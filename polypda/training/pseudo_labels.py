@@ -1,0 +1,131 @@
+"""What a model of the run says of the target's training frames, written once and learnt by the next training.
+
+Pictures are read anew, because a model is asked at larger inputs than it trains at. No file of the target's labels is
+opened: its frames carry none. ``pseudo-labels.json`` is written last, so that labels without it are made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.data.batches import IGNORED
+from polypda.data.cache import CachedArray, CachedFrames, load_native
+from polypda.methods.contract import PseudoLabelRule
+from polypda.networks.averaged_prediction import Asked
+from polypda.networks.segmenter import POLYP, Segmenter
+from polypda.training.progress import Progress
+from polypda.training.run_folder import write_json
+
+LABELS, FACTS = "pseudo-labels.npy", "pseudo-labels.json"
+
+
+@dataclass(frozen=True)
+class PseudoLabelFacts:
+    """What was labelled. Shares are of the field of view's pixels, means over all frames.
+
+    frames: how many were asked for. places: those that teach. with_polyp: how many of them show a polyp.
+    """
+
+    frames: int
+    places: tuple[int, ...]
+    with_polyp: int
+    polyp_share: float
+    ignored_share: float
+
+    @property
+    def words(self) -> str:
+        return (
+            f"{len(self.places)} of {self.frames} frames teach, {self.with_polyp} with a polyp; "
+            f"{self.polyp_share:.1%} polyp, {self.ignored_share:.1%} ignored"
+        )
+
+
+def decide(probability: NDArray[np.floating], valid: NDArray[np.bool_], rule: PseudoLabelRule) -> NDArray[np.uint8]:
+    """Labels of one frame, uint8 h×w: 1 polyp, 0 background, 255 not sure or outside the field of view.
+
+    Args: probability: P(polyp), h×w in [0, 1]. valid: bool h×w.
+    """
+    labels = np.full(probability.shape, IGNORED, np.uint8)
+    labels[probability <= rule.background_to] = 0
+    labels[probability >= rule.polyp_from] = POLYP
+    labels[~valid] = IGNORED
+    return labels
+
+
+def teaches(labels: NDArray[np.uint8], probability: NDArray[np.floating], rule: PseudoLabelRule) -> bool:
+    """Whether a frame is learnt from: it shows a polyp, or clearly none."""
+    counted = labels != IGNORED
+    if (labels == POLYP).any():
+        return True
+    return bool(counted.any()) and float(probability.max()) <= rule.negative_to
+
+
+def pseudo_labelled(
+    folder: Path, segmenter: Segmenter, target: CachedFrames, rule: PseudoLabelRule, asked: Asked, progress: Progress
+) -> CachedFrames:
+    """The target's frames that teach, with a segmenter's labels; made now, or read where they were made before.
+
+    Args: folder: of the training that learns them. target: unlabelled frames on ``asked.grid``.
+    Raises: what reading frames raises.
+    """
+    if not (folder / FACTS).is_file():
+        _write(folder, segmenter, target, rule, asked, progress)
+    return target.with_pseudo_labels(read_facts(folder).places, CachedArray(folder / LABELS))
+
+
+def agreement(earlier: Path, later: Path) -> float:
+    """Mean Dice between two trainings' pseudo-labels over the frames that both learn; NaN where there is none.
+
+    Pixels that either ignores are left out; two frames without a polyp agree.
+    """
+    one, other = read_facts(earlier).places, read_facts(later).places
+    first, second = CachedArray(earlier / LABELS), CachedArray(later / LABELS)
+    values = []
+    for place in sorted(set(one) & set(other)):
+        mine, its = first[one.index(place)], second[other.index(place)]
+        counted = (mine != IGNORED) & (its != IGNORED)
+        a, b = (mine == POLYP) & counted, (its == POLYP) & counted
+        values.append(2 * np.count_nonzero(a & b) / total if (total := int(a.sum() + b.sum())) else 1.0)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def read_facts(folder: Path) -> PseudoLabelFacts:
+    """What was labelled for the training in a folder."""
+    plain = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return PseudoLabelFacts(**{**plain, "places": tuple(plain["places"])})
+
+
+def _write(
+    folder: Path, segmenter: Segmenter, target: CachedFrames, rule: PseudoLabelRule, asked: Asked, progress: Progress
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    segmenter.eval().to(asked.device)
+    kept, places, shares, with_polyp = [], [], [], 0
+    progress.begin("labelling the target", 0, len(target))
+    try:
+        for place, frame in enumerate(target.frames):
+            probability = asked.grid_probability(segmenter, load_native(frame.without_label(), asked.grid))
+            inside = target.valid[place] > 0
+            labels = decide(probability, inside, rule)
+            seen = labels[inside] if inside.any() else np.zeros(1)
+            shares.append((np.mean(seen == POLYP), np.mean(seen == IGNORED)))
+            if teaches(labels, np.where(inside, probability, 0), rule):
+                kept.append(labels)
+                places.append(place)
+                with_polyp += int((labels == POLYP).any())
+            progress.advance(place + 1)
+    finally:
+        progress.end()
+    polyp, ignored = np.mean(shares, axis=0)
+    with (folder / LABELS).open("wb") as file:
+        np.save(file, np.stack(kept) if kept else np.empty((0, asked.grid.size, asked.grid.size), np.uint8))
+        file.flush()
+        os.fsync(file.fileno())
+    facts = PseudoLabelFacts(len(target), tuple(places), with_polyp, round(float(polyp), 6), round(float(ignored), 6))
+    write_json(folder / FACTS, asdict(facts))

@@ -1,0 +1,88 @@
+"""Worker processes end with the process that they work for, however that ends, and clean up before."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from polypda.processes import WorkerPool, interrupt
+
+def work(name):
+    half = Path(name + ".half")
+    half.write_text("half")
+    Path(name + ".pid").write_text(str(os.getpid()))
+    try:
+        time.sleep(300)
+    except BaseException:
+        half.unlink()
+        raise
+
+if __name__ == "__main__":
+    if sys.argv[1] == "handled":
+        signal.signal(signal.SIGTERM, interrupt)  # as every command does
+    with WorkerPool(2) as pool:
+        for task in [pool.submit(work, name) for name in ("one", "two", "queued", "queued too")]:
+            task.result()
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [
+        ("handled", signal.SIGTERM),
+        ("unhandled", signal.SIGTERM),
+        ("handled", signal.SIGINT),
+        ("handled", signal.SIGKILL),
+    ],
+)
+def test_workers_do_not_outlive_their_parent(tmp_path, how, number):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, script, how], cwd=tmp_path, stderr=subprocess.PIPE, env=environment)
+    files = [tmp_path / "one.pid", tmp_path / "two.pid"]
+    try:
+        assert wait_until(lambda: all(file.exists() and file.read_text() for file in files))
+        workers = [int(file.read_text()) for file in files]
+        assert all(map(alive, workers)), "the test must see them"
+        process.send_signal(number)
+        process.wait(60)
+        assert wait_until(lambda: not any(map(alive, workers)), 30)
+        assert not list(tmp_path.glob("*.half")), "a task cleans up before its process ends"
+        assert not (tmp_path / "queued.pid").exists(), "what waits is not begun"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_results_and_errors_come_back_as_from_any_pool():
+    from polypda.processes import WorkerPool
+
+    with WorkerPool(1, os.umask, (0o22,)) as pool:
+        assert list(pool.map(abs, [-1, -2, -3], chunksize=2)) == [1, 2, 3]
+        with pytest.raises(ZeroDivisionError):
+            pool.submit(divmod, 1, 0).result()

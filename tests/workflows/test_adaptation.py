@@ -1,0 +1,123 @@
+"""Rounds, the guard, and the parts of a sum, through the real workflow on painted cohorts."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.painted import write_cohort
+
+from polypda.errors import DataError
+from polypda.training.progress import Silent
+from polypda.training.pseudo_labels import FACTS, LABELS
+from polypda.training.selectors import Choice, Verdict
+from polypda.workflows.adapt import adapt, open_data, start_run
+from polypda.workflows.configure import resolve_config
+from polypda.workflows.places import Places
+
+WHOLE = "adaptsegnet+target-colours+self-training"
+EVERY_PIXEL = {"polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999}
+"""So that a start of two steps labels every pixel of every frame."""
+
+
+class Stops(Silent):
+    """Interrupts stages after some of their steps, each once, as a power cut would: nothing is saved at that point."""
+
+    def __init__(self, *where: tuple[str, int]) -> None:
+        self.left, self.now = list(where), ""
+
+    def begin(self, stage, start, steps):
+        self.now = stage
+
+    def advance(self, step, report=None):
+        if (self.now, step) in self.left:
+            self.left.remove((self.now, step))
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_cohort(root, "zju2", count=9)
+    write_cohort(root, "haining", count=9, tint=(150, 130, 60))
+    return root
+
+
+@pytest.fixture
+def run_of(root, tmp_path):
+    def run(name, progress=Silent(), *, method=WHOLE, options=EVERY_PIXEL, **top):
+        config = resolve_config(
+            source="zju2",
+            target="haining",
+            method=method,
+            preset_name="quick",
+            phantom=False,
+            top={"start_steps": 2, "adapt_steps": 8, "checkpoint_every": 2, "guard": False, "parts": False} | top,
+            sections={
+                "network": {"architecture": "unet", "encoder": "tu-mobilenetv3_small_050", "levels": 1},
+                "data": {"size": 64, "batch_size": 2},
+                "compute": {"device": "cpu"},
+            },
+            options=options,
+        )
+        places = Places(data_root=root, cache=tmp_path / "cache", overlays=1)
+        pair = open_data(config, places)
+        here = start_run(tmp_path / name, config, places, pair)
+        while True:
+            try:
+                adapt(here, places, pair, progress)
+            except KeyboardInterrupt:
+                continue
+            return here
+
+    return run
+
+
+def same(one, other):
+    one, other = load_file(one), load_file(other)
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_rounds_resume_bit_exactly_and_each_begins_from_the_start(run_of):
+    whole = run_of("whole")
+    stops = Stops(("labelling the target", 2), (f"{WHOLE}.round-1", 3), (WHOLE, 3))
+    cut = run_of("cut", stops)
+    assert not stops.left and same(whole.folder / "adapted.safetensors", cut.folder / "adapted.safetensors")
+    first, last = (whole.stage(name) for name in (f"{WHOLE}.round-1", WHOLE))
+    assert [len((stage / "events.jsonl").read_text().splitlines()) for stage in (first, last)] == [4, 4]
+    for stage in (first, last):
+        facts = json.loads((stage / FACTS).read_text())
+        assert facts["frames"] == len(facts["places"]) == 6
+    # the second round is taught by the first's student
+    assert (first / LABELS).read_bytes() != (last / LABELS).read_bytes()
+    events = [json.loads((stage / "events.jsonl").read_text().splitlines()[0]) for stage in (first, last)]
+    assert events[0]["losses"]["segmenter"]["seg_main"] == events[1]["losses"]["segmenter"]["seg_main"]
+
+
+def test_the_guard_keeps_the_source_model_where_nothing_is_found(run_of):
+    run = run_of("nothing", guard=True, options={"polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
+    choice = Choice.from_json((run.folder / "selection.json").read_text())
+    assert choice.verdict is Verdict.SOURCE and "0 of 6 frames teach" in choice.alarms[0]
+    control = run.stage("source-only") / "step-000008" / "segmenter.safetensors"
+    assert same(run.folder / "adapted.safetensors", control)
+    page = (run.report / "index.html").read_text()
+    assert "Keep the source model: what was adapted is set aside" in page
+    cases = pd.read_csv(run.report / "cases.csv").pivot_table(index="frame", columns="model", values="dice")
+    assert (cases[WHOLE] == cases["source-only"]).all()
+
+
+def test_without_the_guard_nothing_to_learn_is_an_error(run_of):
+    with pytest.raises(DataError, match=r"E_PSEUDO_EMPTY.*0 of 6 frames teach"):
+        run_of("unguarded", options={"polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
+
+
+def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of):
+    run = run_of("parts", parts=True, adapt_steps=2)
+    cases = pd.read_csv(run.report / "cases.csv")
+    parts = ["adaptsegnet", "adaptsegnet+target-colours"]
+    assert list(dict.fromkeys(cases["model"])) == ["source-only", "adabn", *parts, WHOLE]
+    for part in parts:
+        stage = run.stage(part)
+        assert len((stage / "events.jsonl").read_text().splitlines()) == 2
+        assert same(run.folder / f"part-{part}.safetensors", stage / "step-000002" / "segmenter.safetensors")
