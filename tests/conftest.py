@@ -7,7 +7,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from polypda.cohorts.catalogue import use_data_root
 from polypda.networks.torchvision_shim import import_torchvision
@@ -18,7 +18,8 @@ torch.set_num_threads(1)
 # tests share two cores, and what the parts of a sum add is tested where it is the matter
 PRESETS["quick"] |= {"compute": {"threads": 1}, "parts": False}
 
-settings.register_profile("polypda", deadline=None)  # a busy machine is no failure
+# a busy machine is no failure
+settings.register_profile("polypda", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("polypda")
 
 

@@ -50,14 +50,24 @@ NAME_CLASSES = "import the masks and name them: -O polyp=1,2 (values) or -O poly
 
 @dataclass(frozen=True)
 class PolypValues:
-    """Which stored values are polyp, where the user says so: grey values and RGB colours."""
+    """Which stored values are polyp, where the user or the tool says so: grey values and RGB colours.
+
+    other_colours, other_values: what else is drawn, so that a colour near the polyp's is not taken for it.
+    strict: a lossless mask that holds anything else is refused. anything: whatever is drawn is polyp.
+    """
 
     values: tuple[int, ...] = ()
     colours: tuple[tuple[int, int, int], ...] = ()
+    other_colours: tuple[tuple[int, int, int], ...] = ()
+    other_values: tuple[int, ...] = ()
+    strict: bool = True
+    anything: bool = False
 
     @classmethod
     def parse(cls, text: str) -> PolypValues:
-        """Read ``1,2`` or ``#ff0000,#00ff00``. Raises: UsageError E_OPTION."""
+        """Read ``1,2``, ``#ff0000,#00ff00`` or ``any``. Raises: UsageError E_OPTION."""
+        if text.strip() == "any":
+            return cls(strict=False, anything=True)
         values, colours = [], []
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             digits = part.removeprefix("#")
@@ -66,9 +76,9 @@ class PolypValues:
             elif part.isdecimal() and int(part) <= 255:
                 values.append(int(part))
             else:
-                fix = "e.g. -O polyp=1,2 (grey values) or -O polyp=#ff0000 (a colour)."
+                fix = "e.g. -O polyp=1,2 (grey values), -O polyp=#ff0000 (a colour) or -O polyp=any."
                 raise UsageError("E_OPTION", f"'{part}' is neither a grey value (0–255) nor a colour.", fix=fix)
-        return cls(tuple(values), tuple(colours))
+        return cls(tuple(values), tuple(colours), strict=False)
 
 
 class MaskScale(StrEnum):
@@ -184,7 +194,7 @@ def mask_of(
         the other masks are of two scales).
     """
     if polyp is not None:
-        return _chosen(stored.values, polyp)
+        return _chosen(stored.values, polyp, stored.kind, where)
     if fellows is not None and stored.reach.in_doubt and not (stored.reach.colours and fellows.any_colour):
         require_one_scale(stored.reach, fellows.scales, where)
     if stored.reach.scale is MaskScale.FAINT:
@@ -329,14 +339,14 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
     dark = 1 < present[-1] < 128 and len(present) <= MOST_CLASSES
     greys = present[(present >= low) & (present <= high)]
     # an edge of grey is a drawing tool's; a region of grey is a class
-    flat = len(present) <= MOST_FLAT_GREYS and any(_has_region(grey == value) for value in greys)
+    flat = len(present) <= MOST_FLAT_GREYS and any(has_region(grey == value) for value in greys)
     if dark or flat:
         told = ", ".join(map(str, present[:8])) + ("…" if len(present) > 8 else "")
         what = f"its values are {told}: classes, and which of them are polyps is not told."
         raise DataError("E_MASK_CLASS", what, where=where, fix=NAME_CLASSES)
 
 
-def _has_region(where: NDArray[np.bool_]) -> bool:
+def has_region(where: NDArray[np.bool_]) -> bool:
     """Whether some pixels lie within a region, all eight neighbours alike, and not just in a thick edge."""
     inner = cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8))
     return int(np.count_nonzero(inner)) >= LEAST_INNER_PIXELS
@@ -346,12 +356,53 @@ def _grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return values if values.ndim == 2 else brightest_channel(values)
 
 
-def _chosen(values: NDArray[np.uint8], polyp: PolypValues) -> Mask:
-    if polyp.colours and values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
+def _chosen(values: NDArray[np.uint8], polyp: PolypValues, kind: Kind, where: str) -> Mask:
     grey = _grey(values)
-    mask = np.isin(grey, polyp.values)
+    if polyp.anything:
+        smooth = kind is JPEG or len(np.unique(grey)) > MOST_CLASSES
+        return (grey >= 128 if smooth else grey > 0).astype(np.uint8)
+    named_values = bool(polyp.values or polyp.other_values)
+    told_as_colours = bool(polyp.colours or polyp.other_colours)
+    by_value = np.isin(grey, polyp.values)
+    if named_values and (values.ndim == 2 or not told_as_colours):
+        strange = np.setdiff1d(grey, (0, *polyp.values, *polyp.other_values))
+        if polyp.strict and kind is not JPEG and len(strange):
+            raise _unnamed(f"the value {int(strange[0])}", where)
+        if not polyp.colours or polyp.strict:
+            return by_value.astype(np.uint8)
+    three = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+    return (_of_colours(three, polyp, kind, where) | (by_value if not polyp.strict else False)).astype(np.uint8)
+
+
+def _of_colours(values: NDArray[np.uint8], polyp: PolypValues, kind: Kind, where: str) -> NDArray[np.bool_]:
+    """Exactly the colours of a lossless class mask; of a compressed or smoothed one what is nearest to them."""
+    packed = values.astype(np.int32) @ np.array([0x10000, 0x100, 1], np.int32)
+    present = np.unique(packed)
+    wanted, others = (
+        [red << 16 | green << 8 | blue for red, green, blue in colours]
+        for colours in (polyp.colours, polyp.other_colours)
+    )
+    if kind is not JPEG and len(present) <= MOST_CLASSES:
+        strange = np.setdiff1d(present, [0, *wanted, *others])
+        if polyp.strict and len(strange):
+            raise _unnamed(f"the colour #{int(strange[0]):06x}", where)
+        return np.isin(packed, wanted)
+    far = 256
+    nearest = np.full(values.shape[:2], far, np.int16)
     for colour in polyp.colours:
-        difference = np.abs(values.astype(np.int16) - np.asarray(colour, np.int16))
-        mask |= (difference <= COLOUR_TOLERANCE).all(axis=2)
-    return mask.astype(np.uint8)
+        nearest = np.minimum(nearest, _distance(values, colour))
+    other = np.full(values.shape[:2], far, np.int16)
+    for colour in polyp.other_colours:
+        other = np.minimum(other, _distance(values, colour))
+    return (nearest <= COLOUR_TOLERANCE) & (nearest < other)
+
+
+def _distance(values: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.int16]:
+    """The largest difference of a channel, H×W."""
+    return np.abs(values.astype(np.int16) - np.asarray(colour, np.int16)).max(axis=2)
+
+
+def _unnamed(value: str, where: str) -> DataError:
+    what = f"it holds {value}, which the table of classes does not name."
+    fix = "add it to the table, or name the polyps: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
+    return DataError("E_MASK_CLASS", what, where=where, fix=fix)

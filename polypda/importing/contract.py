@@ -130,7 +130,8 @@ class ImportedFrame:
 
     name: the id that it would like; the writer makes it safe and refuses a second one. origin: its path in the tree,
     for the ledger. mode: imaging mode (WL, NBI, FICE…). t_s: seconds from the start of its video. remarks: what the
-    reader noticed; they go into the ledger if the frame is taken.
+    reader noticed; they go into the ledger if the frame is taken. patient_by: how the patient was found where a name
+    was understood so, not said by a table or field: it is told at the import's end.
     """
 
     name: str
@@ -143,6 +144,7 @@ class ImportedFrame:
     split: Split | None = None
     mode: str | None = None
     remarks: tuple[Remark, ...] = ()
+    patient_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def _imported(
     writer = CohortWriter(None if request.dry_run else staged, ledger, treatment, kept=kept, resumed=resumed)
     frames = reader.frames(tree, ledger)
     writer.take_all(map(of_one_moment, frames) if request.deinterlace else frames)
+    writer.patients.tell(ledger, tree.name)
     for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
     unseen = tree.unseen({line.origin for line in ledger.lines} | ledger.finished)

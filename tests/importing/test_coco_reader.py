@@ -278,3 +278,110 @@ def test_folders_tell_split_and_patient_where_no_field_does():
     frames, _ = read_all(CocoReader(), MemoryTree(files))
     told = {frame.split: frame.patient for frame in frames.values()}
     assert told == {Split.TRAIN: "患者0", Split.VALIDATION: "患者1", Split.TEST: "患者2"}
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        L_SHAPE,
+        [L_SHAPE],
+        [[L_SHAPE]],
+        [[list(point) for point in angle()[1]]],
+        [list(point) for point in angle()[1]],
+        [L_SHAPE, [30.0, 5.0, 30.0, 8.0]],
+        [L_SHAPE, []],
+    ],
+    ids=["flat", "as it should be", "triple", "pairs in a list", "pairs", "with a sliver", "with nothing"],
+)
+@pytest.mark.parametrize("box", [{}, {"bbox": [0, 0, 50, 30]}], ids=["no box", "box"])
+def test_outlines_in_odd_nesting_are_the_outline_and_never_their_box(segmentation, box):
+    frame, ledger = one({"segmentation": segmentation, **box})
+    assert np.array_equal(frame.label.read(SIZE), angle()[0]) and codes(ledger) == []
+
+
+@pytest.mark.parametrize("segmentation", [[1, 2, 3], [L_SHAPE, "x"], ["a", "b"], "polygon", [{"counts": [3]}], 7])
+def test_segmentation_that_is_no_outline_is_told_and_never_its_box(segmentation):
+    frame, ledger = one({"segmentation": segmentation, "bbox": [1, 2, 30, 20]})
+    assert frame.label == UnknownLabel() and codes(ledger) == ["W_SHAPE_BROKEN"]
+
+
+def test_runs_as_floating_point_numbers_or_as_text_are_runs():
+    painted = spots()
+    pixels = painted.T.ravel()
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], pixels, [2]])))
+    runs = np.diff(np.concatenate([[0], edges])).tolist()
+    for counts in ([float(run) for run in runs], str(runs), str([float(run) for run in runs])):
+        frame, _ = one({"segmentation": {"size": [HEIGHT, WIDTH], "counts": counts}})
+        assert np.array_equal(frame.label.read(SIZE), painted)
+
+
+def file_of(annotations, *names, categories=("polyp",)):
+    value = {
+        "images": [{"id": place, "file_name": name} for place, name in enumerate(names, 1)],
+        "annotations": annotations,
+        "categories": [{"id": place, "name": name} for place, name in enumerate(categories, 1)],
+    }
+    return json.dumps(value).encode()
+
+
+DRAWN = {"image_id": 1, "category_id": 1, "segmentation": [L_SHAPE]}
+PICTURES = {"a.png": png(), "b.png": png(seed=1)}
+
+
+def test_captions_do_not_hide_what_is_drawn():
+    files = {
+        "captions_val.json": file_of([{"image_id": 1, "caption": "a polyp"}], "a.png", "b.png"),
+        "image_info.json": file_of([], "a.png", "b.png"),
+        "instances_val.json": file_of([DRAWN], "a.png", "b.png"),
+    }
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    assert np.array_equal(frames["a"].label.read(SIZE), angle()[0]) and frames["b"].label == UnknownLabel()
+    assert codes(ledger) == ["N_ANNOTATION_UNDRAWN"]
+
+
+def test_a_picture_that_two_files_list_is_taken_from_the_one_that_draws_on_it():
+    other = {"image_id": 2, "category_id": 1, "segmentation": [L_SHAPE]}
+    files = {"1.json": file_of([other], "a.png", "b.png"), "2.json": file_of([DRAWN], "a.png", "b.png")}
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    assert all(isinstance(frames[name].label, MaskLabel) for name in "ab") and codes(ledger) == []
+
+
+def test_what_a_model_predicted_is_no_ground_truth():
+    wrong = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3], "score": 0.7}
+    files = {"a-detections.json": file_of([wrong], "a.png"), "labels.json": file_of([DRAWN], "a.png")}
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    assert isinstance(frames["a"].label, MaskLabel) and "E_ANNOTATION_PREDICTION" in codes(ledger)
+    alone = MemoryTree({"a-detections.json": files["a-detections.json"], **PICTURES})
+    assert reader_for(AUTO, alone, {}).name == "folders"
+    with pytest.raises(DataError, match="E_ANNOTATION_PREDICTION"):
+        read_all(CocoReader(), alone)
+    mixed = MemoryTree({"m.json": file_of([DRAWN, {**wrong, "image_id": 2}], "a.png", "b.png"), **PICTURES})
+    frames, ledger = read_all(CocoReader(unannotated=NegativeLabel()), mixed)
+    assert isinstance(frames["a"].label, MaskLabel) and frames["b"].label == UnknownLabel()
+    assert codes(ledger) == ["W_PREDICTION"]
+    certain = MemoryTree({"m.json": file_of([{**DRAWN, "score": 1.0}], "a.png"), "a.png": png()})
+    frames, ledger = read_all(CocoReader(), certain)
+    assert isinstance(frames["a"].label, MaskLabel) and codes(ledger) == ["W_PREDICTION"]
+
+
+def test_whether_the_only_class_is_the_polyp_is_decided_over_the_whole_export():
+    files = {
+        "1.json": file_of([DRAWN], "a.png", categories=("grasper",)),
+        "2.json": file_of([DRAWN], "b.png", categories=("bump",)),
+    }
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    assert [frames[name].label for name in "ab"] == [UnknownLabel()] * 2
+    assert codes(ledger) == ["W_CLASS_UNKNOWN"] * 2
+
+
+def test_a_file_that_merely_resembles_coco_stops_no_import():
+    files = {"index.json": b'{"images": [{"file_name": "a.png"}], "made_by": "a script"}', **PICTURES}
+    assert reader_for(AUTO, MemoryTree(files), {}).name == "folders"
+
+
+def test_pictures_of_equal_names_in_the_folders_of_subsets():
+    files = {f"annotations/instances_{part}.json": file_of([DRAWN], "a.png") for part in ("Train", "Test")}
+    files |= {f"images/{part}/a.png": png(seed=place) for place, part in enumerate(("Train", "Test"))}
+    frames, ledger = read_all(CocoReader(), MemoryTree(files))
+    assert set(frames) == {"Train-a", "Test-a"} and codes(ledger) == []
+    assert {name: frame.split for name, frame in frames.items()} == {"Train-a": Split.TRAIN, "Test-a": Split.TEST}

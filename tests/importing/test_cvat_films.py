@@ -52,7 +52,7 @@ def test_annotated_frames_are_decoded_from_the_film(tmp_path):
 
 def test_a_frame_that_the_film_does_not_have_is_told(tmp_path):
     result = run_import(export(tmp_path / "src", track(2, FRAMES + 3)), tmp_path / "root")
-    assert lines(result) == {"E_VIDEO_FRAME": ["case9.mp4"]}
+    assert lines(result) == {"E_VIDEO_FRAME": ["case9.mp4"], "N_PATIENTS": ["src"]}
     assert [record.frame for record in result.records] == ["case9_000002"]
 
 

@@ -128,3 +128,31 @@ def test_two_videos_in_folders_of_their_own_are_told_apart():
     assert codes(ledger) == []
     assert {frame.sequence: frame.label.boxes[0].x0 for frame in frames.values()} == {"one": 0, "two": 6}
     assert all(frame.origin.startswith(frame.sequence) for frame in frames.values())
+
+
+POLYGON = f'<polygon label="polyp" points="{POINTS}"/>'
+
+
+def test_pictures_of_equal_names_in_a_projects_subsets():
+    listed = "".join(
+        f'<image id="{place}" name="0.png" subset="{part}" width="{WIDTH}" height="{HEIGHT}">{drawn}</image>'
+        for place, (part, drawn) in enumerate((("Train", POLYGON), ("Test", ""), ("default", POLYGON)))
+    )
+    files = {f"images/{part}/0.png": png(seed=place) for place, part in enumerate(("Train", "Test", "default"))}
+    files["annotations.xml"] = f"<annotations><version>1.1</version>{listed}</annotations>".encode()
+    frames, ledger = read_all(CvatReader(), MemoryTree(files))
+    assert codes(ledger) == [] and set(frames) == {"Train-0", "Test-0", "default-0"}
+    assert frames["Test-0"].label == UnknownLabel() and frames["Test-0"].origin == "images/Test/0.png"
+    assert all(isinstance(frames[name].label, MaskLabel) for name in ("Train-0", "default-0"))
+
+
+def test_whether_the_only_class_is_the_polyp_is_decided_over_the_whole_export():
+    files = {}
+    for name, label in (("a", "grasper"), ("b", "bump")):
+        image = f'<image id="0" name="{name}.png" width="{WIDTH}" height="{HEIGHT}">'
+        drawn = POLYGON.replace('"polyp"', f'"{label}"')
+        files[f"{name}.xml"] = f"<annotations><version>1.1</version>{image}{drawn}</image></annotations>".encode()
+        files[f"{name}.png"] = png(seed=ord(name))
+    frames, ledger = read_all(CvatReader(), MemoryTree(files))
+    assert [frames[name].label for name in "ab"] == [UnknownLabel()] * 2
+    assert codes(ledger) == ["W_CLASS_UNKNOWN"] * 2

@@ -112,7 +112,8 @@ def test_picture_with_an_orientation_takes_its_label_along(drawn_on, tmp_path, m
     stream = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.repeat(stored[..., None] * 200, 3, axis=2)).save(stream, "JPEG", exif=exif, quality=100)
+    shaded = np.repeat(stored[..., None] * 200, 3, axis=2) + (np.arange(53) // 3).astype(np.uint8)[:, None]
+    Image.fromarray(shaded).save(stream, "JPEG", exif=exif, quality=100)
     segmentation = {"size": list(mask.shape), "counts": coco_counts(mask)}
     value = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": mask.shape[1], "height": mask.shape[0]}],

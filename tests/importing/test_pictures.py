@@ -144,6 +144,7 @@ def test_clinicdbs_tiff_keeps_its_colours():
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_turned_pictures_and_their_masks_stay_together(tmp_path, orientation):
     stored = np.zeros((40, 60, 3), np.uint8)
+    stored[..., 1] = np.arange(60) // 4  # a frame is not black alone
     stored[mask() > 0] = (200, 90, 80)  # the lesion is where the mask is
     put(tmp_path / "src/images/a.png", with_orientation(stored, orientation))
     upright = np.asarray(Image.open(tmp_path / "src/images/a.png").transpose(_transposition(orientation)))

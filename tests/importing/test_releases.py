@@ -73,3 +73,51 @@ def test_options_and_a_table_go_before_the_manifest(tmp_path):
     put(source / "frames.csv", b"frame,patient\n1,p1\n25,p1\n26,p2\n612,p3\n")
     told = run_import(source, tmp_path / "two", "cvc-clinicdb")
     assert told.summary.format == "folders" and "1,p1,,,mask" in (told.folder / "frames.csv").read_text()
+
+
+COLONDB = {1: "1", 38: "1", 39: "2", 155: "7", 156: "9", 208: "10", 300: "15", 301: "4", 380: "13"}
+
+
+@pytest.mark.parametrize("form", ["{0}.tiff p{0}.tiff", "{0}.bmp p{0}.bmp", "images/{0}.png masks/{0}.png"])
+def test_colondbs_table_of_sequences(tmp_path, form):
+    picture, drawn = form.split()
+    for number in COLONDB:
+        path = (tmp_path / "CVC-ColonDB" / picture.format(number)).with_suffix(".png")
+        put(path, frame(number)).rename(path.with_suffix("." + picture.split(".")[1]))
+        path = (tmp_path / "CVC-ColonDB" / drawn.format(number)).with_suffix(".png")
+        put(path, mask()).rename(path.with_suffix("." + drawn.split(".")[1]))
+    opened = open_cohort("cvc-colondb", tmp_path)
+    assert {int(each.frame): each.sequence for each in opened.frames} == COLONDB
+    result = run_import(tmp_path / "CVC-ColonDB", tmp_path / "root", "cvc-colondb")
+    assert result.summary.format == "release"
+    assert sequences(result) == {str(number): name for number, name in COLONDB.items()}
+
+
+def test_colondbs_table_covers_every_frame_once():
+    for layout in manifest("cvc-colondb").layouts:
+        numbers = [n for first, last in layout.sequence_ranges.values() for n in range(first, last + 1)]
+        assert sorted(numbers) == list(range(1, 381)) and len(layout.sequence_ranges) == 15
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "sequence,first,last\na,1,25\nb,26,612\n",
+        "sequence;frames\na;1-25\nb;26 – 612\n",
+        "frame,sequence\n1,a\n25.tif,a\n26,b\nOriginal/612.tif,b\n",
+    ],
+)
+def test_a_table_of_sequences_goes_before_the_manifest(tmp_path, table):
+    source = clinicdb(tmp_path / "CVC-ClinicDB")
+    put(source / "sequences.csv", table.encode())
+    result = run_import(source, tmp_path / "root", "cvc-clinicdb")
+    assert result.summary.format == "release" and lines(result) == {}
+    assert sequences(result) == {"1": "a", "25": "a", "26": "b", "612": "b"}
+
+
+@pytest.mark.parametrize("wrong", ["a,1,x", "a,9,1", "a,1,25\nb,20,30"])
+def test_a_wrong_table_of_sequences_is_told(tmp_path, wrong):
+    source = clinicdb(tmp_path / "CVC-ClinicDB")
+    put(source / "sequences.csv", f"sequence,first,last\n{wrong}\n".encode())
+    result = run_import(source, tmp_path / "root", "cvc-clinicdb")
+    assert lines(result) == {"E_TABLE_ROW": ["sequences.csv"]} and not result.summary.everything_taken

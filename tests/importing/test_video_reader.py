@@ -51,7 +51,8 @@ def test_a_folder_of_films_becomes_a_cohort(shelf: Path, tmp_path: Path) -> None
     assert [row.patient for row in found.values()] == [None, None, "case07", "case07"]
     assert result.summary.format == "video"
     assert result.summary.everything_taken
-    assert set(lines(result)) == {"N_VIDEO_SCAN", "N_VIDEO_PIXEL_ASPECT"}
+    told = {"N_VIDEO_SCAN", "N_VIDEO_PIXEL_ASPECT", "N_PATIENTS", "W_PATIENT_PARTLY"}
+    assert set(lines(result)) == told
     images = [read_image(result.folder / "images" / f"{name}.png") for name in found]
     assert not any(measure_comb(image).combed for image in images)
     assert np.abs(images[1].astype(int) - progressive(10)[5]).mean() < 6

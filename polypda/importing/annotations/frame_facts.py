@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import Split
 from polypda.importing.annotations.json_values import text
 from polypda.importing.folders.folder_words import meaning_of
+from polypda.importing.folders.patient_names import PatientRule
 
 _PATIENT = ("patient", "patient_id", "patientid", "case", "case_id")
 _SEQUENCE = ("sequence", "sequence_id", "video", "video_id", "video_name", "clip")
@@ -42,6 +43,7 @@ _MODES = (
 class FrameFacts:
     """As the fields of an imported frame of the same names."""
 
+    patient_by: str | None = field(default=None, kw_only=True)
     patient: str | None = None
     sequence: str | None = None
     mode: str | None = None
@@ -59,8 +61,13 @@ def facts_in(fields: Mapping[str, object]) -> FrameFacts:
 def facts_of(fields: Mapping[str, object], image: str) -> FrameFacts:
     """Likewise; what the fields do not tell is taken from the folders that the image lies in (``train/患者1``)."""
     told, lies = facts_in(fields), meaning_of(PurePosixPath(image).parts[:-1])
+    patient, clip, by = (told.patient, None, None) if told.patient else PatientRule().of(image)
     return FrameFacts(
-        told.patient or lies.patient, told.sequence or lies.sequence, told.mode or lies.mode, told.split or lies.split
+        patient,
+        told.sequence or lies.sequence or clip,
+        told.mode or lies.mode,
+        told.split or lies.split,
+        patient_by=by,
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polypda.cohorts.mask_files import swapped
 from polypda.errors import DataError
 from polypda.importing.contract import (
     BoxLabel,
@@ -62,7 +61,7 @@ def _mask(label: MaskLabel, picture: Picture) -> LabelFiles:
     except DataError as error:
         other_size = error.code in ("E_MASK_SIZE", "E_ANNOTATION_SIZE")
         if not other_size or picture.orientation not in SIDES_SWAPPED:
-            raise swapped(error, picture.pixels, label.origin) from error
+            raise
         mask = turned(label.read((width, height)), picture.orientation)
         what = "the mask has the size of the picture as stored: it was turned upright with it."
         doubt = (Remark("N_MASK_ORIENTATION", what),)

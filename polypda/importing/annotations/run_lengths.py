@@ -8,6 +8,7 @@ off: files from elsewhere must not reach it unchecked, and once checked nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ from polypda.importing.contract import MaskPixels
 
 _FIRST, _LAST = ord("0"), ord("o")  # 64 characters, six bits each
 _MORE, _SIGN, _VALUE = 0x20, 0x10, 0x1F
+_LISTED = re.compile(r" *\[ *\d{1,9}(?:\.0)? *(?:, *\d{1,9}(?:\.0)? *)+\] *")
+"""A list of runs that somebody wrote as text; a comma is no character of COCO's own text."""
 _MOST_CHARACTERS = 8  # 40 bits: beyond any run of any picture
 
 
@@ -25,6 +28,8 @@ def coco_mask(counts: object, size: tuple[int, int], where: str) -> MaskPixels:
 
     size: (height, width) of the mask. Raises: DataError E_RLE, E_RLE_LENGTH.
     """
+    if isinstance(counts, str) and _LISTED.fullmatch(counts):
+        counts = [float(run) for run in counts.strip(" []").split(",")]
     runs = coco_runs(counts, where) if isinstance(counts, (str, bytes)) else _checked(counts, where)
     height, width = size
     return np.ascontiguousarray(_spread(runs, height * width, where).reshape(width, height).T)
@@ -76,8 +81,8 @@ def coco_runs(packed: str | bytes, where: str) -> list[int]:
 
 def _checked(counts: object, where: str) -> list[int]:
     runs = counts if isinstance(counts, Sequence) and not isinstance(counts, (str, bytes)) else [None]
-    if all(isinstance(run, int) and not isinstance(run, bool) and run >= 0 for run in runs):
-        return list(runs)
+    if all(isinstance(run, (int, float)) and not isinstance(run, bool) and 0 <= run == run // 1 for run in runs):
+        return [int(run) for run in runs if run is not None]
     raise DataError("E_RLE", "a run of the mask is no count.", where=where, fix="export the annotation again.")
 
 

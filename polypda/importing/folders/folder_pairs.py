@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -13,6 +13,9 @@ from polypda.cohorts.picture_kinds import suffix_of
 from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, without_image_affix, without_mask_affix
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+_LETTERED = re.compile(r"([pcsPCS])(\d+)")
+_NNUNET = re.compile(r"images[TV][rsal]+")
+_CHANNEL = re.compile(r"(.+)_\d{4}")
 _SEPARATOR = re.compile(r"[_\-. ]")
 Key = tuple[tuple[str, ...], str]
 """Folders that tell places apart, and the stem."""
@@ -30,10 +33,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All images in order, and the masks that belong to none."""
+    """All images in order, the masks that belong to none, and the drawings that are neither."""
 
     pairs: list[Pair]
     orphans: list[str]
+    drawings: list[str] = field(default_factory=list)
 
 
 def pair_up(pictures: Sequence[str]) -> Pairs:
@@ -43,8 +47,15 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
     only one anywhere, else to that of the same number (``mask_1``, ``image_1``), else to that whose name theirs begins
     with, else to the only image of their place.
+
+    ``p7`` beside ``7`` is its mask, as CVC names them, and then ``c7`` (contour) and ``s7`` (specular) are drawings, as
+    are pictures in folders of edges, scribbles, overlays and the like.
     """
-    twins = _twin_masks(pictures)
+    lettered, beside = _lettered(pictures)
+    drawn = {path for path in pictures if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
+    drawings = [path for path in pictures if path in drawn]
+    pictures = [path for path in pictures if path not in drawn]
+    twins = _twin_masks(pictures) | lettered
     masks = [path for path in pictures if path in twins or _says_mask(path)]
     told = set(masks)
     pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
@@ -53,7 +64,7 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     by_number: dict[Key, list[Pair]] = defaultdict(list)
     by_place: dict[tuple[str, ...], list[Pair]] = defaultdict(list)
     for pair in pairs:
-        stem = folded_stem(pair.image)
+        stem = folded_stem(shown_stem(pair.image) + ".x")
         by_key[pair.meaning.key, stem].append(pair)
         by_stem[stem].append(pair)
         by_number[pair.meaning.key, without_image_affix(stem)].append(pair)
@@ -78,12 +89,30 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
         else:
             found.masks.append(mask)
             found.joined = True
-    return Pairs(pairs, orphans)
+    return Pairs(pairs, orphans, drawings)
 
 
 def folded_stem(path: str) -> str:
     """A file's stem for comparison: composed, without regard to case."""
     return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold()
+
+
+def shown_stem(image: str) -> str:
+    """A picture's stem without nnU-Net's number of the channel: ``x`` of ``imagesTr/x_0000.png``."""
+    stem = PurePosixPath(image).stem
+    in_nnunet = any(_NNUNET.fullmatch(folder) for folder in PurePosixPath(image).parts[:-1])
+    return stem.removesuffix("_0000") if in_nnunet else stem
+
+
+def several_channels(images: Iterable[str]) -> set[str]:
+    """The files of pictures whose channels nnU-Net keeps apart: each alone is no frame."""
+    by_picture: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        *folders, name = PurePosixPath(image).parts
+        match = _CHANNEL.fullmatch(PurePosixPath(name).stem)
+        if match and any(map(_NNUNET.fullmatch, folders)):
+            by_picture["/".join((*folders, match[1]))].append(image)
+    return {image for files in by_picture.values() if len(files) > 1 for image in files}
 
 
 def _spelt_alike(pairs: list[Pair], mask: str) -> Pair | None:
@@ -113,17 +142,35 @@ def _twin_masks(pictures: Sequence[str]) -> set[str]:
     return masks
 
 
+def _lettered(pictures: Sequence[str]) -> tuple[set[str], set[str]]:
+    """CVC's masks ``p7`` beside their frames ``7``, and the contours and highlights that lie with them."""
+    numbered = {(path.rpartition("/")[0], PurePosixPath(path).stem) for path in pictures}
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in pictures:
+        match = _LETTERED.fullmatch(PurePosixPath(path).stem)
+        if match and (path.rpartition("/")[0], match[2]) in numbered:
+            found[match[1].lower()].add(path)
+    return (found["p"], found["c"] | found["s"]) if found["p"] else (set(), set())
+
+
 def _exact(
     by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], place: tuple[str, ...], stem: str
 ) -> Pair | None:
-    for wanted in dict.fromkeys((stem, without_mask_affix(stem))):
+    for wanted in _wanted(stem):
         if (place, wanted) in by_key:
             return _only(by_key[place, wanted])
-    for wanted in dict.fromkeys((stem, without_mask_affix(stem))):
+    for wanted in _wanted(stem):
         found = _only(by_stem.get(wanted, []))
         if found is not None:
             return found
     return None
+
+
+def _wanted(stem: str) -> list[str]:
+    """The stems that a mask's image may have, the likeliest first."""
+    match = _LETTERED.fullmatch(stem)
+    numbered = [match[2]] if match and match[1] == "p" else []
+    return list(dict.fromkeys((stem, without_mask_affix(stem), *numbered)))
 
 
 def _begun(by_key: dict[Key, list[Pair]], place: tuple[str, ...], stem: str) -> Pair | None:

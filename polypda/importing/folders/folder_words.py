@@ -9,27 +9,50 @@ from enum import Enum
 from polypda.cohorts.frames import Split
 
 _SPLITS = {
-    Split.TRAIN: ("train", "training", "trainset", "训练", "训练集"),
+    Split.TRAIN: ("train", "training", "trainset", "train dataset", "训练", "训练集"),
     Split.VALIDATION: ("val", "valid", "validation", "validate", "dev", "验证", "验证集"),
-    Split.TEST: ("test", "testing", "testset", "测试", "测试集"),
+    Split.TEST: (
+        *("test", "testing", "testset", "test dataset", "test easy dataset", "test hard dataset"),
+        *("测试", "测试集"),
+    ),
 }
 SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 MODE_WORDS = {
     **dict.fromkeys(("wl", "wli", "whitelight", "白光"), "WL"),
     **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
 }
-_MASK = r"masks?|labels?|gts?|ground ?truths?|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
-_IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpegs?|原图|图像|图片"
+_MASK = (
+    r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?"
+    r"|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
+)
+_IMAGE = r"images?|imgs?|frames?|originals?|pictures?|pics?|jpeg ?images?|jpegs?|bbdd|原图|图像|图片"
+_INSTANCE = (
+    r"segmentation ?objects?(?: ?png)?|(?:masks? |labels? )?instances?(?: (?:masks?|labels?|ids?|segmentations?))?"
+)
+_DRAWN = (
+    r"edges?|contours?|boundar(?:y|ies)|outlines?|scribbles?|skeletons?|specular(?:s|ity|ities)?|lumens?|voids?"
+    r"|polygons?|bbox(?:es)?|box(?:es)?|overlays?|visuali[sz]ations?|heat ?maps?|saliency|predictions?|preds?|轮廓|边缘"
+)
 _NEGATIVE = r"neg|negatives?|healthy|no ?polyps?|non ?polyps?|without ?polyps?|polyp ?free|阴性|无息肉"
 _UNLABELLED = r"unlabell?ed|no ?labels?|without ?labels?|未标注|无标注"
 MASK_WORD = re.compile(rf"(?:^|.* )(?:{_MASK})(?: .*|$)")
 IMAGE_WORD = re.compile(rf"(?:^|.* )(?:{_IMAGE})(?: .*|$)")
 NEGATIVE_WORD = re.compile(rf"(?:^|.* )(?:{_NEGATIVE})(?: .*|$)")
+DRAWING_WORDS = re.compile(
+    rf"(?:(?:gt|masks?|segmentation ?class|bbox) ?)?(?:{_DRAWN})"
+    r"(?: ?(?:maps?|masks?|images?|gts?|labels?|png|c\d|\d+))*"
+)
+"""Folders of what was drawn beside masks: neither frames nor masks."""
+INSTANCE_WORDS = re.compile(_INSTANCE)
 UNLABELLED_WORD = re.compile(rf"(?:^|.* )(?:{_UNLABELLED})(?: .*|$)")
 _MASK_AFFIX = re.compile(r"(?i)^(?:mask|gt|label|seg)[_\-. ]+|[_\-. ]+(?:mask|gt|label|seg|segmentation|annotation)s?$")
 _IMAGE_AFFIX = re.compile(r"(?i)^(?:image|img|frame|picture|pic)[_\-. ]+|[_\-. ]+(?:image|img|frame)s?$")
 _SEQUENCE = re.compile(r"(?i)^(?:seq|sequence|video|vid|clip|film|序列|视频)[_\-. ]?\d+")
-_PATIENT = re.compile(r"(?i)^(?:patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+")
+_PROCEDURE = re.compile(r"(\d{3}-\d{3})_frames")
+"""REAL-Colon's folders, one for each recording."""
+_PATIENT = re.compile(
+    r"(?i)(?P<patient>(?P<word>patient|pat|case|pt|subject|study|患者|病人|病例)[_\-. ]?\d+)(?P<more>.*)"
+)
 
 
 class Role(Enum):
@@ -37,14 +60,21 @@ class Role(Enum):
 
     IMAGE = "image"
     MASK = "mask"
+    DRAWING = "drawing"  # edges, scribbles, overlays…: neither
     PLAIN = "plain"  # its name says nothing of the kind
 
 
 @dataclass(frozen=True)
 class FolderMeaning:
-    """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart."""
+    """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart.
+
+    instance: masks whose colours tell objects apart, not classes. drawing: neither frames nor masks.
+    patient: ``case1`` of a folder ``case1_2`` as well, whose sequence is then the folder: a patient's clips share it.
+    """
 
     mask: bool
+    instance: bool
+    drawing: bool
     negative: bool
     unlabelled: bool
     split: Split | None
@@ -61,10 +91,12 @@ def words_of(name: str) -> str:
 
 
 def role_of(folder: str) -> Role:
-    """Whether a folder's name promises masks or images."""
+    """Whether a folder's name promises masks, images or other drawings."""
     words = words_of(folder)
     if UNLABELLED_WORD.match(words):
         return Role.PLAIN
+    if DRAWING_WORDS.fullmatch(words):
+        return Role.DRAWING
     if MASK_WORD.match(words):
         return Role.MASK
     return Role.IMAGE if IMAGE_WORD.match(words) else Role.PLAIN
@@ -73,18 +105,42 @@ def role_of(folder: str) -> Role:
 def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
     """What the folders above a picture say; the innermost counts where several say something."""
     words = [words_of(folder) for folder in folders]
+    named = next(filter(None, map(patient_named, reversed(folders))), None)
     last = {word: index for index, word in enumerate(words)}
     ordered = sorted(last, key=lambda word: last[word])
     return FolderMeaning(
         mask=any(role_of(folder) is Role.MASK for folder in folders),
+        instance=any(INSTANCE_WORDS.fullmatch(word) for word in words),
+        drawing=any(role_of(folder) is Role.DRAWING for folder in folders),
         negative=any(NEGATIVE_WORD.match(word) for word in words),
         unlabelled=any(UNLABELLED_WORD.match(word) for word in words),
         split=next((SPLIT_WORDS[word] for word in reversed(ordered) if word in SPLIT_WORDS), None),
         mode=next((mode_of(word) for word in reversed(ordered) if mode_of(word)), None),
-        patient=next((folder for folder in reversed(folders) if _PATIENT.match(folder)), None),
-        sequence=next((folder for folder in reversed(folders) if _SEQUENCE.match(folder)), None),
+        patient=named.patient if named else None,
+        sequence=next(filter(None, map(_sequence, reversed(folders))), named.clip if named else None),
         key=tuple(rest for rest in map(_without_role, words) if rest),
     )
+
+
+def _sequence(folder: str) -> str | None:
+    recorded = _PROCEDURE.fullmatch(folder)
+    return recorded[1] if recorded else folder if _SEQUENCE.match(folder) else None
+
+
+@dataclass(frozen=True)
+class NamedPatient:
+    """A patient by a folder's or file's name. clip: the whole name where it says more (``case1_2`` of ``case1``);
+    word: how patients are called there."""
+
+    patient: str
+    clip: str | None
+    word: str
+
+
+def patient_named(name: str) -> NamedPatient | None:
+    """The patient whom a name begins with; None where it names none."""
+    match = _PATIENT.match(name)
+    return NamedPatient(match["patient"], name if match["more"] else None, match["word"].lower()) if match else None
 
 
 def mode_of(text: str) -> str | None:

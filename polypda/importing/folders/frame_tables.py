@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,14 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     **{corner: (corner,) for corner in ("x0", "y0", "x1", "y1")},
 }
 """Column → the headings that are taken for it, in lower case with single spaces."""
+RANGE_NAMES: Mapping[str, tuple[str, ...]] = {
+    "patient": COLUMN_NAMES["patient"],
+    "sequence": COLUMN_NAMES["sequence"],
+    "first": ("first", "first frame", "start", "start frame", "from", "begin"),
+    "last": ("last", "last frame", "end", "end frame", "to"),
+    "range": ("frames", "frame numbers", "range", "images"),
+}
+"""Likewise for tables of sequences."""
 CORNERS = ("x0", "y0", "x1", "y1")
 LABEL_STATES = ("mask", "box", "negative", "none")
 
@@ -53,6 +62,16 @@ class TableRow:
     label_state: str | None = None
     mode: str | None = None
     box: LabelledBox | None = None
+
+
+@dataclass(frozen=True)
+class RangeRow:
+    """What one line says of numbered frames, from ``first`` to ``last``."""
+
+    first: int
+    last: int
+    patient: str | None
+    sequence: str | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +111,35 @@ def read_frame_table(data: bytes, path: str) -> FrameTable | None:
         except DataError as error:
             errors.append(error)
     return FrameTable(tuple(found), tuple(errors), boxes)
+
+
+def read_ranges(data: bytes, path: str) -> tuple[RangeRow, ...]:
+    """Read a table of sequences: each row names one (or a patient) with its first and last frame number, in columns or
+    as ``1-25``. Empty where its headings are not such.
+
+    Raises: DataError E_TABLE_ENCODING, E_TABLE, E_TABLE_ROW (no numbers, or ranges that overlap).
+    """
+    try:
+        header, *rows = [row for row in table_rows(table_text(data, path)) if any(row)] or [[]]
+    except csv.Error as error:
+        raise DataError("E_TABLE", f"no table ({error}).", where=path, fix="save it as CSV in UTF-8.") from error
+    known = {heading: column for column, headings in RANGE_NAMES.items() for heading in headings}
+    columns = {known[words_of(heading)]: place for place, heading in enumerate(header) if words_of(heading) in known}
+    if not {"patient", "sequence"} & columns.keys() or not ({"first", "last"} <= columns.keys() or "range" in columns):
+        return ()
+    found: list[RangeRow] = []
+    for number, row in enumerate(rows, 2):
+        told = {column: row[place] if place < len(row) else "" for column, place in columns.items()}
+        ends = [told["first"], told["last"]] if "first" in told else re.split(r"\s*[-–—]\s*", told["range"])
+        if not 1 <= len(ends) <= 2 or not all(end.isascii() and end.isdecimal() for end in ends):
+            what = f"'{'-'.join(ends)[:80]}' is no range of frame numbers."
+            raise DataError("E_TABLE_ROW", what, where=f"{path} line {number}", fix="write the first and last number.")
+        one = RangeRow(int(ends[0]), int(ends[-1]), told.get("patient") or None, told.get("sequence") or None)
+        if one.first > one.last or any(one.first <= other.last and other.first <= one.last for other in found):
+            what = f"frames {one.first}–{one.last} end before they begin, or are in another row too."
+            raise DataError("E_TABLE_ROW", what, where=f"{path} line {number}", fix="give each frame one row.")
+        found.append(one)
+    return tuple(found)
 
 
 def _columns(header: Sequence[str]) -> dict[str, int] | None:

@@ -10,7 +10,14 @@ from pathlib import PurePosixPath
 
 from polypda.errors import DataError
 from polypda.importing.contract import LabelledBox, Ledger, SourceTree
-from polypda.importing.folders.frame_tables import FrameTable, TableRow, is_table_name, read_frame_table
+from polypda.importing.folders.frame_tables import (
+    FrameTable,
+    RangeRow,
+    TableRow,
+    is_table_name,
+    read_frame_table,
+    read_ranges,
+)
 
 TOLD = tuple(field.name for field in fields(TableRow) if field.name not in ("frame", "line", "box"))
 
@@ -24,11 +31,14 @@ class Tables:
         self._used: set[str] = set()
         self._origins: dict[str, str] = {}
         self._contradicted: dict[str, str] = {}
+        self._ranges: list[tuple[RangeRow, str]] = []
+        self.read: set[str] = set()
+        """The files that are tables of frames or of sequences."""
 
     @property
     def anything(self) -> bool:
         """Whether any table tells of groups."""
-        return bool(self._rows)
+        return bool(self._rows or self._ranges)
 
     @classmethod
     def of(cls, tree: SourceTree, ledger: Ledger) -> Tables:
@@ -38,13 +48,19 @@ class Tables:
             if not is_table_name(path):
                 continue
             try:
-                table = read_frame_table(tree.read(path), path)
+                data = tree.read(path)
+                table = read_frame_table(data, path)
+                if table is None:
+                    ranges = [(row, path) for row in read_ranges(data, path)]
+                    tables._ranges += ranges
+                    tables.read |= {path} if ranges else set()
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
             if table is not None:
                 for wrong in table.errors:
                     ledger.leave_out(wrong.where, wrong)
+                tables.read.add(path)
                 tables._add(table, path)
         return tables
 
@@ -58,6 +74,17 @@ class Tables:
             if key in self._rows:
                 self._used.add(key)
                 return self._rows[key]
+        return self._in_range(image)
+
+    def _in_range(self, image: str) -> TableRow | None:
+        """What a table of sequences says of a numbered frame in its folder or below."""
+        stem = PurePosixPath(image).stem
+        if not (stem.isascii() and stem.isdecimal()):
+            return None
+        for row, path in self._ranges:
+            below = PurePosixPath(path).parent in PurePosixPath(image).parents
+            if below and row.first <= int(stem) <= row.last:
+                return TableRow(stem, 0, row.patient, row.sequence)
         return None
 
     def boxes(self, image: str) -> tuple[LabelledBox, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.picture_kinds import Kind
 from polypda.cohorts.stored_masks import PolypValues, decode_mask, mask_of
 from polypda.importing.contract import MaskLabel, MaskPixels, SourceTree
 from polypda.importing.images.orientation import turned
@@ -32,3 +34,12 @@ def read_mask_file(tree: SourceTree, path: str, size: tuple[int, int], polyp: Po
     if (height, width) != size:
         raise mask_size_error(path, (size[1], size[0]), (width, height))
     return np.ascontiguousarray(turned(mask_of(stored, path, polyp), stored.orientation))
+
+
+def mask_values(tree: SourceTree, path: str) -> tuple[NDArray[np.uint8], Kind]:
+    """A mask file's values as uint8 H×W or H×W×3, upright, and what kind of file holds them.
+
+    Raises: as :func:`decode_mask`.
+    """
+    stored = decode_mask(tree.read(path), path)
+    return turned(stored.values, stored.orientation), stored.kind

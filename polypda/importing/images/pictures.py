@@ -7,7 +7,9 @@ import numpy as np
 from polypda.cohorts.images import eight_bit_rgb
 from polypda.cohorts.picture_kinds import JPEG, PNG, suffix_of
 from polypda.cohorts.stored_pixels import decode_stored
+from polypda.errors import DataError
 from polypda.importing.contract import Picture, Remark, SourceTree
+from polypda.importing.images.drawings import is_blank, is_drawing
 from polypda.importing.images.orientation import turned
 
 
@@ -15,7 +17,8 @@ def read_picture(tree: SourceTree, path: str) -> Picture:
     """Read a frame. What had to be changed or guessed is told in the picture's remarks.
 
     Raises: DataError E_FILE_UNREADABLE, E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE, E_IMAGE_TRUNCATED,
-        E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED, E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH.
+        E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED, E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH, E_IMAGE_DRAWING (a mask or
+        another drawing, no frame).
     """
     return picture_of(tree.read(path), path)
 
@@ -29,6 +32,13 @@ def picture_of(data: bytes, path: str) -> Picture:
         remarks.append(Remark("N_IMAGE_SUFFIX", what))
     pixels, converted = eight_bit_rgb(stored, path)
     remarks += [Remark(*told) for told in converted]
+    if is_drawing(pixels):
+        what = "black and white, or of a few flat colours: a mask or another drawing, no frame."
+        fix = "lay masks into a folder of their own (masks); if images and masks are swapped, swap the folders."
+        raise DataError("E_IMAGE_DRAWING", what, where=path, fix=fix)
+    if is_blank(pixels):
+        what = "all of one colour: nothing can be seen on it. If it is an empty mask, take it out."
+        remarks.append(Remark("W_IMAGE_BLANK", what))
     keeps = not converted and stored.kind in (JPEG, PNG) and stored.orientation == 1
     if stored.orientation != 1:
         what = f"turned upright as its EXIF orientation {stored.orientation} says."

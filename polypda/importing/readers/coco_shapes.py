@@ -9,8 +9,17 @@ import numpy as np
 from polypda.errors import DataError
 from polypda.importing.annotations.drawn_labels import Sheet
 from polypda.importing.annotations.json_values import items, number, size_px
+from polypda.importing.annotations.polygons import Ring
 from polypda.importing.annotations.run_lengths import coco_mask
-from polypda.importing.annotations.shapes import Box, Painted, Polygon, Shape, Unpaintable, ring_of_flat
+from polypda.importing.annotations.shapes import (
+    Box,
+    Painted,
+    Polygon,
+    Shape,
+    Unpaintable,
+    ring_of_flat,
+    ring_of_pairs,
+)
 from polypda.importing.contract import MaskPixels
 
 
@@ -20,11 +29,35 @@ def shape_of(annotation: dict[str, Any], sheet: Sheet) -> Shape:
     box = _box(annotation)
     if isinstance(segmentation, dict):
         return _painted(segmentation, sheet)
-    rings = [ring_of_flat(items(flat)) for flat in items(segmentation) if items(flat)]
+    rings = _rings(segmentation)
+    if rings is None:
+        return Unpaintable("a segmentation that is no outline")
     if not rings:
         return box or Unpaintable("nothing")
     polygon = Polygon(tuple(rings))
     return box if box is not None and _is_box(polygon, box) else polygon
+
+
+def _rings(segmentation: object) -> list[Ring] | None:
+    """The outlines, however deep exporters nest them: x, y, x, y…, pairs of x and y, or lists of these.
+
+    None where something is drawn that is no outline: it must not fall back to its box in silence.
+    """
+    if segmentation is None or segmentation == "":
+        return []
+    if not isinstance(segmentation, list):
+        return None
+    inner = [part for part in segmentation if part != []]
+    nested = [isinstance(part, list) for part in inner]
+    if not any(nested):
+        plain = not any(isinstance(part, dict) for part in inner)
+        return ([ring_of_flat(inner)] if inner else []) if plain else None
+    if not all(nested):
+        return None
+    if all(len(part) == 2 and not any(isinstance(value, (list, dict)) for value in part) for part in inner):
+        return [ring_of_pairs(inner)]
+    found = [_rings(part) for part in inner]
+    return None if None in found else [ring for rings in found for ring in rings or []]
 
 
 def _painted(segmentation: dict[str, Any], sheet: Sheet) -> Shape:

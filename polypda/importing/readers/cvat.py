@@ -60,19 +60,24 @@ class CvatReader(AnnotatedReader):
         files = list(_files(tree, ledger))
         require_some(len(files), tree, "CVAT XML", ledger)
         require_classes(self.classes, {name for _, root in files for name in _class_names(root)})
-        for path, root in files:
-            folder = PurePosixPath(path).parent.as_posix()
-            near = [each for each in images.paths if folder == "." or each.startswith(f"{folder}/")]
-            tracked = tracked_images(root, near)
-            film = film_of(tree, path, root) if tracked and not any(map(is_frame_name, near)) else None
-            annotated = [*listed_images(root), *tracked]
-            classes = PolypClasses(self.classes, {label for image in annotated for label, _ in image.drawn})
+        pictured = [(path, root, *self._pictured(images, path, root)) for path, root in files]
+        used = {label for *_, annotated in pictured for image in annotated for label, _ in image.drawn}
+        classes = PolypClasses(self.classes, used)  # of the whole export: one file may hold an instrument alone
+        for path, root, tracked, annotated in pictured:
+            film = film_of(tree, path, root) if tracked else None
             for image in annotated:
                 try:
                     yield self._frame(tree, images, path, image, classes, film)
                 except DataError as error:
                     ledger.leave_out(f"{path} image {image.written}", error)
         yield from never_annotated(tree, images)
+
+    def _pictured(self, images: NamedImages, path: str, root: Element) -> tuple[bool, list[CvatImage]]:
+        """Whether the file's frames must come from its film, and every picture that it speaks of."""
+        folder = PurePosixPath(path).parent.as_posix()
+        near = [each for each in images.paths if folder == "." or each.startswith(f"{folder}/")]
+        tracked = tracked_images(root, near)
+        return bool(tracked) and not any(map(is_frame_name, near)), [*listed_images(root), *tracked]
 
     def _frame(
         self,
@@ -88,7 +93,9 @@ class CvatReader(AnnotatedReader):
             picture, name = film.path, f"{film.stem}_{image.number:06d}"
             read = partial(film.picture, image.number)
         else:
-            picture = images.find(image.written, beside=path)
+            # a project's subsets are folders, and may hold pictures of equal names
+            subset = image.fields.get("subset", "")
+            picture = images.find("/".join(filter(None, (subset, image.written))), beside=path)
             name, read = images.names[picture], partial(read_picture, tree, picture)
         drawn = [Drawn(shape, label) for label, shape in image.drawn]
         empty = NegativeLabel() if any(map(says_no_polyp, image.tags)) else self.unannotated
@@ -107,6 +114,7 @@ class CvatReader(AnnotatedReader):
             facts.sequence,
             split=facts.split,
             mode=facts.mode,
+            patient_by=facts.patient_by,
             remarks=tuple(notes),
         )
 

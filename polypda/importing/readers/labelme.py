@@ -112,6 +112,7 @@ def _frame(
         facts.sequence,
         split=facts.split,
         mode=facts.mode,
+        patient_by=facts.patient_by,
         remarks=tuple(notes),
     )
 

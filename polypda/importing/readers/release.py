@@ -16,6 +16,7 @@ from polypda.cohorts.picture_kinds import is_picture_name
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
+from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.mask_labels import mask_label
 from polypda.importing.images.pictures import read_picture
 
@@ -52,9 +53,10 @@ class ReleaseReader(Reader):
         return bool(self.fit.images)
 
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
-        """Every frame that the layout does not exclude."""
+        """Every frame that the layout does not exclude; what a table beside it says goes before the layout."""
         layout = self.fit.layout
         masks = self._masks(tree, ledger)
+        tables = Tables.of(tree, ledger)
         excluded = {exclusion.frame: exclusion.why for exclusion in layout.exclude}
         scenes = {frame: f"scene {scene[0]}" for scene in layout.scenes for frame in scene}
         for path, told in self.fit.images.items():
@@ -64,20 +66,25 @@ class ReleaseReader(Reader):
                 ledger.leave_out(path, DataError("N_EXCLUDED", f"the manifest leaves it out: {excluded[frame]}."))
                 continue
             try:
-                sequence = told.get("sequence") or ranged_sequence(frame, layout, self.cohort_id)
+                row = tables.row(path)
+                said = row.sequence if row else None
+                sequence = said or told.get("sequence") or ranged_sequence(frame, layout, self.cohort_id)
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
             label, remarks = self._label(tree, mask)
             split = told.get("split")
+            by_table = row.split if row else None
             yield ImportedFrame(
                 name=frame,
                 origin=path,
                 read=lambda path=path: read_picture(tree, path),  # type: ignore[misc]
                 label=label,
-                patient=told.get("patient"),
+                patient=(row.patient if row else None) or told.get("patient"),
                 sequence=sequence or scenes.get(frame),
-                split=Split(split) if split else None,
+                split=by_table or (Split(split) if split else None),
+                mode=row.mode if row else None,
+                t_s=row.t_s if row else None,
                 remarks=remarks,
             )
         for path in masks.values():

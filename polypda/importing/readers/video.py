@@ -26,6 +26,7 @@ from polypda.importing.films.films import VIDEO_SUFFIXES, Film, FilmFrame, open_
 from polypda.importing.films.video_tables import video_tables
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
+from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.one_field import one_field
 from polypda.importing.writing.shortest_names import shortest_names
@@ -118,11 +119,13 @@ class VideoReader(Reader):
         else:
             own = f"{name}_{frame.index:06d}"
         top = scan is None or scan.top_first is not False
+        patient, _, by = PatientRule().of(path, tree_name, film=True)
         return ImportedFrame(
             name=own,
             origin=path,
             read=partial(self._picture, frame, top),
-            patient=row.patient or by_level or meaning.patient or outer.patient,
+            patient=row.patient or by_level or patient,
+            patient_by=None if row.patient or by_level else by,
             sequence=row.sequence or name,
             t_s=round(frame.t_s, 6),
             split=row.split or meaning.split,

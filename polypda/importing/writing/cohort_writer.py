@@ -13,6 +13,7 @@ from polypda.errors import DataError, PolypdaError
 from polypda.importing.annotations.label_files import LabelFiles, label_files
 from polypda.importing.contract import ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels, Remark
 from polypda.importing.folders.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord, boxes_csv, frames_csv, record_of
+from polypda.importing.folders.patient_names import PatientTally
 from polypda.importing.writing.frame_names import FrameNames, readable, safe_name
 from polypda.importing.writing.journal import Entry
 from polypda.importing.writing.staging import Staging
@@ -49,6 +50,7 @@ class CohortWriter:
         self.staging, self.ledger, self.treatment = staging, ledger, treatment
         self.kept = list(kept or [])
         self.records: list[FrameRecord] = []
+        self.patients = PatientTally()
         self._names = FrameNames()
         self._origins: dict[str, str] = {}
         self._there = {record.frame for record in self.kept}
@@ -73,6 +75,7 @@ class CohortWriter:
             return None
         record = self._written(seen, name, found.origin)
         self.records.append(record)
+        self.patients.add(record.patient, found.patient_by)
         self.ledger.taken += 1
         return record
 

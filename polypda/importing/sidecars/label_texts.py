@@ -1,0 +1,123 @@
+"""Text files of labels, one for each picture, in the three forms that are in use.
+
+* YOLO: ``class x y width height``, centre and size in shares of the picture, or ``class x y x y…``, an outline; a
+  sixth number beside a box is a model's confidence. Names of classes stand in ``data.yaml``, ``classes.txt`` or
+  ``obj.names``.
+* PolypGen: ``polyp x0 y0 x1 y1`` in px.
+* LDPolypVideo: the number of boxes, then ``x0 y0 x1 y1`` in px, a line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import yaml
+
+from polypda.errors import DataError
+from polypda.importing.annotations.annotation_files import read_text
+from polypda.importing.annotations.drawn_labels import Drawn
+from polypda.importing.annotations.json_values import mapping, number, text, whole
+from polypda.importing.annotations.polygons import fill_ring
+from polypda.importing.annotations.shapes import Box, Painted, Shape, Unpaintable
+from polypda.importing.contract import MaskPixels, SourceTree
+
+BEYOND = 0.01
+"""How far a share may lie outside 0–1 by rounding."""
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
+
+
+@dataclass(frozen=True)
+class LabelText:
+    """kind: ``yolo``, ``boxes`` (PolypGen), ``counted`` (LDPolypVideo) or ``empty``. rows: the fields of its lines."""
+
+    kind: str
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def predicted(self) -> bool:
+        """Whether a model wrote it: YOLO's boxes have a confidence."""
+        return self.kind == "yolo" and any(len(row) == 6 for row in self.rows)
+
+    def classes(self, names: Mapping[int, str]) -> set[str]:
+        """The classes of all that is drawn."""
+        return {_name(row, self.kind, names) for row in self.rows}
+
+    def drawn(self, size: tuple[int, int], names: Mapping[int, str]) -> list[Drawn]:
+        """The shapes on a picture of ``size`` (height, width)."""
+        return [Drawn(_shape(row, self.kind, size), _name(row, self.kind, names)) for row in self.rows]
+
+
+def label_text(content: str) -> LabelText | None:
+    """What a text file of one picture says; None where it is none of these forms."""
+    rows = tuple(tuple(line.replace(",", " ").split()) for line in content.splitlines() if line.strip())
+    if not rows:
+        return LabelText("empty", ())
+    if all(map(_is_yolo, rows)):
+        return LabelText("yolo", rows)
+    if len(rows[0]) == 1 and whole(rows[0][0]) == len(rows) - 1 and all(map(_is_box, rows[1:])):
+        return LabelText("counted", rows[1:])
+    if all(len(row) >= 5 and _is_box(row[-4:]) and not np.isfinite(number(row[0])) for row in rows):
+        return LabelText("boxes", rows)
+    return None
+
+
+def class_names_of(tree: SourceTree) -> dict[int, str]:
+    """YOLO's names of classes by their numbers; of several files, the first that has any."""
+    for path in tree.files():
+        name = path.rsplit("/", 1)[-1].casefold()
+        try:
+            if name in NAME_FILES:
+                listed = dict(enumerate(filter(None, map(str.strip, read_text(tree, path).splitlines()))))
+            elif name in ("data.yaml", "data.yml", "dataset.yaml"):
+                told = mapping(yaml.safe_load(read_text(tree, path))).get("names")
+                pairs = enumerate(told) if isinstance(told, list) else mapping(told).items()
+                listed = {key: text(value) for key, value in pairs if isinstance(key, int)}
+            else:
+                continue
+        except (DataError, yaml.YAMLError):
+            continue
+        if listed:
+            return listed
+    return {}
+
+
+def is_name_file(path: str) -> bool:
+    """Whether a file holds YOLO's names of classes, and no labels."""
+    return path.rsplit("/", 1)[-1].casefold() in NAME_FILES
+
+
+def _is_yolo(row: Sequence[str]) -> bool:
+    kind = whole(row[0])
+    if kind is None or kind < 0 or not (len(row) in (5, 6) or (len(row) >= 7 and len(row) % 2)):
+        return False
+    return all(-BEYOND <= number(value) <= 1 + BEYOND for value in row[1:])
+
+
+def _is_box(row: Sequence[str]) -> bool:
+    return len(row) == 4 and all(np.isfinite(number(value)) for value in row)
+
+
+def _name(row: Sequence[str], kind: str, names: Mapping[int, str]) -> str:
+    if kind == "counted":
+        return "polyp"
+    return names.get(int(float(row[0])), f"class {row[0]}") if kind == "yolo" else " ".join(row[:-4])
+
+
+def _shape(row: Sequence[str], kind: str, size: tuple[int, int]) -> Shape:
+    height, width = size
+    if kind != "yolo":
+        return Box(*map(number, row[-4:]))
+    values = list(map(number, row[1:]))
+    if len(values) in (4, 5):
+        x, y, across, down = values[:4]
+        corners = (x - across / 2, y - down / 2, x + across / 2, y + down / 2)
+        return Box(corners[0] * width, corners[1] * height, corners[2] * width, corners[3] * height)
+    ring = np.array(values, np.float64).reshape(-1, 2)
+    return Painted(partial(_outlined, ring), size) if len(ring) >= 3 else Unpaintable("an outline of two points")
+
+
+def _outlined(ring: np.ndarray, size: tuple[int, int]) -> MaskPixels:
+    return fill_ring(ring * np.array([size[1], size[0]]), size)
