@@ -1,7 +1,8 @@
 """Starting points: what a run is unless the user says otherwise.
 
 ``quick`` is for a first look on a laptop; it was tuned on another pair of phantoms than the README's (ningbo →
-bkai-neopolyp). ``standard`` is for real frames. Both start from bundled ImageNet weights. ``published`` has AdaptSegNet's published hyper-parameters.
+bkai-neopolyp). ``standard`` is for real frames. Both start from bundled ImageNet weights. ``published`` has
+AdaptSegNet's published hyper-parameters.
 """
 
 from __future__ import annotations
