@@ -8,11 +8,11 @@ import pytest
 from support.painted import HEIGHT, WIDTH, write_cohort
 from support.painted_cohorts import paint_frame, save
 
-from polypda.cli.adapt import DEFAULT_METHOD
 from polypda.evaluation.cases import read_cases
 from polypda.evaluation.evaluation_file import read_evaluation
 
 TRAINING = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
+TRAINING += ["--method", "adaptsegnet", "--no-guard"]
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_two_runs_are_fused_beside_their_members(polypda, root, tmp_path):
     status, out, err = polypda("evaluate", "run", "--fuse", "plain", "--on", "haining", "--data-root", "data")
     assert status == 0 and out.splitlines()[-1] == "run/evaluations/haining-test-fused", err
     found = read_evaluation(tmp_path / "run" / "evaluations" / "haining-test-fused")
-    assert set(found.cases["model"]) == {"source-only", "adabn", DEFAULT_METHOD, "fused"}
+    assert set(found.cases["model"]) == {"source-only", "adabn", "adaptsegnet", "fused"}
     assert any("ensemble" in note and "plain" in note for note in found.statement.notes)
     assert found.cases.groupby("model")["training"].first().is_unique
     status, _, err = polypda("evaluate", "run", "--fuse", "run", "--on", "haining", "--data-root", "data")

@@ -45,7 +45,8 @@ def test_a_run_is_not_continued_or_reused_on_other_data(polypda, tmp_path):
         assert records(run) == before, words[0]
     assert not (tmp_path / "package").exists()
     status, _, err = polypda(
-        "adapt", "--source", "zju2", "--target", "haining", *TINY, *REST, "--start", run, "--out", "o"
+        *("adapt", "--source", "zju2", "--target", "haining", *TINY, *REST, "--start", run, "--out", "o"),
+        "--allow-leakage",  # painted frames of equal number are alike
     )
     assert status == 3 and re.search(r"E_START_DIFFERS.*2 frames moved", err), err
 

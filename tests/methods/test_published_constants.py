@@ -16,7 +16,7 @@ PUBLISHED = [
     ("fcan", {"lambda_seg": 5.0}),
     ("fcn-wild", {"lambda_adv": 0.1, "presence_share": 0.1, "large_share": 0.1, "large_factor": 0.1, "lower_slack": 2}),
     ("fda", {"robust_entropy_weight": 0.005, "robust_entropy_power": 2.0, "robust_entropy_from": 50_000}),
-    ("mean-teacher", {"ema_alpha": 0.999, "pseudo_threshold": 0.968, "pseudo_weight": 1.0}),
+    ("mean-teacher", {"pseudo_threshold": 0.968, "pseudo_weight": 1.0}),
     ("mic", {"mask_ratio": 0.7}),
     ("tent", {"tent_rate": 1e-3}),
 ]

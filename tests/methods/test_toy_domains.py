@@ -63,7 +63,9 @@ FAILS = {
     ): "entropy alone settles what the shift made unsure for the background: -0.07 to +0.04 over four "
     "weights; it helps where most pixels are on the right side already, as under the other shift",
 }
-NAMES = [name for name in METHODS if name not in CONTROLS] + ["adaptsegnet+fda"]
+BETWEEN_STEPS = ("self-training", "target-colours")
+"""They act on what a training is given, not in its steps: tests/workflows/test_adaptation.py, tests/data."""
+NAMES = [name for name in METHODS if name not in (*CONTROLS, *BETWEEN_STEPS)] + ["adaptsegnet+fda"]
 
 
 def paint(domain: str, seed: int, count: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:

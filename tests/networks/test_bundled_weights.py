@@ -12,10 +12,10 @@ from polypda.errors import DataError, UsageError
 from polypda.networks import bundled_weights as bundled
 from polypda.networks.batch_norm import batch_norm_layers
 from polypda.networks.encoder_weights import load_encoder_weights
-from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights, load_segmenter
+from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import import_smp
-from polypda.networks.weights import read_state_dict, save_module
+from polypda.networks.weights import load_module, read_state_dict, save_module
 
 LITE0 = "tu-tf_efficientnet_lite0"
 SPEC = SegmenterSpec(architecture="fpn", encoder=LITE0, encoder_weights="bundled", levels=1)
@@ -115,7 +115,8 @@ def test_statistics_do_not_lag_also_in_a_network_built_for_a_checkpoint(tmp_path
     spec = SegmenterSpec(architecture="fpn", encoder=encoder, encoder_weights=weights, levels=1)
     first = build_segmenter(spec)
     save_module(first, tmp_path / "w.safetensors")
-    second = load_segmenter(spec, tmp_path / "w.safetensors")
+    second = build_segmenter(spec.for_checkpoint())
+    load_module(second, tmp_path / "w.safetensors")
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for network in (first, second):
         assert {layer.momentum for layer in batch_norm_layers(network)} == {0.1}

@@ -73,7 +73,8 @@ def test_a_run_is_loaded_without_the_pretrained_file(tmp_path):
     loaded = load_segmenter(spec, tmp_path / "run.safetensors").eval()
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(loaded(images).logits["main"], trained(images).logits["main"])
+        # a loaded network lies channels last in memory, which rounds otherwise
+        assert torch.allclose(loaded(images).logits["main"], trained(images).logits["main"], atol=1e-6)
     with pytest.raises(DataError, match="E_WEIGHTS_KEYS"):
         load_segmenter(SegmenterSpec(encoder=encoder, levels=1), tmp_path / "run.safetensors")
     with pytest.raises(DataError, match="E_WEIGHTS_MISSING"):
