@@ -41,7 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
         "compute": {"threads": 2},
         "start_steps": 350,
-        "adapt_steps": 200,
+        "adapt_steps": 240,
         "supervised": {**_ONE_CYCLE, "rate": 3e-4},
         "start": {"rate": 5e-4},
         "options": {
@@ -56,7 +56,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "lsd": {"generator_width": 16, "discriminator_width": 32},
             "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
             "fcn-wild": {"ramp": 10},
-            "self-training": {"rounds": 2},
         },
         "clip_norm": 1.0,
         "inference": {"scales": (1.0, 1.5), "flips": False},
@@ -64,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "final_statistics": "target",
         # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
         "settle_statistics": False,
-        "checkpoint_every": 100,
+        "checkpoint_every": 120,
         "parts": True,
         "phantom_frames": 300,
     },

@@ -17,7 +17,7 @@ from polypda.workflows.configure import resolve_config
 from polypda.workflows.places import Places
 
 WHOLE = "adaptsegnet+target-colours+self-training"
-EVERY_PIXEL = {"polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999}
+EVERY_PIXEL = {"rounds": 2, "polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999}
 """So that a start of two steps labels every pixel of every frame."""
 
 
@@ -96,7 +96,9 @@ def test_rounds_resume_bit_exactly_and_each_begins_from_the_start(run_of):
 
 
 def test_the_guard_keeps_the_source_model_where_nothing_is_found(run_of):
-    run = run_of("nothing", guard=True, options={"polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
+    run = run_of(
+        "nothing", guard=True, options={"rounds": 2, "polyp_from": 0.999, "background_to": 0.001, "negative_to": 0}
+    )
     choice = Choice.from_json((run.folder / "selection.json").read_text())
     assert choice.verdict is Verdict.SOURCE and "0 of 6 frames teach" in choice.alarms[0]
     control = run.stage("source-only") / "step-000008" / "segmenter.safetensors"
@@ -109,7 +111,7 @@ def test_the_guard_keeps_the_source_model_where_nothing_is_found(run_of):
 
 def test_without_the_guard_nothing_to_learn_is_an_error(run_of):
     with pytest.raises(DataError, match=r"E_PSEUDO_EMPTY.*0 of 6 frames teach"):
-        run_of("unguarded", options={"polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
+        run_of("unguarded", options={"rounds": 2, "polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
 
 
 def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of):
