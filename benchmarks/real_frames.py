@@ -81,7 +81,12 @@ def main() -> None:
         return
     failed = [] if arguments.report_only else bring_to_end(runs, arguments)
     states = {run.name: state_of(run, arguments.out) for run in runs}
-    complete = [arguments.out / name / "report" for name, state in states.items() if state is RunState.COMPLETE]
+    shown = {run.name for run in runs if (run.config.source, run.config.target) in PAIRS}  # the rest lends its oracle
+    complete = [
+        arguments.out / name / "report"
+        for name, state in states.items()
+        if state is RunState.COMPLETE and name in shown
+    ]
     failed += not_run([run for run in runs if states[run.name] is not RunState.COMPLETE])
     folder = arguments.report or arguments.out / "report"
     notes = [f"Planned, but not in these numbers: {name}" for name in failed]

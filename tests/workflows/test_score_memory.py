@@ -10,6 +10,7 @@ from support.painted import write_cohort
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import NetworkGrid
+from polypda.data.inference import Inference
 from polypda.evaluation.cases import CaseKey
 from polypda.workflows.score_memory import ScoreMemory
 
@@ -30,7 +31,7 @@ def cohort(tmp_path):
 
 
 def test_rows_come_back_named_for_the_run_that_asks(cohort, tmp_path):
-    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64)), cohort.split(Split.TEST)
+    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64), Inference()), cohort.split(Split.TEST)
     signature = memory.signature(cohort, frames)
     rows = [{"run": "one", "frame": frame.frame, "dice": 0.1 + 0.2, "hd95_px": float("nan")} for frame in frames]
     assert memory.recall(signature, "source-only", frames, keys("two")) is None
@@ -43,20 +44,24 @@ def test_rows_come_back_named_for_the_run_that_asks(cohort, tmp_path):
 
 
 def test_any_change_of_files_labels_or_grid_is_another_entry(cohort, tmp_path):
-    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64)), cohort.split(Split.TEST)
-    signatures = {memory.signature(cohort, frames), ScoreMemory(tmp_path, NetworkGrid(96)).signature(cohort, frames)}
+    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64), Inference()), cohort.split(Split.TEST)
+    others = (
+        ScoreMemory(tmp_path, NetworkGrid(96), Inference()),
+        ScoreMemory(tmp_path, NetworkGrid(64), Inference(flips=True)),
+    )
+    signatures = {each.signature(cohort, frames) for each in (memory, *others)}
     signatures.add(memory.signature(cohort, frames[1:]))
     signatures.add(memory.signature(cohort, [frames[0].without_label(), *frames[1:]]))
     pixels = np.array(Image.open(frames[0].mask))
     pixels[:9, :9] = 255 - pixels[:9, :9]
     Image.fromarray(pixels).save(frames[0].mask)
     signatures.add(memory.signature(cohort, frames))
-    assert len(signatures) == 5
+    assert len(signatures) == 6
     assert memory.signature(cohort, [replace(frames[0], patient="other"), *frames[1:]]) in signatures  # no matter
 
 
 def test_a_damaged_entry_counts_as_none(cohort, tmp_path):
-    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64)), cohort.split(Split.TEST)
+    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64), Inference()), cohort.split(Split.TEST)
     memory.keep("x", "adabn", frames, keys("one"), [{"frame": frame.frame} for frame in frames])
     next((tmp_path / "scores").glob("x-*.json")).write_text('{"0001": ')
     assert memory.recall("x", "adabn", frames, keys("one")) is None
