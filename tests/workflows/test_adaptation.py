@@ -17,6 +17,14 @@ from polypda.workflows.configure import resolve_config
 from polypda.workflows.places import Places
 
 WHOLE = "adaptsegnet+target-colours+self-training"
+TOP = {
+    "start_steps": 2,
+    "adapt_steps": 8,
+    "checkpoint_every": 2,
+    "guard": False,
+    "parts": False,
+    "final_statistics": "trained",
+}
 EVERY_PIXEL = {"rounds": 2, "polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999}
 """So that a start of two steps labels every pixel of every frame."""
 
@@ -53,7 +61,7 @@ def run_of(root, tmp_path):
             method=method,
             preset_name="quick",
             phantom=False,
-            top={"start_steps": 2, "adapt_steps": 8, "checkpoint_every": 2, "guard": False, "parts": False} | top,
+            top=TOP | top,
             sections={
                 "network": {"architecture": "unet", "encoder": "tu-mobilenetv3_small_050", "levels": 1},
                 "data": {"size": 64, "batch_size": 2},
