@@ -58,7 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fcn-wild": {"ramp": 10},
         },
         "clip_norm": 1.0,
-        "inference": {"scales": (1.0, 1.5), "flips": False},
+        "inference": {"scales": (1.0, 2.0), "flips": True},
         "batch_norm": "train",
         "final_statistics": "target",
         # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
