@@ -1,4 +1,4 @@
-"""On how many polyp-free frames does each model of the bench mark nothing? A gain in Dice may cost exactly these.
+"""On how many polyp-free frames does each adapted model of the bench, and its control, mark nothing?
 
     python benchmarks/clean_frames.py --data-root DATA --runs runs/bench --out reports/real-frames
 
@@ -27,6 +27,7 @@ from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import set_aside
 from polypda.workflows.cohort_pair import data_roots
 from polypda.workflows.places import Places
+from polypda.workflows.stages import SOURCE_ONLY
 from polypda.workflows.trained_models import trained_models
 
 COHORT = "polypgen-negative"
@@ -59,6 +60,8 @@ def scored(runs: Path, data_root: Path) -> Iterator[dict[str, object]]:
         root = data_roots([COHORT], config, Places(data_root, runs / "cache", "none"))[COHORT]
         frames = open_cohort(COHORT, root, labels=True).frames
         for name, weights in trained_models(run, config).items():
+            if name not in (SOURCE_ONLY, config.method):
+                continue
             model = load_segmenter(config.network, weights)
             key = f"{training_identity(model)} {config.data.grid.key()} {config.inference.key()}"
             if key not in known:
