@@ -20,22 +20,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polypda.cohorts.picture_kinds import JPEG, Kind
+from polypda.cohorts.polyp_values import MOST_CLASSES, PolypValues
 from polypda.cohorts.stored_pixels import StoredPixels, brightest_channel, decode_stored
-from polypda.errors import DataError, UsageError
+from polypda.errors import DataError
 
 Mask = NDArray[np.uint8]
 """uint8 H×W, 1 is polyp, 0 is not."""
 AMBIGUOUS_GREY = (15, 240)
 """A binary mask that went through JPEG keeps its values near 0 and 255; grey between these is no binary mask."""
 MOST_AMBIGUOUS_SHARE = 0.05
-MOST_CLASSES = 16
-"""A lossless mask with more distinct values was interpolated or smoothed; with fewer its values may be classes."""
 MOST_FLAT_GREYS = 4
 """A lossless mask of at most so many values, some of them neither dark nor bright, has classes, no soft edges."""
 LEAST_INNER_PIXELS = 16
 """ClinicDB's masks have edges of grey whose corners hold three such pixels."""
-COLOUR_TOLERANCE = 48
-"""A pixel is of a named colour when no channel differs by more: JPEG leaves less than this inside a region."""
 MOST_LOOKED_AT_PX = 256
 """Longer sides are thinned out where colours are looked for."""
 LEAST_CHROMA = 40
@@ -46,39 +43,6 @@ COLOURS = ("dark", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 BLACK_AND_WHITE = "export the mask as black (no polyp) and white (polyp), PNG preferred."
 ALIKE = "black (no polyp) and white (polyp), 8-bit PNG."
 NAME_CLASSES = "import the masks and name them: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
-
-
-@dataclass(frozen=True)
-class PolypValues:
-    """Which stored values are polyp, where the user or the tool says so: grey values and RGB colours.
-
-    other_colours, other_values: what else is drawn, so that a colour near the polyp's is not taken for it.
-    strict: a lossless mask that holds anything else is refused. anything: whatever is drawn is polyp.
-    """
-
-    values: tuple[int, ...] = ()
-    colours: tuple[tuple[int, int, int], ...] = ()
-    other_colours: tuple[tuple[int, int, int], ...] = ()
-    other_values: tuple[int, ...] = ()
-    strict: bool = True
-    anything: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> PolypValues:
-        """Read ``1,2``, ``#ff0000,#00ff00`` or ``any``. Raises: UsageError E_OPTION."""
-        if text.strip() == "any":
-            return cls(strict=False, anything=True)
-        values, colours = [], []
-        for part in filter(None, (piece.strip() for piece in text.split(","))):
-            digits = part.removeprefix("#")
-            if part.startswith("#") and len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
-                colours.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
-            elif part.isdecimal() and int(part) <= 255:
-                values.append(int(part))
-            else:
-                fix = "e.g. -O polyp=1,2 (grey values), -O polyp=#ff0000 (a colour) or -O polyp=any."
-                raise UsageError("E_OPTION", f"'{part}' is neither a grey value (0–255) nor a colour.", fix=fix)
-        return cls(tuple(values), tuple(colours), strict=False)
 
 
 class MaskScale(StrEnum):
@@ -194,7 +158,7 @@ def mask_of(
         the other masks are of two scales).
     """
     if polyp is not None:
-        return _chosen(stored.values, polyp, stored.kind, where)
+        return polyp.mask_of(stored.values, stored.kind, where)
     if fellows is not None and stored.reach.in_doubt and not (stored.reach.colours and fellows.any_colour):
         require_one_scale(stored.reach, fellows.scales, where)
     if stored.reach.scale is MaskScale.FAINT:
@@ -354,55 +318,3 @@ def has_region(where: NDArray[np.bool_]) -> bool:
 
 def _grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return values if values.ndim == 2 else brightest_channel(values)
-
-
-def _chosen(values: NDArray[np.uint8], polyp: PolypValues, kind: Kind, where: str) -> Mask:
-    grey = _grey(values)
-    if polyp.anything:
-        smooth = kind is JPEG or len(np.unique(grey)) > MOST_CLASSES
-        return (grey >= 128 if smooth else grey > 0).astype(np.uint8)
-    named_values = bool(polyp.values or polyp.other_values)
-    told_as_colours = bool(polyp.colours or polyp.other_colours)
-    by_value = np.isin(grey, polyp.values)
-    if named_values and (values.ndim == 2 or not told_as_colours):
-        strange = np.setdiff1d(grey, (0, *polyp.values, *polyp.other_values))
-        if polyp.strict and kind is not JPEG and len(strange):
-            raise _unnamed(f"the value {int(strange[0])}", where)
-        if not polyp.colours or polyp.strict:
-            return by_value.astype(np.uint8)
-    three = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
-    return (_of_colours(three, polyp, kind, where) | (by_value if not polyp.strict else False)).astype(np.uint8)
-
-
-def _of_colours(values: NDArray[np.uint8], polyp: PolypValues, kind: Kind, where: str) -> NDArray[np.bool_]:
-    """Exactly the colours of a lossless class mask; of a compressed or smoothed one what is nearest to them."""
-    packed = values.astype(np.int32) @ np.array([0x10000, 0x100, 1], np.int32)
-    present = np.unique(packed)
-    wanted, others = (
-        [red << 16 | green << 8 | blue for red, green, blue in colours]
-        for colours in (polyp.colours, polyp.other_colours)
-    )
-    if kind is not JPEG and len(present) <= MOST_CLASSES:
-        strange = np.setdiff1d(present, [0, *wanted, *others])
-        if polyp.strict and len(strange):
-            raise _unnamed(f"the colour #{int(strange[0]):06x}", where)
-        return np.isin(packed, wanted)
-    far = 256
-    nearest = np.full(values.shape[:2], far, np.int16)
-    for colour in polyp.colours:
-        nearest = np.minimum(nearest, _distance(values, colour))
-    other = np.full(values.shape[:2], far, np.int16)
-    for colour in polyp.other_colours:
-        other = np.minimum(other, _distance(values, colour))
-    return (nearest <= COLOUR_TOLERANCE) & (nearest < other)
-
-
-def _distance(values: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.int16]:
-    """The largest difference of a channel, H×W."""
-    return np.abs(values.astype(np.int16) - np.asarray(colour, np.int16)).max(axis=2)
-
-
-def _unnamed(value: str, where: str) -> DataError:
-    what = f"it holds {value}, which the table of classes does not name."
-    fix = "add it to the table, or name the polyps: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
-    return DataError("E_MASK_CLASS", what, where=where, fix=fix)

@@ -8,7 +8,7 @@ import tifffile
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import, write_pairs
 from PIL import Image
 
-from polypda.cohorts.stored_masks import PolypValues
+from polypda.cohorts.polyp_values import PolypValues
 from polypda.errors import DataError, UsageError
 from polypda.importing.images.mask_labels import read_mask_file
 from polypda.importing.sources.source_tree import FolderTree

@@ -16,14 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.picture_kinds import JPEG
-from polypda.cohorts.stored_masks import (
-    COLOUR_TOLERANCE,
-    LEAST_CHROMA,
-    MOST_CLASSES,
-    MOST_FLAT_GREYS,
-    PolypValues,
-    has_region,
-)
+from polypda.cohorts.polyp_values import COLOUR_TOLERANCE, MOST_CLASSES, PolypValues
+from polypda.cohorts.stored_masks import LEAST_CHROMA, MOST_FLAT_GREYS, has_region
 from polypda.errors import DataError
 from polypda.importing.contract import Ledger, SourceTree
 from polypda.importing.images.class_tables import VOID, ClassTable, Colour, class_tables, table_for

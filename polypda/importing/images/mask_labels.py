@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.mask_files import mask_size_error
 from polypda.cohorts.picture_kinds import Kind
-from polypda.cohorts.stored_masks import PolypValues, decode_mask, mask_of
+from polypda.cohorts.polyp_values import PolypValues
+from polypda.cohorts.stored_masks import decode_mask, mask_of
 from polypda.importing.contract import MaskLabel, MaskPixels, SourceTree
 from polypda.importing.images.orientation import turned
 

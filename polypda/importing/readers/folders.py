@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from polypda.cohorts.picture_kinds import is_picture_name
-from polypda.cohorts.stored_masks import PolypValues
+from polypda.cohorts.polyp_values import PolypValues
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.annotations.polyp_classes import class_names
 from polypda.importing.contract import (
