@@ -71,7 +71,9 @@ def matrix_command(
 
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
         permitted = options["target_labels"] and (oracle or options["selector"] == Selector.ORACLE)
-        shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted}
+        # every method that is to stand in the table is named: its parts are trained only where they are asked for
+        parts = bool(options["parts"])
+        shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted, "parts": parts}
         chosen = by_method.get(method, {})
         return configuration(shared, source=source, target=target, method=method, method_options=chosen)
 

@@ -7,6 +7,7 @@ import pytest
 from support.painted import write_cohort
 
 from polypda.evaluation.cases import read_cases
+from polypda.workflows.presets import PRESETS
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
 MATRIX = ["matrix", "--sources", "zju2,haining", "--targets", "zju2,haining", "--out", "matrix"]
@@ -98,11 +99,13 @@ def test_wrong_words_are_told(polypda, root, tmp_path, words, code):
     assert not (tmp_path / "matrix").exists()
 
 
-def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path):
+def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "quick", PRESETS["quick"] | {"parts": True})
     option = ["-O", "adaptsegnet:lambda_adv_main=0.25", "--methods", "adaptsegnet"]
     status, _, err = polypda("matrix", "--sources", "zju2", "--targets", "haining", "--out", "m", *TINY, *REST, *option)
     assert status == 0, err
     config = json.loads((tmp_path / "m" / "zju2-to-haining-adaptsegnet-s0" / "config.json").read_text())
     assert float(config["options"]["lambda_adv_main"]) == 0.25
+    assert config["parts"] is False, "a matrix trains what it names"
     base = json.loads((tmp_path / "m" / "zju2-to-haining-source-only-s0" / "config.json").read_text())
     assert "lambda_adv_main" not in base["options"]
