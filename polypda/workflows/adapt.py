@@ -188,8 +188,8 @@ def _train(
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:
-        adaptation.train_parts(start)
         restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
+        adaptation.train_parts(start, restyled, taught)
         stage, alarms = adaptation.trained(start, restyled, taught)
         choice, snapshots = adaptation.chosen(stage, alarms, control, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:

@@ -28,10 +28,9 @@ from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
-from polypda.training.run_folder import RunFolder, write_json
-from polypda.training.selectors import SELECTION, Choice, choose
-from polypda.training.snapshot_scores import score_snapshot, score_snapshots
+from polypda.training.run_folder import RunFolder
 from polypda.training.stage import Stage, run_stage
+from polypda.workflows.adaptation import keep_chosen
 from polypda.workflows.cohort_pair import check_pair, data_roots, require_polyps
 from polypda.workflows.evaluate import EvaluatedRun, labelled_target, report_on
 from polypda.workflows.leakage import leaks_among, record_leakage, require_allowed
@@ -42,7 +41,7 @@ from polypda.workflows.score_memory import ScoreMemory
 from polypda.workflows.snapshots import Snapshots
 from polypda.workflows.source_package import FACTS, FEATURES, MODEL, PackageFacts, SourcePackage
 from polypda.workflows.stages import ADABN
-from polypda.workflows.trained_models import ADAPTED, REUSED_CONTROL, REUSED_START, trained_models
+from polypda.workflows.trained_models import REUSED_CONTROL, REUSED_START, trained_models
 
 
 def open_target(config: AdaptConfig, places: Places, run: RunFolder | None = None) -> OpenedCohort:
@@ -115,7 +114,8 @@ def adapt_source_free(run: RunFolder, places: Places, target: OpenedCohort, prog
         run_stage(_stage(run, config, frames, ADABN, 0), config.compute, progress)
         run_stage(stage, config.compute, progress)
         snapshots = Snapshots(config, stage.folder, frames, open_fabric(config.compute, one_process=True).device)
-        choice = _choose(run, config, stage, snapshots, frames)
+        facts = PackageFacts.model_validate_json((run.folder / FACTS).read_text(encoding="utf-8"))
+        choice = keep_chosen(run, snapshots, stage.initial, run.folder / REUSED_CONTROL, facts.source_foreground)
         run.set_status("evaluating")
         models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
         memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
@@ -163,15 +163,3 @@ def _stage(run: RunFolder, config: AdaptConfig, target: CachedFrames, method: st
         target=target,
         initial=run.folder / REUSED_START,
     )
-
-
-def _choose(run: RunFolder, config: AdaptConfig, stage: Stage, snapshots: Snapshots, target: CachedFrames) -> Choice:
-    """By criteria of the target alone; the area guard takes the source's foreground from the package."""
-    device = snapshots.device
-    start = score_snapshot(load_segmenter(config.network, stage.initial).to(device), 0, target, None, device)
-    scores = score_snapshots(((step, snapshots.as_used(step)) for step in snapshots.files), target, None, device)
-    facts = PackageFacts.model_validate_json((run.folder / FACTS).read_text(encoding="utf-8"))
-    choice = choose(scores, config.selector, facts.source_foreground, start=start)
-    write_json(run.folder / SELECTION, choice.as_json())
-    save_module(snapshots.as_used(choice.step), run.folder / ADAPTED)
-    return choice

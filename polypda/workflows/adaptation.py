@@ -74,8 +74,8 @@ class Adaptation:
             teacher = self.train(done)
         return done, ()
 
-    def train_parts(self, start: Path) -> None:
-        """Train the sums that the method grows from, with its own budget and options, and keep their last models.
+    def train_parts(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> None:
+        """Train the sums that the method grows from as :meth:`trained` trains it, and keep their last models.
 
         A round whose pseudo-labels raise an alarm ends a part's training; where it is the first, the start is kept.
         """
@@ -87,7 +87,7 @@ class Adaptation:
             options = {name: value for name, value in self.config.options.items() if name in known}
             config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
             plan = StagePlan(config, self.run, self.data, self.plan.initial)
-            stage, _ = replace(self, config=config, plan=plan).trained(start, None, None)
+            stage, _ = replace(self, config=config, plan=plan).trained(start, restyled, taught)
             if stage is None:
                 model = load_segmenter(config.network, start)
             else:
@@ -144,21 +144,45 @@ class Adaptation:
             return None, None
         device = open_fabric(config.compute, one_process=True).device
         snapshots = Snapshots(config, stage.folder, self.data.target, device)
-        began = load_segmenter(config.network, stage.initial).to(device)
-        start = score_snapshot(began, 0, self.data.target, self.data.source_validation, device)
-        rival = load_segmenter(config.network, control).to(device)
-        segmenters = ((step, snapshots.as_used(step)) for step in snapshots.files)
-        *scores, own = score_snapshots(
-            chain(segmenters, [(CONTROL_STEP, rival)]),
-            self.data.target,
-            self.data.source_validation,
-            device,
-            labelled_target,
+        choice = keep_chosen(
+            run,
+            snapshots,
+            stage.initial,
+            control,
+            foreground_share(self.data.source),
+            source_validation=self.data.source_validation,
+            note=self.data.validation_note,
+            alarms=alarms,
+            labelled_target=labelled_target,
         )
-        share = foreground_share(self.data.source)
-        choice = choose(scores, config.selector, share, note=self.data.validation_note, start=start)
-        choice = judged(choice, own, share, alarms) if config.guard else replace(choice, control=own)
-        write_json(run.folder / SELECTION, choice.as_json())
-        used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)
-        save_module(used, run.folder / ADAPTED)
         return choice, snapshots
+
+
+def keep_chosen(
+    run: RunFolder,
+    snapshots: Snapshots,
+    initial: Path,
+    control: Path,
+    foreground: float,
+    *,
+    source_validation: CachedFrames | None = None,
+    note: str = "",
+    alarms: tuple[str, ...] = (),
+    labelled_target: CachedFrames | None = None,
+) -> Choice:
+    """Score every snapshot beside the source-only control, choose, judge, and keep what the run hands out.
+
+    Args: initial: what the method began with. foreground: the source's share of polyp pixels. source_validation: None
+        where no source frame is here. note, alarms: see :func:`choose` and :func:`judged`.
+    """
+    config, device, target = snapshots.config, snapshots.device, snapshots.target
+    began, rival = (load_segmenter(config.network, path).to(device) for path in (initial, control))
+    start = score_snapshot(began, 0, target, source_validation, device)
+    candidates = chain(((step, snapshots.as_used(step)) for step in snapshots.files), [(CONTROL_STEP, rival)])
+    *scores, own = score_snapshots(candidates, target, source_validation, device, labelled_target)
+    choice = choose(scores, config.selector, foreground, note=note, start=start)
+    choice = judged(choice, own, foreground, alarms) if config.guard else replace(choice, control=own)
+    write_json(run.folder / SELECTION, choice.as_json())
+    used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)
+    save_module(used, run.folder / ADAPTED)
+    return choice

@@ -77,6 +77,10 @@ def resolve_config(
     asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
     if not values.get("target_labels"):
         _require_no_target_labels(values, asked)
+    if asked.pseudo_labels is not None and asked.learns_target_labels:
+        what = f"'{method}' would learn the target's pseudo-labels and its labels at once."
+        fix = "leave self-training out, or the semi-supervised term."
+        raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
     _share_supervised_options(values)
     try:
         return AdaptConfig.model_validate(values)

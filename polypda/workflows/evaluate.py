@@ -241,7 +241,8 @@ def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Pr
         "model": config.method,
         "seed": config.seed,
     }
-    return regret_rows(run, choice.choices, dice, used=choice.selector.value, n=n) if n else None
+    used = "" if set_aside(evaluated.run.folder) else choice.selector.value
+    return regret_rows(run, choice.choices, dice, used=used, n=n) if n else None
 
 
 def _overlays(

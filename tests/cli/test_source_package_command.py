@@ -48,6 +48,8 @@ def test_adda_and_tent_adapt_without_a_source_frame(polypda, package, tmp_path):
         cases = read_cases(tmp_path / method / "report" / "cases.csv")
         assert set(cases["cohort"]) == {"haining"} and set(cases["model"]) == {"source-only", "adabn", method}
         assert "No source frame was at hand" in (tmp_path / method / "report" / "index.html").read_text()
+        selection = json.loads((tmp_path / method / "selection.json").read_text())
+        assert selection["control"]["step"] == -1 and selection["verdict"] in ("adapted", "keep the source model")
         config = json.loads((tmp_path / method / "config.json").read_text())
         assert config["source"] == "zju2" and config["source_package"] == "package"
         assert str(tmp_path) not in (tmp_path / method / "config.json").read_text()

@@ -12,9 +12,11 @@ from polypda.errors import DataError
 from polypda.training.progress import Silent
 from polypda.training.pseudo_labels import FACTS, LABELS
 from polypda.training.selectors import Choice, Verdict
+from polypda.workflows import adapt as adapt_module
 from polypda.workflows.adapt import adapt, open_data, start_run
 from polypda.workflows.configure import resolve_config
 from polypda.workflows.places import Places
+from polypda.workflows.stages import StagePlan
 
 WHOLE = "adaptsegnet+target-colours+self-training"
 TOP = {
@@ -122,11 +124,23 @@ def test_without_the_guard_nothing_to_learn_is_an_error(run_of):
         run_of("unguarded", options={"rounds": 2, "polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
 
 
-def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of):
+def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, monkeypatch):
+    learnt, build = {}, StagePlan.method
+
+    def remembered(plan, start, labelled=None, target=None, number=None):
+        learnt[plan.config.method] = labelled
+        return build(plan, start, labelled, target, number)
+
+    monkeypatch.setattr(StagePlan, "method", remembered)
+    monkeypatch.setattr(adapt_module, "restyled_source", lambda run, source, *_: source)
     run = run_of("parts", parts=True, adapt_steps=2)
     cases = pd.read_csv(run.report / "cases.csv")
     parts = ["adaptsegnet", "adaptsegnet+target-colours"]
     assert list(dict.fromkeys(cases["model"])) == ["source-only", "adabn", *parts, WHOLE]
+    assert list(learnt) == [WHOLE, *parts] or list(learnt) == [*parts, WHOLE]
+    assert len({id(source) for source in learnt.values()}) == 1 and None not in learnt.values(), (
+        "restyled for one alone"
+    )
     for part in parts:
         stage = run.stage(part)
         assert len((stage / "events.jsonl").read_text().splitlines()) == 2

@@ -73,3 +73,9 @@ def test_the_selector_oracle_needs_permission():
         resolve(selector="oracle")
     assert resolve(selector="oracle", target_labels=True).selector == "oracle"
     assert resolve(selector="snd").selector == "snd"
+
+
+def test_pseudo_labels_and_permitted_labels_are_not_learnt_at_once():
+    with pytest.raises(UsageError, match=r"E_METHOD_COMBINATION.*pseudo-labels and its labels at once"):
+        resolve("fcan+self-training", options={"lambda_target_seg": 1}, target_labels=True)
+    assert resolve("fcan+self-training").method == "fcan+self-training"
