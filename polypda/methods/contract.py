@@ -133,16 +133,26 @@ class Preparation(Protocol):
         ...
 
 
+class FirstLabeller(StrEnum):
+    """Who labels the target for the first round; neither has seen it."""
+
+    START = "start"  # where the student begins again
+    CONTROL = "control"  # the start trained on for the method's budget: knows more where the start was short
+
+
 @dataclass(frozen=True)
 class PseudoLabelRule:
-    """rounds: trainings, each on labels of the one before. A pixel is polyp from ``polyp_from`` on, background up to
-    ``background_to``, else ignored; a frame without a polyp pixel is left out unless no pixel exceeds ``negative_to``.
+    """rounds: trainings, each on labels of the one before. first: who labels for the first.
+
+    A pixel is polyp from ``polyp_from`` on, background up to ``background_to``, else ignored; a frame without a polyp
+    pixel is left out unless no pixel exceeds ``negative_to``.
     """
 
     rounds: int
     polyp_from: float
     background_to: float
     negative_to: float
+    first: FirstLabeller = FirstLabeller.START
 
 
 class MethodOptions(BaseModel):

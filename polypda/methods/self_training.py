@@ -19,13 +19,16 @@ from torch import Tensor
 
 from polypda.data.batches import PseudoLabelledBatch
 from polypda.data.target_colours import TargetColours
-from polypda.methods.contract import LossTerm, MethodOptions, PseudoLabelRule
+from polypda.methods.contract import FirstLabeller, LossTerm, MethodOptions, PseudoLabelRule
 from polypda.methods.segmentation import SegmentationLoss, segmentation_loss
 from polypda.methods.target_terms import TargetTerm, TargetView
 
 
 class SelfTrainingOptions(MethodOptions):
     rounds: int = Field(1, ge=1, description="how often the target is labelled; the rounds share the method's steps")
+    first_labels: FirstLabeller = Field(
+        FirstLabeller.START, description="who labels for the first round: the start, or the source-only control"
+    )
     polyp_from: float = Field(0.6, gt=0, lt=1, description="a pixel is taken as polyp from this probability")
     background_to: float = Field(0.35, gt=0, lt=1, description="and as background up to this one; between: ignored")
     negative_to: float = Field(
@@ -42,7 +45,7 @@ class SelfTrainingOptions(MethodOptions):
 
     @property
     def pseudo_labels(self) -> PseudoLabelRule:
-        return PseudoLabelRule(self.rounds, self.polyp_from, self.background_to, self.negative_to)
+        return PseudoLabelRule(self.rounds, self.polyp_from, self.background_to, self.negative_to, self.first_labels)
 
 
 class SelfTrainingTerm(TargetTerm):

@@ -23,7 +23,7 @@ from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice, Selector
 from polypda.training.stage import Stage, run_stage
-from polypda.workflows.adaptation import Adaptation
+from polypda.workflows.adaptation import Adaptation, rehearsed
 from polypda.workflows.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.initial_weights import record_initial_weights, weights_to_load
@@ -177,21 +177,21 @@ def _train(
         run_stage(stage, config.compute, progress)
         return stage.final_segmenter
 
-    adaptation = Adaptation(run, config, plan, data, progress, trained)
     taught = None
     if learns_target_labels(config):
         taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
     if plan.adapts and not run.stage(plan.first_of_method).exists():
-        rehearse(adaptation.rehearsed(kept(run, INITIAL), taught), config.compute)
+        rehearse(rehearsed(plan, kept(run, INITIAL), taught), config.compute)
     start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
     control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:
+        adaptation = Adaptation(run, config, plan, data, progress, control, trained)
         restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
         adaptation.train_parts(start, restyled, taught)
         stage, alarms = adaptation.trained(start, restyled, taught)
-        choice, snapshots = adaptation.chosen(stage, alarms, control, _permitted_labels(config, pair, cache))
+        choice, snapshots = adaptation.chosen(stage, alarms, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
         trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from polypda.data.batches import IGNORED
 from polypda.data.cache import CachedFrames, ConstantPixels
 from polypda.errors import DataError
-from polypda.methods.contract import PseudoLabelRule
+from polypda.methods.contract import FirstLabeller, PseudoLabelRule
 from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import save_module
@@ -34,22 +34,18 @@ LEAST_ROUND_AGREEMENT = 0.4
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An adaptation under way. train: brings a stage to its end and returns its segmenter."""
+    """An adaptation under way.
+
+    control: the source-only control's segmenter. train: brings a stage to its end and returns its segmenter.
+    """
 
     run: RunFolder
     config: AdaptConfig
     plan: StagePlan
     data: TrainingData
     progress: Progress
+    control: Path
     train: Callable[[Stage], Path]
-
-    def rehearsed(self, initial: Path, taught: CachedFrames | None) -> Stage:
-        """The method's first training as it can be played before there is anything to label the target with."""
-        target = taught
-        if self.plan.pseudo_labels is not None:
-            nothing = ConstantPixels(IGNORED, (self.config.data.size, self.config.data.size))
-            target = self.data.target.with_pseudo_labels(range(len(self.data.target)), nothing)
-        return self.plan.method(initial, target=target)
 
     def trained(
         self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None
@@ -64,7 +60,7 @@ class Adaptation:
             self.train(stage)
             return stage, ()
         done: Stage | None = None
-        teacher = start
+        teacher = self.control if rule.first is FirstLabeller.CONTROL else start
         for number in range(1, rule.rounds + 1):
             stage = self.plan.method(start, restyled, number=number)
             target = self._labelled(stage, teacher, rule)
@@ -122,7 +118,6 @@ class Adaptation:
         self,
         stage: Stage | None,
         alarms: tuple[str, ...],
-        control: Path,
         labelled_target: CachedFrames | None,
     ) -> tuple[Choice | None, Snapshots | None]:
         """Choose the checkpoint without target labels and decide whether it is to be used; write both.
@@ -140,7 +135,7 @@ class Adaptation:
                 )
             nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
             write_json(run.folder / SELECTION, nothing.as_json())
-            save_module(load_segmenter(config.network, control), run.folder / ADAPTED)
+            save_module(load_segmenter(config.network, self.control), run.folder / ADAPTED)
             return None, None
         device = open_fabric(config.compute, one_process=True).device
         snapshots = Snapshots(config, stage.folder, self.data.target, device)
@@ -148,7 +143,7 @@ class Adaptation:
             run,
             snapshots,
             stage.initial,
-            control,
+            self.control,
             foreground_share(self.data.source),
             source_validation=self.data.source_validation,
             note=self.data.validation_note,
@@ -156,6 +151,18 @@ class Adaptation:
             labelled_target=labelled_target,
         )
         return choice, snapshots
+
+
+def rehearsed(plan: StagePlan, initial: Path, taught: CachedFrames | None) -> Stage:
+    """A method's first training as it can be played before there is a model to label the target with.
+
+    Args: initial: the segmenter before any training. taught: the target with permitted labels.
+    """
+    target = taught
+    if plan.pseudo_labels is not None:
+        size, frames = plan.config.data.size, plan.data.target
+        target = frames.with_pseudo_labels(range(len(frames)), ConstantPixels(IGNORED, (size, size)))
+    return plan.method(initial, target=target)
 
 
 def keep_chosen(

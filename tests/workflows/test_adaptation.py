@@ -14,6 +14,7 @@ from polypda.training.pseudo_labels import FACTS, LABELS
 from polypda.training.selectors import Choice, Verdict
 from polypda.workflows import adapt as adapt_module
 from polypda.workflows.adapt import adapt, open_data, start_run
+from polypda.workflows.adaptation import Adaptation
 from polypda.workflows.configure import resolve_config
 from polypda.workflows.places import Places
 from polypda.workflows.stages import StagePlan
@@ -145,3 +146,17 @@ def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, monkeypatch
         stage = run.stage(part)
         assert len((stage / "events.jsonl").read_text().splitlines()) == 2
         assert same(run.folder / f"part-{part}.safetensors", stage / "step-000002" / "segmenter.safetensors")
+
+
+@pytest.mark.parametrize(("first", "stage"), [("start", "start"), ("control", "source-only")])
+def test_the_first_labels_are_those_of_the_model_that_is_asked_for(run_of, monkeypatch, first, stage):
+    asked = []
+
+    def labelled(self, of, teacher, rule):
+        asked.append(teacher)
+        raise DataError("E_ENOUGH", "seen")
+
+    monkeypatch.setattr(Adaptation, "_labelled", labelled)
+    with pytest.raises(DataError, match="E_ENOUGH"):
+        run_of(first, options=EVERY_PIXEL | {"first_labels": first}, adapt_steps=2)
+    assert [teacher.parts[-3] for teacher in asked] == [stage]
