@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from polypda.errors import PolypdaError
-from polypda.evaluation.selector_regret import regret_by_rule
-from polypda.reporting.wording import plain, signed
+from polypda.evaluation.aggregation.selector_regret import regret_by_rule
+from polypda.reporting.pages.wording import plain, signed
 from polypda.training.curves import read_curves
 from polypda.training.run_folder import RunFolder
 

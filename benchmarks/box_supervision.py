@@ -20,7 +20,6 @@ from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.images import read_mask
 from polypda.cohorts.opening import open_cohort
-from polypda.cohorts.phantom import render_cohort
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import CachedFrames, FrameCache, NetworkGrid
@@ -36,6 +35,7 @@ from polypda.methods.segmentation import (
 )
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import POLYP, Segmenter
+from polypda.phantom import render_cohort
 
 BATCH = 4
 LEAST_LESION_PX = 30

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import manifest
-from polypda.cohorts.phantom.renderer import render_frame
+from polypda.phantom.renderer import render_frame
 
 COHORT, WIDTH, HEIGHT = "zju2", 720, 576
 SCENES, FRAMES_PER_PATIENT, CHUNK = 60, 20, 250

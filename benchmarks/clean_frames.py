@@ -19,16 +19,16 @@ import torch
 
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.opening import open_cohort
-from polypda.evaluation.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.prediction import predict_native
+from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
+from polypda.evaluation.scoring.prediction import predict_native
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import set_aside
-from polypda.workflows.cohort_pair import data_roots
-from polypda.workflows.places import Places
-from polypda.workflows.stages import SOURCE_ONLY
-from polypda.workflows.trained_models import trained_models
+from polypda.workflows.runs.cohort_pair import data_roots
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.stages import SOURCE_ONLY
+from polypda.workflows.runs.trained_models import trained_models
 
 COHORT = "polypgen-negative"
 NAME = "clean-frames"

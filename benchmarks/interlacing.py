@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.images import IMAGE_SUFFIXES, read_image
-from polypda.cohorts.interlacing import THRESHOLD, Comb, measure_comb
 from polypda.cohorts.opening import open_cohort
-from polypda.cohorts.phantom import PhantomLook, cohort_seed, render_frame
+from polypda.phantom import PhantomLook, cohort_seed, render_frame
+from polypda.quality.interlacing import THRESHOLD, Comb, measure_comb
 
 Pixels = NDArray[np.uint8]
 REAL = ("cvc-clinicdb", "kvasir", "bkai-neopolyp", "polypgen-c1", "polypgen-c2", "polypgen-c3", "polypgen-c4")

@@ -25,10 +25,10 @@ import numpy as np
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import Image, read_image
-from polypda.cohorts.near_duplicates.fingerprint import Fingerprint, difference_hash, fingerprint
-from polypda.cohorts.near_duplicates.pairs import find_alike
 from polypda.cohorts.opening import open_cohort, present
-from polypda.cohorts.phantom.renderer import render_frame
+from polypda.phantom.renderer import render_frame
+from polypda.quality.near_duplicates.fingerprint import Fingerprint, difference_hash, fingerprint
+from polypda.quality.near_duplicates.pairs import find_alike
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.planted_copies import KINDS, copy_of

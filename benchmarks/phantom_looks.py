@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.cohorts.look_statistics import TABLE_HEADER, measure_cohort, table_row
-from polypda.cohorts.phantom import PhantomLook, cohort_seed, render_cohort, render_frame
+from polypda.phantom import PhantomLook, cohort_seed, render_cohort, render_frame
+from polypda.quality.look_statistics import TABLE_HEADER, measure_cohort, table_row
 
 
 def print_looks(cohorts: list[str], frames: int, seed: int) -> None:

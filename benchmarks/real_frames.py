@@ -20,12 +20,12 @@ from bench_page import write_bench_page
 
 from polypda.training.config import AdaptConfig
 from polypda.training.progress import Silent
-from polypda.workflows.configure import resolve_config, weights_name
-from polypda.workflows.launchers import InProcesses
-from polypda.workflows.matrix import RunState, run_matrix, state_of
-from polypda.workflows.matrix_plan import PlannedRun, plan_matrix
-from polypda.workflows.places import Places
-from polypda.workflows.report import report
+from polypda.workflows.matrix.launchers import InProcesses
+from polypda.workflows.matrix.matrix import RunState, run_matrix, state_of
+from polypda.workflows.matrix.matrix_plan import PlannedRun, plan_matrix
+from polypda.workflows.runs.configure import resolve_config, weights_name
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.report import report
 
 HEADLINE = ("cvc-clinicdb", "bkai-neopolyp")
 PAIRS = [HEADLINE, ("cvc-clinicdb", "polypgen-c4"), ("bkai-neopolyp", "cvc-clinicdb"), ("cvc-clinicdb", "polypgen-c3")]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from polypda.cohorts.catalogue import use_data_root
 from polypda.networks.torchvision_shim import import_torchvision
-from polypda.workflows.presets import PRESETS
+from polypda.workflows.runs.presets import PRESETS
 
 import_torchvision()
 torch.set_num_threads(1)

@@ -13,7 +13,7 @@ import typer
 from polypda.cli.configuration import configuration, default_cache, places_of
 from polypda.cli.data_root import DataRoot
 from polypda.errors import Interrupted, UsageError
-from polypda.workflows.places import Places
+from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
@@ -169,7 +169,7 @@ def adapt_command(
     """
     from polypda.cli.progress import terminal_progress
     from polypda.training.run_folder import RunFolder
-    from polypda.workflows.initial_weights import recorded_note
+    from polypda.workflows.runs.initial_weights import recorded_note
 
     places = places_of(context.params)
     _check_combination(context, resume, source_package, phantom)
@@ -193,8 +193,8 @@ def adapt_command(
 
 
 def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.adapt import adapt, check_start, open_data, start_run
-    from polypda.workflows.configure import parse_options
+    from polypda.workflows.runs.adapt import adapt, check_start, open_data, start_run
+    from polypda.workflows.runs.configure import parse_options
 
     if options["source"] is None or options["target"] is None:
         raise UsageError(
@@ -219,14 +219,14 @@ def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder,
 
 
 def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.adapt_source_free import (
+    from polypda.workflows.runs.adapt_source_free import (
         adapt_source_free,
         check_source_free,
         open_target,
         start_source_free,
     )
-    from polypda.workflows.configure import parse_options
-    from polypda.workflows.source_package import from_package, read_source_package
+    from polypda.workflows.runs.configure import parse_options
+    from polypda.workflows.runs.source_package import from_package, read_source_package
 
     if options["target"] is None:
         raise UsageError("E_COHORTS", "give --target as well.", fix="`polypda cohorts list` shows cohorts.")
@@ -248,8 +248,8 @@ def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder
 
 
 def _going_on(run: RunFolder, places: Places) -> Go:
-    from polypda.workflows.adapt import adapt, open_data
-    from polypda.workflows.adapt_source_free import adapt_source_free, open_target
+    from polypda.workflows.runs.adapt import adapt, open_data
+    from polypda.workflows.runs.adapt_source_free import adapt_source_free, open_target
 
     config = run.config()
     if config.source_package is not None:
@@ -261,7 +261,7 @@ def _going_on(run: RunFolder, places: Places) -> Go:
 
 def _folder(options: Mapping[str, Any], config: AdaptConfig) -> Path:
     from polypda.training.run_folder import free_folder
-    from polypda.workflows.matrix_plan import run_name
+    from polypda.workflows.matrix.matrix_plan import run_name
 
     return options["out"] or free_folder(Path("runs"), run_name(config))
 

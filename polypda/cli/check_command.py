@@ -14,9 +14,9 @@ from rich.text import Text
 
 from polypda.cli.console import wide_console
 from polypda.cli.data_root import OptionalDataRoot
-from polypda.cohorts.checking.check_cohorts import CheckReport, JointReport
-from polypda.cohorts.checking.findings import Finding, Severity
 from polypda.cohorts.picture_files import MOST_NAMED, name_some
+from polypda.quality.checking.check_cohorts import CheckReport, JointReport
+from polypda.quality.checking.findings import Finding, Severity
 
 Opt = typer.Option
 SEVERITY_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
@@ -39,7 +39,7 @@ def check_command(
 
     Exit status: 0; 3 where something must be put right; 4 where training and held-out frames are not independent.
     """
-    from polypda.workflows.check import CheckOutput, check, exit_status  # drawing loads slowly
+    from polypda.workflows.cohorts.check import CheckOutput, check, exit_status  # drawing loads slowly
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(f"reading {', '.join(cohorts)}")

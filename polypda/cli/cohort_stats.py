@@ -41,9 +41,9 @@ def stats_command(
     last.
     """
     from polypda.errors import UsageError
-    from polypda.reporting.cohort_statistics_folder import STATS_FILES, headlines, write_cohort_statistics
-    from polypda.reporting.new_folder import refuse_existing
-    from polypda.workflows.cohort_stats import StatsRequest, cohort_statistics
+    from polypda.reporting.pages.cohort_statistics_folder import STATS_FILES, headlines, write_cohort_statistics
+    from polypda.reporting.pages.new_folder import refuse_existing
+    from polypda.workflows.cohorts.cohort_stats import StatsRequest, cohort_statistics
 
     if no_labels and labels_of:
         raise UsageError("E_OPTION", "--no-labels and --labels-of contradict each other.", fix="give one of them.")

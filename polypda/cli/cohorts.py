@@ -96,7 +96,7 @@ def phantom(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Render a synthetic cohort with exact masks, laid out as an ordinary cohort folder."""
-    from polypda.cohorts.phantom import render_cohort  # the renderer loads slowly and only this command needs it
+    from polypda.phantom import render_cohort  # the renderer loads slowly and only this command needs it
 
     folder = render_cohort(manifest(cohort_id), frames=frames, out=out, seed=seed)
     typer.echo(f"Synthetic frames, not clinical evidence. Data root: {out}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polypda.errors import UsageError
-from polypda.workflows.places import Places
+from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
@@ -59,12 +59,12 @@ def configuration(
 ) -> AdaptConfig:
     """Resolve the options of one run over their preset.
 
-    Raises: what :func:`polypda.workflows.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
+    Raises: what :func:`polypda.workflows.runs.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
     """
     from polypda.data.inference import parse_inference
     from polypda.networks.bundled_weights import BUNDLED
     from polypda.networks.encoder_weights import IMAGENET, NONE
-    from polypda.workflows.configure import resolve_config, weights_name
+    from polypda.workflows.runs.configure import resolve_config, weights_name
 
     phantom, weights = options["phantom"], options["encoder_weights"]
     top = {name: options[name] for name in TOP}

@@ -12,8 +12,8 @@ import typer
 from polypda.errors import UsageError
 from polypda.importing.deidentification.pixels import Region
 from polypda.importing.deidentification.treatment import Choices
-from polypda.workflows.deidentify import DeidentifyingImport, DeidentifyRequest, refuse_mixing
-from polypda.workflows.import_cohort import ImportRequest
+from polypda.workflows.cohorts.deidentify import DeidentifyingImport, DeidentifyRequest, refuse_mixing
+from polypda.workflows.cohorts.import_cohort import ImportRequest
 
 PANEL = "De-identification"
 

@@ -13,11 +13,11 @@ import typer
 from polypda.cli.configuration import default_cache
 from polypda.cli.data_root import DataRoot
 from polypda.errors import UsageError, nearest
-from polypda.workflows.places import Places
+from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
-    from polypda.evaluation.map_scale import MapScale
-    from polypda.workflows.scoring import Profile, ScoredPart
+    from polypda.evaluation.scoring.map_scale import MapScale
+    from polypda.workflows.scoring.scoring import Profile, ScoredPart
 
 Opt = typer.Option
 
@@ -89,7 +89,7 @@ def _of_run(
     run: Path, parts: list[ScoredPart], places: Places, profile: Profile, fuse: list[Path], *, allow_leakage: bool
 ) -> Path:
     from polypda.cli.progress import terminal_progress
-    from polypda.workflows.evaluate_on import evaluate_run
+    from polypda.workflows.scoring.evaluate_on import evaluate_run
 
     return evaluate_run(run, parts, places, profile, terminal_progress(), fuse, allow_leakage=allow_leakage)
 
@@ -106,7 +106,7 @@ def _of_maps(
     as_empty: bool,
 ) -> Path:
     from polypda.cli.progress import terminal_progress
-    from polypda.workflows.evaluate_predictions import evaluate_predictions
+    from polypda.workflows.scoring.evaluate_predictions import evaluate_predictions
 
     if len(parts) > 1:
         raise UsageError("E_PART", "maps are scored on one cohort at a time.", fix="give one --on.")
@@ -132,7 +132,7 @@ def _refuse(given: Mapping[str, object], why: str) -> None:
 
 
 def _profile(text: str) -> Profile:
-    from polypda.workflows.scoring import Profile
+    from polypda.workflows.scoring.scoring import Profile
 
     if text not in list(Profile):
         raise UsageError("E_OPTION", f"there is no profile '{text}'.", fix=f"choose one of {', '.join(Profile)}.")
@@ -150,7 +150,7 @@ def _listed(on: list[str], frames: Path | None, *, maps: bool) -> list[ScoredPar
 
     Raises: UsageError E_OPTION, E_PART, E_MODE_NAME; DataError E_FRAMES_LIST.
     """
-    from polypda.workflows.scoring import PARTS, FrameList, ScoredPart
+    from polypda.workflows.scoring.scoring import PARTS, FrameList, ScoredPart
 
     parts = [ScoredPart.parse(text) for text in on]
     if frames is None:
@@ -164,7 +164,7 @@ def _listed(on: list[str], frames: Path | None, *, maps: bool) -> list[ScoredPar
 
 def _scales(texts: list[str], names: list[str]) -> dict[str, MapScale]:
     """Name → scale; one without a name is that of every folder. Raises: UsageError E_SCALE."""
-    from polypda.evaluation.map_scale import MapScale
+    from polypda.evaluation.scoring.map_scale import MapScale
 
     found: dict[str, MapScale] = {}
     for text in texts:

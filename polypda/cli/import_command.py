@@ -34,7 +34,7 @@ from polypda.importing.registry import AUTO, READERS
 from polypda.importing.writing.import_ledger import ImportSummary
 from polypda.importing.writing.manifest_of_import import Details
 from polypda.importing.writing.staging import staging_folder
-from polypda.workflows.import_cohort import ImportRequest, ImportResult, check_request, import_cohort
+from polypda.workflows.cohorts.import_cohort import ImportRequest, ImportResult, check_request, import_cohort
 
 FORMATS = "|".join((AUTO, ReleaseReader.name, *READERS))
 LONGEST_ORIGIN = 48

@@ -15,7 +15,7 @@ from polypda.errors import DataError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
-    from polypda.workflows.matrix_plan import MatrixPlan, PlannedRun
+    from polypda.workflows.matrix.matrix_plan import MatrixPlan, PlannedRun
 
 Opt = typer.Option
 DECIDED_BY_THE_MATRIX = (
@@ -60,9 +60,9 @@ def matrix_command(
     command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
     """
     from polypda.training.selectors import Selector
-    from polypda.workflows.matrix import state_of
-    from polypda.workflows.matrix_plan import plan_matrix
-    from polypda.workflows.report import check_report
+    from polypda.workflows.matrix.matrix import state_of
+    from polypda.workflows.matrix.matrix_plan import plan_matrix
+    from polypda.workflows.runs.report import check_report
 
     report_folder = report or out / "report"
     options = _shared_options(context.args)
@@ -117,8 +117,8 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> lis
     """Run what is missing; returns a line for each run that failed."""
     from polypda.cli.progress import terminal_progress
     from polypda.training.progress import Silent
-    from polypda.workflows.launchers import InProcesses, Sequential
-    from polypda.workflows.matrix import RunState, run_matrix
+    from polypda.workflows.matrix.launchers import InProcesses, Sequential
+    from polypda.workflows.matrix.matrix import RunState, run_matrix
 
     numbers = {run.name: number for number, run in enumerate(plan.runs, 1)}
 
@@ -141,7 +141,7 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> lis
 def _report(
     plan: MatrixPlan, out: Path, folder: Path, failed: list[str], study: Path | None, *, overlays: bool
 ) -> Path:
-    from polypda.workflows.report import report
+    from polypda.workflows.runs.report import report
 
     broken = {line.partition(":")[0] for line in failed}
     # Each run's own report: what was evaluated later, on whatever part, is no cell of the matrix
@@ -159,8 +159,8 @@ def _report(
 
 
 def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
-    from polypda.workflows.duration import estimated_seconds, timed_step
-    from polypda.workflows.matrix import RunState
+    from polypda.workflows.matrix.matrix import RunState
+    from polypda.workflows.runs.duration import estimated_seconds, timed_step
 
     open_runs = [run for run in plan.runs if states[run.name] in (RunState.MISSING, RunState.INTERRUPTED)]
     seconds = estimated_seconds(open_runs, timed_step)
@@ -180,7 +180,7 @@ def _duration(seconds: float) -> str:
 
 
 def _pairs(sources: str | None, targets: str | None, pairs: str | None) -> list[tuple[str, str]]:
-    from polypda.workflows.matrix_plan import every_pair
+    from polypda.workflows.matrix.matrix_plan import every_pair
 
     if pairs is None and sources is not None and targets is not None:
         return every_pair(_listed(sources, "--sources"), _listed(targets, "--targets"))
@@ -209,7 +209,7 @@ def _seeds(text: str) -> list[int]:
 
 def _method_options(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
     """``["adaptsegnet:lambda_adv_main=0.01"]`` → the options of each method."""
-    from polypda.workflows.configure import parse_options
+    from polypda.workflows.runs.configure import parse_options
 
     chosen: dict[str, dict[str, str]] = {}
     for text in texts:

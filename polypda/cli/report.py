@@ -32,7 +32,7 @@ def report_command(
     Of a run folder its report and all its later evaluations are taken. The page's path is printed last.
     """
     if study_template:
-        from polypda.reporting.study_file import study_template as template
+        from polypda.reporting.documents.study_file import study_template as template
 
         typer.echo(template())
         return
@@ -42,6 +42,6 @@ def report_command(
             "runs and --out are needed.",
             fix="polypda report RUN… --out reports/NAME",
         )
-    from polypda.workflows.report import report
+    from polypda.workflows.runs.report import report
 
     typer.echo(report(runs, out, study=study, overlays=not no_overlays, title=title, force=force))

@@ -30,8 +30,8 @@ def source_package_command(
     from polypda.cli.progress import terminal_progress
     from polypda.errors import UsageError, nearest
     from polypda.networks.encoder_taps import FeatureTap
-    from polypda.workflows.places import Places
-    from polypda.workflows.source_package import write_source_package
+    from polypda.workflows.runs.places import Places
+    from polypda.workflows.runs.source_package import write_source_package
 
     taps = [known.value for known in FeatureTap]
     if tap not in taps:

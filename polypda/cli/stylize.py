@@ -9,7 +9,7 @@ import typer
 
 from polypda.cli.configuration import default_cache
 from polypda.cli.data_root import DataRoot
-from polypda.workflows.places import Places
+from polypda.workflows.runs.places import Places
 
 Opt = typer.Option
 
@@ -44,8 +44,8 @@ def stylize_command(
     from polypda.cli.progress import terminal_progress
     from polypda.networks.registry import SegmenterSpec
     from polypda.training.config import Compute, DataConfig
-    from polypda.workflows.configure import parse_options
-    from polypda.workflows.stylize import Preview, stylisation_options, stylize
+    from polypda.workflows.runs.configure import parse_options
+    from polypda.workflows.runs.stylize import Preview, stylisation_options, stylize
 
     preview = Preview(
         source=source,

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from polypda.cohorts.phantom.look import PhantomLook
+from polypda.cohorts.phantom_look import PhantomLook
 
 Count = Annotated[int, Field(ge=0)]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]

@@ -12,7 +12,7 @@ from typing import Any
 
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.atomic_file import require_writable
+from polypda.files import require_writable
 from polypda.training.config import AdaptConfig
 
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")

@@ -19,7 +19,7 @@ from support.painted import write_cohort
 from polypda.cli.adapt import DEFAULT_METHOD
 from polypda.cli.main import main
 from polypda.cohorts import images
-from polypda.workflows.presets import PRESETS
+from polypda.workflows.runs.presets import PRESETS
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
 CPU = ["--device", "cpu", "--overlays", "1"]

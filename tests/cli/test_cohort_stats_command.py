@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.catalogue import manifest
-from polypda.cohorts.phantom.cohort_folder import render_cohort
-from polypda.reporting import cohort_statistics_folder
-from polypda.reporting.cohort_statistics_figures import cohort_drawings
+from polypda.phantom.cohort_folder import render_cohort
+from polypda.reporting.figures.cohort_statistics_figures import cohort_drawings
+from polypda.reporting.pages import cohort_statistics_folder
 
 OPENED: list[str] = []
 

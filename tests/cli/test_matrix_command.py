@@ -6,8 +6,8 @@ import re
 import pytest
 from support.painted import write_cohort
 
-from polypda.evaluation.cases import read_cases
-from polypda.workflows.presets import PRESETS
+from polypda.evaluation.cases.cases import read_cases
+from polypda.workflows.runs.presets import PRESETS
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
 MATRIX = ["matrix", "--sources", "zju2,haining", "--targets", "zju2,haining", "--out", "matrix"]

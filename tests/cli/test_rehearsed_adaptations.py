@@ -5,7 +5,7 @@ import json
 import pytest
 from support.painted import write_cohort
 
-from polypda.evaluation.evaluation_file import read_evaluation
+from polypda.evaluation.cases.evaluation_file import read_evaluation
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
 PAIR = ["adapt", "--source", "zju2", "--target", "haining", "--data-root", "data", "--device", "cpu", "--overlays", "1"]

@@ -8,7 +8,7 @@ import pytest
 from support.synthetic_cases import SyntheticCohort, synthetic_run
 
 from polypda.cli import main as cli
-from polypda.evaluation.evaluation_file import Evaluation, write_evaluation
+from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 
 ADA, BEA = SyntheticCohort("ada", 5, 4), SyntheticCohort("bea", 5, 4)
 

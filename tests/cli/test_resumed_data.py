@@ -6,7 +6,7 @@ import shutil
 import pytest
 from support.painted import write_cohort
 
-from polypda.workflows import cohort_pair
+from polypda.workflows.runs import cohort_pair
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "1", "--adapt-steps", "1"]
 REST = ["--data-root", "data", "--device", "cpu", "--overlays", "0"]

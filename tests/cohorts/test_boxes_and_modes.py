@@ -8,10 +8,10 @@ import pytest
 from support.painted_cohorts import save, write_ordinary
 
 from polypda.cohorts.boxes_csv import read_boxes_csv
-from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError
+from polypda.quality.checking.check_cohorts import check_cohort
 
 BOXES = "frame,x0,y0,x1,y1,label\nf1,3,4,20,30,adenoma\nf1,30.5,1,60,10,\nf3,0,0,64,48,hyperplastic\n"
 TABLE = "frame,label_state,mode\nf1,box,WL\nf2,negative,nbi\nf3,,NBI\n"

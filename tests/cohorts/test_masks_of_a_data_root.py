@@ -7,7 +7,6 @@ import tifffile
 from PIL import Image
 from support.painted import paint
 
-from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.label_files import cohort_masks
 from polypda.cohorts.mask_files import read_ignored
@@ -17,6 +16,7 @@ from polypda.data.references import read_reference
 from polypda.errors import DataError
 from polypda.importing.images.mask_labels import read_mask_file
 from polypda.importing.sources.source_tree import FolderTree
+from polypda.quality.checking.check_cohorts import check_cohort
 
 COUNT = 3
 

@@ -7,7 +7,6 @@ import pytest
 from support.painted_cohorts import write_ordinary
 
 from polypda.cohorts.catalogue import manifest, shared_frames
-from polypda.cohorts.checking.check_cohorts import check_cohort
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import unit_of
@@ -20,6 +19,7 @@ from polypda.cohorts.sub_cohorts import (
     require_shared_units,
 )
 from polypda.errors import DataError, LeakageError, UsageError
+from polypda.quality.checking.check_cohorts import check_cohort
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from polypda.evaluation.metrics import FrameMetrics, frame_metrics
+from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
 
 SIZES = ((1, 7), (7, 1), (3, 4), (6, 5), (5, 9), (9, 4))
 MOST_PIXELS = 45

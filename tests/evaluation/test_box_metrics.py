@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.box_metrics import box_ious, frame_metrics_boxes
-from polypda.evaluation.case_values import NEEDS_MASK
-from polypda.evaluation.cases import CaseKey, case_row, cases_table
-from polypda.evaluation.lesions import LESION_RULE
-from polypda.evaluation.metrics import FrameMetrics, frame_metrics
+from polypda.evaluation.cases.case_values import NEEDS_MASK
+from polypda.evaluation.cases.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.scoring.box_metrics import box_ious, frame_metrics_boxes
+from polypda.evaluation.scoring.lesions import LESION_RULE
+from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
 
 SIZE = (60, 90)
 EVERYWHERE = np.ones(SIZE, bool)

@@ -9,9 +9,17 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.atomic_file import write_whole
-from polypda.evaluation.cases import COLUMNS, CaseKey, case_row, cases_table, checked_cases, read_cases, write_cases
-from polypda.evaluation.metrics import frame_metrics
+from polypda.evaluation.cases.cases import (
+    COLUMNS,
+    CaseKey,
+    case_row,
+    cases_table,
+    checked_cases,
+    read_cases,
+    write_cases,
+)
+from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.files import write_whole
 
 
 def row(frame: str, seed: int = 3, negative: bool = False, **changes) -> dict:

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.cases import CaseKey, case_row, cases_table
-from polypda.evaluation.centers import centre_table
-from polypda.evaluation.centre_files import centres_markdown, write_centres
-from polypda.evaluation.metrics import frame_metrics
-from polypda.evaluation.statement import ReportStatement
-from polypda.evaluation.table_facts import run_facts
+from polypda.evaluation.aggregation.centers import centre_table
+from polypda.evaluation.aggregation.centre_files import centres_markdown, write_centres
+from polypda.evaluation.aggregation.table_facts import run_facts
+from polypda.evaluation.cases.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.scoring.metrics import frame_metrics
 
 HEIGHT, WIDTH = 20, 50
 REFERENCE_PX = 100

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from polypda.cohorts.statistics.features import FEATURES, IN_DISTANCE
 from polypda.evaluation.cohort_differences.clustered_auc import auc_of_values
 from polypda.evaluation.cohort_differences.energy import energy_distance
 from polypda.evaluation.cohort_differences.results import compare_cohorts, supported
 from polypda.evaluation.cohort_differences.two_sample_classifier import FOLDS, dealt_folds, told_apart
 from polypda.evaluation.statistics.clusters import clusters_from_labels, frames_as_clusters
+from polypda.quality.statistics.features import FEATURES, IN_DISTANCE
 
 
 def _clusters(count: int, size: int):

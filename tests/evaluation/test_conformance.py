@@ -15,7 +15,7 @@ from conformance_pixels import PIXELS
 from conformance_table import TABLE, TOPICS
 from metric_definitions import Distance, answers, components, hit_counts, parted, percentile_95
 
-from polypda.evaluation.metrics import frame_metrics
+from polypda.evaluation.scoring.metrics import frame_metrics
 
 ROUNDING = 1e-12
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import label, regionprops
 
-from polypda.evaluation.lesions import count_hits, find_lesions, lesion_ious
-from polypda.evaluation.metrics import frame_metrics
+from polypda.evaluation.scoring.lesions import count_hits, find_lesions, lesion_ious
+from polypda.evaluation.scoring.metrics import frame_metrics
 
 SIZE = (60, 90)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.lesions import find_lesions
-from polypda.evaluation.metrics import frame_metrics
+from polypda.evaluation.scoring.lesions import find_lesions
+from polypda.evaluation.scoring.metrics import frame_metrics
 
 NAN = None
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.metrics import frame_metrics
-from polypda.evaluation.pranet2020 import WITHOUT_DOWNGRADE, PranetTable, pranet_scores
+from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.evaluation.scoring.pranet2020 import WITHOUT_DOWNGRADE, PranetTable, pranet_scores
 
 SIZE = (30, 44)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polypda.evaluation.pranet2020 import PranetTable, pranet_scores
+from polypda.evaluation.scoring.pranet2020 import PranetTable, pranet_scores
 
 sod = pytest.importorskip("py_sod_metrics", reason="the extra `legacy` is not installed")
 

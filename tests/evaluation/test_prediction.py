@@ -8,8 +8,8 @@ from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.data.inference import Inference
 from polypda.errors import DataError
-from polypda.evaluation.metrics import frame_metrics
-from polypda.evaluation.prediction import predict_native
+from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.evaluation.scoring.prediction import predict_native
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Prediction, Segmenter
 

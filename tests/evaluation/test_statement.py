@@ -2,7 +2,7 @@
 
 import pytest
 
-from polypda.evaluation.statement import ReportStatement, joint_lines
+from polypda.evaluation.cases.statement import ReportStatement, joint_lines
 
 
 def statement(**changed):

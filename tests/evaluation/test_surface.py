@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from polypda.evaluation import surface
-from polypda.evaluation.lesions import bounding_box
-from polypda.evaluation.metrics import frame_metrics
-from polypda.evaluation.surface import (
+from polypda.evaluation.scoring import surface
+from polypda.evaluation.scoring.lesions import bounding_box
+from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.evaluation.scoring.surface import (
     edge_pixels,
     hd95_and_nsd,
     nsd_tolerance_px,

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
-from polypda.evaluation.cell_text import NOT_KNOWN, p_text, plain, signed, three_digits, with_interval
-from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.latex_tables import bold, escaped, latex_table
-from polypda.evaluation.matrix_cells import matrix_cells
-from polypda.evaluation.table_facts import markdown_table
-from polypda.evaluation.table_files import table_contents, write_tables
+from polypda.evaluation.aggregation.cell_text import NOT_KNOWN, p_text, plain, signed, three_digits, with_interval
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.aggregation.latex_tables import bold, escaped, latex_table
+from polypda.evaluation.aggregation.matrix_cells import matrix_cells
+from polypda.evaluation.aggregation.table_facts import markdown_table
+from polypda.evaluation.aggregation.table_files import table_contents, write_tables
 
 NAMES = {
     *("centers.csv", "centers.md", "centers.tex", "centers.json", "matrix.csv", "matrix.md", "matrix.tex"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from polypda.workflows.import_cohort import ImportRequest, import_cohort
+from polypda.workflows.cohorts.import_cohort import ImportRequest, import_cohort
 
 HEIGHT, WIDTH = 40, 60
 

@@ -10,12 +10,12 @@ from importing.painted_sources import encoded, lines, mask, put, run_import
 from importing.rendered_films import interlaced, progressive, write_film, write_pal
 
 from polypda.cohorts.images import read_image
-from polypda.cohorts.interlacing import Scan, decide, measure_comb
 from polypda.errors import UsageError
 from polypda.importing.films.deinterlacing import FilmScan, bwdif, probe_scan
 from polypda.importing.films.film_pixels import rgb
 from polypda.importing.films.films import open_film
 from polypda.importing.images.one_field import one_field
+from polypda.quality.interlacing import Scan, decide, measure_comb
 
 
 def scan_of(path: Path) -> FilmScan:

@@ -22,7 +22,7 @@ from polypda.training.config import AdaptConfig, Compute, DataConfig
 from polypda.training.engine import Engine
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import build_method, run_stage
-from polypda.workflows.stages import StagePlan, TrainingData
+from polypda.workflows.runs.stages import StagePlan, TrainingData
 
 SMALL = {"discriminator_width": 4, "seg_loss": "ce"}
 

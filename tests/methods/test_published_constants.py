@@ -9,7 +9,7 @@ from polypda.methods import mean_teacher
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.lsd_networks import FourWayDiscriminator
 from polypda.networks.normalisation import IMAGENET_MEAN
-from polypda.workflows.presets import preset
+from polypda.workflows.runs.presets import preset
 
 PUBLISHED = [
     ("adaptsegnet", {"lambda_adv_main": 0.001, "lambda_adv_aux": 0.0002, "lambda_seg_aux": 0.1}),

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from polypda.evaluation.cases import CaseKey, case_row, cases_table
-from polypda.evaluation.metrics import frame_metrics
-from polypda.evaluation.statement import ReportStatement
+from polypda.evaluation.cases.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.scoring.metrics import frame_metrics
 
 SIZE = (36, 48)
 VALID = np.ones(SIZE, bool)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from polypda.reporting.hatching import hatched
-from polypda.reporting.overlay_legend import OverlayCaption
-from polypda.reporting.overlays import draw_overlay
-from polypda.reporting.strokes import box_outlines, boxes_inside_mask
+from polypda.reporting.figures.hatching import hatched
+from polypda.reporting.overlays.overlay_legend import OverlayCaption
+from polypda.reporting.overlays.overlays import draw_overlay
+from polypda.reporting.overlays.strokes import box_outlines, boxes_inside_mask
 
 FRAME = np.full((400, 500, 3), (120, 60, 50), np.uint8)
 NOTHING = np.zeros(FRAME.shape[:2], bool)

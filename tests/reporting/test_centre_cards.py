@@ -2,8 +2,8 @@
 
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
-from polypda.evaluation.cross_centre import cross_centre_results
-from polypda.reporting.centre_cards import MOST_LINES, centre_cards
+from polypda.evaluation.aggregation.cross_centre import cross_centre_results
+from polypda.reporting.pages.centre_cards import MOST_LINES, centre_cards
 
 ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)
 

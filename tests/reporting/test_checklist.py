@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from support.synthetic_cases import SyntheticCohort, synthetic_run
 
-from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.statement import PHANTOM_BANNER
-from polypda.reporting.checklist import FilledItem, checklist_markdown, fill_checklist, write_checklist
-from polypda.reporting.checklist_items import CHECKLIST, Origin
-from polypda.reporting.study import NOT_REPORTED, CohortStudy, Study
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.reporting.documents.checklist import FilledItem, checklist_markdown, fill_checklist, write_checklist
+from polypda.reporting.documents.checklist_items import CHECKLIST, Origin
+from polypda.reporting.documents.study import NOT_REPORTED, CohortStudy, Study
 
 SETTINGS: dict[str, Any] = {
     "network": {"architecture": "deeplabv3plus", "encoder": "mobilenet_v2", "levels": 2},

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from polypda.cohorts.statistics.features import FEATURES
-from polypda.reporting.cohort_sentences import CLAUSES, pair_words, times
+from polypda.quality.statistics.features import FEATURES
+from polypda.reporting.pages.cohort_sentences import CLAUSES, pair_words, times
 
 
 def _effects(*rows: tuple[str, float, float, float, float]) -> pd.DataFrame:

@@ -6,7 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polypda.reporting.contact_sheet import BOX_LINE, CELL_WIDTH_PX, SheetFrame, draw_contact_sheet, evenly_drawn
+from polypda.reporting.overlays.contact_sheet import (
+    BOX_LINE,
+    CELL_WIDTH_PX,
+    SheetFrame,
+    draw_contact_sheet,
+    evenly_drawn,
+)
 
 
 @given(st.dictionaries(st.sampled_from(["mask", "box", "negative", "none", "empty"]), st.integers(1, 60), min_size=1))

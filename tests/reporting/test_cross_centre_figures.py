@@ -8,16 +8,25 @@ import pytest
 from matplotlib.text import Text
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy
 
-from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.statement import ORACLE, SOURCE_ONLY
-from polypda.reporting.cross_centre_figures import MOST_SLOPES, cross_centre_drawings
-from polypda.reporting.curve_figures import MOST_LINES, model_panels
-from polypda.reporting.difference_rows import difference_panels
-from polypda.reporting.figure_style import NARROW, STYLE, WIDE, Drawing, Layout, PanelSize, panel_grid, write_drawings
-from polypda.reporting.matrix_figure import HeatPanels, heat_maps, legible_on
-from polypda.reporting.paired_frames import in_chunks, target_models
-from polypda.reporting.slope_figure import slope_panels
-from polypda.reporting.verdict import Finding
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.reporting.figures.cross_centre_figures import MOST_SLOPES, cross_centre_drawings
+from polypda.reporting.figures.curve_figures import MOST_LINES, model_panels
+from polypda.reporting.figures.figure_style import (
+    NARROW,
+    STYLE,
+    WIDE,
+    Drawing,
+    Layout,
+    PanelSize,
+    panel_grid,
+    write_drawings,
+)
+from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps, legible_on
+from polypda.reporting.figures.slope_figure import slope_panels
+from polypda.reporting.overlays.paired_frames import in_chunks, target_models
+from polypda.reporting.pages.verdict import Finding
+from polypda.reporting.tables.difference_rows import difference_panels
 
 
 @pytest.fixture(scope="module")

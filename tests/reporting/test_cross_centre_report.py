@@ -14,16 +14,16 @@ from PIL import Image
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
 from polypda.errors import DataError
-from polypda.evaluation.cases import read_cases
-from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.evaluation_file import Evaluation
-from polypda.reporting.centre_cards import centre_cards
-from polypda.reporting.cross_centre_folder import write_cross_centre_report
-from polypda.reporting.cross_centre_page import PageParts, default_title, render_cross_centre_page
-from polypda.reporting.new_folder import whole_folder
-from polypda.reporting.page_sections import page_sections
-from polypda.reporting.page_tables import comparison_cells, matrix_tables, strata_cells
-from polypda.reporting.run_overlays import copy_worst
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.cases.cases import read_cases
+from polypda.evaluation.cases.evaluation_file import Evaluation
+from polypda.reporting.overlays.run_overlays import copy_worst
+from polypda.reporting.pages.centre_cards import centre_cards
+from polypda.reporting.pages.cross_centre_folder import write_cross_centre_report
+from polypda.reporting.pages.cross_centre_page import PageParts, default_title, render_cross_centre_page
+from polypda.reporting.pages.new_folder import whole_folder
+from polypda.reporting.pages.page_sections import page_sections
+from polypda.reporting.tables.page_tables import comparison_cells, matrix_tables, strata_cells
 
 ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError, UsageError
-from polypda.reporting.frame_choice import choose_frames
+from polypda.reporting.overlays.frame_choice import choose_frames
 
 
 def choose(study: pd.DataFrame, count) -> list[tuple[str, str]]:

@@ -13,12 +13,12 @@ from markdown_it import MarkdownIt
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
 from polypda.errors import DataError
-from polypda.evaluation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.evaluation_file import Evaluation
-from polypda.evaluation.statement import ONE_SEED, PHANTOM_BANNER
-from polypda.reporting.checklist import checklist_markdown, fill_checklist
-from polypda.reporting.model_card import model_card_markdown, write_model_card
-from polypda.reporting.study import NOT_REPORTED, CohortStudy, Study
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.cases.evaluation_file import Evaluation
+from polypda.evaluation.cases.statement import ONE_SEED, PHANTOM_BANNER
+from polypda.reporting.documents.checklist import checklist_markdown, fill_checklist
+from polypda.reporting.documents.model_card import model_card_markdown, write_model_card
+from polypda.reporting.documents.study import NOT_REPORTED, CohortStudy, Study
 
 SECTIONS = [
     "Model details",

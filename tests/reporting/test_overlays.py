@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError
-from polypda.reporting import lettering
-from polypda.reporting.lettering import PAPER, Text, legible, text_block
-from polypda.reporting.overlay_legend import AFTER, BEFORE, REFERENCE, OverlayCaption
-from polypda.reporting.overlays import BANNER, GAP_PX, draw_overlay
-from polypda.reporting.strokes import Stroke, View, dashes, draw_strokes, mask_outlines
+from polypda.reporting.overlays import lettering
+from polypda.reporting.overlays.lettering import PAPER, Text, legible, text_block
+from polypda.reporting.overlays.overlay_legend import AFTER, BEFORE, REFERENCE, OverlayCaption
+from polypda.reporting.overlays.overlays import BANNER, GAP_PX, draw_overlay
+from polypda.reporting.overlays.strokes import Stroke, View, dashes, draw_strokes, mask_outlines
 
 MUCOSA = (150, 80, 70)
 
@@ -164,8 +164,8 @@ def test_words_name_negatives_missed_polyps_and_scores(monkeypatch: pytest.Monke
         said.extend(line.content for line in lines)
         return text_block(lines, *args, **options)
 
-    monkeypatch.setattr("polypda.reporting.overlay_legend.text_block", recorded)
-    monkeypatch.setattr("polypda.reporting.overlays.text_block", recorded)
+    monkeypatch.setattr("polypda.reporting.overlays.overlay_legend.text_block", recorded)
+    monkeypatch.setattr("polypda.reporting.overlays.overlays.text_block", recorded)
     frame, reference, before, _, fov = scene()
     nothing = np.zeros_like(reference)
     draw_overlay(frame, reference, before, nothing, fov, caption(dice_before=0.42, dice_after=0.0, why="most harmed"))
@@ -211,7 +211,7 @@ def test_no_text_is_cut_off_however_long() -> None:
 
 
 def test_a_character_without_a_font_is_spelled_not_boxed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polypda.reporting.lettering._other_fonts", lambda: ())
+    monkeypatch.setattr("polypda.reporting.overlays.lettering._other_fonts", lambda: ())
     legible.cache_clear()
     assert legible("图_7é")[0] == "\\u56fe_7é"
     assert legible("a\nb")[0] == "a b"

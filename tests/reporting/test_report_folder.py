@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cases import read_cases
-from polypda.evaluation.centers import centre_table
-from polypda.reporting.answer import answer
-from polypda.reporting.figures import write_figures
-from polypda.reporting.report_folder import OverlayPicture, file_name, write_report
+from polypda.evaluation.aggregation.centers import centre_table
+from polypda.evaluation.cases.cases import read_cases
+from polypda.reporting.figures.figures import write_figures
+from polypda.reporting.pages.answer import answer
+from polypda.reporting.pages.report_folder import OverlayPicture, file_name, write_report
 
 PICTURE = np.full((300, 1400, 3), 120, np.uint8)
 

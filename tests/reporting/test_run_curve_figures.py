@@ -5,8 +5,8 @@ import itertools
 import pandas as pd
 import pytest
 
-from polypda.reporting.figure_style import NARROW, WIDE
-from polypda.reporting.run_curve_figures import curve_panels, draw_curves
+from polypda.reporting.figures.figure_style import NARROW, WIDE
+from polypda.reporting.figures.run_curve_figures import curve_panels, draw_curves
 from polypda.training.curves import StageCurves
 
 NAMES = ["as_source", "aux", "as_source_painted", "as_target", "as_target_painted", "l1_source", "l1_target"]

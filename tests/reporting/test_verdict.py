@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from polypda.reporting.verdict import Finding, finding, holds_after_correction, verdict
-from polypda.reporting.wording import counted, interval, listed, p_text, percent, signed, whole
+from polypda.reporting.pages.verdict import Finding, finding, holds_after_correction, verdict
+from polypda.reporting.pages.wording import counted, interval, listed, p_text, percent, signed, whole
 
 
 def row(delta=0.04, low=-0.01, high=0.09, kind="cluster bootstrap", p_holm=0.4, clusters=22, n=66, **more):

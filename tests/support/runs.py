@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.configure import resolve_config
+from polypda.workflows.runs.configure import resolve_config
 
 
 def write_run(

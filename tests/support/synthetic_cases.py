@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.cases import SCHEMA_VERSION, checked_cases
-from polypda.evaluation.evaluation_file import Evaluation
-from polypda.evaluation.metrics import PROTOCOL
-from polypda.evaluation.statement import ReportStatement
+from polypda.evaluation.cases.cases import SCHEMA_VERSION, checked_cases
+from polypda.evaluation.cases.evaluation_file import Evaluation
+from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.scoring.metrics import PROTOCOL
 
 WIDTH_PX, HEIGHT_PX, VALID_PX = 320, 256, 60_000
 SKILL: Mapping[str, float] = {"source-only": 0.45, "adabn": 0.55, "adaptsegnet": 0.65, "oracle": 0.85}

@@ -12,12 +12,12 @@ from polypda.errors import DataError
 from polypda.training.progress import Silent
 from polypda.training.pseudo_labels import FACTS, LABELS
 from polypda.training.selectors import Choice, Verdict
-from polypda.workflows import adapt as adapt_module
-from polypda.workflows.adapt import adapt, open_data, start_run
-from polypda.workflows.adaptation import Adaptation
-from polypda.workflows.configure import resolve_config
-from polypda.workflows.places import Places
-from polypda.workflows.stages import StagePlan
+from polypda.workflows.runs import adapt as adapt_module
+from polypda.workflows.runs.adapt import adapt, open_data, start_run
+from polypda.workflows.runs.adaptation import Adaptation
+from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.stages import StagePlan
 
 WHOLE = "adaptsegnet+target-colours+self-training"
 TOP = {

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from polypda.cli.cohorts import cohorts_app
 from polypda.errors import DATA, UNTRUSTED, DataError, UsageError
-from polypda.workflows.check import CheckOutput, check
+from polypda.workflows.cohorts.check import CheckOutput, check
 
 TABLE = "frame,split\nf1,train\nf2,validation\nf3,test\n"
 runner = CliRunner()

@@ -8,7 +8,7 @@ import pytest
 from support.painted import HEIGHT, WIDTH, paint, write_cohort
 
 from polypda.errors import DataError
-from polypda.workflows.cohort_pair import open_pair
+from polypda.workflows.runs.cohort_pair import open_pair
 
 
 @pytest.fixture

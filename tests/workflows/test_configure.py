@@ -3,9 +3,9 @@ import pytest
 from polypda.errors import LeakageError, UsageError
 from polypda.methods.registry import method_options
 from polypda.training.config import AdaptConfig
-from polypda.workflows.cohort_pair import check_pair
-from polypda.workflows.configure import parse_options, resolve_config
-from polypda.workflows.presets import PRESETS
+from polypda.workflows.runs.cohort_pair import check_pair
+from polypda.workflows.runs.configure import parse_options, resolve_config
+from polypda.workflows.runs.presets import PRESETS
 
 
 def resolve(method="adaptsegnet", preset="quick", options=None, network=None, **top):

@@ -11,10 +11,10 @@ from support.painted import write_cohort
 from polypda.errors import DataError
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.progress import Silent
-from polypda.workflows import adapt as adapt_module
-from polypda.workflows.adapt import adapt, open_data, start_run
-from polypda.workflows.configure import resolve_config
-from polypda.workflows.places import Places
+from polypda.workflows.runs import adapt as adapt_module
+from polypda.workflows.runs.adapt import adapt, open_data, start_run
+from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.places import Places
 
 WHOLE = "adaptsegnet+target-colours+self-training"
 FILE_EVENTS = {"open", "os.listdir", "os.scandir"}

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.frames import Split
-from polypda.cohorts.near_duplicates import fingerprint_cache
-from polypda.cohorts.near_duplicates.fingerprint_cache import cached_fingerprints
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import UNTRUSTED, LeakageError
-from polypda.evaluation.statement import ReportStatement, joint_lines
-from polypda.workflows.adapt import open_data
-from polypda.workflows.configure import resolve_config
-from polypda.workflows.leakage import leaks_among, leaks_into, record_leakage, recorded_leakage, require_allowed
-from polypda.workflows.places import Places
+from polypda.evaluation.cases.statement import ReportStatement, joint_lines
+from polypda.quality.near_duplicates import fingerprint_cache
+from polypda.quality.near_duplicates.fingerprint_cache import cached_fingerprints
+from polypda.workflows.runs.adapt import open_data
+from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.leakage import leaks_among, leaks_into, record_leakage, recorded_leakage, require_allowed
+from polypda.workflows.runs.places import Places
 
 HEIGHT, WIDTH = 72, 96
 PARTS = ("train", "train", "validation", "test")

@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 
 from polypda.errors import PolypdaError, UsageError
-from polypda.workflows.configure import resolve_config
-from polypda.workflows.duration import estimated_seconds
-from polypda.workflows.launchers import InProcesses, Sequential
-from polypda.workflows.matrix_plan import every_pair, plan_matrix
+from polypda.workflows.matrix.launchers import InProcesses, Sequential
+from polypda.workflows.matrix.matrix_plan import every_pair, plan_matrix
+from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.duration import estimated_seconds
 
 
 def configure(source, target, method, seed, oracle):

@@ -13,7 +13,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.box_targets import BoxSupervision
 from polypda.errors import DataError
 from polypda.training.selectors import Selector
-from polypda.workflows.recorded_data import (
+from polypda.workflows.runs.recorded_data import (
     LEARNT_OF_SOURCE,
     changes_since,
     data_table,

@@ -11,9 +11,9 @@ from polypda.networks.registry import build_segmenter
 from polypda.networks.weights import save_module
 from polypda.training.progress import Silent
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.configure import resolve_config
-from polypda.workflows.restyled_source import RECORD, restyled_source
-from polypda.workflows.trained_models import INITIAL
+from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.restyled_source import RECORD, restyled_source
+from polypda.workflows.runs.trained_models import INITIAL
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from polypda.data.geometry import Fit
 from polypda.errors import DataError
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.configure import resolve_config
-from polypda.workflows.reuse import (
+from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.reuse import (
     CONTROL_MAY_DIFFER,
     ORACLE_MAY_DIFFER,
     RUN_MAY_DIFFER,

@@ -11,8 +11,8 @@ from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
-from polypda.evaluation.cases import CaseKey
-from polypda.workflows.score_memory import ScoreMemory
+from polypda.evaluation.cases.cases import CaseKey
+from polypda.workflows.scoring.score_memory import ScoreMemory
 
 
 def keys(run, training="weights-a"):

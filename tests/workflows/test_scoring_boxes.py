@@ -9,12 +9,12 @@ from polypda.cohorts.field_of_view import Box, FieldOfView
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, PolypBox, Split
 from polypda.data.box_targets import BoxSupervision
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cases import CaseKey
-from polypda.evaluation.prediction import NativePrediction
+from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.scoring.prediction import NativePrediction
 from polypda.training.progress import Silent
-from polypda.workflows.prediction_overlay import lesion_words
-from polypda.workflows.scoring import ScoredPart, Scoring
-from polypda.workflows.source_labels import LearntLabels, require_teaching
+from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
+from polypda.workflows.scoring.prediction_overlay import lesion_words
+from polypda.workflows.scoring.scoring import ScoredPart, Scoring
 
 SIZE = (60, 80)
 

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
-from polypda.cohorts.statistics.drawn_frames import drawn_evenly
-from polypda.cohorts.statistics.features import FEATURES, IN_DISTANCE, Feature
 from polypda.evaluation.cohort_differences.clustered_auc import auc_of_values
 from polypda.evaluation.cohort_differences.energy import energy_distance
 from polypda.evaluation.cohort_differences.two_sample_classifier import told_apart
 from polypda.evaluation.statistics.clusters import Clusters, FloatArray, clusters_of
 from polypda.evaluation.statistics.multiplicity import holm
+from polypda.quality.statistics.drawn_frames import drawn_evenly
+from polypda.quality.statistics.features import FEATURES, IN_DISTANCE, Feature
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 MOST_FRAMES_IN_DISTANCE = 1_000
@@ -45,7 +45,7 @@ class CohortDifferences:
 
 
 def compare_cohorts(frames: pd.DataFrame, *, seed: int = 0) -> CohortDifferences:
-    """Sum up and compare the cohorts of a table of :func:`polypda.cohorts.statistics.frame_table.frame_table`.
+    """Sum up and compare the cohorts of a table of :func:`polypda.quality.statistics.frame_table.frame_table`.
 
     Pairs come in the cohorts' order; an effect is positive where ``other``, the second, lies higher. p values are
     adjusted by Holm over all pairs and features.

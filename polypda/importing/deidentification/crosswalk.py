@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.atomic_file import require_writable
+from polypda.files import require_writable
 
 COLUMNS = ("cohort", "kind", "original", "pseudonym")
 Row = tuple[str, str, str, str]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.overlays.static_regions import StillnessMap
+from polypda.quality.overlays.static_regions import StillnessMap
 
 LONGER_SIDE_PX = 480
 LEAST_FRAMES = 8

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.overlays.burned_in_text import find_burned_in_text
-from polypda.cohorts.overlays.insets import find_insets
-from polypda.cohorts.overlays.scope_picture import find_scope_picture
-from polypda.cohorts.overlays.text_lines import TextLine
 from polypda.importing.deidentification.overlay_memory import OverlayMemory
+from polypda.quality.overlays.burned_in_text import find_burned_in_text
+from polypda.quality.overlays.insets import find_insets
+from polypda.quality.overlays.scope_picture import find_scope_picture
+from polypda.quality.overlays.text_lines import TextLine
 
 Region = tuple[float, float, float, float]
 """left, top, right, bottom as shares of the frame (0–1)."""

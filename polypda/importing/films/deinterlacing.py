@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.interlacing import Comb, Scan, ScanDecision, decide, measure_comb
 from polypda.importing.films.film_pixels import rgb
 from polypda.importing.films.films import Film, FilmFrame, pyav
+from polypda.quality.interlacing import Comb, Scan, ScanDecision, decide, measure_comb
 
 PROBED_FRAMES, PROBED_STEP = 75, 3
 """Of the first three seconds of a PAL film every third frame is looked at."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from polypda.cohorts.interlacing import Scan
 from polypda.importing.contract import Remark
 from polypda.importing.films.deinterlacing import Deinterlace, FilmScan
 from polypda.importing.films.films import Film
+from polypda.quality.interlacing import Scan
 
 
 def film_remarks(film: Film, scan: FilmScan | None, how: Deinterlace) -> Iterator[Remark]:

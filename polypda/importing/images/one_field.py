@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from polypda.cohorts.interlacing import measure_comb
 from polypda.importing.contract import ImportedFrame, Picture, Pixels, Remark
+from polypda.quality.interlacing import measure_comb
 
 
 def of_one_moment(frame: ImportedFrame) -> ImportedFrame:

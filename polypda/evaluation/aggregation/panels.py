@@ -1,0 +1,160 @@
+"""Cases as arrays: one model in one cohort, every training on the same frames in the same order.
+
+A table of 100,000 cases is sorted once; each panel is a block of it, so no step works frame by frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from polypda.errors import DataError
+from polypda.evaluation.aggregation.aggregates import FloatArray
+
+GROUP = ["source", "target", "role", "cohort", "split", "model"]
+FRAME_FACTS = (
+    *("frame", "patient", "sequence", "cluster", "phantom", "annotation", "positive", "negative"),
+    *("relative_polyp_area", "lesions_reference", "lesion_specks_reference"),
+)
+"""What is known of a frame whoever predicted it."""
+CONTROL = "control"
+"""Column of joined cases: the source-only training that an adapted row is compared with, "" where there is none."""
+
+
+class GroupKey(NamedTuple):
+    """Whose figures, and where: a model of the adaptation source → target, scored on a part of a cohort."""
+
+    source: str
+    target: str
+    role: str
+    cohort: str
+    split: str
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """T trainings of one model on the same N frames.
+
+    frames: N rows, in order of their ids: the group's columns and FRAME_FACTS (those that the cases hold). trainings,
+    seeds, controls: one per training, in order of their identities.
+    """
+
+    key: GroupKey
+    frames: pd.DataFrame = field(repr=False)
+    trainings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    controls: tuple[str, ...]
+    _table: pd.DataFrame = field(repr=False)
+    _places: NDArray[np.int64] = field(repr=False)
+    """Which N-row block of ``_table`` belongs to each training."""
+
+    def values(self, column: str) -> FloatArray:
+        """A numeric column as float64 [T, N]; absent values are NaN."""
+        numbers = self._table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        return numbers.reshape(-1, len(self.frames))[self._places]
+
+    def mean_values(self, column: str) -> FloatArray:
+        """Per frame the mean over the trainings, float64 [N]."""
+        return self.values(column).mean(axis=0)
+
+    def mask(self, column: str) -> NDArray[np.bool_]:
+        """A yes/no fact of the frames (positive, negative …), bool [N]."""
+        return self.frames[column].to_numpy(dtype=bool)
+
+    def with_trainings(self, wanted: Sequence[str]) -> Panel:
+        """The same frames with these of the panel's trainings, in this order; one may come several times."""
+        places = [self.trainings.index(training) for training in wanted]
+        return replace(
+            self,
+            trainings=tuple(wanted),
+            seeds=tuple(self.seeds[place] for place in places),
+            controls=tuple(self.controls[place] for place in places),
+            _places=self._places[places],
+        )
+
+    @property
+    def n_seeds(self) -> int:
+        """Distinct seeds: two controls of one seed count once."""
+        return len(set(self.seeds))
+
+    def seed_means(self, per_training: FloatArray) -> FloatArray:
+        """Values [T] of the trainings as means per seed, in order of seed."""
+        seeds, codes = np.unique(np.asarray(self.seeds), return_inverse=True)
+        sums = np.bincount(codes, weights=np.asarray(per_training, dtype=np.float64), minlength=len(seeds))
+        return sums / np.bincount(codes)
+
+
+def panels(cases: pd.DataFrame, group: Sequence[str] = GROUP) -> list[Panel]:
+    """Split checked cases into panels, in the order in which their groups first appear.
+
+    group: columns named as the fields of :class:`GroupKey`. A training that appears several times in a group (a control
+    shared by runs) counts once.
+
+    Raises: DataError E_CASES_FRAMES_DIFFER when the trainings of a group were not scored on the same frames.
+    """
+    codes = cases.groupby(list(group), sort=False).ngroup().to_numpy()
+    frame_codes = pd.factorize(cases["frame"], sort=True)[0]
+    training_codes = pd.factorize(cases["training"], sort=True)[0]
+    order = np.lexsort((frame_codes, training_codes, codes))
+    same = [code[order][1:] == code[order][:-1] for code in (codes, training_codes, frame_codes)]
+    first = np.concatenate([[True], ~np.logical_and.reduce(same)])
+    order = order[first]
+    ordered = cases.iloc[order].reset_index(drop=True)
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    ends = [*starts[1:], len(ordered)]
+    facts = ordered[[name for name in (*group, *FRAME_FACTS) if name in ordered]]
+    return [
+        _panel(ordered.iloc[a:b], facts.iloc[a:b], training_codes[order][a:b], frame_codes[order][a:b], group)
+        for a, b in zip(starts, ends, strict=True)
+    ]
+
+
+def _panel(
+    block: pd.DataFrame,
+    facts: pd.DataFrame,
+    training_codes: NDArray[np.int64],
+    frame_codes: NDArray[np.int64],
+    group: Sequence[str],
+) -> Panel:
+    firsts = np.flatnonzero(np.diff(training_codes, prepend=-1))
+    key = GroupKey(**{name: str(block[name].iloc[0]) for name in group})
+    n = len(block) // len(firsts)
+    complete = len(block) == n * len(firsts) and bool((firsts == n * np.arange(len(firsts))).all())
+    if not complete or (frame_codes.reshape(len(firsts), n) != frame_codes[:n]).any():
+        raise _frames_differ(block, key, len(firsts))
+    heads = block[[name for name in ("training", "seed", CONTROL) if name in block]].iloc[firsts]
+    controls = heads[CONTROL] if CONTROL in heads else [""] * len(firsts)
+    return Panel(
+        key=key,
+        frames=facts.iloc[:n].reset_index(drop=True),
+        trainings=tuple(map(str, heads["training"])),
+        seeds=tuple(map(int, heads["seed"])),
+        controls=tuple(map(str, controls)),
+        _table=block,
+        _places=np.arange(len(firsts)),
+    )
+
+
+def _frames_differ(block: pd.DataFrame, key: GroupKey, trainings: int) -> DataError:
+    counts = block["frame"].value_counts()
+    return frames_differ(
+        f"the {trainings} trainings of {key.model} on {key.cohort}", list(counts.index[counts != trainings])
+    )
+
+
+def frames_differ(who: str, frames: Sequence[str]) -> DataError:
+    """The error for scorings that do not cover the same frames; names a few of them."""
+    names = sorted(set(frames))
+    more = "" if len(names) <= 5 else f" and {len(names) - 5} more"
+    return DataError(
+        "E_CASES_FRAMES_DIFFER",
+        f"{who} were not scored on the same frames: {len(names)} differ ({', '.join(names[:5])}{more}).",
+        where="cases",
+        fix="evaluate all models of the comparison on the same split again.",
+    )

@@ -1,0 +1,167 @@
+"""What must be read with the numbers: too few clusters, one seed, nothing to score, runs that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from polypda.evaluation.aggregation.panels import GroupKey
+from polypda.evaluation.cases.case_values import BOX
+from polypda.evaluation.cases.statement import ONE_SEED, ORACLE, PHANTOM_BANNER, SOURCE_ONLY, ReportStatement
+from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM, INDEPENDENT_FRAMES
+
+
+def result_notes(
+    cases: pd.DataFrame,
+    centres: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    aggregates: pd.DataFrame,
+    statements: Sequence[ReportStatement],
+    uncompared: Sequence[GroupKey],
+) -> tuple[str, ...]:
+    """Lines for people, the ones about whole cohorts first. Tables as :class:`.cross_centre.CrossCentreResults` has."""
+    cohorts = centres.drop_duplicates(["cohort", "split"])
+    lines = [
+        *_phantom_notes(cohorts),
+        *(note for _, row in cohorts.iterrows() for note in _cohort_notes(row)),
+        *_missing_notes(cases),
+        *_seed_notes(centres),
+        *_run_notes(statements, oracle=bool((cases["model"] == ORACLE).any())),
+        *_comparison_notes(comparisons, uncompared),
+        *_aggregate_notes(aggregates),
+        *(f"{statement.run}: {note}" for statement in statements for note in statement.notes),
+    ]
+    return tuple(dict.fromkeys(lines))
+
+
+def _phantom_notes(cohorts: pd.DataFrame) -> Iterator[str]:
+    rendered, real = cohorts[cohorts["phantom"]], cohorts[~cohorts["phantom"]]
+    if len(rendered):
+        beside = f"; {', '.join(real['cohort'])}: real frames" if len(real) else ""
+        yield f"{PHANTOM_BANNER} ({', '.join(rendered['cohort'])}{beside})."
+
+
+def _cohort_notes(row: pd.Series) -> Iterator[str]:
+    cohort, n = row["cohort"], row["n_positive"]
+    if row["annotation"] == BOX:
+        yield f"{cohort}: annotated with boxes only: lesion figures, no Dice and no other figure of pixels."
+    elif row["annotation"] == "mixed":
+        yield f"{cohort}: {row['n_dice']} of {n} frames with a polyp have a mask; the others enter lesion figures only."
+    if n == 0:
+        yield f"{cohort}: no frame with a polyp was scored: no Dice, no sensitivity."
+    elif pd.isna(row["clusters"]):
+        yield f"{cohort}: neither patients nor sequences are known: {INDEPENDENT_FRAMES}."
+    elif row["clusters"] == 1:
+        yield (
+            f"{cohort}: every frame with a polyp (n = {n}) comes from one {_unit(row)}: no interval, and no word on "
+            f"other {_unit(row)}s."
+        )
+    elif row["clusters"] < CLUSTER_T_FROM:
+        yield f"{cohort}: only {row['clusters']} {_unit(row)}s with a polyp: no interval; their means are given."
+    if row["n_negative"] == 0:
+        yield f"{cohort}: no frame without a polyp was scored: false alarms were not measured."
+    if row["n_unscored"]:
+        yield f"{cohort}: frames that enter no mean, their whole reference outside the valid area: {row['n_unscored']}."
+
+
+def _unit(row: pd.Series) -> str:
+    return "cluster" if row["cluster_unit"] == "mixed" else str(row["cluster_unit"])
+
+
+def _missing_notes(cases: pd.DataFrame) -> Iterator[str]:
+    missing = cases[cases["prediction_missing"]].drop_duplicates(["cohort", "model", "training", "frame"])
+    totals = cases.drop_duplicates(["cohort", "frame"])["cohort"].value_counts()
+    for _, head in missing.drop_duplicates(["cohort", "model"]).iterrows():
+        cohort, model = str(head["cohort"]), head["model"]
+        own = missing[(missing["cohort"] == cohort) & (missing["model"] == model)]
+        yield (
+            f"{cohort}, {model}: {own['frame'].nunique()} of {totals[cohort]} frames had no prediction and were "
+            "scored as empty, as was asked for."
+        )
+
+
+def _seed_notes(centres: pd.DataFrame) -> Iterator[str]:
+    yield from _single_seed_notes(centres)
+    for (source, target), part in centres[centres["role"] == "target"].groupby(["source", "target"], sort=False):
+        seeds = part.drop_duplicates("model").set_index("model")["n_seeds"]
+        if seeds.nunique() > 1:
+            listed = ", ".join(
+                f"{model} {count}" for model, count in zip(list(map(str, seeds.index)), seeds, strict=True)
+            )
+            yield f"{source!s} → {target!s}: the models have different numbers of seeds ({listed})."
+    several = centres[(centres["model"] == SOURCE_ONLY) & (centres["n_trainings"] > centres["n_seeds"])]
+    for source, part in several.groupby("source", sort=False):
+        yield (
+            f"{source!s}: runs trained source-only models of their own ({part['n_trainings'].max()} trainings, "
+            f"{part['n_seeds'].max()} seeds); each method is compared with that of its own run."
+        )
+
+
+def _single_seed_notes(centres: pd.DataFrame) -> Iterator[str]:
+    """One sentence where nothing was trained twice; else the adaptations that were not are named."""
+    adapted = centres[(centres["role"] == "target") & ~centres["model"].isin([SOURCE_ONLY, ORACLE])]
+    told = adapted if len(adapted) else centres
+    seeds = told.groupby(["source", "target", "model"], sort=False)["n_seeds"].max().reset_index()
+    single = seeds[seeds["n_seeds"] == 1]
+    if len(single) and len(single) == len(seeds):
+        yield f"One seed: {ONE_SEED}."
+        return
+    for (source, target), part in single.groupby(["source", "target"], sort=False):
+        yield f"{source!s} → {target!s}, {', '.join(part['model'])}: one seed: {ONE_SEED} there."
+
+
+def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterator[str]:
+    facts = {
+        "checkpoint rules": [statement.selector for statement in statements],
+        "input sizes": [f"{s.input_size[1]}×{s.input_size[0]} px" for s in statements if not s.foreign],
+        "inferences": [statement.inference for statement in statements if not statement.foreign],
+        "batch-norm policies": [statement.batch_norm for statement in statements if statement.batch_norm],
+    }
+    for what, found in facts.items():
+        if len(set(found)) > 1:
+            yield f"The runs have different {what}: {'; '.join(dict.fromkeys(found))}."
+    chosen = [statement.run for statement in statements if statement.selector == ORACLE]
+    for statement in statements:
+        if statement.set_aside:
+            why = "; ".join(statement.set_aside)
+            yield f"{statement.run}: the adapted model is set aside, its rows are the source-only control's: {why}."
+    if chosen:
+        yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
+    taught = [statement.run for statement in statements if statement.target_labels_taught]
+    if taught:
+        yield f"MODELS TAUGHT BY TARGET LABELS (semi-supervised), no unlabelled results: {', '.join(taught)}."
+    for statement in statements:
+        if statement.supervision:
+            yield f"{statement.source}: {statement.supervision}; models from it are no models of masks."
+    if oracle:
+        yield "The oracle was trained on target labels: an upper bound, not a method."
+
+
+def _oracle_notes(comparisons: pd.DataFrame) -> Iterator[str]:
+    """Where the oracle did not even reach a model without the target's labels, it bounds nothing."""
+    oracles = comparisons[(comparisons["model"] == ORACLE) & (comparisons["cohort"] == comparisons["target"])]
+    for target, part in oracles[oracles["delta"] < 0].groupby("target", sort=False):
+        sources = ", ".join(sorted(set(part["source"])))
+        yield (
+            f"{target!s}: the oracle's mean Dice ({part['dice_after'].iloc[0]:.3f}) is below source-only from "
+            f"{sources}: with as few labels, and this budget, it is no upper bound there."
+        )
+
+
+def _comparison_notes(comparisons: pd.DataFrame, uncompared: Sequence[GroupKey]) -> Iterator[str]:
+    yield from _oracle_notes(comparisons)
+    family = comparisons[comparisons["in_family"]]
+    if len(family):
+        untested = int(family["p_value"].isna().sum())
+        rest = f"; not testable, but counted: {untested}" if untested else ""
+        yield f"p values are adjusted by Holm over the family of adapted models × targets (size {len(family)}{rest})."
+    for key in uncompared:
+        yield f"{key.model} ({key.source} → {key.target}) on {key.cohort}: not compared, no source-only beside it."
+
+
+def _aggregate_notes(aggregates: pd.DataFrame) -> Iterator[str]:
+    for source, part in aggregates.groupby("source", sort=False):
+        if part["centers"].nunique() > 1:
+            listed = "; ".join(f"{model}: {ids}" for model, ids in zip(part["model"], part["centers"], strict=True))
+            yield f"{source!s}: means over centres rest on different centres ({listed})."

@@ -1,0 +1,225 @@
+"""What one prediction is worth on one frame: `polypda-metrics v1`.
+
+Pure functions of arrays at the frame's own resolution. No smoothing term: where a ratio has no denominator the answer
+is NaN, never 0 or 1, so that a mean can say how many cases it holds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.evaluation.scoring.frame_inputs import check_frame
+from polypda.evaluation.scoring.lesions import (
+    HEADLINE_IOU,
+    STRICT_IOU,
+    Box,
+    Lesions,
+    bounding_box,
+    count_hits,
+    find_lesions,
+    lesion_ious,
+)
+from polypda.evaluation.scoring.reliability import Reliability, reliability
+from polypda.evaluation.scoring.surface import field_diagonal_px, hd95_and_nsd, nsd_tolerance_px
+
+PROTOCOL = "polypda-metrics v1"
+DEFAULT_THRESHOLD = 0.5
+FALSE_POSITIVE_FRAME_SHARE = 0.01
+"""A frame counts as a false-positive frame when more than this share of its field of view is wrongly marked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameMetrics:
+    """Metrics of one frame; areas and counts in pixels inside the valid area, ratios in [0, 1] or NaN.
+
+    Attributes:
+        dice, iou, sensitivity, f2: NaN where the reference is empty; 0 where it is not but nothing was predicted.
+        ppv: NaN where nothing was predicted.
+        specificity: share of polyp-free pixels left unmarked; NaN where the reference fills the valid area.
+        mae: mean |probability − reference|.
+        hd95_px: larger of the two directed 95th percentiles of outline distances (:mod:`.surface`); for a missed polyp
+            the diagonal of the valid area's bounding box, and ``hd95_penalised``; NaN where the reference is empty.
+        nsd: share of both outlines within ``nsd_tolerance_px`` of each other; 0 for a missed polyp, NaN without one.
+        relative_polyp_area, fp_area_fraction: of the valid area.
+        fp_components: components marked on a frame without a polyp, specks left out; None on other frames.
+        specks: specks left out of fp_components; None on other frames.
+        reference_outside_share: share of the reference that lies outside the valid area; 0 for an empty reference.
+        positive: part of the reference lies inside the valid area: the frame enters Dice.
+        negative: the reference is empty: the frame enters the negative-frame block. A frame whose whole reference
+            lies outside the valid area is neither, and enters no mean.
+        missed: positive, and nothing was predicted.
+        false_positive_frame: more than 1 % of the valid area is wrongly marked.
+        lesions_…, lesion_specks_…: components kept and dropped, and hits under either IoU rule (:mod:`.lesions`).
+        reliability: pixels, probability and reference per tenth of the probability range.
+
+    Of a frame annotated with boxes (:mod:`.box_metrics`) no pixel of the reference is known: every pixel ratio is NaN
+    and the counts that need the reference are None.
+    """
+
+    width_px: int
+    height_px: int
+    threshold: float
+    dice: float = math.nan
+    iou: float = math.nan
+    sensitivity: float = math.nan
+    ppv: float = math.nan
+    specificity: float = math.nan
+    f2: float = math.nan
+    mae: float = math.nan
+    hd95_px: float = math.nan
+    hd95_penalised: bool = False
+    nsd: float = math.nan
+    nsd_tolerance_px: float
+    tp_px: int | None = None
+    fp_px: int | None = None
+    fn_px: int | None = None
+    tn_px: int | None = None
+    reference_px: int | None = None
+    predicted_px: int
+    valid_px: int
+    relative_polyp_area: float = math.nan
+    fp_area_fraction: float = math.nan
+    fp_components: int | None = None
+    specks: int | None = None
+    reference_outside_share: float = math.nan
+    positive: bool
+    negative: bool
+    missed: bool
+    false_positive_frame: bool
+    lesions_reference: int
+    lesions_predicted: int
+    lesions_hit_10: int
+    lesions_hit_50: int
+    lesion_specks_reference: int
+    lesion_specks_predicted: int
+    reliability: Reliability
+
+
+def frame_metrics(
+    probability: NDArray[np.floating],
+    reference: NDArray[np.uint8] | NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+    threshold: float = DEFAULT_THRESHOLD,
+    *,
+    frame: str = "",
+) -> FrameMetrics:
+    """Score one frame.
+
+    Args:
+        probability: float H×W in [0, 1], at the frame's own resolution. A pixel is polyp from ``threshold`` on.
+        reference: bool or 0/1 integers, H×W, 1 is polyp.
+        valid: bool H×W, True where pixels count (field of view minus ignored regions).
+        threshold: in (0, 1].
+        frame: the frame's id, for messages.
+
+    Raises:
+        UsageError: E_THRESHOLD_RANGE.
+        DataError: E_METRIC_SIZE, E_METRIC_TYPE, E_PROBABILITY_NAN, E_PROBABILITY_RANGE, E_REFERENCE_NOT_BINARY,
+            E_VALID_AREA_EMPTY.
+    """
+    check_frame(probability, reference, valid, threshold, frame)
+    actual = reference.astype(bool)
+    clipped = np.clip(probability, 0.0, 1.0)
+    mae = float(np.sum(np.abs(clipped - actual), where=valid, dtype=np.float64) / np.count_nonzero(valid))
+    predicted = (probability >= threshold) & valid
+    return _scored(predicted, actual, valid, float(threshold), mae, reliability(clipped, actual, valid))
+
+
+def _scored(
+    predicted: NDArray[np.bool_],
+    actual: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+    threshold: float,
+    mae: float,
+    tenths: Reliability,
+) -> FrameMetrics:
+    """Count and compare bool H×W maps; ``predicted`` lies inside ``valid``."""
+    inside = actual & valid
+    tp = int(np.count_nonzero(predicted & inside))
+    reference_px, predicted_px = int(np.count_nonzero(inside)), int(np.count_nonzero(predicted))
+    valid_px, whole_reference_px = int(np.count_nonzero(valid)), int(np.count_nonzero(actual))
+    fp, fn = predicted_px - tp, reference_px - tp
+    negative = whole_reference_px == 0
+    missed = reference_px > 0 and predicted_px == 0
+    field = bounding_box(valid)
+    hd95_px, nsd = _surface(inside, predicted, field, reference_px, predicted_px)
+    lesions, marked = find_lesions(inside, valid_px), find_lesions(predicted, valid_px)
+    return FrameMetrics(
+        width_px=actual.shape[1],
+        height_px=actual.shape[0],
+        threshold=threshold,
+        **overlap(tp, fp, fn, valid_px - tp - fp - fn),
+        mae=mae,
+        hd95_px=hd95_px,
+        hd95_penalised=missed,
+        nsd=nsd,
+        nsd_tolerance_px=nsd_tolerance_px(field),
+        tp_px=tp,
+        fp_px=fp,
+        fn_px=fn,
+        tn_px=valid_px - tp - fp - fn,
+        reference_px=reference_px,
+        predicted_px=predicted_px,
+        valid_px=valid_px,
+        relative_polyp_area=reference_px / valid_px,
+        fp_area_fraction=fp / valid_px,
+        **marked_without_a_polyp(marked, negative),
+        reference_outside_share=0.0 if negative else 1.0 - reference_px / whole_reference_px,
+        positive=reference_px > 0,
+        negative=negative,
+        missed=missed,
+        false_positive_frame=fp > FALSE_POSITIVE_FRAME_SHARE * valid_px,
+        **lesion_counts(lesion_ious(lesions, marked), marked),
+        lesion_specks_reference=lesions.specks,
+        reliability=tenths,
+    )
+
+
+def overlap(tp: int, fp: int, fn: int, tn: int) -> dict[str, Any]:
+    """Dice, IoU, sensitivity, PPV, specificity and F2 of pixel counts; NaN where a ratio has no denominator."""
+    # With an empty reference no pixel could be found: Dice and its kin say nothing, whatever was predicted.
+    found_or_nan = 1.0 if tp + fn else math.nan
+    return {
+        "dice": found_or_nan * _ratio(2 * tp, 2 * tp + fp + fn),
+        "iou": found_or_nan * _ratio(tp, tp + fp + fn),
+        "sensitivity": _ratio(tp, tp + fn),
+        "ppv": _ratio(tp, tp + fp),
+        "specificity": _ratio(tn, tn + fp),
+        "f2": found_or_nan * _ratio(5 * tp, 5 * tp + 4 * fn + fp),
+    }
+
+
+def lesion_counts(ious: NDArray[np.float64], marked: Lesions) -> dict[str, Any]:
+    """The lesion fields that masks and boxes share. ious: float64 [reference lesions, marked lesions]."""
+    return {
+        "lesions_reference": ious.shape[0],
+        "lesions_predicted": marked.count,
+        "lesions_hit_10": count_hits(ious, HEADLINE_IOU),
+        "lesions_hit_50": count_hits(ious, STRICT_IOU),
+        "lesion_specks_predicted": marked.specks,
+    }
+
+
+def marked_without_a_polyp(marked: Lesions, negative: bool) -> dict[str, Any]:
+    """Components and specks marked on a frame without a polyp; None on other frames."""
+    return {"fp_components": marked.count if negative else None, "specks": marked.specks if negative else None}
+
+
+def _surface(
+    inside: NDArray[np.bool_], predicted: NDArray[np.bool_], field: Box, reference_px: int, predicted_px: int
+) -> tuple[float, float]:
+    """HD95 (px) and NSD with the answers for empty masks: a missed polyp costs the field's diagonal."""
+    if not reference_px:
+        return math.nan, math.nan
+    if not predicted_px:
+        return field_diagonal_px(field), 0.0
+    return hd95_and_nsd(inside, predicted, nsd_tolerance_px(field))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan

@@ -1,0 +1,187 @@
+"""From the coarse picture to native pixels: outlines, vessels, highlights, lens, sensor, processor."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.phantom_look import PhantomLook
+from polypda.phantom.canvas import Canvas
+from polypda.phantom.scene import Scene
+from polypda.phantom.shading import CoarsePicture
+from polypda.phantom.textures import GRAIN_SD, GRAIN_SHAPE, TILE_PX, textures
+from polypda.phantom.tube import Plane
+
+Pixels = NDArray[np.uint8]
+
+ABSORPTION = (0.30, 0.95, 0.80)
+"""How much of red, green and blue a vessel swallows, relative to its contrast: blood is red."""
+RELIEF_DEPTH = 0.0042
+"""Brightness change per grey level of the relief tile at full texture strength."""
+UNIT_GAIN = 128.0
+"""What stands for a factor of 1 in 8-bit gain pictures."""
+GLINT_FACING, GLINT_RELIEF, GLARE_GATHERS = 140.0, 0.6, 240.0
+HEADROOM = 0.5
+"""Glints and relief are added at this scale, so that their sum stays within 8 bits."""
+"""Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
+HIGHLIGHT_LEVEL = 254.0
+FINE_TEXTURE_FROM_PX, FINE_TEXTURE_BELOW_SOFTNESS = 640, 0.5
+"""Fields at least this high, or optics sharper than this, show the wall's texture at double density."""
+
+
+def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> tuple[Pixels, Pixels]:
+    """Paint the field of view in native pixels, before lens and sensor.
+
+    Returns: uint8 height×width×3 RGB, and the exact mask uint8 height×width (0/255).
+    """
+    size = (canvas.width, canvas.height)
+    detail = _wall_detail(look, scene, canvas, coarse)
+    if coarse.covered is not None:  # no vessel shows through stool
+        clear = cv2.resize(_bytes(255.0 * (1.0 - coarse.covered)), size, interpolation=cv2.INTER_LINEAR)
+        detail[..., 0] = cv2.multiply(detail[..., 0], clear, scale=1 / 255)
+    relief = RELIEF_DEPTH * look.texture * UNIT_GAIN
+    # gain = 1 + relief − absorption · (vessels − their mean), one matrix over (vessels, relief, glints)
+    swallowed = [k * scene.vessels * UNIT_GAIN / 255 for k in ABSORPTION]
+    level = [UNIT_GAIN - 128 * relief + k * textures().mean_vessels for k in swallowed]
+    gain = cv2.transform(detail, np.array([[-k, relief, 0, base] for k, base in zip(swallowed, level, strict=True)]))
+    wall = cv2.resize(_bytes(coarse.wall), size, interpolation=cv2.INTER_LINEAR)
+    picture = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
+    if scene.mimics.foam:
+        picture = _foamed(picture, scene, canvas, coarse)
+    mask = np.zeros((canvas.height, canvas.width), np.uint8)
+    if coarse.outline is not None and coarse.polyp is not None:
+        _set_in_polyps(picture, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
+    _add_highlights(picture, look, scene, canvas, coarse, detail)
+    return picture, mask
+
+
+def _pixels(array: NDArray) -> Pixels:
+    """The array as 8-bit pixels (OpenCV's stubs do not tell that 8 bit in gives 8 bit out)."""
+    return array.astype(np.uint8, copy=False)
+
+
+def _bytes(values: Plane) -> Pixels:
+    return np.clip(values + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
+
+
+def _enlarge(plane: Plane, size: tuple[int, int]) -> Plane:
+    return np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_LINEAR))
+
+
+def _wall_detail(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+    """Vessels, relief and glints (channels; see ``Textures.surface``) as the wall carries them, at native size."""
+    fine = canvas.height >= FINE_TEXTURE_FROM_PX or look.softness_px < FINE_TEXTURE_BELOW_SOFTNESS
+    repeats = 2 if fine else 1
+    return _tiled(textures().surface, repeats, (0.0, scene.texture_origin[1]), canvas, coarse)
+
+
+def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+    """A tile as the wall carries it, at native size: ``repeats`` times around, laid at ``origin`` (tile pixels)."""
+    size = (canvas.width, canvas.height)
+    scale = repeats * TILE_PX / (2 * np.pi)
+    u = cv2.phase(_enlarge(coarse.around_x, size), _enlarge(coarse.around_y, size))
+    u = np.multiply(u, np.float32(scale), dtype=np.float32)
+    if origin[0]:
+        u = np.add(u, np.float32(origin[0]), dtype=np.float32)
+    v = _enlarge(coarse.along * np.float32(scale) + np.float32(origin[1]), size)
+    # Fixed-point coordinates wrap by masking bits, several times faster than a wrapping border.
+    whole, fraction = cv2.convertMaps(u, v, cv2.CV_16SC2)
+    whole = np.bitwise_and(np.asarray(whole, np.int16), np.int16(TILE_PX - 1))
+    return _pixels(cv2.remap(tile, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _foamed(picture: Pixels, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+    """The picture with bubbles on its wall: each first darkens, then whitens what is behind it."""
+    foam = _tiled(textures().foam, 1, scene.mimics.foam_origin, canvas, coarse)
+    left = 255 - cv2.convertScaleAbs(foam, alpha=scene.mimics.foam)
+    white, dark = (cv2.cvtColor(np.ascontiguousarray(left[..., k]), cv2.COLOR_GRAY2RGB) for k in (0, 1))
+    behind = cv2.multiply(cv2.multiply(picture, dark, scale=1 / 255), white, scale=1 / 255)
+    return _pixels(cv2.add(behind, 255 - white))
+
+
+def _set_in_polyps(
+    picture: Pixels, mask: Pixels, canvas: Canvas, outline: Plane, colour: Plane, detail: Pixels, relief: float
+) -> None:
+    """Blend the polyps' layer into the picture along its exact outline and fill the mask; both in place."""
+    distance = _enlarge(outline, (canvas.width, canvas.height))
+    mask[(distance > 0) & (canvas.outline[..., 0] > 127)] = 255
+    left, top, width, height = cv2.boundingRect(_bytes(outline + np.float32(2.0)))
+    if width == 0:
+        return
+    right, bottom = round((left + width + 1) * canvas.zoom), round((top + height + 1) * canvas.zoom)
+    window = (
+        slice(max(0, round((top - 1) * canvas.zoom)), bottom),
+        slice(max(0, round((left - 1) * canvas.zoom)), right),
+    )
+    alpha = np.clip(distance[window] * np.float32(0.7 * canvas.zoom) + 0.5, 0.0, 1.0)[..., None]
+    bumps = 1.0 + np.float32(relief / UNIT_GAIN) * (detail[window][..., 1:2].astype(np.float32) - 128.0)
+    layer = cv2.resize(_bytes(colour), (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)[window]
+    under = picture[window].astype(np.float32)
+    picture[window] = _bytes(under + alpha * (layer * bumps - under))
+
+
+def _add_highlights(
+    picture: Pixels, look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture, detail: Pixels
+) -> None:
+    """Blend in white where wet bumps face the lamp, on as much of the field as the scene shows; in place."""
+    wet = cv2.transform(detail, np.array([[0.0, HEADROOM * GLINT_RELIEF, HEADROOM]])).astype(np.float32)
+    shine = np.float32(HEADROOM * GLINT_FACING) * coarse.shine
+    if coarse.blobs is not None:
+        shine = shine + np.float32(HEADROOM * GLARE_GATHERS * scene.mimics.glare) * np.maximum(coarse.blobs - 1.0, 0.0)
+    wet += _enlarge(shine, (canvas.width, canvas.height))
+    sample = wet[::5, ::5][canvas.outline[::5, ::5, 0] > 127]
+    # The lens dims a highlight's rim, small highlights more: start larger to end as large as the look says.
+    lost = 0.9 * look.softness_px + 0.5 * look.softness_px / max(look.specular_percent, 0.05) ** 0.5
+    threshold = np.quantile(sample, 1.0 - min((0.8 + lost) * scene.specular_percent / 100.0, 0.2))
+    rows, columns = np.nonzero(wet > np.float32(threshold - 2.0))
+    opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.3) + 0.6, 0.0, 1.0)
+    opacity = (opacity * opacity * opacity)[:, None]
+    under = picture[rows, columns].astype(np.float32)
+    picture[rows, columns] = _bytes(under + opacity * (np.float32(HIGHLIGHT_LEVEL) - under))
+
+
+def expose(look: PhantomLook, scene: Scene, canvas: Canvas, picture: Pixels, rng: np.random.Generator) -> Pixels:
+    """Lens blur, motion, edge enhancement, noise and interlacing, on the field of view's pixels."""
+    if scene.blur_px > 0.25:
+        side = 2 * int(np.ceil(2 * scene.blur_px)) + 1
+        picture = _pixels(cv2.GaussianBlur(picture, (side, side), scene.blur_px))
+    if scene.motion_blur_px > 0:
+        picture = _smear(picture, scene.motion_blur_px, float(rng.uniform(0, np.pi)))
+    if look.sharpening > 0:
+        soft = cv2.GaussianBlur(picture, (5, 5), 1.1 * max(scene.size) / 720.0)
+        picture = _pixels(cv2.addWeighted(picture, 1.0 + 2.2 * look.sharpening, soft, -2.2 * look.sharpening, 0.0))
+    if look.noise_sd > 0:
+        strength = look.noise_sd / GRAIN_SD
+        picture = _pixels(cv2.addWeighted(picture, 1.0, _grain(canvas, rng), strength, -128.0 * strength))
+    if look.interlaced:
+        _comb(picture, int(rng.integers(-3, 4)))
+    return picture
+
+
+def _smear(picture: Pixels, length_px: float, direction: float) -> Pixels:
+    side = 2 * int(length_px / 2 + 1) + 1
+    kernel = np.zeros((side, side), np.float32)
+    middle = side // 2
+    reach = np.array([np.cos(direction), np.sin(direction)]) * length_px / 2
+    start, end = np.rint(middle - reach).astype(int), np.rint(middle + reach).astype(int)
+    cv2.line(kernel, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 1.0)
+    return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()), np.uint8)
+
+
+def _grain(canvas: Canvas, rng: np.random.Generator) -> Pixels:
+    """A piece of the noise tile; larger fields get it mirrored at its end."""
+    tile = textures().grain
+    if canvas.height > GRAIN_SHAPE[0] or canvas.width > GRAIN_SHAPE[1]:
+        below = max(0, canvas.height - GRAIN_SHAPE[0])
+        beside = max(0, canvas.width - GRAIN_SHAPE[1])
+        tile = np.pad(tile, ((0, below), (0, beside), (0, 0)), mode="reflect")
+    top = int(rng.integers(0, tile.shape[0] - canvas.height + 1))
+    left = int(rng.integers(0, tile.shape[1] - canvas.width + 1))
+    return tile[top : top + canvas.height, left : left + canvas.width]
+
+
+def _comb(picture: Pixels, shift_px: int) -> None:
+    """Move the second field sideways: the scope moved between the two fields of an interlaced frame. In place."""
+    if shift_px:
+        picture[1::2] = np.roll(picture[1::2], shift_px, axis=1)

@@ -1,0 +1,68 @@
+"""Render frames: frame *k* of a seed is a pure function of look, seed and *k*."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.phantom_look import PhantomLook
+from polypda.phantom.canvas import canvas_of
+from polypda.phantom.console import assemble
+from polypda.phantom.optics import expose, paint
+from polypda.phantom.scene import Scene, draw_scene
+from polypda.phantom.shading import shade
+
+RENDERER_VERSION = 2
+"""Raised whenever the same seed and look would give other pixels."""
+FRAME_INTERVAL_S = 0.4
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a frame stands in its cohort: sequence index, place in the sequence, and seconds from its start."""
+
+    sequence: int
+    within: int
+    t_s: float
+
+
+def place_of(look: PhantomLook, index: int) -> Place:
+    """Where frame ``index`` (from 0) of a cohort stands."""
+    sequence, within = divmod(index, look.frames_per_sequence)
+    return Place(sequence, within, within * FRAME_INTERVAL_S)
+
+
+def cohort_seed(cohort: str, seed: int) -> int:
+    """The seed of one cohort's frames: cohorts of the same seed must not show the same scenes in another light."""
+    return int.from_bytes(hashlib.sha256(f"{cohort}\n{seed}".encode()).digest()[:6], "big")
+
+
+def render_frame(look: PhantomLook, *, seed: int, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Render one frame.
+
+    Args:
+        look: the scope's look.
+        seed: non-negative; for a cohort's own frames :func:`cohort_seed`.
+        index: of the frame, from 0; neighbours share a scene (see ``frames_per_sequence``).
+
+    Returns: image uint8 H×W×3 RGB (before JPEG) and mask uint8 H×W, 255 on the polyps' visible silhouette, else 0.
+        With interlacing the mask belongs to the first field.
+    """
+    place = place_of(look, index)
+    scene = _scene(look.model_dump_json(), seed, place.sequence)
+    canvas = canvas_of(scene.size, look.field_of_view)
+    rng = np.random.default_rng([seed, 15485863, index])
+    moment = (place.within + 0.5) / look.frames_per_sequence - 0.5
+    coarse = shade(look, scene, canvas, scene.pose(moment))
+    picture, mask = paint(look, scene, canvas, coarse)
+    picture = expose(look, scene, canvas, picture, rng)
+    return assemble(look, canvas, scene, picture, mask, 60.0 * place.sequence + place.t_s)
+
+
+@lru_cache(maxsize=4)
+def _scene(look_json: str, seed: int, sequence: int) -> Scene:
+    return draw_scene(PhantomLook.model_validate_json(look_json), seed, sequence)

@@ -1,0 +1,127 @@
+"""Opening cohorts, looking once at each of their frames, in several processes, and putting together what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+
+from polypda.cohorts.catalogue import manifest as manifest_of
+from polypda.cohorts.frames import Frame, OpenedCohort
+from polypda.cohorts.layouts import find_frames
+from polypda.cohorts.opening import find_cohort
+from polypda.cohorts.splits import assign_splits
+from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
+from polypda.errors import LeakageError
+from polypda.processes import WorkerPool
+from polypda.quality.checking.all_checks import gravest_first, run_checks
+from polypda.quality.checking.between_cohorts import check_between
+from polypda.quality.checking.cohort_view import CohortView
+from polypda.quality.checking.findings import Finding, Severity
+from polypda.quality.checking.observation import Observation, observe, of_one_scale
+from polypda.quality.checking.overlay_maps import overlay_maps
+from polypda.quality.near_duplicates.pairs import find_alike
+
+FRAMES_AT_ONCE = 16
+OnFrame = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All findings about a cohort, gravest first, with what was looked at."""
+
+    cohort: str
+    layout: str
+    opened: OpenedCohort
+    findings: tuple[Finding, ...]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether something must be put right before use; a leak is told apart, by :attr:`leaks`."""
+        return any(finding.severity is Severity.ERROR and not finding.leak for finding in self.findings)
+
+    @property
+    def leaks(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.leak)
+
+
+@dataclass(frozen=True)
+class JointReport:
+    """Reports of several cohorts and what lies between them."""
+
+    cohorts: tuple[CheckReport, ...]
+    between: tuple[Finding, ...] = ()
+
+    @property
+    def has_errors(self) -> bool:
+        return any(report.has_errors for report in self.cohorts)
+
+    @property
+    def leaks(self) -> tuple[Finding, ...]:
+        own = tuple(finding for report in self.cohorts for finding in report.leaks)
+        return own + tuple(finding for finding in self.between if finding.leak)
+
+
+def check_cohort(cohort_id: str, data_root: Path | None, *, on_frame: OnFrame | None = None) -> CheckReport:
+    """Check one cohort; as :func:`check_cohorts`."""
+    return check_cohorts([cohort_id], data_root, on_frame=on_frame).cohorts[0]
+
+
+def check_cohorts(
+    cohort_ids: Sequence[str], data_root: Path | None, *, processes: int = 1, on_frame: OnFrame | None = None
+) -> JointReport:
+    """Open cohorts with their labels, read every file and report what was found against what is declared.
+
+    on_frame: called after each frame with the number done and the number of all.
+    Raises: as :func:`~polypda.cohorts.opening.open_cohort`, but missing masks and boxes, unreadable files and a split
+        that divides a patient become findings.
+    """
+    opened = [_open(cohort, data_root) for cohort in cohort_ids]
+    frames = [replace(frame, fellows=None) for view in opened for frame in view.opened.frames]
+    seen = []
+    for done, one in enumerate(_observations(frames, processes), start=1):
+        seen.append(one)
+        if on_frame is not None:
+            on_frame(done, len(frames))
+    views, start = [], 0
+    for view in opened:
+        own = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
+        start += len(own)
+        clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in own]
+        alike = find_alike([one.print for one in own], clusters)
+        views.append(replace(view, seen=own, alike=alike, overlays=overlay_maps(own)))
+    reports = tuple(
+        CheckReport(view.opened.id, view.located.layout.name, view.opened, run_checks(view)) for view in views
+    )
+    return JointReport(reports, gravest_first(check_between(views)))
+
+
+def _open(cohort_id: str, data_root: Path | None) -> CohortView:
+    name = CohortName.parse(cohort_id)
+    manifest = manifest_of(name.cohort, data_root)
+    located = find_cohort(manifest, data_root)
+    found = find_frames(manifest, located, labels=True)
+    error = None
+    try:
+        frames = assign_splits(found.frames)
+    except LeakageError as leak:
+        error, frames = leak, assign_splits(found.frames, refuse=False)
+    opened = OpenedCohort(manifest.id, located.folder, frames, located.phantom)
+    if name.mode is not None:
+        opened = sub_cohort(opened, name.mode)
+    return CohortView(manifest, located, found, opened, (), split_error=error)
+
+
+def _observations(frames: Sequence[Frame], processes: int) -> Iterator[Observation]:
+    """In the order of the frames."""
+    if processes <= 1 or len(frames) <= FRAMES_AT_ONCE:
+        yield from map(observe, frames)
+        return
+    with WorkerPool(processes, _single_thread) as pool:
+        yield from pool.map(observe, frames, chunksize=FRAMES_AT_ONCE)
+
+
+def _single_thread() -> None:
+    cv2.setNumThreads(1)

@@ -1,0 +1,161 @@
+"""Frames that are there twice: byte for byte, nearly the same picture, the same scene."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from polypda.cohorts.frames import LabelState
+from polypda.quality.checking.cohort_view import CohortView, held_out_apart, name_of
+from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.observation import Observation
+from polypda.quality.near_duplicates.confirmation import Mirroring
+from polypda.quality.near_duplicates.pairs import AlikePair
+
+Pair = tuple[Observation, Observation]
+
+
+def check_duplicates(view: CohortView) -> list[Finding]:
+    """Byte-identical images; across parts of the split they are a leak, with different labels one of these is wrong."""
+    by_hash: dict[str, list[Observation]] = defaultdict(list)
+    for one in view.seen:
+        if one.image_sha256 is not None:
+            by_hash[one.image_sha256].append(one)
+    groups = [group for group in by_hash.values() if len(group) > 1]
+    parted = [group for group in groups if len({one.frame.split for one in group}) > 1]
+    together = [group for group in groups if len({one.frame.split for one in group}) == 1]
+    findings = []
+    if parted:
+        message = f"{len(parted)} groups of byte-identical images lie in different parts of the split."
+        findings.append(_of_groups("E_DUPLICATE_LEAK", Severity.ERROR, message, parted, leak=True))
+    if together:
+        message = f"{len(together)} groups of byte-identical images within one part."
+        findings.append(_of_groups("N_DUPLICATE", Severity.NOTE, message, together, leak=False))
+    contradicting = [pair for group in groups if (pair := _contradicting(group)) is not None]
+    if contradicting:
+        message = f"{len(contradicting)} groups of byte-identical images have different labels: at most one is right."
+        findings.append(_of_groups("W_DUPLICATE_LABELS", Severity.WARNING, message, contradicting, leak=False))
+    return findings
+
+
+def _contradicting(group: Sequence[Observation]) -> Pair | None:
+    """The first two of a group whose labels are known and differ."""
+    known = [one for one in group if label_of(one) is not None]
+    return next(((known[0], one) for one in known[1:] if label_of(one) != label_of(known[0])), None)
+
+
+def label_of(one: Observation) -> bytes | str | None:
+    """What stands for a frame's label; the same for an empty mask as for a declared negative. None: none is known."""
+    if one.mask_digest is not None:
+        return one.mask_digest if one.mask is not None and one.mask.area_px else "no polyp"
+    if one.frame.label_state is LabelState.BOX:
+        return repr([box[:4] for box in one.frame.boxes])
+    return "no polyp" if one.frame.label_state is LabelState.NEGATIVE else None
+
+
+def check_near_duplicates(view: CohortView) -> list[Finding]:
+    """Nearly the same picture under two names; across parts of the split it is a leak."""
+    pairs = [(pair, (view.seen[pair.first], view.seen[pair.second])) for pair in view.alike.copies]
+    pairs = [entry for entry in pairs if entry[1][0].image_sha256 != entry[1][1].image_sha256]
+    parted = [entry for entry in pairs if held_out_apart(entry[1][0].frame.split, entry[1][1].frame.split)]
+    together = [entry for entry in pairs if entry not in parted]
+    findings = []
+    if parted:
+        message = f"{len(parted)} pairs of nearly the same picture lie in different parts of the split."
+        findings.append(_of_pairs("E_ALIKE_LEAK", Severity.ERROR, message, parted, leak=True))
+    if together:
+        message = f"{len(together)} pairs of nearly the same picture within one part."
+        findings.append(_of_pairs("N_ALIKE", Severity.NOTE, message, together, leak=False))
+    if view.alike.unconfirmed:
+        message = f"{view.alike.unconfirmed} more candidates for the same picture were not looked at: too many."
+        findings.append(Finding("W_ALIKE_MANY", Severity.WARNING, message))
+    return findings
+
+
+def check_hidden_sequences(view: CohortView) -> list[Finding]:
+    """Chains of frames that look like one scene though no sequence is told, in different parts of the split."""
+    likely = [(pair, (view.seen[pair.first], view.seen[pair.second])) for pair in view.alike.pairs]
+    untold = [
+        entry for entry in likely if not entry[0].same_picture and any(one.frame.cluster is None for one in entry[1])
+    ]
+    parted = [entry for entry in untold if held_out_apart(entry[1][0].frame.split, entry[1][1].frame.split)]
+    findings = []
+    if parted:
+        message = (
+            f"{len(parted)} pairs of frames whose sequence is not told seem to show one scene, in different parts of "
+            "the split: probably neighbours of one film. Name their sequence (frames.csv, or scenes in the manifest)."
+        )
+        findings.append(_of_pairs("W_SCENE_PARTED", Severity.WARNING, message, parted, leak=False))
+    chains = [chain for chain in _chains(pair for pair, _ in likely) if len(chain) > 2]
+    chains = [chain for chain in chains if any(view.seen[place].frame.cluster is None for place in chain)]
+    if chains:
+        most = max(len(chain) for chain in chains)
+        message = (
+            f"{len(chains)} chains of three frames or more look like sequences that nobody told (up to {most} frames)."
+        )
+        frames = tuple(view.seen[place].frame.frame for chain in chains for place in chain)
+        values = {view.seen[p].frame.frame: f"chain {n}" for n, chain in enumerate(chains, start=1) for p in chain}
+        findings.append(Finding("N_CHAINS", Severity.NOTE, message, frames, drawing=Drawing.FRAME, values=values))
+    return findings
+
+
+def _chains(pairs: Iterable[AlikePair]) -> list[list[int]]:
+    """Connected positions, each chain and the list of chains in ascending order."""
+    parent: dict[int, int] = {}
+
+    def root(place: int) -> int:
+        parent.setdefault(place, place)
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
+        return place
+
+    for pair in pairs:
+        one, other = sorted((root(pair.first), root(pair.second)))
+        parent[other] = one
+    chains: dict[int, list[int]] = defaultdict(list)
+    for place in sorted(parent):
+        chains[root(place)].append(place)
+    return list(chains.values())
+
+
+def _of_groups(
+    code: str, severity: Severity, message: str, groups: Sequence[Sequence[Observation]], *, leak: bool
+) -> Finding:
+    frames = tuple(one.frame.frame for group in groups for one in group)
+    pairs: list[tuple[FrameName, FrameName]] = []
+    for group in groups:
+        first = group[0]
+        other = next((one for one in group if one.frame.split is not first.frame.split), group[1])
+        pairs.append((name_of(first.frame), name_of(other.frame)))
+    by_name = {name_of(one.frame): one for group in groups for one in group}
+    values = {f"{a[1]} = {b[1]}": same_bytes(by_name[a], by_name[b]) for a, b in pairs}
+    return Finding(code, severity, message, frames, tuple(pairs), leak, Drawing.PAIRS, values)
+
+
+def _of_pairs(
+    code: str, severity: Severity, message: str, entries: Sequence[tuple[AlikePair, Pair]], *, leak: bool
+) -> Finding:
+    entries = sorted(entries, key=lambda entry: -entry[0].likeness.fine)
+    pairs = tuple((name_of(one.frame), name_of(other.frame)) for _, (one, other) in entries)
+    values = {f"{one.frame.frame} ≈ {other.frame.frame}": describe(pair, one, other) for pair, (one, other) in entries}
+    frames = tuple(f"{one.frame.frame} ≈ {other.frame.frame}" for _, (one, other) in entries)
+    mirrored = Counter(str(pair.mirroring) for pair, _ in entries if pair.mirroring is not Mirroring.NONE)
+    told = f" Of these {', '.join(f'{count} {how}' for how, count in mirrored.items())}." if mirrored else ""
+    return Finding(code, severity, message + told, frames, pairs, leak, Drawing.PAIRS, values)
+
+
+def same_bytes(one: Observation, other: Observation) -> str:
+    """``the same bytes``, and whether their labels differ."""
+    labels = {label_of(one), label_of(other)}
+    if len(labels) == 1 or None in labels:
+        return "the same bytes"
+    areas = [f"{each.mask.area_px} px" for each in (one, other) if each.mask is not None]
+    return f"the same bytes, different labels{f' ({areas[0]} and {areas[1]})' if len(areas) == 2 else ''}"
+
+
+def describe(pair: AlikePair, one: Observation, other: Observation) -> str:
+    """``train, test; correlation 0.97, of details 0.88; mirrored left to right``."""
+    parts = f"{one.frame.split}, {other.frame.split}; " if one.frame.split else ""
+    turned = "" if pair.mirroring is Mirroring.NONE else f"; {pair.mirroring}"
+    return f"{parts}correlation {pair.likeness.coarse:.2f}, of details {pair.likeness.fine:.2f}{turned}"

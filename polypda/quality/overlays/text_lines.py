@@ -1,0 +1,136 @@
+"""Lines of text among marks: letters of one height that stand side by side on one base line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from polypda.quality.overlays.text_marks import Marks
+
+MOST_HEIGHT_RATIO = 1 / 0.7
+"""Letters of a line differ in height by at most this."""
+MOST_GAP = 1.3
+"""Letters of a line are at most this many letter heights apart."""
+UNEVENNESS = 0.18
+"""Tops and bottoms of neighbours agree to this share of the height, or to a pixel and a half."""
+SMALL_LETTER = 0.58
+"""Small letters (o, n, e) have at least this share of a capital's height."""
+LETTER_WIDTH = 0.7
+"""Width of a letter as a share of its height, to count the letters of a mark that holds several."""
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """A row of marks that looks like text.
+
+    left, top, right, bottom: px, right and bottom exclusive. letters: about how many. marks: how many regions.
+    unevenness: mean distance of tops and bottoms from the line's, as a share of its height. tint: mean over the marks.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    letters: int
+    marks: int
+    unevenness: float
+    tint: float
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    def scaled(self, factor: float) -> TextLine:
+        """The same line in a frame that is larger by a factor."""
+        return replace(
+            self,
+            left=factor * self.left,
+            top=factor * self.top,
+            right=factor * self.right,
+            bottom=factor * self.bottom,
+        )
+
+
+def group_into_lines(marks: Marks, *, small_letters: bool = False) -> list[TextLine]:
+    """Every row of at least two letters; how much a row looks like text is for the caller to judge.
+
+    small_letters: marks need a common base line only, as capitals and small letters have it. By default they need a
+    common top as well, as digits and capitals have it: glints seldom agree in both.
+    """
+    if not len(marks):
+        return []
+    one, other = _neighbours(marks, small_letters)
+    links = csr_array((np.ones(len(one), bool), (one, other)), shape=(len(marks), len(marks)))
+    _, line_of = connected_components(links, directed=False)
+    return _lines(marks, line_of, small_letters)
+
+
+def _neighbours(marks: Marks, small_letters: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs of marks that stand side by side on one base line."""
+    # only marks with nearly the same bottom can be a pair: sorted by it, they stand within a short window
+    order = np.argsort(marks.bottom, kind="stable")
+    bottom = marks.bottom[order]
+    reach = np.maximum(1.5, UNEVENNESS * marks.height[order])
+    many = np.searchsorted(bottom, bottom + reach, side="right") - np.arange(len(order)) - 1
+    starts = np.repeat(np.cumsum(many) - many, many)
+    first = np.repeat(np.arange(len(order)), many)
+    one, other = order[first], order[first + 1 + np.arange(len(first)) - starts]
+    height = marks.height
+    lower, higher = np.minimum(height[one], height[other]), np.maximum(height[one], height[other])
+    tolerance = np.maximum(1.5, UNEVENNESS * lower)
+    gap = np.maximum(marks.left[one], marks.left[other]) - np.minimum(marks.right[one], marks.right[other])
+    beside = (gap <= MOST_GAP * lower) & (gap >= -0.4 * lower)
+    beside &= np.abs(marks.bottom[one] - marks.bottom[other]) <= tolerance
+    if small_letters:
+        beside &= lower >= SMALL_LETTER * higher
+    else:
+        beside &= (higher <= MOST_HEIGHT_RATIO * lower) & (np.abs(marks.top[one] - marks.top[other]) <= tolerance)
+    return one[beside], other[beside]
+
+
+def _lines(marks: Marks, line_of: NDArray[np.int32], small_letters: bool) -> list[TextLine]:
+    order = np.argsort(line_of, kind="stable")
+    line_of = line_of[order]
+    starts = np.flatnonzero(np.diff(line_of, prepend=-1))
+    count = np.diff(starts, append=len(order))
+
+    def total(values: NDArray) -> NDArray:
+        return np.add.reduceat(values[order], starts)
+
+    def mean(values: NDArray) -> NDArray:
+        return total(values) / count
+
+    top = np.minimum.reduceat(marks.top[order], starts) if small_letters else mean(marks.top)
+    bottom = mean(marks.bottom)
+    height = np.maximum(1.0, bottom - top)
+    letters = total(np.maximum(1, np.round(marks.width / (LETTER_WIDTH * _spread(height, line_of, order)))))
+    off = mean(np.abs(marks.bottom - _spread(bottom, line_of, order)))
+    if not small_letters:
+        off = np.maximum(off, mean(np.abs(marks.top - _spread(top, line_of, order))))
+    columns = (
+        np.minimum.reduceat(marks.left[order], starts),
+        top,
+        np.maximum.reduceat(marks.right[order], starts),
+        bottom,
+        letters.astype(int),
+        count,
+        off / height,
+        mean(marks.tint),
+    )
+    several = np.flatnonzero(letters >= 2)
+    return [TextLine(*values) for values in zip(*(column[several].tolist() for column in columns), strict=True)]
+
+
+def _spread(per_line: NDArray, line_of: NDArray[np.int32], order: NDArray[np.intp]) -> NDArray:
+    """A line's value for each of its marks."""
+    values = np.empty(len(order), per_line.dtype)
+    values[order] = per_line[line_of]
+    return values

@@ -1,0 +1,95 @@
+"""Figures of frames that were measured before, kept by the content of the files that they were made from.
+
+A picture's figures and its label's are separate entries: finding the former opens no mask.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import json
+import os
+import zlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.quality.statistics.picture import MAP_SIDE, PictureFigures
+from polypda.quality.statistics.polyps import PolypFigures
+
+FIGURES_VERSION = 2
+"""Raise it whenever a figure is measured differently: older entries are then never found."""
+Figures = TypeVar("Figures", PictureFigures, PolypFigures)
+
+
+class FigureStore:
+    """A folder of entries, one small JSON file each; may be deleted at any time. folder None: nothing is kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def find(self, kind: type[Figures], files: tuple[Path, ...], beside: str = "") -> Figures | None:
+        """The figures made from these files and what is known beside them; None where there are none."""
+        entry = self._entry(kind, files, beside)
+        if entry is None:
+            return None
+        try:
+            return _unpacked(kind, json.loads(entry.read_text(encoding="utf-8")))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
+            return None  # absent, or damaged: it is measured again
+
+    def keep(self, figures: PictureFigures | PolypFigures, files: tuple[Path, ...], beside: str = "") -> None:
+        """Keep figures for the next time. A store that cannot be written to is no reason to stop measuring."""
+        entry = self._entry(type(figures), files, beside)
+        if entry is None:
+            return
+        partial = entry.with_name(f".{entry.stem}-{os.getpid()}-{uuid4().hex[:8]}.partial")
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(_packed(figures)), encoding="utf-8")
+            partial.replace(entry)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def _entry(
+        self, kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str
+    ) -> Path | None:
+        if self.folder is None:
+            return None
+        digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__} {beside}".encode())
+        try:
+            for file in files:
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+        except OSError:
+            return None
+        key = digest.hexdigest()[:40]
+        return self.folder / key[:2] / f"{key[2:]}.json"
+
+
+def _packed(figures: PictureFigures | PolypFigures) -> dict[str, Any]:
+    values = {field.name: getattr(figures, field.name) for field in fields(figures)}
+    return {
+        name: {"map": base64.b64encode(zlib.compress(value.tobytes())).decode()}
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _unpacked(kind: type[Figures], values: dict[str, Any]) -> Figures:
+    known: dict[str, Any] = {
+        name: _map(value) if isinstance(value, dict) else value for name, value in values.items()
+    }  # fmt: skip
+    return kind(**known)
+
+
+def _map(value: dict[str, str]) -> NDArray[np.uint8]:
+    pixels = np.frombuffer(zlib.decompress(base64.b64decode(value["map"])), np.uint8)
+    return pixels.reshape(MAP_SIDE, MAP_SIDE)

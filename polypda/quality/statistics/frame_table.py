@@ -1,0 +1,107 @@
+"""One row per frame with all of its figures: what every table, figure and distance between cohorts is made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from polypda.cohorts.frames import LabelState
+from polypda.quality.statistics.features import FEATURES
+from polypda.quality.statistics.frame_files import MeasuredFrame
+from polypda.quality.statistics.picture import PictureFigures
+from polypda.quality.statistics.polyps import PolypFigures
+
+IDENTITY = ("cohort", "frame", "patient", "cluster", "label")
+
+
+@dataclass(frozen=True)
+class PlaceMaps:
+    """Where a cohort's field of view and polyps lie, float64 48×48 in 0–1, mean over frames.
+
+    field: over the whole frame. polyps: over the field's bounding box, of frames with a polyp; None without any.
+    aspects: median width over height of the frame, and of the field's box.
+    """
+
+    field: NDArray[np.float64]
+    polyps: NDArray[np.float64] | None
+    aspects: tuple[float, float]
+    polyp_frames: int
+
+
+def frame_table(cohort: str, measured: Iterable[MeasuredFrame]) -> pd.DataFrame:
+    """A row for each frame whose image was read; columns :data:`IDENTITY` and the names of all features.
+
+    cohort: as it was asked for, which may be a part of a cohort. A figure that the frame does not have is NaN.
+    """
+    rows = []
+    for one in measured:
+        if one.picture is None:
+            continue
+        frame = one.frame
+        identity: dict[str, object] = {
+            "cohort": cohort,
+            "frame": frame.frame,
+            "patient": frame.patient or "",
+            "cluster": frame.cluster or "",
+            "label": "none" if one.polyps is None else frame.label_state.value,
+        }
+        rows.append(identity | _picture_values(one.picture) | _label_values(one.polyps, frame.label_state))
+    table = pd.DataFrame(rows, columns=[*IDENTITY, *(feature.name for feature in FEATURES)])
+    return table.astype({feature.name: np.float64 for feature in FEATURES})
+
+
+def place_maps(measured: Iterable[MeasuredFrame]) -> PlaceMaps | None:
+    """The mean maps of the frames whose image was read; None when there is none."""
+    read = [(one.picture, one.polyps) for one in measured if one.picture is not None]
+    if not read:
+        return None
+    places = [polyps.place for _, polyps in read if polyps is not None and polyps.place is not None]
+    pictures = [picture for picture, _ in read]
+    frame_aspect = float(np.median([picture.width_px / picture.height_px for picture in pictures]))
+    return PlaceMaps(
+        field=np.mean([picture.field_map for picture in pictures], axis=0) / 255.0,
+        polyps=np.mean(places, axis=0) / 255.0 if places else None,
+        aspects=(frame_aspect, float(np.median([picture.field_aspect for picture in pictures]))),
+        polyp_frames=len(places),
+    )
+
+
+def _picture_values(picture: PictureFigures) -> dict[str, float]:
+    return {
+        "longer_side_px": max(picture.width_px, picture.height_px),
+        "field_share": 100.0 * picture.field_share,
+        "field_fill": 100.0 * picture.field_fill,
+        "field_aspect": picture.field_aspect,
+        "lightness": picture.lightness,
+        "lightness_sd": picture.lightness_sd,
+        "a": picture.a,
+        "a_sd": picture.a_sd,
+        "b": picture.b,
+        "b_sd": picture.b_sd,
+        "rim_to_centre": picture.rim_lightness / max(picture.centre_lightness, 1.0),
+        "specular_percent": 100.0 * picture.specular_share,
+        "laplacian_sd": picture.laplacian_sd,
+        "noise_sd": picture.noise_sd,
+    }
+
+
+def _label_values(polyps: PolypFigures | None, state: LabelState) -> dict[str, float]:
+    if polyps is None:
+        return {}
+    boxed = state is LabelState.BOX
+    area = 100.0 * polyps.area
+    return {
+        "negative_percent": 100.0 * (polyps.polyps == 0),
+        "polyps": polyps.polyps,
+        "polyp_area_percent": math.nan if boxed else area,
+        "box_area_percent": area if boxed else math.nan,
+        "polyp_off_centre": polyps.off_centre,
+        "contrast_lightness": polyps.contrast_lightness,
+        "contrast_a": polyps.contrast_a,
+        "contrast_b": polyps.contrast_b,
+    }

@@ -1,0 +1,159 @@
+"""One frame's figures that need no label: size, field of view, colour, fall-off, highlights, sharpness, noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.quality.statistics.noise import noise_sd
+
+Map = NDArray[np.uint8]
+
+LONGER_SIDE_PX = 512
+"""Frames are reduced to this longer side first, so that scopes of different resolution stand on the same footing."""
+RIM_RADIUS, CENTRE_RADIUS = 0.8, 0.4
+"""Rim and centre of the field of view, as shares of the half axes of its bounding box."""
+SPECULAR_VALUE, SPECULAR_SATURATION = 240, 50
+"""A pixel is a highlight when HSV value exceeds the first and saturation lies below the second (both 0–255)."""
+MAP_SIDE = 48
+"""Cells along each side of the maps that say where the field of view and the polyps lie."""
+
+
+@dataclass(frozen=True)
+class PictureFigures:
+    """A frame without its label. Shares lie in 0–1; L* in 0–100; ``laplacian_sd`` and ``noise_sd`` in grey levels.
+
+    width_px, height_px, noise_sd: of the frame as stored. All else on the frame reduced to 512 px; ``laplacian_sd`` on
+    one reduced or enlarged to it. field_found: False where the whole frame was taken for the field of view.
+    field_fill: share of its bounding box that the field fills (rectangle 1, circle π/4). field_aspect: the box's width
+    over its height. field_map: uint8 48×48, by how much (0–255) each cell of the frame lies in the field of view.
+    """
+
+    width_px: int
+    height_px: int
+    field_found: bool
+    field_share: float
+    field_fill: float
+    field_aspect: float
+    lightness: float
+    lightness_sd: float
+    a: float
+    a_sd: float
+    b: float
+    b_sd: float
+    rim_lightness: float
+    centre_lightness: float
+    specular_share: float
+    laplacian_sd: float
+    noise_sd: float
+    field_map: Map
+
+
+@dataclass(frozen=True)
+class ReducedPicture:
+    """A frame at the size of measuring: RGB, its field of view (bool) and L*a*b* (float32), each h×w."""
+
+    image: NDArray[np.uint8]
+    inside: NDArray[np.bool_]
+    lab: NDArray[np.float32]
+    field_found: bool
+
+    def without(self, ignored: NDArray[np.uint8]) -> ReducedPicture:
+        """The same frame with pixels (uint8 H×W as stored, non-zero) taken out of the field; all are never taken."""
+        kept = self.inside & ~(reduce_to_common_size(ignored, cv2.INTER_NEAREST_EXACT) > 0)
+        return replace(self, inside=kept) if kept.any() else self
+
+
+def reduced_picture(image: NDArray[np.uint8]) -> ReducedPicture:
+    """Reduce a frame (uint8 H×W×3, RGB) to a longer side of 512 px at most, and find its field of view there."""
+    small = reduce_to_common_size(image, cv2.INTER_AREA)
+    view = find_field_of_view(small)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB).astype(np.float32, copy=False)
+    return ReducedPicture(small, view.mask, lab, view.found)
+
+
+def picture_figures(image: NDArray[np.uint8], reduced: ReducedPicture) -> PictureFigures:
+    """Measure one frame; ``reduced`` is :func:`reduced_picture` of it, which the label's figures share."""
+    inside, lab = reduced.inside, reduced.lab
+    # OpenCV's sums: NumPy's over a short last axis take twenty times as long
+    mean, spread = (values.ravel() for values in cv2.meanStdDev(lab, mask=inside.astype(np.uint8)))
+    _, _, box_width, box_height = cv2.boundingRect(inside.astype(np.uint8))
+    radius = _radius(inside)
+    lightness = lab[..., 0]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    return PictureFigures(
+        width_px=image.shape[1],
+        height_px=image.shape[0],
+        field_found=reduced.field_found,
+        field_share=float(inside.mean()),
+        field_fill=float(np.count_nonzero(inside)) / (box_width * box_height),
+        field_aspect=box_width / box_height,
+        lightness=float(mean[0]),
+        lightness_sd=float(spread[0]),
+        a=float(mean[1]),
+        a_sd=float(spread[1]),
+        b=float(mean[2]),
+        b_sd=float(spread[2]),
+        rim_lightness=_mean(lightness[inside & (radius > RIM_RADIUS)]),
+        centre_lightness=_mean(lightness[inside & (radius < CENTRE_RADIUS)]),
+        specular_share=float(specular(reduced.image)[inside].mean()),
+        laplacian_sd=_laplacian_sd(reduced.image, inside),
+        noise_sd=noise_sd(grey, _at_size(inside, grey)),
+        field_map=coverage_map(inside),
+    )
+
+
+def reduce_to_common_size(pixels: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
+    """uint8 H×W or H×W×3 with its longer side at 512 px; smaller ones stay as they are."""
+    scale = LONGER_SIDE_PX / max(pixels.shape[:2])
+    if scale >= 1.0:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return cv2.resize(pixels, size, interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def specular(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Highlights of an RGB frame (uint8 H×W×3): bool H×W, True where bright and nearly colourless."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    return np.asarray((hsv[..., 2] > SPECULAR_VALUE) & (hsv[..., 1] < SPECULAR_SATURATION))
+
+
+def coverage_map(region: NDArray[np.bool_]) -> Map:
+    """uint8 48×48: the share (0–255) of each cell that a bool h×w region covers."""
+    size = (MAP_SIDE, MAP_SIDE)
+    return np.asarray(cv2.resize(region.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _at_size(inside: NDArray[np.bool_], grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    if inside.shape == grey.shape:
+        return inside
+    size = (grey.shape[1], grey.shape[0])
+    return cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _radius(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Distance from the centre of the field's bounding box, in its half axes; float32 h×w."""
+    left, top, width, height = cv2.boundingRect(inside.astype(np.uint8))
+    x = (np.arange(inside.shape[1], dtype=np.float32) - (left + (width - 1) / 2)) / max(width / 2, 1.0)
+    y = (np.arange(inside.shape[0], dtype=np.float32) - (top + (height - 1) / 2)) / max(height / 2, 1.0)
+    return np.hypot(x[None, :], y[:, None])
+
+
+def _laplacian_sd(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> float:
+    """SD of the Laplacian over the field, on a frame enlarged or reduced to the common size."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    scale = LONGER_SIDE_PX / max(grey.shape)
+    if scale > 1.0:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        size = (grey.shape[1], grey.shape[0])
+        inside = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F), mask=inside.astype(np.uint8))[1].item())
+
+
+def _mean(values: NDArray[np.float32]) -> float:
+    return float(values.mean()) if values.size else math.nan

@@ -1,0 +1,189 @@
+"""Panels with one line per model: Dice by polyp size, its distribution, and the reliability of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from polypda.evaluation.aggregation.aggregates import SIZE_LIMITS, size_stratum
+from polypda.evaluation.cases.statement import SOURCE_ONLY
+from polypda.reporting.figures.figure_style import (
+    INK,
+    MODEL_LINES,
+    MODEL_MARKERS,
+    REFERENCE_LINE,
+    RULE,
+    SOFT_INK,
+    Layout,
+    PanelSize,
+    pair_title,
+    panel_grid,
+)
+from polypda.reporting.overlays.paired_frames import RELIABILITY, TargetModels, in_chunks
+
+Styles = Sequence[tuple[str, dict[str, Any]]]
+
+MOST_LINES = len(MODEL_LINES)
+"""Methods per figure beside source-only."""
+MANY_FRAMES = 400
+"""From this many dots on, SVG holds them as one picture: the file stays small."""
+PANEL = PanelSize(width=2.5, height=2.0, left=0.2, right=0.15, above=0.48, below=0.5, first_left=0.42)
+TALL_PANEL = PanelSize(width=2.5, height=2.75, left=0.2, right=0.15, above=0.36, below=0.5, first_left=0.42)
+LEGEND_LINE_IN = 0.2
+LETTER_IN, TITLE_LINE_IN = 0.088, 0.15
+"""Mean width of a letter, and height of a line, of the titles."""
+
+
+@dataclass(frozen=True)
+class ModelPanel:
+    """One source → target with a few of its methods."""
+
+    models: TargetModels
+    methods: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        return self.models.target
+
+    def title(self, width_in: float) -> str:
+        """Source and target, on two lines where one is too narrow."""
+        return pair_title(self.models.source, self.models.target, width_in, LETTER_IN)
+
+
+def model_panels(groups: Sequence[TargetModels]) -> list[list[ModelPanel]]:
+    """Figures of panels: every figure shows the same at most MOST_LINES methods, one panel per source → target."""
+    methods = tuple(dict.fromkeys(method for group in groups for method in group.methods))
+    figures = []
+    for chunk in in_chunks(methods, MOST_LINES):
+        own = [(group, tuple(method for method in chunk if method in group.methods)) for group in groups]
+        figures.append([ModelPanel(group, some) for group, some in own if some])
+    return figures
+
+
+def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+    """Dots: source-only, frame by frame. Lines: mean per size stratum of each model."""
+    areas = np.concatenate([panel.models.area.to_numpy() for panel in panels])
+    low, high = min(areas.min(), 0.005) / 1.3, min(1.0, max(areas.max(), 0.25) * 1.3)
+    edges = np.array([low, *SIZE_LIMITS, high])
+    middles = np.sqrt(edges[:-1] * edges[1:])
+
+    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+        area, frames = panel.models.area.to_numpy(), panel.models.dice
+        axis.scatter(
+            area, frames[SOURCE_ONLY], s=7, color="#B5B5B5", linewidths=0, zorder=1, rasterized=len(area) > MANY_FRAMES
+        )  # fmt: skip
+        strata = size_stratum(area)
+        for model, style in styles:
+            dice = frames[model].to_numpy()
+            means = [dice[strata == place].mean() if (strata == place).any() else np.nan for place in range(4)]
+            axis.plot(middles, means, **style, zorder=3, markersize=4.5)
+        for place, (left, right) in enumerate(pairwise(edges)):
+            count = int((strata == place).sum())
+            axis.text(np.sqrt(left * right), 1.03, f"n={count}", ha="center", va="bottom", fontsize=7, color=SOFT_INK)
+        for limit in SIZE_LIMITS:
+            axis.axvline(limit, color="#C8C8C8", linewidth=0.8, linestyle=":")
+        axis.set_xscale("log")
+        axis.set_xlim(low, high)
+        axis.set_xticks([tick for tick in (0.001, *SIZE_LIMITS, 0.5) if low <= tick <= high])
+        axis.minorticks_off()
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
+        axis.set_ylim(-0.02, 1.02)
+
+    return _curves(panels, layout, phantom, draw, "relative polyp area ({} frames)", "Dice", PANEL)
+
+
+def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+    """Empirical CDF of Dice: the share of frames that reach no more than a Dice; lower and further right is better."""
+
+    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+        for model, style in styles:
+            dice = np.sort(panel.models.dice[model].to_numpy())
+            shares = np.arange(1, len(dice) + 1) / len(dice)
+            line = {name: value for name, value in style.items() if name != "marker"}
+            axis.step(np.r_[0, dice, 1], np.r_[0, shares, 1], where="post", **line)
+        axis.axvline(0.5, color="#C8C8C8", linewidth=0.8, linestyle=":")
+        axis.set_xlim(0, 1)
+        axis.set_ylim(0, 1.02)
+
+    return _curves(panels, layout, phantom, draw, "Dice ({} frames)", "share of frames ≤ Dice", PANEL)
+
+
+def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+    """Share of reference pixels against mean probability per tenth; below it, how many pixels each tenth holds."""
+
+    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+        counts = axis.inset_axes((0, 0, 1, 0.22))
+        axis.set_ylim(-0.36, 1.02)
+        axis.plot([0, 1], [0, 1], color="#B5B5B5", linewidth=1, linestyle="--", zorder=1)
+        for model, style in styles:
+            n, p, g = panel.models.bins[model].reindex(RELIABILITY).to_numpy(dtype=float).reshape(3, 10)
+            held = n > 0
+            axis.plot(p[held] / n[held], g[held] / n[held], **style, markersize=4)
+            line = {name: value for name, value in style.items() if name != "marker"}
+            counts.stairs(np.maximum(n, 0.5), np.linspace(0, 1, 11), baseline=0.5, **line)
+        counts.set_yscale("log")
+        counts.set_xlim(0, 1)
+        counts.set_ylim(bottom=0.5)
+        counts.set_xticks([])
+        counts.tick_params(axis="y", labelsize=6.5, length=2)
+        counts.minorticks_off()
+        highest = max(1.0, np.floor(np.log10(counts.get_ylim()[1])))
+        counts.set_yticks([1, 10**highest])
+        counts.patch.set_alpha(0)
+        axis.set_xlim(0, 1)
+        axis.set_yticks(np.linspace(0, 1, 6))
+        axis.spines["left"].set_bounds(0, 1)
+
+    return _curves(panels, layout, phantom, draw, "mean probability", "share of polyp pixels", TALL_PANEL)
+
+
+def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[str, Any]]]:
+    """source-only, then the panel's methods, each with its line: that of its place among the figure's methods."""
+    lines = [{**line, "marker": marker} for line, marker in zip(MODEL_LINES, MODEL_MARKERS, strict=True)]
+    own = [(method, lines[place]) for place, method in enumerate(methods) if method in panel.methods]
+    return [(SOURCE_ONLY, {**REFERENCE_LINE, "marker": "s"}), *own]
+
+
+def _curves(
+    panels: Sequence[ModelPanel],
+    layout: Layout,
+    phantom: bool,
+    draw: Callable[[Axes, ModelPanel, Styles], None],
+    x_label: str,
+    y_label: str,
+    size: PanelSize,
+) -> Figure:
+    """Equal panels, and below them which line is which model. x_label: {} stands for the number of frames."""
+    methods = tuple(dict.fromkeys(method for panel in panels for method in panel.methods))
+    columns = 2 if layout.is_narrow else len(methods) + 1
+    foot = LEGEND_LINE_IN * -(-(len(methods) + 1) // columns) + 0.1
+    above = 14 if size is PANEL else 5
+    longest = max(len(name) for panel in panels for name in (panel.models.source, panel.models.target))
+    size = replace(size, width=max(size.width, longest * LETTER_IN))
+    titles = [panel.title(size.width) for panel in panels]
+    if any("\n" in title for title in titles):
+        size = replace(size, above=size.above + TITLE_LINE_IN)
+    grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=foot)
+    for axis, panel, title in zip(grid.axes, panels, titles, strict=True):
+        draw(axis, panel, _styles(methods, panel))
+        axis.set_title(title, fontsize=9, fontweight="bold", loc="left", pad=above)
+        axis.grid(axis="y", color=RULE, linewidth=0.7)
+        axis.set_axisbelow(True)
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel(x_label.format(len(panel.models.dice)), fontsize=8.5, labelpad=2)
+    grid.label_y(y_label)
+    everything = ModelPanel(panels[0].models, methods)
+    handles = [Line2D([], [], **style, markersize=4, label=model) for model, style in _styles(methods, everything)]
+    grid.figure.legend(
+        handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8, handlelength=3, labelcolor=INK,
+        columnspacing=1.4,
+    )  # fmt: skip
+    return grid.figure

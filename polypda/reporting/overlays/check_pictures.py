@@ -1,0 +1,218 @@
+"""Small pictures of what a check found: the frame, reduced, with the finding drawn on it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.images import read_image, read_mask
+from polypda.errors import DataError
+from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.mask_quality import SPECK_PX, SPECK_SHARE
+from polypda.quality.checking.overlay_maps import OverlayMap
+from polypda.quality.checking.picture_quality import WHITE
+
+WIDTH_PX = 340
+PAIR_GAP_PX = 6
+QUALITY = 80
+MOST_PICTURES = {Severity.ERROR: 6, Severity.WARNING: 6, Severity.NOTE: 3}
+COMB_ZOOM = 4
+CASING, OUTLINE, ALARM, FIELD = (0, 0, 0), (255, 255, 255), (255, 64, 160), (0, 220, 255)
+"""White outline on black: the mask. Magenta: what is wrong. Cyan: the field of view."""
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FindingPicture:
+    """caption: the frame's name (or both) and its figure. jpeg: bytes. wide: two frames side by side."""
+
+    caption: str
+    jpeg: bytes
+    wide: bool = False
+
+
+def finding_pictures(finding: Finding, frames: Mapping[FrameName, Frame], cohort: str) -> list[FindingPicture]:
+    """Pictures of the first frames of a finding; a frame that cannot be read has none."""
+    most = MOST_PICTURES[finding.severity]
+    if finding.drawing is Drawing.NOTHING:
+        return []
+    if finding.drawing is Drawing.PAIRS:
+        pairs = finding.pairs[:most]
+        return [picture for pair in pairs if (picture := _pair(finding, pair, frames)) is not None]
+    if finding.drawing is Drawing.MAP:
+        return [picture for one in finding.maps if (picture := _map(finding, one, frames)) is not None]
+    known = [(name, frames[cohort, name]) for name in finding.frames if (cohort, name) in frames]
+    pictures = []
+    for name, frame in known:
+        try:
+            drawn = DRAWN[finding.drawing](frame)
+        except DataError:
+            continue
+        told = finding.values.get(name, "")
+        pictures.append(FindingPicture(f"{name}: {told}" if told else name, _jpeg(drawn)))
+        if len(pictures) == most:
+            break
+    return pictures
+
+
+def _plain(frame: Frame) -> Pixels:
+    return _reduced(read_image(frame.image))
+
+
+def _with_mask(frame: Frame) -> Pixels:
+    image, mask = read_image(frame.image), _mask_of(frame)
+    picture = _reduced(image)
+    if mask is not None:
+        _outline(picture, mask, OUTLINE)
+    scale_x, scale_y = picture.shape[1] / image.shape[1], picture.shape[0] / image.shape[0]
+    for box in frame.boxes:
+        corners = (round(box.x0 * scale_x), round(box.y0 * scale_y)), (round(box.x1 * scale_x), round(box.y1 * scale_y))
+        cv2.rectangle(picture, *corners, CASING, 3)
+        cv2.rectangle(picture, *corners, FIELD, 1)
+    return picture
+
+
+def _defects(frame: Frame) -> Pixels:
+    mask = _mask_of(frame)
+    picture = _with_mask(frame)
+    if mask is None:
+        return picture
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    largest = int(areas[1:].max(initial=1))
+    small = [k for k in range(1, count) if areas[k] < max(SPECK_PX, SPECK_SHARE * largest) and areas[k] < largest]
+    filled = np.zeros_like(mask)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)
+    wrong = (np.isin(labels, small) | ((filled > 0) & (mask == 0))).astype(np.uint8)
+    _, _, places, centres = cv2.connectedComponentsWithStats(wrong, connectivity=8)
+    scale = picture.shape[1] / mask.shape[1], picture.shape[0] / mask.shape[0]
+    for (x, y), place in list(zip(centres, places, strict=True))[1:25]:
+        radius = max(5, round(max(place[cv2.CC_STAT_WIDTH], place[cv2.CC_STAT_HEIGHT]) * scale[0] / 2) + 3)
+        cv2.circle(picture, (round(x * scale[0]), round(y * scale[1])), radius, ALARM, 2, cv2.LINE_AA)
+    return picture
+
+
+def _outside(frame: Frame) -> Pixels:
+    image, mask = read_image(frame.image), _mask_of(frame)
+    view = find_field_of_view(image)
+    picture = _reduced(image)
+    if mask is not None and mask.shape == view.mask.shape:
+        _tint(picture, (mask > 0) & ~view.mask, ALARM)
+        _outline(picture, mask, OUTLINE)
+    _outline(picture, view.mask.astype(np.uint8), FIELD)
+    return picture
+
+
+def _field(frame: Frame) -> Pixels:
+    image = read_image(frame.image)
+    picture = _reduced(image)
+    _outline(picture, find_field_of_view(image).mask.astype(np.uint8), FIELD)
+    return picture
+
+
+def _glare(frame: Frame) -> Pixels:
+    image = read_image(frame.image)
+    picture = _reduced(image)
+    _tint(picture, (image.min(axis=2) >= WHITE) & find_field_of_view(image).mask, ALARM)
+    return picture
+
+
+def _comb(frame: Frame) -> Pixels:
+    """The middle, enlarged without smoothing: the comb is only seen in single lines."""
+    image = read_image(frame.image)
+    side = WIDTH_PX // COMB_ZOOM
+    top, left = max(0, image.shape[0] - side) // 2, max(0, image.shape[1] - side) // 2
+    cut = np.ascontiguousarray(image[top : top + side, left : left + side])
+    size = (cut.shape[1] * COMB_ZOOM, cut.shape[0] * COMB_ZOOM)
+    return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+DRAWN: dict[Drawing, Callable[[Frame], Pixels]] = {
+    Drawing.FRAME: _plain,
+    Drawing.MASK: _with_mask,
+    Drawing.DEFECTS: _defects,
+    Drawing.OUTSIDE: _outside,
+    Drawing.FIELD: _field,
+    Drawing.GLARE: _glare,
+    Drawing.COMB: _comb,
+}
+
+
+def _pair(
+    finding: Finding, pair: tuple[FrameName, FrameName], frames: Mapping[FrameName, Frame]
+) -> FindingPicture | None:
+    try:
+        left, right = (_reduced(read_image(frames[name].image)) for name in pair)
+    except (DataError, KeyError):
+        return None
+    height = max(left.shape[0], right.shape[0])
+    canvas = np.full((height, left.shape[1] + PAIR_GAP_PX + right.shape[1], 3), 255, np.uint8)
+    canvas[: left.shape[0], : left.shape[1]] = left
+    canvas[: right.shape[0], left.shape[1] + PAIR_GAP_PX :] = right
+    across = pair[0][0] != pair[1][0]
+    names = ["/".join(name) if across else name[1] for name in pair]
+    told = finding.values.get(f"{names[0]} ≈ {names[1]}") or finding.values.get(f"{names[0]} = {names[1]}", "")
+    return FindingPicture(
+        f"{names[0]} and {names[1]}: {told}" if told else " and ".join(names), _jpeg(canvas), wide=True
+    )
+
+
+def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -> FindingPicture | None:
+    """The map over a dimmed frame: the brighter, the more frames show something there."""
+    try:
+        picture = _reduced(read_image(frames[one.example].image))
+    except (DataError, KeyError):
+        return None
+    chosen = {"W_TEXT": one.text, "N_TEXT": one.text, "N_INSET": one.inset}.get(finding.code)
+    heat = one.still.astype(np.float32) if chosen is None else chosen
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.6
+    opacity = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)[..., None] * 0.85
+    drawn = grey * (1 - opacity) + np.array(ALARM, np.float32) * opacity
+    told = "the same in all" if chosen is None else f"in up to {float(heat.max()):.0%}"
+    caption = f"frames of {one.size[0]}×{one.size[1]}: {told} of {one.frames}"
+    return FindingPicture(caption, _jpeg(np.clip(drawn, 0, 255).astype(np.uint8)))
+
+
+def _mask_of(frame: Frame) -> NDArray[np.uint8] | None:
+    if frame.mask is None:
+        return None
+    try:
+        return read_mask(frame.mask, frame.fellows)
+    except DataError:
+        return None
+
+
+def _reduced(image: Pixels) -> Pixels:
+    scale = WIDTH_PX / image.shape[1]
+    size = (WIDTH_PX, max(1, round(image.shape[0] * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.ascontiguousarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
+
+
+def _outline(picture: Pixels, mask: NDArray[np.uint8], colour: tuple[int, int, int]) -> None:
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    scale = np.array([picture.shape[1] / mask.shape[1], picture.shape[0] / mask.shape[0]])
+    points = [np.rint((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
+    cv2.polylines(picture, points, True, CASING, 3, cv2.LINE_AA)
+    cv2.polylines(picture, points, True, colour, 1, cv2.LINE_AA)
+
+
+def _tint(picture: Pixels, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    size = (picture.shape[1], picture.shape[0])
+    share = cv2.resize(where.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None] * 0.75
+    picture[...] = np.rint(picture * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
+
+
+def _jpeg(picture: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    PilImage.fromarray(picture).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,205 @@
+"""The report's first sentence: does it help in this centre, and what does that rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from polypda.evaluation.aggregation.cell_text import signed_points
+from polypda.evaluation.cases.statement import ONE_SEED, ReportStatement
+from polypda.reporting.pages.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
+from polypda.reporting.pages.wording import interval, signed
+
+NOTABLE_SHARE = 0.2
+"""From this share of worsened frames on, the first screen says so beside the mean."""
+NOTABLE_LOSS = 0.05
+"""From this loss of frame specificity on, likewise."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first screen says. tone: "better", "worse", "unchanged" or "unknown" (for its colour)."""
+
+    tone: str
+    headline: str
+    figures: tuple[tuple[str, str, str], ...]
+    """(label, value, note) of the few numbers that matter."""
+    cautions: tuple[str, ...]
+
+
+def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
+    """Put the target's rows of the centre table into words.
+
+    Args:
+        table: as :func:`polypda.evaluation.aggregation.centers.centre_table` makes it, with source-only and the
+            method on the target.
+    """
+    target = table[(table["role"] == "target") & (table["cohort"] == statement.target)]
+    before = target[target["model"] == statement.source_only].iloc[0]
+    after = target[target["model"] == statement.method].iloc[0]
+    comparison = _comparison(after)
+    judged = verdict(comparison, str(after["cluster_unit"]))
+    control = target[target["model"] == statement.statistics_control]
+    shares = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
+    told = (*_certainty(comparison, after), *_cautions(after, statement), *statement.notes)
+    cautions = (*filter(None, shares), *told)
+    return Answer(judged.tone, _headline(judged.finding, after, statement), _figures(before, after), cautions)
+
+
+def _comparison(after: pd.Series) -> dict[str, Any]:
+    """The method's row of the centre table as :func:`polypda.reporting.pages.verdict.verdict` takes it."""
+    names = {"delta": "delta_dice_frame", "low": "delta_low", "high": "delta_high", "interval": "delta_interval"}
+    names |= {"words": "delta_words", "n": "n_dice"}
+    lesions = "delta_lesion_sensitivity_10"
+    same = ("p_holm", "clusters", lesions, f"{lesions}_low", f"{lesions}_high", f"{lesions}_interval")
+    return {name: after[column] for name, column in names.items()} | {name: after[name] for name in same}
+
+
+def _headline(found: Finding, after: pd.Series, statement: ReportStatement) -> str:
+    if statement.set_aside:
+        return f"Keep the source model: what was adapted is set aside, because {'; '.join(statement.set_aside)}."
+    where, change = f"Dice in {statement.target}", after["delta_dice_frame"]
+    if found is Finding.UNKNOWN:
+        if after["annotation"] == "box" and pd.notna(after["delta_lesion_sensitivity_10"]):
+            return (
+                f"Dice cannot be known in {statement.target}, which has boxes only: lesion sensitivity changes by "
+                f"{signed_points(after['delta_lesion_sensitivity_10'])}."
+            )
+        boxes = after["annotation"] == "box"
+        why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
+        return f"Not answered: {statement.target} {why}."
+    if found is Finding.HELPS:
+        return f"Yes: {where} rises by {change:.2f} on average."
+    if found is Finding.HARMS:
+        return f"No: {where} falls by {-change:.2f} on average."
+    return f"Not shown to help: {where} changes by {signed(change)} on average, which may be chance."
+
+
+def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
+    """What the interval rests on, or why there is none."""
+    kind = comparison["interval"]
+    if kind == FRAME_INTERVAL:
+        return ["The interval treats frames as independent: it is likely too narrow, and nothing is claimed from it."]
+    if kind == NO_INTERVAL and after["n_dice"]:
+        means = f" Differences: {after['delta_cluster_means']}." if after["delta_cluster_means"] else ""
+        return [f"{_clusters(after).capitalize()}: too few for an interval.{means}"]
+    return [f"{verdict(comparison, str(after['cluster_unit'])).words}."] if kind in CLUSTER_INTERVALS else []
+
+
+def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportStatement) -> str:
+    """How much of the change needs no adaptation but new batch-norm statistics."""
+    if pd.isna(after["delta_dice_frame"]):
+        if pd.isna(after["delta_lesion_sensitivity_10"]):
+            return ""
+        alone = control["delta_lesion_sensitivity_10"]
+        beyond = after["lesion_sensitivity_10"] - control["lesion_sensitivity_10"]
+        return (
+            f"{signed_points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
+            f"{statement.method} adds {signed_points(beyond)} to that."
+        )
+    alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
+    return (
+        f"{signed(alone, 3)} of this comes from batch-norm statistics alone ({control['model']}); "
+        f"{statement.method} adds {signed(beyond, 3)} to that."
+    )
+
+
+def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str], ...]:
+    figures: list[tuple[str, str, str]] = []
+    if after["n_dice"]:
+        known = pd.notna(after["delta_low"])
+        span = f", 95 % interval {interval(after['delta_low'], after['delta_high'], 3)}" if known else ""
+        figures += [
+            (
+                "Mean Dice, frames with a polyp",
+                f"{before['dice_frame']:.3f} → {after['dice_frame']:.3f}",
+                f"Δ {signed(after['delta_dice_frame'], 3)}{span}; n = {after['n_dice']} frames, {_clusters(after)}",
+            ),
+            (
+                "Frames better / worse",
+                f"{_percent(after['share_better'])} / {_percent(after['share_worse'])}",
+                "Dice moved by more than 0.05; the rest stayed about the same",
+            ),
+            (
+                "Failed frames (Dice < 0.5)",
+                f"{_percent(before['fail_rate'])} → {_percent(after['fail_rate'])}",
+                f"polyps missed altogether: {before['missed']:.4g} → {after['missed']:.4g}",
+            ),
+        ]
+    elif after["lesions_reference"]:
+        figures += _lesion_figures(before, after)
+    if after["n_negative"]:
+        figures.append(
+            (
+                "Frames without a polyp left clean",
+                f"{_percent(before['frame_specificity'])} → {_percent(after['frame_specificity'])}",
+                f"n = {after['n_negative']}; false-positive regions per frame "
+                f"{before['fp_components_per_frame']:.2f} → {after['fp_components_per_frame']:.2f}",
+            )
+        )
+    else:
+        figures.append(("Frames without a polyp", "none scored", "false alarms were not measured"))
+    # a number and its unit, a value and its arrow, stay on one line
+    return tuple((label, _unbroken(value), _unbroken(note)) for label, value, note in figures)
+
+
+def _lesion_figures(before: pd.Series, after: pd.Series) -> list[tuple[str, str, str]]:
+    """What stands in the place of Dice where the reference is boxes."""
+    name = "delta_lesion_sensitivity_10"
+    span = ""
+    if pd.notna(after[f"{name}_low"]):
+        span = f", 95 % interval {signed_points(after[f'{name}_low'])} to {signed_points(after[f'{name}_high'])}"
+    return [
+        (
+            "Polyps found (box IoU ≥ 0.1)",
+            f"{_percent(before['lesion_sensitivity_10'])} → {_percent(after['lesion_sensitivity_10'])}",
+            f"Δ {signed_points(after[name])}{span}; {after['lesions_reference']} polyps on "
+            f"{after['n_positive']} frames, {_clusters(after)}",
+        ),
+        (
+            "Marked regions that are polyps (PPV)",
+            f"{_share(before['lesion_ppv_10'])} → {_share(after['lesion_ppv_10'])}",
+            f"regions marked elsewhere per frame: {before['lesion_fp_per_frame_10']:.2f} → "
+            f"{after['lesion_fp_per_frame_10']:.2f}",
+        ),
+    ]
+
+
+def _share(value: float) -> str:
+    return "nothing marked" if pd.isna(value) else _percent(value)
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" %", "\u00a0%").replace(" → ", "\u00a0→\u00a0")
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
+
+
+def _clusters(row: pd.Series) -> str:
+    if pd.isna(row["clusters"]):
+        return "patients and sequences unknown"
+    unit = "cluster" if row["cluster_unit"] == "mixed" else str(row["cluster_unit"])
+    return f"{row['clusters']} {unit}{'' if row['clusters'] == 1 else 's'}"
+
+
+def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
+    cautions = []
+    if after["share_worse"] >= NOTABLE_SHARE:
+        cautions.append(f"{_percent(after['share_worse'])} of the frames with a polyp get worse.")
+    if after["delta_frame_specificity"] <= -NOTABLE_LOSS:
+        cautions.append("False alarms on frames without a polyp become more frequent.")
+    if after["n_seeds"] == 1:
+        cautions.append(f"One seed: {ONE_SEED}.")
+    else:
+        spread = f"SD of the adapted model's mean Dice over seeds: {after['dice_frame_seed_sd']:.3f}"
+        cautions.append(f"Every number is a mean over {after['n_seeds']} seeds; {spread}.")
+    if pd.isna(after["clusters"]):
+        cautions.append("Neighbouring frames may show the same polyp: n frames are fewer independent cases.")
+    if statement.supervision:
+        cautions.append(f"Source labels: {statement.supervision}. Outlines follow what boxes can teach.")
+    cautions.append(f"Target labels: {statement.labels_text}.")
+    return tuple(map(_unbroken, cautions))

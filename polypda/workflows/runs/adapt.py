@@ -1,0 +1,206 @@
+"""The main job: adapt one cohort to another and show whether it helped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+import torch
+
+from polypda.cohorts.frames import Split
+from polypda.data.cache import CachedFrames, FrameCache
+from polypda.data.sampling import Stream, seed_of
+from polypda.files import require_writable
+from polypda.networks.input_size import check_input_size
+from polypda.networks.registry import build_segmenter, load_segmenter
+from polypda.networks.segmenter import Segmenter
+from polypda.networks.weights import save_module
+from polypda.training.config import AdaptConfig
+from polypda.training.devices import open_fabric
+from polypda.training.progress import Progress
+from polypda.training.rehearsal import rehearse
+from polypda.training.run_folder import RunFolder
+from polypda.training.selectors import Choice, Selector
+from polypda.training.stage import Stage, run_stage
+from polypda.workflows.runs.adaptation import Adaptation, rehearsed
+from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
+from polypda.workflows.runs.initial_weights import record_initial_weights, weights_to_load
+from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
+from polypda.workflows.runs.restyled_source import require_restyling, restyled_source
+from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_same_start, source_only_of, start_of
+from polypda.workflows.runs.run_states import told_states
+from polypda.workflows.runs.snapshots import Snapshots
+from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
+from polypda.workflows.runs.stages import StagePlan, TrainingData, adapts
+from polypda.workflows.runs.trained_models import (
+    INITIAL,
+    REUSED_CONTROL,
+    REUSED_ORACLE,
+    REUSED_START,
+    kept,
+    learns_target_labels,
+    trained_models,
+    wants_oracle,
+)
+from polypda.workflows.scoring.evaluate import EvaluatedRun, evaluate_and_report
+from polypda.workflows.scoring.score_memory import ScoreMemory
+
+
+def open_data(config: AdaptConfig, places: Places, run: RunFolder | None = None) -> CohortPair:
+    """Find (or render) both cohorts, the target without labels; their held-out frames must be independent.
+
+    run: an existing one, which must have learnt the same data.
+    Raises: what :func:`open_pair` raises; DataError E_DATA_CHANGED; LeakageError E_ALIKE_LEAK.
+    """
+    allowed = config.allow_leakage
+    pair = open_both(config, places)
+    if run is not None:
+        require_recorded(run, data_tables(config, pair))
+    if config.phantom:  # scenes of the renderer are independent by construction
+        return pair
+    leakage = require_allowed(leaks_among((pair.source, pair.target), places.cache), allowed=allowed)
+    return replace(pair, leakage=leakage if allowed else None)
+
+
+def open_both(config: AdaptConfig, places: Places) -> CohortPair:
+    """Likewise, without asking whether held-out frames are independent: no picture is read."""
+    allowed = config.allow_leakage
+    check_pair(config.source, config.target, allow_leakage=allowed)
+    roots = data_roots((config.source, config.target), config, places)
+    return open_pair(config.source, config.target, roots, config.data.box_supervision, allow_leakage=allowed)
+
+
+def check_start(folder: Path, config: AdaptConfig, places: Places) -> Segmenter:
+    """Check all that needs no frame, before any is rendered or read; returns the segmenter before training.
+
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED;
+        what building networks and :func:`require_same_start` raise.
+    """
+    RunFolder.require_free(folder)
+    require_writable(places.cache)
+    open_fabric(config.compute)
+    if places.start:
+        require_same_start(places.start, config)
+    torch.manual_seed(seed_of(config.seed, Stream.STEP))
+    segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": weights_to_load(config, places)}))
+    check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
+    if adapts(config.method):
+        require_restyling(config, segmenter)
+    return segmenter
+
+
+def start_run(
+    folder: Path, config: AdaptConfig, places: Places, pair: CohortPair, segmenter: Segmenter | None = None
+) -> RunFolder:
+    """Check all that can be checked, then create the run with what it learns and the networks it starts from.
+
+    The segmenter before training (with its pretrained encoder) and reused models are copied into the run: going on
+    with it needs neither the weights file nor the other runs. What the run learns is recorded once, here.
+
+    Args: segmenter: what :func:`check_start` returned; None: it is asked here.
+    Raises: DataError E_BOX_SUPERVISION (of an oracle); what :func:`check_start`, :func:`start_of` and
+        :func:`oracle_of` raise.
+    """
+    segmenter = segmenter or check_start(folder, config, places)
+    reused, names = _reused(config, places, pair)
+    config = config.model_copy(update=names)
+    _require_permitted_labels(config, pair)
+    tables = data_tables(config, pair)
+    run = RunFolder.create(folder, config)
+    record_data(run, tables)
+    LearntLabels.of(pair.source, config.data.box_supervision).record(run)
+    if pair.leakage is not None:
+        record_leakage(run.folder, pair.leakage)
+    record_initial_weights(run, segmenter, places)
+    for name, path in reused.items():
+        save_module(load_segmenter(config.network, path), run.folder / name)
+    save_module(segmenter, run.folder / INITIAL)
+    return run
+
+
+def _require_permitted_labels(config: AdaptConfig, pair: CohortPair) -> None:
+    """Target labels that the user permitted must be there. Raises: DataError E_BOX_SUPERVISION, E_NO_LABELS."""
+    boxes = config.data.box_supervision
+    if wants_oracle(config) and not config.oracle_from:
+        require_teaching(pair.labelled_target(), Split.TRAIN, boxes)
+    if learns_target_labels(config):
+        require_teaching(pair.labelled_target(), Split.TRAIN, None)
+    if config.selector is Selector.ORACLE and adapts(config.method):
+        require_teaching(pair.labelled_target(), Split.VALIDATION, boxes)
+
+
+def _reused(config: AdaptConfig, places: Places, pair: CohortPair) -> tuple[dict[str, Path], dict[str, str]]:
+    """Models of other runs: file name here → their file; and what the configuration then says of their origin."""
+    reused, names = {}, {}
+    if places.start:
+        reused[REUSED_START] = start_of(places.start, config, pair.source)
+        names["start_from"] = places.start.resolve().name
+        if has_same_control(places.start, config):
+            reused[REUSED_CONTROL] = source_only_of(places.start)
+            names["control_from"] = names["start_from"]
+    if places.oracle:
+        reused[REUSED_ORACLE] = oracle_of(places.oracle, config, pair.labelled_target())
+        names["oracle_from"] = places.oracle.resolve().name
+    return reused, names
+
+
+def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) -> Path:
+    """Run, or go on with, an adaptation in its folder; returns the report's page.
+
+    Raises: Interrupted after a checkpoint; DataError E_DATA_CHANGED where the data are not what the run learnt;
+        PolypdaError otherwise. STATUS.json tells how it ended.
+    """
+    config, began = run.config(), monotonic()
+    require_recorded(run, data_tables(config, pair))
+    with told_states(run) as complete:
+        choice, snapshots = _train(run, config, places, pair, progress)
+        run.set_status("evaluating")
+        models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
+        memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
+        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
+        return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
+
+
+def _train(
+    run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
+) -> tuple[Choice | None, Snapshots | None]:
+    """Train what is not there yet, in order; afterwards :func:`trained_models` finds every model."""
+    cache = FrameCache(places.cache / "frames", config.data.grid)
+    data = TrainingData.of(pair, cache, config.data.box_supervision)
+    plan = StagePlan(config, run, data, kept(run, INITIAL))
+
+    def trained(stage: Stage) -> Path:
+        run.set_status("training", stage=stage.name)
+        run_stage(stage, config.compute, progress)
+        return stage.final_segmenter
+
+    taught = None
+    if learns_target_labels(config):
+        taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
+    if plan.adapts and not run.stage(plan.first_of_method).exists():
+        rehearse(rehearsed(plan, kept(run, INITIAL), taught), config.compute)
+    start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
+    control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
+    trained(plan.adabn(control))
+    choice, snapshots = None, None
+    if plan.adapts:
+        adaptation = Adaptation(run, config, plan, data, progress, control, trained)
+        restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
+        adaptation.train_parts(start, restyled, taught)
+        stage, alarms = adaptation.trained(start, restyled, taught)
+        choice, snapshots = adaptation.chosen(stage, alarms, _permitted_labels(config, pair, cache))
+    if wants_oracle(config) and not config.oracle_from:
+        frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
+        trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))
+    return choice, snapshots
+
+
+def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) -> CachedFrames | None:
+    """Labelled target validation frames for the selector ``oracle``, whose configuration carries the permission."""
+    if config.selector is not Selector.ORACLE:
+        return None
+    boxes = config.data.box_supervision
+    return cache.labelled(require_teaching(pair.labelled_target(), Split.VALIDATION, boxes), boxes)

@@ -1,0 +1,195 @@
+"""The adaptation itself: the method's trainings in their rounds, the checkpoint, and whether it is to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from polypda.data.batches import IGNORED
+from polypda.data.cache import CachedFrames, ConstantPixels
+from polypda.errors import DataError
+from polypda.methods.contract import FirstLabeller, PseudoLabelRule
+from polypda.methods.registry import method_class
+from polypda.networks.registry import load_segmenter
+from polypda.networks.weights import save_module
+from polypda.training.config import AdaptConfig
+from polypda.training.devices import open_fabric
+from polypda.training.progress import Progress
+from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
+from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
+from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, score_snapshot, score_snapshots
+from polypda.training.stage import Stage
+from polypda.workflows.runs.snapshots import Snapshots
+from polypda.workflows.runs.stages import StagePlan, TrainingData
+from polypda.workflows.runs.trained_models import ADAPTED, part_file, trained_parts
+
+LEAST_TEACHING = 2
+"""Fewer pseudo-labelled frames than this are no target to train on."""
+LEAST_ROUND_AGREEMENT = 0.4
+"""Two rounds whose labels are less alike (mean Dice) do not improve each other."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """An adaptation under way.
+
+    control: the source-only control's segmenter. train: brings a stage to its end and returns its segmenter.
+    """
+
+    run: RunFolder
+    config: AdaptConfig
+    plan: StagePlan
+    data: TrainingData
+    progress: Progress
+    control: Path
+    train: Callable[[Stage], Path]
+
+    def trained(
+        self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None
+    ) -> tuple[Stage | None, tuple[str, ...]]:
+        """Train every round; the last stage that was trained (None: not even the first), and what stopped it.
+
+        Args: restyled: the source as the method is to learn it. taught: the target with permitted labels.
+        """
+        rule = self.plan.pseudo_labels
+        if rule is None:
+            stage = self.plan.method(start, restyled, taught)
+            self.train(stage)
+            return stage, ()
+        done: Stage | None = None
+        teacher = self.control if rule.first is FirstLabeller.CONTROL else start
+        for number in range(1, rule.rounds + 1):
+            stage = self.plan.method(start, restyled, number=number)
+            target = self._labelled(stage, teacher, rule)
+            if alarms := self._alarms(stage, done):
+                return done, alarms
+            done = replace(stage, target=target)
+            teacher = self.train(done)
+        return done, ()
+
+    def train_parts(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> None:
+        """Train the sums that the method grows from as :meth:`trained` trains it, and keep their last models.
+
+        A round whose pseudo-labels raise an alarm ends a part's training; where it is the first, the start is kept.
+        """
+        for part in trained_parts(self.config):
+            file = self.run.folder / part_file(part)
+            if file.is_file():
+                continue
+            known = method_class(part).Options.model_fields
+            options = {name: value for name, value in self.config.options.items() if name in known}
+            config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
+            plan = StagePlan(config, self.run, self.data, self.plan.initial)
+            stage, _ = replace(self, config=config, plan=plan).trained(start, restyled, taught)
+            if stage is None:
+                model = load_segmenter(config.network, start)
+            else:
+                device = open_fabric(config.compute, one_process=True).device
+                snapshots = Snapshots(config, stage.folder, self.data.target, device)
+                model = snapshots.as_used(max(snapshots.files))
+            save_module(model, file)
+
+    def _labelled(self, stage: Stage, teacher: Path, rule: PseudoLabelRule) -> CachedFrames:
+        self.run.set_status("labelling the target", stage=stage.name)
+        asked = self.config.asked(open_fabric(self.config.compute, one_process=True).device)
+        segmenter = load_segmenter(self.config.network, teacher)
+        return pseudo_labelled(stage.folder, segmenter, self.data.target, rule, asked, self.progress)
+
+    def _alarms(self, stage: Stage, before: Stage | None) -> tuple[str, ...]:
+        """What speaks against learning these pseudo-labels, in words. The user can do without (``guard``)."""
+        facts = read_facts(stage.folder)
+        if len(facts.places) < LEAST_TEACHING:
+            return (f"round '{stage.name}': only {facts.words}",)
+        if not self.config.guard:
+            return ()
+        found = []
+        share = foreground_share(self.data.source)
+        low, high = share / AREA_GUARD, share * AREA_GUARD
+        if not low <= facts.polyp_share <= high:
+            found.append(f"round '{stage.name}': {facts.polyp_share:.1%} labelled polyp, outside {low:.1%}–{high:.1%}")
+        if before is not None and agreement(before.folder, stage.folder) < LEAST_ROUND_AGREEMENT:
+            found.append(f"round '{stage.name}': its labels do not agree with those of the round before")
+        return tuple(found)
+
+    def chosen(
+        self,
+        stage: Stage | None,
+        alarms: tuple[str, ...],
+        labelled_target: CachedFrames | None,
+    ) -> tuple[Choice | None, Snapshots | None]:
+        """Choose the checkpoint without target labels and decide whether it is to be used; write both.
+
+        ``adapted.safetensors`` is the chosen snapshot or, where the guard says so, the source-only control.
+        """
+        config, run = self.config, self.run
+        if stage is None:
+            if not config.guard:
+                raise DataError(
+                    "E_PSEUDO_EMPTY",
+                    f"{'; '.join(alarms)}: there is nothing to adapt with.",
+                    where=run.name,
+                    fix="train the start for longer, or lower polyp_from; the guard would keep the source model.",
+                )
+            nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
+            write_json(run.folder / SELECTION, nothing.as_json())
+            save_module(load_segmenter(config.network, self.control), run.folder / ADAPTED)
+            return None, None
+        device = open_fabric(config.compute, one_process=True).device
+        snapshots = Snapshots(config, stage.folder, self.data.target, device)
+        choice = keep_chosen(
+            run,
+            snapshots,
+            stage.initial,
+            self.control,
+            foreground_share(self.data.source),
+            source_validation=self.data.source_validation,
+            note=self.data.validation_note,
+            alarms=alarms,
+            labelled_target=labelled_target,
+        )
+        return choice, snapshots
+
+
+def rehearsed(plan: StagePlan, initial: Path, taught: CachedFrames | None) -> Stage:
+    """A method's first training as it can be played before there is a model to label the target with.
+
+    Args: initial: the segmenter before any training. taught: the target with permitted labels.
+    """
+    target = taught
+    if plan.pseudo_labels is not None:
+        size, frames = plan.config.data.size, plan.data.target
+        target = frames.with_pseudo_labels(range(len(frames)), ConstantPixels(IGNORED, (size, size)))
+    return plan.method(initial, target=target)
+
+
+def keep_chosen(
+    run: RunFolder,
+    snapshots: Snapshots,
+    initial: Path,
+    control: Path,
+    foreground: float,
+    *,
+    source_validation: CachedFrames | None = None,
+    note: str = "",
+    alarms: tuple[str, ...] = (),
+    labelled_target: CachedFrames | None = None,
+) -> Choice:
+    """Score every snapshot beside the source-only control, choose, judge, and keep what the run hands out.
+
+    Args: initial: what the method began with. foreground: the source's share of polyp pixels. source_validation: None
+        where no source frame is here. note, alarms: see :func:`choose` and :func:`judged`.
+    """
+    config, device, target = snapshots.config, snapshots.device, snapshots.target
+    began, rival = (load_segmenter(config.network, path).to(device) for path in (initial, control))
+    start = score_snapshot(began, 0, target, source_validation, device)
+    candidates = chain(((step, snapshots.as_used(step)) for step in snapshots.files), [(CONTROL_STEP, rival)])
+    *scores, own = score_snapshots(candidates, target, source_validation, device, labelled_target)
+    choice = choose(scores, config.selector, foreground, note=note, start=start)
+    choice = judged(choice, own, foreground, alarms) if config.guard else replace(choice, control=own)
+    write_json(run.folder / SELECTION, choice.as_json())
+    used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)
+    save_module(used, run.folder / ADAPTED)
+    return choice

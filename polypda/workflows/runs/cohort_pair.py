@@ -1,0 +1,171 @@
+"""The two cohorts of an adaptation, opened through the label firewall and checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from polypda.cohorts.catalogue import manifest, shared_frames
+from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.manifest import Manifest
+from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.splits import require_split
+from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
+from polypda.data.box_targets import BoxSupervision
+from polypda.errors import DataError, LeakageError, UsageError
+from polypda.phantom import PhantomLook, render_cohort, rendered_before
+from polypda.phantom.renderer import RENDERER_VERSION
+from polypda.processes import WorkerPool
+from polypda.training.config import AdaptConfig
+from polypda.workflows.runs.leakage import shared_ancestry
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.source_labels import require_teaching
+
+TRAINING_FRAMES_PER_SEQUENCE = 2
+
+
+@dataclass(frozen=True)
+class CohortPair:
+    """source: opened with labels. target: opened without; nothing in it leads to a mask. target_root: its data root.
+
+    leakage: what leaks between parts the user allows, in words; None where leave was not given.
+    """
+
+    source: OpenedCohort
+    target: OpenedCohort
+    target_root: Path
+    leakage: tuple[str, ...] | None = None
+
+    def labelled_target(self) -> OpenedCohort:
+        """The target with its labels: for the final evaluation, and for the oracle where the user permits it."""
+        allowed = self.leakage is not None
+        return open_cohort(self.target.id, self.target_root, labels=True, allow_leakage=allowed)
+
+    @property
+    def phantom(self) -> bool:
+        return self.source.phantom or self.target.phantom
+
+
+def check_pair(source: str, target: str, *, allow_leakage: bool = False) -> None:
+    """Refuse pairs that cannot mean anything, before any file is read. Two modes of one cohort are a pair.
+
+    allow_leakage: True lets cohorts of one origin pass; a cohort and a part of it never.
+    Raises: UsageError E_COHORT_UNKNOWN, E_MODE_NAME, E_SAME_COHORT; LeakageError E_SHARED_FRAMES.
+    """
+    manifest(source), manifest(target)
+    names = CohortName.parse(source), CohortName.parse(target)
+    if names[0] == names[1]:
+        raise UsageError(
+            "E_SAME_COHORT",
+            f"source and target are both '{source}': there is nothing to adapt to.",
+            fix="choose another target; `polypda cohorts list` shows them.",
+        )
+    if names[0].cohort == names[1].cohort and None in (names[0].mode, names[1].mode):
+        raise LeakageError(
+            "E_SHARED_FRAMES",
+            f"'{source}' and '{target}' are a cohort and a part of it: they share frames.",
+            fix="name two modes of the cohort, or another cohort.",
+        )
+    if shared_frames(source, target) is not None and not allow_leakage:
+        raise shared_ancestry(source, target)
+
+
+def open_pair(
+    source: str,
+    target: str,
+    roots: Mapping[str, Path],
+    boxes: BoxSupervision | None = None,
+    *,
+    allow_leakage: bool = False,
+) -> CohortPair:
+    """Open both cohorts and check that each part that will be needed holds frames.
+
+    Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
+
+    Raises: DataError E_NO_LABELS, E_NO_POLYP, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
+        E_MODE_UNITS; whatever opening and reading masks up to the first polyp raise.
+    """
+    check_pair(source, target, allow_leakage=allow_leakage)
+    opened = (
+        open_cohort(source, roots[source], labels=True, allow_leakage=allow_leakage),
+        open_cohort(target, roots[target], labels=False, allow_leakage=allow_leakage),
+    )
+    if opened[0].phantom != opened[1].phantom:
+        rendered, real = (source, target) if opened[0].phantom else (target, source)
+        raise DataError(
+            "E_PHANTOM_MIXED",
+            f"'{rendered}' is rendered and '{real}' is not: what comes of both is no clinical evidence, but half of it "
+            "would look like some.",
+            fix="render both with --phantom, or take real frames of both.",
+        )
+    pair = CohortPair(*opened, roots[target], () if allow_leakage else None)
+    require_shared_units(*opened)
+    require_polyps(pair.target)
+    require_teaching(pair.source, Split.TRAIN, boxes)
+    for cohort in (pair.source, pair.target):
+        for part in (Split.TRAIN, Split.TEST):
+            require_split(cohort, part)
+    return pair
+
+
+def require_polyps(target: OpenedCohort) -> None:
+    """Raise DataError E_TARGET_NEGATIVE where the target is declared free of polyps throughout."""
+    if target.all_negative:
+        raise DataError(
+            "E_TARGET_NEGATIVE",
+            "every frame is declared free of polyps: aligned to it, a segmenter learns to invent them or to find none.",
+            where=target.id,
+            fix=f"adapt to a cohort that shows polyps, and score the run on this one: "
+            f"`polypda evaluate RUN --on {target.id}:all`.",
+        )
+
+
+def data_roots(cohorts: Sequence[str], config: AdaptConfig, places: Places) -> dict[str, Path]:
+    """Where each cohort's folder lies: below the data root, or rendered when the run is on phantoms."""
+    if config.phantom:
+        return render_phantoms(cohorts, config.phantom_frames, config.phantom_seed, places.cache / "phantoms")
+    return dict.fromkeys(cohorts, places.data_root)
+
+
+def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path) -> dict[str, Path]:
+    """Render cohorts as phantoms (or find them rendered); returns the data root of each."""
+    roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
+    rendered = {whole_cohort(cohort): root for cohort, root in roots.items()}  # modes of one cohort are one phantom
+    missing = [
+        cohort for cohort, root in rendered.items() if rendered_before(_described(cohort), frames, root, seed) is None
+    ]
+    if missing:
+        with WorkerPool(2) as pool:  # one core per cohort
+            done = [pool.submit(_render, _described(cohort), frames, rendered[cohort], seed) for cohort in missing]
+            for rendering in done:
+                rendering.result()
+    return roots
+
+
+def _phantom_root(cohort: str, frames: int, seed: int, folder: Path) -> Path:
+    """Named after what decides its bytes: a later version or look renders beside it, not over it."""
+    look = _training_look(manifest(cohort))
+    identity = sha256(f"{RENDERER_VERSION} {look.digest() if look else ''}".encode()).hexdigest()
+    return folder / f"{frames}-frames-seed-{seed}-{identity[:12]}"
+
+
+def _render(described: Manifest, frames: int, root: Path, seed: int) -> None:
+    render_cohort(described, frames=frames, out=root, seed=seed)
+
+
+def _described(cohort: str) -> Manifest:
+    """A cohort's manifest with the look that its phantom is rendered with."""
+    return manifest(cohort).model_copy(update={"phantom": _training_look(manifest(cohort))})
+
+
+def _training_look(described: Manifest) -> PhantomLook | None:
+    """The cohort's look with short sequences: many scenes teach more than many neighbouring frames of few."""
+    look = described.phantom
+    return look and look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
+
+
+def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:
+    """The frames of a part that can be scored: a mask, boxes, or the statement that there is no polyp."""
+    return tuple(frame for frame in cohort.split(part) if frame.label_state is not LabelState.NONE)

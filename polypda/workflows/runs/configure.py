@@ -1,0 +1,163 @@
+"""From a preset and the user's wishes to a resolved configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from polypda.cohorts.sub_cohorts import canonical
+from polypda.errors import DataError, UsageError
+from polypda.methods.contract import MethodOptions
+from polypda.methods.registry import method_class, method_options
+from polypda.methods.segmentation import SupervisedOptions
+from polypda.networks.registry import DEEPLAB_V2, DEEPLAB_V2_ENCODER
+from polypda.networks.smp_names import plain_architecture
+from polypda.training.config import AdaptConfig
+from polypda.training.selectors import Selector
+from polypda.workflows.runs.cohort_pair import check_pair
+from polypda.workflows.runs.initial_weights import told_weights
+from polypda.workflows.runs.presets import preset
+
+OPTIONAL_OF_A_PRESET = (
+    "batch_norm",
+    "final_statistics",
+    "clip_norm",
+    "inference",
+    "selector",
+    "parts",
+    "settle_statistics",
+)
+
+
+def resolve_config(
+    *,
+    source: str,
+    target: str,
+    method: str,
+    preset_name: str,
+    phantom: bool,
+    top: dict[str, Any],
+    sections: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+) -> AdaptConfig:
+    """Lay the user's values (None: not given) over a preset.
+
+    Args:
+        top: fields of AdaptConfig itself; encoder_weights as :func:`told_weights` takes them.
+        sections: values for ``network``, ``data`` and ``compute``.
+        options: the method's options, as texts or values.
+    Raises: UsageError E_PRESET_UNKNOWN, E_METHOD_UNKNOWN, E_METHOD_OPTION, E_TARGET_LABELS, E_OPTION; what
+        :func:`check_pair` and :func:`told_weights` raise.
+    """
+    check_pair(source, target, allow_leakage=bool(top.get("allow_leakage")))
+    source, target = canonical(source), canonical(target)
+    method_class(method)
+    base = preset(preset_name)
+    values: dict[str, Any] = {
+        **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
+        **{name: base[name] for name in OPTIONAL_OF_A_PRESET if name in base},
+        "options": {**_preset_options(base["options"], method), **options},
+        "source": source,
+        "target": target,
+        "method": method,
+        "preset": preset_name,
+        "phantom": phantom,
+        **_given(top),
+    }
+    if phantom:
+        values.setdefault("phantom_frames", base["phantom_frames"])
+    for section, given in sections.items():
+        values[section] = {**base[section], **_given(given)}
+    _keep_what_fits(values["network"], base["network"], sections["network"])
+    encoder = values["network"].get("encoder") or DEEPLAB_V2_ENCODER
+    values["encoder_weights"] = told_weights(values.get("encoder_weights"), base, encoder)
+    asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
+    if not values.get("target_labels"):
+        _require_no_target_labels(values, asked)
+    if asked.pseudo_labels is not None and asked.learns_target_labels:
+        what = f"'{method}' would learn the target's pseudo-labels and its labels at once."
+        fix = "leave self-training out, or the semi-supervised term."
+        raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
+    _share_supervised_options(values)
+    try:
+        return AdaptConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        told = f"{place}={first['input']!r}: " if place else ""
+        raise UsageError(
+            "E_OPTION",
+            f"{told}{first['msg']}.",
+            fix="`polypda adapt --help` lists the options.",
+        ) from error
+
+
+def _keep_what_fits(network: dict[str, Any], base: dict[str, Any], given: dict[str, Any]) -> None:
+    """Another architecture than the preset's has decoder settings of its own, and deeplab-v2 an encoder."""
+    architecture = given.get("architecture")
+    if architecture is None or plain_architecture(architecture) == plain_architecture(base["architecture"]):
+        return
+    network.pop("decoder", None)
+    if plain_architecture(architecture) == plain_architecture(DEEPLAB_V2) and not given.get("encoder"):
+        network.pop("encoder")  # the preset's: this network has its own
+
+
+def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) -> None:
+    if values.get("oracle") or values["method"] == "oracle":
+        what = "the oracle is trained on the target's labels, and adaptation must not see any."
+    elif values.get("selector") == Selector.ORACLE:
+        what = "the selector 'oracle' chooses the checkpoint on the target's labels, and adaptation must not see any."
+    elif options.learns_target_labels:
+        what = "the semi-supervised term learns from the target's labels, and adaptation must not see any."
+    else:
+        return
+    raise UsageError("E_TARGET_LABELS", what, fix="add --target-labels to permit it; every table will say so.")
+
+
+def _share_supervised_options(values: dict[str, Any]) -> None:
+    """What decides the supervised part holds for the control as well, or it would be no control."""
+    shared = {name: value for name, value in values["options"].items() if name in SupervisedOptions.model_fields}
+    values["supervised"] = {**values["supervised"], **shared}
+    values["options"] = {name: value for name, value in values["options"].items() if name not in shared}
+    method_options("source-only", values["supervised"])
+
+
+def parse_options(texts: list[str]) -> dict[str, str]:
+    """``["lambda_adv_main=0.002"]`` → a dict. Raises: UsageError E_METHOD_OPTION."""
+    parsed = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError("E_METHOD_OPTION", f"'{text}' is no NAME=VALUE.", fix="e.g. -O lambda_adv_main=0.002")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def weights_name(path: Path) -> str:
+    """What a run tells of a local weights file: its name and content, never its place."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise DataError(
+            "E_WEIGHTS_MISSING",
+            f"cannot be read: {error.strerror}.",
+            where=path,
+            fix="check the path of --encoder-weights.",
+        ) from error
+    return f"{path.name} (sha256 {digest})"
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _preset_options(options: dict[str, dict[str, Any]], method: str) -> dict[str, Any]:
+    """What a preset says of every part of a sum; AdaptSegNet's part holds for all that play its game."""
+    merged: dict[str, Any] = {}
+    for part in method.split("+"):
+        family = "adaptsegnet" if part.startswith("adaptsegnet") or part == "advent" else part
+        merged |= options.get(family, {})
+    return merged

@@ -1,0 +1,169 @@
+"""Source frames in the target's style, as pictures to look at before training on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from polypda.cohorts.frames import Split
+from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.splits import require_split
+from polypda.data.cache import CachedFrames, FrameCache
+from polypda.data.sampling import Stream, seed_of
+from polypda.errors import DataError, UsageError, nearest
+from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.files import require_writable
+from polypda.networks.encoder_weights import NONE
+from polypda.networks.input_size import check_input_size
+from polypda.networks.registry import SegmenterSpec, build_segmenter
+from polypda.reporting.overlays.lettering import PAPER, Text, text_block
+from polypda.reporting.pages.new_folder import whole_folder
+from polypda.stylisation.appearance import layer_weights
+from polypda.stylisation.restyled_frames import GROUP, EncoderMaps, Stylisation
+from polypda.stylisation.settings import StylisationSettings
+from polypda.training.config import Compute, DataConfig
+from polypda.training.progress import Progress
+from polypda.training.run_folder import write_json
+from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.restyled_source import FOLDER, RECORD, device_of
+
+PANEL_PX = 320
+GAP_PX = 8
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What to restyle and how; network: whose encoder tells what content and style are."""
+
+    source: str
+    target: str
+    frames: int = 8
+    phantom_frames: int = 0
+    """Rendered frames per cohort; 0: the cohorts' own frames."""
+
+    seed: int = 0
+    network: SegmenterSpec = field(default_factory=SegmenterSpec)
+    data: DataConfig = field(default_factory=DataConfig)  # type: ignore[arg-type]
+    compute: Compute = field(default_factory=Compute)
+    settings: StylisationSettings = field(default_factory=StylisationSettings)  # type: ignore[arg-type]
+
+
+def stylisation_options(values: Mapping[str, Any]) -> StylisationSettings:
+    """Validated settings from NAME=VALUE texts. Raises: UsageError E_METHOD_OPTION."""
+    known = StylisationSettings.model_fields
+    for name in values:
+        if name not in known:
+            raise UsageError(
+                "E_METHOD_OPTION",
+                f"the stylisation has no option '{name}'.{nearest(name, known)}",
+                fix=f"it has {', '.join(known)}.",
+            )
+    try:
+        return StylisationSettings.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            "E_METHOD_OPTION",
+            f"the stylisation cannot take {first['loc'][0]}={first['input']!r}: {first['msg']}.",
+            fix="`polypda methods fcan` lists the options with their meaning.",
+        ) from error
+
+
+def stylize(preview: Preview, places: Places, out: Path, progress: Progress) -> Path:
+    """Restyle evenly spaced source frames and write a before/after picture of each; no mask file is opened.
+
+    Returns: the folder: NNN.png per frame (before, after, a target frame) and stylisation.json with the settings, what
+    the encoder and the target were, and each frame's content and style distances at start and end.
+
+    Raises: UsageError E_SAME_COHORT, E_COHORT_UNKNOWN, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; LeakageError
+        E_SHARED_FRAMES; DataError E_OUT_EXISTS and what opening cohorts raises.
+    """
+    check_pair(preview.source, preview.target)
+    if out.exists():
+        raise DataError("E_OUT_EXISTS", "something lies there already.", where=out, fix="choose another folder.")
+    require_writable(out)
+    require_writable(places.cache)
+    torch.manual_seed(seed_of(preview.seed, Stream.STEP))
+    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": places.encoder_weights or NONE}))
+    check_input_size(torch.empty(1, 3, preview.data.size, preview.data.size), segmenter.stride)
+    maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, preview.data.size, preview.data.size))
+    layer_weights(preview.settings, len(maps))
+    device = device_of(preview.compute)
+    source, target = _opened(preview, places)
+    stylisation = Stylisation(
+        source, target, EncoderMaps(segmenter.to(device)), preview.settings, places.cache / FOLDER, device
+    )
+    progress.begin("stylise", 0, len(source))
+    rows = []
+    try:
+        with whole_folder(out) as work:
+            for start in range(0, len(source), GROUP):
+                group = list(range(start, min(start + GROUP, len(source))))
+                restyled = stylisation.restyled(group)
+                after = restyled.images.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+                for place, image, first, last in zip(group, after, restyled.first, restyled.last, strict=True):
+                    shown = target.images[place * len(target) // len(source)]
+                    _write_picture(work / f"{place:03d}.png", preview, source, place, image, shown)
+                    rows.append({"frame": source.frames[place].frame, "first": first.tolist(), "last": last.tolist()})
+                progress.advance(group[-1] + 1)
+            write_json(work / RECORD, {**stylisation.record, "distances": "content, weighted style", "frames": rows})
+    finally:
+        progress.end()
+    return out
+
+
+def _opened(preview: Preview, places: Places) -> tuple[CachedFrames, CachedFrames]:
+    """The chosen source frames and all target training frames, cached without labels."""
+    cohorts = (preview.source, preview.target)
+    roots = dict.fromkeys(cohorts, places.data_root)
+    if preview.phantom_frames:
+        roots = render_phantoms(cohorts, preview.phantom_frames, 0, places.cache / "phantoms")
+    opened = [open_cohort(cohort, roots[cohort], labels=False) for cohort in cohorts]
+    source, target = (require_split(cohort, Split.TRAIN) for cohort in opened)
+    cache = FrameCache(places.cache / "frames", preview.data.grid)
+    chosen = [source[place] for place in _evenly(len(source), preview.frames)]
+    return cache.unlabelled(chosen), cache.unlabelled(target)
+
+
+def _evenly(count: int, wanted: int) -> list[int]:
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist()
+
+
+def _write_picture(
+    path: Path, preview: Preview, source: CachedFrames, place: int, after: NDArray[np.uint8], target: NDArray[np.uint8]
+) -> None:
+    titles = [f"{preview.source}/{source.frames[place].frame}", f"in the style of {preview.target}"]
+    panels = [
+        _panel(image, title, preview.phantom_frames > 0)
+        for image, title in zip(
+            (source.images[place], after, target), [*titles, f"a frame of {preview.target}"], strict=True
+        )
+    ]
+    height = max(panel.shape[0] for panel in panels)
+    row: list[NDArray[np.uint8]] = []
+    for panel in panels:
+        below = height - panel.shape[0]
+        row += [_paper(height, GAP_PX), np.pad(panel, ((0, below), (0, 0), (0, 0)), constant_values=PAPER[0])]
+    picture = np.hstack([*row, _paper(height, GAP_PX)])
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise DataError("E_WRITE_FAILED", "the picture could not be written.", where=path.name, fix="free some space.")
+
+
+def _panel(image: NDArray[np.uint8], title: str, phantom: bool) -> NDArray[np.uint8]:
+    enlarged = cv2.resize(image, (PANEL_PX, PANEL_PX), interpolation=cv2.INTER_CUBIC)
+    lines: Sequence[Text] = [Text(title, 15), *([Text(PHANTOM_BANNER, 11)] if phantom else [])]
+    return np.vstack([enlarged, text_block(list(lines), PANEL_PX, padding_px=4)])
+
+
+def _paper(height: int, width: int) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), PAPER[0], np.uint8)

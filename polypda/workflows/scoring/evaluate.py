@@ -1,0 +1,268 @@
+"""The proof: every model of a run on the held-out part of both cohorts, at native resolution, and the report of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from polypda.cohorts.frames import Frame, OpenedCohort, Split
+from polypda.errors import DataError
+from polypda.evaluation.aggregation.selector_regret import regret_rows
+from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.cases.statement import SOURCE_ONLY, ReportStatement
+from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
+from polypda.evaluation.scoring.prediction import NativePrediction, predict_native
+from polypda.networks.segmenter import Segmenter
+from polypda.networks.weights import training_identity
+from polypda.reporting.overlays.frame_choice import choose_frames
+from polypda.reporting.pages.report_folder import OverlayPicture, write_report
+from polypda.reporting.pages.unscored_page import write_unscored
+from polypda.training.config import AdaptConfig, FinalStatistics
+from polypda.training.devices import open_fabric
+from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder, environment
+from polypda.training.selectors import Choice, set_aside
+from polypda.workflows.runs.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.runs.initial_weights import recorded_note
+from polypda.workflows.runs.leakage import recorded_leakage
+from polypda.workflows.runs.snapshots import Snapshots
+from polypda.workflows.runs.source_labels import LearntLabels
+from polypda.workflows.runs.source_package import CONTROL_NOTE
+from polypda.workflows.runs.stages import ADABN
+from polypda.workflows.runs.trained_models import learns_target_labels, wants_oracle
+from polypda.workflows.scoring.prediction_overlay import prediction_overlay, unscored_overlay
+from polypda.workflows.scoring.score_memory import Rows, ScoreMemory
+from polypda.workflows.scoring.scoring import KeyOf, Scoring
+
+UNLABELLED = "E_TARGET_UNLABELLED"
+UNSCORED = "unscored"
+"""Folder of a run whose target cannot be scored."""
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """A trained run: its models by name (method and controls), and how its checkpoint was chosen.
+
+    snapshots: what it was chosen from, where what the checkpoint rules cost is to be told. memory: of scores that other
+    runs have computed.
+    """
+
+    run: RunFolder
+    config: AdaptConfig
+    phantom: bool
+    models: dict[str, Segmenter]
+    choice: Choice | None
+    duration_s: float
+    snapshots: Snapshots | None = None
+    memory: ScoreMemory | None = None
+
+    @property
+    def shown(self) -> str:
+        """The model that the report compares with source-only; a source-only run has its other control."""
+        return self.config.method if self.config.method != SOURCE_ONLY else ADABN
+
+    @cached_property
+    def trainings(self) -> dict[str, str]:
+        """Model name → identity of its weights: runs that share a control share its identity."""
+        return {name: training_identity(model) for name, model in self.models.items()}
+
+    @cached_property
+    def learnt(self) -> LearntLabels:
+        """What taught the models."""
+        return LearntLabels.recorded(self.run)
+
+    def keys(self, role: str, cohort: OpenedCohort, part: str = Split.TEST.value) -> KeyOf:
+        """Names the rows of one cohort's part."""
+
+        def key(model: str, frame: Frame) -> CaseKey:
+            return CaseKey(
+                run=self.run.name,
+                source=self.config.source,
+                target=self.config.target,
+                model=model,
+                seed=self.config.seed,
+                role=role,
+                cohort=cohort.id,
+                split=part,
+                frame=frame.frame,
+                phantom=cohort.phantom,
+                training=self.trainings[model],
+                patient=frame.patient or "",
+                sequence=frame.sequence or "",
+            )
+
+        return key
+
+    @property
+    def statement(self) -> ReportStatement:
+        config = self.config
+        chosen = self.choice is not None and self.shown == config.method
+        return ReportStatement(
+            run=self.run.name,
+            source=config.source,
+            target=config.target,
+            method=self.shown,
+            source_only=SOURCE_ONLY,
+            selector=config.selector.value if chosen else "last",
+            selected_step=self.choice.step if chosen and self.choice else None,
+            seeds=(config.seed,),
+            threshold=DEFAULT_THRESHOLD,
+            input_size=(config.data.size, config.data.size),
+            inference=config.inference.words,
+            split=Split.TEST.value,
+            batch_norm=_batch_norm_text(config),
+            statistics_control=ADABN if chosen and config.final_statistics is FinalStatistics.TARGET else None,
+            phantom=self.phantom,
+            supervision=self.learnt.words,
+            notes=(
+                *filter(None, [recorded_note(self.run)]),
+                *self.learnt.notes,
+                *([CONTROL_NOTE] if config.source_package else []),
+            ),
+            target_labels_used=wants_oracle(config),
+            target_labels_taught=learns_target_labels(config),
+            set_aside=set_aside(self.run.folder),
+            leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
+            settings=config.model_dump(mode="json"),
+            duration_s=self.duration_s,
+            versions=environment(),
+        )
+
+
+def _batch_norm_text(config: AdaptConfig) -> str:
+    policy = f"policy {config.batch_norm.value} for the method and its source-only control"
+    if config.final_statistics is FinalStatistics.TARGET:
+        return f"{policy}; {config.method} ends with the target's statistics: compare it with adabn, too"
+    return f"{policy}; statistics as trained"
+
+
+def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: int | None, progress: Progress) -> Path:
+    """Score every model on the test part of source and target, write the report folder; returns its page.
+
+    Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
+    Raises: DataError E_TARGET_UNLABELLED after drawing what was marked; what scoring and writing raise.
+    """
+    try:
+        target = labelled_target(evaluated, pair.labelled_target)
+    except DataError as error:
+        if error.code != UNLABELLED:
+            raise
+        _draw_unscored(evaluated, pair.target, error.what, overlays)
+        drawn = f"{error.what} What it marks can be looked at: {UNSCORED}/index.html."
+        raise DataError(UNLABELLED, drawn, where=error.where, fix=error.fix) from error
+    return report_on(evaluated, {"source": pair.source, "target": target}, overlays, progress)
+
+
+def _draw_unscored(evaluated: EvaluatedRun, target: OpenedCohort, why: str, overlays: int | None) -> None:
+    """Pictures of a target that nothing can score: evenly spaced held-out frames."""
+    frames = target.split(Split.TEST)
+    count = len(frames) if overlays is None else min(overlays, len(frames))
+    chosen = [frames[place] for place in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+    models = (SOURCE_ONLY, evaluated.shown)
+    drawn = (
+        OverlayPicture(target.id, seen.frame.frame, "", unscored_overlay(seen, target, models, ""))
+        for seen in _predictions(evaluated, chosen, models, scored=False)
+    )
+    write_unscored(evaluated.run.folder / UNSCORED, evaluated.statement, why.split("scored: ")[-1], drawn)
+
+
+def report_on(
+    evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], overlays: int | None, progress: Progress
+) -> Path:
+    """Likewise for cohorts by their role in the run; a source whose frames are not here is left out."""
+    cases = score(evaluated, cohorts, progress)
+    report = evaluated.run.report
+    shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
+    pictures = _overlays(evaluated, cohorts, cases, overlays)
+    write_report(report, cases, evaluated.statement, pictures, _selector_regret(evaluated, cohorts["target"], progress))
+    return report / "index.html"
+
+
+def labelled_target(evaluated: EvaluatedRun, open_labelled: Callable[[], OpenedCohort]) -> OpenedCohort:
+    """The target with its labels. Raises: DataError E_TARGET_UNLABELLED where there is nothing to score by."""
+    why = "no held-out frame of the target has a label to score it by"
+    try:
+        target = open_labelled()
+    except DataError as error:
+        if error.code != "E_MASK_MISSING":
+            raise
+        target, why = None, error.what.rstrip(".")
+    if target is None or not labelled_frames(target, Split.TEST):
+        raise DataError(
+            UNLABELLED,
+            f"the model is adapted (adapted.safetensors), but cannot be scored: {why}.",
+            where=evaluated.run.name,
+            fix="add masks (or label_state in frames.csv) and resume the run: only the evaluation is then done.",
+        )
+    return target
+
+
+def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
+    """The cases: one row per model and held-out frame of both cohorts."""
+    rows = [row for role, cohort in cohorts.items() for row in _scored(evaluated, role, cohort, progress)]
+    return Scoring(rows=rows).cases()
+
+
+def _scored(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, progress: Progress) -> Rows:
+    """The rows of one cohort, frame by frame; a model whose scores on these very frames are known is not run again."""
+    frames, key, memory = labelled_frames(cohort, Split.TEST), evaluated.keys(role, cohort), evaluated.memory
+    known: dict[str, Rows | None] = dict.fromkeys(evaluated.models)
+    signature = ""
+    if memory is not None and frames:
+        signature = memory.signature(cohort, frames)
+        known = {name: memory.recall(signature, name, frames, key) for name in evaluated.models}
+    asked = [name for name, rows in known.items() if rows is None]
+    scoring = Scoring()
+    if asked:
+        scoring.add(cohort, len(frames), _predictions(evaluated, frames, asked), key, progress)
+    for name in asked:
+        known[name] = rows = [row for row in scoring.rows if row["model"] == name]
+        if memory is not None and signature:
+            memory.keep(signature, name, frames, key, rows)
+    return [row for together in zip(*(rows or [] for rows in known.values()), strict=True) for row in together]
+
+
+def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Progress) -> pd.DataFrame | None:
+    """What each checkpoint rule cost; None without a choice or without a held-out target frame that shows a polyp."""
+    choice, snapshots, config = evaluated.choice, evaluated.snapshots, evaluated.config
+    if choice is None or snapshots is None:
+        return None
+    dice, n = snapshots.dice(labelled_frames(target, Split.TEST), progress)
+    run = {
+        "run": evaluated.run.name,
+        "source": config.source,
+        "target": config.target,
+        "model": config.method,
+        "seed": config.seed,
+    }
+    used = "" if set_aside(evaluated.run.folder) else choice.selector.value
+    return regret_rows(run, choice.choices, dice, used=used, n=n) if n else None
+
+
+def _overlays(
+    evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], cases: pd.DataFrame, count: int | None
+) -> Iterator[OverlayPicture]:
+    """Draw the frames chosen by rule, the target's first."""
+    for cohort in (cohorts[role] for role in ("target", "source") if role in cohorts):
+        chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
+        by_name = {frame.frame: frame for frame in labelled_frames(cohort, Split.TEST)}
+        predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen], (SOURCE_ONLY, evaluated.shown))
+        for (name, why), prediction in zip(chosen, predictions, strict=True):
+            own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")
+            picture = prediction_overlay(prediction, cohort, own.loc[[SOURCE_ONLY, evaluated.shown]], why)
+            yield OverlayPicture(cohort.id, name, why, picture)
+
+
+def _predictions(
+    evaluated: EvaluatedRun, frames: Sequence[Frame], models: Iterable[str], *, scored: bool = True
+) -> Iterator[NativePrediction]:
+    config = evaluated.config
+    device = open_fabric(config.compute, one_process=True).device
+    chosen = {name: evaluated.models[name] for name in models}
+    return predict_native(chosen, frames, config.asked(device), scored=scored)

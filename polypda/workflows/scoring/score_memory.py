@@ -1,0 +1,75 @@
+"""Scores that were computed before: a matrix meets the same control on the same frames in every run.
+
+An entry is decided by the model's weights, the frames' files with their labels, the network's grid, the
+inference and the protocol:
+changing any of them scores anew. An entry that cannot be read counts as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from polypda.cohorts.frames import Frame, OpenedCohort
+from polypda.data.cache import NetworkGrid
+from polypda.data.inference import Inference
+from polypda.evaluation.cases.cases import SCHEMA_VERSION
+from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
+from polypda.files import write_whole
+from polypda.workflows.scoring.scoring import KeyOf
+
+SCORED_AGAINST = ("annotation", "prediction_missing")
+"""Columns of a row's key that scoring decides."""
+
+Rows = list[dict[str, Any]]
+
+
+class ScoreMemory:
+    """A folder of case rows, one file per model and part of a cohort."""
+
+    def __init__(self, folder: Path, grid: NetworkGrid, inference: Inference) -> None:
+        self.folder = folder
+        self.grid = grid
+        self.inference = inference
+
+    def signature(self, cohort: OpenedCohort, frames: Sequence[Frame]) -> str:
+        """What these frames are, with all that they are scored by."""
+        facts = f"{PROTOCOL} {SCHEMA_VERSION} {DEFAULT_THRESHOLD} {self.grid.key()} {self.inference.key()} {cohort.id}"
+        digest = hashlib.sha256(facts.encode())
+        for frame in frames:
+            digest.update(repr((frame.frame, frame.label_state.value, _rest(frame))).encode())
+            for path in (value for value in vars(frame).values() if isinstance(value, Path)):
+                digest.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"gone")
+        return digest.hexdigest()[:32]
+
+    def recall(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> Rows | None:
+        """The rows of a model on these frames, named for this run; None where they are not known."""
+        try:
+            kept = json.loads(self._path(signature, model, frames, key).read_text(encoding="utf-8"))
+            rows = [dict(kept[frame.frame]) for frame in frames]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        for row, frame in zip(rows, frames, strict=True):
+            named = key(model, frame)
+            known = {name: value for name, value in asdict(named).items() if name not in SCORED_AGAINST}
+            row |= known | {"cluster": named.cluster}
+        return rows
+
+    def keep(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf, rows: Rows) -> None:
+        """Remember the rows of a model on these frames."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({row["frame"]: row for row in rows}, ensure_ascii=False)
+        write_whole(self._path(signature, model, frames, key), text)
+
+    def _path(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> Path:
+        return self.folder / f"{signature}-{key(model, frames[0]).training[:32]}.json"
+
+
+def _rest(frame: Frame) -> list[str]:
+    """What a frame carries beside files, such as its boxes."""
+    told = {"cohort", "frame", "label_state", "split", "patient", "sequence", "t_s", "mode"}
+    return [repr(value) for name, value in vars(frame).items() if name not in told and not isinstance(value, Path)]
