@@ -144,14 +144,16 @@ class FirstLabeller(StrEnum):
 class PseudoLabelRule:
     """rounds: trainings, each on labels of the one before. first: who labels for the first.
 
-    A pixel is polyp from ``polyp_from`` on, background up to ``background_to``, else ignored; a frame without a polyp
-    pixel is left out unless no pixel exceeds ``negative_to``.
+    A region of pixels above ``polyp_from`` is polyp where it somewhere exceeds ``peak_from``; a pixel is background up to
+    ``background_to``; the rest is ignored. A frame without a polyp pixel is left out unless no pixel exceeds
+    ``negative_to``.
     """
 
     rounds: int
     polyp_from: float
     background_to: float
     negative_to: float
+    peak_from: float = 0.0
     first: FirstLabeller = FirstLabeller.START
 
 

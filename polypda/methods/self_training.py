@@ -4,7 +4,12 @@ A round: a model labels every unlabelled training frame of the target once, aske
 knows what one scale does not); pixels of which it is not sure are left out. A student begins again from the start and
 learns the source's labels and these, both under strong changes. The next round's labels come from that student.
 
-    L = L_seg(source) + w · L_seg(target, ŷ),   ŷ = 1 where p ≥ polyp_from, 0 where p ≤ background_to, else ignored
+    L = L_seg(source) + w · L_seg(target, ŷ),   ŷ = 0 where p ≤ background_to, 1 in the regions of p > polyp_from whose
+    peak exceeds peak_from, else ignored
+
+The peak parts polyps from what resembles them: on phantoms (two pairs of tuning) regions with a peak above 0.9 were 85
+to 89 % of those on a polyp and 26 to 30 % of those beside one.
+
 
 Lee, "Pseudo-Label", ICML workshop 2013; rounds and an ignore band after Zou et al., "CBST", ECCV 2018; labels of the
 unchanged frame for a strongly changed student as in Sohn et al., "FixMatch", NeurIPS 2020.
@@ -29,7 +34,8 @@ class SelfTrainingOptions(MethodOptions):
     first_labels: FirstLabeller = Field(
         FirstLabeller.START, description="who labels for the first round: the start, or the source-only control"
     )
-    polyp_from: float = Field(0.6, gt=0, lt=1, description="a pixel is taken as polyp from this probability")
+    polyp_from: float = Field(0.6, gt=0, lt=1, description="a region of pixels above this may be a polyp")
+    peak_from: float = Field(0.9, ge=0, lt=1, description="and is taken as one where a pixel of it exceeds this")
     background_to: float = Field(0.35, gt=0, lt=1, description="and as background up to this one; between: ignored")
     negative_to: float = Field(
         0.2, ge=0, lt=1, description="a frame without a polyp pixel teaches only where no pixel exceeds this"
@@ -45,7 +51,9 @@ class SelfTrainingOptions(MethodOptions):
 
     @property
     def pseudo_labels(self) -> PseudoLabelRule:
-        return PseudoLabelRule(self.rounds, self.polyp_from, self.background_to, self.negative_to, self.first_labels)
+        return PseudoLabelRule(
+            self.rounds, self.polyp_from, self.background_to, self.negative_to, self.peak_from, self.first_labels
+        )
 
 
 class SelfTrainingTerm(TargetTerm):

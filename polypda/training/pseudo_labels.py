@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.filters import apply_hysteresis_threshold
 
 from polypda.data.batches import IGNORED
 from polypda.data.cache import CachedArray, CachedFrames, load_native
@@ -49,11 +50,14 @@ class PseudoLabelFacts:
 def decide(probability: NDArray[np.floating], valid: NDArray[np.bool_], rule: PseudoLabelRule) -> NDArray[np.uint8]:
     """Labels of one frame, uint8 h×w: 1 polyp, 0 background, 255 not sure or outside the field of view.
 
+    A region is a polyp by its peak: hysteresis thresholding, Canny, PAMI 1986.
+
     Args: probability: P(polyp), h×w in [0, 1]. valid: bool h×w.
     """
     labels = np.full(probability.shape, IGNORED, np.uint8)
     labels[probability <= rule.background_to] = 0
-    labels[probability >= rule.polyp_from] = POLYP
+    inside = np.where(valid, probability, 0.0)
+    labels[apply_hysteresis_threshold(inside, rule.polyp_from, max(rule.peak_from, rule.polyp_from))] = POLYP
     labels[~valid] = IGNORED
     return labels
 

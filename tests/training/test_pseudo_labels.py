@@ -37,9 +37,19 @@ def target(tmp_path):
 
 
 def test_a_pixel_is_polyp_background_or_left_out():
-    probability = np.array([[0.6, 0.59, 0.36], [0.35, 0.0, 1.0]])
+    probability = np.array([[0.61, 0.6, 0.36], [0.35, 0.0, 1.0]])
     valid = np.array([[True, True, True], [True, True, False]])
     assert decide(probability, valid, RULE).tolist() == [[1, 255, 255], [0, 0, 255]]
+
+
+def test_a_region_is_a_polyp_by_its_peak_and_the_others_are_left_out():
+    probability = np.array([[0.7, 0.95, 0.1, 0.8], [0.65, 0.5, 0.1, 0.85]])
+    rule = PseudoLabelRule(rounds=1, polyp_from=0.6, background_to=0.35, negative_to=0.2, peak_from=0.9)
+    everywhere = np.ones(probability.shape, bool)
+    assert decide(probability, everywhere, rule).tolist() == [[1, 1, 0, 255], [1, 255, 0, 255]]
+    outside = everywhere.copy()
+    outside[0, 1] = False  # the peak lies outside the field of view
+    assert decide(probability, outside, rule).tolist() == [[255, 255, 0, 255], [255, 255, 0, 255]]
 
 
 @pytest.mark.parametrize(

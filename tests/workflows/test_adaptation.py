@@ -28,7 +28,7 @@ TOP = {
     "parts": False,
     "final_statistics": "trained",
 }
-EVERY_PIXEL = {"rounds": 2, "polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999}
+EVERY_PIXEL = {"rounds": 2, "polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999, "peak_from": 0}
 """So that a start of two steps labels every pixel of every frame."""
 
 

@@ -52,7 +52,11 @@ def material(tmp_path):
         phantom=False,
         top={"start_steps": 2, "adapt_steps": 2, "checkpoint_every": 1, "selector": "im", "guard": False},
         sections={"network": {}, "data": {"size": 64, "batch_size": 2}, "compute": {"device": "cpu"}},
-        options={"polyp_from": 0.05, "background_to": 0.04},  # so that two steps' start labels every pixel
+        options={
+            "polyp_from": 0.05,
+            "background_to": 0.04,
+            "peak_from": 0,
+        },  # so that two steps' start labels every pixel
     )
     return root, config, Places(data_root=root, cache=tmp_path / "cache", overlays=1)
 
