@@ -6,7 +6,15 @@ import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from polypda.training.engine import StepReport
 from polypda.training.progress import Progress as TrainingProgress
@@ -20,13 +28,50 @@ def terminal_progress() -> TrainingProgress:
 
 
 class Bar:
-    """One bar per stage, with its losses and the time left."""
+    """One bar per stage, with its losses and the time left; stages at once stand below each other."""
 
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
+    def __init__(self, screen: _Screen | None = None) -> None:
+        self._screen = screen or _Screen()
+        self._task: TaskID | None = None
 
     def begin(self, stage: str, start: int, steps: int) -> None:
-        self._bar = Progress(
+        self._task = self._screen.open().add_task(stage, total=steps, completed=start, losses="")
+
+    def advance(self, step: int, report: StepReport | None = None) -> None:
+        if self._task is not None:
+            self._screen.bars.update(self._task, completed=step, losses=losses_text(report))
+
+    def end(self) -> None:
+        if self._task is not None:
+            self._screen.close()
+            self._task = None
+
+    def beside(self) -> Bar:
+        return Bar(self._screen)
+
+
+class _Screen:
+    """The bars on the terminal, drawn anew while a stage runs."""
+
+    def __init__(self) -> None:
+        self.bars = self._empty()
+        self._stages = 0
+
+    def open(self) -> Progress:
+        if not self._stages:
+            self.bars = self._empty()
+            self.bars.start()
+        self._stages += 1
+        return self.bars
+
+    def close(self) -> None:
+        self._stages -= 1
+        if not self._stages:
+            self.bars.stop()
+
+    @staticmethod
+    def _empty() -> Progress:
+        return Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
@@ -36,17 +81,6 @@ class Bar:
             TextColumn("{task.fields[losses]}"),
             console=Console(stderr=True),
         )
-        self._bar.start()
-        self._task = self._bar.add_task(stage, total=steps, completed=start, losses="")
-
-    def advance(self, step: int, report: StepReport | None = None) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=step, losses=losses_text(report))
-
-    def end(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
 
 class Lines:
@@ -68,6 +102,9 @@ class Lines:
         print(line.rstrip(), file=sys.stderr, flush=True)
 
     def end(self) -> None: ...
+
+    def beside(self) -> Lines:
+        return Lines()
 
 
 def losses_text(report: StepReport | None) -> str:

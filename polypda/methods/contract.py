@@ -144,8 +144,8 @@ class FirstLabeller(StrEnum):
 class PseudoLabelRule:
     """rounds: trainings, each on labels of the one before. first: who labels for the first.
 
-    A region of pixels above ``polyp_from`` is polyp where it somewhere exceeds ``peak_from``; a pixel is background up to
-    ``background_to``; the rest is ignored. A frame without a polyp pixel is left out unless no pixel exceeds
+    A region of pixels above ``polyp_from`` is polyp where it somewhere exceeds ``peak_from``; a pixel is background up
+    to ``background_to``; the rest is ignored. A frame without a polyp pixel is left out unless no pixel exceeds
     ``negative_to``.
     """
 

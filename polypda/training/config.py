@@ -47,8 +47,17 @@ class Compute(BaseModel):
     device: str = Field(default="auto", description="auto, cpu, cuda or mps")
     processes: int = Field(default=1, ge=1, description="processes that share each batch")
     threads: int = Field(default=0, ge=0, description="CPU threads per process; 0 leaves torch's choice")
+    trainings_at_once: int = Field(
+        default=1, ge=1, description="trainings after the start, on a CPU, side by side; they share the threads"
+    )
     workers: int = Field(default=0, ge=0, description="data-loader processes")
     precision: Precision = Precision.FP32
+
+    @property
+    def share(self) -> Compute:
+        """What each of the trainings at once has of the threads."""
+        threads = max(1, self.threads // self.trainings_at_once) if self.threads else 0
+        return self.model_copy(update={"threads": threads, "trainings_at_once": 1})
 
 
 class DataConfig(BaseModel):

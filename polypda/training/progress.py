@@ -19,6 +19,9 @@ class Progress(Protocol):
     def end(self) -> None:
         """The stage is done."""
 
+    def beside(self) -> Progress:
+        """Progress of a stage that runs at the same time as this one's."""
+
 
 class Silent:
     """Tells nobody."""
@@ -28,3 +31,6 @@ class Silent:
     def advance(self, step: int, report: StepReport | None = None) -> None: ...
 
     def end(self) -> None: ...
+
+    def beside(self) -> Progress:
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -16,7 +17,7 @@ from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_module
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, Compute
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
@@ -34,7 +35,7 @@ from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_sa
 from polypda.workflows.runs.run_states import told_states
 from polypda.workflows.runs.snapshots import Snapshots
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
-from polypda.workflows.runs.stages import StagePlan, TrainingData, adapts
+from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData, adapts
 from polypda.workflows.runs.trained_models import (
     INITIAL,
     REUSED_CONTROL,
@@ -45,6 +46,7 @@ from polypda.workflows.runs.trained_models import (
     trained_models,
     wants_oracle,
 )
+from polypda.workflows.runs.trainings import Training, train_all
 from polypda.workflows.scoring.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
@@ -183,19 +185,29 @@ def _train(
     if plan.adapts and not run.stage(plan.first_of_method).exists():
         rehearse(rehearsed(plan, kept(run, INITIAL), taught), config.compute)
     start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
-    control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
-    trained(plan.adabn(control))
+    control = kept(run, REUSED_CONTROL) if config.control_from else plan.control(start)
+    trainings = [Training(SOURCE_ONLY, partial(_train_controls, plan, control))]
+    adaptation = Adaptation(run, config, plan, data, control, config.compute)
+    if plan.adapts:
+        restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
+        trainings += adaptation.trainings(start, restyled, taught)
+    results = train_all(trainings, config.compute, progress, lambda names: run.set_status("training", stage=names))
     choice, snapshots = None, None
     if plan.adapts:
-        adaptation = Adaptation(run, config, plan, data, progress, control, trained)
-        restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
-        adaptation.train_parts(start, restyled, taught)
-        stage, alarms = adaptation.trained(start, restyled, taught)
+        stage, alarms = results[config.method]
         choice, snapshots = adaptation.chosen(stage, alarms, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
         trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))
     return choice, snapshots
+
+
+def _train_controls(plan: StagePlan, control: Path | Stage, compute: Compute, progress: Progress) -> None:
+    """The source-only control, where it is not another run's, and the one with the target's statistics."""
+    if isinstance(control, Stage):
+        run_stage(control, compute, progress)
+        control = control.final_segmenter
+    run_stage(plan.adabn(control), compute, progress)
 
 
 def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) -> CachedFrames | None:

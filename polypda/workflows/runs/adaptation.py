@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
+
+import torch
 
 from polypda.data.batches import IGNORED
 from polypda.data.cache import CachedFrames, ConstantPixels
@@ -14,17 +16,18 @@ from polypda.methods.contract import FirstLabeller, PseudoLabelRule
 from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import save_module
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, Compute
 from polypda.training.devices import open_fabric
-from polypda.training.progress import Progress
+from polypda.training.progress import Progress, Silent
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
 from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, score_snapshot, score_snapshots
-from polypda.training.stage import Stage
+from polypda.training.stage import Stage, run_stage
 from polypda.workflows.runs.snapshots import Snapshots
-from polypda.workflows.runs.stages import StagePlan, TrainingData
+from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData
 from polypda.workflows.runs.trained_models import ADAPTED, part_file, trained_parts
+from polypda.workflows.runs.trainings import Training
 
 LEAST_TEACHING = 2
 """Fewer pseudo-labelled frames than this are no target to train on."""
@@ -36,16 +39,53 @@ LEAST_ROUND_AGREEMENT = 0.4
 class Adaptation:
     """An adaptation under way.
 
-    control: the source-only control's segmenter. train: brings a stage to its end and returns its segmenter.
+    control: the source-only control: its segmenter or, where this run trains it, its stage.
     """
 
     run: RunFolder
     config: AdaptConfig
     plan: StagePlan
     data: TrainingData
-    progress: Progress
-    control: Path
-    train: Callable[[Stage], Path]
+    control: Path | Stage
+    compute: Compute
+    progress: Progress = field(default_factory=Silent)
+
+    def trainings(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> list[Training]:
+        """The method's and its parts'; those that the control labels for need its training.
+
+        Args: restyled: the source as the method is to learn it. taught: the target with permitted labels.
+        """
+        found = []
+        for name in (*trained_parts(self.config), self.config.method):
+            sum_of_parts = self if name == self.config.method else self._of_part(name)
+            rule = sum_of_parts.plan.pseudo_labels
+            needs = (SOURCE_ONLY,) if rule is not None and rule.first is FirstLabeller.CONTROL else ()
+            trained = sum_of_parts.trained_here if sum_of_parts is self else sum_of_parts.kept_here
+            work = partial(trained, start, restyled, taught)
+            found.append(Training(name, work, needs if isinstance(self.control, Stage) else ()))
+        return found
+
+    def trained_here(
+        self,
+        start: Path,
+        restyled: CachedFrames | None,
+        taught: CachedFrames | None,
+        compute: Compute,
+        progress: Progress,
+    ) -> tuple[Stage | None, tuple[str, ...]]:
+        """:meth:`trained`, with the threads and the progress of whichever process it runs in."""
+        return replace(self, compute=compute, progress=progress).trained(start, restyled, taught)
+
+    def kept_here(
+        self,
+        start: Path,
+        restyled: CachedFrames | None,
+        taught: CachedFrames | None,
+        compute: Compute,
+        progress: Progress,
+    ) -> None:
+        """:meth:`keep_part` likewise."""
+        replace(self, compute=compute, progress=progress).keep_part(start, restyled, taught)
 
     def trained(
         self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None
@@ -57,44 +97,56 @@ class Adaptation:
         rule = self.plan.pseudo_labels
         if rule is None:
             stage = self.plan.method(start, restyled, taught)
-            self.train(stage)
+            self._train(stage)
             return stage, ()
         done: Stage | None = None
-        teacher = self.control if rule.first is FirstLabeller.CONTROL else start
+        teacher = self._control if rule.first is FirstLabeller.CONTROL else start
         for number in range(1, rule.rounds + 1):
             stage = self.plan.method(start, restyled, number=number)
             target = self._labelled(stage, teacher, rule)
             if alarms := self._alarms(stage, done):
                 return done, alarms
             done = replace(stage, target=target)
-            teacher = self.train(done)
+            teacher = self._train(done)
         return done, ()
 
-    def train_parts(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> None:
-        """Train the sums that the method grows from as :meth:`trained` trains it, and keep their last models.
+    def _of_part(self, part: str) -> Adaptation:
+        """The adaptation by a sum that the method grows from."""
+        known = method_class(part).Options.model_fields
+        options = {name: value for name, value in self.config.options.items() if name in known}
+        config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
+        return replace(self, config=config, plan=StagePlan(config, self.run, self.data, self.plan.initial))
 
-        A round whose pseudo-labels raise an alarm ends a part's training; where it is the first, the start is kept.
+    def keep_part(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> None:
+        """Train a part of a sum as :meth:`trained` trains the sum, and keep its last model.
+
+        A round whose pseudo-labels raise an alarm ends the training; where it is the first, the start is kept.
         """
-        for part in trained_parts(self.config):
-            file = self.run.folder / part_file(part)
-            if file.is_file():
-                continue
-            known = method_class(part).Options.model_fields
-            options = {name: value for name, value in self.config.options.items() if name in known}
-            config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
-            plan = StagePlan(config, self.run, self.data, self.plan.initial)
-            stage, _ = replace(self, config=config, plan=plan).trained(start, restyled, taught)
-            if stage is None:
-                model = load_segmenter(config.network, start)
-            else:
-                device = open_fabric(config.compute, one_process=True).device
-                snapshots = Snapshots(config, stage.folder, self.data.target, device)
-                model = snapshots.as_used(max(snapshots.files))
-            save_module(model, file)
+        file = self.run.folder / part_file(self.config.method)
+        if file.is_file():
+            return
+        stage, _ = self.trained(start, restyled, taught)
+        if stage is None:
+            model = load_segmenter(self.config.network, start)
+        else:
+            snapshots = Snapshots(self.config, stage.folder, self.data.target, self._device)
+            model = snapshots.as_used(max(snapshots.files))
+        save_module(model, file)
+
+    @property
+    def _control(self) -> Path:
+        return self.control.final_segmenter if isinstance(self.control, Stage) else self.control
+
+    @property
+    def _device(self) -> torch.device:
+        return open_fabric(self.compute, one_process=True).device
+
+    def _train(self, stage: Stage) -> Path:
+        run_stage(stage, self.compute, self.progress)
+        return stage.final_segmenter
 
     def _labelled(self, stage: Stage, teacher: Path, rule: PseudoLabelRule) -> CachedFrames:
-        self.run.set_status("labelling the target", stage=stage.name)
-        asked = self.config.asked(open_fabric(self.config.compute, one_process=True).device)
+        asked = self.config.asked(self._device)
         segmenter = load_segmenter(self.config.network, teacher)
         return pseudo_labelled(stage.folder, segmenter, self.data.target, rule, asked, self.progress)
 
@@ -135,15 +187,14 @@ class Adaptation:
                 )
             nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
             write_json(run.folder / SELECTION, nothing.as_json())
-            save_module(load_segmenter(config.network, self.control), run.folder / ADAPTED)
+            save_module(load_segmenter(config.network, self._control), run.folder / ADAPTED)
             return None, None
-        device = open_fabric(config.compute, one_process=True).device
-        snapshots = Snapshots(config, stage.folder, self.data.target, device)
+        snapshots = Snapshots(config, stage.folder, self.data.target, self._device)
         choice = keep_chosen(
             run,
             snapshots,
             stage.initial,
-            self.control,
+            self._control,
             foreground_share(self.data.source),
             source_validation=self.data.source_validation,
             note=self.data.validation_note,

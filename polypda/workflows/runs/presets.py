@@ -39,7 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "network": _LIGHT_FPN,
         "encoder_weights": BUNDLED,
         "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
-        "compute": {"threads": 2},
+        "compute": {"threads": 2, "trainings_at_once": 2},
         "start_steps": 350,
         "adapt_steps": 240,
         "supervised": {**_ONE_CYCLE, "rate": 3e-4},

@@ -20,7 +20,7 @@ from polypda.training.stage import DONE
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, changes_since, data_table
 from polypda.workflows.runs.stages import SOURCE_ONLY, START
 
-MACHINE = frozenset({"compute.device", "compute.threads", "compute.workers"})
+MACHINE = frozenset({"compute.device", "compute.threads", "compute.trainings_at_once", "compute.workers"})
 """Where and how fast: what is trained is the same but for rounding."""
 ORIGIN = frozenset({"start_from", "control_from", "oracle_from"})
 """Where models come from that were trained by the same recipe."""
