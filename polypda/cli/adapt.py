@@ -160,6 +160,9 @@ def adapt_command(
     precision: Annotated[str | None, Opt(help="32-true, 64-true or bf16-mixed.", rich_help_panel=COMPUTE)] = None,
     processes: Annotated[int | None, Opt(help="Processes that share each batch.", rich_help_panel=COMPUTE)] = None,
     threads: Annotated[int | None, Opt(help="CPU threads per process.", rich_help_panel=COMPUTE)] = None,
+    trainings_at_once: Annotated[
+        int | None, Opt(min=1, help="Trainings side by side on a CPU, sharing the threads.", rich_help_panel=COMPUTE)
+    ] = None,
     workers: Annotated[int | None, Opt(help="Data-loader processes.", rich_help_panel=COMPUTE)] = None,
 ) -> None:
     """Adapt a segmenter from one cohort to another without the target's labels, and report whether it helped.
