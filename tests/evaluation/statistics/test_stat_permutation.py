@@ -17,7 +17,8 @@ from polypda.evaluation.statistics import (
 
 
 def test_three_clusters_by_hand() -> None:
-    """Sums 3, 2, −1: of the 4 totals up to sign (4, 2, 0, 6) two are at least 4 away from 0."""
+    """Sums 3, 2, −1 of 2, 1 and 1 frames: of the 4 means up to sign (4, 2, 0, 6 quarters) two are at least 1 away from
+    0; squared standard errors of these are (1 + 1 + 4)/16 and (0 + 1/4 + 1/4)/16, so the order is theirs."""
     clusters = clusters_from_labels(["a", "a", "b", "c"])
     test = sign_flip_tests([1.0, 2.0, 2.0, -1.0], clusters)[0]
     assert (test.p_value, test.smallest_p, test.exact) == (0.5, 0.25, True)
@@ -27,11 +28,44 @@ def test_three_clusters_by_hand() -> None:
 def test_exact_p_equals_enumeration_over_all_patterns() -> None:
     generator = np.random.default_rng(2)
     clusters = clusters_from_labels([f"{k}" for k in np.repeat(np.arange(8), [1, 5, 2, 2, 3, 9, 1, 4])])
-    differences = generator.normal(0.1, 0.3, 27)
+    differences = generator.normal(0.02, 0.3, 27)
+    sums, sizes = np.bincount(clusters.codes, weights=differences), np.bincount(clusters.codes)
+
+    def statistic(signs: tuple[int, ...]) -> float:
+        mean = np.dot(signs, sums) / 27
+        return abs(mean) / math.sqrt(
+            sum((sign * total / 27 - mean * size / 27) ** 2 for sign, total, size in zip(signs, sums, sizes))
+        )
+
+    values = np.array([statistic(signs) for signs in itertools.product([1, -1], repeat=8)])
+    assert sign_flip_p_value(differences, clusters) == np.mean(values >= statistic((1,) * 8) - 1e-9)
+    plain = np.array([abs(np.dot(signs, sums)) for signs in itertools.product([1, -1], repeat=8)])
+    assert sign_flip_p_value(differences, clusters) != np.mean(plain >= abs(sums.sum()) - 1e-9)
+
+
+def test_clusters_of_one_size_are_tested_by_their_mean_alone() -> None:
+    generator = np.random.default_rng(3)
+    clusters = clusters_from_labels([f"{k}" for k in np.repeat(np.arange(9), 4)])
+    differences = generator.normal(0.05, 0.2, 36)
     sums = np.bincount(clusters.codes, weights=differences)
-    totals = [abs(np.dot(signs, sums)) for signs in itertools.product([1, -1], repeat=8)]
-    expected = np.mean(np.array(totals) >= abs(sums.sum()) - 1e-9)
-    assert sign_flip_p_value(differences, clusters) == expected
+    totals = np.array([abs(np.dot(signs, sums)) for signs in itertools.product([1, -1], repeat=9)])
+    assert sign_flip_p_value(differences, clusters) == np.mean(totals >= abs(sums.sum()) - 1e-9)
+
+
+def test_large_clusters_that_gain_more_raise_fewer_false_alarms_than_their_mean_would() -> None:
+    """Size and effect go together, the frame-weighted mean effect is 0."""
+    studentised, plain = [], []
+    for drawing in range(150):
+        generator = np.random.default_rng(drawing)
+        sizes = np.maximum(1, np.round(20 * np.exp(generator.normal(0, 1, 12)))).astype(int)
+        effects = np.log(sizes / 20)[:, None] - 1 + generator.normal(0, 0.5, (12, 4))
+        clusters = clusters_from_labels([f"{k:02d}" for k in np.repeat(np.arange(12), sizes)])
+        values = np.repeat(effects, sizes, axis=0)
+        studentised += [test.p_value <= 0.05 for test in sign_flip_tests(values, clusters)]
+        signs = np.array(list(itertools.product([1, -1], repeat=12)))
+        totals = np.abs(signs @ (effects * sizes[:, None]))
+        plain += list((totals >= totals[0] - 1e-9).mean(axis=0) <= 0.05)
+    assert np.mean(plain) > 0.3 and np.mean(studentised) < 0.85 * np.mean(plain)
 
 
 def test_ties_are_not_decided_by_rounding() -> None:
