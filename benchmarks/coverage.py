@@ -145,7 +145,7 @@ def transformed(values, clusters, totals, draws, resamples):
 
 
 def wild(values, clusters, totals, draws, resamples):
-    """Wild cluster bootstrap of the scores, symmetric; six-point weights of Webb (Canadian J. of Economics 56, 2023)."""
+    """Wild cluster bootstrap of the scores, symmetric; six-point weights of Webb (Can. J. Econ. 56, 2023)."""
     weights = np.sqrt(np.array([0.5, 1.0, 1.5]))
     drawn = np.random.default_rng(0).choice([*weights, *-weights], (resamples, len(totals.sizes)))
     scores, share = influences(totals), (totals.sizes / totals.sizes.sum())[:, None]

@@ -32,7 +32,7 @@ WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
 """Options that a resumed run still takes; its configuration decides the rest."""
 DECIDED_BY_THE_PACKAGE = {
     *("source", "encoder_weights", "start", "oracle", "start_steps", "architecture", "encoder", "levels"),
-    *("two_branch_quirk", "size", "fit", "prevalence", "box_supervision"),
+    *("two_branch_quirk", "size", "fit", "polyp_free", "prevalence", "box_supervision"),
 }
 
 
@@ -128,6 +128,10 @@ def adapt_command(
     fit: Annotated[str | None, Opt(help="resize or letterbox.", rich_help_panel=TRAIN)] = None,
     batch_size: Annotated[int | None, Opt(help="Frames per domain and step.", rich_help_panel=TRAIN)] = None,
     augmentation: Annotated[str | None, Opt(help="none, light, standard or strong.", rich_help_panel=TRAIN)] = None,
+    polyp_free: Annotated[
+        float | None,
+        Opt(min=0, max=1, help="Share of labelled frames with their polyps covered.", rich_help_panel=TRAIN),
+    ] = None,
     prevalence: Annotated[
         float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)
     ] = None,

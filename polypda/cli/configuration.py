@@ -30,7 +30,7 @@ TOP = (
 )
 SECTIONS = {
     "network": ("architecture", "encoder", "levels", "two_branch_quirk"),
-    "data": ("size", "fit", "batch_size", "augmentation", "prevalence", "box_supervision"),
+    "data": ("size", "fit", "batch_size", "augmentation", "polyp_free", "prevalence", "box_supervision"),
     "compute": ("device", "precision", "processes", "threads", "trainings_at_once", "workers"),
 }
 """Which option belongs to which section of the configuration; they have the configuration's names."""

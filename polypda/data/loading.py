@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from polypda.data.augmentation import Augmentation, AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.data.cache import CachedFrames
+from polypda.data.polyp_removal import PolypRemoval
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.data.target_colours import TargetColours
 
@@ -63,12 +64,14 @@ class LabelledFrames:
         seed: int,
         stream: Stream = Stream.SOURCE_AUGMENTATION,
         recolouring: Recolouring | None = None,
+        removal: PolypRemoval | None = None,
     ) -> None:
-        """Args: stream: which random numbers the augmentation draws. recolouring: done before it."""
+        """Args: stream: which random numbers the augmentation draws. recolouring, removal: done before it."""
         self.cached = cached
         self.sampler = sampler
         self.stream = stream
         self.recolouring = recolouring
+        self.removal = removal if cached.boxes is None else None  # a filled box is not the polyp's outline
         # A box is tight along the frame's axes alone: turned, its projections would no longer be the polyp's.
         self.augmentation = Augmentation(augmentation, upright=cached.boxes is not None)
         self.seed = seed
@@ -77,11 +80,13 @@ class LabelledFrames:
         assert self.cached.masks is not None  # built by FrameCache.labelled
         images, valids, masks, boxes, names = [], [], [], [], []
         for slot, place in share.of(self.sampler.batch(step)):
-            maps = [self.cached.valid[place], self.cached.masks[place]]
+            image, valid, mask = self.cached.images[place], self.cached.valid[place], self.cached.masks[place]
+            if self.removal is not None:
+                image, mask = self.removal(image, valid, mask, seed_of(self.seed, Stream.SOURCE_REMOVAL, step, slot))
+            maps = [valid, mask]
             if self.cached.boxes is not None:
                 maps.append(self.cached.boxes[place])
             seed = seed_of(self.seed, self.stream, step, slot)
-            image = self.cached.images[place]
             if self.recolouring is not None:
                 image = self.recolouring(image, maps[0], seed_of(self.seed, Stream.TARGET_COLOURS, step, slot))
             image, (valid, mask, *bits) = self.augmentation(image, maps, seed)
@@ -103,10 +108,16 @@ class UnlabelledFrames:
     """The target's part of each step; with a model's answers where the frames carry some."""
 
     def __init__(
-        self, cached: CachedFrames, sampler: UniformSampler, augmentation: AugmentationKind, seed: int
+        self,
+        cached: CachedFrames,
+        sampler: UniformSampler,
+        augmentation: AugmentationKind,
+        seed: int,
+        removal: PolypRemoval | None = None,
     ) -> None:
         self.cached = cached
         self.sampler = sampler
+        self.removal = removal
         self.augmentation = Augmentation(augmentation)
         self.seed = seed
 
@@ -114,10 +125,13 @@ class UnlabelledFrames:
         images, valids, pseudo, names = [], [], [], []
         for slot, place in share.of(self.sampler.batch(step)):
             seed = seed_of(self.seed, Stream.TARGET_AUGMENTATION, step, slot)
-            maps = [self.cached.valid[place]]
+            image, maps = self.cached.images[place], [self.cached.valid[place]]
             if self.cached.pseudo is not None:
                 maps.append(self.cached.pseudo[place])
-            image, (valid, *answers) = self.augmentation(self.cached.images[place], maps, seed)
+                if self.removal is not None:
+                    own = seed_of(self.seed, Stream.TARGET_REMOVAL, step, slot)
+                    image, maps[1] = self.removal(image, maps[0], maps[1], own)
+            image, (valid, *answers) = self.augmentation(image, maps, seed)
             images.append(image)
             valids.append(valid > 0)
             pseudo += [np.where(valid > 0, answer, IGNORED) for answer in answers]

@@ -23,6 +23,8 @@ class Stream(IntEnum):
     STEP = 6
     STATISTICS = 7
     TARGET_COLOURS = 8
+    SOURCE_REMOVAL = 9
+    TARGET_REMOVAL = 10
 
 
 def seed_of(seed: int, *path: int) -> int:

@@ -71,6 +71,9 @@ class DataConfig(BaseModel):
     batch_size: int = Field(default=4, ge=1, description="frames per domain and step")
     augmentation: AugmentationKind = AugmentationKind.STANDARD
     prevalence: float | None = Field(None, ge=0, le=1, description="share of polyp frames per source batch")
+    polyp_free: float = Field(
+        0.0, ge=0, le=1, description="share of labelled frames that are shown with their polyps covered by mucosa"
+    )
     box_supervision: BoxSupervision | None = Field(None, description="how source frames with boxes teach; None: not")
 
     @property

@@ -23,6 +23,7 @@ from polypda.data.loading import (
     UnlabelledFrames,
     step_batches,
 )
+from polypda.data.polyp_removal import PolypRemoval
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.methods.contract import SEGMENTER, Method
@@ -232,18 +233,26 @@ def _of_target(
     target: CachedFrames, sampler: UniformSampler, data: DataConfig, seed: int
 ) -> LabelledFrames | UnlabelledFrames:
     if target.masks is None:
-        return UnlabelledFrames(target, sampler, data.augmentation, seed)
+        return UnlabelledFrames(target, sampler, data.augmentation, seed, _removal(data))
     return LabelledFrames(target, sampler, data.augmentation, seed, Stream.TARGET_AUGMENTATION)
+
+
+def _removal(data: DataConfig) -> PolypRemoval | None:
+    return PolypRemoval(data.polyp_free) if data.polyp_free else None
 
 
 def _labelled(labelled: CachedFrames, data: DataConfig, seed: int, recolouring: Recolouring | None) -> LabelledFrames:
     if data.prevalence is None:
         uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
-        return LabelledFrames(labelled, uniform, data.augmentation, seed, recolouring=recolouring)
+        return LabelledFrames(
+            labelled, uniform, data.augmentation, seed, recolouring=recolouring, removal=_removal(data)
+        )
     assert labelled.masks is not None
     positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
     prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
-    return LabelledFrames(labelled, prevalence, data.augmentation, seed, recolouring=recolouring)
+    return LabelledFrames(
+        labelled, prevalence, data.augmentation, seed, recolouring=recolouring, removal=_removal(data)
+    )
 
 
 class EventLog:

@@ -1,9 +1,9 @@
 """The cluster sign-flip test: if a method changed nothing, each cluster's difference could as well have the other sign.
 
-The statistic is the frame-weighted mean difference over its standard error, as in the estimates: a flipped cluster's sum
-of differences changes sign. Two-sided. The test is exact where a cluster's difference is symmetric around 0 when nothing
-changed, as it is for two models that are good or bad by chance alone; divided by the standard error it also errs less
-where it is not (DiCiccio and Romano, *JASA* 112, 2017). Clusters of one size give the same p either way.
+The statistic is the frame-weighted mean difference over its standard error, as in the estimates: a flipped cluster's
+sum of differences changes sign. Two-sided. The test is exact where a cluster's difference is symmetric around 0 when
+nothing changed, as it is for two models that are good or bad by chance alone; divided by the standard error it also
+errs less where it is not (DiCiccio and Romano, *JASA* 112, 2017). Clusters of one size give the same p either way.
 
 False alarms are measured by ``benchmarks/coverage.py``; 77 % when frames are flipped as if independent.
 """

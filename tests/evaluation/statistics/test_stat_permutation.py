@@ -34,7 +34,10 @@ def test_exact_p_equals_enumeration_over_all_patterns() -> None:
     def statistic(signs: tuple[int, ...]) -> float:
         mean = np.dot(signs, sums) / 27
         return abs(mean) / math.sqrt(
-            sum((sign * total / 27 - mean * size / 27) ** 2 for sign, total, size in zip(signs, sums, sizes))
+            sum(
+                (sign * total / 27 - mean * size / 27) ** 2
+                for sign, total, size in zip(signs, sums, sizes, strict=True)
+            )
         )
 
     values = np.array([statistic(signs) for signs in itertools.product([1, -1], repeat=8)])

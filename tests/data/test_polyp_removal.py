@@ -1,0 +1,58 @@
+"""Frames shown without their polyps: nothing labelled is left, nothing else is touched, and it is by chance."""
+
+import cv2
+import numpy as np
+import pytest
+
+from polypda.data.polyp_removal import FADE, MARGIN, PolypRemoval, without_polyps
+
+SIDE = 96
+
+
+def painted(at=(30, 30), radius=8):
+    """Textured mucosa with a bright polyp; the corners lie outside the field of view."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    image = (110 + 25 * np.sin(rows / 5)[..., None] * np.sin(columns / 7)[..., None] + np.array([40, 0, -20])).astype(
+        np.uint8
+    )
+    mask = ((rows - at[0]) ** 2 + (columns - at[1]) ** 2 <= radius**2).astype(np.uint8)
+    image[mask > 0] = (250, 240, 230)
+    valid = ((rows - SIDE / 2) ** 2 + (columns - SIDE / 2) ** 2 <= (0.62 * SIDE) ** 2).astype(np.uint8)
+    image[valid == 0] = 0
+    return image, valid, mask
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_polyp_is_covered_and_nothing_beyond_its_seam_changes(seed):
+    image, valid, mask = painted()
+    bare = without_polyps(image, valid, mask, np.random.default_rng(seed))
+    assert bare[mask > 0].max() < 200, "mucosa lies where the polyp was"
+    reach = 2 * round((MARGIN + FADE) * SIDE) + 3
+    near = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
+    assert np.array_equal(bare[~near], image[~near])
+    assert np.array_equal(bare[valid == 0], image[valid == 0])
+
+
+def test_what_is_ignored_is_covered_with_it():
+    image, valid, mask = painted()
+    labels = np.where(cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask, 255, mask)
+    _, free = PolypRemoval(1.0)(image, valid, labels, 0)
+    assert not free.any()
+
+
+def test_without_mucosa_to_cover_with_a_frame_stays_as_it_is():
+    for image, valid, mask in (painted((48, 48), 30), painted((48, 48), 12)):  # too large; every turn maps it on itself
+        same, labels = PolypRemoval(1.0)(image, valid, mask, 3)
+        assert np.array_equal(same, image) and np.array_equal(labels, mask)
+    image, valid, _ = painted()
+    nothing = np.zeros_like(valid)
+    assert without_polyps(image, valid, nothing, np.random.default_rng(0)) is None
+
+
+def test_it_happens_by_chance_and_the_same_seed_gives_the_same_frame():
+    image, valid, mask = painted()
+    removal = PolypRemoval(0.3)
+    free = [not removal(image, valid, mask, seed)[1].any() for seed in range(400)]
+    assert np.mean(free) == pytest.approx(0.3, abs=0.07)
+    seed = free.index(True)
+    assert np.array_equal(removal(image, valid, mask, seed)[0], removal(image, valid, mask, seed)[0])
