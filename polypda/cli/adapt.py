@@ -130,7 +130,7 @@ def adapt_command(
     augmentation: Annotated[str | None, Opt(help="none, light, standard or strong.", rich_help_panel=TRAIN)] = None,
     polyp_free: Annotated[
         float | None,
-        Opt(min=0, max=1, help="Share of labelled frames with their polyps covered.", rich_help_panel=TRAIN),
+        Opt(min=0, max=1, help="Least share of polyp-free frames: polyps are covered.", rich_help_panel=TRAIN),
     ] = None,
     prevalence: Annotated[
         float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)

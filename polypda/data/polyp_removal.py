@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.data.cache import Pixels
+
 Image = NDArray[np.uint8]
 MARGIN, FADE = 0.05, 0.03
 """Around a polyp, as shares of the frame's side: what is covered with it, and the width of the seam."""
@@ -23,9 +25,20 @@ LARGEST = 0.35
 
 @dataclass(frozen=True)
 class PolypRemoval:
-    """share: of the frames, in [0, 1], that are to be shown without their polyps."""
+    """share: of the frames with a polyp, in [0, 1], that are to be shown without."""
 
     share: float
+
+    @classmethod
+    def up_to(cls, wanted: float, labels: Pixels | None, count: int) -> PolypRemoval | None:
+        """Such that a share of all frames is polyp-free, with those that are so by nature; None: nothing to do.
+
+        Args: wanted: in [0, 1]. labels: h×w of each of ``count`` frames; None where there are none.
+        """
+        if not wanted or labels is None or not count:
+            return None
+        own = float(np.mean([not labels[place].any() for place in range(count)]))
+        return cls((wanted - own) / (1 - own)) if own < wanted else None
 
     def __call__(self, image: Image, valid: Image, labels: Image, seed: int) -> tuple[Image, Image]:
         """A frame and its labels, by chance without any polyp; the same seed gives the same frame.

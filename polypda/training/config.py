@@ -72,7 +72,7 @@ class DataConfig(BaseModel):
     augmentation: AugmentationKind = AugmentationKind.STANDARD
     prevalence: float | None = Field(None, ge=0, le=1, description="share of polyp frames per source batch")
     polyp_free: float = Field(
-        0.0, ge=0, le=1, description="share of labelled frames that are shown with their polyps covered by mucosa"
+        0.0, ge=0, le=1, description="share of polyp-free frames; where there are fewer, polyps are covered by mucosa"
     )
     box_supervision: BoxSupervision | None = Field(None, description="how source frames with boxes teach; None: not")
 

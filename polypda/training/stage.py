@@ -233,26 +233,20 @@ def _of_target(
     target: CachedFrames, sampler: UniformSampler, data: DataConfig, seed: int
 ) -> LabelledFrames | UnlabelledFrames:
     if target.masks is None:
-        return UnlabelledFrames(target, sampler, data.augmentation, seed, _removal(data))
+        removal = PolypRemoval.up_to(data.polyp_free, target.pseudo, len(target))
+        return UnlabelledFrames(target, sampler, data.augmentation, seed, removal)
     return LabelledFrames(target, sampler, data.augmentation, seed, Stream.TARGET_AUGMENTATION)
 
 
-def _removal(data: DataConfig) -> PolypRemoval | None:
-    return PolypRemoval(data.polyp_free) if data.polyp_free else None
-
-
 def _labelled(labelled: CachedFrames, data: DataConfig, seed: int, recolouring: Recolouring | None) -> LabelledFrames:
+    removal = PolypRemoval.up_to(data.polyp_free, labelled.masks, len(labelled))
     if data.prevalence is None:
         uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
-        return LabelledFrames(
-            labelled, uniform, data.augmentation, seed, recolouring=recolouring, removal=_removal(data)
-        )
+        return LabelledFrames(labelled, uniform, data.augmentation, seed, recolouring=recolouring, removal=removal)
     assert labelled.masks is not None
     positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
     prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
-    return LabelledFrames(
-        labelled, prevalence, data.augmentation, seed, recolouring=recolouring, removal=_removal(data)
-    )
+    return LabelledFrames(labelled, prevalence, data.augmentation, seed, recolouring=recolouring, removal=removal)
 
 
 class EventLog:

@@ -56,3 +56,12 @@ def test_it_happens_by_chance_and_the_same_seed_gives_the_same_frame():
     assert np.mean(free) == pytest.approx(0.3, abs=0.07)
     seed = free.index(True)
     assert np.array_equal(removal(image, valid, mask, seed)[0], removal(image, valid, mask, seed)[0])
+
+
+@pytest.mark.parametrize(("wanted", "free", "share"), [(0.3, 0, 0.3), (0.3, 2, 0.125), (0.2, 2, None), (0.0, 0, None)])
+def test_frames_that_are_polyp_free_by_nature_count(wanted, free, share):
+    """Of ten frames; what remains of the wanted share is spread over those with a polyp."""
+    labels = np.stack([painted()[2] * (number >= free) for number in range(10)])
+    removal = PolypRemoval.up_to(wanted, labels, 10)
+    assert removal is None if share is None else removal.share == pytest.approx(share)
+    assert PolypRemoval.up_to(wanted, None, 10) is None
