@@ -32,7 +32,7 @@ from polypda.methods.target_terms import TargetTerm, TargetView
 class SelfTrainingOptions(MethodOptions):
     rounds: int = Field(1, ge=1, description="how often the target is labelled; the rounds share the method's steps")
     first_labels: FirstLabeller = Field(
-        FirstLabeller.START, description="who labels for the first round: the start, or the source-only control"
+        FirstLabeller.CONTROL, description="who labels for the first round: the source-only control, or the start"
     )
     polyp_from: float = Field(0.6, gt=0, lt=1, description="a region of pixels above this may be a polyp")
     peak_from: float = Field(0.9, ge=0, lt=1, description="and is taken as one where a pixel of it exceeds this")

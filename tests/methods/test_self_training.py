@@ -5,7 +5,7 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.data.batches import IGNORED, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.contract import PseudoLabelRule
+from polypda.methods.contract import FirstLabeller, PseudoLabelRule
 from polypda.methods.registry import method_class, method_options, parts_of
 from polypda.methods.segmentation import SegmentationLoss, segmentation_loss, to_image_size
 from polypda.training.engine import Engine
@@ -51,7 +51,7 @@ def test_frames_without_pseudo_labels_are_a_mistake():
 
 def test_options_tell_the_rounds_and_the_colours_of_every_sum():
     options = method_options("adaptsegnet+target-colours+self-training", {"rounds": 3, "colour_probability": 0.4})
-    assert options.pseudo_labels == PseudoLabelRule(3, 0.6, 0.35, 0.2, 0.9)
+    assert options.pseudo_labels == PseudoLabelRule(3, 0.6, 0.35, 0.2, 0.9, FirstLabeller.CONTROL)
     assert options.target_colours.probability == 0.4
     plain = method_options("adaptsegnet", {})
     assert plain.pseudo_labels is None and plain.target_colours is None
