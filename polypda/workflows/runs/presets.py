@@ -38,10 +38,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "network": _LIGHT_FPN,
         "encoder_weights": BUNDLED,
-        "data": {"size": 96, "batch_size": 8, "augmentation": "strong"},
+        "data": {"size": 128, "batch_size": 8, "augmentation": "strong"},
         "compute": {"threads": 2, "trainings_at_once": 2},
-        "start_steps": 350,
-        "adapt_steps": 240,
+        "start_steps": 480,
+        "adapt_steps": 120,
         "supervised": {**_ONE_CYCLE, "rate": 3e-4},
         "start": {"rate": 5e-4},
         "options": {
@@ -58,12 +58,12 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fcn-wild": {"ramp": 10},
         },
         "clip_norm": 1.0,
-        "inference": {"scales": (1.0, 2.0), "flips": True},
+        "inference": {"scales": (1.0, 1.5), "flips": True},
         "batch_norm": "train",
         "final_statistics": "target",
         # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
         "settle_statistics": False,
-        "checkpoint_every": 120,
+        "checkpoint_every": 60,
         "parts": True,
         "phantom_frames": 300,
     },
