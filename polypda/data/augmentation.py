@@ -63,13 +63,13 @@ def _moved(
 ) -> tuple[NDArray[np.uint8], list[NDArray[np.uint8]]]:
     """Turned, mirrored, scaled and shifted, in one resampling."""
     height, width = image.shape[:2]
-    matrix = _strong_move(height, width, chance, upright=upright)
+    matrix = strong_move(height, width, chance, upright=upright)
     moved = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
     nearest = [cv2.warpAffine(each, matrix, (width, height), flags=cv2.INTER_NEAREST) for each in maps]
     return moved, nearest  # type: ignore[return-value]
 
 
-def _strong_move(height: int, width: int, chance: np.random.Generator, *, upright: bool) -> NDArray[np.float64]:
+def strong_move(height: int, width: int, chance: np.random.Generator, *, upright: bool) -> NDArray[np.float64]:
     """A random affine map of pixel coordinates about the frame's middle, 2×3."""
     scale = exp(chance.uniform(log(STRONG_SCALE[0]), log(STRONG_SCALE[1])))
     aspect = exp(chance.uniform(-STRONG_ASPECT, STRONG_ASPECT) / 2)
