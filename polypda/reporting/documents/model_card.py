@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polypda.errors import UsageError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
@@ -20,6 +20,9 @@ from polypda.reporting.documents.templates import facts_of_runs, render_document
 from polypda.reporting.pages.report_facts import ReportFacts, gather_facts
 from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
 from polypda.reporting.tables.result_tables import sections
+
+if TYPE_CHECKING:
+    from polypda.methods.contract import Method
 
 FILE_NAME = "model_card.md"
 MOST_SUMMARY_LINES = 4
@@ -64,18 +67,22 @@ def model_card_markdown(results: CrossCentreResults, study: Study | None = None)
     )
 
 
-def _models(facts: ReportFacts) -> Iterator[dict[str, Any]]:
-    """Every model with its title and paper; neither is known of what was made elsewhere."""
+def _method(name: str) -> type[Method] | None:
+    """A method of this version; None for one of another."""
     from polypda.methods.registry import method_class  # brings torch: only where a card is written
 
+    try:
+        return method_class(name)
+    except UsageError:
+        return None
+
+
+def _models(facts: ReportFacts) -> Iterator[dict[str, Any]]:
+    """Every model with its title and paper; neither is known of what was made elsewhere."""
     for model in facts.models:
-        told = {"name": model, "foreign": model in facts.foreign_models, "paper": None}
-        if not told["foreign"]:
-            try:
-                told |= {"title": method_class(model).title, "paper": method_class(model).paper}
-            except UsageError:
-                told |= {"title": "not a method of this version"}
-        yield told
+        known = None if model in facts.foreign_models else _method(model)
+        title, paper = (known.title, known.paper) if known else ("not a method of this version", None)
+        yield {"name": model, "foreign": model in facts.foreign_models, "title": title, "paper": paper}
 
 
 def _told_here(settings: dict[str, str]) -> dict[str, str]:
