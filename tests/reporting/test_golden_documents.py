@@ -133,9 +133,7 @@ RUNS: Mapping[str, Callable[[], tuple[CrossCentreResults, Study | None]]] = {
 def check_golden(name: str, text: str) -> None:
     if os.environ.get(RENEW):
         (GOLDEN / name).write_text(text, encoding="utf-8", newline="\n")
-    assert text == (GOLDEN / name).read_text(encoding="utf-8"), (
-        f"{name}: renew it with {RENEW}=1 if the change is meant"
-    )
+    assert text == (GOLDEN / name).read_text(encoding="utf-8"), f"{name}: renew it with {RENEW}=1 if this is meant"
 
 
 @pytest.mark.parametrize("run", RUNS)
