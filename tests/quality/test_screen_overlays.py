@@ -8,8 +8,7 @@ from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.phantom_look import BurnedInText, Inset
 from polypda.phantom.renderer import render_frame
 from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.insets import find_insets
-from polypda.quality.overlays.scope_picture import find_scope_picture
+from polypda.quality.overlays.scope_picture import find_insets, find_scope_picture
 from polypda.quality.overlays.static_regions import find_static_regions
 
 LINES = ("MEIER ANNA", "12/03/1961", "14:02:36", "ID:40417", "D.O.B.:")
