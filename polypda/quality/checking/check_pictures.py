@@ -1,4 +1,4 @@
-"""What pictures and masks are like: glare, blur, interlacing, field of view, what lies over them, how masks are drawn."""
+"""What pictures and masks are like: glare, blur, interlacing, field of view, overlays, how masks are drawn."""
 
 from __future__ import annotations
 
