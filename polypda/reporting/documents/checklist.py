@@ -22,10 +22,10 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.files import write_whole
 from polypda.reporting.documents.cohort_facts import overlaps_between
 from polypda.reporting.documents.markdown_document import code, inline, shortened
+from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
 from polypda.reporting.documents.study import NOT_REPORTED, Study
-from polypda.reporting.documents.templates import FOLDER, facts_of_runs, markdown_templates, render_document
+from polypda.reporting.documents.templates import FOLDER, markdown_templates, render_document
 from polypda.reporting.pages import result_sentences
-from polypda.reporting.pages.report_facts import ReportFacts, gather_facts
 
 FILE_NAME = "checklist.md"
 FILLED, IN_PART = "filled", "in part"

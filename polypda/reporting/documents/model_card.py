@@ -15,9 +15,9 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.statement import ORACLE
 from polypda.files import write_whole
 from polypda.reporting.documents.cohort_facts import overlaps_between
+from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
 from polypda.reporting.documents.study import Study
-from polypda.reporting.documents.templates import facts_of_runs, render_document
-from polypda.reporting.pages.report_facts import ReportFacts, gather_facts
+from polypda.reporting.documents.templates import render_document
 from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
 from polypda.reporting.pages.verdict import records
 from polypda.reporting.tables.result_tables import by_place, sections

@@ -12,14 +12,12 @@ import jinja2
 import yaml
 
 from polypda.cohorts.splits import SHARES
-from polypda.evaluation.cases.statement import ONE_SEED, PHANTOM_BANNER, labels_in_short
+from polypda.evaluation.cases.statement import ONE_SEED, PHANTOM_BANNER
 from polypda.evaluation.scoring.metrics import PROTOCOL
 from polypda.evaluation.statistics.bootstrap import RESAMPLES
 from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM
 from polypda.reporting.documents.markdown_document import code, inline, shortened, table
 from polypda.reporting.documents.study import NOT_REPORTED
-from polypda.reporting.pages.report_facts import ReportFacts
-from polypda.reporting.pages.run_settings import by_runs
 from polypda.reporting.pages.wording import counted, plain, whole
 
 FOLDER = Path(__file__).parent
@@ -30,8 +28,6 @@ CONSTANTS: Mapping[str, Any] = {
     "cluster_t_from": CLUSTER_T_FROM,
     "resamples": f"{RESAMPLES:,}",
 }
-MOST_RUNS = 3
-"""Up to here the use of target labels is told with the target's name."""
 CELL_END = "\x1f"
 """Parts the cells of a row until its table is aligned."""
 
@@ -79,25 +75,6 @@ def render_document(template: str, **facts: Any) -> str:
     """A document with one empty line between its blocks and one line feed at its end."""
     text = markdown_templates().get_template(template).render(facts)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
-
-
-def facts_of_runs(facts: ReportFacts) -> dict[str, str]:
-    """What the runs have in common, in words; where they differ, which run has which; "" where nothing is known."""
-    every, trained = facts.statements, facts.trained_here
-    versions = {**facts.versions.shared, **facts.versions.differing}
-    labels = by_runs(trained, lambda run: run.labels_text) if len(trained) <= MOST_RUNS else ""
-    taught = dict.fromkeys(f"{run.source}: {run.supervision}" for run in trained if run.supervision)
-    return {
-        "seeds": by_runs(every, lambda run: run.seeds_text),
-        "selector": by_runs(every, lambda run: run.selector),
-        "threshold": by_runs(every, lambda run: f"{run.threshold:g}"),
-        "versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
-        "input_size": by_runs(trained, lambda run: f"{run.input_size[1]}×{run.input_size[0]} px"),
-        "batch_norm": by_runs(trained, lambda run: run.batch_norm),
-        "trained_selector": by_runs(trained, lambda run: run.selector),
-        "target_labels": labels or by_runs(trained, labels_in_short),
-        "source_labels": "; ".join(taught),
-    }
 
 
 def _aligned(lines: str, numeric: Sequence[str] = ()) -> str:
