@@ -25,7 +25,7 @@ from polypda.importing.films.deinterlacing import bwdif, probe_scan
 from polypda.importing.films.film_pixels import rgb
 from polypda.importing.films.films import Film, open_film
 from polypda.importing.images.one_field import one_field
-from polypda.phantom.films import film_moments, woven
+from polypda.phantom.renderer import film_moments, woven
 from polypda.workflows.cohorts.import_cohort import ImportRequest, import_cohort
 
 MOMENTS = 50

@@ -57,11 +57,6 @@ class FieldOfView:
     def area_px(self) -> int:
         return int(np.count_nonzero(self.mask))
 
-    @property
-    def diameter_px(self) -> float:
-        """Diagonal of the bounding box."""
-        return float(np.hypot(self.box.width, self.box.height))
-
 
 def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     """Find the field of view of an RGB frame: the convex hull of its largest lit region.

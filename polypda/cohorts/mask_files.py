@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame
-from polypda.cohorts.images import Image, file_bytes, read_mask
-from polypda.cohorts.stored_masks import AMBIGUOUS_GREY, MaskReach, StoredMask, decode_mask
+from polypda.cohorts.images import Image, read_mask
+from polypda.cohorts.stored_masks import AMBIGUOUS_GREY, MaskReach, StoredMask
 from polypda.errors import DataError
 
 COLOUR_DIFFERENCE = 32
@@ -41,11 +40,6 @@ class MaskFile:
     grey_share: float
     ambiguous_share: float
     reach: MaskReach
-
-
-def inspect_mask_file(path: Path) -> MaskFile:
-    """Look at a mask file as it is stored. Raises: DataError E_MASK_MISSING, and as :func:`decode_mask`."""
-    return inspect_mask(decode_mask(file_bytes(path, "E_MASK"), str(path)))
 
 
 def inspect_mask(stored: StoredMask) -> MaskFile:

@@ -37,11 +37,6 @@ class Canvas:
     radius: Plane
     zoom: float
 
-    @property
-    def coarse_size(self) -> tuple[int, int]:
-        """(width, height) of the coarse grid."""
-        return self.rays.x.shape[1], self.rays.x.shape[0]
-
 
 @lru_cache(maxsize=16)
 def canvas_of(size: tuple[int, int], field: FieldOfViewLook) -> Canvas:

@@ -1,8 +1,9 @@
-"""Render frames: frame *k* of a seed is a pure function of look, seed and *k*."""
+"""Render frames and films: frame *k* of a seed is a pure function of look, seed and *k*."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
 from polypda.phantom.canvas import canvas_of
-from polypda.phantom.console import assemble
-from polypda.phantom.optics import expose, paint
+from polypda.phantom.optics import assemble, expose, paint
 from polypda.phantom.scene import Scene, draw_scene
 from polypda.phantom.shading import shade
 
 RENDERER_VERSION = 2
 """Raised whenever the same seed and look would give other pixels."""
 FRAME_INTERVAL_S = 0.4
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,29 @@ def render_frame(look: PhantomLook, *, seed: int, index: int) -> tuple[NDArray[n
 @lru_cache(maxsize=4)
 def _scene(look_json: str, seed: int, sequence: int) -> Scene:
     return draw_scene(PhantomLook.model_validate_json(look_json), seed, sequence)
+
+
+def film_moments(look: PhantomLook, *, seed: int, moments: int, scene: int = 0) -> Iterator[Pixels]:
+    """A scene at evenly spaced moments, each a whole progressive picture; the fewer, the faster the scope moves.
+
+    Returns: uint8 H×W×3, RGB, ``moments`` times.
+    """
+    moving = look.model_copy(update={"interlaced": False, "frames_per_sequence": moments})
+    for moment in range(moments):
+        yield render_frame(moving, seed=seed, index=scene * moments + moment)[0]
+
+
+def woven(moments: Iterator[Pixels], *, top_first: bool = True) -> Iterator[Pixels]:
+    """Interlaced frames of a progressive film: each takes one field of a moment, the other of the next.
+
+    moments: twice as many as frames come out (a last odd one is left over). top_first: whether the even lines (0, 2…)
+    are the earlier ones, as PAL has them.
+    """
+    for first in moments:
+        second = next(moments, None)
+        if second is None:
+            return
+        frame = first.copy()
+        late = 1 if top_first else 0
+        frame[late::2] = second[late::2]
+        yield frame

@@ -22,12 +22,12 @@ from polypda.phantom.layers import (
     Layer,
     chroma_strength,
     compress,
+    lay_polyp,
     own_texture,
     signed_distance,
     softened,
 )
 from polypda.phantom.mimics import Lump
-from polypda.phantom.polyp_layer import lay_polyp
 from polypda.phantom.polyps import soft_minimum, trace, window_of
 from polypda.phantom.scene import Scene
 from polypda.phantom.textures import CLOUD_PX, TILE_PX, textures

@@ -4,9 +4,16 @@ from pathlib import Path
 import pytest
 
 from polypda.cohorts import catalogue
-from polypda.cohorts.catalogue import load_catalogue, manifest, manifest_hash, shared_frames, shipped_catalogue
+from polypda.cohorts.catalogue import (
+    load_catalogue,
+    manifest,
+    manifest_hash,
+    parse_manifest,
+    read_manifest,
+    shared_frames,
+    shipped_catalogue,
+)
 from polypda.cohorts.manifest import Annotation, FactStatus, Media
-from polypda.cohorts.manifest_file import parse_manifest, read_manifest
 from polypda.errors import DataError, UsageError
 
 FOUNDING = {

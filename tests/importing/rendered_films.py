@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.phantom.films import film_moments, woven
+from polypda.phantom.renderer import film_moments, woven
 
 Pixels = NDArray[np.uint8]
 WIDTH, HEIGHT = 192, 160

@@ -6,10 +6,8 @@ import pytest
 
 from polypda.cohorts.field_of_view import Box, FieldOfView
 from polypda.cohorts.manifest import FieldOfViewShape
-from polypda.quality.checking.field_shape import shape_of
-from polypda.quality.checking.file_integrity import cut_short
-from polypda.quality.checking.mask_quality import judge_mask
-from polypda.quality.checking.picture_quality import is_overexposed, judge_picture
+from polypda.quality.checking.frame_quality import is_overexposed, judge_mask, judge_picture, shape_of
+from polypda.quality.checking.observation import cut_short
 
 SIZE = (240, 320)
 

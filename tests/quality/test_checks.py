@@ -1,15 +1,23 @@
 """Each quirk and each defect of a cohort's files becomes its own finding."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.painted_cohorts import HEIGHT, WIDTH, paint_frame, paint_mask, save, write_ordinary, write_release
 
-from polypda.cohorts.mask_files import inspect_mask_file, mask_size_error
+from polypda.cohorts.images import file_bytes
+from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error
+from polypda.cohorts.stored_masks import decode_mask
 from polypda.errors import DataError
 from polypda.quality.checking.check_cohorts import check_cohort
 from polypda.quality.checking.findings import Severity
 from polypda.quality.near_duplicates.fingerprint import fingerprint
 from polypda.quality.near_duplicates.pairs import find_alike
+
+
+def inspected(path: Path) -> MaskFile:
+    return inspect_mask(decode_mask(file_bytes(path, "E_MASK"), str(path)))
 
 
 def findings(tmp_path, cohort="zju2"):
@@ -128,7 +136,7 @@ def test_colour_coded_mask_is_told_from_grey_in_three_channels(tmp_path):
     disc = paint_mask()
     save(tmp_path / "red.png", np.dstack([disc, disc * 0, disc * 0]))
     save(tmp_path / "grey.png", np.dstack([disc] * 3))
-    red, grey = inspect_mask_file(tmp_path / "red.png"), inspect_mask_file(tmp_path / "grey.png")
+    red, grey = inspected(tmp_path / "red.png"), inspected(tmp_path / "grey.png")
     assert (red.coloured, red.channels, red.grey_share) == (True, 3, 0.0)
     assert (grey.coloured, grey.channels) == (False, 3)
 
@@ -138,19 +146,19 @@ def test_grey_shares_are_counted(tmp_path, suffix):
     values = np.zeros((10, 10), np.uint8)
     values[0, :4], values[1, :2], values[2, :5] = 7, 100, 255
     save(tmp_path / f"m{suffix}", values)
-    file = inspect_mask_file(tmp_path / f"m{suffix}")
+    file = inspected(tmp_path / f"m{suffix}")
     assert (file.grey_share, file.ambiguous_share) == (0.06, 0.02)
     assert (file.width, file.height, file.channels) == (10, 10, 1)
 
 
 def test_zero_and_one_is_binary(tmp_path):
     save(tmp_path / "m.png", paint_mask() // 255)
-    assert inspect_mask_file(tmp_path / "m.png").grey_share == 0
+    assert inspected(tmp_path / "m.png").grey_share == 0
 
 
 def test_gone_mask_has_its_own_code(tmp_path):
     with pytest.raises(DataError) as caught:
-        inspect_mask_file(tmp_path / "gone.png")
+        inspected(tmp_path / "gone.png")
     assert caught.value.code == "E_MASK_MISSING"
 
 

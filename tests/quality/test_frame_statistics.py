@@ -11,14 +11,11 @@ import pytest
 from support.painted import write_frames
 
 from polypda.cohorts.frames import LabelState, PolypBox
-from polypda.quality.statistics import frame_files, measuring
-from polypda.quality.statistics.drawn_frames import drawn_evenly
+from polypda.quality.statistics import measuring
 from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.frame_files import measure_files
-from polypda.quality.statistics.frame_table import frame_table, place_maps
-from polypda.quality.statistics.measuring import measure_frames
-from polypda.quality.statistics.noise import noise_sd
-from polypda.quality.statistics.picture import picture_figures, reduced_picture
+from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
+from polypda.quality.statistics.measuring import measure_files, measure_frames
+from polypda.quality.statistics.picture import noise_sd, picture_figures, reduced_picture
 from polypda.quality.statistics.polyps import box_figures, mask_figures
 
 NOWHERE = FigureStore(None)
@@ -128,8 +125,8 @@ def test_what_was_measured_is_not_decoded_again(tmp_path, monkeypatch):
     def refuse(path: Path):
         raise AssertionError(f"{path.name} is decoded")
 
-    monkeypatch.setattr(frame_files, "read_image", refuse)
-    monkeypatch.setattr(frame_files, "read_mask", refuse)
+    monkeypatch.setattr(measuring, "read_image", refuse)
+    monkeypatch.setattr(measuring, "read_mask", refuse)
     again = measure_frames(frames, store, processes=1)
     assert frame_table("c", again).equals(first)
     maps = place_maps(again)

@@ -10,10 +10,16 @@ from support.planted_copies import KINDS, copy_of
 
 from polypda.cohorts.catalogue import manifest
 from polypda.phantom.renderer import render_frame
-from polypda.quality.near_duplicates.confirmation import Likeness, Mirroring, likeness, mirrored
 from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint, lit_picture
-from polypda.quality.near_duplicates.hash_search import near_pairs
-from polypda.quality.near_duplicates.pairs import AlikePair, find_alike
+from polypda.quality.near_duplicates.pairs import (
+    AlikePair,
+    Likeness,
+    Mirroring,
+    find_alike,
+    likeness,
+    mirrored,
+    near_pairs,
+)
 
 SCENES = 4
 ROOT = Path(os.environ.get("POLYPDA_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

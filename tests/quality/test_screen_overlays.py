@@ -8,11 +8,17 @@ from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.phantom_look import BurnedInText, Inset
 from polypda.phantom.renderer import render_frame
 from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.insets import find_insets
-from polypda.quality.overlays.scope_picture import find_scope_picture
-from polypda.quality.overlays.static_regions import find_static_regions
+from polypda.quality.overlays.scope_picture import find_insets, find_scope_picture
+from polypda.quality.overlays.static_regions import StaticRegions, StillnessMap
 
 LINES = ("MEIER ANNA", "12/03/1961", "14:02:36", "ID:40417", "D.O.B.:")
+
+
+def still_over(frames: list[np.ndarray]) -> StaticRegions:
+    stillness = StillnessMap(*frames[0].shape[:2])
+    for frame in frames:
+        stillness.add(frame)
+    return stillness.regions()
 
 
 def _labelled(seed: int, size: float, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +126,7 @@ def test_labels_are_still_and_mucosa_is_not():
         text = write(frame, "D.O.B.:", (20, 300), 1.0)
         frame[400:450, 20:120] = (40, 180, 140)
         frames.append(through_jpeg(frame))
-    still = find_static_regions(frames)
+    still = still_over(frames)
     assert still.conclusive and still.frames == 16
     assert still.mask[405:445, 25:115].all()
     assert still.mask[text].mean() > 0.6
@@ -129,5 +135,5 @@ def test_labels_are_still_and_mucosa_is_not():
 
 def test_a_resting_scope_says_nothing_about_labels():
     frame = mucosa(np.random.default_rng(0))
-    assert not find_static_regions([frame] * 20).conclusive
-    assert not find_static_regions([frame] * 3).conclusive
+    assert not still_over([frame] * 20).conclusive
+    assert not still_over([frame] * 3).conclusive

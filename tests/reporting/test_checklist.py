@@ -12,8 +12,14 @@ from support.synthetic_cases import SyntheticCohort, synthetic_run
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
-from polypda.reporting.documents.checklist import FilledItem, checklist_markdown, fill_checklist, write_checklist
-from polypda.reporting.documents.checklist_items import CHECKLIST, Origin
+from polypda.reporting.documents.checklist import (
+    FilledItem,
+    Origin,
+    checklist_items,
+    checklist_markdown,
+    fill_checklist,
+    write_checklist,
+)
 from polypda.reporting.documents.study import NOT_REPORTED, CohortStudy, Study
 
 SETTINGS: dict[str, Any] = {
@@ -65,9 +71,9 @@ def texts(items: list[FilledItem], number: int) -> str:
 
 
 def test_forty_four_items_in_the_sections_of_the_checklist() -> None:
-    assert [filled.number for filled in CHECKLIST] == list(range(1, 45))
-    assert len({filled.topic for filled in CHECKLIST}) == 44
-    last_of_section = {filled.section: filled.number for filled in CHECKLIST}
+    assert [filled.number for filled in checklist_items()] == list(range(1, 45))
+    assert len({filled.topic for filled in checklist_items()}) == 44
+    last_of_section = {filled.section: filled.number for filled in checklist_items()}
     assert list(last_of_section.values()) == [2, 4, 6, 13, 18, 20, 21, 24, 27, 34, 36, 39, 41, 44]
 
 

@@ -107,6 +107,17 @@ def test_numbers_are_those_of_the_results(matrix: CrossCentreResults, card: str)
     assert known == {"12 patients", "unknown", "7 sequences"}
 
 
+def test_distances_of_outlines_are_those_of_the_results(matrix: CrossCentreResults, card: str) -> None:
+    rows = {(row["adaptation"], row["model"]): row for row in table_rows(card, "Distance of outlines, target centres")}
+    centres = matrix.centres[matrix.centres["cohort"] == matrix.centres["target"]]
+    assert len(rows) == len(centres)
+    for _, row in centres.iterrows():
+        shown = rows[f"{row['source']} → {row['target']}", row["model"]]
+        assert shown["HD95 mean (px)"] == f"{row['hd95_mean_px']:.0f}"
+        assert shown["NSD"] == f"{row['nsd_frame']:.3f}"
+        assert shown["n"] == str(row["n_dice"])
+
+
 def test_worst_centre_and_strata_are_those_of_the_results(matrix: CrossCentreResults, card: str) -> None:
     shown = {(row["source"], row["model"]): row for row in table_rows(card, "Worst centre")}
     for _, row in matrix.aggregates.iterrows():

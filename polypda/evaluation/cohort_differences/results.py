@@ -15,8 +15,8 @@ from polypda.evaluation.cohort_differences.energy import energy_distance
 from polypda.evaluation.cohort_differences.two_sample_classifier import told_apart
 from polypda.evaluation.statistics.clusters import Clusters, FloatArray, clusters_of
 from polypda.evaluation.statistics.multiplicity import holm
-from polypda.quality.statistics.drawn_frames import drawn_evenly
 from polypda.quality.statistics.features import FEATURES, IN_DISTANCE, Feature
+from polypda.quality.statistics.frame_table import drawn_evenly
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 MOST_FRAMES_IN_DISTANCE = 1_000

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from polypda.importing.deidentification.overlay_memory import OverlayMemory
 from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.insets import find_insets
-from polypda.quality.overlays.scope_picture import find_scope_picture
+from polypda.quality.overlays.scope_picture import find_insets, find_scope_picture
 from polypda.quality.overlays.text_lines import TextLine
 
 Region = tuple[float, float, float, float]

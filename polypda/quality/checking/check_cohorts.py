@@ -1,4 +1,4 @@
-"""Opening cohorts, looking once at each of their frames, in several processes, and putting together what was seen."""
+"""Opening cohorts, looking once at each of their frames, in several processes, and every check of what was seen."""
 
 from __future__ import annotations
 
@@ -16,13 +16,70 @@ from polypda.cohorts.splits import assign_splits
 from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
 from polypda.errors import LeakageError
 from polypda.processes import WorkerPool
-from polypda.quality.checking.all_checks import gravest_first, run_checks
-from polypda.quality.checking.between_cohorts import check_between
-from polypda.quality.checking.cohort_view import CohortView
+from polypda.quality.checking.check_copies import (
+    check_ancestry,
+    check_between,
+    check_duplicates,
+    check_hidden_sequences,
+    check_near_duplicates,
+    check_split,
+)
+from polypda.quality.checking.check_files import (
+    check_boxes,
+    check_counts,
+    check_modes,
+    check_negatives,
+    check_orientation,
+    check_pairing,
+    check_problems,
+    check_sizes,
+)
+from polypda.quality.checking.check_pictures import (
+    check_field_of_view,
+    check_glare_and_blur,
+    check_interlacing,
+    check_mask_drawing,
+    check_mask_files,
+    check_overlays,
+)
+from polypda.quality.checking.cohort_view import CohortView, overlay_maps
 from polypda.quality.checking.findings import Finding, Severity
 from polypda.quality.checking.observation import Observation, observe, of_one_scale
-from polypda.quality.checking.overlay_maps import overlay_maps
 from polypda.quality.near_duplicates.pairs import find_alike
+
+CHECKS: tuple[Callable[[CohortView], list[Finding]], ...] = (
+    check_pairing,
+    check_problems,
+    check_duplicates,
+    check_near_duplicates,
+    check_split,
+    check_hidden_sequences,
+    check_counts,
+    check_sizes,
+    check_negatives,
+    check_modes,
+    check_boxes,
+    check_orientation,
+    check_mask_files,
+    check_mask_drawing,
+    check_interlacing,
+    check_field_of_view,
+    check_overlays,
+    check_glare_and_blur,
+    check_ancestry,
+)
+
+
+def run_checks(view: CohortView) -> tuple[Finding, ...]:
+    """All findings, gravest first. No file is opened."""
+    return gravest_first([finding for check in CHECKS for finding in check(view)])
+
+
+def gravest_first(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Errors, then warnings, then notes; otherwise in their order."""
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))
+
 
 FRAMES_AT_ONCE = 16
 OnFrame = Callable[[int, int], None]

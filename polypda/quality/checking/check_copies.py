@@ -1,16 +1,17 @@
-"""Frames that are there twice: byte for byte, nearly the same picture, the same scene."""
+"""Frames that are there twice, in one cohort or in two, and how the parts of a cohort are kept apart."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from polypda.cohorts.frames import LabelState
+from polypda.cohorts.catalogue import shared_frames
+from polypda.cohorts.frames import LabelState, Split
+from polypda.cohorts.splits import clusters_known
 from polypda.quality.checking.cohort_view import CohortView, held_out_apart, name_of
 from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
 from polypda.quality.checking.observation import Observation
-from polypda.quality.near_duplicates.confirmation import Mirroring
-from polypda.quality.near_duplicates.pairs import AlikePair
+from polypda.quality.near_duplicates.pairs import AlikePair, Mirroring, find_alike
 
 Pair = tuple[Observation, Observation]
 
@@ -159,3 +160,93 @@ def describe(pair: AlikePair, one: Observation, other: Observation) -> str:
     parts = f"{one.frame.split}, {other.frame.split}; " if one.frame.split else ""
     turned = "" if pair.mirroring is Mirroring.NONE else f"; {pair.mirroring}"
     return f"{parts}correlation {pair.likeness.coarse:.2f}, of details {pair.likeness.fine:.2f}{turned}"
+
+
+def check_split(view: CohortView) -> list[Finding]:
+    """Size and origin of the parts; patients and sequences that lie in two of them."""
+    counts = view.opened.counts()
+    told = ", ".join(f"{part} {count}" for part, count in counts.items())
+    official = all(frame.split is not None for frame in view.found.frames)
+    whose = "the release's own" if official else "by hash"
+    findings = [Finding("N_SPLIT", Severity.NOTE, f"split {told} ({whose}).", facts=dict(counts))]
+    if view.split_error is not None:
+        error = view.split_error
+        findings.append(Finding(error.code, Severity.ERROR, f"{error.what} Fix: {error.fix}", leak=True))
+    for part in Split:
+        if not counts[part.value]:
+            findings.append(Finding("W_SPLIT_EMPTY", Severity.WARNING, f"no frame is in the {part.value} part."))
+    if not official and not clusters_known(view.opened.frames):
+        message = "patients and sequences are unknown, so frames are split singly: like frames may part."
+        findings.append(Finding("W_CLUSTER_UNKNOWN", Severity.WARNING, message))
+    return findings
+
+
+def check_ancestry(view: CohortView) -> list[Finding]:
+    """Data sets that share frames with this one: never use them as independent."""
+    findings = []
+    for overlap in view.manifest.overlaps:
+        message = f"{overlap.what} ({overlap.data_set}; {overlap.status}): never count it as independent of this one."
+        findings.append(Finding("N_ANCESTRY", Severity.NOTE, message, facts={"data_set": overlap.data_set}))
+    return findings
+
+
+def check_ancestry_between(cohorts: Sequence[str]) -> list[Finding]:
+    """Cohorts of one check that share frames by what their manifests say."""
+    findings = []
+    for place, one in enumerate(cohorts):
+        for other in cohorts[place + 1 :]:
+            overlap = shared_frames(one, other)
+            if overlap is not None:
+                message = f"{one} and {other} share frames: {overlap.what}."
+                findings.append(Finding("E_SHARED_FRAMES", Severity.ERROR, message, leak=True))
+    return findings
+
+
+def check_between(views: Sequence[CohortView]) -> list[Finding]:
+    """What cohorts that are checked together share: by their manifests, byte for byte, and by their pictures."""
+    if len(views) < 2:
+        return []
+    findings = check_ancestry_between([view.manifest.id for view in views])
+    seen = [one for view in views for one in view.seen]
+    search = find_alike([one.print for one in seen], [one.frame.cohort for one in seen])
+    pairs = [(seen[pair.first], seen[pair.second], pair) for pair in search.copies]
+    told = {(name_of(one.frame), name_of(other.frame)): describe(pair, one, other) for one, other, pair in pairs}
+    for one, other in _identical(seen):
+        told[name_of(one.frame), name_of(other.frame)] = (
+            f"{one.frame.split}, {other.frame.split}; {same_bytes(one, other)}"
+        )
+    splits = {name_of(one.frame): one.frame.split for one in seen}
+    by_cohorts: dict[tuple[str, str], list] = defaultdict(list)
+    for pair in told:
+        by_cohorts[pair[0][0], pair[1][0]].append(pair)
+    for (one_cohort, other_cohort), shared in by_cohorts.items():
+        leaking = [pair for pair in shared if _leaks(splits[pair[0]], splits[pair[1]])]
+        message = f"{one_cohort} and {other_cohort} share {len(shared)} pictures"
+        values = {" ≈ ".join("/".join(name) for name in pair): told[pair] for pair in shared}
+        if leaking:
+            message += f", {len(leaking)} of them in the training part of one and the held-out part of the other"
+        code = "E_SHARED_PICTURES" if leaking else "W_SHARED_PICTURES"
+        severity = Severity.ERROR if leaking else Severity.WARNING
+        findings.append(
+            Finding(code, severity, f"{message}.", tuple(values), tuple(shared), bool(leaking), Drawing.PAIRS, values)
+        )
+    return findings
+
+
+def _leaks(one: Split | None, other: Split | None) -> bool:
+    return (one is Split.TEST) != (other is Split.TEST)
+
+
+def _identical(seen: Sequence[Observation]) -> list[tuple[Observation, Observation]]:
+    by_hash: dict[str, list[Observation]] = defaultdict(list)
+    for one in seen:
+        if one.image_sha256:
+            by_hash[one.image_sha256].append(one)
+    groups = (group for group in by_hash.values() if len({one.frame.cohort for one in group}) > 1)
+    return [
+        (one, other)
+        for group in groups
+        for place, one in enumerate(group)
+        for other in group[place + 1 :]
+        if one.frame.cohort != other.frame.cohort
+    ]

@@ -1,10 +1,13 @@
-"""Files that cannot be used, do not pair up, or would be shown turned."""
+"""Files that cannot be used, and what the manifest declares, held against what was found."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
+from polypda.cohorts.frames import LabelState
+from polypda.cohorts.manifest import Annotation
 from polypda.cohorts.opening import missing_boxes, missing_masks
+from polypda.cohorts.sub_cohorts import mode_words
 from polypda.quality.checking.cohort_view import CohortView, names
 from polypda.quality.checking.findings import Drawing, Finding, Severity
 from polypda.quality.checking.observation import Observation
@@ -58,3 +61,128 @@ def check_orientation(view: CohortView) -> list[Finding]:
     )
     values = {one.frame.frame: f"orientation {one.orientation}" for one in turned}
     return [Finding("W_ORIENTATION", Severity.WARNING, message, names(turned), drawing=Drawing.MASK, values=values)]
+
+
+BOX_MISFIT = 0.5
+"""Boxes that overlap the mask's own boxes with an IoU below this were probably drawn on another picture."""
+
+
+def check_counts(view: CohortView) -> list[Finding]:
+    """Number of frames; layouts that nobody has tried."""
+    located, manifest = view.located, view.manifest
+    found = len(view.opened.frames)
+    if located.phantom:
+        return [Finding("N_PHANTOM", Severity.NOTE, f"{found} rendered frames: synthetic, not clinical evidence.")]
+    if view.opened.id != manifest.id:
+        message = f"{found} of the cohort's {len(view.found.frames)} frames are of this imaging mode."
+        return [Finding("N_COUNT", Severity.NOTE, message)]
+    findings = []
+    if not located.layout.verified:
+        message = (
+            f"the layout '{located.layout.name}' was written from descriptions and never tried: look at the pairs."
+        )
+        findings.append(Finding("W_LAYOUT_UNVERIFIED", Severity.WARNING, message))
+    declared = manifest.verified.frames if manifest.verified.frames is not None else manifest.declared.frames
+    expected = located.layout.frames if located.layout.frames is not None else declared
+    left_out = len(located.layout.exclude)
+    counted = f"{found} frames" + (f" and {left_out} left out" if left_out else "")
+    if expected is None:
+        findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}; how many there should be is unknown."))
+    elif found + left_out != expected and _counted_elsewhere(view, expected):
+        message = f"{counted}; {expected} were counted in another form of the cohort."
+        findings.append(Finding("N_COUNT", Severity.NOTE, message))
+    elif found + left_out != expected:
+        findings.append(Finding("W_COUNT", Severity.WARNING, f"{counted}, {expected} expected."))
+    elif declared is not None and declared != expected:
+        message = f"{counted}, as many as this form of the cohort holds; the whole cohort has {declared}."
+        findings.append(Finding("N_COUNT", Severity.NOTE, message))
+    else:
+        findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}, {expected} expected."))
+    return findings
+
+
+def _counted_elsewhere(view: CohortView, expected: int) -> bool:
+    """Whether a number is that of another layout, which is all that is known of this one."""
+    others = (layout.frames for layout in view.manifest.layouts if layout is not view.located.layout)
+    return view.located.layout.frames is None and not view.located.layout.verified and expected in others
+
+
+def check_sizes(view: CohortView) -> list[Finding]:
+    """Sizes of the images."""
+    sizes = Counter(one.image_size for one in view.seen if one.image_size)
+    if not sizes:
+        return []
+    commonest = ", ".join(f"{width}×{height} ({count})" for (width, height), count in sizes.most_common(3))
+    more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
+    findings = [Finding("N_SIZES", Severity.NOTE, f"images are {commonest}{more}.")]
+    layout = view.located.layout
+    wanted = layout.resolutions or view.manifest.verified.resolutions or view.manifest.declared.resolutions
+    if layout.resized or not wanted:
+        return findings
+    odd = [one for one in view.seen if one.image_size and one.image_size not in wanted]
+    if odd:
+        told = ", ".join(f"{width}×{height}" for width, height in wanted)
+        message = f"{len(odd)} images are not {told}, as the manifest says."
+        values = {one.frame.frame: "×".join(map(str, one.image_size or ())) for one in odd}
+        findings.append(Finding("W_SIZE", Severity.WARNING, message, names(odd), drawing=Drawing.FRAME, values=values))
+    return findings
+
+
+def check_negatives(view: CohortView) -> list[Finding]:
+    """Frames declared free of polyps against their masks; their number against the manifest's."""
+    negative = [one for one in view.seen if one.frame.label_state is LabelState.NEGATIVE]
+    contradicted = [one for one in negative if (one.mask and one.mask.area_px) or one.frame.boxes]
+    empty = [one for one in view.seen if one.frame.label_state is LabelState.MASK and one.mask and not one.mask.area_px]
+    findings = []
+    if contradicted:
+        message = f"{len(contradicted)} frames are declared free of polyps but their masks are not empty."
+        findings.append(Finding("E_NEGATIVE_MASK", Severity.ERROR, message, names(contradicted), drawing=Drawing.MASK))
+    if negative:
+        message = f"{len(negative)} frames are declared free of polyps."
+        findings.append(Finding("N_NEGATIVE", Severity.NOTE, message, names(negative), drawing=Drawing.FRAME))
+    if empty:
+        message = f"{len(empty)} masks are empty: these frames count as free of polyps."
+        findings.append(Finding("N_MASK_EMPTY", Severity.NOTE, message, names(empty), drawing=Drawing.FRAME))
+    extent = view.manifest.verified if view.manifest.verified.negative_frames is not None else view.manifest.declared
+    free = len(empty) + len([one for one in negative if one not in contradicted])
+    whole = view.located.layout.frames in (None, extent.frames) and not view.located.phantom
+    whole = whole and view.opened.id == view.manifest.id
+    if whole and extent.negative_frames is not None and free != extent.negative_frames:
+        message = f"{free} frames without a polyp, {extent.negative_frames} expected."
+        findings.append(Finding("W_NEGATIVE_COUNT", Severity.WARNING, message))
+    return findings
+
+
+def check_modes(view: CohortView) -> list[Finding]:
+    """Imaging modes per frame against those of the manifest."""
+    if not any(one.frame.mode for one in view.seen):
+        return []
+    listed = mode_words(one.frame for one in view.seen)
+    findings = [Finding("N_MODES", Severity.NOTE, f"imaging modes: {listed}.")]
+    known = view.manifest.scope.modes
+    odd = [one for one in view.seen if known and one.frame.mode and one.frame.mode not in known]
+    if odd and known:
+        message = f"{len(odd)} frames are of a mode that the manifest does not name ({', '.join(known)})."
+        findings.append(Finding("W_MODE", Severity.WARNING, message, names(odd), drawing=Drawing.FRAME))
+    return findings
+
+
+def check_boxes(view: CohortView) -> list[Finding]:
+    """Boxes that leave their frame or do not fit the mask beside them."""
+    boxed = [one for one in view.seen if one.frame.boxes]
+    findings = []
+    if boxed:
+        count = sum(len(one.frame.boxes) for one in boxed)
+        findings.append(Finding("N_BOXES", Severity.NOTE, f"{count} boxes on {len(boxed)} frames."))
+    elif view.manifest.annotation is Annotation.BOX and not view.located.phantom:
+        message = "the manifest says boxes, none were found."
+        findings.append(Finding("W_BOXES_NONE", Severity.WARNING, message))
+    leaving = [one for one in boxed if one.boxes_outside]
+    if leaving:
+        message = f"boxes of {len(leaving)} frames reach beyond the frame: drawn on a picture of another size?"
+        findings.append(Finding("W_BOX_OUTSIDE", Severity.WARNING, message, names(leaving), drawing=Drawing.MASK))
+    apart = [one for one in boxed if one.box_misfit is not None and one.box_misfit > BOX_MISFIT]
+    if apart:
+        message = f"boxes of {len(apart)} frames do not fit the mask beside them."
+        findings.append(Finding("W_BOX_MASK", Severity.WARNING, message, names(apart), drawing=Drawing.MASK))
+    return findings

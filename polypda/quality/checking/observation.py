@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
@@ -16,14 +18,44 @@ from polypda.cohorts.images import Image, decode_picture, file_bytes
 from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, read_ignored, swapped
 from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
-from polypda.quality.checking.field_shape import FieldShape, shape_of
-from polypda.quality.checking.file_integrity import cut_short, orientation
-from polypda.quality.checking.mask_quality import MaskQuality, judge_mask
-from polypda.quality.checking.picture_quality import PictureQuality, judge_picture
+from polypda.quality.checking.frame_quality import (
+    FieldShape,
+    MaskQuality,
+    PictureQuality,
+    judge_mask,
+    judge_picture,
+    shape_of,
+)
 from polypda.quality.interlacing import Comb, measure_comb
 from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint
 
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+PNG_START, PNG_END = b"\x89PNG", b"IEND"
+TAIL_BYTES = 4096
+"""Some devices write a few bytes after a picture's end."""
+ORIENTATION_TAG = 0x0112
+UPRIGHT = 1
 Size = tuple[int, int]
+
+
+def cut_short(data: bytes) -> bool:
+    """True for a JPEG or PNG whose end is missing."""
+    tail = data[-TAIL_BYTES:]
+    if data.startswith(JPEG_START):
+        return JPEG_END not in tail
+    return data.startswith(PNG_START) and PNG_END not in tail
+
+
+def orientation(data: bytes) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) where none is told or it cannot be read."""
+    if b"Exif" not in data[:TAIL_BYTES] and not data.startswith((b"II", b"MM", PNG_START)):
+        return UPRIGHT
+    try:
+        with PIL.Image.open(io.BytesIO(data)) as picture:
+            told = picture.getexif().get(ORIENTATION_TAG, UPRIGHT)
+    except (PIL.UnidentifiedImageError, OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        return UPRIGHT
+    return told if isinstance(told, int) and 1 <= told <= 8 else UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)

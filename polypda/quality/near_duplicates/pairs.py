@@ -2,15 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.near_duplicates.confirmation import Likeness, Mirroring, likeness, mirrored
-from polypda.quality.near_duplicates.fingerprint import HASH_WORDS, Fingerprint, difference_hash
-from polypda.quality.near_duplicates.hash_search import near_pairs
+from polypda.quality.near_duplicates.fingerprint import HASH_WORDS, RELIEF_SIDE, Fingerprint, Relief, difference_hash
+
+ROWS_AT_ONCE = 128
+"""Times 10,000 columns this is a megabyte of distances: it stays in the processor's cache."""
+
+Indices = NDArray[np.intp]
+
+
+def near_pairs(
+    left: NDArray[np.uint64], right: NDArray[np.uint64], most_bits: int, *, above_diagonal: bool = False
+) -> Iterator[tuple[Indices, Indices, NDArray[np.uint16]]]:
+    """Rows of ``left`` and ``right`` that differ in at most ``most_bits`` bits.
+
+    Args:
+        left, right: uint64, N×words and M×words.
+        above_diagonal: only pairs with first < second, for a table against itself (or its mirror images).
+    Yields: per block of rows, positions in ``left``, positions in ``right``, and bits that differ.
+    """
+    columns = np.ascontiguousarray(right.T)
+    for start in range(0, len(left), ROWS_AT_ONCE):
+        rows = left[start : start + ROWS_AT_ONCE]
+        first_column = start + 1 if above_diagonal else 0
+        different = np.zeros((len(rows), max(0, len(right) - first_column)), np.uint16)
+        for word in range(left.shape[1]):
+            different += np.bitwise_count(rows[:, word, None] ^ columns[word, None, first_column:])
+        row, column = np.nonzero(different <= most_bits)
+        bits = different[row, column]
+        row, column = row + start, column + first_column
+        if above_diagonal:
+            kept = row < column
+            row, column, bits = row[kept], column[kept], bits[kept]
+        if len(row):
+            yield row, column, bits
+
+
+TEMPLATE_SIDE = 44
+"""Cells of the middle of one relief that are looked for in the other: shifts up to a sixth of the picture are found."""
+ZOOMS = (1.0, 0.94, 1.06, 0.88, 1.14)
+"""Sizes at which the middle is tried: a shifted or bordered copy may have been cut a little wider or narrower."""
+HOPELESS = 0.45
+"""Best correlation at equal size below which other sizes are not tried."""
+CLEAR = 0.97
+
+
+FINE_BLUR = 2.5
+"""Details smaller than this (cells of 64) are compared by themselves: folds and lumens of strangers may agree in the
+large, never in these."""
+
+
+class Likeness(NamedTuple):
+    """Correlations, −1 to 1: of the reliefs, and of their details alone."""
+
+    coarse: float
+    fine: float
+
+
+class Mirroring(StrEnum):
+    """How a copy was turned over."""
+
+    NONE = "as it is"
+    HORIZONTAL = "mirrored left to right"
+    VERTICAL = "mirrored top to bottom"
+    BOTH = "turned by 180°"
+
+
+def mirrored(relief: Relief, how: Mirroring) -> Relief:
+    """The relief turned over."""
+    rows = slice(None, None, -1) if how in (Mirroring.VERTICAL, Mirroring.BOTH) else slice(None)
+    columns = slice(None, None, -1) if how in (Mirroring.HORIZONTAL, Mirroring.BOTH) else slice(None)
+    return np.ascontiguousarray(relief[rows, columns])
+
+
+def likeness(one: Relief, other: Relief) -> Likeness:
+    """How alike two reliefs are, at the place and size where the middle of one fits best into the other."""
+    middle, whole = _middle(one), other.astype(np.float32)
+    best = Likeness(-1.0, -1.0)
+    for zoom in ZOOMS:
+        side = round(TEMPLATE_SIDE * zoom)
+        template = middle if zoom == 1.0 else cv2.resize(middle, (side, side), interpolation=cv2.INTER_LINEAR)
+        _, coarse, _, (left, top) = cv2.minMaxLoc(cv2.matchTemplate(whole, template, cv2.TM_CCOEFF_NORMED))
+        if coarse > best.coarse:
+            best = Likeness(coarse, _fine(template, whole[top : top + side, left : left + side]))
+        if best.coarse > CLEAR or best.coarse < HOPELESS:
+            break
+    return best
+
+
+def _fine(one: NDArray, other: NDArray) -> float:
+    details = [(part - cv2.GaussianBlur(part, (0, 0), FINE_BLUR)).ravel() for part in (one, other)]
+    norms = [float(np.linalg.norm(part)) for part in details]
+    return float(details[0] @ details[1]) / (norms[0] * norms[1]) if min(norms) > 0 else 0.0
+
+
+def _middle(relief: Relief) -> NDArray[np.float32]:
+    edge = (RELIEF_SIDE - TEMPLATE_SIDE) // 2
+    return np.ascontiguousarray(relief[edge : edge + TEMPLATE_SIDE, edge : edge + TEMPLATE_SIDE]).astype(np.float32)
+
 
 MOST_DIFFERENT_BITS = 76
 """Copies differ in up to 76 of 256 bits, unrelated frames of one scope in fewer than 79 once in a thousand."""

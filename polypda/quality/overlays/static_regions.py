@@ -65,11 +65,3 @@ class StillnessMap:
         wide = cv2.dilate(still.astype(np.uint8), square)
         full = cv2.resize(wide, self.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
         return StaticRegions(full, self.frames, True)
-
-
-def find_static_regions(frames: list[NDArray[np.uint8]]) -> StaticRegions:
-    """What is still over frames of one size, each uint8 H×W×3 RGB."""
-    stillness = StillnessMap(*frames[0].shape[:2])
-    for frame in frames:
-        stillness.add(frame)
-    return stillness.regions()

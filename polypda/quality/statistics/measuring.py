@@ -1,16 +1,112 @@
-"""Measuring many frames, in this process or in two."""
+"""From frames' files to their figures, in this process or in two; what cannot be read is told, never raised."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import cv2
 
-from polypda.cohorts.frames import Frame
+from polypda.cohorts.frames import Frame, LabelState
+from polypda.cohorts.images import Image, read_image, read_mask
+from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.stored_masks import FellowMasks
+from polypda.errors import DataError
 from polypda.processes import WorkerPool
 from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.frame_files import MeasuredFrame, measure_files, stored_figures
+from polypda.quality.statistics.picture import (
+    PictureFigures,
+    ReducedPicture,
+    picture_figures,
+    reduced_picture,
+)
+from polypda.quality.statistics.polyps import NO_POLYP, PolypFigures, box_figures, mask_figures
+
+
+@dataclass(frozen=True)
+class MeasuredFrame:
+    """A frame with its figures. picture: None where the image cannot be read. polyps: None without a label.
+
+    problem: why image or label could not be used.
+    """
+
+    frame: Frame
+    picture: PictureFigures | None
+    polyps: PolypFigures | None
+    problem: DataError | None = None
+
+
+def measure_files(frame: Frame, store: FigureStore) -> MeasuredFrame:
+    """The frame's figures, from the store or from its files. Only a frame that carries a label has its mask opened.
+
+    Pixels that the cohort says to ignore (burned-in text, insets) are no part of the field of view.
+    """
+    known = stored_figures(frame, store)
+    if known is not None:
+        return known
+    try:
+        image = read_image(frame.image)
+        reduced = reduced_picture(image)
+        if frame.ignore is not None:
+            reduced = reduced.without(_mask_of(frame, frame.ignore, image))
+        picture = picture_figures(image, reduced)
+        store.keep(picture, _picture_files(frame))
+    except DataError as problem:
+        return MeasuredFrame(frame, None, None, problem)
+    try:
+        polyps = _labelled(frame, image, reduced)
+        if polyps is not None:
+            store.keep(polyps, _label_files(frame), _beside(frame))
+    except DataError as problem:
+        return MeasuredFrame(frame, picture, None, problem)
+    return MeasuredFrame(frame, picture, polyps)
+
+
+def stored_figures(frame: Frame, store: FigureStore) -> MeasuredFrame | None:
+    """The frame's figures where all of them are in the store, else None."""
+    picture = store.find(PictureFigures, _picture_files(frame))
+    if picture is None:
+        return None
+    if frame.label_state is LabelState.NONE:
+        return MeasuredFrame(frame, picture, None)
+    polyps = store.find(PolypFigures, _label_files(frame), _beside(frame))
+    return None if polyps is None else MeasuredFrame(frame, picture, polyps)
+
+
+def _labelled(frame: Frame, image: Image, reduced: ReducedPicture) -> PolypFigures | None:
+    if frame.mask is not None:
+        return mask_figures(reduced, _mask_of(frame, frame.mask, image, frame.fellows))
+    if frame.boxes:
+        return box_figures(reduced, [(box.x0, box.y0, box.x1, box.y1) for box in frame.boxes], image.shape)
+    return NO_POLYP if frame.label_state is LabelState.NEGATIVE else None
+
+
+def _picture_files(frame: Frame) -> tuple[Path, ...]:
+    return (frame.image, frame.ignore) if frame.ignore is not None else (frame.image,)
+
+
+def _label_files(frame: Frame) -> tuple[Path, ...]:
+    return (*_picture_files(frame), frame.mask) if frame.mask is not None else _picture_files(frame)
+
+
+def _beside(frame: Frame) -> str:
+    """What decides the label beside the frame's own files: its boxes, rows of a table of the whole cohort, or all masks
+    of the cohort, which tell how its own is read."""
+    if frame.mask is None:
+        return repr([box[:4] for box in frame.boxes])
+    return frame.fellows.identity.hex() if frame.fellows is not None else ""
+
+
+def _mask_of(frame: Frame, path: Path, image: Image, fellows: FellowMasks | None = None) -> Image:
+    mask = read_mask(path, fellows)
+    if mask.shape != image.shape[:2]:
+        raise mask_size_error(
+            f"{frame.cohort}/{frame.frame}", (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0])
+        )
+    return mask
+
 
 MOST_PROCESSES = 2
 WORTH_A_PROCESS = 60

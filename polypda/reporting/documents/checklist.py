@@ -1,75 +1,84 @@
-"""checklist.md: the items of CLAIM's 2024 update, filled with what manifests, runs and the study file can tell."""
+"""checklist.md: the items of CLAIM's 2024 update, filled with what manifests, runs and the study file can tell.
+
+Items and their answers are in checklist.yaml, the document's frame in checklist.md.jinja.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from enum import StrEnum
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2.environment import TemplateExpression
+from pydantic import BaseModel, ConfigDict, Field
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
 from polypda.files import write_whole
-from polypda.reporting.documents import checklist_data, checklist_run, checklist_study
-from polypda.reporting.documents.checklist_items import CHECKLIST, ChecklistItem, Origin, Part, answered
-from polypda.reporting.documents.markdown_document import bullets, code, inline, shortened, table
+from polypda.reporting.documents.cohort_facts import overlaps_between
+from polypda.reporting.documents.markdown_document import code, inline, shortened
+from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
 from polypda.reporting.documents.study import NOT_REPORTED, Study
-from polypda.reporting.pages.report_facts import ReportFacts, gather_facts
+from polypda.reporting.documents.templates import FOLDER, markdown_templates, render_document
+from polypda.reporting.pages import result_sentences
 
 FILE_NAME = "checklist.md"
-REFERENCE = (
-    "Tejani AS et al., Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 Update, "
-    "Radiology: Artificial Intelligence 2024;6(4):e240300, doi 10.1148/ryai.240300"
-)
 FILLED, IN_PART = "filled", "in part"
+MISSING = f"**{NOT_REPORTED}**"
 
-Answer = Callable[[ReportFacts], list[Part]]
-ANSWERS: Mapping[int, Answer] = {
-    1: checklist_study.title,
-    2: checklist_study.abstract,
-    3: checklist_study.background,
-    4: checklist_study.objectives,
-    5: checklist_study.design,
-    6: checklist_study.goal,
-    7: checklist_data.data_sources,
-    8: checklist_data.eligibility,
-    9: checklist_data.preprocessing,
-    10: checklist_data.subsets,
-    11: checklist_data.deidentification,
-    12: checklist_data.missing_data,
-    13: checklist_data.acquisition,
-    14: checklist_data.reference_definition,
-    15: checklist_data.reference_rationale,
-    16: checklist_data.annotators,
-    17: checklist_data.test_annotation,
-    18: checklist_data.agreement,
-    19: checklist_data.partitions,
-    20: checklist_data.disjointness,
-    21: checklist_data.sample_size,
-    22: checklist_run.model,
-    23: checklist_run.software,
-    24: checklist_run.initial_weights,
-    25: checklist_run.training,
-    26: checklist_run.selection,
-    27: checklist_run.ensembles,
-    28: checklist_run.metrics,
-    29: checklist_run.uncertainty,
-    30: checklist_run.robustness,
-    31: checklist_run.explanation,
-    32: checklist_run.internal_testing,
-    33: checklist_run.external_testing,
-    34: checklist_study.registration,
-    35: checklist_data.numbers,
-    36: checklist_data.characteristics,
-    37: checklist_run.performance,
-    38: checklist_run.diagnostic,
-    39: checklist_run.failures,
-    40: checklist_study.limitations,
-    41: checklist_study.implications,
-    42: checklist_study.protocol,
-    43: checklist_study.availability,
-    44: checklist_study.funding,
-}
+
+class Origin(StrEnum):
+    """Where an answer comes from."""
+
+    RUN = "run"
+    MANIFEST = "manifest"
+    STUDY = "study.yaml"
+    AUTHOR = "author"
+
+
+class Answer(BaseModel):
+    """What may answer an item, as checklist.yaml tells it; see there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = ""
+    run: str | None = None
+    manifest: str | None = None
+    cohort: str | None = None
+    study: str | None = None
+    condition: str = Field(default="True", alias="if")
+    repeat: str | None = Field(default=None, alias="for")
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChecklistItem:
+    """number: 1–44. section: the checklist's. topic: what the item asks for, in few words."""
+
+    number: int
+    section: str
+    topic: str
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One answer to an item.
+
+    aspect: what it tells, as a label; "" where the item itself says it. text: Markdown of one line, or None where
+    nothing is known. cohort: its id where it concerns one only. key: the entry of study.yaml that would fill it.
+    """
+
+    origin: Origin
+    aspect: str
+    text: str | None
+    cohort: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,23 +89,58 @@ class FilledItem:
     parts: tuple[Part, ...]
 
     @property
+    def gaps(self) -> int:
+        """How many of its answers are missing."""
+        return sum(part.text is None for part in self.parts)
+
+    @property
     def state(self) -> str:
         """filled, in part, or NOT REPORTED."""
-        count = answered(self.parts)
-        return NOT_REPORTED if not count else FILLED if count == len(self.parts) else IN_PART
+        return NOT_REPORTED if self.gaps == len(self.parts) else IN_PART if self.gaps else FILLED
 
     @property
     def origins(self) -> str:
         """Where the answers come from; "author" where some are still to be written."""
         found = {part.origin for part in self.parts if part.text is not None}
-        found |= {Origin.AUTHOR} if self.state != FILLED else set()
+        found |= {Origin.AUTHOR} if self.gaps else set()
         return ", ".join(origin.value for origin in Origin if origin in found)
+
+    def lines(self) -> Iterator[str]:
+        """One line per distinct answer: cohorts of which the same is said share a line."""
+        groups: dict[tuple[str, str | None], list[Part]] = {}
+        aspects = list(dict.fromkeys(part.aspect for part in self.parts))
+        for part in sorted(self.parts, key=lambda part: aspects.index(part.aspect)):
+            groups.setdefault((part.aspect, part.text), []).append(part)
+        for (aspect, text), group in groups.items():
+            cohorts = list(dict.fromkeys(code(part.cohort) for part in group if part.cohort))
+            label = ", ".join(part for part in (shortened(cohorts, 12), inline(aspect)) if part)
+            said = text if text is not None else _missing_text(group)
+            yield f"{label}: {said}" if label else said
+
+
+def _missing_text(group: Sequence[Part]) -> str:
+    keys = list(dict.fromkeys(part.key for part in group if part.key))
+    if not keys:
+        return f"{MISSING} (to be written by the author)"
+    place = keys[0] if len(keys) == 1 else f"cohorts.ID.{keys[0].rsplit('.', 1)[-1]}"
+    return f"{MISSING} (study.yaml: {code(place)})"
+
+
+@cache
+def checklist_items() -> tuple[ChecklistItem, ...]:
+    """All 44 items in order."""
+    sections = yaml.safe_load((FOLDER / "checklist.yaml").read_text(encoding="utf-8"))
+    asked = [(section["section"], item) for section in sections for item in section["items"]]
+    return tuple(
+        ChecklistItem(number, section, item["asks"], tuple(map(Answer.model_validate, item["answers"])))
+        for number, (section, item) in enumerate(asked, start=1)
+    )
 
 
 def fill_checklist(results: CrossCentreResults, study: Study | None = None) -> list[FilledItem]:
     """All 44 items in order. Raises: DataError E_STUDY_COHORT."""
-    facts = gather_facts(results, study)
-    return [FilledItem(item, tuple(ANSWERS[item.number](facts))) for item in CHECKLIST]
+    known = _known(gather_facts(results, study))
+    return [FilledItem(item, tuple(_parts(item.answers, known))) for item in checklist_items()]
 
 
 def write_checklist(folder: Path, results: CrossCentreResults, study: Study | None = None) -> Path:
@@ -115,63 +159,91 @@ def write_checklist(folder: Path, results: CrossCentreResults, study: Study | No
 def checklist_markdown(items: Sequence[FilledItem], *, phantom: bool = False) -> str:
     """The document: totals, the table of all items, then every item's content."""
     states = [item.state for item in items]
-    gaps = sum(len(item.parts) - answered(item.parts) for item in items)
-    blank = states.count(NOT_REPORTED)
-    lines = ["# Reporting checklist (CLAIM 2024)"]
-    lines += [f"> **{PHANTOM_BANNER}.**"] if phantom else []
-    lines += [
-        f"**{len(items) - blank} of {len(items)} items filled** ({states.count(IN_PART)} of them in part), "
-        f"**{blank} {NOT_REPORTED}**. In all, {gaps} single answers are missing.",
-        "Filled from cohort manifests, runs and study.yaml; whatever these do not tell is marked "
-        f"**{NOT_REPORTED}**, with the key of study.yaml that would fill it. A filled item is not yet a reported one: "
-        "it counts once the paper says it. Enter its page there.",
-        f"Items are paraphrased; numbers and order are those of {REFERENCE}, whose text is binding.",
-        "## Overview",
-        _overview(items),
-    ]
-    for section, group in groupby(items, key=lambda item: item.item.section):
-        lines += [f"## {section}", *(_item_text(item) for item in group)]
-    return "\n\n".join(lines) + "\n"
+    return render_document(
+        "checklist.md.jinja",
+        items=items,
+        phantom=phantom,
+        blank=states.count(NOT_REPORTED),
+        in_part=states.count(IN_PART),
+        gaps=sum(item.gaps for item in items),
+        NOT_REPORTED=NOT_REPORTED,
+    )
 
 
-def _overview(items: Sequence[FilledItem]) -> str:
-    rows = [
-        [
-            str(item.item.number),
-            item.item.topic,
-            item.origins,
-            item.state if item.state != NOT_REPORTED else _MISSING,
-            "",
-        ]
-        for item in items
-    ]
-    return table(["No.", "item", "from", "state", "page in the paper"], rows, numeric=["No."])
+def _known(facts: ReportFacts) -> dict[str, Any]:
+    """What the answers' templates and conditions can name."""
+
+    def settings_below(prefix: str) -> str:
+        return "; ".join(f"{name} = {inline(text)}" for name, text in facts.settings.below(prefix).items())
+
+    def counts(name: str) -> str:
+        told = {cohort.id: getattr(cohort, name) for cohort in facts.cohorts}
+        return ", ".join(f"{code(cohort)} {count}" for cohort, count in told.items() if count)
+
+    return {
+        "facts": facts,
+        "trained": bool(facts.trained_here),
+        "all_rendered": all(cohort.phantom for cohort in facts.cohorts),
+        "masks": any("mask" in cohort.annotations for cohort in facts.cohorts),
+        "pairs": [f"{code(source)} → {code(target)}" for source, target in facts.adaptations],
+        "runs": facts_of_runs(facts),
+        "setting": lambda name: facts.settings.get(name) or "",
+        "settings_below": settings_below,
+        "counts": counts,
+        "overlaps": overlaps_between(facts.cohorts),
+        "notes": "; ".join(inline(note).rstrip(".") for note in facts.results.notes),
+        # Where there is nothing to say, one answer is missing
+        "sentences": {
+            "internal": result_sentences.internal_sentences(facts) or [""],
+            "external": result_sentences.external_sentences(facts) or [""],
+            "performance": result_sentences.performance_sentences(facts) or [""],
+            "diagnostic": result_sentences.diagnostic_sentences(facts) or [""],
+            "failures": result_sentences.failure_sentences(facts) or [""],
+        },
+    }
 
 
-def _item_text(item: FilledItem) -> str:
-    head = f"### {item.item.number}. {item.item.topic}"
-    return f"{head}\n\nFrom: {item.origins}.\n\n{bullets(_content(item.parts))}"
+def _parts(answers: Sequence[Answer], known: Mapping[str, Any]) -> Iterator[Part]:
+    for answer in answers:
+        if answer.repeat:
+            name, values = answer.repeat.split(" in ", 1)
+            for value in _evaluated(values, known):
+                yield from _parts(answer.answers, {**known, name: value})
+        elif _evaluated(answer.condition, known):
+            yield _part(answer, known)
 
 
-_MISSING = f"**{NOT_REPORTED}**"
+def _part(answer: Answer, known: Mapping[str, Any]) -> Part:
+    aspect, cohort = _rendered(answer.label, known), known.get("cohort")
+    place = cohort.id if cohort else ""
+    if answer.run is not None:
+        return Part(Origin.RUN, aspect, _rendered(answer.run, known) or None, place)
+    if answer.manifest is not None:
+        text = _rendered(answer.manifest, known)
+        return Part(Origin.MANIFEST, aspect, text or None, place, f"cohorts.{place}.acquisition")
+    if answer.cohort and cohort:
+        own = getattr(cohort.study, answer.cohort)
+        if own or not answer.study:
+            return Part(Origin.STUDY, aspect, inline(own or "") or None, place, f"cohorts.{place}.{answer.cohort}")
+    section, name = str(answer.study).split(".")
+    said = getattr(getattr(known["facts"].study, section), name) or ""
+    text = "; ".join(map(inline, said)) if isinstance(said, tuple) else inline(said)
+    return Part(Origin.STUDY, aspect, text or None, place, f"{section}.{name}")
 
 
-def _content(parts: Sequence[Part]) -> Iterator[str]:
-    """One line per distinct answer: cohorts of which the same is said share a line."""
-    groups: dict[tuple[str, str | None], list[Part]] = {}
-    aspects = list(dict.fromkeys(part.aspect for part in parts))
-    for part in sorted(parts, key=lambda part: aspects.index(part.aspect)):
-        groups.setdefault((part.aspect, part.text), []).append(part)
-    for (aspect, text), group in groups.items():
-        cohorts = list(dict.fromkeys(code(part.cohort) for part in group if part.cohort))
-        label = ", ".join(part for part in (shortened(cohorts, 12), inline(aspect)) if part)
-        said = text if text is not None else _missing_text(group)
-        yield f"{label}: {said}" if label else said
+def _rendered(text: str, known: Mapping[str, Any]) -> str:
+    return re.sub(r"[ \n]+", " ", _template(text).render(known)).strip(" ")
 
 
-def _missing_text(group: Sequence[Part]) -> str:
-    keys = list(dict.fromkeys(part.key for part in group if part.key))
-    if not keys:
-        return f"{_MISSING} (to be written by the author)"
-    place = keys[0] if len(keys) == 1 else f"cohorts.ID.{keys[0].rsplit('.', 1)[-1]}"
-    return f"{_MISSING} (study.yaml: {code(place)})"
+@cache
+def _template(text: str) -> jinja2.Template:
+    return markdown_templates().from_string(text)
+
+
+def _evaluated(expression: str, known: Mapping[str, Any]) -> Any:
+    return _expression(expression)(**known)
+
+
+@cache
+def _expression(text: str) -> TemplateExpression:
+    return markdown_templates().compile_expression(text, undefined_to_none=False)

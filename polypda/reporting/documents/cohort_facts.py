@@ -18,12 +18,6 @@ from polypda.reporting.pages.wording import counted
 
 NOT_IN_CATALOGUE = "not in the catalogue"
 MOST_SIZES = 3
-UNITS_IN_WORDS = {
-    "patient": "patient",
-    "sequence": "sequence (the patient is not known)",
-    "mixed": "patient where known, else sequence",
-    "unknown": "single frame (neither patient nor sequence is known for every frame)",
-}
 
 
 @dataclass(frozen=True)
@@ -119,6 +113,30 @@ class CohortFacts:
         """What the reference consists of."""
         words = {"mask": "pixel masks", "box": "boxes only (lesion figures, no pixel figure)"}
         return " and ".join(words.get(kind, inline(kind)) for kind in self.annotations)
+
+    @property
+    def origin_text(self) -> str:
+        """Name, place, access and terms; "" where no manifest tells them."""
+        if self.manifest is None:
+            return ""
+        access = self.manifest.access
+        told = (self.title, self.place, access.level.value, access.how, access.licence, access.citation)
+        return "; ".join(inline(part).rstrip(".") for part in told if part)
+
+    @property
+    def left_out_text(self) -> str:
+        """Single frames that the manifest leaves out, with the reason; "" where there are none."""
+        layouts = self.manifest.layouts if self.manifest else ()
+        reasons = {excluded.frame: excluded.why for layout in layouts for excluded in layout.exclude}
+        return shortened([f"{code(frame)} ({inline(why)})" for frame, why in reasons.items()])
+
+    @property
+    def terms_text(self) -> str | None:
+        """How it can be had, under which licence, and how it is cited; of a cohort without manifest: its source."""
+        if self.manifest is None:
+            return self.study.source
+        access = self.manifest.access
+        return "; ".join(part for part in (access.level.value, access.licence, access.citation) if part)
 
     def open_questions(self) -> list[str]:
         """Statements of the manifest that contradict one another."""

@@ -34,8 +34,9 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequen
         numeric: the headers whose columns are set to the right.
     """
     grid = [[cell.replace("|", "\\|") for cell in row] for row in (headers, *rows)]
-    widths = [max(_width(row[place]) for row in grid) for place in range(len(headers))]
     right = [header in numeric for header in headers]
+    # The rule below the headings is no rule without a dash, which stands before the colon of a column set to the right
+    widths = [max(1 + right[place], *(_width(row[place]) for row in grid)) for place in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:
         cells = [

@@ -1,26 +1,38 @@
 """model_card.md: what the models are, what they were tested on, how they did, and what must not be concluded.
 
-Sections follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019, in our own words. Numbers come from the
-cross-centre results alone; what only people can say comes from the study file or is marked as not reported.
+Its words are in model_card.md.jinja. Numbers come from the cross-centre results alone; what only people can say comes
+from the study file or is marked as not reported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from polypda.errors import UsageError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import ONE_SEED, PHANTOM_BANNER
+from polypda.evaluation.cases.statement import ORACLE
 from polypda.files import write_whole
-from polypda.reporting.documents import model_card_parts as parts
-from polypda.reporting.documents.markdown_document import bullets, code, inline, shortened
+from polypda.reporting.documents.cohort_facts import overlaps_between
+from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
 from polypda.reporting.documents.study import Study
-from polypda.reporting.pages.report_facts import ReportFacts, gather_facts
+from polypda.reporting.documents.templates import render_document
 from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
-from polypda.reporting.pages.wording import counted
-from polypda.reporting.tables.result_tables import sections
+from polypda.reporting.pages.verdict import records
+from polypda.reporting.tables.result_tables import by_place, sections
+
+if TYPE_CHECKING:
+    from polypda.methods.contract import Method
 
 FILE_NAME = "model_card.md"
 MOST_SUMMARY_LINES = 4
+NO_SOURCE_FRAMES = ("adabn", "tent")
+"""Models that see the target alone, whatever is at hand."""
+SETTINGS_ELSEWHERE = frozenset(
+    {"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels", "network.encoder_weights"}
+)
+"""Settings that the card tells in words, and the checkpoint's own weights (the encoder's origin is a setting)."""
 
 
 def write_model_card(folder: Path, results: CrossCentreResults, study: Study | None = None) -> Path:
@@ -39,75 +51,68 @@ def write_model_card(folder: Path, results: CrossCentreResults, study: Study | N
 def model_card_markdown(results: CrossCentreResults, study: Study | None = None) -> str:
     """The card as text. Raises: DataError E_STUDY_COHORT."""
     facts = gather_facts(results, study)
-    blocks = [f"# Model card: {_title(facts)}"]
-    if results.phantom:
-        names = ", ".join(code(cohort.id) for cohort in facts.phantom_cohorts)
-        blocks.append(f"> **{PHANTOM_BANNER}.** Rendered: {names}. No figure here says anything about patients.")
-    if leakage := results.stated.get("leakage"):
-        blocks.append(f"> **{inline(leakage)}** Held-out figures may be too good.")
-    blocks += [
-        _summary(facts),
-        f"What only people can say and nobody has said is marked {parts.MISSING}; study.yaml fills it. "
-        "Sections follow Mitchell et al., Model Cards for Model Reporting, 2019.",
-    ]
-    for heading, text in (
-        ("Model details", parts.details(facts)),
-        ("Intended use", parts.intended_use(facts)),
-        ("Factors", parts.factors(facts)),
-        ("Metrics", parts.metrics(facts)),
-        ("Evaluation data", parts.evaluation_data(facts)),
-        ("Training data", parts.training_data(facts)),
-        ("Quantitative analyses", "\n\n".join(sections(results))),
-        ("Ethical considerations", parts.ethics(facts)),
-        ("Caveats and recommendations", _caveats(facts)),
-    ):
-        blocks += [f"## {heading}", text]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _title(facts: ReportFacts) -> str:
-    if facts.study.study.title:
-        return inline(facts.study.study.title)
-    methods = shortened(facts.adapted_models or facts.models, 4)
-    if len(facts.adaptations) > 1:
-        return inline(f"polyp segmentation by {methods} across {counted(len(facts.cohorts), 'cohort')}")
-    if not facts.adaptations:
-        return inline(f"polyp segmentation by {methods}, scored on {shortened([c.id for c in facts.cohorts], 4)}")
-    source, target = facts.adaptations[0]
-    return inline(f"polyp segmentation by {methods}, {source} → {target}")
-
-
-def _summary(facts: ReportFacts) -> str:
-    """The answer before the details."""
+    at_target = by_place(results.centres)[0]
     told = performance_sentences(facts)[:-1]  # the last one points to this card's tables
-    text = (
-        f"{counted(len(facts.models), 'model')} on {counted(len(facts.cohorts), 'cohort')}, "
-        f"{counted(facts.run_count, 'run')}."
+    return render_document(
+        "model_card.md.jinja",
+        facts=facts,
+        cohorts=facts.cohorts,
+        runs=facts_of_runs(facts),
+        answer=told if len(told) <= MOST_SUMMARY_LINES else [verdict_sentence(facts)],
+        in_short=len(told) <= MOST_SUMMARY_LINES,
+        models=list(_models(facts)),
+        shared_settings=_told_here(facts.settings.shared),
+        differing_settings=_told_here(facts.settings.differing),
+        overlaps=overlaps_between(facts.cohorts),
+        tables="\n\n".join(sections(results)),
+        outlines=records(at_target[at_target["n_dice"] > 0]),
+        **_training(facts),
     )
-    if not told:
-        return f"{text} No model was adapted. {parts.NOT_A_DEVICE}"
-    answer = bullets(told) if len(told) <= MOST_SUMMARY_LINES else verdict_sentence(facts)
-    return f"{text}\n\n{answer}\n\n{parts.NOT_A_DEVICE}"
 
 
-def _caveats(facts: ReportFacts) -> str:
-    lines = [inline(note) for note in facts.results.notes]
-    for cohort in facts.cohorts:
-        if cohort.unit == "unknown":
-            lines.append(
-                f"{code(cohort.id)}: held-out frames may show patients who were also in training; figures there may be "
-                "too good and their intervals too narrow."
-            )
-        if cohort.unverified_text:
-            lines.append(f"{code(cohort.id)}: {cohort.unverified_text} (`polypda cohorts show {cohort.id}`).")
-    if facts.trained_here and len(facts.seeds) == 1 and not any(ONE_SEED in line for line in lines):
-        lines.append(f"One seed: {ONE_SEED}.")
-    if facts.untold:
-        names = ", ".join(code(name) for name in facts.untold)
-        lines.append(f"study.yaml also describes cohorts that this report does not hold: {names}.")
-    lines.append(
-        "Before use in another centre: score the model on labelled frames of that centre, with and without polyps, of "
-        "patients that no training has seen."
-    )
-    limits = facts.study.study.limitations
-    return bullets([*lines, f"limitations that the authors add: {parts.said(limits)}"])
+def _method(name: str) -> type[Method] | None:
+    """A method of this version; None for one of another."""
+    from polypda.methods.registry import method_class  # brings torch: only where a card is written
+
+    try:
+        return method_class(name)
+    except UsageError:
+        return None
+
+
+def _models(facts: ReportFacts) -> Iterator[dict[str, Any]]:
+    """Every model with its title and paper; neither is known of what was made elsewhere."""
+    for model in facts.models:
+        known = None if model in facts.foreign_models else _method(model)
+        title, paper = (known.title, known.paper) if known else ("not a method of this version", None)
+        yield {"name": model, "foreign": model in facts.foreign_models, "title": title, "paper": paper}
+
+
+def _told_here(settings: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in settings.items() if name not in SETTINGS_ELSEWHERE}
+
+
+def _training(facts: ReportFacts) -> dict[str, Any]:
+    """Who trained on what, and with whose labels.
+
+    packed_runs: those from a source package. adapted_beside: what the adapted models saw beside target frames → models.
+    """
+    runs = facts.trained_here
+    adapting = [run for run in runs if run.method in facts.adapted_models]
+    packed_runs = list(dict.fromkeys(run.run for run in runs if run.settings.get("source_package")))
+    free = {run.method for run in adapting if run.method in NO_SOURCE_FRAMES}
+    packed = {run.method for run in adapting if run.run in packed_runs} - free
+    beside = {run.method for run in adapting if run.run not in packed_runs} - free
+    return {
+        "packed_runs": packed_runs,
+        "all_packed": all(run.run in packed_runs for run in runs),
+        "adapted_beside": [
+            ("labelled training frames of the source", sorted(beside)),
+            ("features of the source's training frames (a source package)", sorted(packed)),
+            ("no source frame,", sorted(free)),
+        ],
+        "supervised": sorted({(run.source, run.supervision) for run in runs if run.supervision}),
+        "oracle_trained": any(run.target_labels_used for run in runs),
+        "semi_supervised": sorted({run.method for run in runs if run.target_labels_taught}),
+        "chosen_on_labels": any(run.selector == ORACLE for run in runs),
+    }

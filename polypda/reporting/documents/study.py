@@ -39,6 +39,11 @@ def _filled(value: Any) -> Any:
     return {} if _one_paragraph(value) is None else value
 
 
+def says(text: str) -> Any:
+    """An entry that may be missing. text: what it tells, as the empty study file explains it."""
+    return Field(default=None, description=text)
+
+
 Text = Annotated[str | None, BeforeValidator(_one_paragraph)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
@@ -50,32 +55,28 @@ class _Section(BaseModel):
 class About(_Section):
     """The study as a whole."""
 
-    title: Text = Field(default=None, description="title of the study or paper")
-    abstract: Text = Field(default=None, description="the structured abstract, or where it is")
-    background: Text = Field(default=None, description="clinical and scientific background, with the present practice")
-    objectives: Text = Field(default=None, description="aims and hypotheses")
-    goal: Text = Field(
-        default=None, description="what the study is for: feasibility, model creation, comparison, trial…"
-    )
+    title: Text = says("title of the study or paper")
+    abstract: Text = says("the structured abstract, or where it is")
+    background: Text = says("clinical and scientific background, with the present practice")
+    objectives: Text = says("aims and hypotheses")
+    goal: Text = says("what the study is for: feasibility, model creation, comparison, trial…")
     design: Annotated[
         Literal["prospective", "retrospective", "prospective and retrospective"] | None, BeforeValidator(_lower)
-    ] = Field(default=None, description="prospective, retrospective, or 'prospective and retrospective'")
-    sample_size: Text = Field(default=None, description="the intended number of test patients and how it was found")
-    registration: Text = Field(default=None, description="registry and number of a clinical trial, or that it is none")
-    protocol: Text = Field(default=None, description="where the study protocol can be read")
-    limitations: Text = Field(default=None, description="limitations that the figures cannot show")
-    implications: Text = Field(default=None, description="what the results mean for practice")
+    ] = says("prospective, retrospective, or 'prospective and retrospective'")
+    sample_size: Text = says("the intended number of test patients and how it was found")
+    registration: Text = says("registry and number of a clinical trial, or that it is none")
+    protocol: Text = says("where the study protocol can be read")
+    limitations: Text = says("limitations that the figures cannot show")
+    implications: Text = says("what the results mean for practice")
 
 
 class Use(_Section):
     """What the model is for, and what it is not for."""
 
-    intended_use: Text = Field(
-        default=None, description="what the model is meant to do, for which patients and examinations"
-    )
-    users: Text = Field(default=None, description="who may use it, with which training")
-    workflow: Text = Field(default=None, description="where it stands in the clinical workflow, and who decides")
-    out_of_scope: Text = Field(default=None, description="uses that the authors advise against")
+    intended_use: Text = says("what the model is meant to do, for which patients and examinations")
+    users: Text = says("who may use it, with which training")
+    workflow: Text = says("where it stands in the clinical workflow, and who decides")
+    out_of_scope: Text = says("uses that the authors advise against")
     hazards: Texts = Field(default=(), description="known hazards, one per line, each beginning with a dash")
     mitigations: Texts = Field(default=(), description="what is done against them, one per line")
 
@@ -83,77 +84,69 @@ class Use(_Section):
 class Ethics(_Section):
     """Approval, consent and privacy."""
 
-    body: Text = Field(default=None, description="the ethics committee or review board")
-    number: Text = Field(default=None, description="its approval number, as written there")
-    consent: Text = Field(default=None, description="informed consent, or who waived it and why")
-    deidentification: Text = Field(default=None, description="how frames and names were de-identified, and by whom")
-    considerations: Text = Field(
-        default=None, description="risks and harms that were considered, groups that may be affected"
-    )
+    body: Text = says("the ethics committee or review board")
+    number: Text = says("its approval number, as written there")
+    consent: Text = says("informed consent, or who waived it and why")
+    deidentification: Text = says("how frames and names were de-identified, and by whom")
+    considerations: Text = says("risks and harms that were considered, groups that may be affected")
 
 
 class ReferenceStandard(_Section):
     """How it was decided where a polyp is."""
 
-    definition: Text = Field(default=None, description="what was outlined, from which material, by which rule")
-    rationale: Text = Field(default=None, description="why this reference and no other (pathology, follow-up…)")
+    definition: Text = says("what was outlined, from which material, by which rule")
+    rationale: Text = says("why this reference and no other (pathology, follow-up…)")
 
 
 class Annotators(_Section):
     """Who drew the reference."""
 
-    number: Text = Field(default=None, description="how many people annotated each frame")
-    experience: Text = Field(default=None, description="profession and years or number of examinations")
-    training: Text = Field(default=None, description="instructions and training they were given")
-    tools: Text = Field(default=None, description="annotation software and version")
-    test_set: Text = Field(default=None, description="how the held-out frames were annotated, blinded to what")
-    adjudication: Text = Field(default=None, description="how disagreements were settled")
-    variability: Text = Field(default=None, description="inter- and intra-rater agreement, with its measure")
+    number: Text = says("how many people annotated each frame")
+    experience: Text = says("profession and years or number of examinations")
+    training: Text = says("instructions and training they were given")
+    tools: Text = says("annotation software and version")
+    test_set: Text = says("how the held-out frames were annotated, blinded to what")
+    adjudication: Text = says("how disagreements were settled")
+    variability: Text = says("inter- and intra-rater agreement, with its measure")
 
 
 class CohortStudy(_Section):
     """One cohort; what is not said here is taken from the sections above, or is not reported."""
 
-    source: Text = Field(default=None, description="where the data come from, for a cohort without a manifest")
-    period: Text = Field(default=None, description="when the examinations took place")
-    setting: Text = Field(default=None, description="screening, surveillance, referral…")
-    inclusion: Text = Field(default=None, description="inclusion criteria")
-    exclusion: Text = Field(default=None, description="exclusion criteria")
-    selection: Text = Field(
-        default=None, description="how videos and frames were picked: consecutive, random, convenience"
-    )
-    numbers: Text = Field(default=None, description="patients and examinations included and excluded, with reasons")
-    acquisition: Text = Field(
-        default=None, description="scope, processor, light, capture settings, where the manifest is silent"
-    )
-    demographics: Text = Field(
-        default=None, description="age, sex, indication, histology, per part of the split if known"
-    )
-    missing_data: Text = Field(default=None, description="what is missing and what was done about it")
-    deidentification: Text = Field(default=None, description="where it differs from the section ethics")
-    reference_standard: Text = Field(default=None, description="where it differs from the section reference_standard")
-    annotators: Text = Field(default=None, description="where they differ from the section annotators")
-    ethics: Text = Field(default=None, description="approval of this centre, where it differs")
+    source: Text = says("where the data come from, for a cohort without a manifest")
+    period: Text = says("when the examinations took place")
+    setting: Text = says("screening, surveillance, referral…")
+    inclusion: Text = says("inclusion criteria")
+    exclusion: Text = says("exclusion criteria")
+    selection: Text = says("how videos and frames were picked: consecutive, random, convenience")
+    numbers: Text = says("patients and examinations included and excluded, with reasons")
+    acquisition: Text = says("scope, processor, light, capture settings, where the manifest is silent")
+    demographics: Text = says("age, sex, indication, histology, per part of the split if known")
+    missing_data: Text = says("what is missing and what was done about it")
+    deidentification: Text = says("where it differs from the section ethics")
+    reference_standard: Text = says("where it differs from the section reference_standard")
+    annotators: Text = says("where they differ from the section annotators")
+    ethics: Text = says("approval of this centre, where it differs")
 
 
 class Availability(_Section):
     """What others can have."""
 
-    code: Text = Field(default=None, description="where this study's code is, with version and licence")
-    model: Text = Field(default=None, description="where the trained weights are, under which terms")
-    data: Text = Field(default=None, description="where the data are, and on which conditions")
+    code: Text = says("where this study's code is, with version and licence")
+    model: Text = says("where the trained weights are, under which terms")
+    data: Text = says("where the data are, and on which conditions")
 
 
 class Responsibility(_Section):
     """Who answers for the study."""
 
-    authors: Text = Field(default=None, description="people or group who made the model")
-    contact: Text = Field(default=None, description="whom to ask (an address that may be published)")
-    funding: Text = Field(default=None, description="sources of funding and other support, or none")
-    funder_role: Text = Field(default=None, description="the funders' part in design, analysis and writing")
-    conflicts: Text = Field(default=None, description="conflicts of interest, or none")
-    licence: Text = Field(default=None, description="terms under which the model may be used")
-    citation: Text = Field(default=None, description="how to cite the study")
+    authors: Text = says("people or group who made the model")
+    contact: Text = says("whom to ask (an address that may be published)")
+    funding: Text = says("sources of funding and other support, or none")
+    funder_role: Text = says("the funders' part in design, analysis and writing")
+    conflicts: Text = says("conflicts of interest, or none")
+    licence: Text = says("terms under which the model may be used")
+    citation: Text = says("how to cite the study")
 
 
 def _optional_section(name: str) -> Any:

@@ -15,10 +15,9 @@ from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image, read_mask
 from polypda.errors import DataError
+from polypda.quality.checking.cohort_view import OverlayMap
 from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
-from polypda.quality.checking.mask_quality import SPECK_PX, SPECK_SHARE
-from polypda.quality.checking.overlay_maps import OverlayMap
-from polypda.quality.checking.picture_quality import WHITE
+from polypda.quality.checking.frame_quality import SPECK_PX, SPECK_SHARE, WHITE
 
 WIDTH_PX = 340
 PAIR_GAP_PX = 6

@@ -7,8 +7,8 @@ from typing import Any
 
 from polypda import __version__
 from polypda.quality.checking.check_cohorts import CheckReport, JointReport
+from polypda.quality.checking.cohort_view import OverlayMap
 from polypda.quality.checking.findings import Finding
-from polypda.quality.checking.overlay_maps import OverlayMap
 
 SCHEMA = 1
 FILE_NAME = "check.json"

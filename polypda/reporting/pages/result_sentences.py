@@ -13,7 +13,7 @@ import pandas as pd
 
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.documents.markdown_document import code, inline, with_interval
-from polypda.reporting.pages.report_facts import NO_ADAPTATION, ReportFacts
+from polypda.reporting.documents.report_facts import NO_ADAPTATION, ReportFacts
 from polypda.reporting.pages.verdict import FRAME_INTERVAL, Finding, finding, holds_after_correction, records
 from polypda.reporting.pages.wording import NOT_KNOWN, counted, p_text, percent, plain, signed, whole
 from polypda.reporting.tables.result_tables import (

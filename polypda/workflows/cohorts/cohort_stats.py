@@ -19,11 +19,9 @@ from polypda.cohorts.picture_files import name_some
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cohort_differences.results import compare_cohorts
 from polypda.evaluation.statistics.clusters import clusters_of
-from polypda.quality.statistics.drawn_frames import drawn_evenly
 from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.frame_files import MeasuredFrame
-from polypda.quality.statistics.frame_table import frame_table, place_maps
-from polypda.quality.statistics.measuring import MOST_PROCESSES, measure_frames
+from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
+from polypda.quality.statistics.measuring import MOST_PROCESSES, MeasuredFrame, measure_frames
 from polypda.reporting.pages.cohort_statistics import CohortFacts, CohortStatistics
 from polypda.reporting.pages.page import preview
 
