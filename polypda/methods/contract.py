@@ -134,10 +134,11 @@ class Preparation(Protocol):
 
 
 class FirstLabeller(StrEnum):
-    """Who labels the target for the first round; neither has seen it."""
+    """Who labels the target for the first round; none has learnt from it."""
 
     START = "start"  # where the student begins again
     CONTROL = "control"  # the start trained on for the method's budget: knows more where the start was short
+    AGREEMENT = "agreement"  # that control with its own and with the target's batch-norm statistics, where they agree
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ learns the source's labels and these, both under strong changes. The next round'
     peak exceeds peak_from, else ignored
 
 The peak parts polyps from what resembles them: on phantoms (two pairs of tuning) regions with a peak above 0.9 were 85
-to 89 % of those on a polyp and 26 to 30 % of those beside one.
+to 89 % of those on a polyp and 26 to 30 % of those beside one. Where two models label, p is the lower of their
+probabilities for a polyp and the higher for background: on three tuning runs the labels' Dice rose from .87, .79 and
+.86 to .90, .86 and .88, most where the model alone flooded the target.
 
 
 Lee, "Pseudo-Label", ICML workshop 2013; rounds and an ignore band after Zou et al., "CBST", ECCV 2018; labels of the
@@ -32,7 +34,8 @@ from polypda.methods.target_terms import TargetTerm, TargetView
 class SelfTrainingOptions(MethodOptions):
     rounds: int = Field(1, ge=1, description="how often the target is labelled; the rounds share the method's steps")
     first_labels: FirstLabeller = Field(
-        FirstLabeller.CONTROL, description="who labels for the first round: the source-only control, or the start"
+        FirstLabeller.AGREEMENT,
+        description="who labels for the first round: start, control, or control and adabn where they agree (agreement)",
     )
     polyp_from: float = Field(0.6, gt=0, lt=1, description="a region of pixels above this may be a polyp")
     peak_from: float = Field(0.9, ge=0, lt=1, description="and is taken as one where a pixel of it exceeds this")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,16 +48,19 @@ class PseudoLabelFacts:
         )
 
 
-def decide(probability: NDArray[np.floating], valid: NDArray[np.bool_], rule: PseudoLabelRule) -> NDArray[np.uint8]:
+def decide(
+    probabilities: Sequence[NDArray[np.floating]], valid: NDArray[np.bool_], rule: PseudoLabelRule
+) -> NDArray[np.uint8]:
     """Labels of one frame, uint8 h×w: 1 polyp, 0 background, 255 not sure or outside the field of view.
 
-    A region is a polyp by its peak: hysteresis thresholding, Canny, PAMI 1986.
+    A region is a polyp by its peak: hysteresis thresholding, Canny, PAMI 1986. What labellers do not agree on is left
+    out: each must say polyp, or background.
 
-    Args: probability: P(polyp), h×w in [0, 1]. valid: bool h×w.
+    Args: probabilities: P(polyp) of each labeller, h×w in [0, 1]. valid: bool h×w.
     """
-    labels = np.full(probability.shape, IGNORED, np.uint8)
-    labels[probability <= rule.background_to] = 0
-    inside = np.where(valid, probability, 0.0)
+    labels = np.full(valid.shape, IGNORED, np.uint8)
+    labels[np.max(probabilities, axis=0) <= rule.background_to] = 0
+    inside = np.where(valid, np.min(probabilities, axis=0), 0.0)
     labels[apply_hysteresis_threshold(inside, rule.polyp_from, max(rule.peak_from, rule.polyp_from))] = POLYP
     labels[~valid] = IGNORED
     return labels
@@ -71,15 +75,20 @@ def teaches(labels: NDArray[np.uint8], probability: NDArray[np.floating], rule: 
 
 
 def pseudo_labelled(
-    folder: Path, segmenter: Segmenter, target: CachedFrames, rule: PseudoLabelRule, asked: Asked, progress: Progress
+    folder: Path,
+    labellers: Sequence[Segmenter],
+    target: CachedFrames,
+    rule: PseudoLabelRule,
+    asked: Asked,
+    progress: Progress,
 ) -> CachedFrames:
-    """The target's frames that teach, with a segmenter's labels; made now, or read where they were made before.
+    """The target's frames that teach, with what segmenters agree on; made now, or read where they were made before.
 
     Args: folder: of the training that learns them. target: unlabelled frames on ``asked.grid``.
     Raises: what reading frames raises.
     """
     if not (folder / FACTS).is_file():
-        _write(folder, segmenter, target, rule, asked, progress)
+        _write(folder, labellers, target, rule, asked, progress)
     return target.with_pseudo_labels(read_facts(folder).places, CachedArray(folder / LABELS))
 
 
@@ -106,20 +115,27 @@ def read_facts(folder: Path) -> PseudoLabelFacts:
 
 
 def _write(
-    folder: Path, segmenter: Segmenter, target: CachedFrames, rule: PseudoLabelRule, asked: Asked, progress: Progress
+    folder: Path,
+    labellers: Sequence[Segmenter],
+    target: CachedFrames,
+    rule: PseudoLabelRule,
+    asked: Asked,
+    progress: Progress,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    segmenter.eval().to(asked.device)
+    for segmenter in labellers:
+        segmenter.eval().to(asked.device)
     kept, places, shares, with_polyp = [], [], [], 0
     progress.begin("labelling the target", 0, len(target))
     try:
         for place, frame in enumerate(target.frames):
-            probability = asked.grid_probability(segmenter, load_native(frame.without_label(), asked.grid))
+            native = load_native(frame.without_label(), asked.grid)
+            probabilities = [asked.grid_probability(segmenter, native) for segmenter in labellers]
             inside = target.valid[place] > 0
-            labels = decide(probability, inside, rule)
+            labels = decide(probabilities, inside, rule)
             seen = labels[inside] if inside.any() else np.zeros(1)
             shares.append((np.mean(seen == POLYP), np.mean(seen == IGNORED)))
-            if teaches(labels, np.where(inside, probability, 0), rule):
+            if teaches(labels, np.where(inside, np.max(probabilities, axis=0), 0), rule):
                 kept.append(labels)
                 places.append(place)
                 with_polyp += int((labels == POLYP).any())

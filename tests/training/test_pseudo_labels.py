@@ -39,17 +39,27 @@ def target(tmp_path):
 def test_a_pixel_is_polyp_background_or_left_out():
     probability = np.array([[0.61, 0.6, 0.36], [0.35, 0.0, 1.0]])
     valid = np.array([[True, True, True], [True, True, False]])
-    assert decide(probability, valid, RULE).tolist() == [[1, 255, 255], [0, 0, 255]]
+    assert decide([probability], valid, RULE).tolist() == [[1, 255, 255], [0, 0, 255]]
+
+
+def test_what_two_labellers_do_not_agree_on_is_left_out():
+    one = np.array([[0.95, 0.95, 0.1, 0.1]])
+    other = np.array([[0.7, 0.95, 0.5, 0.2]])
+    rule = PseudoLabelRule(rounds=1, polyp_from=0.6, background_to=0.35, negative_to=0.2, peak_from=0.9)
+    everywhere = np.ones(one.shape, bool)
+    assert decide([one, other], everywhere, rule).tolist() == [[1, 1, 255, 0]]
+    other[0, 1] = 0.7  # one of them is never sure
+    assert decide([one, other], everywhere, rule).tolist() == [[255, 255, 255, 0]]
 
 
 def test_a_region_is_a_polyp_by_its_peak_and_the_others_are_left_out():
     probability = np.array([[0.7, 0.95, 0.1, 0.8], [0.65, 0.5, 0.1, 0.85]])
     rule = PseudoLabelRule(rounds=1, polyp_from=0.6, background_to=0.35, negative_to=0.2, peak_from=0.9)
     everywhere = np.ones(probability.shape, bool)
-    assert decide(probability, everywhere, rule).tolist() == [[1, 1, 0, 255], [1, 255, 0, 255]]
+    assert decide([probability], everywhere, rule).tolist() == [[1, 1, 0, 255], [1, 255, 0, 255]]
     outside = everywhere.copy()
     outside[0, 1] = False  # the peak lies outside the field of view
-    assert decide(probability, outside, rule).tolist() == [[255, 255, 0, 255], [255, 255, 0, 255]]
+    assert decide([probability], outside, rule).tolist() == [[255, 255, 0, 255], [255, 255, 0, 255]]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +77,7 @@ def test_nothing_inside_the_field_of_view_teaches_nothing():
 
 def test_labels_of_a_model_that_knows_are_the_truth_and_are_made_once(target, tmp_path, monkeypatch):
     folder = tmp_path / "round"
-    labelled = pseudo_labelled(folder, Bright(), target, RULE, ASKED, Silent())
+    labelled = pseudo_labelled(folder, [Bright()], target, RULE, ASKED, Silent())
     facts = read_facts(folder)
     assert facts.frames == len(target) == len(labelled) and facts.with_polyp == 5
     assert 0 < facts.polyp_share < 0.5 and facts.words.startswith("5 of 5 frames teach")
@@ -78,17 +88,17 @@ def test_labels_of_a_model_that_knows_are_the_truth_and_are_made_once(target, tm
         assert (pseudo == 1).any() and np.mean(pseudo[counted] == mask[counted]) > 0.98
         assert (pseudo[target.valid[place] == 0] == 255).all()
     monkeypatch.setattr(Bright, "forward", lambda *_: pytest.fail("it was asked again"))
-    again = pseudo_labelled(folder, Bright(), target, RULE, ASKED, Silent())
+    again = pseudo_labelled(folder, [Bright()], target, RULE, ASKED, Silent())
     assert all(np.array_equal(again.pseudo[place], labelled.pseudo[place]) for place in range(5))
 
 
 def test_labels_that_were_not_finished_are_made_again_alike(target, tmp_path):
     folder = tmp_path / "round"
-    pseudo_labelled(folder, Bright(), target, RULE, ASKED, Silent())
+    pseudo_labelled(folder, [Bright()], target, RULE, ASKED, Silent())
     whole = (folder / LABELS).read_bytes()
     (folder / FACTS).unlink()
     (folder / LABELS).write_bytes(whole[:500])
-    pseudo_labelled(folder, Bright(), target, RULE, ASKED, Silent())
+    pseudo_labelled(folder, [Bright()], target, RULE, ASKED, Silent())
     assert (folder / LABELS).read_bytes() == whole
 
 
@@ -103,7 +113,7 @@ def test_frames_that_do_not_teach_are_left_out_with_their_pixels(target, tmp_pat
     means = [float(target.images[place].mean()) / 255 for place in range(5)]
     between, place = sum(sorted(means)[:2]) / 2, means.index(min(means))
     labelled = pseudo_labelled(
-        tmp_path / "round", OnlyOne(), target, RULE, Asked(ASKED.grid, Inference(), ASKED.device), Silent()
+        tmp_path / "round", [OnlyOne()], target, RULE, Asked(ASKED.grid, Inference(), ASKED.device), Silent()
     )
     assert read_facts(tmp_path / "round").places == (place,)
     assert labelled.name(0) == target.name(place) and np.array_equal(labelled.images[0], target.images[place])

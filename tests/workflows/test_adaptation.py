@@ -29,6 +29,7 @@ TOP = {
     "final_statistics": "trained",
 }
 EVERY_PIXEL = {"rounds": 2, "polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999, "peak_from": 0}
+EVERY_PIXEL["first_labels"] = "control"
 """So that a start of two steps labels every pixel of every frame."""
 
 
@@ -148,15 +149,17 @@ def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, monkeypatch
         assert same(run.folder / f"part-{part}.safetensors", stage / "step-000002" / "segmenter.safetensors")
 
 
-@pytest.mark.parametrize(("first", "stage"), [("start", "start"), ("control", "source-only")])
-def test_the_first_labels_are_those_of_the_model_that_is_asked_for(run_of, monkeypatch, first, stage):
+@pytest.mark.parametrize(
+    ("first", "stages"), [("start", ["start"]), ("control", ["source-only"]), ("agreement", ["source-only", "adabn"])]
+)
+def test_the_first_labels_are_those_of_the_model_that_is_asked_for(run_of, monkeypatch, first, stages):
     asked = []
 
-    def labelled(self, of, teacher, rule):
-        asked.append(teacher)
+    def labelled(self, of, labellers, rule):
+        asked.extend(labellers)
         raise DataError("E_ENOUGH", "seen")
 
     monkeypatch.setattr(Adaptation, "_labelled", labelled)
     with pytest.raises(DataError, match="E_ENOUGH"):
         run_of(first, options=EVERY_PIXEL | {"first_labels": first}, adapt_steps=2)
-    assert [teacher.parts[-3] for teacher in asked] == [stage]
+    assert [labeller.parts[-3] for labeller in asked] == stages

@@ -59,10 +59,10 @@ class Adaptation:
         for name in (*trained_parts(self.config), self.config.method):
             sum_of_parts = self if name == self.config.method else self._of_part(name)
             rule = sum_of_parts.plan.pseudo_labels
-            needs = (SOURCE_ONLY,) if rule is not None and rule.first is FirstLabeller.CONTROL else ()
+            needs = () if rule is None or rule.first is FirstLabeller.START else (SOURCE_ONLY,)
             trained = sum_of_parts.trained_here if sum_of_parts is self else sum_of_parts.kept_here
             work = partial(trained, start, restyled, taught)
-            found.append(Training(name, work, needs if isinstance(self.control, Stage) else ()))
+            found.append(Training(name, work, needs))
         return found
 
     def trained_here(
@@ -100,14 +100,14 @@ class Adaptation:
             self._train(stage)
             return stage, ()
         done: Stage | None = None
-        teacher = self._control if rule.first is FirstLabeller.CONTROL else start
+        labellers = self._first_labellers(start, rule.first)
         for number in range(1, rule.rounds + 1):
             stage = self.plan.method(start, restyled, number=number)
-            target = self._labelled(stage, teacher, rule)
+            target = self._labelled(stage, labellers, rule)
             if alarms := self._alarms(stage, done):
                 return done, alarms
             done = replace(stage, target=target)
-            teacher = self._train(done)
+            labellers = [self._train(done)]
         return done, ()
 
     def _of_part(self, part: str) -> Adaptation:
@@ -145,10 +145,17 @@ class Adaptation:
         run_stage(stage, self.compute, self.progress)
         return stage.final_segmenter
 
-    def _labelled(self, stage: Stage, teacher: Path, rule: PseudoLabelRule) -> CachedFrames:
+    def _first_labellers(self, start: Path, first: FirstLabeller) -> list[Path]:
+        if first is FirstLabeller.START:
+            return [start]
+        if first is FirstLabeller.CONTROL:
+            return [self._control]
+        return [self._control, self.plan.adabn(self._control).final_segmenter]
+
+    def _labelled(self, stage: Stage, labellers: list[Path], rule: PseudoLabelRule) -> CachedFrames:
         asked = self.config.asked(self._device)
-        segmenter = load_segmenter(self.config.network, teacher)
-        return pseudo_labelled(stage.folder, segmenter, self.data.target, rule, asked, self.progress)
+        segmenters = [load_segmenter(self.config.network, path) for path in labellers]
+        return pseudo_labelled(stage.folder, segmenters, self.data.target, rule, asked, self.progress)
 
     def _alarms(self, stage: Stage, before: Stage | None) -> tuple[str, ...]:
         """What speaks against learning these pseudo-labels, in words. The user can do without (``guard``)."""
