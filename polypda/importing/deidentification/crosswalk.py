@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from polypda.errors import DataError, UsageError
-from polypda.files import require_writable
+from polypda.files import require_writable, whole_file
 
 COLUMNS = ("cohort", "kind", "original", "pseudonym")
 Row = tuple[str, str, str, str]
@@ -36,15 +34,11 @@ def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:
     every = list(dict.fromkeys([*_former(place), *rows]))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *every])
-    temporary = ""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".crosswalk-")  # 0600
-        with os.fdopen(handle, "w", encoding="utf-8", newline="", errors="surrogateescape") as file:
-            file.write(text.getvalue())
-        Path(temporary).replace(place)
+        with whole_file(place, private=True) as temporary:
+            temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         what = f"{error.strerror or error}."
         raise DataError("E_WRITE_FAILED", what, where=path, fix="name another file with --crosswalk.") from error
 

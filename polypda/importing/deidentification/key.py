@@ -7,13 +7,12 @@ import hmac
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from polypda.errors import DataError, UsageError
+from polypda.files import whole_file
 
 KEY_BYTES = 32
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -71,20 +70,11 @@ def _read(path: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Written whole under another name first, then linked, so that two commands at once end with one key."""
-    temporary = ""
+    """Whole, and not over a key that another command made meanwhile: two commands at once end with one key."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # 0600
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{secrets.token_hex(KEY_BYTES)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(temporary, path)
+        with whole_file(path, private=True, over_former=False) as temporary:
+            temporary.write_text(f"{secrets.token_hex(KEY_BYTES)}\n", encoding="ascii")
     except OSError as error:
         what = f"the key cannot be written ({error.strerror})."
         raise DataError("E_KEY_NOT_MADE", what, where=path, fix="name another file with --key.") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)

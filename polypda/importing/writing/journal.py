@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from polypda.files import whole_file
+
 Entry = dict[str, Any]
 """One of: ``identity``; ``row`` with ``files``, a frame; ``line``, of the ledger; ``finished``, a source's file."""
 
@@ -18,12 +20,10 @@ class Journal:
 
     def __init__(self, path: Path, identity: dict[str, str], entries: list[Entry]) -> None:
         self.anything_finished = any("finished" in entry for entry in entries)
-        fresh = path.with_suffix(".new")
-        self._file = fresh.open("w", encoding="utf-8")
-        for entry in [{"identity": identity}, *entries]:
-            self.note(entry)
-        self._sync()
-        fresh.replace(path)
+        with whole_file(path) as temporary:
+            lines = [json.dumps(entry) + "\n" for entry in [{"identity": identity}, *entries]]
+            temporary.write_text("".join(lines), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
 
     def note(self, entry: Entry) -> None:
         """Add an entry; it counts once a file is finished after it."""
