@@ -5,7 +5,7 @@ from importing.painted_sources import frame, lines, mask, put, run_import
 
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import UsageError
-from polypda.importing.annotations.frame_facts import facts_of
+from polypda.importing.annotations.frame_facts import facts_in, facts_of
 from polypda.importing.folders.patient_names import PatientRule
 
 NAMES = ("case1_1", "case1_2", "case2_1", "case10_1", "case10_2")
@@ -88,9 +88,9 @@ def test_a_table_needs_no_guess(tmp_path):
 
 
 def test_annotated_pictures_and_films_go_by_the_same_rule():
-    facts = facts_of({}, "images/case1_2/a.png")
+    facts = facts_of(facts_in({}), "images/case1_2/a.png")
     assert (facts.patient, facts.sequence) == ("case1", "case1_2") and facts.patient_by
-    named = facts_of({"patient": "p9"}, "images/case1_2/a.png")
+    named = facts_of(facts_in({"patient": "p9"}), "images/case1_2/a.png")
     assert named.patient == "p9" and named.patient_by is None
     assert PatientRule().of("films/case3_1.mp4", film=True)[:2] == ("case3", "case3_1")
     assert PatientRule().of("films/lesion3.mp4", film=True) == (None, None, None)

@@ -58,9 +58,9 @@ def facts_in(fields: Mapping[str, object]) -> FrameFacts:
     )
 
 
-def facts_of(fields: Mapping[str, object], image: str) -> FrameFacts:
-    """Likewise; what the fields do not tell is taken from the folders that the image lies in (``train/患者1``)."""
-    told, lies = facts_in(fields), meaning_of(PurePosixPath(image).parts[:-1])
+def facts_of(told: FrameFacts, image: str) -> FrameFacts:
+    """What is told of a frame; the rest is taken from the folders that the image lies in (``train/患者1``)."""
+    lies = meaning_of(PurePosixPath(image).parts[:-1])
     patient, clip, by = (told.patient, None, None) if told.patient else PatientRule().of(image)
     return FrameFacts(
         patient,

@@ -37,6 +37,10 @@ class Shape(ABC):
     def flat(self) -> bool:
         """Whether it has no area: a stray click."""
 
+    def scaled(self, across: float, down: float) -> Shape:
+        """The shape with coordinates that many times as large."""
+        return self
+
 
 class Region(Shape):
     """A shape that tells which pixels are polyp."""
@@ -64,6 +68,9 @@ class Box(Shape):
     def flat(self) -> bool:
         return self.x0 == self.x1 or self.y0 == self.y1
 
+    def scaled(self, across: float, down: float) -> Box:
+        return Box(self.x0 * across, self.y0 * down, self.x1 * across, self.y1 * down)
+
 
 @dataclass(frozen=True)
 class Polygon(Region):
@@ -81,6 +88,9 @@ class Polygon(Region):
 
     def flat(self) -> bool:
         return all(len(ring) < 3 or ring_area_px2(ring) < LEAST_AREA_PX2 for ring in self.rings)
+
+    def scaled(self, across: float, down: float) -> Polygon:
+        return Polygon(tuple(ring * (across, down) for ring in self.rings))
 
     def pixels(self, size: tuple[int, int]) -> MaskPixels:
         mask = np.zeros(size, np.uint8)
@@ -120,12 +130,14 @@ class Ellipse(Region):
 @dataclass(frozen=True)
 class Painted(Region):
     """Pixels that the tool stores. decode: from the frame's (height, width) to a mask of that size; drawn_on: the
-    (height, width) that the tool painted on."""
+    (height, width) that the tool painted on, None where it does not say."""
 
     decode: Callable[[tuple[int, int]], MaskPixels]
-    drawn_on: tuple[int, int]
+    drawn_on: tuple[int, int] | None = None
 
     def corners(self) -> Corners:
+        if self.drawn_on is None:
+            raise DataError("E_ANNOTATION_SIZE", "the size of the picture is not told", fix="export it with its size.")
         if self.drawn_on[0] * self.drawn_on[1] > MOST_PIXELS:
             what = f"painted on a picture of {self.drawn_on[1]}×{self.drawn_on[0]}"
             raise DataError("E_ANNOTATION_SIZE", what, fix="export the annotation again.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from polypda.errors import DataError
-from polypda.importing.annotations.drawn_labels import Drawn
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
 from polypda.importing.annotations.json_values import number, size_px, text
 from polypda.importing.annotations.shapes import Box
+from polypda.importing.contract import NegativeLabel
 
 VOC_FIRST_PX = 1
 """VOC counts pixels from 1 and names the last pixel of a box: half-open, from 0, that is [xmin − 1, xmax)."""
@@ -16,24 +16,23 @@ ZERO_BASED = 0
 """As some sets write it: from 0, with xmax behind the last pixel: already half-open."""
 
 
-@dataclass(frozen=True)
-class VocFile:
-    """What one file says; ``size`` is (height, width), None where it is missing or 0, as some writers leave it."""
+def voc_image(root: Element, path: str, first_px: int = VOC_FIRST_PX) -> AnnotatedImage:
+    """What the file at ``path`` says; its image is the one of its own name.
 
-    size: tuple[int, int] | None
-    drawn: list[Drawn]
-
-
-def voc_file(root: Element, where: str, first_px: int = VOC_FIRST_PX) -> VocFile:
-    """The boxes with their classes. ``folder``, ``filename`` and ``path`` are other machines', and are not read.
-
-    Raises: DataError E_VOC when the root is not VOC's ``annotation``.
+    The size is missing or 0 in what some writers leave. ``folder``, ``filename`` and ``path`` are other machines', and
+    are not read. Raises: DataError E_VOC when the root is not VOC's ``annotation``.
     """
     if root.tag != "annotation":
         what = f"the XML's root is '{root.tag[:80]}', not 'annotation'."
-        raise DataError("E_VOC", what, where=where, fix="lay only VOC files there.")
-    drawn = [Drawn(_box(each, first_px), text(each.findtext("name"))) for each in root.iterfind("object")]
-    return VocFile(size_px(root.findtext("size/width"), root.findtext("size/height")), drawn)
+        raise DataError("E_VOC", what, where=path, fix="lay only VOC files there.")
+    return AnnotatedImage(
+        names=(path,),
+        file=path,
+        origin=path,
+        shapes=tuple(Drawn(_box(each, first_px), text(each.findtext("name"))) for each in root.iterfind("object")),
+        size=size_px(root.findtext("size/width"), root.findtext("size/height")),
+        empty=NegativeLabel(),
+    )
 
 
 def _box(element: Element, first_px: int) -> Box:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from polypda.cohorts.frames import Frame, Split
+from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
+from polypda.cohorts.boxes_csv import boxes_csv
+from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
+from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
+from polypda.cohorts.frames_csv import FrameRow, frames_csv
 from polypda.cohorts.splits import require_no_leak
 from polypda.errors import LeakageError
 from polypda.importing.annotations.label_files import LabelFiles
 from polypda.importing.contract import ImportedFrame, LabelledBox
-
-FRAMES_CSV, BOXES_CSV = "frames.csv", "boxes.csv"
-COLUMNS = ("frame", "patient", "sequence", "t_s", "split", "label_state", "mode")
-ALWAYS = ("frame", "patient", "sequence", "split", "label_state")
-"""Columns that are written even where nothing is known: their emptiness is worth seeing."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +70,24 @@ def record_of(
     )
 
 
-def frames_csv(records: list[FrameRecord]) -> str:
-    """The table of all frames; a column about which nothing is known of any frame is left out."""
-    rows = [_row(record) for record in records]
-    columns = [name for name in COLUMNS if name in ALWAYS or any(row[name] for row in rows)]
-    return _table(columns, [[row[name] for name in columns] for row in rows])
-
-
-def boxes_csv(records: list[FrameRecord]) -> str:
-    """The table of all boxes; empty text where there is none."""
-    rows = [[record.frame, *map(_number, box[:4]), box[4]] for record in records for box in record.boxes]
-    if not rows:
-        return ""
-    columns = ["frame", "x0", "y0", "x1", "y1", "label"]
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return _table(columns, rows)
+def tables_of(records: Sequence[FrameRecord]) -> dict[str, str]:
+    """The text of frames.csv and, where there are boxes, of boxes.csv, by file name."""
+    rows = [
+        FrameRow(
+            frame=record.frame,
+            patient=record.patient,
+            sequence=record.sequence,
+            t_s=record.t_s,
+            split=Split(record.split) if record.split else None,
+            label_state=LabelState(record.label_state),
+            mode=record.mode,
+        )
+        for record in records
+    ]
+    boxes = boxes_csv(
+        {record.frame: [PolypBox(*box[:4], box[4] or None) for box in record.boxes] for record in records}
+    )
+    return {FRAMES_CSV: frames_csv(rows)} | ({BOXES_CSV: boxes} if boxes else {})
 
 
 def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
@@ -111,19 +110,6 @@ def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
     return []
 
 
-def _row(record: FrameRecord) -> dict[str, str]:
-    time = "" if record.t_s is None else _number(record.t_s, 4)
-    return {
-        "frame": record.frame,
-        "patient": record.patient,
-        "sequence": record.sequence,
-        "t_s": time,
-        "split": record.split,
-        "label_state": record.label_state,
-        "mode": record.mode,
-    }
-
-
 def _box_row(box: LabelledBox) -> tuple[float, float, float, float, str]:
     return (box.x0, box.y0, box.x1, box.y1, _cell(box.label))
 
@@ -131,14 +117,3 @@ def _box_row(box: LabelledBox) -> tuple[float, float, float, float, str]:
 def _cell(text: str | None) -> str:
     """Text for one field: without line breaks, characters that nothing can write, or space at its ends."""
     return "".join(character if character.isprintable() else " " for character in text or "").strip()
-
-
-def _number(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([columns, *rows])
-    return text.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -40,8 +40,8 @@ class Pairs:
     drawings: list[str] = field(default_factory=list)
 
 
-def pair_up(pictures: Sequence[str]) -> Pairs:
-    """Pair the pictures of a folder tree.
+def pair_up(pictures: Sequence[str], masks: Collection[str] = ()) -> Pairs:
+    """Pair the pictures of a folder tree. masks: those of them that are masks whatever they are called.
 
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
     a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
@@ -55,8 +55,8 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     drawn = {path for path in pictures if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
     drawings = [path for path in pictures if path in drawn]
     pictures = [path for path in pictures if path not in drawn]
-    twins = _twin_masks(pictures) | lettered
-    masks = [path for path in pictures if path in twins or _says_mask(path)]
+    sure = _twin_masks(pictures) | lettered | set(masks)
+    masks = [path for path in pictures if path in sure or _says_mask(path)]
     told = set(masks)
     pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
     by_key: dict[Key, list[Pair]] = defaultdict(list)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+from PIL import Image
 
 from polypda.cohorts.images import eight_bit_rgb
 from polypda.cohorts.picture_kinds import JPEG, PNG, suffix_of
@@ -50,3 +53,14 @@ def picture_of(data: bytes, path: str) -> Picture:
         stored.orientation,
         tuple(remarks),
     )
+
+
+def picture_size(tree: SourceTree, path: str) -> tuple[int, int]:
+    """A picture's (height, width) as stored, by its header where that tells. Raises: DataError."""
+    data = tree.read(path)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.height, picture.width
+    except Exception:  # a decoder that is fed foreign bytes raises anything; the whole decoding has its own errors
+        height, width = decode_stored(data, path).pixels.shape[:2]
+        return height, width

@@ -12,7 +12,7 @@ import numpy as np
 from polypda.errors import DataError, PolypdaError
 from polypda.importing.annotations.label_files import LabelFiles, label_files
 from polypda.importing.contract import ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels, Remark
-from polypda.importing.folders.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord, boxes_csv, frames_csv, record_of
+from polypda.importing.folders.cohort_tables import FrameRecord, record_of, tables_of
 from polypda.importing.folders.patient_names import PatientTally
 from polypda.importing.writing.frame_names import FrameNames, readable, safe_name
 from polypda.importing.writing.journal import Entry
@@ -83,10 +83,8 @@ class CohortWriter:
         """Write the tables; returns every frame of the cohort, those that were there before first."""
         every = [*self.kept, *self.records]
         if self.staging is not None:
-            self.staging.write(FRAMES_CSV, frames_csv(every).encode())
-            boxes = boxes_csv(every)
-            if boxes:
-                self.staging.write(BOXES_CSV, boxes.encode())
+            for table, text in tables_of(every).items():
+                self.staging.write(table, text.encode())
             self.treatment.finish(self.staging.cohort)
         return every
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.frames import PolypBox
+from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, read_frames_csv
 from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
 from polypda.cohorts.label_files import cohort_masks
@@ -15,7 +17,7 @@ from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.picture_files import picture_files
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError
-from polypda.importing.folders.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord
+from polypda.importing.folders.cohort_tables import FrameRecord
 
 REWRITTEN = frozenset(
     {

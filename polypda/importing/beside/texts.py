@@ -10,57 +10,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import yaml
 
 from polypda.errors import DataError
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
 from polypda.importing.annotations.annotation_files import read_text
-from polypda.importing.annotations.drawn_labels import Drawn
+from polypda.importing.annotations.frame_facts import FrameFacts
 from polypda.importing.annotations.json_values import mapping, number, text, whole
-from polypda.importing.annotations.polygons import fill_ring
-from polypda.importing.annotations.shapes import Box, Painted, Shape, Unpaintable
-from polypda.importing.contract import MaskPixels, SourceTree
+from polypda.importing.annotations.shapes import Box, Polygon, Shape, Unpaintable
+from polypda.importing.contract import NegativeLabel, Remark, SourceTree
 
+PREDICTED = Remark(
+    "W_PREDICTION", "its boxes have a confidence: what a model predicted is no ground truth; taken without a label."
+)
 BEYOND = 0.01
 """How far a share may lie outside 0–1 by rounding."""
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
 
 
-@dataclass(frozen=True)
-class LabelText:
-    """kind: ``yolo``, ``boxes`` (PolypGen), ``counted`` (LDPolypVideo) or ``empty``. rows: the fields of its lines."""
+def text_image(content: str, path: str, names: Mapping[int, str]) -> AnnotatedImage | None:
+    """What a text file of one picture says; None where it is none of these forms.
 
-    kind: str
-    rows: tuple[tuple[str, ...], ...]
-
-    @property
-    def predicted(self) -> bool:
-        """Whether a model wrote it: YOLO's boxes have a confidence."""
-        return self.kind == "yolo" and any(len(row) == 6 for row in self.rows)
-
-    def classes(self, names: Mapping[int, str]) -> set[str]:
-        """The classes of all that is drawn."""
-        return {_name(row, self.kind, names) for row in self.rows}
-
-    def drawn(self, size: tuple[int, int], names: Mapping[int, str]) -> list[Drawn]:
-        """The shapes on a picture of ``size`` (height, width)."""
-        return [Drawn(_shape(row, self.kind, size), _name(row, self.kind, names)) for row in self.rows]
-
-
-def label_text(content: str) -> LabelText | None:
-    """What a text file of one picture says; None where it is none of these forms."""
+    names: YOLO's classes by their numbers. An empty file is ``listed``: alone it says nothing.
+    """
     rows = tuple(tuple(line.replace(",", " ").split()) for line in content.splitlines() if line.strip())
+    said = AnnotatedImage((path,), path, path, empty=NegativeLabel())
     if not rows:
-        return LabelText("empty", ())
+        return replace(said, listed=True)
     if all(map(_is_yolo, rows)):
-        return LabelText("yolo", rows)
+        predicted = any(len(row) == 6 for row in rows)
+        shapes = tuple(Drawn(_share(row), names.get(int(float(row[0])), f"class {row[0]}")) for row in rows)
+        return replace(said, shapes=shapes, in_shares=True, withheld=PREDICTED if predicted else None)
     if len(rows[0]) == 1 and whole(rows[0][0]) == len(rows) - 1 and all(map(_is_box, rows[1:])):
-        return LabelText("counted", rows[1:])
+        film = FrameFacts(sequence=PurePosixPath(path).parent.name or None)
+        boxes = tuple(Drawn(Box(*map(number, row)), "polyp") for row in rows[1:])
+        return replace(said, shapes=boxes, facts=film, polyps_alone=True)
     if all(len(row) >= 5 and _is_box(row[-4:]) and not np.isfinite(number(row[0])) for row in rows):
-        return LabelText("boxes", rows)
+        return replace(said, shapes=tuple(Drawn(Box(*map(number, row[-4:])), " ".join(row[:-4])) for row in rows))
     return None
 
 
@@ -100,24 +90,11 @@ def _is_box(row: Sequence[str]) -> bool:
     return len(row) == 4 and all(np.isfinite(number(value)) for value in row)
 
 
-def _name(row: Sequence[str], kind: str, names: Mapping[int, str]) -> str:
-    if kind == "counted":
-        return "polyp"
-    return names.get(int(float(row[0])), f"class {row[0]}") if kind == "yolo" else " ".join(row[:-4])
-
-
-def _shape(row: Sequence[str], kind: str, size: tuple[int, int]) -> Shape:
-    height, width = size
-    if kind != "yolo":
-        return Box(*map(number, row[-4:]))
+def _share(row: Sequence[str]) -> Shape:
+    """A box or an outline in shares of the picture."""
     values = list(map(number, row[1:]))
     if len(values) in (4, 5):
         x, y, across, down = values[:4]
-        corners = (x - across / 2, y - down / 2, x + across / 2, y + down / 2)
-        return Box(corners[0] * width, corners[1] * height, corners[2] * width, corners[3] * height)
+        return Box(x - across / 2, y - down / 2, x + across / 2, y + down / 2)
     ring = np.array(values, np.float64).reshape(-1, 2)
-    return Painted(partial(_outlined, ring), size) if len(ring) >= 3 else Unpaintable("an outline of two points")
-
-
-def _outlined(ring: np.ndarray, size: tuple[int, int]) -> MaskPixels:
-    return fill_ring(ring * np.array([size[1], size[0]]), size)
+    return Polygon((ring,)) if len(ring) >= 3 else Unpaintable("an outline of two points")

@@ -1,4 +1,6 @@
-"""From what was drawn on a frame to its label, by one rule for every tool.
+"""Annotated images, whatever the tool: what a reader of annotations hands on, and the one rule from there to a label.
+
+A reader turns its files into :class:`AnnotatedImage` values and knows nothing of the rest. The rule for all of them:
 
 * Every polyp has a region (polygon, ellipse, painted pixels): the frame has a mask, their union.
 * One polyp has only a box: the frame has boxes, and regions become the boxes around them; a mask would miss a polyp.
@@ -13,13 +15,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from polypda.errors import DataError
-from polypda.importing.annotations.polyp_classes import Meaning, PolypClasses
+from polypda.importing.annotations.frame_facts import FrameFacts
+from polypda.importing.annotations.polyp_classes import EveryClass, Meaning, PolypClasses
 from polypda.importing.annotations.shapes import Corners, Painted, Region, Shape
 from polypda.importing.contract import (
     BoxLabel,
@@ -27,6 +30,7 @@ from polypda.importing.contract import (
     LabelledBox,
     MaskLabel,
     MaskPixels,
+    Picture,
     Remark,
     UnknownLabel,
 )
@@ -51,6 +55,55 @@ class Sheet:
 
     origin: str
     size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """What an annotation says of one image; nothing is decoded yet.
+
+    names: what the annotation calls the image, the likeliest first. file: the annotation, by its path in the tree.
+    origin: the place in it, for the ledger. shapes: what is drawn, with classes; in_shares: in shares of the image's
+    width and height instead of px. size: (height, width) of the image as the tool says it; None where it does not.
+    empty: the label where no polyp is drawn; None: as the user says (``-O unannotated``).
+    withheld: why the image has no label whatever is drawn. facts: patient, sequence, mode and split as they are told.
+    frame: the name that the frame would like; empty: after its file. stands_in: the path and the decoder of an image
+    that is no file of its own (a film's frame, a copy in the annotation), where no file is found by ``names``.
+    polyps_alone: whether every class is a polyp. listed: that the image is named, with nothing drawn and other files
+    that may draw on it. problem: why the image cannot be taken.
+    """
+
+    names: tuple[str, ...]
+    file: str
+    origin: str
+    shapes: tuple[Drawn, ...] = ()
+    in_shares: bool = False
+    size: tuple[int, int] | None = None
+    empty: Label | None = None
+    withheld: Remark | None = None
+    facts: FrameFacts = field(default_factory=FrameFacts)
+    remarks: tuple[Remark, ...] = ()
+    frame: str = ""
+    stands_in: tuple[str, Callable[[], Picture]] | None = None
+    polyps_alone: bool = False
+    listed: bool = False
+    problem: DataError | None = None
+
+    def label(self, path: str, classes: PolypClasses, notes: list[Remark], *, unannotated: Label) -> Label:
+        """The label of the image at ``path``; ``notes`` is told what was passed over or changed."""
+        notes += self.remarks
+        if self.withheld is not None:
+            notes.append(self.withheld)
+            return UnknownLabel()
+        rule = EveryClass() if self.polyps_alone else classes
+        return label_of(self.shapes, Sheet(path, self.size), rule, notes, empty=self.empty or unannotated)
+
+    def sized(self, size: tuple[int, int]) -> AnnotatedImage:
+        """The same in px of an image of ``size`` (height, width)."""
+        height, width = size
+        shapes = self.shapes
+        if self.in_shares:
+            shapes = tuple(replace(each, shape=each.shape.scaled(width, height)) for each in shapes)
+        return replace(self, shapes=shapes, size=size, in_shares=False)
 
 
 def label_of(

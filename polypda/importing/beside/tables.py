@@ -3,50 +3,52 @@
 * Run lengths as in competitions: a column for the picture and one called ``EncodedPixels``, ``rle`` or the like that
   holds starts (from 1) and lengths, down the columns of the picture (``-O rle=rows``: along its rows). Several rows of
   a picture are joined; an empty field says that the picture shows no polyp.
-* VIA (VGG Image Annotator): ``_via_img_metadata``, or that alone; polygons, rectangles, circles and ellipses, whose
-  class is the value of a region's first attribute. A picture without regions is one that nobody marked.
+* VIA (VGG Image Annotator): a project's ``_via_img_metadata``, that alone, or its table (CSV) of regions; polygons,
+  rectangles, circles and ellipses, whose class is the value of a region's first attribute. A picture without regions is
+  one that nobody marked.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from polypda.errors import DataError
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
 from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.drawn_labels import Drawn
 from polypda.importing.annotations.json_values import items, mapping, mappings, number, text
-from polypda.importing.annotations.shapes import Box, Ellipse, Polygon, Shape, Unpaintable, ring_of_pairs
-from polypda.importing.contract import MaskPixels, SourceTree
+from polypda.importing.annotations.shapes import Box, Ellipse, Painted, Polygon, Shape, Unpaintable, ring_of_pairs
+from polypda.importing.contract import MaskPixels, NegativeLabel, SourceTree, UnknownLabel
 from polypda.importing.folders.folder_words import words_of
 from polypda.importing.folders.frame_tables import COLUMN_NAMES
 from polypda.importing.folders.table_text import table_rows, table_text
 
+VIA_FIELDS = ("region shape attributes", "region attributes")
 RUN_HEADINGS = ("encoded pixels", "encodedpixels", "rle", "mask rle", "rle mask", "run lengths", "runs")
 PICTURE_HEADINGS = (*COLUMN_NAMES["frame"], "id", "imageid")
 CLASS_HEADINGS = ("class", "label", "class name", "class id", "classid")
 NOTHING = ("", "-1", "nan", "none")
 
 
-@dataclass
-class Listed:
-    """What one file says: picture as it names it → shapes. runs: also those that are painted by run lengths."""
+def table_images(tree: SourceTree, path: str, rows: bool) -> list[AnnotatedImage] | None:
+    """What a file that lists labels says; None where it is none. rows: run lengths go along rows.
 
-    drawn: defaultdict[str, list[Drawn]] = field(default_factory=lambda: defaultdict(list))
-    runs: defaultdict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
-    """Picture → run lengths with the class of each; no run lengths where it shows nothing."""
-
-
-def read_listed(tree: SourceTree, path: str) -> Listed | None:
-    """Read a file that lists labels; None where it is none. Raises: DataError where it is one and damaged."""
-    lower = path.lower()
-    if lower.endswith((".csv", ".tsv")):
-        return _run_table(tree.read(path), path)
-    return _via(read_json(tree, path)) if lower.endswith(".json") else None
+    Raises: DataError where it is one and damaged.
+    """
+    if path.lower().endswith(".json"):
+        return _via_project(read_json(tree, path), path)
+    csv.field_size_limit(1 << 30)  # a mask's runs are longer than the module's own limit
+    try:
+        header, *lines = [row for row in table_rows(table_text(tree.read(path), path)) if any(row)] or [[]]
+    except csv.Error:
+        return None
+    found = [dict(zip([words_of(heading) for heading in header], line, strict=False)) for line in lines]
+    return _via_table(found, path) or _run_table(found, path, rows)
 
 
 def runs_mask(told: str, rows: bool, where: str, size: tuple[int, int]) -> MaskPixels:
@@ -65,42 +67,63 @@ def runs_mask(told: str, rows: bool, where: str, size: tuple[int, int]) -> MaskP
     return flat.reshape(size) if rows else np.ascontiguousarray(flat.reshape(width, height).T)
 
 
-def _run_table(data: bytes, path: str) -> Listed | None:
-    csv.field_size_limit(1 << 30)  # a mask's runs are longer than the module's own limit
-    try:
-        header, *rows = [row for row in table_rows(table_text(data, path)) if any(row)] or [[]]
-    except csv.Error:
-        return None
-    plain = [words_of(heading) for heading in header]
+def _run_table(lines: list[dict[str, str]], path: str, rows: bool) -> list[AnnotatedImage] | None:
+    columns = lines[0] if lines else {}
     picture, runs, kind = (
-        next((plain.index(heading) for heading in headings if heading in plain), None)
+        next((heading for heading in headings if heading in columns), None)
         for headings in (PICTURE_HEADINGS, RUN_HEADINGS, CLASS_HEADINGS)
     )
     if picture is None or runs is None:
         return None
-    listed = Listed()
-    for row in rows:
-        if len(row) <= picture or not row[picture]:
-            continue
-        told = row[runs] if len(row) > runs else ""
-        found = listed.runs[row[picture]]
+    found: defaultdict[str, list[Drawn]] = defaultdict(list)
+    for line in lines:
+        drawn = found[line[picture]] if line.get(picture) else []
+        told = line.get(runs, "")
         if told.casefold() not in NOTHING:
-            found.append((told, row[kind] if kind is not None and len(row) > kind else "polyp"))
-    return listed
+            decode = partial(runs_mask, told, rows, path)
+            drawn.append(Drawn(Painted(decode), line.get(kind, "polyp") if kind else "polyp"))
+    return [AnnotatedImage((name,), path, path, tuple(drawn), empty=NegativeLabel()) for name, drawn in found.items()]
 
 
-def _via(value: object) -> Listed | None:
+def _via_project(value: object, path: str) -> list[AnnotatedImage] | None:
     project = mapping(value)
-    entries = mapping(project.get("_via_img_metadata")) or project
-    pictures = [mapping(entry) for entry in entries.values()]
-    if not pictures or not all("filename" in entry and "regions" in entry for entry in pictures):
+    entries = [mapping(entry) for entry in (mapping(project.get("_via_img_metadata")) or project).values()]
+    if not entries or not all("filename" in entry and "regions" in entry for entry in entries):
         return None
-    listed = Listed()
-    for entry in pictures:
+    found: defaultdict[str, list[Drawn]] = defaultdict(list)
+    for entry in entries:
         regions = entry["regions"]
         shapes = mappings(list(regions.values()) if isinstance(regions, dict) else regions)
-        listed.drawn[text(entry["filename"])] += [Drawn(_region(each), _kind(each)) for each in shapes]
-    return listed
+        found[text(entry["filename"])] += [Drawn(_region(each), _kind(each)) for each in shapes]
+    return _of_via(found, path)
+
+
+def _via_table(lines: list[dict[str, str]], path: str) -> list[AnnotatedImage] | None:
+    """VIA's CSV: a line for each region, whose shape and attributes are JSON in their fields."""
+    if not lines or not lines[0].keys() >= {"filename", *VIA_FIELDS}:
+        return None
+    found: defaultdict[str, list[Drawn]] = defaultdict(list)
+    for line in lines:
+        drawn = found[line["filename"]]
+        fields = {
+            name: line.get(name.replace("_", " "), "") for name in ("region_shape_attributes", "region_attributes")
+        }
+        region = {name: _json(content, path) for name, content in fields.items()}
+        if mapping(region["region_shape_attributes"]):
+            drawn.append(Drawn(_region(region), _kind(region)))
+    return _of_via(found, path)
+
+
+def _of_via(found: dict[str, list[Drawn]], path: str) -> list[AnnotatedImage]:
+    return [AnnotatedImage((name,), path, path, tuple(drawn), empty=UnknownLabel()) for name, drawn in found.items()]
+
+
+def _json(content: str, path: str) -> object:
+    try:
+        return json.loads(content or "{}")
+    except ValueError as error:
+        what = f"a region's attributes are no JSON ({str(error)[:80]})."
+        raise DataError("E_JSON", what, where=path, fix="export the annotation again.") from error
 
 
 def _kind(region: dict[str, Any]) -> str:

@@ -1,20 +1,15 @@
-"""The film that a CVAT file for video speaks of, where it lies there itself and not as pictures of its frames."""
+"""Frames of a film by their number, for annotations whose frames are not there as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from xml.etree.ElementTree import Element
 
 from polypda.errors import DataError
-from polypda.importing.annotations.json_values import text
 from polypda.importing.contract import Picture, SourceTree
 from polypda.importing.films.film_pixels import rgb, upright
 from polypda.importing.films.films import FilmFrame, open_film
 from polypda.importing.readers.video import is_video_name
-
-PLACES = ("meta/task/source", "meta/job/source", "meta/source", "meta/task/name")
-"""Where a CVAT file names its film."""
 
 
 class FramesOfFilm:
@@ -44,16 +39,9 @@ class FramesOfFilm:
             yield from film.frames()
 
 
-def film_of(tree: SourceTree, path: str, root: Element) -> FramesOfFilm | None:
-    """The film that an annotation file is about: the one that it names, else the only one in its folder or below.
-
-    None where there is no such film, and where only every n-th frame was annotated (``frame_filter``): how CVAT then
-    counts is not told.
-    """
-    if text(root.findtext("meta/task/frame_filter")):
-        return None
+def only_film(tree: SourceTree, path: str, named: set[str]) -> FramesOfFilm | None:
+    """The film in the folder of an annotation file or below that has one of these names, else the only one there."""
     folder = PurePosixPath(path).parent.as_posix()
     near = [each for each in tree.files() if is_video_name(each) and (folder == "." or each.startswith(f"{folder}/"))]
-    named = {PurePosixPath(text(root.findtext(place))).name for place in PLACES}
     found = [each for each in near if PurePosixPath(each).name in named] or near
     return FramesOfFilm(tree, found[0]) if len(found) == 1 else None
