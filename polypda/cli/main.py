@@ -87,7 +87,7 @@ def main() -> None:
                 "E_DISK_FULL",
                 "no space is left on the device; what was being written was removed.",
                 where=name,
-                fix="free some space (the cache folder may be deleted at any time) and resume the run.",
+                fix="free some space (`polypda cache clear` removes what can be computed again) and resume the run.",
             )
         )
 

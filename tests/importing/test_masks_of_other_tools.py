@@ -12,8 +12,8 @@ from polypda.cohorts.images import read_mask
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.polyp_values import PolypValues
 from polypda.errors import DataError, UsageError
-from polypda.importing.images.mask_labels import read_mask_file
-from polypda.importing.sources.source_tree import FolderTree
+from polypda.importing.images.masks import read_mask_file
+from polypda.importing.source_tree import FolderTree
 
 SIZE = (HEIGHT, WIDTH)
 DRAWN = mask() > 0

@@ -9,7 +9,7 @@ A reader turns its files into :class:`AnnotatedImage` values and knows nothing o
 * Shapes without area or wholly outside the frame are passed over (W_SHAPE_FLAT, W_SHAPE_OUTSIDE); where nothing else
   was drawn, the frame is taken without a label.
 * Shapes that reach beyond the frame are cut off (N_SHAPE_CUT when by more than a pixel).
-* Only shapes of unknown classes: taken without a label (W_CLASS_UNKNOWN, see :mod:`.polyp_classes`).
+* Only shapes of unknown classes: taken without a label (W_CLASS_UNKNOWN, see :mod:`.meanings`).
 * No polyp drawn: what the reader says an annotation without a polyp means (``empty``).
 """
 
@@ -21,8 +21,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from polypda.errors import DataError
-from polypda.importing.annotations.frame_facts import FrameFacts
-from polypda.importing.annotations.polyp_classes import EveryClass, Meaning, PolypClasses
+from polypda.importing.annotations.meanings import EveryClass, FrameFacts, Meaning, PolypClasses
 from polypda.importing.annotations.shapes import Corners, Painted, Region, Shape
 from polypda.importing.contract import (
     BoxLabel,

@@ -84,7 +84,7 @@ class Tables:
         for row, path in self._ranges:
             below = PurePosixPath(path).parent in PurePosixPath(image).parents
             if below and row.first <= int(stem) <= row.last:
-                return TableRow(stem, 0, row.patient, row.sequence)
+                return TableRow(stem, row.patient, row.sequence)
         return None
 
     def boxes(self, image: str) -> tuple[LabelledBox, ...]:
@@ -122,7 +122,7 @@ class Tables:
             if here is not None and there is not None and here != there:
                 self._contradicted[key] = f"two rows give {name} as '{here}' and '{there}' (line {other.line})."
             values[name] = here if here is not None else there
-        return TableRow(one.frame, one.line, **values)
+        return TableRow(one.frame, line=one.line, **values)
 
 
 def _keys(image: str) -> Sequence[str]:

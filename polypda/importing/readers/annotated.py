@@ -14,9 +14,8 @@ from typing import ClassVar, TypeVar
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.annotations.annotated import AnnotatedImage
-from polypda.importing.annotations.frame_facts import facts_of
+from polypda.importing.annotations.meanings import PolypClasses, class_names, facts_of, require_classes
 from polypda.importing.annotations.named_images import NamedImages
-from polypda.importing.annotations.polyp_classes import PolypClasses, class_names, require_classes
 from polypda.importing.contract import (
     ImportedFrame,
     Label,

@@ -27,14 +27,22 @@ import numpy as np
 from polypda.cohorts.frames import Split
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.frame_facts import facts_in, split_named
-from polypda.importing.annotations.json_values import items, mapping, mappings, number, size_px, text
+from polypda.importing.annotations.annotation_files import items, mapping, mappings, number, read_json, size_px, text
+from polypda.importing.annotations.meanings import facts_in
 from polypda.importing.annotations.named_images import NamedImages
-from polypda.importing.annotations.polygons import Ring
 from polypda.importing.annotations.run_lengths import coco_mask
-from polypda.importing.annotations.shapes import Box, Painted, Polygon, Shape, Unpaintable, ring_of_flat, ring_of_pairs
+from polypda.importing.annotations.shapes import (
+    Box,
+    Painted,
+    Polygon,
+    Ring,
+    Shape,
+    Unpaintable,
+    ring_of_flat,
+    ring_of_pairs,
+)
 from polypda.importing.contract import Ledger, MaskPixels, Remark, SourceTree, UnknownLabel
+from polypda.importing.folders.folder_words import split_of
 from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
 
 PREDICTED = "E_ANNOTATION_PREDICTION"
@@ -200,7 +208,7 @@ def _sorted(path: str, value: dict[str, Any], ledger: Ledger) -> _File:
         ledger.leave_out(path, DataError("E_ANNOTATION_ORPHAN", what, fix="export images and annotations together."))
     categories = {text(each.get("id")): text(each.get("name")) for each in mappings(value.get("categories"))}
     stem = path.rsplit("/", 1)[-1].rpartition(".")[0]
-    split = next(filter(None, map(split_named, re.findall(r"[a-z]+", stem.casefold()))), None)
+    split = next(filter(None, map(split_of, re.findall(r"[a-z]+", stem.casefold()))), None)
     subset = stem.removeprefix("instances_") if stem.startswith("instances_") else ""
     return _File(path, list(kept.values()), dict(drawn), frozenset(predicted), categories, split, subset)
 

@@ -22,11 +22,9 @@ from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_xml
-from polypda.importing.annotations.frame_facts import facts_in
-from polypda.importing.annotations.json_values import number, size_px, text, whole
+from polypda.importing.annotations.annotation_files import number, read_xml, size_px, text, whole
+from polypda.importing.annotations.meanings import facts_in, says_no_polyp
 from polypda.importing.annotations.named_images import NamedImages
-from polypda.importing.annotations.polyp_classes import says_no_polyp
 from polypda.importing.annotations.run_lengths import cvat_mask
 from polypda.importing.annotations.shapes import (
     Box,
@@ -40,7 +38,7 @@ from polypda.importing.annotations.shapes import (
 )
 from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Remark, SourceTree
 from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
-from polypda.importing.readers.film_frames import FramesOfFilm, only_film
+from polypda.importing.readers.video import FramesOfFilm, only_film
 
 _ROOT = re.compile(rb"<annotations[\s>]")
 _KNOWN = re.compile(rb"<(image|track|meta)[\s>]")

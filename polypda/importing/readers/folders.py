@@ -14,8 +14,7 @@ from polypda.cohorts.picture_kinds import is_picture_name
 from polypda.cohorts.polyp_values import PolypValues
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError, nearest
-from polypda.importing.annotations.polyp_classes import class_names
-from polypda.importing.beside.label_files_beside import LabelsBeside, find_labels_beside, tell_unread
+from polypda.importing.annotations.meanings import class_names
 from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
@@ -27,17 +26,24 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.folders.array_masks import add_arrays
-from polypda.importing.folders.folder_pairs import Pair, folded_stem, pair_up, several_channels, shown_stem
+from polypda.importing.folders.folder_pairs import (
+    Pair,
+    add_arrays,
+    folded_stem,
+    is_instance,
+    keep_polyp_masks,
+    pair_up,
+    several_channels,
+    shown_stem,
+)
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
-from polypda.importing.folders.mask_names import is_instance, keep_polyp_masks
 from polypda.importing.folders.patient_names import AUTO as PATIENTS_AUTO
 from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.mask_colours import MaskColours, mask_colours
-from polypda.importing.images.mask_labels import mask_label, source_masks
+from polypda.importing.images.masks import MaskColours, mask_colours, mask_label, source_masks
 from polypda.importing.images.pictures import read_picture
+from polypda.importing.readers.beside_frames import LabelsBeside, find_labels_beside, tell_unread
 
 OPTIONS = {
     "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000; any: whatever is drawn",
@@ -170,7 +176,7 @@ class FoldersReader(Reader):
         if row is None and facts.tables.anything:
             what = "no table tells its patient or sequence: it could leak from train into test."
             remarks.append(Remark("W_TABLE_NO_ROW", what))
-        told = row or TableRow(name, 0)
+        told = row or TableRow(name)
         patient, clip, by = self.patients.of(pair.image, tree.name)
         label, notes = self._label(tree, pair, told, facts)
         return ImportedFrame(

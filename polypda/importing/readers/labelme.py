@@ -25,9 +25,8 @@ from polypda.cohorts.picture_kinds import kind_of
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, Sheet
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.frame_facts import FrameFacts, facts_in, imaging_mode
-from polypda.importing.annotations.json_values import mapping, mappings, size_px, text
+from polypda.importing.annotations.annotation_files import mapping, mappings, read_json, size_px, text
+from polypda.importing.annotations.meanings import FrameFacts, facts_in
 from polypda.importing.annotations.named_images import NamedImages, wished_names
 from polypda.importing.annotations.shapes import (
     Box,
@@ -40,6 +39,7 @@ from polypda.importing.annotations.shapes import (
     ring_of_pairs,
 )
 from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Picture, SourceTree
+from polypda.importing.folders.folder_words import mode_of
 from polypda.importing.images.pictures import picture_of
 from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
 
@@ -105,7 +105,7 @@ def _embedded(tree: SourceTree, path: str) -> Picture:
 
 def _facts(flags: dict[str, Any]) -> FrameFacts:
     """LabelMe's flags are switches, so a mode is a flag of its own name (``NBI``: true)."""
-    switched = next((imaging_mode(name) for name, on in flags.items() if on is True and imaging_mode(name)), None)
+    switched = next((mode_of(name) for name, on in flags.items() if on is True and mode_of(name)), None)
     told = facts_in(flags)
     return FrameFacts(told.patient, told.sequence, told.mode or switched, told.split)
 

@@ -22,12 +22,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.brush_masks import brush_mask
-from polypda.importing.annotations.frame_facts import facts_in
-from polypda.importing.annotations.json_values import items, mapping, mappings, number, size_px, text
+from polypda.importing.annotations.annotation_files import items, mapping, mappings, number, read_json, size_px, text
+from polypda.importing.annotations.meanings import facts_in, says_no_polyp
 from polypda.importing.annotations.named_images import NamedImages, is_image
-from polypda.importing.annotations.polyp_classes import says_no_polyp
+from polypda.importing.annotations.run_lengths import brush_mask
 from polypda.importing.annotations.shapes import (
     Box,
     Ellipse,

@@ -23,15 +23,14 @@ from dataclasses import dataclass, field
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_text, read_xml
-from polypda.importing.annotations.frame_facts import FrameFacts, imaging_mode, mode_of_path
-from polypda.importing.annotations.json_values import number
+from polypda.importing.annotations.annotation_files import number, read_text, read_xml
+from polypda.importing.annotations.meanings import FrameFacts, mode_of_path, says_no_polyp
 from polypda.importing.annotations.named_images import NamedImages, is_image, without_suffix
-from polypda.importing.annotations.polyp_classes import says_no_polyp
 from polypda.importing.annotations.shapes import Box
-from polypda.importing.annotations.voc import ZERO_BASED, voc_image
 from polypda.importing.contract import Ledger, NegativeLabel, Remark, SourceTree
+from polypda.importing.folders.folder_words import mode_of
 from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
+from polypda.importing.readers.voc import ZERO_BASED, voc_image
 
 _CALLED_SO = re.compile(r"pibadb|polydeep", re.IGNORECASE)
 _ANNOTATION = re.compile(r"(?:.*/)?Annotations/[^/]+\.xml", re.IGNORECASE)
@@ -192,7 +191,7 @@ def _picture(row: Mapping[str, str]) -> str:
 def _take(told: Told, row: Mapping[str, str]) -> None:
     told.patient = told.patient or _first(row, _PATIENT) or None
     told.sequence = told.sequence or _first(row, _SEQUENCE) or None
-    modes = (imaging_mode(word) for name in _MODE for word in re.split(r"[\s_/-]+", row.get(name) or ""))
+    modes = (mode_of(word) for name in _MODE for word in re.split(r"[\s_/-]+", row.get(name) or ""))
     told.mode = told.mode or next(filter(None, modes), None)
     told.galleries += [row[name] for name in _GALLERY if row.get(name)]
 

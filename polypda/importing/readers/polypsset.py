@@ -18,11 +18,12 @@ from typing import NamedTuple
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage
 from polypda.importing.annotations.annotation_files import read_xml
-from polypda.importing.annotations.frame_facts import FrameFacts, split_named
+from polypda.importing.annotations.meanings import FrameFacts
 from polypda.importing.annotations.named_images import NamedImages, is_image, without_suffix
-from polypda.importing.annotations.voc import voc_image
 from polypda.importing.contract import Ledger, SourceTree
+from polypda.importing.folders.folder_words import split_of
 from polypda.importing.readers.annotated import NOT_ANNOTATED, AnnotatedReader, Annotation
+from polypda.importing.readers.voc import voc_image
 
 _PLACE = re.compile(
     r"(?:.*/)?(?P<part>(?P<split>train|val|test)\d{0,4})/(?P<kind>Image|Annotation)/(?:(?P<sequence>[^/]+)/)?(?P<stem>[^/]+)",
@@ -74,7 +75,7 @@ def _annotated(
                 continue
         facts = FrameFacts(
             sequence=f"{place.part}-{place.sequence}" if place.sequence else None,
-            split=split_named(place.part.rstrip("0123456789")),
+            split=split_of(place.part.rstrip("0123456789")),
         )
         yield replace(said, names=(path,), facts=facts, frame="_".join(filter(None, place)), polyps_alone=True)
 

@@ -18,7 +18,7 @@ from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.mask_labels import mask_label, source_masks
+from polypda.importing.images.masks import mask_label, source_masks
 from polypda.importing.images.pictures import read_picture
 
 Told = dict[str, str | None]

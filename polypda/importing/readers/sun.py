@@ -15,9 +15,8 @@ from collections.abc import Iterator
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_text
-from polypda.importing.annotations.frame_facts import FrameFacts
-from polypda.importing.annotations.json_values import number
+from polypda.importing.annotations.annotation_files import number, read_text
+from polypda.importing.annotations.meanings import FrameFacts
 from polypda.importing.annotations.named_images import NamedImages, is_image, without_suffix
 from polypda.importing.annotations.shapes import Box
 from polypda.importing.contract import Ledger, NegativeLabel, Remark, SourceTree

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from polypda.importing.contract import Ledger, LedgerLine
-from polypda.importing.folders.cohort_tables import FrameRecord
+from polypda.importing.writing.cohort_writer import Treatment
 from polypda.importing.writing.frame_names import readable
-from polypda.importing.writing.treatment import Treatment
+from polypda.importing.writing.records import FrameRecord
 
 FILE_NAME = "import.json"
 FORMER = "former"

@@ -21,7 +21,7 @@ from polypda.cohorts.manifest import (
     Size,
     Title,
 )
-from polypda.importing.folders.cohort_tables import FrameRecord
+from polypda.importing.writing.records import FrameRecord
 
 SOURCE = "import of the files"
 """Begins the source of every fact that an import states; a later import replaces these."""

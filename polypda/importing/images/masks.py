@@ -1,8 +1,9 @@
-"""Which drawn colour is the polyp, decided over all masks of a source: two classes are never joined in silence.
+"""Mask files of other tools as 0/1 labels: which drawn colour is the polyp is decided over all masks of a source.
 
 A mask by itself does not tell: one that shows an instrument alone is black and one colour, as a polyp's is. So every
 mask is looked at for its colours first. One colour is the polyp. Where there are several, a table of the tool
-(:mod:`.class_tables`) or ``-O polyp=…`` must say which; else the user is asked.
+(:mod:`.class_tables`) or ``-O polyp=…`` must say which; else the user is asked: two classes are never joined in
+silence.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.picture_kinds import JPEG
+from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.picture_kinds import JPEG, Kind
 from polypda.cohorts.polyp_values import COLOUR_TOLERANCE, MOST_CLASSES, PolypValues
-from polypda.cohorts.stored_masks import LEAST_CHROMA, MOST_FLAT_GREYS, has_region
+from polypda.cohorts.stored_masks import LEAST_CHROMA, MOST_FLAT_GREYS, FellowMasks, decode_mask, has_region, mask_of
 from polypda.errors import DataError
-from polypda.importing.contract import Ledger, SourceTree
+from polypda.importing.contract import Ledger, MaskLabel, MaskPixels, SourceTree
 from polypda.importing.images.class_tables import VOID, ClassTable, Colour, class_tables, table_for
-from polypda.importing.images.mask_labels import mask_values
+from polypda.importing.images.pictures import turned
 
 NEAR_GREY = 16
 """Greys that differ by less are one: 248–255 is what JPEG makes of white."""
@@ -195,3 +197,47 @@ def _packed(values: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 def _unpacked(value: int) -> Colour:
     return value >> 16, value >> 8 & 0xFF, value & 0xFF
+
+
+def source_masks(tree: SourceTree, paths: Iterable[str]) -> FellowMasks:
+    """All masks of a source, asked where a mask alone does not tell what its values mean. Nothing is opened."""
+    return FellowMasks(tuple(paths), tree.read)
+
+
+def mask_label(
+    tree: SourceTree, paths: Sequence[str], fellows: FellowMasks, polyp: PolypValues | None = None
+) -> MaskLabel:
+    """The label of one frame that lies in one mask file, or in several (one per lesion or class) that are joined."""
+
+    def read(size: tuple[int, int]) -> MaskPixels:
+        masks = [read_mask_file(tree, path, size, polyp, fellows) for path in paths]
+        return np.maximum.reduce(masks)
+
+    return MaskLabel(read, paths[0])
+
+
+def read_mask_file(
+    tree: SourceTree,
+    path: str,
+    size: tuple[int, int],
+    polyp: PolypValues | None = None,
+    fellows: FellowMasks | None = None,
+) -> MaskPixels:
+    """Read a mask for an image of (height, width). fellows: all masks of its source.
+
+    Raises: DataError E_MASK_SIZE, and what :func:`decode_mask` and :func:`mask_of` raise.
+    """
+    stored = decode_mask(tree.read(path), path)
+    height, width = turned(stored.values, stored.orientation).shape[:2]
+    if (height, width) != size:
+        raise mask_size_error(path, (size[1], size[0]), (width, height))
+    return np.ascontiguousarray(turned(mask_of(stored, path, polyp, fellows), stored.orientation))
+
+
+def mask_values(tree: SourceTree, path: str) -> tuple[NDArray[np.uint8], Kind]:
+    """A mask file's values as uint8 H×W or H×W×3, upright, and what kind of file holds them.
+
+    Raises: as :func:`decode_mask`.
+    """
+    stored = decode_mask(tree.read(path), path)
+    return turned(stored.values, stored.orientation), stored.kind

@@ -1,18 +1,28 @@
-"""Which of a tool's classes are polyps.
+"""What the words of an annotation stand for: which classes are polyps, and what free fields tell of a frame.
 
 Without the option ``classes`` a class is a polyp when a word for one stands in its name (English or 中文); words for
 instruments, artefacts and plain mucosa say that it is none. Any other class is unknown: it is named in the ledger, and
 a frame that shows nothing else stays without a label rather than becoming a negative. The only class of an annotation
 is taken as the polyp whatever it is called, unless its name says the opposite.
+
+Tools have no field for patient, sequence, imaging mode and split, but let people name their own (CVAT attributes,
+Label Studio's task data, LabelMe flags, extra keys of COCO images). The names that are understood are listed here;
+every other field is ignored.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import PurePosixPath
 
+from polypda.cohorts.frames import Split
 from polypda.errors import UsageError, nearest
+from polypda.importing.annotations.annotation_files import text
+from polypda.importing.folders.folder_words import meaning_of, mode_of, split_of
+from polypda.importing.folders.patient_names import PatientRule
 
 _POLYP = re.compile(
     r"polyp|adenom|hyperplas|serrat|neoplas|lesion|carcinoma|cancer|tumou?r|\b(ssl|ssa|tsa|lst)\b"
@@ -94,3 +104,59 @@ def class_names(options: Mapping[str, str]) -> tuple[str, ...] | None:
     if not names:
         raise UsageError("E_OPTION", "'classes' names no class.", fix="for example -O classes=polyp,adenoma.")
     return names
+
+
+_PATIENT = ("patient", "patient_id", "patientid", "case", "case_id")
+_SEQUENCE = ("sequence", "sequence_id", "video", "video_id", "video_name", "clip")
+_MODE = ("mode", "modality", "imaging", "imaging_mode", "light")
+_SPLIT = ("split", "subset", "partition")
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """As the fields of an imported frame of the same names."""
+
+    patient_by: str | None = field(default=None, kw_only=True)
+    patient: str | None = None
+    sequence: str | None = None
+    mode: str | None = None
+    split: Split | None = None
+
+
+def facts_in(fields: Mapping[str, object]) -> FrameFacts:
+    """The facts among free fields; upper and lower case, spaces and hyphens in a field's name do not matter."""
+    plain = {re.sub(r"[\s-]+", "_", name.casefold()): text(value) for name, value in fields.items()}
+    return FrameFacts(
+        _first(plain, _PATIENT), _first(plain, _SEQUENCE), mode_of(_first(plain, _MODE) or ""), _split(plain)
+    )
+
+
+def facts_of(told: FrameFacts, image: str) -> FrameFacts:
+    """What is told of a frame; the rest is taken from the folders that the image lies in (``train/患者1``)."""
+    lies = meaning_of(PurePosixPath(image).parts[:-1])
+    patient, clip, by = (told.patient, None, None) if told.patient else PatientRule().of(image)
+    return FrameFacts(
+        patient,
+        told.sequence or lies.sequence or clip,
+        told.mode or lies.mode,
+        told.split or lies.split,
+        patient_by=by,
+    )
+
+
+def mode_of_path(parts: Iterable[str]) -> str | None:
+    """The imaging mode that the last folder names which names one (``NBI``, ``polyps_WL``…)."""
+    for part in reversed(list(parts)):
+        for word in [part, *re.split(r"[\s_-]+", part)]:
+            mode = mode_of(word)
+            if mode:
+                return mode
+    return None
+
+
+def _first(fields: Mapping[str, str], names: Iterable[str]) -> str | None:
+    return next((fields[name] for name in names if fields.get(name)), None)
+
+
+def _split(fields: Mapping[str, str]) -> Split | None:
+    return split_of(_first(fields, _SPLIT) or "")

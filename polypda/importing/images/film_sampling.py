@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.importing.films.film_options import FilmOptions
-from polypda.importing.films.film_pixels import grey
-from polypda.importing.films.films import FilmFrame
+from polypda.importing.images.film_options import FilmOptions
+from polypda.importing.images.films import FilmFrame, grey
 
 SHARPNESS_LONGER_SIDE_PX = 360
 """Sharpness is compared on reduced frames: noise of single pixels is none."""

@@ -18,9 +18,8 @@ import yaml
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_text
-from polypda.importing.annotations.frame_facts import FrameFacts
-from polypda.importing.annotations.json_values import mapping, number, text, whole
+from polypda.importing.annotations.annotation_files import mapping, number, read_text, text, whole
+from polypda.importing.annotations.meanings import FrameFacts
 from polypda.importing.annotations.shapes import Box, Polygon, Shape, Unpaintable
 from polypda.importing.contract import NegativeLabel, Remark, SourceTree
 

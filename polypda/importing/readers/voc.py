@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.json_values import number, size_px, text
+from polypda.importing.annotations.annotation_files import number, size_px, text
 from polypda.importing.annotations.shapes import Box
 from polypda.importing.contract import NegativeLabel
 

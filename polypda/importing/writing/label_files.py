@@ -18,7 +18,7 @@ from polypda.importing.contract import (
     Picture,
     Remark,
 )
-from polypda.importing.images.orientation import SIDES_SWAPPED, turned, turned_box
+from polypda.importing.images.pictures import SIDES_SWAPPED, turned, turned_box
 
 MOST_OVERHANG_PX = 2.0
 """Boxes may reach beyond the frame by rounding; further, they were drawn on another picture."""

@@ -1,15 +1,18 @@
-"""What ``-O NAME=VALUE`` says for films."""
+"""What ``-O NAME=VALUE`` says for films, and what the ledger says of a film as a whole."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 from polypda.errors import UsageError, nearest
-from polypda.importing.films.deinterlacing import Deinterlace
+from polypda.importing.contract import Remark
+from polypda.importing.images.deinterlacing import Deinterlace, FilmScan
+from polypda.importing.images.films import Film
+from polypda.quality.interlacing import Scan
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 MEANINGS = {
@@ -116,3 +119,38 @@ def _choice(given: Mapping[str, str], name: str, kind: type[_Choice], default: _
 
 def _wrong(name: str, value: str, hint: str = "") -> UsageError:
     return UsageError("E_OPTION", f"{name} is '{value}'.{hint}", fix=f"{name}: {MEANINGS[name]}.")
+
+
+def film_remarks(film: Film, scan: FilmScan | None, how: Deinterlace) -> Iterator[Remark]:
+    """What is worth knowing of a film whose frames were taken. scan: None where it was not looked for."""
+    if film.pixel_aspect is not None and film.pixel_aspect != 1:
+        aspect = film.pixel_aspect
+        what = (
+            f"says that its pixels are {aspect.numerator}:{aspect.denominator}, not square; they are kept as they are."
+        )
+        yield Remark("N_VIDEO_PIXEL_ASPECT", what)
+    if film.turned_degrees:
+        yield Remark("N_VIDEO_ROTATED", f"turned upright by {film.turned_degrees} degrees as it says.")
+    if film.without_times:
+        what = "some frames carry no time: it was counted from their number and the frame rate."
+        yield Remark("W_VIDEO_TIMES", what)
+    if film.clock_set_back:
+        what = "its clock goes back within it, as where recordings were joined: times go on from the frame before."
+        yield Remark("W_VIDEO_TIMES", what)
+    if scan is not None:
+        yield scan_remark(scan, how)
+
+
+def scan_remark(scan: FilmScan, how: Deinterlace) -> Remark:
+    """What the interlace detector saw, what the film says of itself, and what was done."""
+    decision = scan.decision
+    seen = (
+        f"{decision.scan.value} ({decision.combed} of {decision.judged} frames combed, {decision.confidence:.0%} sure)"
+    )
+    if how is Deinterlace.AUTO:
+        done = "de-interlaced by bwdif" if scan.interlaced else "left as it is"
+    else:
+        done = f"de-interlaced by {how.value}"
+    says = "interlaced" if scan.coded_interlaced else "progressive"
+    code = "N_VIDEO_SCAN" if decision.scan.value in (says, Scan.UNKNOWN.value) else "W_VIDEO_SCAN"
+    return Remark(code, f"looks {seen}, says {says}; {done}.")

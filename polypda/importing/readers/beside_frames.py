@@ -12,15 +12,15 @@ from polypda.cohorts.picture_kinds import suffix_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage
 from polypda.importing.annotations.annotation_files import read_text, read_xml
-from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
+from polypda.importing.annotations.meanings import PolypClasses, require_classes
 from polypda.importing.annotations.shapes import Painted
-from polypda.importing.annotations.voc import voc_image
-from polypda.importing.beside.tables import table_images
-from polypda.importing.beside.texts import class_names_of, is_name_file, text_image
 from polypda.importing.contract import Label, Ledger, Remark, SourceTree, UnknownLabel
 from polypda.importing.folders.folder_pairs import Pair, folded_stem
 from polypda.importing.folders.folder_words import Role, meaning_of, role_of
 from polypda.importing.images.pictures import picture_size
+from polypda.importing.readers.beside_tables import table_images
+from polypda.importing.readers.beside_texts import class_names_of, is_name_file, text_image
+from polypda.importing.readers.voc import voc_image
 
 LABEL_SUFFIXES = (
     *(".json", ".xml", ".txt", ".csv", ".tsv", ".npy", ".npz", ".mat", ".pkl", ".h5", ".hdf5"),

@@ -2,7 +2,7 @@
 
 ``bwdif`` (libavfilter, by way of PyAV) interpolates the second field from its neighbours in picture and time, and
 needs a film. ``field`` keeps the first field of a single frame and interpolates the lines between: the frame keeps its
-size and aspect and loses half of its vertical detail.
+size and aspect and loses half of its vertical detail. For a still, without neighbours in time, only that is possible.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.importing.films.film_pixels import rgb
-from polypda.importing.films.films import Film, FilmFrame, pyav
+from polypda.importing.contract import ImportedFrame, Picture, Pixels, Remark
+from polypda.importing.images.films import Film, FilmFrame, pyav, rgb
 from polypda.quality.interlacing import Comb, Scan, ScanDecision, decide, measure_comb
 
 PROBED_FRAMES, PROBED_STEP = 75, 3
@@ -134,3 +135,38 @@ def _flushed(av: Any, graph: Any, waiting: deque[FilmFrame]) -> Iterator[FilmFra
     graph.vpush(None)
     yield from _pulled(av, graph, waiting)
     waiting.clear()
+
+
+def of_one_moment(frame: ImportedFrame) -> ImportedFrame:
+    """The frame, which keeps one field only where a comb is seen when it is read; nothing is read here."""
+    return replace(frame, read=partial(_read, frame))
+
+
+def _read(frame: ImportedFrame) -> Picture:
+    picture = frame.read()
+    comb = measure_comb(picture.pixels)
+    if not comb.combed:
+        return picture
+    what = f"it held two moments in alternate lines (score {comb.score:.2f}): the even lines are kept, the others are"
+    remark = Remark("N_DEINTERLACED", f"{what} interpolated from them.")
+    return replace(picture, pixels=one_field(picture.pixels), encoded=None, remarks=(*picture.remarks, remark))
+
+
+def one_field(pixels: Pixels, *, top: bool = True) -> Pixels:
+    """One field, the lines between interpolated from it (four taps, −1 9 9 −1); same size.
+
+    Args:
+        pixels: uint8 H×W×3. top: keep the even lines (0, 2…), else the odd ones.
+    """
+    start = 0 if top else 1
+    field = pixels[start::2].astype(np.int16)
+    if field.shape[0] == 0:
+        return pixels.copy()
+    padded = np.concatenate([field[:1], field[:1], field, field[-1:], field[-1:]])
+    between = 9 * (padded[1:-2] + padded[2:-1]) - padded[:-3] - padded[3:]  # before, within and after the field
+    lines = np.clip((between + 8) >> 4, 0, 255).astype(np.uint8)
+    result = pixels.copy()
+    missing = result[1 - start :: 2]
+    first = 0 if start else 1
+    missing[:] = lines[first : first + missing.shape[0]]
+    return result

@@ -20,15 +20,22 @@ import numpy as np
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.json_values import items, mapping, mappings, number, text
+from polypda.importing.annotations.annotation_files import (
+    decoded_text,
+    items,
+    mapping,
+    mappings,
+    number,
+    read_json,
+    text,
+)
 from polypda.importing.annotations.shapes import Box, Ellipse, Painted, Polygon, Shape, Unpaintable, ring_of_pairs
 from polypda.importing.contract import MaskPixels, NegativeLabel, SourceTree, UnknownLabel
 from polypda.importing.folders.folder_words import words_of
-from polypda.importing.folders.frame_tables import COLUMN_NAMES
-from polypda.importing.folders.table_text import table_rows, table_text
+from polypda.importing.folders.frame_tables import COLUMN_NAMES, table_rows
 
-VIA_FIELDS = ("region shape attributes", "region attributes")
+VIA_FIELDS = {"region shape attributes": "shape_attributes", "region attributes": "region_attributes"}
+"""Headings of VIA's table, and what its projects call the same."""
 RUN_HEADINGS = ("encoded pixels", "encodedpixels", "rle", "mask rle", "rle mask", "run lengths", "runs")
 PICTURE_HEADINGS = (*COLUMN_NAMES["frame"], "id", "imageid")
 CLASS_HEADINGS = ("class", "label", "class name", "class id", "classid")
@@ -44,7 +51,7 @@ def table_images(tree: SourceTree, path: str, rows: bool) -> list[AnnotatedImage
         return _via_project(read_json(tree, path), path)
     csv.field_size_limit(1 << 30)  # a mask's runs are longer than the module's own limit
     try:
-        header, *lines = [row for row in table_rows(table_text(tree.read(path), path)) if any(row)] or [[]]
+        header, *lines = [row for row in table_rows(decoded_text(tree.read(path), path, "E_TABLE")) if any(row)] or [[]]
     except csv.Error:
         return None
     found = [dict(zip([words_of(heading) for heading in header], line, strict=False)) for line in lines]
@@ -105,11 +112,8 @@ def _via_table(lines: list[dict[str, str]], path: str) -> list[AnnotatedImage] |
     found: defaultdict[str, list[Drawn]] = defaultdict(list)
     for line in lines:
         drawn = found[line["filename"]]
-        fields = {
-            name: line.get(name.replace("_", " "), "") for name in ("region_shape_attributes", "region_attributes")
-        }
-        region = {name: _json(content, path) for name, content in fields.items()}
-        if mapping(region["region_shape_attributes"]):
+        region = {name: _json(line.get(heading, ""), path) for heading, name in VIA_FIELDS.items()}
+        if mapping(region["shape_attributes"]):
             drawn.append(Drawn(_region(region), _kind(region)))
     return _of_via(found, path)
 
