@@ -44,15 +44,15 @@ ALWAYS = ("frame", "patient", "sequence", "split", "label_state")
 
 def frames_csv(rows: Sequence[FrameRow]) -> str:
     """The table's text; a column about which nothing is known of any frame is left out."""
-    cells = [{column: _cell(getattr(row, column)) for column in COLUMNS} for row in rows]
+    cells = [{column: plain_cell(getattr(row, column)) for column in COLUMNS} for row in rows]
     columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in cells)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *([row[name] for name in columns] for row in cells)])
     return text.getvalue()
 
 
-def _cell(value: str | float | None) -> str:
-    """Text without line breaks or characters that nothing can write; numbers to four digits."""
+def plain_cell(value: str | float | None) -> str:
+    """A field's text: numbers to four digits; no line breaks, characters that nothing can write, or outer space."""
     if isinstance(value, (int, float)):
         return f"{value:.4f}".rstrip("0").rstrip(".")
     return "".join(character if character.isprintable() else " " for character in value or "").strip()

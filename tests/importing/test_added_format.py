@@ -45,7 +45,7 @@ def test_the_format_is_found_and_read(tmp_path, regions):
     put(source / "regions.jsonl", "\n".join(map(json.dumps, rows)).encode())
     result = run_import(source, tmp_path / "root")
     states = {record.frame: (record.label_state, record.patient, record.split) for record in result.records}
-    assert states == {"a": ("mask", "p1", "test"), "b": ("negative", "", ""), "d": ("none", "", "")}
+    assert states == {"a": ("mask", "p1", "test"), "b": ("negative", None, None), "d": ("none", None, None)}
     assert np.array_equal(read_mask(result.folder / "masks/a.png"), (mask() > 0).astype(np.uint8))
     told = lines(result)
     assert told["E_ANNOTATION_SIZE"] == ["pictures/c.jpg"] and told["E_IMAGE_MISSING"] == ["regions.jsonl line 4"]

@@ -49,7 +49,7 @@ def test_clips_of_one_patient_are_one_patient_and_this_is_told(tmp_path):
     ("option", "patients"),
     [
         ("whole", {"case1_1", "case1_2", "case2_1", "case10_1", "case10_2"}),
-        ("none", {""}),
+        ("none", {None}),
         (r"case(\d+)", {"1", "2", "10"}),
         (r"case\d+", {"case1", "case2", "case10"}),
     ],
@@ -70,7 +70,7 @@ def test_patients_in_the_names_of_files(tmp_path):
     for number, name in enumerate(("patient1_001", "patient1_002", "patient2_001", "other")):
         put(tmp_path / "src" / f"{name}.jpg", frame(number))
     result = run_import(tmp_path / "src", tmp_path / "root")
-    assert [patient for patient, _ in groups(result).values()] == ["", "patient1", "patient1", "patient2"]
+    assert [patient for patient, _ in groups(result).values()] == [None, "patient1", "patient1", "patient2"]
     assert told(result, "N_PATIENTS") == ["2 patients found by files called 'patient' and a number."]
     assert len(told(result, "W_PATIENT_PARTLY")) == 1
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from polypda.cohorts.frames import PolypBox
 from polypda.errors import DataError
 from polypda.importing.annotations.meanings import EveryClass, FrameFacts, Meaning, PolypClasses
 from polypda.importing.annotations.shapes import Corners, Painted, Region, Shape
 from polypda.importing.contract import (
     BoxLabel,
     Label,
-    LabelledBox,
     MaskLabel,
     MaskPixels,
     Picture,
@@ -173,7 +173,7 @@ def _boxes(kept: list[Drawn], sheet: Sheet, notes: list[Remark]) -> Label:
     if any(isinstance(each.shape, Region) for each in kept):
         what = "some polyps are outlined, others have a box only: taken as boxes, since a mask would miss polyps."
         notes.append(Remark("N_MIXED_SHAPES", what))
-    cut = [LabelledBox(*_cut(corners, sheet.size), each.label or None) for each, corners in found]
+    cut = [PolypBox(*_cut(corners, sheet.size), each.label or None) for each, corners in found]
     boxes = tuple(box for box in cut if box.x1 > box.x0 and box.y1 > box.y0)
     return BoxLabel(boxes, sheet.origin, sheet.size) if boxes else UnknownLabel()
 

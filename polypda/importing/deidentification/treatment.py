@@ -162,7 +162,7 @@ class Deidentification:
     def _label(self, frame: ImportedFrame, name: str) -> Label:
         label = frame.label
         if isinstance(label, BoxLabel):
-            boxes = tuple(replace(box, label=lesion_label(box.label) if box.label else None) for box in label.boxes)
+            boxes = tuple(box._replace(label=lesion_label(box.label) if box.label else None) for box in label.boxes)
             gone = sum(new.label is None and bool(old.label) for new, old in zip(boxes, label.boxes, strict=True))
             if gone:
                 self.findings.removed["label of a box in words of its own"] += gone

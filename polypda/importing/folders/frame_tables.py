@@ -9,12 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from polypda.cohorts.frames import LabelState
+from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.frames_csv import FrameRow
 from polypda.cohorts.picture_kinds import suffix_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
-from polypda.importing.contract import LabelledBox
 from polypda.importing.folders.folder_words import mode_of, split_of, words_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -56,7 +55,7 @@ class TableRow(FrameRow):
     """What one line of a table says of a frame: what frames.csv may say, and where its table has boxes, one."""
 
     line: int = 0
-    box: LabelledBox | None = None
+    box: PolypBox | None = None
 
 
 @dataclass(frozen=True)
@@ -176,9 +175,9 @@ def _row(row: list[str], columns: dict[str, int], line: int, path: str, boxes: b
     )
 
 
-def _box(value: dict[str, str], where: str) -> LabelledBox:
+def _box(value: dict[str, str], where: str) -> PolypBox:
     x0, y0, x1, y1 = (_number(value[corner], where) for corner in CORNERS)
-    return LabelledBox(x0, y0, x1, y1, value.get("label") or None)
+    return PolypBox(x0, y0, x1, y1, value.get("label") or None)
 
 
 def _number(text: str, where: str) -> float:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
 
+from polypda.cohorts.frames import PolypBox
 from polypda.errors import DataError
-from polypda.importing.contract import LabelledBox, Ledger, SourceTree
+from polypda.importing.contract import Ledger, SourceTree
 from polypda.importing.folders.frame_tables import (
     FrameTable,
     RangeRow,
@@ -27,7 +28,7 @@ class Tables:
 
     def __init__(self) -> None:
         self._rows: dict[str, TableRow] = {}
-        self._boxes: dict[str, list[LabelledBox]] = defaultdict(list)
+        self._boxes: dict[str, list[PolypBox]] = defaultdict(list)
         self._used: set[str] = set()
         self._origins: dict[str, str] = {}
         self._contradicted: dict[str, str] = {}
@@ -87,7 +88,7 @@ class Tables:
                 return TableRow(stem, row.patient, row.sequence)
         return None
 
-    def boxes(self, image: str) -> tuple[LabelledBox, ...]:
+    def boxes(self, image: str) -> tuple[PolypBox, ...]:
         """The boxes of an image."""
         for key in _keys(image):
             if key in self._boxes:

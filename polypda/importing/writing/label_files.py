@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from polypda.cohorts.frames import PolypBox
 from polypda.errors import DataError
 from polypda.importing.contract import (
     BoxLabel,
     Label,
-    LabelledBox,
     MaskLabel,
     MaskPixels,
     NegativeLabel,
@@ -30,7 +30,7 @@ class LabelFiles:
 
     state: str
     mask: MaskPixels | None = None
-    boxes: tuple[LabelledBox, ...] = ()
+    boxes: tuple[PolypBox, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -99,20 +99,20 @@ def _doubt(picture: Picture, what: str) -> tuple[Remark, ...]:
     return (Remark("W_LABEL_ORIENTATION", told),)
 
 
-def _turned(box: LabelledBox, stored: tuple[int, int], orientation: int) -> LabelledBox:
+def _turned(box: PolypBox, stored: tuple[int, int], orientation: int) -> PolypBox:
     x0, y0, x1, y1 = turned_box((box.x0, box.y0, box.x1, box.y1), stored, orientation)
-    return replace(box, x0=x0, y0=y0, x1=x1, y1=y1)
+    return box._replace(x0=x0, y0=y0, x1=x1, y1=y1)
 
 
-def _inside(box: LabelledBox, width: int, height: int, where: str) -> LabelledBox:
+def _inside(box: PolypBox, width: int, height: int, where: str) -> PolypBox:
     corners = (box.x0, box.y0, box.x1, box.y1)
     told = " ".join(f"{value:g}" for value in corners)
     fix = "correct the annotation, or leave the frame out."
     if not all(map(math.isfinite, corners)) or box.x1 <= box.x0 or box.y1 <= box.y0:
         raise DataError("E_BOX_WRONG", f"a box of {told} (x0 y0 x1 y1) has no area.", where=where, fix=fix)
     overhang = max(-box.x0, -box.y0, box.x1 - width, box.y1 - height)
-    cut = replace(
-        box, x0=max(0.0, box.x0), y0=max(0.0, box.y0), x1=min(float(width), box.x1), y1=min(float(height), box.y1)
+    cut = box._replace(
+        x0=max(0.0, box.x0), y0=max(0.0, box.y0), x1=min(float(width), box.x1), y1=min(float(height), box.y1)
     )
     if overhang > MOST_OVERHANG_PX or cut.x1 <= cut.x0 or cut.y1 <= cut.y0:
         what = f"a box of {told} (x0 y0 x1 y1) reaches beyond the {width}×{height} frame."

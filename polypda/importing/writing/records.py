@@ -13,7 +13,7 @@ from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.boxes_csv import boxes_csv, read_boxes_csv
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
-from polypda.cohorts.frames_csv import FrameRow, frames_csv, read_frames_csv
+from polypda.cohorts.frames_csv import FrameRow, frames_csv, plain_cell, read_frames_csv
 from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
 from polypda.cohorts.label_files import cohort_masks
 from polypda.cohorts.ordering import natural_key
@@ -21,30 +21,23 @@ from polypda.cohorts.picture_files import picture_files
 from polypda.cohorts.splits import require_no_leak
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, LeakageError
-from polypda.importing.contract import ImportedFrame, LabelledBox
+from polypda.importing.contract import ImportedFrame
 from polypda.importing.writing.label_files import LabelFiles
 
 
-@dataclass(frozen=True)
-class FrameRecord:
-    """A written frame.
+@dataclass(frozen=True, kw_only=True)
+class FrameRecord(FrameRow):
+    """A written frame: its row of frames.csv, and what lies in the folder.
 
-    image, mask: files under ``images`` and ``masks``; boxes: x0, y0, x1, y1, label.
-    polyp: whether the label marks one; None where nothing is known. size: (width, height) in px.
+    image, mask: files under ``images`` and ``masks``; boxes: px of the frame. size: (width, height) in px.
+    polyp: whether the label marks one; None where nothing is known.
     """
 
-    frame: str
     image: str
     size: tuple[int, int]
-    label_state: str
     polyp: bool | None
     mask: str = ""
-    boxes: tuple[tuple[float, float, float, float, str], ...] = ()
-    patient: str = ""
-    sequence: str = ""
-    t_s: float | None = None
-    split: str = ""
-    mode: str = ""
+    boxes: tuple[PolypBox, ...] = ()
 
     def as_entry(self) -> dict[str, Any]:
         """Plain values for the journal."""
@@ -53,8 +46,13 @@ class FrameRecord:
     @classmethod
     def of_entry(cls, values: dict[str, Any]) -> FrameRecord:
         """What :meth:`as_entry` gave, also after JSON."""
-        boxes = tuple(tuple(box) for box in values["boxes"])
-        return cls(**{**values, "size": tuple(values["size"]), "boxes": boxes})
+        told = {
+            "size": tuple(values["size"]),
+            "boxes": tuple(PolypBox(*box) for box in values["boxes"]),
+            "split": Split(values["split"]) if values["split"] else None,
+            "label_state": LabelState(values["label_state"]),
+        }
+        return cls(**{**values, **told})
 
 
 def record_of(
@@ -65,36 +63,22 @@ def record_of(
         frame=name,
         image=image,
         size=size,
-        label_state=label.state,
+        label_state=LabelState(label.state),
         polyp=label.shows_polyp,
         mask=mask,
-        boxes=tuple(_box_row(box) for box in label.boxes),
-        patient=_cell(frame.patient),
-        sequence=_cell(frame.sequence),
+        boxes=tuple(box._replace(label=plain_cell(box.label) or None) for box in label.boxes),
+        patient=plain_cell(frame.patient) or None,
+        sequence=plain_cell(frame.sequence) or None,
         t_s=frame.t_s,
-        split=frame.split.value if frame.split else "",
-        mode=_cell(frame.mode),
+        split=frame.split,
+        mode=plain_cell(frame.mode) or None,
     )
 
 
 def tables_of(records: Sequence[FrameRecord]) -> dict[str, str]:
     """The text of frames.csv and, where there are boxes, of boxes.csv, by file name."""
-    rows = [
-        FrameRow(
-            frame=record.frame,
-            patient=record.patient,
-            sequence=record.sequence,
-            t_s=record.t_s,
-            split=Split(record.split) if record.split else None,
-            label_state=LabelState(record.label_state),
-            mode=record.mode,
-        )
-        for record in records
-    ]
-    boxes = boxes_csv(
-        {record.frame: [PolypBox(*box[:4], box[4] or None) for box in record.boxes] for record in records}
-    )
-    return {FRAMES_CSV: frames_csv(rows)} | ({BOXES_CSV: boxes} if boxes else {})
+    boxes = boxes_csv({record.frame: record.boxes for record in records})
+    return {FRAMES_CSV: frames_csv(records)} | ({BOXES_CSV: boxes} if boxes else {})
 
 
 def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
@@ -104,9 +88,9 @@ def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
             cohort=cohort_id,
             frame=record.frame,
             image=Path(record.image),
-            patient=record.patient or None,
-            sequence=record.sequence or None,
-            split=Split(record.split) if record.split else None,
+            patient=record.patient,
+            sequence=record.sequence,
+            split=record.split,
         )
         for record in records
     ]
@@ -115,15 +99,6 @@ def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
     except LeakageError as error:
         return [f"the split leaks: {error.what} Correct frames.csv before the cohort is used: {error.fix}"]
     return []
-
-
-def _box_row(box: LabelledBox) -> tuple[float, float, float, float, str]:
-    return (box.x0, box.y0, box.x1, box.y1, _cell(box.label))
-
-
-def _cell(text: str | None) -> str:
-    """Text for one field: without line breaks, characters that nothing can write, or space at its ends."""
-    return "".join(character if character.isprintable() else " " for character in text or "").strip()
 
 
 REWRITTEN = frozenset(
@@ -166,21 +141,15 @@ def _record(
     image: Path, mask: Path | None, fellows: FellowMasks, row: FrameRow, boxes: tuple[PolypBox, ...]
 ) -> FrameRecord:
     pixels = read_image(image)
-    state = row.label_state.value if row.label_state else "mask" if mask else "box" if boxes else "none"
-    polyp = bool(np.any(read_mask(mask, fellows))) if mask is not None else {"box": True, "negative": False}.get(state)
+    state = row.label_state or (LabelState.MASK if mask else LabelState.BOX if boxes else LabelState.NONE)
+    known = {LabelState.BOX: True, LabelState.NEGATIVE: False}.get(state)
     return FrameRecord(
-        frame=image.stem,
+        **{**vars(row), "frame": image.stem, "label_state": state},
         image=image.name,
         size=(pixels.shape[1], pixels.shape[0]),
-        label_state=state,
-        polyp=polyp,
+        polyp=bool(np.any(read_mask(mask, fellows))) if mask is not None else known,
         mask=mask.name if mask else "",
-        boxes=tuple((box.x0, box.y0, box.x1, box.y1, box.label or "") for box in boxes),
-        patient=row.patient or "",
-        sequence=row.sequence or "",
-        t_s=row.t_s,
-        split=row.split.value if row.split else "",
-        mode=row.mode or "",
+        boxes=boxes,
     )
 
 

@@ -27,7 +27,7 @@ def contact_sheet(title: str, folder: Path, records: Sequence[FrameRecord]) -> b
 
 
 def _kind(record: FrameRecord) -> str:
-    return "empty" if record.label_state == "mask" and record.polyp is False else record.label_state
+    return "empty" if record.label_state == "mask" and record.polyp is False else str(record.label_state)
 
 
 def _shares(kinds: Sequence[str]) -> str:
