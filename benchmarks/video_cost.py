@@ -21,10 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.importing.films.deinterlacing import bwdif, probe_scan
-from polypda.importing.films.film_pixels import rgb
-from polypda.importing.films.films import Film, open_film
-from polypda.importing.images.one_field import one_field
+from polypda.importing.images.deinterlacing import bwdif, one_field, probe_scan
+from polypda.importing.images.films import Film, open_film, rgb
 from polypda.phantom.renderer import film_moments, woven
 from polypda.workflows.cohorts.import_cohort import ImportRequest, import_cohort
 

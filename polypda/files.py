@@ -1,35 +1,136 @@
-"""Writing a file whole or not at all."""
+"""Writing files and folders whole or not at all.
+
+Whatever is written here lies beside its place under a hidden name first, is flushed to the disk, and is then renamed:
+a reader sees the old one or the new one, also when the process is killed meanwhile.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from polypda.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it.
+UNFINISHED = ".part"
+"""How the hidden names of what is being written end."""
+LONGEST_STEM = 40
 
-    Text is written as UTF-8 with line feeds. The parent folder must exist.
+
+@contextmanager
+def whole_file(path: Path, *, private: bool = False, durable: bool = True, over_former: bool = True) -> Iterator[Path]:
+    """A place to write to, which becomes ``path`` at the end of the block; after an error nothing is left of it.
+
+    private: readable by the user alone (0600), else as the user's umask has it. durable: flushed to the disk before it
+    is renamed; not needed where a damaged file is noticed and costs nothing, as in a cache. over_former: False: a file
+    that lies there already stays, also one that another process wrote meanwhile.
+    Raises: OSError. The parent folder must exist.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:LONGEST_STEM]}.", suffix=UNFINISHED)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        if not private:  # mkstemp's files are private; a report is meant to be read by colleagues
+            temporary.chmod(0o666 & ~current_umask())
+        if durable:
+            flush(temporary)
+        if over_former:
+            temporary.replace(path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write text (UTF-8, line feeds) or bytes. private: readable by the user alone.
+
     Raises: DataError E_WRITE_FAILED (full disk, no permission, folder missing).
     """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp is private to the user; a report is meant to be read by colleagues
-        Path(temporary).chmod(0o666 & ~current_umask())
-        Path(temporary).replace(path)
+        with whole_file(path, private=private) as temporary:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise write_failed(path, error) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, indented by one, letters as they are.
+
+    Raises: OSError, which the command tells as a full disk after which a run can be resumed.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV without its index. Raises: DataError E_WRITE_FAILED."""
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_png(path: Path, pixels: Any, compress_level: int = 6) -> None:
+    """Write an image, uint8 H×W or H×W×3 (RGB). Raises: DataError E_WRITE_FAILED."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=compress_level)
+    write_whole(path, buffer.getvalue())
+
+
+@contextmanager
+def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A working folder, which becomes ``folder`` at the end of the block; after an error nothing is left of it.
+
+    replace: a folder that lies there stays until the new one is complete, and is removed then; without it, one that
+    holds something is an error. Parent folders are made.
+    Raises: OSError.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{folder.name[:LONGEST_STEM]}."
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix, suffix=UNFINISHED))
+    try:
+        yield work
+        work.chmod(0o777 & ~current_umask())
+        if replace and folder.exists():
+            _exchange(work, folder, prefix)
+        else:
+            work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _exchange(work: Path, folder: Path, prefix: str) -> None:
+    former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix, suffix=".former"))
+    folder.rename(former / folder.name)
+    try:
+        work.rename(folder)
+    except OSError:
+        (former / folder.name).rename(folder)
+        raise
+    finally:
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold what a file or folder holds. Raises: OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def require_writable(folder: Path) -> None:
@@ -41,7 +142,7 @@ def require_writable(folder: Path) -> None:
     try:
         while not os.path.lexists(place):
             place = place.parent
-        Path(tempfile.mkdtemp(dir=place, prefix=".polypda-", suffix=".part")).rmdir()
+        Path(tempfile.mkdtemp(dir=place, prefix=".polypda-", suffix=UNFINISHED)).rmdir()
     except OSError as error:
         raise write_failed(folder, error) from error
 

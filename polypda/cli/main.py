@@ -15,6 +15,7 @@ import typer
 
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
+from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
 from polypda.cli.curves import curves_command
 from polypda.cli.data_root import VARIABLE, name_data_root
@@ -42,6 +43,7 @@ app.command("report")(report_command)
 app.command("source-package")(source_package_command)
 app.command("stylize")(stylize_command)
 app.add_typer(cohorts_app, name="cohorts")
+app.add_typer(cache_app, name="cache")
 
 
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
@@ -85,7 +87,7 @@ def main() -> None:
                 "E_DISK_FULL",
                 "no space is left on the device; what was being written was removed.",
                 where=name,
-                fix="free some space (the cache folder may be deleted at any time) and resume the run.",
+                fix="free some space (`polypda cache clear` removes what can be computed again) and resume the run.",
             )
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polypda.cohorts.frames import PolypBox
@@ -38,6 +39,21 @@ def read_boxes_csv(path: Path) -> dict[str, tuple[PolypBox, ...]]:
         fix = "save the table as text with commas."
         raise DataError("E_BOXES_CSV", f"{error}.", where=f"{where} line {reader.line_num}", fix=fix) from error
     return {frame: tuple(own) for frame, own in boxes.items()}
+
+
+def boxes_csv(boxes: Mapping[str, Sequence[PolypBox]]) -> str:
+    """The table's text, of the boxes by frame; empty where there is none. Classes where any is told."""
+    rows = [
+        [frame, *(f"{corner:.2f}".rstrip("0").rstrip(".") for corner in box[:4]), box.label or ""]
+        for frame, own in boxes.items()
+        for box in own
+    ]
+    if not rows:
+        return ""
+    width = len(COLUMNS) if any(row[-1] for row in rows) else len(NEEDED)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([list(COLUMNS)[:width], *(row[:width] for row in rows)])
+    return text.getvalue()
 
 
 def _check_header(names: object, where: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,25 @@ class FrameRow:
 
 
 COLUMNS = tuple(field.name for field in fields(FrameRow))
+"""The table's schema, for who reads and who writes it."""
+ALWAYS = ("frame", "patient", "sequence", "split", "label_state")
+"""Columns that are written even where nothing is known: their emptiness is worth seeing."""
+
+
+def frames_csv(rows: Sequence[FrameRow]) -> str:
+    """The table's text; a column about which nothing is known of any frame is left out."""
+    cells = [{column: plain_cell(getattr(row, column)) for column in COLUMNS} for row in rows]
+    columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in cells)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *([row[name] for name in columns] for row in cells)])
+    return text.getvalue()
+
+
+def plain_cell(value: str | float | None) -> str:
+    """A field's text: numbers to four digits; no line breaks, characters that nothing can write, or outer space."""
+    if isinstance(value, (int, float)):
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    return "".join(character if character.isprintable() else " " for character in value or "").strip()
 
 
 def read_frames_csv(path: Path) -> dict[str, FrameRow]:

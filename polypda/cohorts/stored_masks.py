@@ -21,6 +21,7 @@ from PIL import Image
 
 from polypda.cohorts.picture_kinds import JPEG, Kind
 from polypda.cohorts.polyp_values import MOST_CLASSES, PolypValues
+from polypda.cohorts.stored_arrays import decode_array, is_array
 from polypda.cohorts.stored_pixels import StoredPixels, brightest_channel, decode_stored
 from polypda.errors import DataError
 
@@ -95,12 +96,12 @@ class StoredMask:
 
 
 def decode_mask(data: bytes, where: str) -> StoredMask:
-    """Decode a mask file.
+    """Decode a mask file: a picture, or an array of NumPy or MATLAB.
 
     Raises: DataError E_MASK_ALPHA (drawn in black, in transparency alone), E_MASK_FLOAT, E_MASK_NAN, and as
-        :func:`decode_stored` with E_MASK_….
+        :func:`decode_stored` and :func:`decode_array` with E_MASK_….
     """
-    stored = decode_stored(data, where, "E_MASK")
+    stored = decode_array(data, where) if is_array(data) else decode_stored(data, where, "E_MASK")
     channels = (1 if stored.pixels.ndim == 2 else stored.pixels.shape[2]) + (stored.alpha is not None)
     values = _eight_bit(stored, where)
     return StoredMask(values, stored.kind, channels, stored.orientation, _reach(stored, values))

@@ -7,18 +7,17 @@ one is never taken for it. Images and masks are separate entries: reading a targ
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cache import Store
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
@@ -159,16 +158,12 @@ class FrameCache:
         return CachedFrames(tuple(frames), images, valid, masks)
 
     def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
-        path = self.folder / f"{self._key(kind, frames, [label_identity(frame) for frame in frames])}-{kind}.npy"
-        if not path.exists():
-            self._write(path, [self.grid.size, self.grid.size], frames, pixels)
-        return CachedArray(path)
+        name = f"{self._key(kind, frames, [label_identity(frame) for frame in frames])}-{kind}.npy"
+        return CachedArray(self._entry(name, [self.grid.size, self.grid.size], frames, pixels))
 
     def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray]:
-        key = self._key("images", frames, [])
-        path = self.folder / f"{key}-images.npy"
-        if not path.exists():
-            self._write(path, [self.grid.size, self.grid.size, 4], frames, self._image_and_valid_pixels)
+        name = f"{self._key('images', frames, [])}-images.npy"
+        path = self._entry(name, [self.grid.size, self.grid.size, 4], frames, self._image_and_valid_pixels)
         # Channel 3 of the entry is the valid area: one file, so neither half can be missing.
         return CachedChannels(path, slice(0, 3)), CachedChannels(path, 3)
 
@@ -204,24 +199,20 @@ class FrameCache:
             digest.update(label)
         return digest.hexdigest()[:24]
 
-    def _write(
-        self, path: Path, shape: list[int], frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]
-    ) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.stem}-{os.getpid()}-{uuid4().hex[:8]}.partial")
-        try:
-            with partial.open("wb") as file:
-                header = {"descr": "|u1", "fortran_order": False, "shape": (len(frames), *shape)}
-                np.lib.format.write_array_header_1_0(file, header)
-                with ThreadPoolExecutor(DECODERS) as pool:
-                    for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
-                        for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
-                            file.write(decoded.tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    def _entry(
+        self, name: str, shape: list[int], frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]
+    ) -> Path:
+        store = Store(self.folder)
+        found = store.find(name)
+        if found is not None:
+            return found
+        with store.making(name) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(DECODERS) as pool:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(frames), *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
+                for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
+                    file.write(decoded.tobytes())
+        return self.folder / name
 
 
 class CachedChannels(CachedArray):

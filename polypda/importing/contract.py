@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.frames import Split
+from polypda.cohorts.frames import PolypBox, Split
 from polypda.errors import PolypdaError, UsageError
 
 Pixels = NDArray[np.uint8]
@@ -89,24 +89,13 @@ class MaskLabel:
 
 
 @dataclass(frozen=True)
-class LabelledBox:
-    """A box in px of the frame, half-open (x1 − x0 is its width), with the class that the tool gives it."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    label: str | None = None
-
-
-@dataclass(frozen=True)
 class BoxLabel:
     """All boxes of a frame that has at least one polyp.
 
     size: (height, width) of the picture that the tool says they were drawn on; None where it does not say.
     """
 
-    boxes: tuple[LabelledBox, ...]
+    boxes: tuple[PolypBox, ...]
     origin: str = ""
     size: tuple[int, int] | None = None
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import pickle
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from polypda.errors import DataError
+from polypda.files import flush, whole_file
 
 SHOWN_KEYS = 3
 IDENTITY_HEX = 12
@@ -102,20 +100,12 @@ def save_module(module: nn.Module, path: Path, metadata: Mapping[str, str] | Non
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in module.state_dict().items()
     }
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = Path(name)
-        os.close(handle)
-        save_file(tensors, temporary, metadata=dict(metadata or {}))
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata=dict(metadata or {}))
+        flush(path.parent)
     except (OSError, SafetensorError) as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
         fix = "make room or choose a folder you may write to."
         raise DataError("E_WEIGHTS_WRITE", f"could not write the weights ({error})", where=path, fix=fix) from error
 
@@ -205,11 +195,3 @@ def _more(keys: Sequence[str]) -> str:
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(str(size) for size in tensor.shape) or "a single number"
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

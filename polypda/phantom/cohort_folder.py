@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cohorts.frames import LabelState
+from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
+from polypda.cohorts.frames_csv import FrameRow, frames_csv
 from polypda.cohorts.phantom_look import PhantomLook
 from polypda.errors import DataError, UsageError
+from polypda.files import whole_folder
 from polypda.phantom.renderer import RENDERER_VERSION, cohort_seed, place_of, render_frame
 from polypda.phantom.scene import spread
 
@@ -22,7 +23,6 @@ MARKER = "PHANTOM.json"
 NOTICE = (
     "Synthetic frames rendered by polypda. Not clinical evidence: no figure made from them says anything of patients."
 )
-COLUMNS = ("frame", "patient", "sequence", "t_s", "label_state")
 
 
 class HasPhantomLook(Protocol):
@@ -54,23 +54,13 @@ def render_cohort(manifest: HasPhantomLook, *, frames: int, out: Path, seed: int
     folder = out / manifest.id
     marker = _marker(manifest.id, look, frames, seed)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{manifest.id}-unfinished-", dir=out))
+        with whole_folder(folder) as unfinished:
+            _write_frames(manifest.id, look, frames, seed, unfinished)
+            (unfinished / MARKER).write_text(json.dumps(marker, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
-        raise _not_written(out, error) from error
-    try:
-        _write_frames(manifest.id, look, frames, seed, unfinished)
-        (unfinished / MARKER).write_text(json.dumps(marker, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        unfinished.chmod(0o755)  # mkdtemp's folders are private
-        unfinished.rename(folder)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         if folder.exists():  # another process was quicker
             return _identical_or_refuse(folder, marker)
         raise _not_written(folder, error) from error
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     return folder
 
 
@@ -150,12 +140,9 @@ def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder
         name = f"{cohort}-{index:05d}"
         _write_picture(folder / "images" / f"{name}{suffix}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
         _write_picture(folder / "masks" / f"{name}.png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        state = "mask" if mask.any() else "negative"
-        rows.append((name, f"p{patient:04d}", f"s{sequence:04d}", f"{place.t_s:.2f}", state))
-    with (folder / "frames.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
+        state = LabelState.MASK if mask.any() else LabelState.NEGATIVE
+        rows.append(FrameRow(name, f"p{patient:04d}", f"s{sequence:04d}", place.t_s, label_state=state))
+    (folder / FRAMES_CSV).write_text(frames_csv(rows), encoding="utf-8")
 
 
 def _encoding(look: PhantomLook) -> tuple[str, list[int]]:

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polypda.cache import Store, trim
 from polypda.data.batches import UnlabelledBatch
 from polypda.data.cache import CachedArray, CachedFrames
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
+from polypda.files import whole_file, write_json
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.stylisation.appearance import Restyled, mean_gram, restyle
@@ -132,10 +132,12 @@ class Stylisation:
             places = list(range(start, min(start + GROUP, len(self.source))))
             path = home / f"{_digest(self.source, places)}.npy"
             if not path.exists():
-                _write(path, _pixels(self.restyled(places).images))
+                with whole_file(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, _pixels(self.restyled(places).images))
             paths.append(path)
             if advance:
                 advance(places[-1] + 1, len(self.source))
+        trim(self.folder.parent)
         return replace(self.source, images=CachedGroups(tuple(paths)))
 
     def restyled(self, places: list[int]) -> Restyled:
@@ -156,7 +158,7 @@ class Stylisation:
         return np.unique(np.linspace(0, len(self.target) - 1, count).round().astype(int)).tolist()
 
     def _home(self) -> Path:
-        home = self.folder / self.key
+        home = Store(self.folder).folder_of(self.key)
         record = home / RECORD
         if record.exists():
             try:
@@ -171,8 +173,7 @@ class Stylisation:
                     fix="remove this folder; it is computed anew.",
                 )
             return home
-        home.mkdir(parents=True, exist_ok=True)
-        _whole(record, lambda path: path.write_text(json.dumps(self.record, indent=1), encoding="utf-8"))
+        write_json(record, self.record)
         return home
 
 
@@ -192,23 +193,3 @@ def _digest(cached: CachedFrames, places: list[int]) -> str:
 
 def _pixels(images: Tensor) -> NDArray[np.uint8]:
     return images.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    def save(partial: Path) -> None:
-        with partial.open("wb") as file:
-            np.save(file, pixels)
-            file.flush()
-            os.fsync(file.fileno())
-
-    _whole(path, save)
-
-
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under another name and rename: a file of that name is whole."""
-    partial = path.with_name(f".{path.name}-{os.getpid()}-{uuid4().hex[:8]}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ A checkpoint is a folder ``step-000150`` holding one safetensors file per networ
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pickle import UnpicklingError
 import torch
 
 from polypda.errors import DataError, TrainingError
+from polypda.files import UNFINISHED, whole_file, whole_folder, write_json
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.networks.weights import SHOWN_KEYS, load_module, not_finite, save_module
 
@@ -55,15 +55,12 @@ def save_checkpoint(stage: Path, method: Method, step: int) -> Checkpoint:
     if checkpoint.resumable:
         return checkpoint
     _require_finite(method, step)
-    partial = stage / f".step-{step:06d}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    for unfinished in stage.glob(f".step-*{UNFINISHED}"):  # of a run that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        _write(partial, method, step)
-        shutil.rmtree(checkpoint.folder, ignore_errors=True)  # a snapshot that lost its state
-        partial.rename(checkpoint.folder)
+        with whole_folder(checkpoint.folder, replace=True) as folder:  # over a snapshot that lost its state
+            _write(folder, method, step)
     except (OSError, RuntimeError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise DataError(
             "E_CHECKPOINT_WRITE",
             f"could not be written: {error}; nothing half-written was left.",
@@ -94,11 +91,12 @@ def _write(folder: Path, method: Method, step: int) -> None:
     for name, module in method.modules().items():
         save_module(module, folder / f"{name}.safetensors")
     state = {player.name: player.optimizer.state_dict() for player in method.players()}
-    _write_synced(folder / "optimizers.pt", lambda file: torch.save(state, file))
+    with whole_file(folder / "optimizers.pt") as file:
+        torch.save(state, file)
     networks = method.modules()
     adapted = next(name for name, network in networks.items() if network is method.adapted())
     meta = {"format": FORMAT, "step": step, "method": method.name, "networks": sorted(networks), "adapted": adapted}
-    _write_synced(folder / "checkpoint.json", lambda file: file.write(json.dumps(meta, indent=1).encode()))
+    write_json(folder / "checkpoint.json", meta)
 
 
 def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
@@ -147,10 +145,3 @@ def thin_out(stage: Path, *, keep_segmenters: bool) -> None:
         for file in sorted(checkpoint.folder.iterdir(), key=lambda path: path.suffix != ".pt"):
             if file != checkpoint.segmenter and file.name != "checkpoint.json":
                 file.unlink()
-
-
-def _write_synced(path: Path, write) -> None:
-    with path.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())

@@ -7,7 +7,6 @@ opened: its frames carry none. ``pseudo-labels.json`` is written last, so that l
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,11 +17,11 @@ from skimage.filters import apply_hysteresis_threshold
 
 from polypda.data.batches import IGNORED
 from polypda.data.cache import CachedArray, CachedFrames, load_native
+from polypda.files import whole_file, write_json
 from polypda.methods.contract import PseudoLabelRule
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import POLYP, Segmenter
 from polypda.training.progress import Progress
-from polypda.training.run_folder import write_json
 
 LABELS, FACTS = "pseudo-labels.npy", "pseudo-labels.json"
 
@@ -143,9 +142,7 @@ def _write(
     finally:
         progress.end()
     polyp, ignored = np.mean(shares, axis=0)
-    with (folder / LABELS).open("wb") as file:
+    with whole_file(folder / LABELS) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(kept) if kept else np.empty((0, asked.grid.size, asked.grid.size), np.uint8))
-        file.flush()
-        os.fsync(file.fileno())
     facts = PseudoLabelFacts(len(target), tuple(places), with_polyp, round(float(polyp), 6), round(float(ignored), 6))
     write_json(folder / FACTS, asdict(facts))

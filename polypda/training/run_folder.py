@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
@@ -12,7 +11,7 @@ from typing import Any
 
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.errors import DataError, UsageError
-from polypda.files import require_writable
+from polypda.files import require_writable, write_json
 from polypda.training.config import AdaptConfig
 
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
@@ -122,13 +121,3 @@ def environment() -> dict[str, str]:
     """Versions that a result may depend on; nothing that identifies a machine or a person."""
     versions = {package: metadata.version(package) for package in VERSIONED}
     return {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine(), **versions}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -26,6 +26,7 @@ from polypda.data.loading import (
 from polypda.data.polyp_removal import PolypRemoval
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
+from polypda.files import write_json
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.target_frames import require_several_target_frames
@@ -40,7 +41,6 @@ from polypda.training.engine import Engine, StepReport
 from polypda.training.interruption import InterruptionWatch
 from polypda.training.preparation import StagePreparation, statistics_batches
 from polypda.training.progress import Progress, Silent
-from polypda.training.run_folder import write_json
 
 DONE = "done.json"
 

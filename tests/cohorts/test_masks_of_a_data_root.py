@@ -14,8 +14,8 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.references import read_reference
 from polypda.errors import DataError
-from polypda.importing.images.mask_labels import read_mask_file
-from polypda.importing.sources.source_tree import FolderTree
+from polypda.importing.images.masks import read_mask_file
+from polypda.importing.source_tree import FolderTree
 from polypda.quality.checking.check_cohorts import check_cohort
 
 COUNT = 3

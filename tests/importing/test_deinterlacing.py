@@ -11,10 +11,8 @@ from importing.rendered_films import interlaced, progressive, write_film, write_
 
 from polypda.cohorts.images import read_image
 from polypda.errors import UsageError
-from polypda.importing.films.deinterlacing import FilmScan, bwdif, probe_scan
-from polypda.importing.films.film_pixels import rgb
-from polypda.importing.films.films import open_film
-from polypda.importing.images.one_field import one_field
+from polypda.importing.images.deinterlacing import FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.images.films import open_film, rgb
 from polypda.quality.interlacing import Scan, decide, measure_comb
 
 

@@ -28,8 +28,8 @@ from PIL import Image
 from polypda.cohorts.frames_csv import read_frames_csv
 from polypda.cohorts.images import read_image
 from polypda.errors import UsageError
-from polypda.importing.dicom.dicom_pixels import read_frame
 from polypda.importing.readers.dicom import DicomReader
+from polypda.importing.readers.dicom_pixels import read_frame
 
 FRAME = frame(3)
 GREY_8 = FRAME[..., 1]

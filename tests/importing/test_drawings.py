@@ -5,7 +5,7 @@ import pytest
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import
 
 from polypda.cohorts.images import read_mask
-from polypda.importing.images.drawings import is_drawing
+from polypda.importing.images.pictures import is_drawing
 
 RIM = mask() * 0
 RIM[4:20, 6] = RIM[4:20, 19] = RIM[4, 6:20] = RIM[19, 6:20] = 255

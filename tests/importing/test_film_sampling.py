@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from polypda.errors import UsageError
-from polypda.importing.films.deinterlacing import Deinterlace
-from polypda.importing.films.film_options import FilmOptions, FrameNaming
-from polypda.importing.films.film_sampling import (
+from polypda.importing.images.deinterlacing import Deinterlace
+from polypda.importing.images.film_options import FilmOptions, FrameNaming
+from polypda.importing.images.film_sampling import (
     first_of_each,
     interval_s,
     new_scenes,
@@ -20,7 +20,7 @@ from polypda.importing.films.film_sampling import (
     sharpness,
     unlikeness,
 )
-from polypda.importing.films.films import FilmFrame
+from polypda.importing.images.films import FilmFrame
 
 
 def at(times: Sequence[float]) -> list[FilmFrame]:

@@ -20,8 +20,7 @@ from importing.rendered_films import (
 )
 
 from polypda.errors import DataError
-from polypda.importing.films.film_pixels import rgb, upright
-from polypda.importing.films.films import Film, FilmFrame, open_film
+from polypda.importing.images.films import Film, FilmFrame, open_film, rgb, upright
 
 
 def decoded(path: Path) -> tuple[Film, list[FilmFrame]]:

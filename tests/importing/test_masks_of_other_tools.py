@@ -8,10 +8,12 @@ import tifffile
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import, write_pairs
 from PIL import Image
 
+from polypda.cohorts.images import read_mask
+from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.polyp_values import PolypValues
 from polypda.errors import DataError, UsageError
-from polypda.importing.images.mask_labels import read_mask_file
-from polypda.importing.sources.source_tree import FolderTree
+from polypda.importing.images.masks import read_mask_file
+from polypda.importing.source_tree import FolderTree
 
 SIZE = (HEIGHT, WIDTH)
 DRAWN = mask() > 0
@@ -121,3 +123,24 @@ def test_the_option_reaches_the_import(tmp_path):
     result = run_import(source, tmp_path / "two", options={"polyp": "2"})
     assert result.summary.everything_taken
     assert np.array_equal(np.asarray(Image.open(result.folder / "masks/a.png")), mask())
+
+
+def test_an_import_and_a_data_root_decide_a_masks_scale_alike(tmp_path):
+    """A mask of 0 and 1 among masks of 0 and 255 may be one with a polyp, or black with next to black in it."""
+    source = write_pairs(tmp_path / "root" / "haining", tuple("abcdefgh"))
+    put(source / "masks/c.png", mask(value=1))
+    result = run_import(source, tmp_path / "out")
+    assert result.summary.left_out == {"E_MASK_SCALE": 1} and lines(result)["E_MASK_SCALE"] == ["images/c.jpg"]
+    frames = {each.frame: each for each in open_cohort("haining", tmp_path / "root").frames}
+    with pytest.raises(DataError, match="E_MASK_SCALE"):
+        read_mask(frames["c"].mask, frames["c"].fellows)
+    assert read_mask(frames["a"].mask, frames["a"].fellows).any()
+
+
+def test_masks_that_are_all_0_and_1_are_polyps(tmp_path):
+    source = write_pairs(tmp_path / "src")
+    for stem in "abc":
+        put(source / f"masks/{stem}.png", mask(value=1))
+    result = run_import(source, tmp_path / "out")
+    assert result.summary.everything_taken
+    assert np.array_equal(read_mask(result.folder / "masks/a.png"), DRAWN.astype(np.uint8))

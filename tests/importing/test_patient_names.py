@@ -5,7 +5,7 @@ from importing.painted_sources import frame, lines, mask, put, run_import
 
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import UsageError
-from polypda.importing.annotations.frame_facts import facts_of
+from polypda.importing.annotations.meanings import facts_in, facts_of
 from polypda.importing.folders.patient_names import PatientRule
 
 NAMES = ("case1_1", "case1_2", "case2_1", "case10_1", "case10_2")
@@ -49,7 +49,7 @@ def test_clips_of_one_patient_are_one_patient_and_this_is_told(tmp_path):
     ("option", "patients"),
     [
         ("whole", {"case1_1", "case1_2", "case2_1", "case10_1", "case10_2"}),
-        ("none", {""}),
+        ("none", {None}),
         (r"case(\d+)", {"1", "2", "10"}),
         (r"case\d+", {"case1", "case2", "case10"}),
     ],
@@ -70,7 +70,7 @@ def test_patients_in_the_names_of_files(tmp_path):
     for number, name in enumerate(("patient1_001", "patient1_002", "patient2_001", "other")):
         put(tmp_path / "src" / f"{name}.jpg", frame(number))
     result = run_import(tmp_path / "src", tmp_path / "root")
-    assert [patient for patient, _ in groups(result).values()] == ["", "patient1", "patient1", "patient2"]
+    assert [patient for patient, _ in groups(result).values()] == [None, "patient1", "patient1", "patient2"]
     assert told(result, "N_PATIENTS") == ["2 patients found by files called 'patient' and a number."]
     assert len(told(result, "W_PATIENT_PARTLY")) == 1
 
@@ -88,9 +88,9 @@ def test_a_table_needs_no_guess(tmp_path):
 
 
 def test_annotated_pictures_and_films_go_by_the_same_rule():
-    facts = facts_of({}, "images/case1_2/a.png")
+    facts = facts_of(facts_in({}), "images/case1_2/a.png")
     assert (facts.patient, facts.sequence) == ("case1", "case1_2") and facts.patient_by
-    named = facts_of({"patient": "p9"}, "images/case1_2/a.png")
+    named = facts_of(facts_in({"patient": "p9"}), "images/case1_2/a.png")
     assert named.patient == "p9" and named.patient_by is None
     assert PatientRule().of("films/case3_1.mp4", film=True)[:2] == ("case3", "case3_1")
     assert PatientRule().of("films/lesion3.mp4", film=True) == (None, None, None)

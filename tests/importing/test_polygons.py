@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polypda.errors import DataError
-from polypda.importing.annotations import polygons
-from polypda.importing.annotations.polygons import fill_ellipse, fill_ring, ring_area_px2
+from polypda.importing.annotations import shapes
+from polypda.importing.annotations.shapes import fill_ellipse, fill_ring, ring_area_px2
 
 SIZE = (11, 17)
 HALF = Fraction(1, 2)
@@ -108,7 +108,7 @@ def test_ring_that_crosses_itself_is_filled_even_odd():
 def test_work_is_the_same_in_parts(monkeypatch):
     ring = np.random.default_rng(0).uniform(-5, 25, (200, 2))
     expected = fill_ring(ring, SIZE)
-    monkeypatch.setattr(polygons, "_CHUNK", 7)
+    monkeypatch.setattr(shapes, "_CHUNK", 7)
     np.testing.assert_array_equal(fill_ring(ring, SIZE), expected)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polypda.importing.annotations.frame_facts import facts_in, imaging_mode, mode_of_path
-from polypda.importing.annotations.polyp_classes import Meaning, PolypClasses, says_no_polyp
+from polypda.importing.annotations.meanings import Meaning, PolypClasses, facts_in, mode_of_path, says_no_polyp
+from polypda.importing.folders.folder_words import mode_of
 
 POLYP, NONE, UNKNOWN = Meaning.POLYP, Meaning.NONE, Meaning.UNKNOWN
 
@@ -60,12 +60,12 @@ def test_words_for_a_frame_without_a_polyp():
         ("white light", "WL"),
         ("WLI", "WL"),
         ("Narrow-Band Imaging", "NBI"),
-        ("iscan", "i-SCAN"),
+        ("iscan", "ISCAN"),
         ("x", None),
     ],
 )
 def test_imaging_modes(name, mode):
-    assert imaging_mode(name) == mode
+    assert mode_of(name) == mode
     assert mode_of_path(["NBI" if mode is None else "x", name]) == (mode or "NBI")
 
 

@@ -8,10 +8,8 @@ import stat
 import pytest
 
 from polypda.errors import DataError, UsageError
-from polypda.importing.deidentification import pseudonyms as module
-from polypda.importing.deidentification.crosswalk import check_crosswalk, write_crosswalk
-from polypda.importing.deidentification.key import Key, load_key
-from polypda.importing.deidentification.pseudonyms import Pseudonyms
+from polypda.importing.deidentification import key as module
+from polypda.importing.deidentification.key import Key, Pseudonyms, check_crosswalk, load_key, write_crosswalk
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
 ROW = ("ward-7", "patient", "张", "abc")

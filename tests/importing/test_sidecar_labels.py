@@ -1,17 +1,24 @@
 """Label files beside pictures: the common forms are read, the others are told, none vanishes."""
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
 from importing.painted_sources import HEIGHT, WIDTH, frame, lines, mask, put, run_import
 from reader_fixtures import voc
+from scipy.io import savemat
 
 from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, UsageError
-from polypda.importing.sidecars.label_texts import label_text
-from polypda.importing.sidecars.listed_labels import runs_mask
+from polypda.importing.readers.beside_tables import runs_mask
+from polypda.importing.readers.beside_texts import text_image
 
+VIA_COLUMNS = (
+    *("filename", "file_size", "file_attributes", "region_count", "region_id"),
+    *("region_shape_attributes", "region_attributes"),
+)
 BOX = (6.0, 4.0, 20.0, 20.0)
 """Around the painted mask."""
 YOLO_BOX = f"0 {13 / WIDTH} {12 / HEIGHT} {14 / WIDTH} {16 / HEIGHT}\n"
@@ -222,5 +229,90 @@ def test_label_files_that_nothing_understands_are_told(tmp_path, suffix):
 
 def test_texts_that_are_no_labels():
     for content in ("a report", "polyp seen at 12 o'clock", "0 5 5 5 5", "3\n1 2 3 4\n", "0 0.1 0.2 0.3"):
-        assert label_text(content) is None
-    assert label_text("\n").kind == "empty" and label_text("0\n").kind == "counted"
+        assert text_image(content, "a.txt", {}) is None
+    assert text_image("\n", "a.txt", {}).listed and not text_image("0\n", "a.txt", {}).listed
+
+
+def via_table(*rows):
+    """VIA's CSV of (picture, shape attributes, region attributes)."""
+    text = io.StringIO()
+    csv.writer(text).writerows([VIA_COLUMNS, *([name, 100, "{}", 1, 0, *map(json.dumps, own)] for name, *own in rows)])
+    return text.getvalue().encode()
+
+
+def test_vias_table_of_regions(tmp_path):
+    source = pictures(tmp_path / "src", "a.jpg", "b.jpg", "c.jpg")
+    xs, ys = zip(*OUTLINE, strict=True)
+    polygon = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
+    rectangle = {"name": "rect", "x": 6, "y": 4, "width": 14, "height": 16}
+    rows = [
+        ("a.jpg", polygon, {"kind": "polyp"}),
+        ("a.jpg", rectangle, {"kind": "forceps"}),
+        ("b.jpg", rectangle, {"kind": "polyp"}),
+        ("c.jpg", {}, {}),
+    ]
+    put(source / "via_export_csv.csv", via_table(*rows))
+    result = run_import(source, tmp_path / "root")
+    assert states(result) == {"a": "mask", "b": "box", "c": "none"}
+    assert np.array_equal(read_mask(result.folder / "masks/a.png"), (mask() > 0).astype(np.uint8))
+    assert np.allclose(boxes(result, "b")[0][:4], BOX) and boxes(result, "b")[0][4] == "polyp"
+
+
+def test_a_damaged_table_of_via_is_told(tmp_path):
+    source = pictures(tmp_path / "src", "a.jpg")
+    put(source / "via.csv", via_table(("a.jpg", {"name": "rect"}, {})).replace(b'""name""', b"name"))
+    assert "E_JSON" in run_import(source, tmp_path / "root").summary.left_out
+
+
+ARRAYS = {
+    "truth.npy": lambda drawn: npy(drawn > 0),
+    "numbers.npy": lambda drawn: npy((drawn > 0).astype(np.int64)),
+    "white.npy": lambda drawn: npy(drawn),
+    "float.npy": lambda drawn: npy((drawn > 0).astype(np.float64)),
+    "matlab.mat": lambda drawn: mat(mask=drawn > 0, note="drawn by two"),
+    "doubles.mat": lambda drawn: mat(GT=(drawn > 0).astype(np.float64), scale=np.array([[2.0]])),
+}
+
+
+def npy(array):
+    held = io.BytesIO()
+    np.save(held, array)
+    return held.getvalue()
+
+
+def mat(**arrays):
+    held = io.BytesIO()
+    savemat(held, arrays)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("place", ["masks/a{}", "a{}", "a_mask{}"])
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_arrays_of_the_frames_size_are_masks(tmp_path, kind, place):
+    source = pictures(tmp_path / "src", "images/a.jpg" if "masks" in place else "a.jpg")
+    put(source / place.format(kind[-4:]), ARRAYS[kind](mask()))
+    result = run_import(source, tmp_path / "root")
+    assert states(result) == {"a": "mask"} and result.summary.everything_taken
+    assert np.array_equal(read_mask(result.folder / "masks/a.png"), (mask() > 0).astype(np.uint8))
+
+
+@pytest.mark.parametrize("content", [npy(np.zeros((3, 4, 5))), npy(np.zeros((7, 9))), mat(a=np.eye(9)), b"\x93NUMPY\1"])
+def test_other_arrays_are_told_and_no_masks(tmp_path, content):
+    source = pictures(tmp_path / "src", "a.jpg", "b.jpg")
+    put(source / ("a.npy" if content[:1] == b"\x93" else "a.mat"), content)
+    result = run_import(source, tmp_path / "root")
+    assert states(result) == {"a": "none", "b": "none"} and result.summary.left_out == {"E_ANNOTATION_UNKNOWN": 1}
+
+
+def test_an_array_beside_a_drawn_mask_is_not_joined_with_it(tmp_path):
+    source = pictures(tmp_path / "src", "images/a.jpg")
+    put(source / "masks/a.png", mask())
+    put(source / "features/a.npy", npy(np.ones((HEIGHT, WIDTH))))
+    result = run_import(source, tmp_path / "root")
+    assert np.array_equal(read_mask(result.folder / "masks/a.png"), (mask() > 0).astype(np.uint8))
+
+
+def test_a_map_of_probabilities_is_no_mask(tmp_path):
+    source = pictures(tmp_path / "src", "a.jpg", "b.jpg")
+    put(source / "a.npy", npy(np.linspace(0, 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)))
+    assert run_import(source, tmp_path / "root").summary.left_out == {"E_MASK_FLOAT": 1}

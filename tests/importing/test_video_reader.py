@@ -13,8 +13,8 @@ from importing.rendered_films import cut, interlaced, progressive, turned, write
 from polypda.cohorts.frames_csv import read_frames_csv
 from polypda.cohorts.images import read_image
 from polypda.errors import DataError
-from polypda.importing.films import films
-from polypda.importing.writing.shortest_names import shortest_names
+from polypda.importing.annotations.named_images import shortest_names
+from polypda.importing.images import films
 from polypda.quality.interlacing import measure_comb
 
 

@@ -33,7 +33,7 @@ def test_the_folder_is_an_ordinary_cohort(tmp_path: Path) -> None:
     folder = render_cohort(COHORT, frames=14, out=tmp_path / "новый корень", seed=4)
     assert folder == tmp_path / "новый корень" / "some-centre"
     rows = list(csv.DictReader((folder / "frames.csv").open(encoding="utf-8")))
-    assert len(rows) == 14 and set(rows[0]) == {"frame", "patient", "sequence", "t_s", "label_state"}
+    assert len(rows) == 14 and set(rows[0]) == {"frame", "patient", "sequence", "t_s", "split", "label_state"}
     states = set()
     for row in rows:
         image = read_image(folder / "images" / f"{row['frame']}.jpg")

@@ -74,7 +74,7 @@ def test_an_interrupted_stylisation_goes_on_to_the_same_bytes(make, tmp_path):
     made = first[0].stat().st_mtime_ns
     assert np.array_equal(pixels(make(folder=tmp_path / "interrupted").frames()), whole)
     assert first[0].stat().st_mtime_ns == made
-    assert not list((tmp_path / "interrupted").rglob("*.partial"))
+    assert not list((tmp_path / "interrupted").rglob("*.part"))
 
 
 def test_what_is_cached_is_not_computed_again(make, monkeypatch):

@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(make_stage, monkeypatch):
     with pytest.raises(KilledError):
         run_stage(killed, ONE_THREAD, DieAfter())
     assert [checkpoint.step for checkpoint in list_checkpoints(killed.folder)] == [2]
-    (killed.folder / ".step-000004.partial").mkdir()  # what a crash while writing leaves
+    (killed.folder / ".step-000004.abc.part").mkdir()  # what a crash while writing leaves
     run_stage(killed, ONE_THREAD)
     assert_same(weights(whole), weights(killed))
     steps = [json.loads(line)["step"] for line in (killed.folder / "events.jsonl").read_text().splitlines()]

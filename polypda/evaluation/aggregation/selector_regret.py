@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.errors import DataError
-from polypda.files import write_whole
+from polypda.files import write_table
 
 SELECTORS_FILE = "selectors.csv"
 RUN_COLUMNS = ["run", "source", "target", "model", "seed"]
@@ -67,7 +67,7 @@ def joined_selectors(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def write_selectors(selectors: pd.DataFrame, folder: Path) -> None:
     """Write ``selectors.csv``. Raises: DataError E_WRITE_FAILED."""
-    write_whole(folder / SELECTORS_FILE, selectors.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / SELECTORS_FILE, selectors)
 
 
 def read_selectors(folder: Path) -> pd.DataFrame:

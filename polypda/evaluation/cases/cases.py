@@ -16,7 +16,7 @@ from polypda.evaluation.cases.case_values import MASK as MASK
 from polypda.evaluation.cases.case_values import check_values
 from polypda.evaluation.scoring.metrics import PROTOCOL, FrameMetrics
 from polypda.evaluation.scoring.reliability import TENTHS
-from polypda.files import write_whole
+from polypda.files import write_table
 
 SCHEMA_VERSION = 2
 IDENTITY = ("run", "model", "seed", "cohort", "frame")
@@ -151,7 +151,7 @@ def write_cases(cases: pd.DataFrame, path: Path) -> None:
 
     Raises: as :func:`checked_cases`; DataError E_WRITE_FAILED.
     """
-    write_whole(path, checked_cases(cases, str(path)).to_csv(index=False, lineterminator="\n"))
+    write_table(path, checked_cases(cases, str(path)))
 
 
 def read_cases(path: Path) -> pd.DataFrame:

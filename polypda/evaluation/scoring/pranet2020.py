@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from polypda.errors import UsageError
 from polypda.evaluation.scoring.frame_inputs import check_frame
-from polypda.files import write_whole
+from polypda.files import write_table
 
 PROFILE = "pranet2020"
 FILE_NAME = "pranet2020.csv"
@@ -159,7 +159,7 @@ class PranetTable:
     def write(self, folder: Path) -> Path:
         """Write the table as ``pranet2020.csv`` into an existing folder; returns its path. Raises: E_WRITE_FAILED."""
         path = folder / FILE_NAME
-        write_whole(path, self.table().to_csv(index=False, lineterminator="\n"))
+        write_table(path, self.table())
         return path
 
     def warnings(self, dice_frame: Mapping[Group, float]) -> list[str]:

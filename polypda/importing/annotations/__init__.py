@@ -1,1 +1,1 @@
-"""What annotation tools write: files, shapes, run lengths, classes, and the label that comes of them."""
+"""What annotation tools write: files, shapes, run lengths, words, and the label that comes of them."""

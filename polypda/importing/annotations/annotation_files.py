@@ -1,13 +1,14 @@
 """Annotation files as text, JSON and XML, of any origin: what is damaged or hostile ends in a coded error.
 
 XML with a document type is refused: entities can expand without bound or fetch other files, and no annotation tool
-writes one.
+writes one. Of a JSON value whatever is of a wrong kind reads as nothing, never as an exception.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -34,7 +35,7 @@ _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 
 
 def read_text(tree: SourceTree, path: str) -> str:
-    """A text file: as its byte order mark says, else UTF-8, else GB 18030 (which covers GBK and GB 2312).
+    """A text file, see :func:`decoded_text`; GB 18030 covers GBK and GB 2312.
 
     Raises: DataError E_FILE_UNREADABLE, E_ANNOTATION_LFS_POINTER, E_ANNOTATION_LARGE, E_ANNOTATION_ENCODING.
     """
@@ -47,22 +48,29 @@ def read_text(tree: SourceTree, path: str) -> str:
     return decoded_text(data, path)
 
 
-def decoded_text(data: bytes, where: str) -> str:
-    """Bytes as text (see :func:`read_text`). Raises: DataError E_ANNOTATION_ENCODING."""
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            attempts: tuple[str, ...] = (encoding,)
-            data = data[len(mark) :]
-            break
+def decoded_text(data: bytes, where: str, code: str = "E_ANNOTATION") -> str:
+    """Bytes as text: as their byte order mark says, as UTF-16 where every other byte is 0, else as UTF-8 or GB 18030.
+
+    code: how the error's code begins. Raises: DataError with ``_ENCODING``.
+    """
+    head = data[:200]
+    many = max(len(head) // 3, 1)
+    marked = next(((mark, encoding) for mark, encoding in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
+    if marked is not None:
+        data, tried = data[len(marked[0]) :], [marked[1]]
+    elif head[1::2].count(0) > many:
+        tried = ["utf-16-le"]
+    elif head[::2].count(0) > many:
+        tried = ["utf-16-be"]
     else:
-        attempts = ("utf-8", "gb18030")
-    for encoding in attempts:
+        tried = ["utf-8", "gb18030"]
+    for encoding in tried:
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    what = "neither UTF-8 nor GB 18030 (GBK) text."
-    raise DataError("E_ANNOTATION_ENCODING", what, where=where, fix="save the file as UTF-8.")
+    what = f"the text is neither {' nor '.join(tried)}."
+    raise DataError(f"{code}_ENCODING", what, where=where, fix="save the file as UTF-8.")
 
 
 def read_json(tree: SourceTree, path: str) -> Any:
@@ -99,3 +107,48 @@ def _require_flat(root: Element, where: str) -> None:
         if not level:
             return
     raise DataError("E_XML", f"nested deeper than {MOST_NESTED} levels.", where=where, fix="export it again.")
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """The object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """The array, or an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def mappings(value: object) -> list[dict[str, Any]]:
+    """The objects of an array; what is none of them is passed over."""
+    return [item for item in items(value) if isinstance(item, dict)]
+
+
+def text(value: object) -> str:
+    """The string without space around it, a whole number as digits, else an empty string."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 10**18 else ""
+    # an escaped half of a surrogate pair is a string in JSON, but no text that could be written anywhere
+    return value.encode("utf-8", "replace").decode("utf-8").strip() if isinstance(value, str) else ""
+
+
+def number(value: object) -> float:
+    """The number, also where it stands as text; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def whole(value: object) -> int | None:
+    """The number where it is a whole one, else None."""
+    found = number(value)
+    return int(found) if math.isfinite(found) and found == int(found) else None
+
+
+def size_px(width: object, height: object) -> tuple[int, int] | None:
+    """(height, width) where both are whole and at least 1; tools write 0 or nothing where they do not know."""
+    across, down = whole(width), whole(height)
+    return (down, across) if across and down and min(across, down) >= 1 else None

@@ -1,4 +1,7 @@
-"""Which file of the tree an annotation means: tools write paths of other machines, or nothing but a name."""
+"""Which file of the tree an annotation means, and what a frame is called after its file.
+
+Tools write paths of other machines, or nothing but a name.
+"""
 
 from __future__ import annotations
 
@@ -114,3 +117,23 @@ def _stem(path: str) -> str:
 
 def _folder(path: str) -> str:
     return path.rsplit("/", 1)[0] if "/" in path else ""
+
+
+def shortest_names(paths: Iterable[str]) -> dict[str, str]:
+    """Path → its stem, with as many folders before it, and at last its suffix, as it takes to be the only one."""
+    parts = {path: PurePosixPath(path) for path in paths}
+    names = {path: place.stem for path, place in parts.items()}
+    for depth in range(1, max((len(place.parts) for place in parts.values()), default=1)):
+        often = _folded(names)
+        for path, name in names.items():
+            if often[name.casefold()] > 1:
+                names[path] = "-".join([*parts[path].parts[:-1][-depth:], parts[path].stem])
+    often = _folded(names)  # v.mp4 beside v.avi
+    return {
+        path: f"{name}-{parts[path].suffix.lower()[1:] or 'file'}" if often[name.casefold()] > 1 else name
+        for path, name in names.items()
+    }
+
+
+def _folded(names: dict[str, str]) -> Counter[str]:
+    return Counter(name.casefold() for name in names.values())

@@ -1,13 +1,21 @@
-"""What a de-identified import removed, in numbers: nothing of it can be read from these."""
+"""What a de-identified import removed, in numbers: nothing of it can be read from these.
+
+Beside it, what decides it: kinds of metadata (none is read), and the words of a source that may stay, names of lesions
+and of imaging modes. Any other text could be somebody's name.
+"""
 
 from __future__ import annotations
 
+import re
+import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from polypda.importing.folders.folder_words import mode_of
 
 FILE_NAME = "deidentification.json"
 MUCH_LOST = 0.15
@@ -119,3 +127,83 @@ def _rounded(share: float | np.floating) -> float:
 def in_order(frames: Sequence[FrameFindings]) -> list[FrameFindings]:
     """By name; a later row of a name replaces an earlier one."""
     return [frame for _, frame in sorted({frame.frame: frame for frame in frames}.items())]
+
+
+_SEGMENTS = (
+    (0xE1, b"Exif\x00", "EXIF"),
+    (0xE1, b"http://ns.adobe.com/xap/", "XMP"),
+    (0xE1, b"http://ns.adobe.com/xmp/", "XMP"),
+    (0xED, b"Photoshop", "IPTC"),
+    (0xE2, b"ICC_PROFILE", "colour profile"),
+    (0xFE, b"", "comment"),
+)
+_CHUNKS = {
+    b"tEXt": "text",
+    b"zTXt": "text",
+    b"iTXt": "text",
+    b"eXIf": "EXIF",
+    b"tIME": "date",
+    b"iCCP": "colour profile",
+}
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+
+
+def metadata_kinds(encoded: bytes | None) -> tuple[str, ...]:
+    """Kinds of metadata in a JPEG or PNG file, in alphabetical order; none for other formats."""
+    if encoded is None:
+        return ()
+    if encoded.startswith(_JPEG):
+        return tuple(sorted(set(_in_jpeg(encoded))))
+    return tuple(sorted(set(_in_png(encoded)))) if encoded.startswith(_PNG) else ()
+
+
+def _in_jpeg(data: bytes) -> Iterator[str]:
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        content = data[place + 4 : place + 2 + length]
+        named = [kind for code, start, kind in _SEGMENTS if marker == code and content.startswith(start)]
+        if named:
+            yield named[0]
+        elif 0xE1 <= marker <= 0xEF:
+            yield "other application data"
+        place += 2 + length
+    end = data.rfind(b"\xff\xd9")
+    if end >= 0 and data[end + 2 :].strip(b"\x00"):
+        yield "bytes after the picture"
+
+
+def _in_png(data: bytes) -> Iterator[str]:
+    place = len(_PNG)
+    while place + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        if name in _CHUNKS:
+            yield _CHUNKS[name]
+        place += 12 + length
+        if name == b"IEND":
+            break
+    if data[place:]:
+        yield "bytes after the picture"
+
+
+_LESION_WORDS = (
+    "polyp polyps lesion lesions adenoma adenomas adenomatous tubular tubulovillous villous hyperplastic hyperplasia "
+    "serrated sessile pedunculated subpedunculated flat depressed traditional neoplastic neoplasm neoplasia non "
+    "carcinoma adenocarcinoma cancer malignant benign tumour tumor inflammatory invasive superficial deep unknown "
+    "other high low grade dysplasia ssl ssa ssap tsa lst hp ad ip isp is iia iib iic paris nice jnet type "
+    "息肉 腺瘤 病变 病灶 肿瘤 增生 增生性 锯齿状 癌"
+)
+LESIONS = frozenset(_LESION_WORDS.split())
+NUMBER = re.compile(r"[0-9]{1,2}[ab]?")
+
+
+def lesion_label(label: str) -> str | None:
+    """A box's label where every word of it is known to name a lesion (or is a class number); else None."""
+    words = [word for word in re.split(r"[\W_]+", label.casefold()) if word]
+    known = all(word in LESIONS or NUMBER.fullmatch(word) for word in words)
+    return label if words and known else None
+
+
+def known_mode(mode: str) -> str | None:
+    """The imaging mode under its usual name; None for any other text."""
+    return mode_of(mode)

@@ -1,19 +1,28 @@
-"""The key that pseudonyms are made with: who has it can tell which person a pseudonym belongs to."""
+"""Keyed hashes for patients, sequences and frames: the secret key, the pseudonyms, and the table of who is who.
+
+Who has the key can tell which person a pseudonym belongs to; so can who has the table. Both lie outside the cohort,
+readable by their owner alone.
+"""
 
 from __future__ import annotations
 
+import base64
+import csv
 import hashlib
 import hmac
+import io
 import os
+import re
 import secrets
 import stat
-import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from polypda.errors import DataError, UsageError
+from polypda.files import require_writable, whole_file
 
 KEY_BYTES = 32
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -71,20 +80,131 @@ def _read(path: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Written whole under another name first, then linked, so that two commands at once end with one key."""
-    temporary = ""
+    """Whole, and not over a key that another command made meanwhile: two commands at once end with one key."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # 0600
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{secrets.token_hex(KEY_BYTES)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(temporary, path)
+        with whole_file(path, private=True, over_former=False) as temporary:
+            temporary.write_text(f"{secrets.token_hex(KEY_BYTES)}\n", encoding="ascii")
     except OSError as error:
         what = f"the key cannot be written ({error.strerror})."
         raise DataError("E_KEY_NOT_MADE", what, where=path, fix="name another file with --key.") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+
+
+GROUP_LETTERS, FRAME_LETTERS = 13, 8
+"""65 bits tell patients and sequences apart; 40 bits the frames of one group, beside their number."""
+NUMBERED = re.compile(r"(?P<group>[a-z2-7]{13})-(?P<number>\d{5,})-(?P<tag>[a-z2-7]{8})")
+
+
+class Pseudonyms:
+    """The names of one cohort.
+
+    A patient has the same pseudonym in every cohort that is imported with one key. Sequences and frames belong to
+    their cohort. Frames of a sequence (else of a patient) are numbered in the order in which they come, so that
+    sorting their names keeps it; what the number says of the original name is nothing.
+
+    existing: names of frames that the cohort has already.
+    """
+
+    def __init__(self, key: Key, cohort: str, existing: Iterable[str] = ()) -> None:
+        self._key, self._cohort = key, cohort
+        self._owner: dict[str, str] = {}
+        self._last: Counter[str] = Counter()
+        self._there: dict[tuple[str, str], str] = {}
+        self._given: set[tuple[str, str]] = set()
+        for name in existing:
+            parts = NUMBERED.fullmatch(name)
+            if parts:
+                self._last[parts["group"]] = max(self._last[parts["group"]], int(parts["number"]))
+                self._there[parts["group"], parts["tag"]] = name
+
+    def patient(self, name: str) -> str:
+        """The pseudonym of a patient: upper and lower case and spaces do not matter."""
+        return self._unique("patient", " ".join(unicodedata.normalize("NFKC", name).casefold().split()))
+
+    def sequence(self, name: str) -> str:
+        """The pseudonym of a sequence of this cohort."""
+        return self._unique("sequence", self._cohort, name)
+
+    def frame(self, name: str, group: str | None) -> str:
+        """The pseudonym of a frame; group: of its sequence, else of its patient.
+
+        Raises: DataError E_FRAME_TWICE when the group had a frame of this name before.
+        """
+        if group is None:
+            return self._once("", self._unique("frame", self._cohort, name))
+        tag = _letters(self._key.digest("frame", self._cohort, group, name), FRAME_LETTERS)
+        self._once(group, tag)
+        there = self._there.get((group, tag))
+        if there is not None:
+            return there
+        self._last[group] += 1
+        return f"{group}-{self._last[group]:05d}-{tag}"
+
+    def file(self, origin: str) -> str:
+        """What stands for a file of the source in the ledger."""
+        return "file-" + _letters(self._key.digest("file", self._cohort, origin), FRAME_LETTERS)
+
+    def _once(self, group: str, name: str) -> str:
+        if (group, name) in self._given:
+            what = "a frame of the same name was taken already."
+            raise DataError("E_FRAME_TWICE", what, fix="give one of them another name, or take it out.")
+        self._given.add((group, name))
+        return name
+
+    def _unique(self, *parts: str) -> str:
+        pseudonym = _letters(self._key.digest(*parts), GROUP_LETTERS)
+        original = "\n".join(parts)
+        if self._owner.setdefault(pseudonym, original) != original:
+            what = "two names have the same pseudonym, which happens once in billions of imports."
+            raise DataError("E_PSEUDONYM_TWICE", what, fix="take another key with --key.")
+        return pseudonym
+
+
+def _letters(digest: bytes, count: int) -> str:
+    return base64.b32encode(digest).decode("ascii").lower()[:count]
+
+
+COLUMNS = ("cohort", "kind", "original", "pseudonym")
+Row = tuple[str, str, str, str]
+
+
+def check_crosswalk(path: Path, forbidden: Sequence[Path]) -> None:
+    """Raises: UsageError E_CROSSWALK_PLACE where it would lie among the frames; DataError E_CROSSWALK_UNREADABLE,
+    E_WRITE_FAILED."""
+    for folder in forbidden:
+        if path.expanduser().resolve().is_relative_to(folder.resolve()):
+            what = "the crosswalk would lie among the frames that it names."
+            raise UsageError("E_CROSSWALK_PLACE", what, where=path, fix="name a file elsewhere with --crosswalk.")
+    _former(path.expanduser())
+    require_writable(path.expanduser().parent)
+
+
+def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:
+    """Add rows to the table; it appears whole or not at all, with mode 0600.
+
+    Raises: DataError E_CROSSWALK_UNREADABLE, E_WRITE_FAILED.
+    """
+    place = path.expanduser()
+    every = list(dict.fromkeys([*_former(place), *rows]))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *every])
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(place, private=True) as temporary:
+            temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        what = f"{error.strerror or error}."
+        raise DataError("E_WRITE_FAILED", what, where=path, fix="name another file with --crosswalk.") from error
+
+
+def _former(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="surrogateescape"))))
+    except (OSError, csv.Error) as error:
+        rows = [[str(error)]]
+    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        what = "a file lies there that is no crosswalk."
+        raise DataError("E_CROSSWALK_UNREADABLE", what, where=path, fix="name another file with --crosswalk.")
+    return [(row[0], row[1], row[2], row[3]) for row in rows[1:]]

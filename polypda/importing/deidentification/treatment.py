@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.errors import DataError, PolypdaError
-from polypda.importing.annotations.label_files import label_files
 from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
@@ -22,16 +21,18 @@ from polypda.importing.contract import (
     Picture,
     Remark,
 )
-from polypda.importing.deidentification.crosswalk import Row
-from polypda.importing.deidentification.findings import Findings, FrameFindings
-from polypda.importing.deidentification.key import Key
-from polypda.importing.deidentification.metadata_kinds import metadata_kinds
-from polypda.importing.deidentification.overlay_memory import OverlayMemory
-from polypda.importing.deidentification.pixels import Blanked, Region, blank
-from polypda.importing.deidentification.plain_words import known_mode, lesion_label
-from polypda.importing.deidentification.pseudonyms import Pseudonyms
-from polypda.importing.images.orientation import turned
-from polypda.importing.writing.treatment import TreatedPicture
+from polypda.importing.deidentification.findings import (
+    Findings,
+    FrameFindings,
+    known_mode,
+    lesion_label,
+    metadata_kinds,
+)
+from polypda.importing.deidentification.key import Key, Pseudonyms, Row
+from polypda.importing.deidentification.pixels import Blanked, OverlayMemory, Region, blank
+from polypda.importing.images.pictures import turned
+from polypda.importing.writing.cohort_writer import TreatedPicture
+from polypda.importing.writing.label_files import label_files
 
 FIXED_TIME_S = 946_684_800
 """All files are dated 1 January 2000."""
@@ -55,7 +56,7 @@ class Choices:
 
 
 class Deidentification:
-    """See :class:`~polypda.importing.writing.treatment.Treatment`.
+    """See :class:`~polypda.importing.writing.cohort_writer.Treatment`.
 
     existing: names of the frames that the cohort has already. on_finish: called with the staged cohort folder and the
     findings, to write reports there.
@@ -161,7 +162,7 @@ class Deidentification:
     def _label(self, frame: ImportedFrame, name: str) -> Label:
         label = frame.label
         if isinstance(label, BoxLabel):
-            boxes = tuple(replace(box, label=lesion_label(box.label) if box.label else None) for box in label.boxes)
+            boxes = tuple(box._replace(label=lesion_label(box.label) if box.label else None) for box in label.boxes)
             gone = sum(new.label is None and bool(old.label) for new, old in zip(boxes, label.boxes, strict=True))
             if gone:
                 self.findings.removed["label of a box in words of its own"] += gone

@@ -1,16 +1,31 @@
-"""Which masks belong to which image, by the common ways of naming them."""
+"""Which masks belong to which image, by the common ways of naming them.
+
+A mask whose name tells another class (an instrument's) is not joined with the polyp's. Arrays (``.npy``, ``.mat``) are
+masks only where their content can be one.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from polypda.cohorts.picture_kinds import suffix_of
-from polypda.importing.folders.folder_words import FolderMeaning, meaning_of, without_image_affix, without_mask_affix
+from polypda.cohorts.stored_arrays import ARRAY_SUFFIXES, decode_array, is_array
+from polypda.errors import DataError
+from polypda.importing.annotations.meanings import Meaning, PolypClasses
+from polypda.importing.contract import Ledger, SourceTree
+from polypda.importing.folders.folder_words import (
+    FolderMeaning,
+    meaning_of,
+    without_image_affix,
+    without_mask_affix,
+    words_of,
+)
+from polypda.importing.images.pictures import picture_size
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _LETTERED = re.compile(r"([pcsPCS])(\d+)")
@@ -40,8 +55,8 @@ class Pairs:
     drawings: list[str] = field(default_factory=list)
 
 
-def pair_up(pictures: Sequence[str]) -> Pairs:
-    """Pair the pictures of a folder tree.
+def pair_up(pictures: Sequence[str], masks: Collection[str] = ()) -> Pairs:
+    """Pair the pictures of a folder tree. masks: those of them that are masks whatever they are called.
 
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
     a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
@@ -55,8 +70,8 @@ def pair_up(pictures: Sequence[str]) -> Pairs:
     drawn = {path for path in pictures if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
     drawings = [path for path in pictures if path in drawn]
     pictures = [path for path in pictures if path not in drawn]
-    twins = _twin_masks(pictures) | lettered
-    masks = [path for path in pictures if path in twins or _says_mask(path)]
+    sure = _twin_masks(pictures) | lettered | set(masks)
+    masks = [path for path in pictures if path in sure or _says_mask(path)]
     told = set(masks)
     pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
     by_key: dict[Key, list[Pair]] = defaultdict(list)
@@ -185,3 +200,79 @@ def _begun(by_key: dict[Key, list[Pair]], place: tuple[str, ...], stem: str) -> 
 
 def _only(pairs: list[Pair]) -> Pair | None:
     return pairs[0] if len(pairs) == 1 else None
+
+
+def keep_polyp_masks(pairs: Sequence[Pair], only: Collection[str] | None, ledger: Ledger, where: str) -> None:
+    """Take masks of other classes, and instance images beside class images, from their pairs; the ledger is told.
+
+    only: class names that the user gave. Where the names tell of polyps, names that are not understood are no polyps.
+    """
+    words = {mask: class_words(mask, pair.image) for pair in pairs for mask in pair.masks}
+    classes = PolypClasses(only)
+    meanings = {said: classes.meaning(said) for said in set(words.values()) if said}
+    told = Meaning.POLYP in meanings.values()
+    passed: Counter[str] = Counter()
+    instances = 0
+    for pair in pairs:
+        kept = []
+        for mask in pair.masks:
+            said = words[mask]
+            meaning = meanings.get(said, Meaning.POLYP)
+            if meaning is Meaning.NONE or (meaning is Meaning.UNKNOWN and told):
+                passed[said] += 1
+            else:
+                kept.append(mask)
+        classed = [mask for mask in kept if not is_instance(mask)]
+        instances += len(kept) - len(classed) if classed else 0
+        pair.masks = classed or kept
+        pair.joined &= bool(pair.masks)
+    for said, number in passed.items():
+        known = meanings[said] is Meaning.NONE
+        what = f"{number} masks of '{said}' were passed over" + (": that is no polyp." if known else ".")
+        fix = "" if known else " If it is a polyp: -O classes=…"
+        ledger.remark(where, "N_MASK_OTHER" if known else "W_CLASS_UNKNOWN", what + fix)
+    if instances:
+        what = f"{instances} pictures of instances were passed over: the class pictures beside them tell the polyp."
+        ledger.remark(where, "N_MASK_INSTANCES", what)
+
+
+def is_instance(mask: str) -> bool:
+    """Whether a mask lies in a folder of instances, whose colours tell objects apart and no classes."""
+    return meaning_of(PurePosixPath(mask).parts[:-1]).instance
+
+
+def class_words(mask: str, image: str) -> str:
+    """What a mask's folders and name say beyond its image's, in plain words: ``instrument``; mostly nothing."""
+    here, there = (meaning_of(PurePosixPath(path).parts[:-1]).key for path in (mask, image))
+    stem = without_mask_affix(folded_stem(mask))
+    rest = stem.replace(folded_stem(image), " ", 1) if stem != folded_stem(image) else ""
+    said = [part for part in here if part not in there] + [without_mask_affix(words_of(rest))]
+    return re.sub(r"[\W\d_]+", " ", " ".join(said)).strip() if any(map(_speaks, said)) else ""
+
+
+def _speaks(words: str) -> bool:
+    """Whether there is a word in it: letters alone are numberings."""
+    return re.search(r"[^\W\d_]{3}|[^\W\d_a-z]", words) is not None
+
+
+def add_arrays(tree: SourceTree, pairs: Sequence[Pair]) -> None:
+    """Give pictures without a mask the arrays that belong to them by name and have their size.
+
+    An array of anything else (features, depths, a whole film) is left for what tells of files that are not read.
+    """
+    arrays = [path for path in tree.files() if suffix_of(path) in ARRAY_SUFFIXES]
+    bare = {pair.image: pair for pair in pairs if not pair.masks}
+    if not arrays or not bare:
+        return
+    for found in pair_up([*bare, *arrays], masks=frozenset(arrays)).pairs:
+        fitting = [path for path in found.masks if path in arrays and _fits(tree, path, found.image)]
+        bare[found.image].masks += fitting
+        bare[found.image].joined |= found.joined and bool(fitting)
+
+
+def _fits(tree: SourceTree, path: str, image: str) -> bool:
+    data = tree.read(path)
+    try:
+        return is_array(data) and decode_array(data, path).pixels.shape == picture_size(tree, image)
+    except DataError:
+        return False

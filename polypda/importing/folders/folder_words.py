@@ -18,9 +18,13 @@ _SPLITS = {
 }
 SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 MODE_WORDS = {
-    **dict.fromkeys(("wl", "wli", "whitelight", "白光"), "WL"),
+    **dict.fromkeys(("wl", "wli", "wle", "whitelight", "whitelightimaging", "whitelightendoscopy", "白光"), "WL"),
+    **dict.fromkeys(("narrowband", "narrowbandimaging"), "NBI"),
+    **dict.fromkeys(("bluelightimaging", "bluelaserimaging"), "BLI"),
+    **dict.fromkeys(("linkedcolorimaging", "linkedcolourimaging"), "LCI"),
     **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
 }
+"""Imaging modes, without what stands between the words of their names."""
 _MASK = (
     r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?"
     r"|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"

@@ -1,19 +1,20 @@
-"""Tables that tell of frames: patient, sequence, time, split, mode, label state, boxes."""
+"""Tables that tell of frames (patient, sequence, time, split, mode, label state, boxes), as spreadsheets write them."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from polypda.cohorts.frames import Split
+from polypda.cohorts.frames import LabelState, PolypBox
+from polypda.cohorts.frames_csv import FrameRow
 from polypda.cohorts.picture_kinds import suffix_of
 from polypda.errors import DataError
-from polypda.importing.contract import LabelledBox
+from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.folders.folder_words import mode_of, split_of, words_of
-from polypda.importing.folders.table_text import table_rows, table_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -46,22 +47,15 @@ RANGE_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Likewise for tables of sequences."""
 CORNERS = ("x0", "y0", "x1", "y1")
-LABEL_STATES = ("mask", "box", "negative", "none")
+LABEL_STATES = tuple(state.value for state in LabelState)
 
 
 @dataclass(frozen=True)
-class TableRow:
-    """What one line says of a frame; None where it says nothing."""
+class TableRow(FrameRow):
+    """What one line of a table says of a frame: what frames.csv may say, and where its table has boxes, one."""
 
-    frame: str
-    line: int
-    patient: str | None = None
-    sequence: str | None = None
-    t_s: float | None = None
-    split: Split | None = None
-    label_state: str | None = None
-    mode: str | None = None
-    box: LabelledBox | None = None
+    line: int = 0
+    box: PolypBox | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ def read_frame_table(data: bytes, path: str) -> FrameTable | None:
     Raises: DataError E_TABLE_ENCODING, E_TABLE (no table at all).
     """
     try:
-        rows = table_rows(table_text(data, path))
+        rows = table_rows(decoded_text(data, path, "E_TABLE"))
     except csv.Error as error:
         raise DataError("E_TABLE", f"no table ({error}).", where=path, fix="save it as CSV in UTF-8.") from error
     start = next((index for index, row in enumerate(rows) if any(row)), None)
@@ -120,7 +114,7 @@ def read_ranges(data: bytes, path: str) -> tuple[RangeRow, ...]:
     Raises: DataError E_TABLE_ENCODING, E_TABLE, E_TABLE_ROW (no numbers, or ranges that overlap).
     """
     try:
-        header, *rows = [row for row in table_rows(table_text(data, path)) if any(row)] or [[]]
+        header, *rows = [row for row in table_rows(decoded_text(data, path, "E_TABLE")) if any(row)] or [[]]
     except csv.Error as error:
         raise DataError("E_TABLE", f"no table ({error}).", where=path, fix="save it as CSV in UTF-8.") from error
     known = {heading: column for column, headings in RANGE_NAMES.items() for heading in headings}
@@ -175,15 +169,15 @@ def _row(row: list[str], columns: dict[str, int], line: int, path: str, boxes: b
         sequence=value.get("sequence") or None,
         t_s=_number(value["t_s"], where) if value.get("t_s") else None,
         split=split_of(split) if split else None,
-        label_state=state or None,
+        label_state=LabelState(state) if state else None,
         mode=(mode_of(mode) or mode) or None,
         box=_box(value, where) if boxes else None,
     )
 
 
-def _box(value: dict[str, str], where: str) -> LabelledBox:
+def _box(value: dict[str, str], where: str) -> PolypBox:
     x0, y0, x1, y1 = (_number(value[corner], where) for corner in CORNERS)
-    return LabelledBox(x0, y0, x1, y1, value.get("label") or None)
+    return PolypBox(x0, y0, x1, y1, value.get("label") or None)
 
 
 def _number(text: str, where: str) -> float:
@@ -194,3 +188,14 @@ def _number(text: str, where: str) -> float:
     if not math.isfinite(number):
         raise DataError("E_TABLE_ROW", f"'{text}' is no number.", where=where, fix="write a number, e.g. 12.5")
     return number
+
+
+SEPARATORS = ",;\t"
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """Rows of stripped fields, separated by what separates the first line most often; empty lines are left out."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(SEPARATORS, key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return [[field.strip().strip("\ufeff") for field in row] for row in rows]

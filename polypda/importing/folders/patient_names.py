@@ -70,8 +70,8 @@ class PatientTally:
         self._found: defaultdict[str, set[str]] = defaultdict(set)
         self._without = 0
 
-    def add(self, patient: str, by: str | None) -> None:
-        """Count a frame that was taken; patient: as written, empty where none is known."""
+    def add(self, patient: str | None, by: str | None) -> None:
+        """Count a frame that was taken; patient: as written, None where none is known."""
         if by is not None and patient:
             self._found[by].add(patient)
         self._without += not patient

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import PurePosixPath
 
+from polypda.cohorts.frames import PolypBox
 from polypda.errors import DataError
-from polypda.importing.contract import LabelledBox, Ledger, SourceTree
+from polypda.importing.contract import Ledger, SourceTree
 from polypda.importing.folders.frame_tables import (
     FrameTable,
     RangeRow,
@@ -27,7 +28,7 @@ class Tables:
 
     def __init__(self) -> None:
         self._rows: dict[str, TableRow] = {}
-        self._boxes: dict[str, list[LabelledBox]] = defaultdict(list)
+        self._boxes: dict[str, list[PolypBox]] = defaultdict(list)
         self._used: set[str] = set()
         self._origins: dict[str, str] = {}
         self._contradicted: dict[str, str] = {}
@@ -84,10 +85,10 @@ class Tables:
         for row, path in self._ranges:
             below = PurePosixPath(path).parent in PurePosixPath(image).parents
             if below and row.first <= int(stem) <= row.last:
-                return TableRow(stem, 0, row.patient, row.sequence)
+                return TableRow(stem, row.patient, row.sequence)
         return None
 
-    def boxes(self, image: str) -> tuple[LabelledBox, ...]:
+    def boxes(self, image: str) -> tuple[PolypBox, ...]:
         """The boxes of an image."""
         for key in _keys(image):
             if key in self._boxes:
@@ -122,7 +123,7 @@ class Tables:
             if here is not None and there is not None and here != there:
                 self._contradicted[key] = f"two rows give {name} as '{here}' and '{there}' (line {other.line})."
             values[name] = here if here is not None else there
-        return TableRow(one.frame, one.line, **values)
+        return TableRow(one.frame, line=one.line, **values)
 
 
 def _keys(image: str) -> Sequence[str]:

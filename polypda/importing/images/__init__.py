@@ -1,1 +1,1 @@
-"""Pictures and masks as they are stored, each oddity noticed and named."""
+"""Pictures, masks and films as they are stored, each oddity noticed and named."""

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from polypda.errors import DataError
-from polypda.importing.annotations.annotation_files import read_json, read_text
-from polypda.importing.annotations.json_values import mapping, text, whole
-from polypda.importing.annotations.polyp_classes import Meaning, PolypClasses, require_classes
+from polypda.importing.annotations.annotation_files import mapping, read_json, read_text, text, whole
+from polypda.importing.annotations.meanings import Meaning, PolypClasses, require_classes
 from polypda.importing.contract import SourceTree
-from polypda.importing.folders.table_text import table_rows
+from polypda.importing.folders.frame_tables import table_rows
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0–255."""

@@ -1,16 +1,22 @@
-"""A frame's picture file as 8-bit RGB, kept byte for byte where it already is that."""
+"""A frame's picture file as upright 8-bit RGB, kept byte for byte where it already is that.
+
+A picture that is something drawn (a mask, contours, scribbles) is refused.
+"""
 
 from __future__ import annotations
 
+import io
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from polypda.cohorts.images import eight_bit_rgb
 from polypda.cohorts.picture_kinds import JPEG, PNG, suffix_of
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
-from polypda.importing.contract import Picture, Remark, SourceTree
-from polypda.importing.images.drawings import is_blank, is_drawing
-from polypda.importing.images.orientation import turned
+from polypda.importing.contract import Picture, Pixels, Remark, SourceTree
 
 
 def read_picture(tree: SourceTree, path: str) -> Picture:
@@ -50,3 +56,83 @@ def picture_of(data: bytes, path: str) -> Picture:
         stored.orientation,
         tuple(remarks),
     )
+
+
+def picture_size(tree: SourceTree, path: str) -> tuple[int, int]:
+    """A picture's (height, width) as stored, by its header where that tells. Raises: DataError."""
+    data = tree.read(path)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.height, picture.width
+    except Exception:  # a decoder that is fed foreign bytes raises anything; the whole decoding has its own errors
+        height, width = decode_stored(data, path).pixels.shape[:2]
+        return height, width
+
+
+MOST_LOOKED_AT_PX = 256
+"""Longer sides are thinned out."""
+LEAST_PLAIN_SHARE = 0.9
+"""Of the pixels that are black or white: a frame's border is black and may be large, but what it shows is neither."""
+LEAST_GREY_SHARE = 0.995
+END, CHROMA = 8, 12
+"""How far from 0 or 255, and between channels, JPEG leaves black and white."""
+MOST_COLOURS = 8
+"""A frame has thousands; so few were chosen by somebody."""
+
+
+def is_drawing(pixels: Pixels) -> bool:
+    """Whether nearly all is black and white, both of them, or of a few colours. pixels: uint8 H×W×3."""
+    thin = _thinned(pixels)
+    low, high = thin.min(axis=1), thin.max(axis=1)
+    grey = np.mean(high - low <= CHROMA)
+    black, white = high <= END, low >= 255 - END
+    if grey >= LEAST_GREY_SHARE and black.any() and white.any() and np.mean(black | white) >= LEAST_PLAIN_SHARE:
+        return True
+    return 1 < len(np.unique(thin.astype(np.int32) @ np.array([0x10000, 0x100, 1]))) <= MOST_COLOURS
+
+
+def is_blank(pixels: Pixels) -> bool:
+    """Whether all is of one colour, as in a film's lead-in, or in an empty mask."""
+    return bool((pixels == pixels[:1, :1]).all())
+
+
+def _thinned(pixels: Pixels) -> Pixels:
+    step = -(-max(pixels.shape[:2]) // MOST_LOOKED_AT_PX)
+    return pixels[::step, ::step].reshape(-1, 3)
+
+
+Plane = TypeVar("Plane", bound=NDArray)
+
+SIDES_SWAPPED = (5, 6, 7, 8)
+"""Orientations whose upright picture is as wide as the stored one is high."""
+
+
+def turned(stored: Plane, orientation: int) -> Plane:
+    """H×W or H×W×C as stored → upright.
+
+    EXIF names where row 0 and column 0 of the stored picture belong: 2 top right, 3 bottom right, 4 bottom left,
+    5 left top, 6 right top, 7 right bottom, 8 left bottom (EXIF 2.3, tag 0x0112).
+    """
+    if orientation in SIDES_SWAPPED:
+        stored = np.swapaxes(stored, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        stored = stored[:, ::-1]  # type: ignore[assignment]
+    if orientation in (3, 4, 7, 8):
+        stored = stored[::-1]  # type: ignore[assignment]
+    return stored
+
+
+def turned_box(
+    box: tuple[float, float, float, float], stored_size: tuple[int, int], orientation: int
+) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 in px of the stored picture of (height, width) → in px of the upright one."""
+    x0, y0, x1, y1 = box
+    height, width = stored_size
+    if orientation in SIDES_SWAPPED:
+        x0, y0, x1, y1 = y0, x0, y1, x1
+        height, width = width, height
+    if orientation in (2, 3, 6, 7):
+        x0, x1 = width - x1, width - x0
+    if orientation in (3, 4, 7, 8):
+        y0, y1 = height - y1, height - y0
+    return x0, y0, x1, y1

@@ -1,1 +1,1 @@
-"""Readers of annotation tools' exports and of public data sets' own formats, one file each."""
+"""Readers of annotation tools' exports, public data sets, folders, films and DICOM, one file each."""

@@ -20,27 +20,30 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
+
+import numpy as np
 
 from polypda.cohorts.frames import Split
 from polypda.errors import DataError
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import facts_of, split_named
-from polypda.importing.annotations.json_values import mapping, mappings, number, size_px, text
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
+from polypda.importing.annotations.annotation_files import items, mapping, mappings, number, read_json, size_px, text
+from polypda.importing.annotations.meanings import facts_in
 from polypda.importing.annotations.named_images import NamedImages
-from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
-from polypda.importing.contract import ImportedFrame, Ledger, Remark, SourceTree, UnknownLabel
-from polypda.importing.images.pictures import read_picture
-from polypda.importing.readers.annotated import (
-    AnnotatedReader,
-    files_ending,
-    first_bytes,
-    never_annotated,
-    require_some,
+from polypda.importing.annotations.run_lengths import coco_mask
+from polypda.importing.annotations.shapes import (
+    Box,
+    Painted,
+    Polygon,
+    Ring,
+    Shape,
+    Unpaintable,
+    ring_of_flat,
+    ring_of_pairs,
 )
-from polypda.importing.readers.coco_shapes import shape_of
+from polypda.importing.contract import Ledger, MaskPixels, Remark, SourceTree, UnknownLabel
+from polypda.importing.folders.folder_words import split_of
+from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
 
 PREDICTED = "E_ANNOTATION_PREDICTION"
 """A file whose annotations are a model's."""
@@ -69,6 +72,7 @@ class CocoReader(AnnotatedReader):
 
     name = "coco"
     title = "COCO JSON: polygons, run-length masks, boxes"
+    what = "COCO JSON with images and annotations"
 
     def recognises(self, tree: SourceTree) -> bool:
         return any(
@@ -79,81 +83,62 @@ class CocoReader(AnnotatedReader):
             for path, data in first_bytes(tree, files_ending(tree, ".json"))
         )
 
-    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
-        images = NamedImages(tree)
-        files = _files(tree, ledger)
-        require_some(len(files), tree, "COCO JSON with images and annotations", ledger)
-        require_classes(self.classes, {name for file in files for name in file.categories.values()})
-        # of the whole export: one file may hold an instrument alone
-        used = {_category(file, each) for file in files for drawn in file.drawn.values() for each in drawn}
-        classes = PolypClasses(self.classes, used)
-        for file, image in _drawn_first(files):
-            try:
-                yield self._frame(tree, images, file, image, classes)
-            except DataError as error:
-                listed_alone = len(files) > 1 and text(image.get("id")) not in file.drawn
-                if error.code != "E_IMAGE_TWICE" or not listed_alone:
-                    ledger.leave_out(f"{file.path} image {text(image.get('id'))}", error)
-        yield from never_annotated(tree, images)
-
-    def _frame(
-        self,
-        tree: SourceTree,
-        images: NamedImages,
-        file: _File,
-        image: dict[str, Any],
-        classes: PolypClasses,
-    ) -> ImportedFrame:
-        notes: list[Remark] = []
-        written = "/".join(filter(None, (file.subset, text(image.get("file_name")))))
-        path = images.find(written, beside=file.path)
-        sheet = Sheet(path, size_px(image.get("width"), image.get("height")))
-        drawn = [
-            Drawn(shape_of(each, sheet), _category(file, each), number(each.get("iscrowd")) == 1)
-            for each in _distinct(file.drawn.get(text(image.get("id")), []), notes)
-        ]
-        predicted = text(image.get("id")) in file.predicted
-        if predicted:
-            notes.append(Remark("W_PREDICTION", "shapes with a score are a model's, no ground truth: passed over."))
-        label = label_of(drawn, sheet, classes, notes, empty=UnknownLabel() if predicted else self.unannotated)
-        facts = facts_of({**({"split": file.split.value} if file.split else {}), **image}, path)
-        return ImportedFrame(
-            images.names[path],
-            path,
-            partial(read_picture, tree, path),
-            label,
-            facts.patient,
-            facts.sequence,
-            split=facts.split,
-            mode=facts.mode,
-            patient_by=facts.patient_by,
-            remarks=tuple(notes),
-        )
+    def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
+        files = list(_files(tree, ledger))
+        declared = frozenset(name for file in files for name in file.categories.values())
+        listed = (_annotated(file, image, len(files) > 1) for file, image in _drawn_first(files))
+        return Annotation(len(files), listed, declared)
 
 
-def _files(tree: SourceTree, ledger: Ledger) -> list[_File]:
-    found = []
-    for path in files_ending(tree, ".json"):
-        try:
-            value = mapping(read_json(tree, path))
-            if not _is_listing(value):
-                continue
-            annotations = mappings(value["annotations"])
-            if annotations and not any(map(_draws, annotations)):
-                what = "its annotations draw nothing (captions or the like): passed over."
-                ledger.remark(path, "N_ANNOTATION_UNDRAWN", what)
-                continue
-            if _is_prediction(annotations):
-                what = "all its annotations have a score: what a model predicted is no ground truth."
-                fix = "export what people drew; where they have checked every shape, take the scores out."
-                raise DataError(PREDICTED, what, where=path, fix=fix)
-        except DataError as error:
-            ledger.leave_out(path, error)
+def _annotated(file: _File, image: dict[str, Any], several: bool) -> AnnotatedImage:
+    """several: whether other files may list the image, too."""
+    image_id, written = text(image.get("id")), text(image.get("file_name"))
+    notes: list[Remark] = []
+    drawn = tuple(
+        Drawn(_shape(each, written), _category(file, each), number(each.get("iscrowd")) == 1)
+        for each in _distinct(file.drawn.get(image_id, []), notes)
+    )
+    predicted = image_id in file.predicted
+    if predicted:
+        notes.append(Remark("W_PREDICTION", "shapes with a score are a model's, no ground truth: passed over."))
+    return AnnotatedImage(
+        names=("/".join(filter(None, (file.subset, written))),),
+        file=file.path,
+        origin=f"{file.path} image {image_id}",
+        shapes=drawn,
+        size=size_px(image.get("width"), image.get("height")),
+        empty=UnknownLabel() if predicted else None,
+        facts=facts_in({**({"split": file.split.value} if file.split else {}), **image}),
+        remarks=tuple(notes),
+        listed=several and image_id not in file.drawn,
+    )
+
+
+def _files(tree: SourceTree, ledger: Ledger) -> Iterator[_File]:
+    for path, found in sound_files(tree, ".json", _listing, ledger):
+        if found is None:
+            continue
+        value, annotations = mapping(found), mappings(mapping(found)["annotations"])
+        if annotations and not any(map(_draws, annotations)):
+            what = "its annotations draw nothing (captions or the like): passed over."
+            ledger.remark(path, "N_ANNOTATION_UNDRAWN", what)
             continue
         if annotations and all(map(_has_score, annotations)):
             ledger.remark(path, "W_PREDICTION", "every annotation has a score of 1: taken as what people drew.")
-        found.append(_sorted(path, value, ledger))
-    return found
+        yield _sorted(path, value, ledger)
+
+
+def _listing(tree: SourceTree, path: str) -> dict[str, Any] | None:
+    """A file's content; None where it is no COCO. Raises: DataError E_ANNOTATION_PREDICTION."""
+    value = mapping(read_json(tree, path))
+    if not _is_listing(value):
+        return None
+    annotations = mappings(value["annotations"])
+    if any(map(_draws, annotations)) and _is_prediction(annotations):
+        what = "all its annotations have a score: what a model predicted is no ground truth."
+        fix = "export what people drew; where they have checked every shape, take the scores out."
+        raise DataError(PREDICTED, what, where=path, fix=fix)
+    return value
 
 
 def _may_be_ground_truth(tree: SourceTree, path: str) -> bool:
@@ -223,7 +208,7 @@ def _sorted(path: str, value: dict[str, Any], ledger: Ledger) -> _File:
         ledger.leave_out(path, DataError("E_ANNOTATION_ORPHAN", what, fix="export images and annotations together."))
     categories = {text(each.get("id")): text(each.get("name")) for each in mappings(value.get("categories"))}
     stem = path.rsplit("/", 1)[-1].rpartition(".")[0]
-    split = next(filter(None, map(split_named, re.findall(r"[a-z]+", stem.casefold()))), None)
+    split = next(filter(None, map(split_of, re.findall(r"[a-z]+", stem.casefold()))), None)
     subset = stem.removeprefix("instances_") if stem.startswith("instances_") else ""
     return _File(path, list(kept.values()), dict(drawn), frozenset(predicted), categories, split, subset)
 
@@ -246,3 +231,74 @@ def _content(annotation: dict[str, Any]) -> tuple[Any, ...]:
 def _category(file: _File, annotation: dict[str, Any]) -> str:
     category = text(annotation.get("category_id"))
     return file.categories.get(category, category)
+
+
+def _shape(annotation: dict[str, Any], origin: str) -> Shape:
+    """What one annotation draws: its segmentation, or where it has none its box."""
+    segmentation = annotation.get("segmentation")
+    box = _box(annotation)
+    if isinstance(segmentation, dict):
+        return _painted(segmentation, origin)
+    rings = _rings(segmentation)
+    if rings is None:
+        return Unpaintable("a segmentation that is no outline")
+    if not rings:
+        return box or Unpaintable("nothing")
+    polygon = Polygon(tuple(rings))
+    return box if box is not None and _is_box(polygon, box) else polygon
+
+
+def _rings(segmentation: object) -> list[Ring] | None:
+    """The outlines, however deep exporters nest them: x, y, x, y…, pairs of x and y, or lists of these.
+
+    None where something is drawn that is no outline: it must not fall back to its box in silence.
+    """
+    if segmentation is None or segmentation == "":
+        return []
+    if not isinstance(segmentation, list):
+        return None
+    inner = [part for part in segmentation if part != []]
+    nested = [isinstance(part, list) for part in inner]
+    if not any(nested):
+        plain = not any(isinstance(part, dict) for part in inner)
+        return ([ring_of_flat(inner)] if inner else []) if plain else None
+    if not all(nested):
+        return None
+    if all(len(part) == 2 and not any(isinstance(value, (list, dict)) for value in part) for part in inner):
+        return [ring_of_pairs(inner)]
+    found = [_rings(part) for part in inner]
+    return None if None in found else [ring for rings in found for ring in rings or []]
+
+
+def _painted(segmentation: dict[str, Any], origin: str) -> Shape:
+    counts, told = segmentation.get("counts"), items(segmentation.get("size"))
+    drawn_on = size_px(told[1], told[0]) if len(told) == 2 else None
+    if drawn_on is None:
+        return Unpaintable("run lengths without a size")
+
+    def decode(size: tuple[int, int]) -> MaskPixels:
+        if size != drawn_on:
+            what = f"a mask of {drawn_on[1]}×{drawn_on[0]} px, but the picture has {size[1]}×{size[0]}."
+            fix = "find the annotation of this very picture."
+            raise DataError("E_ANNOTATION_SIZE", what, where=origin, fix=fix)
+        return coco_mask(counts, size, origin)
+
+    return Painted(decode, drawn_on)
+
+
+def _box(annotation: dict[str, Any]) -> Box | None:
+    values = [number(value) for value in items(annotation.get("bbox"))]
+    if len(values) != 4:
+        return None
+    x, y, width, height = values
+    return Box(x, y, x + width, y + height)
+
+
+def _is_box(polygon: Polygon, box: Box) -> bool:
+    """Whether a polygon is nothing but its own upright rectangle, which is also the annotation's bbox."""
+    ring = polygon.rings[0]
+    if len(polygon.rings) > 1 or len(ring) not in (4, 5) or polygon.broken() or box.broken():
+        return False
+    x0, y0, x1, y1 = polygon.corners()
+    upright = {(x0, y0), (x0, y1), (x1, y0), (x1, y1)} == set(map(tuple, ring.tolist()))
+    return upright and np.allclose(polygon.corners(), box.corners(), atol=0.5)

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 from polypda.cohorts.picture_kinds import is_picture_name
 from polypda.cohorts.polyp_values import PolypValues
+from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError, nearest
-from polypda.importing.annotations.polyp_classes import class_names
+from polypda.importing.annotations.meanings import class_names
 from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
@@ -25,17 +26,24 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.folders.folder_pairs import Pair, folded_stem, pair_up, several_channels, shown_stem
+from polypda.importing.folders.folder_pairs import (
+    Pair,
+    add_arrays,
+    folded_stem,
+    is_instance,
+    keep_polyp_masks,
+    pair_up,
+    several_channels,
+    shown_stem,
+)
 from polypda.importing.folders.folder_words import meaning_of
 from polypda.importing.folders.frame_tables import TableRow
-from polypda.importing.folders.mask_names import is_instance, keep_polyp_masks
 from polypda.importing.folders.patient_names import AUTO as PATIENTS_AUTO
 from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.mask_colours import MaskColours, mask_colours
-from polypda.importing.images.mask_labels import mask_label
+from polypda.importing.images.masks import MaskColours, mask_colours, mask_label, source_masks
 from polypda.importing.images.pictures import read_picture
-from polypda.importing.sidecars.sidecar_labels import Sidecars, find_sidecars, tell_unread
+from polypda.importing.readers.beside_frames import LabelsBeside, find_labels_beside, tell_unread
 
 OPTIONS = {
     "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000; any: whatever is drawn",
@@ -64,7 +72,8 @@ class _Facts:
 
     tables: Tables
     colours: MaskColours
-    sidecars: Sidecars
+    fellows: FellowMasks
+    beside: LabelsBeside
     masked: bool
     one_part: bool
 
@@ -112,6 +121,7 @@ class FoldersReader(Reader):
             fix = "name the folder that holds the frames, or another --format."
             raise DataError("E_SOURCE_EMPTY", "there is no picture in it.", where=tree.name, fix=fix)
         found = pair_up(pictures)
+        add_arrays(tree, found.pairs)
         for orphan in found.orphans:
             fix = BY_TASK if _TASK_MASK.match(PurePosixPath(orphan).name) else NAME_IT
             ledger.leave_out(orphan, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
@@ -119,11 +129,12 @@ class FoldersReader(Reader):
         keep_polyp_masks(found.pairs, self.classes, ledger, tree.name)
         colours = self._colours(tree, found.pairs, ledger)
         tables = Tables.of(tree, ledger)
-        sidecars = find_sidecars(tree, found.pairs, self.classes, ledger, rows=self.rle == "rows")
+        beside = find_labels_beside(tree, found.pairs, self.classes, ledger, rows=self.rle == "rows")
         channels = several_channels(pair.image for pair in found.pairs)
         names = _names(found.pairs, tree.name)
         one_part = _only_split(found.pairs)
         masked = any(pair.masks for pair in found.pairs)
+        fellows = source_masks(tree, [mask for pair in found.pairs for mask in pair.masks])
         unlabelled = set()
         for pair in found.pairs:
             try:
@@ -131,7 +142,7 @@ class FoldersReader(Reader):
                     what = "one channel of a picture that lies in several files (nnU-Net's _0000, _0001…)."
                     fix = "export the pictures in colour, each as one file."
                     raise DataError("E_IMAGE_CHANNELS", what, where=pair.image, fix=fix)
-                facts = _Facts(tables, colours, sidecars, masked, one_part)
+                facts = _Facts(tables, colours, fellows, beside, masked, one_part)
                 frame = self._frame(tree, pair, names[pair.image], facts)
             except DataError as error:
                 ledger.leave_out(pair.image, error)
@@ -139,7 +150,7 @@ class FoldersReader(Reader):
             if isinstance(frame.label, UnknownLabel):
                 unlabelled.add(pair.image)
             yield frame
-        used = {*sidecars.used, *tables.read, *OWN_RECORDS}
+        used = {*beside.used, *tables.read, *fellows.names, *OWN_RECORDS}
         tell_unread(tree, found.pairs, used, unlabelled, ledger)
         for place, nowhere in tables.unused():
             ledger.leave_out(place, nowhere)
@@ -165,11 +176,9 @@ class FoldersReader(Reader):
         if row is None and facts.tables.anything:
             what = "no table tells its patient or sequence: it could leak from train into test."
             remarks.append(Remark("W_TABLE_NO_ROW", what))
-        told = row or TableRow(name, 0)
+        told = row or TableRow(name)
         patient, clip, by = self.patients.of(pair.image, tree.name)
         label, notes = self._label(tree, pair, told, facts)
-        counted = pair.image in facts.sidecars.texts and facts.sidecars.texts[pair.image][1].kind == "counted"
-        film = PurePosixPath(pair.image).parent.name if counted else None  # LDPolypVideo: a folder for each video
         return ImportedFrame(
             name=name,
             origin=pair.image,
@@ -177,7 +186,7 @@ class FoldersReader(Reader):
             label=label,
             patient=told.patient or patient,
             patient_by=None if told.patient else by,
-            sequence=told.sequence or meaning.sequence or film or clip or outer.sequence,
+            sequence=told.sequence or meaning.sequence or facts.beside.sequence(pair.image) or clip or outer.sequence,
             t_s=told.t_s,
             split=told.split or (None if facts.one_part else meaning.split),
             mode=told.mode or meaning.mode or outer.mode,
@@ -191,14 +200,14 @@ class FoldersReader(Reader):
         if pair.masks and row.label_state != "box":
             what = f"masks whose names only begin like the image's were joined ({len(pair.masks)})."
             joined = (Remark("W_MASK_JOINED", what),) if pair.joined else ()
-            return mask_label(tree, pair.masks, facts.colours.of(pair.masks[0])), joined
+            return mask_label(tree, pair.masks, facts.fellows, facts.colours.of(pair.masks[0])), joined
         boxes = facts.tables.boxes(pair.image)
         if boxes:
             return BoxLabel(boxes, pair.image), ()
         notes: list[Remark] = []
-        beside = facts.sidecars.label(pair.image, notes)
-        if beside is not None:
-            return beside, tuple(notes)
+        said = facts.beside.label(pair.image, notes)
+        if said is not None:
+            return said, tuple(notes)
         named = bool(self.negatives) and fnmatch(pair.image, self.negatives)
         if row.label_state == "negative" or pair.meaning.negative or outer.negative or named:
             return NegativeLabel(), ()

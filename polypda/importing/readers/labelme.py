@@ -14,31 +14,38 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from polypda.cohorts.picture_kinds import kind_of
+from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import FrameFacts, facts_in, imaging_mode
-from polypda.importing.annotations.json_values import mapping, mappings, size_px, text
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, Sheet
+from polypda.importing.annotations.annotation_files import mapping, mappings, read_json, size_px, text
+from polypda.importing.annotations.meanings import FrameFacts, facts_in
 from polypda.importing.annotations.named_images import NamedImages, wished_names
-from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes
-from polypda.importing.contract import ImportedFrame, Ledger, NegativeLabel, Picture, Remark, SourceTree
-from polypda.importing.images.pictures import picture_of, read_picture
-from polypda.importing.readers.annotated import (
-    AnnotatedReader,
-    files_ending,
-    first_bytes,
-    never_annotated,
-    require_some,
+from polypda.importing.annotations.shapes import (
+    Box,
+    Ellipse,
+    Painted,
+    Polygon,
+    Region,
+    Shape,
+    Unpaintable,
+    ring_of_pairs,
 )
-from polypda.importing.readers.labelme_shapes import is_hole, shape_of, without_holes
+from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Picture, SourceTree
+from polypda.importing.folders.folder_words import mode_of
+from polypda.importing.images.pictures import picture_of
+from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
 
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _IMAGE = re.compile(rb'"image(Path|Data)"\s*:')
+_HOLE = re.compile(r"\b(hole|holes)\b|洞|孔")
 
 
 class LabelMeReader(AnnotatedReader):
@@ -46,93 +53,49 @@ class LabelMeReader(AnnotatedReader):
 
     name = "labelme"
     title = "LabelMe JSON files beside or around the pictures"
-    tells_negatives = True
+    what = "a LabelMe JSON file"
+    known_options = ("classes",)
 
     def recognises(self, tree: SourceTree) -> bool:
         return any(
             _SHAPES.search(data) and _IMAGE.search(data) for _, data in first_bytes(tree, files_ending(tree, ".json"))
         )
 
-    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
-        images = NamedImages(tree)
-        paths, labels = _survey(tree, ledger)
-        require_some(len(paths), tree, "a LabelMe JSON file", ledger)
-        require_classes(self.classes, labels)
-        classes, names = PolypClasses(self.classes, labels), wished_names(paths)
-        for path in paths:
-            try:
-                yield _frame(tree, images, (path, names[path]), mapping(read_json(tree, path)), classes)
-            except DataError as error:
-                ledger.leave_out(path, error)
-        yield from never_annotated(tree, images)
+    def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
+        found = list(_annotated(tree, ledger))
+        names = wished_names([image.file for image in found])
+        return Annotation(len(found), [replace(image, frame=names[image.file]) for image in found])
 
 
-def _survey(tree: SourceTree, ledger: Ledger) -> tuple[list[str], set[str]]:
-    """LabelMe's files and all labels in them; each is read again when it is due, as it may hold a picture."""
-    paths, labels = [], set()
-    for path in files_ending(tree, ".json"):
-        try:
-            value = mapping(read_json(tree, path))
-        except DataError as error:
-            ledger.leave_out(path, error)
+def _annotated(tree: SourceTree, ledger: Ledger) -> Iterator[AnnotatedImage]:
+    for path, content in sound_files(tree, ".json", read_json, ledger):
+        value = mapping(content)
+        if not (isinstance(value.get("shapes"), list) and ("imagePath" in value or "imageData" in value)):
             continue
-        if isinstance(value.get("shapes"), list) and ("imagePath" in value or "imageData" in value):
-            paths.append(path)
-            labels |= {text(shape.get("label")) for shape in mappings(value["shapes"]) if not is_hole(shape)}
-    return paths, labels
+        sheet = Sheet(path, size_px(value.get("imageWidth"), value.get("imageHeight")))
+        shapes = mappings(value["shapes"])
+        holes = [(_group(shape), _shape(shape, sheet)) for shape in shapes if _is_hole(shape)]
+        embedded = isinstance(value.get("imageData"), str) and bool(value["imageData"])
+        yield AnnotatedImage(
+            names=(text(value.get("imagePath")),),
+            file=path,
+            origin=path,
+            shapes=tuple(
+                Drawn(_without_holes(holes, _group(shape), _shape(shape, sheet), sheet), text(shape.get("label")))
+                for shape in shapes
+                if not _is_hole(shape)
+            ),
+            size=sheet.size,
+            empty=NegativeLabel(),
+            facts=_facts(mapping(value.get("flags"))),
+            stands_in=(path, partial(_embedded, tree, path)) if embedded else None,
+        )
 
 
-def _frame(
-    tree: SourceTree,
-    images: NamedImages,
-    file: tuple[str, str],
-    value: dict[str, Any],
-    classes: PolypClasses,
-) -> ImportedFrame:
-    """file: the JSON's path, and the name for its frame."""
-    path, name = file
-    notes: list[Remark] = []
-    origin, read = _picture(tree, images, path, value)
-    sheet = Sheet(origin, size_px(value.get("imageWidth"), value.get("imageHeight")))
-    shapes = mappings(value.get("shapes"))
-    holes = [(_group(shape), shape_of(shape, sheet)) for shape in shapes if is_hole(shape)]
-    drawn = [
-        Drawn(without_holes(holes, _group(shape), shape_of(shape, sheet), sheet), text(shape.get("label")))
-        for shape in shapes
-        if not is_hole(shape)
-    ]
-    label = label_of(drawn, sheet, classes, notes, empty=NegativeLabel())
-    facts = _facts(mapping(value.get("flags")))
-    return ImportedFrame(
-        name,
-        origin,
-        read,
-        label,
-        facts.patient,
-        facts.sequence,
-        split=facts.split,
-        mode=facts.mode,
-        patient_by=facts.patient_by,
-        remarks=tuple(notes),
-    )
-
-
-def _picture(
-    tree: SourceTree, images: NamedImages, path: str, value: dict[str, Any]
-) -> tuple[str, Callable[[], Picture]]:
+def _embedded(tree: SourceTree, path: str) -> Picture:
+    """The picture within a file, read again when it is due: thousands of them do not fit into memory."""
     try:
-        image = images.find(text(value.get("imagePath")), beside=path)
-    except DataError as error:
-        embedded = value.get("imageData")
-        if error.code == "E_IMAGE_TWICE" or not isinstance(embedded, str) or not embedded:
-            raise
-        return path, partial(_embedded, embedded, path)
-    return image, partial(read_picture, tree, image)
-
-
-def _embedded(encoded: str, path: str) -> Picture:
-    try:
-        data = base64.b64decode(encoded, validate=True)
+        data = base64.b64decode(mapping(read_json(tree, path))["imageData"], validate=True)
     except (binascii.Error, ValueError) as error:
         what = f"the embedded picture is no base64 ({error})."
         raise DataError("E_IMAGE_UNREADABLE", what, where=path, fix="lay the picture file beside it.") from error
@@ -142,10 +105,68 @@ def _embedded(encoded: str, path: str) -> Picture:
 
 def _facts(flags: dict[str, Any]) -> FrameFacts:
     """LabelMe's flags are switches, so a mode is a flag of its own name (``NBI``: true)."""
-    switched = next((imaging_mode(name) for name, on in flags.items() if on is True and imaging_mode(name)), None)
+    switched = next((mode_of(name) for name, on in flags.items() if on is True and mode_of(name)), None)
     told = facts_in(flags)
     return FrameFacts(told.patient, told.sequence, told.mode or switched, told.split)
 
 
 def _group(shape: dict[str, Any]) -> str:
     return text(shape.get("group_id"))
+
+
+def _is_hole(shape: dict[str, Any]) -> bool:
+    """Whether a shape's label says that it is a hole in a polyp."""
+    return _HOLE.search(text(shape.get("label")).casefold()) is not None
+
+
+def _shape(shape: dict[str, Any], sheet: Sheet) -> Shape:
+    """What one entry of ``shapes`` draws."""
+    kind = text(shape.get("shape_type")) or "polygon"
+    points = ring_of_pairs(shape.get("points"))
+    if kind == "polygon":
+        return Polygon((points,)) if len(points) else Unpaintable(kind)
+    if kind in ("rectangle", "oriented_rectangle") and len(points) in (2, 4):  # turned: the upright box around it
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        return Box(float(x0), float(y0), float(x1), float(y1))
+    if kind == "circle" and len(points) == 2:
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return Ellipse(float(points[0, 0]), float(points[0, 1]), radius, radius)
+    if kind == "mask" and len(points) == 2 and sheet.size is not None and np.isfinite(points).all():
+        corner = (round(float(points[0, 0])), round(float(points[0, 1])))
+        return Painted(partial(_stamp, text(shape.get("mask")), corner, sheet.origin), sheet.size)
+    return Unpaintable(kind)
+
+
+def _stamp(encoded: str, corner: tuple[int, int], origin: str, size: tuple[int, int]) -> MaskPixels:
+    """A ``mask`` shape: a PNG of 0 and 1 (or 255) whose upper left pixel lies at ``corner`` (x, y)."""
+    try:
+        stamp = decode_stored(base64.b64decode(encoded, validate=True), origin, "E_MASK").pixels
+    except (binascii.Error, ValueError) as error:
+        what = f"the painted mask is no base64 ({error})."
+        raise DataError("E_MASK_UNREADABLE", what, where=origin, fix="export the annotation again.") from error
+    stamp = stamp if stamp.ndim == 2 else stamp.max(axis=2)
+    x, y = corner
+    mask = np.zeros(size, np.uint8)
+    if x < 0 or y < 0 or x + stamp.shape[1] > size[1] or y + stamp.shape[0] > size[0]:
+        what = f"the painted mask of {stamp.shape[1]}×{stamp.shape[0]} at ({x}, {y}) leaves the frame."
+        raise DataError("E_ANNOTATION_SIZE", what, where=origin, fix="find the picture that was annotated.")
+    mask[y : y + stamp.shape[0], x : x + stamp.shape[1]] = stamp > 0
+    return mask
+
+
+def _without_holes(holes: list[tuple[str, Shape]], group: str, shape: Shape, sheet: Sheet) -> Shape:
+    """A region with the holes of its group cut out; a hole that cannot be painted makes the polyp unreadable."""
+    own = [hole for hole_group, hole in holes if hole_group in ("", group)]
+    if not own or not isinstance(shape, Region) or shape.broken() or sheet.size is None:
+        return shape
+    regions = [hole for hole in own if isinstance(hole, Region) and not hole.broken()]
+    if len(regions) < len(own):
+        return Unpaintable("hole")
+
+    def decode(size: tuple[int, int]) -> MaskPixels:
+        mask = shape.pixels(size)
+        for hole in regions:
+            mask &= 1 - hole.pixels(size)
+        return mask
+
+    return Painted(decode, sheet.size)

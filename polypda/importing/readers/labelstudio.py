@@ -21,26 +21,30 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from polypda.errors import DataError
-from polypda.importing.annotations.annotation_files import read_json
-from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import facts_of
-from polypda.importing.annotations.json_values import mapping, mappings, text
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
+from polypda.importing.annotations.annotation_files import items, mapping, mappings, number, read_json, size_px, text
+from polypda.importing.annotations.meanings import facts_in, says_no_polyp
 from polypda.importing.annotations.named_images import NamedImages, is_image
-from polypda.importing.annotations.polyp_classes import PolypClasses, require_classes, says_no_polyp
-from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Remark, SourceTree, UnknownLabel
-from polypda.importing.images.pictures import read_picture
-from polypda.importing.readers.annotated import (
-    AnnotatedReader,
-    files_ending,
-    first_bytes,
-    never_annotated,
-    require_some,
+from polypda.importing.annotations.run_lengths import brush_mask
+from polypda.importing.annotations.shapes import (
+    Box,
+    Ellipse,
+    Painted,
+    Polygon,
+    Shape,
+    Unpaintable,
+    ring_of_pairs,
+    turned_box,
 )
-from polypda.importing.readers.labelstudio_shapes import choices, drawn_in, drawn_on, turned_picture
+from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Remark, SourceTree
+from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
 
 _TASKS = re.compile(rb"\A(\xef\xbb\xbf)?\s*\[\s*\{")
 _ANNOTATED = re.compile(rb'"(annotations|completions)"\s*:\s*\[')
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+_KINDS = ("brush", "polygon", "rectangle", "ellipse", "keypoint", "vector", "bitmask")
+PREDICTED = Remark("W_PREDICTION_ONLY", "only a model's prediction, which is no annotation: taken without a label.")
+TURNED = Remark("W_ANNOTATION_TURNED", "annotated on a turned picture, which is not read: taken without a label.")
 
 
 class LabelStudioReader(AnnotatedReader):
@@ -48,7 +52,8 @@ class LabelStudioReader(AnnotatedReader):
 
     name = "labelstudio"
     title = "Label Studio JSON export: brush, polygons, boxes"
-    tells_negatives = True
+    what = "a Label Studio JSON export"
+    known_options = ("classes",)
 
     def recognises(self, tree: SourceTree) -> bool:
         return any(
@@ -56,35 +61,47 @@ class LabelStudioReader(AnnotatedReader):
             for _, data in first_bytes(tree, files_ending(tree, ".json"))
         )
 
-    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
-        images = NamedImages(tree)
+    def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
         files = list(_files(tree, ledger))
-        require_some(len(files), tree, "a Label Studio JSON export", ledger)
-        used = {each.label for _, tasks in files for task in tasks for each in _all_drawn(task)}
-        require_classes(self.classes, used)
-        classes = PolypClasses(self.classes, used)
-        for path, tasks in files:
-            for task in tasks:
-                try:
-                    yield _frame(tree, images, path, task, classes)
-                except DataError as error:
-                    ledger.leave_out(f"{path} task {text(task.get('id'))}", error)
-        yield from never_annotated(tree, images)
+        return Annotation(len(files), [_annotated(path, task) for path, tasks in files for task in tasks])
 
 
 def _files(tree: SourceTree, ledger: Ledger) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for path in files_ending(tree, ".json"):
-        try:
-            value = read_json(tree, path)
-        except DataError as error:
-            ledger.leave_out(path, error)
-            continue
+    for path, value in sound_files(tree, ".json", read_json, ledger):
         if any("annotation_id" in task and "data" not in task for task in mappings(value)):
             what = "is Label Studio's short export (JSON-MIN), which is not read."
             raise DataError("E_ANNOTATION_SHORT", what, where=path, fix="export the project as JSON (the full one).")
         tasks = [task for task in mappings(value) if isinstance(task.get("data"), dict)]
         if tasks:
             yield path, tasks
+
+
+def _annotated(path: str, task: dict[str, Any]) -> AnnotatedImage:
+    data, chosen = mapping(task.get("data")), _chosen(task)
+    drawn = _drawn_in(chosen, path) if chosen else []
+    notes: list[Remark] = []
+    sizes = {size for each in mappings((chosen or {}).get("result")) if (size := _drawn_on(each)) is not None}
+    problem = None
+    if len(sizes) > 1 and not _turned_picture(chosen or {}):
+        what = f"drawn on pictures of different sizes: {sizes}."
+        problem = DataError("E_ANNOTATION_SIZE", what, fix="export the annotation again.")
+    names = _names(data)
+    if not names:
+        what = "no field of the task's data names a picture."
+        fix = "export the tasks with their image field."
+        problem = DataError("E_IMAGE_MISSING", what, where=path, fix=fix)
+    return AnnotatedImage(
+        names=names,
+        file=path,
+        origin=f"{path} task {text(task.get('id'))}",
+        shapes=tuple(drawn),
+        size=next(iter(sizes), None),
+        withheld=_withheld(task, chosen, drawn, notes),
+        empty=NegativeLabel() if chosen else None,
+        facts=facts_in(data),
+        remarks=tuple(notes),
+        problem=problem,
+    )
 
 
 def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
@@ -101,86 +118,36 @@ def _chosen(task: dict[str, Any]) -> dict[str, Any] | None:
     return _annotations(task)[max(ranked)[2]] if ranked else None
 
 
-def _all_drawn(task: dict[str, Any]) -> list[Drawn]:
-    chosen = _chosen(task)
-    return drawn_in(chosen, "") if chosen else []
-
-
-def _frame(
-    tree: SourceTree,
-    images: NamedImages,
-    path: str,
-    task: dict[str, Any],
-    classes: PolypClasses,
-) -> ImportedFrame:
-    data = mapping(task.get("data"))
-    picture = _picture(images, data, path)
-    notes: list[Remark] = []
-    label, facts = _label(task, picture, classes, notes), facts_of(data, picture)
-    return ImportedFrame(
-        images.names[picture],
-        picture,
-        partial(read_picture, tree, picture),
-        label,
-        facts.patient,
-        facts.sequence,
-        split=facts.split,
-        mode=facts.mode,
-        patient_by=facts.patient_by,
-        remarks=tuple(notes),
-    )
-
-
-def _label(task: dict[str, Any], picture: str, classes: PolypClasses, notes: list[Remark]) -> Label:
-    chosen = _chosen(task)
+def _withheld(
+    task: dict[str, Any], chosen: dict[str, Any] | None, drawn: list[Drawn], notes: list[Remark]
+) -> Remark | None:
+    """Why a task gives no label although it may draw something; ``notes`` is told what else is notable."""
     if chosen is None:
-        if mappings(task.get("predictions")):
-            what = "only a model's prediction, which is no annotation: taken without a label."
-            notes.append(Remark("W_PREDICTION_ONLY", what))
-        return UnknownLabel()
+        return PREDICTED if mappings(task.get("predictions")) else None
     many = len(_annotations(task))
     if many > 1:
         rule = "the ground truth" if chosen.get("ground_truth") is True else "the one changed last"
         notes.append(Remark("N_ANNOTATORS", f"{many} annotations; {rule} counts."))
-    if turned_picture(chosen):
-        what = "annotated on a turned picture, which is not read: taken without a label."
-        notes.append(Remark("W_ANNOTATION_TURNED", what))
-        return UnknownLabel()
-    drawn, sizes = drawn_in(chosen, picture), _sizes(chosen)
-    if len(sizes) > 1:
-        raise DataError(
-            "E_ANNOTATION_SIZE", f"drawn on pictures of different sizes: {sizes}.", fix="export the annotation again."
-        )
-    told = list(choices(chosen))
+    if _turned_picture(chosen):
+        return TURNED
+    told = _choices(chosen)
     if drawn and any(map(says_no_polyp, told)):
         notes.append(Remark("W_CHOICE_CONTRADICTED", "a choice says that there is no polyp, but one is drawn."))
     if not drawn and told and not any(map(says_no_polyp, told)):
         what = f"nothing is drawn, and the choice ({', '.join(told)}) does not say that there is no polyp: no label."
-        notes.append(Remark("W_CHOICE_ALONE", what))
-        return UnknownLabel()
-    return label_of(drawn, Sheet(picture, next(iter(sizes), None)), classes, notes, empty=NegativeLabel())
+        return Remark("W_CHOICE_ALONE", what)
+    return None
 
 
-def _sizes(annotation: dict[str, Any]) -> set[tuple[int, int]]:
-    return {size for size in map(drawn_on, mappings(annotation.get("result"))) if size is not None}
-
-
-def _picture(images: NamedImages, data: dict[str, Any], path: str) -> str:
-    """The picture's path in the tree."""
+def _names(data: dict[str, Any]) -> tuple[str, ...]:
+    """The picture by the first field of the data that names one, as it stands there and without the upload's prefix."""
     for value in data.values():
         written = _place(value) if isinstance(value, str) else ""
-        if not is_image(written):
-            continue
-        folder, _, name = written.rpartition("/")
-        bare = "/".join(filter(None, (folder, _UPLOAD_PREFIX.sub("", name))))
-        try:
-            return images.find(written, beside=path)
-        except DataError as error:
-            if bare == written or error.code != "E_IMAGE_MISSING":
-                raise
-        return images.find(bare, beside=path)
-    what = "no field of the task's data names a picture."
-    raise DataError("E_IMAGE_MISSING", what, where=path, fix="export the tasks with their image field.")
+        if is_image(written):
+            folder, _, name = written.rpartition("/")
+            bare = "/".join(filter(None, (folder, _UPLOAD_PREFIX.sub("", name))))
+            return tuple(dict.fromkeys((written, bare)))
+    return ()
 
 
 def _place(address: str) -> str:
@@ -191,3 +158,71 @@ def _place(address: str) -> str:
     except ValueError:
         return ""
     return (query[0] if query else unquote(parts.path)).replace("\\", "/").lstrip("/")
+
+
+def _drawn_in(annotation: dict[str, Any], where: str) -> list[Drawn]:
+    """The shapes with their classes. A class may stand in the shape's own result or in another with the same id."""
+    results = mappings(annotation.get("result"))
+    labels: dict[str, str] = {}
+    for result in results:
+        named = _labels(result)
+        if named:
+            labels.setdefault(text(result.get("id")), named)
+    drawn = []
+    for result in results:
+        kind = text(result.get("type"))
+        if kind.removesuffix("labels") in _KINDS:
+            label = _labels(result) or labels.get(text(result.get("id")), "")
+            drawn.append(Drawn(_shape(kind.removesuffix("labels"), result, where), label))
+    return drawn
+
+
+def _choices(annotation: dict[str, Any]) -> list[str]:
+    """What was ticked for the whole picture."""
+    return [
+        text(choice)
+        for result in mappings(annotation.get("result"))
+        for choice in items(mapping(result.get("value")).get("choices"))
+    ]
+
+
+def _turned_picture(annotation: dict[str, Any]) -> bool:
+    """Whether the annotator had turned the picture."""
+    return any(number(result.get("image_rotation", 0)) != 0 for result in mappings(annotation.get("result")))
+
+
+def _drawn_on(result: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of the picture as the result tells it."""
+    return size_px(result.get("original_width"), result.get("original_height"))
+
+
+def _labels(result: dict[str, Any]) -> str:
+    value = mapping(result.get("value"))
+    names = [text(name) for key in value if key.endswith("labels") for name in items(value[key])]
+    return next(filter(None, names), "")
+
+
+def _shape(kind: str, result: dict[str, Any], where: str) -> Shape:
+    value, size = mapping(result.get("value")), _drawn_on(result)
+    if size is None:
+        return Unpaintable("a shape without the picture's size")
+    height, width = size
+    if kind == "brush" and text(value.get("format")) == "rle":
+        return Painted(partial(_brush, items(value.get("rle")), where), size)
+    if kind == "polygon":
+        return Polygon((ring_of_pairs(value.get("points")) * (width / 100, height / 100),))
+    x, y = number(value.get("x")) * width / 100, number(value.get("y")) * height / 100
+    turned_deg = number(value.get("rotation", 0))
+    if kind == "rectangle":
+        across, down = number(value.get("width")) * width / 100, number(value.get("height")) * height / 100
+        if turned_deg:
+            return turned_box(x, y, across, down, turned_deg, about_centre=False)
+        return Box(x, y, x + across, y + down)
+    if kind == "ellipse":
+        radius_x, radius_y = number(value.get("radiusX")) * width / 100, number(value.get("radiusY")) * height / 100
+        return Ellipse(x, y, radius_x, radius_y, turned_deg)
+    return Unpaintable(kind)
+
+
+def _brush(stream: list[Any], where: str, size: tuple[int, int]) -> MaskPixels:
+    return brush_mask(stream, size, where)

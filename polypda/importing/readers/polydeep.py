@@ -15,81 +15,112 @@ not polyp, normal or clean mucosa hold frames without a polyp. Everything else w
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from polypda.errors import DataError
-from polypda.importing.annotations.annotation_files import read_xml
-from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.frame_facts import mode_of_path
-from polypda.importing.annotations.named_images import is_image, wished_names, without_suffix
-from polypda.importing.annotations.polyp_classes import EveryClass, says_no_polyp
-from polypda.importing.annotations.voc import ZERO_BASED, voc_file
-from polypda.importing.contract import (
-    ImportedFrame,
-    Label,
-    Ledger,
-    NegativeLabel,
-    Reader,
-    Remark,
-    SourceTree,
-    UnknownLabel,
-)
-from polypda.importing.images.pictures import read_picture
-from polypda.importing.readers.annotated import files_ending, first_bytes
-from polypda.importing.readers.polydeep_tables import Told, is_place_table, read_tables
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
+from polypda.importing.annotations.annotation_files import number, read_text, read_xml
+from polypda.importing.annotations.meanings import FrameFacts, mode_of_path, says_no_polyp
+from polypda.importing.annotations.named_images import NamedImages, is_image, without_suffix
+from polypda.importing.annotations.shapes import Box
+from polypda.importing.contract import Ledger, NegativeLabel, Remark, SourceTree
+from polypda.importing.folders.folder_words import mode_of
+from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
+from polypda.importing.readers.voc import ZERO_BASED, voc_image
 
 _CALLED_SO = re.compile(r"pibadb|polydeep", re.IGNORECASE)
 _ANNOTATION = re.compile(r"(?:.*/)?Annotations/[^/]+\.xml", re.IGNORECASE)
+_IMAGE = ("image", "image_id", "imageid", "filename", "file_name", "file", "frame")
+_CORNER_AND_SIZE = ("x", "y", "width", "height")
+_PATIENT = ("patient", "patient_id", "patientid", "exploration", "exploration_id", "exploration_title")
+_SEQUENCE = ("video", "video_id", "video_title", "polyp", "polyp_id", "polyp_name")
+_MODE = ("modality", "mode", "imaging", "light", "modifier", "modifier_name", "gallery", "gallery_name")
+_GALLERY = ("gallery", "gallery_name", "gallery_title", "modifier", "modifier_name")
+UNSAID = Remark("W_ANNOTATION_MISSING", "no box and no word that it shows no polyp; taken without a label.")
+CONTRADICTED = Remark("W_NEGATIVE_CONTRADICTED", "its folder or gallery says no polyp, but a box is there.")
 
 
-class PolyDeepReader(Reader):
+@dataclass
+class Told:
+    """What the tables say of one picture; origin: the table, for messages."""
+
+    origin: str
+    drawn: list[Drawn] = field(default_factory=list)
+    patient: str | None = None
+    sequence: str | None = None
+    mode: str | None = None
+    galleries: list[str] = field(default_factory=list)
+
+
+class PolyDeepReader(AnnotatedReader):
     """See the module."""
 
     name = "polydeep"
     title = "PolyDeep (PIBAdb): boxes, NBI and WL, negatives (layout not verified)"
+    what = "an export of PIBAdb"
+    known_options = ()
+    folders_tell = False
 
     def recognises(self, tree: SourceTree) -> bool:
         pictures = any(map(is_image, tree.files()))
-        if any(is_place_table(data) for _, data in first_bytes(tree, files_ending(tree, ".csv"))):
+        if any(_is_place_table(data) for _, data in first_bytes(tree, files_ending(tree, ".csv"))):
             return pictures
         pairs = any(_ANNOTATION.fullmatch(path) for path in tree.files())
         metadata = any(path.lower().rsplit("/", 1)[-1] == "metadata.csv" for path in tree.files())
         called_so = any(_CALLED_SO.search(path) for path in (tree.name, *tree.files()))
         return pictures and pairs and (metadata or called_so)
 
-    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
-        pictures = [path for path in tree.files() if is_image(path)]
-        if not pictures:
+    def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
+        if not images.paths:
             raise DataError("E_LAYOUT", "there is no picture here.", where=tree.name, fix="unpack the export there.")
-        told, names = read_tables(tree, ledger), wished_names(pictures)
-        annotations = _annotations(tree, pictures, ledger)
-        for picture_id in told.keys() - {_stem(path) for path in pictures}:
+        told = _read_tables(tree, ledger)
+        files = _annotation_files(tree, images.paths, ledger)
+        for picture_id in told.keys() - {_stem(path) for path in images.paths}:
             if told[picture_id].drawn:
                 what = f"the table's picture '{picture_id}' is not there."
                 ledger.leave_out(told[picture_id].origin, DataError("E_IMAGE_MISSING", what, fix="add the picture."))
-        for path in pictures:
-            facts, notes = told.get(_stem(path), Told(path)), list[Remark]()
+        return Annotation(len(images.paths), _annotated(tree, images.paths, told, files, ledger))
+
+
+def _annotated(
+    tree: SourceTree, pictures: Sequence[str], told: Mapping[str, Told], files: Mapping[str, str], ledger: Ledger
+) -> Iterator[AnnotatedImage]:
+    for path in pictures:
+        facts, xml = told.get(_stem(path), Told(path)), files.get(path)
+        drawn, size = list(facts.drawn), None
+        if xml is not None:
             try:
-                label = _label(tree, path, annotations.get(path), facts, notes)
+                voc = voc_image(read_xml(tree, xml), xml, ZERO_BASED)
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
-            folders = path.split("/")[:-1]
-            yield ImportedFrame(
-                names[path],
-                path,
-                partial(read_picture, tree, path),
-                label,
-                facts.patient,
-                facts.sequence,
+            size = voc.size
+            drawn += [each for each in voc.shapes if each not in drawn]
+        folders = path.split("/")[:-1]
+        free = any(map(says_no_polyp, (*folders, *facts.galleries)))
+        yield AnnotatedImage(
+            names=(path,),
+            file=path,
+            origin=path,
+            shapes=tuple(drawn),
+            size=size,
+            empty=NegativeLabel() if not drawn else None,
+            withheld=None if drawn or free or xml is not None else UNSAID,
+            facts=FrameFacts(
+                patient=facts.patient,
+                sequence=facts.sequence,
                 mode=facts.mode or mode_of_path(folders) or mode_of_path([tree.name]),
-                remarks=tuple(notes),
-            )
+            ),
+            remarks=(CONTRADICTED,) if drawn and free else (),
+            polyps_alone=True,
+        )
 
 
-def _annotations(tree: SourceTree, pictures: list[str], ledger: Ledger) -> dict[str, str]:
+def _annotation_files(tree: SourceTree, pictures: Sequence[str], ledger: Ledger) -> dict[str, str]:
     """Picture → its XML file: the same stem, in the same folder or in its twin ``JPEGImages``, else anywhere once."""
     by_stem: dict[str, list[str]] = {}
     for path in pictures:
@@ -110,24 +141,76 @@ def _annotations(tree: SourceTree, pictures: list[str], ledger: Ledger) -> dict[
     return found
 
 
-def _label(tree: SourceTree, path: str, annotation: str | None, facts: Told, notes: list[Remark]) -> Label:
-    drawn: list[Drawn] = list(facts.drawn)
-    size = None
-    if annotation is not None:
-        voc = voc_file(read_xml(tree, annotation), annotation, ZERO_BASED)
-        size = voc.size
-        drawn += [each for each in voc.drawn if each not in drawn]
-    said = any(map(says_no_polyp, (*path.split("/")[:-1], *facts.galleries)))
-    if drawn:
-        if said:
-            what = "its folder or gallery says no polyp, but a box is there."
-            notes.append(Remark("W_NEGATIVE_CONTRADICTED", what))
-        return label_of(drawn, Sheet(path, size), EveryClass(), notes, empty=UnknownLabel())
-    if said or annotation is not None:
-        return NegativeLabel()
-    what = "no box and no word that it shows no polyp; taken without a label."
-    notes.append(Remark("W_ANNOTATION_MISSING", what))
-    return UnknownLabel()
+def _is_place_table(data: bytes) -> bool:
+    """Whether a CSV's first line has a column for the picture and all four of a box."""
+    header = data[:4096].decode("utf-8-sig", "replace").splitlines()[:1]
+    names = _plain(re.split("[,;\t]", header[0])) if header else []
+    return set(_CORNER_AND_SIZE) <= set(names) and any(name in names for name in _IMAGE)
+
+
+def _read_tables(tree: SourceTree, ledger: Ledger) -> dict[str, Told]:
+    """Picture (file name without suffix) → what all tables say of it. Damaged rows are noted in the ledger."""
+    told: dict[str, Told] = {}
+    for path, rows in sound_files(tree, ".csv", _rows, ledger):
+        for line, row in rows:
+            picture = _picture(row)
+            if picture:
+                _take(told.setdefault(picture, Told(path)), row)
+                _take_box(told[picture], row, f"{path} line {line}", ledger)
+    return told
+
+
+def _rows(tree: SourceTree, path: str) -> list[tuple[int, dict[str, str]]]:
+    text = read_text(tree, path)
+    first = text.split("\n", 1)[0]
+    separator = max(",;\t", key=first.count)
+    try:
+        table = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as error:
+        raise DataError("E_TABLE", f"no table ({error}).", where=path, fix="save it as CSV in UTF-8.") from error
+    if not table:
+        return []
+    header = _plain(table[0])
+    if not any(name in header for name in _IMAGE) and len(header) >= 2:
+        header = ["polyp", "image", *header[2:]]  # metadata.csv is read by position
+    return [(line, dict(zip(header, row, strict=False))) for line, row in enumerate(table[1:], start=2) if row]
+
+
+def _plain(header: Sequence[str]) -> list[str]:
+    return [re.sub(r"[\s-]+", "_", name.strip().strip('"').casefold()) for name in header]
+
+
+def _picture(row: Mapping[str, str]) -> str:
+    """The picture's name without folder and suffix; public code reads the last word of the field."""
+    named = _first(row, _IMAGE).replace("\\", "/").rsplit("/", 1)[-1]
+    words = named.split()
+    name = words[-1] if words else ""
+    return without_suffix(name) if is_image(name) else name
+
+
+def _take(told: Told, row: Mapping[str, str]) -> None:
+    told.patient = told.patient or _first(row, _PATIENT) or None
+    told.sequence = told.sequence or _first(row, _SEQUENCE) or None
+    modes = (mode_of(word) for name in _MODE for word in re.split(r"[\s_/-]+", row.get(name) or ""))
+    told.mode = told.mode or next(filter(None, modes), None)
+    told.galleries += [row[name] for name in _GALLERY if row.get(name)]
+
+
+def _take_box(told: Told, row: Mapping[str, str], where: str, ledger: Ledger) -> None:
+    fields = [row.get(name, "").strip() for name in _CORNER_AND_SIZE]
+    if not any(fields):
+        return
+    x, y, width, height = map(number, fields)
+    drawn = Drawn(Box(x, y, x + width, y + height), "polyp")
+    if drawn.shape.broken():
+        what = f"x, y, width, height are {', '.join(fields)[:80]}; the frame is taken without a label."
+        ledger.leave_out(where, DataError("E_ANNOTATION_ROW", what, fix="correct the row."))
+    if drawn not in told.drawn:
+        told.drawn.append(drawn)
+
+
+def _first(row: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((value.strip() for name in names if (value := row.get(name) or "").strip()), "")
 
 
 def _stem(path: str) -> str:

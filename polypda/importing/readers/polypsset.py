@@ -12,28 +12,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import replace
 from typing import NamedTuple
 
 from polypda.errors import DataError
+from polypda.importing.annotations.annotated import AnnotatedImage
 from polypda.importing.annotations.annotation_files import read_xml
-from polypda.importing.annotations.drawn_labels import Sheet, label_of
-from polypda.importing.annotations.frame_facts import split_named
-from polypda.importing.annotations.named_images import is_image, without_suffix
-from polypda.importing.annotations.polyp_classes import EveryClass
-from polypda.importing.annotations.voc import voc_file
-from polypda.importing.contract import (
-    ImportedFrame,
-    Label,
-    Ledger,
-    NegativeLabel,
-    Reader,
-    Remark,
-    SourceTree,
-    UnknownLabel,
-)
-from polypda.importing.images.pictures import read_picture
-from polypda.importing.readers.annotated import NOT_ANNOTATED
+from polypda.importing.annotations.meanings import FrameFacts
+from polypda.importing.annotations.named_images import NamedImages, is_image, without_suffix
+from polypda.importing.contract import Ledger, SourceTree
+from polypda.importing.folders.folder_words import split_of
+from polypda.importing.readers.annotated import NOT_ANNOTATED, AnnotatedReader, Annotation
+from polypda.importing.readers.voc import voc_image
 
 _PLACE = re.compile(
     r"(?:.*/)?(?P<part>(?P<split>train|val|test)\d{0,4})/(?P<kind>Image|Annotation)/(?:(?P<sequence>[^/]+)/)?(?P<stem>[^/]+)",
@@ -47,17 +37,20 @@ class _Place(NamedTuple):
     stem: str
 
 
-class PolypsSetReader(Reader):
+class PolypsSetReader(AnnotatedReader):
     """See the module."""
 
     name = "polypsset"
     title = "PolypsSet: VOC boxes in train2019, val2019, test2019"
+    what = "a frame of PolypsSet"
+    known_options = ()
+    folders_tell = False
 
     def recognises(self, tree: SourceTree) -> bool:
         kinds = {match["kind"].casefold() for path in tree.files() if (match := _PLACE.fullmatch(path))}
         return kinds == {"image", "annotation"}
 
-    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+    def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
         pictures, annotations = _sorted(tree, ledger)
         if not pictures:
             what = "there is no train2019/Image, val2019/Image or test2019/Image with pictures."
@@ -66,11 +59,25 @@ class PolypsSetReader(Reader):
             if place not in pictures:
                 what = "the annotation's picture is not there."
                 ledger.leave_out(path, DataError("E_IMAGE_MISSING", what, fix="fetch the picture, or leave it so."))
-        for place, path in pictures.items():
+        return Annotation(len(pictures), _annotated(tree, pictures, annotations, ledger))
+
+
+def _annotated(
+    tree: SourceTree, pictures: Mapping[_Place, str], annotations: Mapping[_Place, str], ledger: Ledger
+) -> Iterator[AnnotatedImage]:
+    for place, path in pictures.items():
+        said = AnnotatedImage((path,), path, path, withheld=NOT_ANNOTATED)
+        if place in annotations:
             try:
-                yield _frame(tree, place, path, annotations.get(place))
+                said = voc_image(read_xml(tree, annotations[place]), annotations[place])
             except DataError as error:
                 ledger.leave_out(annotations[place], error)
+                continue
+        facts = FrameFacts(
+            sequence=f"{place.part}-{place.sequence}" if place.sequence else None,
+            split=split_of(place.part.rstrip("0123456789")),
+        )
+        yield replace(said, names=(path,), facts=facts, frame="_".join(filter(None, place)), polyps_alone=True)
 
 
 def _sorted(tree: SourceTree, ledger: Ledger) -> tuple[Mapping[_Place, str], Mapping[_Place, str]]:
@@ -92,22 +99,3 @@ def _sorted(tree: SourceTree, ledger: Ledger) -> tuple[Mapping[_Place, str], Map
         elif fits:
             wanted[place] = path
     return pictures, annotations
-
-
-def _frame(tree: SourceTree, place: _Place, path: str, annotation: str | None) -> ImportedFrame:
-    label: Label = UnknownLabel()
-    notes: list[Remark] = []
-    if annotation is None:
-        notes.append(NOT_ANNOTATED)
-    else:
-        voc = voc_file(read_xml(tree, annotation), annotation)
-        label = label_of(voc.drawn, Sheet(path, voc.size), EveryClass(), notes, empty=NegativeLabel())
-    return ImportedFrame(
-        "_".join(filter(None, place)),
-        path,
-        partial(read_picture, tree, path),
-        label,
-        sequence=f"{place.part}-{place.sequence}" if place.sequence else None,
-        split=split_named(place.part.rstrip("0123456789")),
-        remarks=tuple(notes),
-    )

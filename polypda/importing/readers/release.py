@@ -13,11 +13,12 @@ from polypda.cohorts.frames import Split
 from polypda.cohorts.layouts import ranged_sequence
 from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
 from polypda.cohorts.picture_kinds import is_picture_name
+from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.mask_labels import mask_label
+from polypda.importing.images.masks import mask_label, source_masks
 from polypda.importing.images.pictures import read_picture
 
 Told = dict[str, str | None]
@@ -56,6 +57,7 @@ class ReleaseReader(Reader):
         """Every frame that the layout does not exclude; what a table beside it says goes before the layout."""
         layout = self.fit.layout
         masks = self._masks(tree, ledger)
+        fellows = source_masks(tree, masks.values())
         tables = Tables.of(tree, ledger)
         excluded = {exclusion.frame: exclusion.why for exclusion in layout.exclude}
         scenes = {frame: f"scene {scene[0]}" for scene in layout.scenes for frame in scene}
@@ -72,7 +74,7 @@ class ReleaseReader(Reader):
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
-            label, remarks = self._label(tree, mask)
+            label, remarks = self._label(tree, mask, fellows)
             split = told.get("split")
             by_table = row.split if row else None
             yield ImportedFrame(
@@ -91,9 +93,9 @@ class ReleaseReader(Reader):
             fix = "give the mask its image's name, or take it out."
             ledger.leave_out(path, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
 
-    def _label(self, tree: SourceTree, mask: str | None) -> tuple[Label, tuple[Remark, ...]]:
+    def _label(self, tree: SourceTree, mask: str | None, fellows: FellowMasks) -> tuple[Label, tuple[Remark, ...]]:
         if mask is not None:
-            return mask_label(tree, [mask]), ()
+            return mask_label(tree, [mask], fellows), ()
         if self.fit.layout.unmasked is Unmasked.NEGATIVE:
             return NegativeLabel(), ()
         if self.fit.layout.masks is None:

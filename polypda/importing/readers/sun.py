@@ -12,26 +12,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 
 from polypda.errors import DataError
-from polypda.importing.annotations.annotation_files import read_text
-from polypda.importing.annotations.drawn_labels import Drawn, Sheet, label_of
-from polypda.importing.annotations.json_values import number
-from polypda.importing.annotations.named_images import is_image, without_suffix
-from polypda.importing.annotations.polyp_classes import EveryClass
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
+from polypda.importing.annotations.annotation_files import number, read_text
+from polypda.importing.annotations.meanings import FrameFacts
+from polypda.importing.annotations.named_images import NamedImages, is_image, without_suffix
 from polypda.importing.annotations.shapes import Box
-from polypda.importing.contract import (
-    ImportedFrame,
-    Label,
-    Ledger,
-    NegativeLabel,
-    Reader,
-    Remark,
-    SourceTree,
-    UnknownLabel,
-)
-from polypda.importing.images.pictures import read_picture
+from polypda.importing.contract import Ledger, NegativeLabel, Remark, SourceTree
+from polypda.importing.readers.annotated import AnnotatedReader, Annotation
 
 _CASE = re.compile(r"case_?\d+", re.IGNORECASE)
 _ROWS = re.compile(r"(?:.*/)?annotation_txt/(?P<case>case_?\d+)\.txt", re.IGNORECASE)
@@ -41,11 +30,14 @@ Rows = dict[str, list[Drawn]]
 """File name in lower case → the boxes of its row."""
 
 
-class SunReader(Reader):
+class SunReader(AnnotatedReader):
     """See the module."""
 
     name = "sun"
     title = "SUN database: case folders with annotation_txt"
+    what = "a frame of SUN"
+    known_options = ()
+    folders_tell = False
 
     def recognises(self, tree: SourceTree) -> bool:
         cases = any(_case_of(path) for path in tree.files() if is_image(path))
@@ -53,42 +45,48 @@ class SunReader(Reader):
         released = any(_RELEASE.search(path) for path in (tree.name, *tree.files()))
         return cases and (rows or released)
 
-    def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
+    def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
         rows, text_files = _all_rows(tree, ledger)
-        pictures = [(path, case) for path in tree.files() if is_image(path) and (case := _case_of(path))]
+        pictures = [(path, case) for path in images.paths if (case := _case_of(path))]
         if not pictures:
             raise DataError(
                 "E_LAYOUT", "there is no folder case1, case2… with pictures.", where=tree.name, fix="unpack SUN there."
             )
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for path, case in pictures:
-            negative = _is_negative(tree, path)
-            if not negative:
-                found[case].add(_name(path))
-            yield _frame(tree, path, case, negative, rows.get(case, {}))
-        for case, frames in rows.items():
-            for name in frames:
-                if name not in found[case]:
-                    what = f"the row's picture '{name}' is not in {case}."
-                    error = DataError("E_IMAGE_MISSING", what, fix="unpack all parts of SUN into one folder.")
-                    ledger.leave_out(text_files[case], error)
+        return Annotation(len(pictures), _annotated(tree, pictures, rows, text_files, ledger))
 
 
-def _frame(tree: SourceTree, path: str, case: str, negative: bool, rows: Rows) -> ImportedFrame:
-    label: Label = UnknownLabel()
-    notes: list[Remark] = []
-    if negative:
-        label = NegativeLabel()
-    elif _name(path) in rows:
-        label = label_of(rows[_name(path)], Sheet(path, None), EveryClass(), notes, empty=UnknownLabel())
-    else:
-        what = f"{case} has no row for this frame; taken without a label."
-        notes.append(Remark("W_ANNOTATION_MISSING", what))
-    group = f"negative-{case}" if negative else case
-    stem = without_suffix(path.rsplit("/", 1)[-1])
-    return ImportedFrame(
-        f"{group}_{stem}", path, partial(read_picture, tree, path), label, group, group, remarks=tuple(notes)
-    )
+def _annotated(
+    tree: SourceTree,
+    pictures: list[tuple[str, str]],
+    rows: dict[str, Rows],
+    text_files: dict[str, str],
+    ledger: Ledger,
+) -> Iterator[AnnotatedImage]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for path, case in pictures:
+        negative = _is_negative(tree, path)
+        if not negative:
+            found[case].add(_name(path))
+        boxes = None if negative else rows.get(case, {}).get(_name(path))
+        missing = Remark("W_ANNOTATION_MISSING", f"{case} has no row for this frame; taken without a label.")
+        group = f"negative-{case}" if negative else case
+        yield AnnotatedImage(
+            names=(path,),
+            file=path,
+            origin=path,
+            shapes=tuple(boxes or ()),
+            empty=NegativeLabel() if negative else None,
+            withheld=missing if not negative and boxes is None else None,
+            facts=FrameFacts(patient=group, sequence=group),
+            frame=f"{group}_{without_suffix(path.rsplit('/', 1)[-1])}",
+            polyps_alone=True,
+        )
+    for case, frames in rows.items():
+        for name in frames:
+            if name not in found[case]:
+                what = f"the row's picture '{name}' is not in {case}."
+                error = DataError("E_IMAGE_MISSING", what, fix="unpack all parts of SUN into one folder.")
+                ledger.leave_out(text_files[case], error)
 
 
 def _all_rows(tree: SourceTree, ledger: Ledger) -> tuple[dict[str, Rows], dict[str, str]]:

@@ -1,40 +1,40 @@
 """Format ``video``: films, decoded in order, sampled, de-interlaced where they were recorded in fields.
 
 One sequence per film. Times are the film's own, from its first frame. Pixels are kept as coded: where a film says that
-they are not square, that is noted and nothing is stretched, since capture cards say so wrongly as often as not.
+they are not square, that is noted and nothing is stretched, since capture cards say so wrongly as often as not. Tables
+beside films are read as tables of frames are, but that the column that names a film may be headed ``video``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import cv2
 
 from polypda.cohorts.picture_kinds import is_picture_name, suffix_of
 from polypda.errors import DataError
+from polypda.importing.annotations.annotation_files import decoded_text
+from polypda.importing.annotations.named_images import shortest_names
 from polypda.importing.contract import ImportedFrame, Ledger, Picture, Reader, SourceTree
-from polypda.importing.films.deinterlacing import Deinterlace, FilmScan, bwdif, probe_scan
-from polypda.importing.films.film_options import FilmOptions, FrameNaming
-from polypda.importing.films.film_pixels import rgb, upright
-from polypda.importing.films.film_remarks import film_remarks
-from polypda.importing.films.film_sampling import sampled
-from polypda.importing.films.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film
-from polypda.importing.films.video_tables import video_tables
-from polypda.importing.folders.folder_words import meaning_of
-from polypda.importing.folders.frame_tables import TableRow
+from polypda.importing.folders.folder_words import meaning_of, words_of
+from polypda.importing.folders.frame_tables import COLUMN_NAMES, TableRow, is_table_name, table_rows
 from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.one_field import one_field
-from polypda.importing.writing.shortest_names import shortest_names
+from polypda.importing.images.deinterlacing import Deinterlace, FilmScan, bwdif, one_field, probe_scan
+from polypda.importing.images.film_options import FilmOptions, FrameNaming, film_remarks
+from polypda.importing.images.film_sampling import sampled
+from polypda.importing.images.films import VIDEO_SUFFIXES, Film, FilmFrame, open_film, rgb, upright
 
 
 @dataclass(frozen=True)
 class VideoReader(Reader):
-    """Films in folders, or a single one. See ``polypda.importing.films.film_options`` for the options."""
+    """Films in folders, or a single one. See ``polypda.importing.images.film_options`` for the options."""
 
     name: ClassVar[str] = "video"
     title: ClassVar[str] = "films (any container and codec that ffmpeg knows)"
@@ -78,7 +78,7 @@ class VideoReader(Reader):
         self, tree: SourceTree, path: str, name: str, tables: Tables, ledger: Ledger
     ) -> Iterator[ImportedFrame]:
         try:
-            row = tables.row(path) or TableRow(name, 0)
+            row = tables.row(path) or TableRow(name)
             scan = self._scan(tree, path)
             with open_film(tree.local(path), path) as film:
                 for frame in sampled(self._steady(film, scan), self.options, film.duration_s):
@@ -162,3 +162,79 @@ def _has_row(tables: Tables, path: str) -> bool:
 def is_video_name(path: str) -> bool:
     """Whether a file's name promises a film."""
     return suffix_of(path) in VIDEO_SUFFIXES
+
+
+class FramesOfFilm:
+    """A film's frames by their number. Numbers should rise: then the film is decoded once, from first to last."""
+
+    def __init__(self, tree: SourceTree, path: str) -> None:
+        self.path = path
+        self.stem = PurePosixPath(path).stem
+        self._tree = tree
+        self._frames: Iterator[FilmFrame] = iter(())
+        self._next = 0
+        self._begun = False
+
+    def picture(self, number: int) -> Picture:
+        """Frame ``number`` (from 0), upright. Raises: DataError E_VIDEO_FRAME, and what opening a film raises."""
+        if not self._begun or number < self._next:
+            self._frames, self._next, self._begun = self._decoded(), 0, True
+        for frame in self._frames:
+            self._next = frame.index + 1
+            if frame.index == number:
+                return Picture(upright(rgb(frame.picture), frame.quarter_turns))
+        what = f"frame {number} is annotated, and the film has {self._next}."
+        raise DataError("E_VIDEO_FRAME", what, where=self.path, fix="find the film that was annotated.")
+
+    def _decoded(self) -> Iterator[FilmFrame]:
+        with open_film(self._tree.local(self.path), self.path) as film:
+            yield from film.frames()
+
+
+def only_film(tree: SourceTree, path: str, named: set[str]) -> FramesOfFilm | None:
+    """The film in the folder of an annotation file or below that has one of these names, else the only one there."""
+    folder = PurePosixPath(path).parent.as_posix()
+    near = [each for each in tree.files() if is_video_name(each) and (folder == "." or each.startswith(f"{folder}/"))]
+    found = [each for each in near if PurePosixPath(each).name in named] or near
+    return FramesOfFilm(tree, found[0]) if len(found) == 1 else None
+
+
+VIDEO_HEADINGS = ("video", "video id", "video name", "clip", "film", "视频", "视频编号")
+
+
+def video_tables(tree: SourceTree, ledger: Ledger) -> Tables:
+    """What all tables of the tree say of its videos; what cannot be read goes into the ledger."""
+    return Tables.of(_HeadedByVideo(tree), ledger)
+
+
+class _HeadedByVideo:
+    """The same tree, its tables headed ``frame`` where they say ``video``."""
+
+    def __init__(self, tree: SourceTree) -> None:
+        self._tree = tree
+        self.name = tree.name
+        self.refused = tree.refused
+
+    def files(self) -> Sequence[str]:
+        return [path for path in self._tree.files() if is_table_name(path)]
+
+    def local(self, path: str) -> Path:
+        return self._tree.local(path)
+
+    def read(self, path: str) -> bytes:
+        data = self._tree.read(path)
+        try:
+            rows = table_rows(decoded_text(data, path, "E_TABLE"))
+        except (csv.Error, DataError):
+            return data  # whoever reads it as a table says what is wrong
+        start = next((index for index, row in enumerate(rows) if any(row)), None)
+        if start is None:
+            return data
+        header = [words_of(heading) for heading in rows[start]]
+        videos = [place for place, heading in enumerate(header) if heading in VIDEO_HEADINGS]
+        if not videos or any(heading in COLUMN_NAMES["frame"] for heading in header):
+            return data
+        rows[start][videos[0]] = "frame"
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        return text.getvalue().encode()

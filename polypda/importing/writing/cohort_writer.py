@@ -1,23 +1,26 @@
-"""Frames of a reader become the files of a staged cohort folder; whatever cannot be taken becomes a ledger line."""
+"""Frames of a reader become the files of a staged cohort folder; whatever cannot be taken becomes a ledger line.
+
+A treatment may change each frame between its reading and its writing.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from polypda.errors import DataError, PolypdaError
-from polypda.importing.annotations.label_files import LabelFiles, label_files
-from polypda.importing.contract import ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels, Remark
-from polypda.importing.folders.cohort_tables import BOXES_CSV, FRAMES_CSV, FrameRecord, boxes_csv, frames_csv, record_of
+from polypda.importing.contract import ImportedFrame, Ledger, LedgerLine, MaskPixels, Picture, Pixels, Remark
 from polypda.importing.folders.patient_names import PatientTally
 from polypda.importing.writing.frame_names import FrameNames, readable, safe_name
-from polypda.importing.writing.journal import Entry
-from polypda.importing.writing.staging import Staging
-from polypda.importing.writing.treatment import TreatedPicture, Treatment
+from polypda.importing.writing.label_files import LabelFiles, label_files
+from polypda.importing.writing.records import FrameRecord, record_of, tables_of
+from polypda.importing.writing.staging import Entry, Staging
 
 log = logging.getLogger(__name__)
 PNG_COMPRESSION = 3
@@ -83,10 +86,8 @@ class CohortWriter:
         """Write the tables; returns every frame of the cohort, those that were there before first."""
         every = [*self.kept, *self.records]
         if self.staging is not None:
-            self.staging.write(FRAMES_CSV, frames_csv(every).encode())
-            boxes = boxes_csv(every)
-            if boxes:
-                self.staging.write(BOXES_CSV, boxes.encode())
+            for table, text in tables_of(every).items():
+                self.staging.write(table, text.encode())
             self.treatment.finish(self.staging.cohort)
         return every
 
@@ -181,3 +182,67 @@ def _png(pixels: np.ndarray) -> bytes:
     if not written:
         raise PolypdaError("E_WRITE_FAILED", "a picture cannot be encoded as PNG.")
     return data.tobytes()
+
+
+@dataclass(frozen=True)
+class TreatedPicture:
+    """picture: what is written. ignore: H×W, 1 where a pixel must neither count nor teach; None: nowhere."""
+
+    picture: Picture
+    ignore: MaskPixels | None = None
+
+
+class Treatment(Protocol):
+    """A hook of the writer, e.g. removing what identifies a person. Called for each frame in this order."""
+
+    identity: str
+    """What decides its outcome, for resuming: another identity starts the import anew. No secret."""
+
+    renames: bool
+    """Whether it gives patients and sequences names of its own: readers then need not."""
+
+    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None:
+        """Called once before all others, where frames are cheap to look at twice; ``frames`` begins anew each time."""
+        ...
+
+    def frame(self, frame: ImportedFrame) -> ImportedFrame:
+        """The frame under the name, patient, sequence and time that the cohort shall know; ``origin`` stays."""
+        ...
+
+    def picture(self, frame: ImportedFrame, picture: Picture) -> TreatedPicture:
+        """The picture as it shall be written, of the same size. Raises: DataError to leave the frame out."""
+        ...
+
+    def line(self, line: LedgerLine) -> LedgerLine:
+        """A line of the ledger as it may be shown and kept: paths of the source may name people."""
+        ...
+
+    def finish(self, staged: Path) -> None:
+        """Called once, when all frames lie in the staged cohort folder: to write a report of its own there."""
+        ...
+
+    def seal(self, staged: Path) -> None:
+        """Called last, when every file lies in the staged cohort folder, before it is put in its place."""
+        ...
+
+
+class AsItIs:
+    """The treatment that changes nothing."""
+
+    identity = ""
+    renames = False
+
+    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None: ...
+
+    def frame(self, frame: ImportedFrame) -> ImportedFrame:
+        return frame
+
+    def picture(self, frame: ImportedFrame, picture: Picture) -> TreatedPicture:
+        return TreatedPicture(picture)
+
+    def line(self, line: LedgerLine) -> LedgerLine:
+        return line
+
+    def finish(self, staged: Path) -> None: ...
+
+    def seal(self, staged: Path) -> None: ...

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from polypda.importing.contract import Ledger, LedgerLine
-from polypda.importing.folders.cohort_tables import FrameRecord
+from polypda.importing.writing.cohort_writer import Treatment
 from polypda.importing.writing.frame_names import readable
-from polypda.importing.writing.treatment import Treatment
+from polypda.importing.writing.records import FrameRecord
 
 FILE_NAME = "import.json"
 FORMER = "former"
@@ -77,7 +77,7 @@ def summarise(
     """Put an import's outcome together; paths of this machine are taken out of every line."""
     lines = tuple(_impersonal(treatment.line(line), machine_paths) for line in ledger.lines)
     source = _impersonal(treatment.line(LedgerLine(source_name, "", "", taken=True)), machine_paths).origin
-    labels = Counter(record.label_state for record in records)
+    labels = Counter(str(record.label_state) for record in records)
     return ImportSummary(
         cohort_id, source, format_name, ledger.files, ledger.taken, dict(sorted(labels.items())), lines, dict(unused)
     )

@@ -21,7 +21,7 @@ from polypda.cohorts.manifest import (
     Size,
     Title,
 )
-from polypda.importing.folders.cohort_tables import FrameRecord
+from polypda.importing.writing.records import FrameRecord
 
 SOURCE = "import of the files"
 """Begins the source of every fact that an import states; a later import replaces these."""
@@ -132,7 +132,7 @@ def _extent(records: Sequence[FrameRecord], known: Extent) -> Extent:
 
 
 def _told(known: Manifest, records: Sequence[FrameRecord], left_out: int) -> list[tuple[str, FactStatus]]:
-    counts = Counter(record.label_state for record in records)
+    counts = Counter(str(record.label_state) for record in records)
     empty = sum(record.label_state == "mask" and record.polyp is False for record in records)
     words = {"mask": "with a mask", "box": "with boxes", "negative": "declared free of polyps", "none": "unlabelled"}
     parts = [f"{counts[state]} {text}" for state, text in words.items() if counts[state]]
@@ -170,7 +170,7 @@ def _sizes(records: Sequence[FrameRecord]) -> Counter[Size]:
     return Counter(dict(Counter(record.size for record in records).most_common()))
 
 
-def _distinct(names: Sequence[str]) -> int | None:
+def _distinct(names: Sequence[str | None]) -> int | None:
     """How many groups there are, where every frame names its own."""
     return len(set(names)) if names and all(names) else None
 

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import json
-import os
 import zlib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cache import Store
 from polypda.quality.statistics.picture import MAP_SIDE, PictureFigures
 from polypda.quality.statistics.polyps import PolypFigures
 
@@ -28,49 +26,38 @@ FIGURES_VERSION = 2
 Figures = TypeVar("Figures", PictureFigures, PolypFigures)
 
 
+@dataclass(frozen=True)
 class FigureStore:
-    """A folder of entries, one small JSON file each; may be deleted at any time. folder None: nothing is kept."""
+    """Entries of figures, one small JSON file each. folder None: nothing is kept."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    folder: Path | None
 
     def find(self, kind: type[Figures], files: tuple[Path, ...], beside: str = "") -> Figures | None:
         """The figures made from these files and what is known beside them; None where there are none."""
-        entry = self._entry(kind, files, beside)
-        if entry is None:
+        name = _name(kind, files, beside)
+        kept = None if name is None else Store(self.folder).read(name)
+        if kept is None:
             return None
         try:
-            return _unpacked(kind, json.loads(entry.read_text(encoding="utf-8")))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
-            return None  # absent, or damaged: it is measured again
+            return _unpacked(kind, json.loads(kept))
+        except (ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
+            return None  # damaged: it is measured again
 
     def keep(self, figures: PictureFigures | PolypFigures, files: tuple[Path, ...], beside: str = "") -> None:
         """Keep figures for the next time. A store that cannot be written to is no reason to stop measuring."""
-        entry = self._entry(type(figures), files, beside)
-        if entry is None:
-            return
-        partial = entry.with_name(f".{entry.stem}-{os.getpid()}-{uuid4().hex[:8]}.partial")
-        try:
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(_packed(figures)), encoding="utf-8")
-            partial.replace(entry)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+        name = _name(type(figures), files, beside)
+        if name is not None:
+            Store(self.folder).keep(name, json.dumps(_packed(figures)).encode())
 
-    def _entry(
-        self, kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str
-    ) -> Path | None:
-        if self.folder is None:
-            return None
-        digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__} {beside}".encode())
-        try:
-            for file in files:
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
-        except OSError:
-            return None
-        key = digest.hexdigest()[:40]
-        return self.folder / key[:2] / f"{key[2:]}.json"
+
+def _name(kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str) -> str | None:
+    digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__} {beside}".encode())
+    try:
+        for file in files:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    except OSError:
+        return None
+    return f"{digest.hexdigest()[:40]}.json"
 
 
 def _packed(figures: PictureFigures | PolypFigures) -> dict[str, Any]:

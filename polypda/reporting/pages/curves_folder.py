@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
-from polypda.files import write_whole
+from polypda.files import write_json, write_whole
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, Drawing, Layout, write_drawings
 from polypda.reporting.figures.run_curve_figures import curve_panels, draw_curves
 from polypda.reporting.pages.curve_findings import curve_findings
@@ -55,7 +54,7 @@ def write_curves(folder: Path, stages: Sequence[ShownStage], *, run: str, adapta
             for stage, figure in zip(stages, figures, strict=True)
         ]
         findings = {stage.curves.stage: told["findings"] for stage, told in zip(stages, shown, strict=True)}
-        write_whole(work / FINDINGS_FILE, json.dumps(findings, ensure_ascii=False, indent=1) + "\n")
+        write_json(work / FINDINGS_FILE, findings)
         page = page_environment().get_template("curves_page.html.jinja")
         html = page.render(
             run=run, adaptation=adaptation, phantom=phantom, phantom_banner=PHANTOM_BANNER, stages=shown

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from polypda import files
 from polypda.errors import DataError
-from polypda.files import current_umask, require_writable, write_failed
 
 REPORT_FILES = ("index.html", "cases.csv", "summary.json")
 """What a folder must hold to be known as a former report of several runs."""
@@ -26,18 +24,10 @@ def whole_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...]
     """
     refuse_existing(folder, replace=replace, former=former)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        with files.whole_folder(folder, replace=replace) as work:
+            yield work
     except OSError as error:
-        raise write_failed(folder, error) from error
-    try:
-        yield work
-        work.chmod(0o777 & ~current_umask())
-        _move(work, folder, replace)
-    except OSError as error:
-        raise _exists(folder) if folder.exists() and not replace else write_failed(folder, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise _exists(folder) if folder.exists() and not replace else files.write_failed(folder, error) from error
 
 
 def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> None:
@@ -45,7 +35,7 @@ def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, .
 
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
     """
-    require_writable(folder.parent)
+    files.require_writable(folder.parent)
     if not folder.exists():
         return
     if not replace:
@@ -57,21 +47,6 @@ def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, .
             where=folder,
             fix="choose another folder, or move away what lies there.",
         )
-
-
-def _move(work: Path, folder: Path, replace: bool) -> None:
-    if not (replace and folder.exists()):
-        work.rename(folder)
-        return
-    former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".former"))
-    folder.rename(former / folder.name)
-    try:
-        work.rename(folder)
-    except OSError:
-        (former / folder.name).rename(folder)
-        raise
-    finally:
-        shutil.rmtree(former, ignore_errors=True)
 
 
 def _exists(folder: Path) -> DataError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.centers import centre_table
@@ -21,7 +18,7 @@ from polypda.evaluation.aggregation.selector_regret import write_selectors
 from polypda.evaluation.cases.cases import checked_cases
 from polypda.evaluation.cases.evaluation_file import write_evaluation
 from polypda.evaluation.cases.statement import ReportStatement
-from polypda.files import write_whole
+from polypda.files import write_json, write_png, write_whole
 from polypda.reporting.figures.figures import write_figures
 from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
 from polypda.reporting.pages.page import MOST_EMBEDDED_PREVIEWS, GalleryPicture, preview, render_page
@@ -91,9 +88,7 @@ def write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[G
     """Write overlays/*.png one by one; yields what the page shows of each."""
     for place, overlay in enumerate(overlays, 1):
         name = f"overlays/{place:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
-        buffer = io.BytesIO()
-        Image.fromarray(overlay.picture).save(buffer, "PNG", compress_level=6)
-        write_whole(work / name, buffer.getvalue())
+        write_png(work / name, overlay.picture)
         small = preview(overlay.picture) if place <= MOST_EMBEDDED_PREVIEWS else None
         yield GalleryPicture(overlay.cohort, overlay.frame, overlay.why, name, small)
 
@@ -104,7 +99,7 @@ def _write_overlay_list(work: Path, gallery: list[GalleryPicture]) -> None:
         {"file": Path(shown.href).name, "cohort": shown.cohort, "frame": shown.frame, "why": shown.why}
         for shown in gallery
     ]
-    write_whole(work / OVERLAY_LIST, json.dumps(entries, ensure_ascii=False, indent=1) + "\n")
+    write_json(work / OVERLAY_LIST, entries)
 
 
 def file_name(text: str) -> str:

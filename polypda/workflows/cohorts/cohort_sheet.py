@@ -10,8 +10,8 @@ import numpy as np
 
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.ordering import natural_key
-from polypda.importing.folders.cohort_tables import FrameRecord
 from polypda.importing.writing.cohort_writer import encode_png
+from polypda.importing.writing.records import FrameRecord
 from polypda.reporting.overlays.contact_sheet import SheetFrame, draw_contact_sheet, evenly_drawn
 
 FILE_NAME = "contact-sheet.png"
@@ -27,7 +27,7 @@ def contact_sheet(title: str, folder: Path, records: Sequence[FrameRecord]) -> b
 
 
 def _kind(record: FrameRecord) -> str:
-    return "empty" if record.label_state == "mask" and record.polyp is False else record.label_state
+    return "empty" if record.label_state == "mask" and record.polyp is False else str(record.label_state)
 
 
 def _shares(kinds: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from polypda import __version__
+from polypda.cache import FIGURES, trim
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort
 from polypda.cohorts.images import Image, read_image
 from polypda.cohorts.opening import open_cohort
@@ -65,10 +66,12 @@ def cohort_statistics(
     """
     _check(request)
     opened = {name: _opened(name, data_root, _may_read(request, name)) for name in request.cohorts}
-    store = FigureStore(None if cache is None else cache / "cohort-figures")
+    store = FigureStore(None if cache is None else cache / FIGURES.name)
     measured = {
         name: _measured(name, cohort, request, store, processes, told) for name, (cohort, _) in opened.items()
     }  # fmt: skip
+    if cache is not None:
+        trim(cache)
     tables = {name: frame_table(name, frames) for name, frames in measured.items()}
     maps = {name: place_maps(frames) for name, frames in measured.items()}
     facts = [

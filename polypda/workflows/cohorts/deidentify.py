@@ -10,9 +10,8 @@ from polypda import __version__
 from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.picture_files import picture_files
 from polypda.errors import DataError, UsageError
-from polypda.importing.deidentification.crosswalk import check_crosswalk, write_crosswalk
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
-from polypda.importing.deidentification.key import load_key
+from polypda.importing.deidentification.key import check_crosswalk, load_key, write_crosswalk
 from polypda.importing.deidentification.treatment import Choices, Deidentification
 from polypda.importing.writing.cohort_writer import encode_png
 from polypda.reporting.overlays.deidentification_sheet import FILE_NAME as SHEET_FILE

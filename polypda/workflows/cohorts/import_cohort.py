@@ -13,19 +13,17 @@ from polypda.cohorts.catalogue import COHORT_ID, manifest, shipped_catalogue
 from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError
 from polypda.files import require_writable
+from polypda.importing.archives import open_source
 from polypda.importing.contract import Ledger, Reader
-from polypda.importing.folders.cohort_tables import FrameRecord, divided_groups
-from polypda.importing.images.one_field import of_one_moment
+from polypda.importing.images.deinterlacing import of_one_moment
 from polypda.importing.registry import AUTO, check_format, reader_for
-from polypda.importing.sources.counted_tree import CountedTree
-from polypda.importing.sources.source import open_source
-from polypda.importing.writing.cohort_writer import CohortWriter
-from polypda.importing.writing.existing_cohort import REWRITTEN, existing_records
+from polypda.importing.source_tree import CountedTree
+from polypda.importing.writing.cohort_writer import AsItIs, CohortWriter, Treatment
 from polypda.importing.writing.import_ledger import FILE_NAME as LEDGER_FILE
 from polypda.importing.writing.import_ledger import ImportSummary, ledger_json, summarise
 from polypda.importing.writing.manifest_of_import import Details, manifest_of_import, manifest_yaml, new_manifest
+from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records
 from polypda.importing.writing.staging import Staging, link_tree, staging
-from polypda.importing.writing.treatment import AsItIs, Treatment
 from polypda.workflows.cohorts.cohort_sheet import FILE_NAME as SHEET_FILE
 from polypda.workflows.cohorts.cohort_sheet import contact_sheet
 

@@ -12,6 +12,7 @@ import torch
 from polypda.data.batches import IGNORED
 from polypda.data.cache import CachedFrames, ConstantPixels
 from polypda.errors import DataError
+from polypda.files import write_json
 from polypda.methods.contract import FirstLabeller, PseudoLabelRule
 from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
@@ -20,7 +21,7 @@ from polypda.training.config import AdaptConfig, Compute
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress, Silent
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
-from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
 from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from polypda.cache import Store, trim
 from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.manifest import Manifest
@@ -132,6 +133,8 @@ def data_roots(cohorts: Sequence[str], config: AdaptConfig, places: Places) -> d
 def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path) -> dict[str, Path]:
     """Render cohorts as phantoms (or find them rendered); returns the data root of each."""
     roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
+    for root in set(roots.values()):
+        Store(folder).find(root.name)  # held, so that no other command makes room there
     rendered = {whole_cohort(cohort): root for cohort, root in roots.items()}  # modes of one cohort are one phantom
     missing = [
         cohort for cohort, root in rendered.items() if rendered_before(_described(cohort), frames, root, seed) is None
@@ -141,6 +144,9 @@ def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path
             done = [pool.submit(_render, _described(cohort), frames, rendered[cohort], seed) for cohort in missing]
             for rendering in done:
                 rendering.result()
+        for root in set(roots.values()):
+            Store(folder).find(root.name)
+        trim(folder.parent)
     return roots
 
 

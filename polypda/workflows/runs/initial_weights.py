@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from polypda.files import write_json
 from polypda.networks.bundled_weights import BUNDLED, PACKAGES, bundled_weights, has_bundled_weights
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import describe_initial_weights
 from polypda.networks.segmenter import Segmenter
 from polypda.training.config import AdaptConfig
-from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.presets import PRESETS
 

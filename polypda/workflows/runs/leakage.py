@@ -10,17 +10,17 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from polypda.cache import FINGERPRINTS
 from polypda.cohorts.catalogue import shared_frames
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.splits import require_no_leak
 from polypda.errors import LeakageError
-from polypda.files import write_whole
+from polypda.files import write_json
 from polypda.quality.near_duplicates.fingerprint_cache import cached_fingerprints
 from polypda.quality.near_duplicates.pairs import AlikePair, Mirroring, find_alike
 
 FILE_NAME = "leakage.json"
 MOST_NAMED = 3
-FINGERPRINTS = "fingerprints"
 
 
 def leaks_among(cohorts: Sequence[OpenedCohort], cache: Path) -> tuple[LeakageError, ...]:
@@ -88,7 +88,7 @@ def alike_error(frames: Sequence[Frame], pairs: Sequence[AlikePair]) -> LeakageE
 
 def record_leakage(folder: Path, leakage: Iterable[str]) -> None:
     """Write beside a run what leaks it was allowed. Raises: DataError E_WRITE_FAILED."""
-    write_whole(folder / FILE_NAME, json.dumps(list(leakage), ensure_ascii=False, indent=1) + "\n")
+    write_json(folder / FILE_NAME, list(leakage))
 
 
 def recorded_leakage(folder: Path) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def recorded_leakage(folder: Path) -> tuple[str, ...]:
 
 
 def _copies(frames: Sequence[Frame], cache: Path) -> tuple[AlikePair, ...]:
-    prints = cached_fingerprints(frames, cache / FINGERPRINTS)
+    prints = cached_fingerprints(frames, cache / FINGERPRINTS.name)
     groups = [(f.cohort, f.cluster, f.split) if f.cluster is not None else None for f in frames]
     return find_alike(prints, groups).copies
 

@@ -20,9 +20,9 @@ from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.box_targets import BoxSupervision, teaches
 from polypda.data.cache import content_hash, label_content
 from polypda.errors import DataError
-from polypda.files import write_whole
+from polypda.files import write_json, write_table
 from polypda.training.config import AdaptConfig
-from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Selector
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.stages import adapts
@@ -75,7 +75,7 @@ def record_data(run: RunFolder, tables: dict[str, pd.DataFrame]) -> None:
     """Write what a new run learns: split-COHORT.csv and manifests.json. Raises: DataError E_WRITE_FAILED."""
     write_json(run.folder / "manifests.json", {cohort: manifest_hash(cohort) for cohort in tables})
     for cohort, table in tables.items():
-        write_whole(run.folder / f"split-{file_name_of(cohort)}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_table(run.folder / f"split-{file_name_of(cohort)}.csv", table)
 
 
 def require_recorded(run: RunFolder, tables: dict[str, pd.DataFrame]) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
+from polypda.cache import STYLISED
 from polypda.data.cache import CachedFrames
 from polypda.errors import DataError
+from polypda.files import write_json
 from polypda.methods.fcan import FCANOptions
 from polypda.methods.registry import method_options
 from polypda.networks.registry import load_segmenter
@@ -19,11 +21,9 @@ from polypda.stylisation.restyled_frames import EncoderMaps, Stylisation
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
-from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.trained_models import INITIAL, kept
 
-FOLDER = "stylised"
-"""Below the cache folder."""
 RECORD = "stylisation.json"
 
 
@@ -42,7 +42,7 @@ def restyled_source(
     if not (isinstance(options, FCANOptions) and options.stylise):
         return None
     stylisation = Stylisation(
-        source, target, _encoder(config, run, start), options, cache / FOLDER, device_of(config.compute)
+        source, target, _encoder(config, run, start), options, cache / STYLISED.name, device_of(config.compute)
     )
     _record(run, {**stylisation.record, "cache": stylisation.key})
     progress.begin("stylise", 0, len(source))

@@ -11,7 +11,8 @@ from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.mask_files import swapped
 from polypda.data.box_targets import BoxSupervision, teaches
 from polypda.errors import DataError
-from polypda.training.run_folder import RunFolder, write_json
+from polypda.files import write_json
+from polypda.training.run_folder import RunFolder
 
 RECORD = "labels.json"
 ORDER = (LabelState.MASK, LabelState.BOX, LabelState.NEGATIVE, LabelState.NONE)

@@ -19,7 +19,7 @@ from polypda.cohorts.frames import Split
 from polypda.data.cache import FrameCache
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
-from polypda.files import require_writable
+from polypda.files import require_writable, write_json
 from polypda.methods.adda_options import AddaOptions, Weights
 from polypda.methods.source_features import save_source_features
 from polypda.networks.encoder_taps import FeatureTap, tap_width
@@ -28,7 +28,7 @@ from polypda.networks.weights import save_module
 from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
 from polypda.training.config import AdaptConfig
 from polypda.training.progress import Progress
-from polypda.training.run_folder import RunFolder, write_json
+from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Selector
 from polypda.training.snapshot_scores import foreground_share
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair

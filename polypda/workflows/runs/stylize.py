@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from polypda.cache import STYLISED
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
@@ -21,7 +22,7 @@ from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
-from polypda.files import require_writable
+from polypda.files import require_writable, write_json, write_png
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import SegmenterSpec, build_segmenter
@@ -32,10 +33,9 @@ from polypda.stylisation.restyled_frames import GROUP, EncoderMaps, Stylisation
 from polypda.stylisation.settings import StylisationSettings
 from polypda.training.config import Compute, DataConfig
 from polypda.training.progress import Progress
-from polypda.training.run_folder import write_json
 from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
 from polypda.workflows.runs.places import Places
-from polypda.workflows.runs.restyled_source import FOLDER, RECORD, device_of
+from polypda.workflows.runs.restyled_source import RECORD, device_of
 
 PANEL_PX = 320
 GAP_PX = 8
@@ -101,7 +101,7 @@ def stylize(preview: Preview, places: Places, out: Path, progress: Progress) -> 
     device = device_of(preview.compute)
     source, target = _opened(preview, places)
     stylisation = Stylisation(
-        source, target, EncoderMaps(segmenter.to(device)), preview.settings, places.cache / FOLDER, device
+        source, target, EncoderMaps(segmenter.to(device)), preview.settings, places.cache / STYLISED.name, device
     )
     progress.begin("stylise", 0, len(source))
     rows = []
@@ -155,8 +155,7 @@ def _write_picture(
         below = height - panel.shape[0]
         row += [_paper(height, GAP_PX), np.pad(panel, ((0, below), (0, 0), (0, 0)), constant_values=PAPER[0])]
     picture = np.hstack([*row, _paper(height, GAP_PX)])
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise DataError("E_WRITE_FAILED", "the picture could not be written.", where=path.name, fix="free some space.")
+    write_png(path, picture)
 
 
 def _panel(image: NDArray[np.uint8], title: str, phantom: bool) -> NDArray[np.uint8]:

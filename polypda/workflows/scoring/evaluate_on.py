@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from polypda.evaluation.cases.evaluation_file import write_evaluation
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.pranet2020 import PranetTable
 from polypda.evaluation.scoring.prediction import predict_native
-from polypda.files import require_writable, write_failed
+from polypda.files import require_writable, whole_folder, write_failed
 from polypda.networks.registry import load_segmenter
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
@@ -223,21 +221,15 @@ def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement) -> 
     cases = scoring.cases()
     table = centre_table(cases, statement.source_only)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:60]}.", suffix=".part"))
+        with whole_folder(folder, replace=True) as work:
+            if scoring.legacy is not None:
+                scoring.legacy.write(work)
+                notes = (*statement.notes, *_legacy_notes(scoring, table))
+                statement = statement.model_copy(update={"notes": notes})
+            write_evaluation(work, cases, statement)
+            write_centres(table, work, statement)
     except OSError as error:
         raise write_failed(folder, error) from error
-    try:
-        if scoring.legacy is not None:
-            scoring.legacy.write(work)
-            statement = statement.model_copy(update={"notes": (*statement.notes, *_legacy_notes(scoring, table))})
-        write_evaluation(work, cases, statement)
-        write_centres(table, work, statement)
-        work.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return folder
 
 

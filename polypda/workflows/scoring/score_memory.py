@@ -14,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from polypda.cache import Store
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
 from polypda.evaluation.cases.cases import SCHEMA_VERSION
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
-from polypda.files import write_whole
 from polypda.workflows.scoring.scoring import KeyOf
 
 SCORED_AGAINST = ("annotation", "prediction_missing")
@@ -49,9 +49,9 @@ class ScoreMemory:
     def recall(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> Rows | None:
         """The rows of a model on these frames, named for this run; None where they are not known."""
         try:
-            kept = json.loads(self._path(signature, model, frames, key).read_text(encoding="utf-8"))
+            kept = json.loads(Store(self.folder).read(_name(signature, model, frames, key)) or b"")
             rows = [dict(kept[frame.frame]) for frame in frames]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
         for row, frame in zip(rows, frames, strict=True):
             named = key(model, frame)
@@ -61,12 +61,12 @@ class ScoreMemory:
 
     def keep(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf, rows: Rows) -> None:
         """Remember the rows of a model on these frames."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({row["frame"]: row for row in rows}, ensure_ascii=False)
-        write_whole(self._path(signature, model, frames, key), text)
+        Store(self.folder).keep(_name(signature, model, frames, key), text.encode())
 
-    def _path(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> Path:
-        return self.folder / f"{signature}-{key(model, frames[0]).training[:32]}.json"
+
+def _name(signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> str:
+    return f"{signature}-{key(model, frames[0]).training[:32]}.json"
 
 
 def _rest(frame: Frame) -> list[str]:

@@ -1,1 +1,0 @@
-"""DICOM objects: pixels and times, with pseudonyms for names."""

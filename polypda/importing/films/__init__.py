@@ -1,1 +1,0 @@
-"""Films: decoded in order, sampled, de-interlaced where they were recorded in fields."""

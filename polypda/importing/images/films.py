@@ -1,0 +1,248 @@
+"""Opening and decoding films, from the first frame to the last, with what is broken told and not hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.errors import DataError
+from polypda.git_lfs import is_pointer_file, pointer_error
+from polypda.importing.contract import Pixels
+from polypda.importing.extra_modules import extra_module
+
+if TYPE_CHECKING:
+    import av
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".m2ts", ".mts"),
+    *(".wmv", ".asf", ".flv", ".3gp", ".dv", ".mxf", ".ogv"),
+)
+"""Names that promise a film. What a file is, its bytes decide."""
+LARGEST_PX = 64_000_000
+MOST_ERRORS = 50
+"""Packets in a row that cannot be decoded, after which nothing more is expected of a film."""
+MISSING_S = 0.5
+"""A film that ends this much before the length that its header tells is called cut off."""
+ENCRYPTED = (b"encv", b"drmi")
+"""Sample entries of protected MP4 and QuickTime films; they stand in the header, at either end of the file."""
+HEADER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    """A decoded frame: its number from 0, its seconds since the film's first frame, and the decoder's picture.
+
+    quarter_turns: how often it must be turned counter-clockwise by 90 degrees to be upright.
+    """
+
+    index: int
+    t_s: float
+    picture: av.VideoFrame
+    quarter_turns: int = 0
+
+
+@dataclass
+class Film:
+    """An open film. ``frames`` can be gone through once; afterwards ``broken`` tells what was wrong, if anything.
+
+    width, height: in px as coded. duration_s: as the header tells; None where it does not. pixel_aspect: width of a
+    pixel over its height, None where not told. coded_interlaced, turned_degrees (clockwise): what its first frame says.
+    """
+
+    where: str
+    container: av.container.InputContainer
+    stream: av.VideoStream
+    width: int
+    height: int
+    duration_s: float | None
+    rate: float
+    pixel_aspect: Fraction | None
+    decoded: int = 0
+    undecodable: int = 0
+    broken: str | None = None
+    coded_interlaced: bool = False
+    without_times: bool = False
+    clock_set_back: bool = False
+    turned_degrees: int = 0
+    _last_s: float = field(default=0.0, repr=False)
+
+    def frames(self) -> Iterator[FilmFrame]:
+        """Every frame that can be decoded, in order of presentation. Damaged ones are passed over."""
+        first: float | None = None
+        latest = -1.0 / self.rate
+        for index, picture in enumerate(self._pictures()):
+            if self.decoded == 0:
+                self.coded_interlaced = bool(picture.interlaced_frame)
+                self.turned_degrees = 90 * (-quarter_turns(picture) % 4)
+            if picture.pts is None or picture.time_base is None:
+                self.without_times = True
+                moment = index / self.rate
+            else:
+                moment = float(picture.pts * picture.time_base)
+            first = moment if first is None else first
+            if moment - first < latest:  # recordings that were joined: each has a clock of its own
+                self.clock_set_back = True
+                first = moment - latest - 1.0 / self.rate
+            latest = moment - first
+            if picture.is_corrupt:
+                self._note_broken(latest, "a damaged frame was left out")
+                continue
+            self.decoded += 1
+            self._last_s = latest
+            yield FilmFrame(index, latest, picture, quarter_turns(picture))
+        missing = (self.duration_s or 0.0) - self._last_s - 1.0 / self.rate
+        if self.broken is None and self.decoded and missing > MISSING_S:
+            self.broken = f"it ends at {self._last_s:.2f} s of the {self.duration_s:.2f} s that its header tells"
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        import av
+
+        in_a_row = 0
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                pictures = packet.decode()
+            except (av.FFmpegError, ValueError) as error:
+                in_a_row += 1
+                self.undecodable += 1
+                self._note_broken(self._last_s, _reason(error))
+                if in_a_row >= MOST_ERRORS:
+                    return
+                continue
+            in_a_row = 0
+            for picture in pictures:
+                if isinstance(picture, av.VideoFrame):
+                    yield picture
+
+    def _note_broken(self, moment_s: float, why: str) -> None:
+        if self.broken is None:
+            self.broken = f"from {moment_s:.2f} s on not all of it can be decoded ({why})"
+
+
+@contextmanager
+def open_film(path: Path, where: str) -> Iterator[Film]:
+    """Open a film for the length of the block. Audio and data are never decoded.
+
+    Args:
+        where: its path in the source, for messages.
+
+    Raises: UsageError E_EXTRA_MISSING; DataError E_VIDEO_EMPTY_FILE, E_VIDEO_LFS_POINTER, E_VIDEO_UNREADABLE,
+        E_VIDEO_NO_STREAM, E_VIDEO_ENCRYPTED, E_VIDEO_CODEC, E_VIDEO_TOO_LARGE.
+    """
+    av = pyav()
+    if path.stat().st_size == 0:
+        raise DataError("E_VIDEO_EMPTY_FILE", "the file is empty.", where=where, fix="fetch it again.")
+    if is_pointer_file(path):
+        raise pointer_error("E_VIDEO", where)
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        what = f"no film that can be opened ({_reason(error)}). A recording that was cut off may lack its index."
+        raise DataError("E_VIDEO_UNREADABLE", what, where=where, fix="fetch it again, or repair it.") from error
+    with container:
+        yield _film(container, where)
+
+
+def pyav() -> Any:
+    """The module av. Raises: UsageError E_EXTRA_MISSING."""
+    return extra_module("av", "films are read by PyAV", logger="libav")
+
+
+def _film(container: av.container.InputContainer, where: str) -> Film:
+    found = list(container.streams.video)
+    if any(stream.codec_context is None for stream in found):
+        raise _no_codec(container, where)
+    pictures = [stream for stream in found if not _is_cover(stream)]
+    if not pictures:
+        kinds = sorted({stream.type for stream in container.streams})
+        what = f"there is no video in it, only {', '.join(kinds) or 'nothing'}."
+        raise DataError("E_VIDEO_NO_STREAM", what, where=where, fix="leave the file out.")
+    stream = max(pictures, key=lambda each: (each.width or 0) * (each.height or 0))
+    context = stream.codec_context
+    if not stream.width or not stream.height or not context.pix_fmt:
+        what = "its header tells neither size nor kind of the picture: damaged, or of an unknown codec."
+        raise DataError("E_VIDEO_CODEC", what, where=where, fix="convert it to H.264, or export it again.")
+    if stream.width * stream.height > LARGEST_PX:
+        what = f"{stream.width}×{stream.height} px, more than {LARGEST_PX // 1_000_000} million."
+        raise DataError("E_VIDEO_TOO_LARGE", what, where=where, fix="no endoscope records this: check the file.")
+    stream.thread_type = "AUTO"
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    return Film(
+        where=where,
+        container=container,
+        stream=stream,
+        width=stream.width,
+        height=stream.height,
+        duration_s=_duration_s(container, stream),
+        rate=float(rate) or 25.0,
+        pixel_aspect=stream.sample_aspect_ratio or None,
+    )
+
+
+def _no_codec(container: av.container.InputContainer, where: str) -> DataError:
+    with Path(container.name).open("rb") as file:
+        ends = file.read(HEADER_BYTES)
+        file.seek(-min(HEADER_BYTES, len(ends)), 2)
+        ends += file.read()
+    if any(entry in ends for entry in ENCRYPTED):
+        return DataError("E_VIDEO_ENCRYPTED", "it is encrypted.", where=where, fix="export it without protection.")
+    return DataError("E_VIDEO_CODEC", "its codec is not known.", where=where, fix="convert it to H.264.")
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    import av
+
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _duration_s(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    only_one = len(container.streams) == 1  # of several, another may be the longest
+    return container.duration / 1e6 if container.duration and only_one else None
+
+
+def _reason(error: Exception) -> str:
+    """ffmpeg's words without the path."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).split(":")[0].strip().lower()
+
+
+HIGH_DEFINITION_PX = 720
+"""Films of at least this height that do not tell their colour matrix are BT.709, smaller ones BT.601, as players do."""
+UNSPECIFIED = 2
+"""libav's number of a colour matrix that is not told."""
+
+
+def rgb(picture: av.VideoFrame) -> Pixels:
+    """uint8 H×W×3, RGB, as coded: not turned, none of its pixels resampled."""
+    untold = int(picture.colorspace) == UNSPECIFIED and "yuv" in picture.format.name
+    matrix = "ITU709" if picture.height >= HIGH_DEFINITION_PX else "ITU601"
+    reformatted = picture.reformat(format="rgb24", src_colorspace=matrix if untold else None)
+    return np.asarray(reformatted.to_ndarray(), np.uint8)
+
+
+def upright(pixels: Pixels, quarter_turns: int) -> Pixels:
+    """Pixels turned counter-clockwise by so many quarters (see :func:`quarter_turns`)."""
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+
+
+def quarter_turns(picture: av.VideoFrame) -> int:
+    """How often the frame must be turned counter-clockwise by 90 degrees to be upright, 0–3."""
+    return round(picture.rotation / 90) % 4
+
+
+def grey(picture: av.VideoFrame, longer_side_px: int) -> NDArray[np.uint8]:
+    """uint8 h×w, reduced to a longer side of at most ``longer_side_px`` (never enlarged); not turned."""
+    scale = min(1.0, longer_side_px / max(picture.width, picture.height))
+    width, height = max(2, round(picture.width * scale)), max(2, round(picture.height * scale))
+    return np.asarray(picture.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)

@@ -1,1 +1,0 @@
-"""What is imported: a folder or an archive, read only, and nothing of it that escapes or explodes."""

@@ -1,0 +1,114 @@
+"""Whatever is written appears whole or not at all, also when the process is killed."""
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from polypda.errors import DataError
+from polypda.files import whole_file, whole_folder, write_json, write_png, write_table, write_whole
+
+OLD = "old " * 1000
+
+
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("where", ["while writing", "before the name is changed"])
+def test_a_killed_writer_leaves_the_old_file_or_none(tmp_path, existing, where):
+    path = tmp_path / "cases.csv"
+    if existing:
+        path.write_text(OLD)
+    program = """
+        import os, sys
+        from pathlib import Path
+        from polypda.files import whole_file
+        path, where = Path(sys.argv[1]), sys.argv[2]
+        with whole_file(path) as temporary, temporary.open("w") as file:
+            file.write("new " * 400)
+            file.flush()
+            if where == "while writing":
+                os.kill(os.getpid(), 9)
+            file.write("new " * 600)
+            file.flush()
+            os.kill(os.getpid(), 9)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(path), where], check=False)
+    assert done.returncode == -9
+    assert path.read_text() == OLD if existing else not path.exists()
+    assert [left.name for left in tmp_path.iterdir() if left != path and not left.name.startswith(".")] == []
+
+
+def test_a_killed_writer_of_a_folder_leaves_none(tmp_path):
+    program = """
+        import os, sys
+        from pathlib import Path
+        from polypda.files import whole_folder
+        with whole_folder(Path(sys.argv[1])) as work:
+            (work / "index.html").write_text("half")
+            os.kill(os.getpid(), 9)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "report")], check=False)
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_error_while_writing_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(OLD)
+    with pytest.raises(KeyError), whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    with pytest.raises(KeyError), whole_folder(tmp_path / "folder") as work:
+        (work / "file").write_text("half")
+        raise KeyError
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.json"] and path.read_text() == OLD
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_what_is_shared_has_the_mode_that_the_user_gives_new_files(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_whole(tmp_path / "report.html", "text")
+        write_whole(tmp_path / "key", "secret", private=True)
+        with whole_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"report.html": 0o666 & ~umask, "key": 0o600, "folder": 0o777 & ~umask}
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    write_json(tmp_path / "a.json", {"息肉": [1, None]})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n "息肉": [\n  1,\n  null\n ]\n}\n'
+    write_table(tmp_path / "a.csv", pd.DataFrame({"frame": ["0001"], "dice": [0.5]}))
+    assert (tmp_path / "a.csv").read_bytes() == b"frame,dice\n0001,0.5\n"
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    write_png(tmp_path / "a.png", pixels)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), pixels)
+    with pytest.raises(DataError, match="E_WRITE_FAILED"):
+        write_whole(tmp_path / "absent" / "a.json", "{}")
+
+
+def test_a_former_file_may_be_kept(tmp_path):
+    path = tmp_path / "key"
+    for text in ("first", "second"):
+        with whole_file(path, private=True, over_former=False) as temporary:
+            temporary.write_text(text)
+    assert path.read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_former_folder_stays_until_the_new_one_is_whole(tmp_path):
+    folder = tmp_path / "report"
+    for text in ("first", "second"):
+        with whole_folder(folder, replace=True) as work:
+            (work / text).touch()
+            assert not (folder / text).exists()
+    assert [path.name for path in folder.iterdir()] == ["second"]
+    with pytest.raises(OSError), whole_folder(folder):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
