@@ -11,13 +11,13 @@ METHOD = typer.Argument(None, help="Show the options of one method, or of a sum 
 
 def methods_command(method: str | None = METHOD) -> None:
     """List the methods with their papers; with a name, its options, defaults and meaning."""
-    from polypda.methods.registry import METHODS, TERMS, method_class, takes_terms
+    from polypda.methods.registry import METHODS, TERMS, method_class
 
     console = Console()
     if method is None:
         table = Table("method", "what", "paper", "options", "combines", box=None, pad_edge=False)
         for name, kind in METHODS.items():
-            role = "term" if name in TERMS else "base" if takes_terms(kind) else ""
+            role = "term" if name in TERMS else "base" if kind.takes_terms else ""
             table.add_row(name, kind.title, kind.paper, str(len(kind.Options.model_fields)), role)
         console.print(table)
         console.print(

@@ -20,10 +20,8 @@ class AdaBN(Method):
     title = "AdaBN"
     paper = "Li et al., arXiv 1603.04779 (control)"
     plays_on_target = False
-
-    @property
-    def plays_on_source(self) -> bool:
-        return False
+    reads_source = False
+    takes_terms = False
 
     def players(self) -> list[Player]:
         return []

@@ -56,6 +56,7 @@ class AdaptSegNet(Method):
     title = "AdaptSegNet (output space)"
     paper = "Tsai et al., CVPR 2018"
     Options = AdaptSegNetOptions
+    preset_family = "adaptsegnet"  # of all that play this game
     options: AdaptSegNetOptions
 
     def __init__(self, segmenter: Segmenter, options: AdaptSegNetOptions, *, steps: int) -> None:

@@ -51,6 +51,8 @@ class Adda(Method):
     title = "ADDA"
     paper = "Tzeng et al., CVPR 2017"
     Options = AddaOptions
+    source_free = True
+    reads_source_features = True
     options: AddaOptions
 
     def __init__(self, segmenter: Segmenter, options: AddaOptions, *, steps: int) -> None:

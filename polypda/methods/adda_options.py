@@ -113,7 +113,7 @@ class AddaOptions(SupervisedOptions):
         for option, given in needs_untied.items():
             if given and weights is not Weights.UNTIED:
                 what = f"{option} needs the fixed source network of weights=untied; here they are {weights}."
-                raise UsageError("E_ADDA_OPTION", what, fix=f"leave {option} out, or use placement=adda.")
+                raise UsageError("E_ADDA_OPTION", what, fix=f"use placement=adda, or leave {option} out.")
         if self.half_gradient and objective is not MappingObjective.GAN:
             what = f"half_gradient is a quirk of the released GAN objective, not of {objective}."
             raise UsageError("E_ADDA_OPTION", what, fix="leave half_gradient out, or use objective=gan.")

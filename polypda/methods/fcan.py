@@ -56,6 +56,10 @@ class FCANOptions(AdversaryOptions, StylisationSettings):
     def learns_target_labels(self) -> bool:
         return self.lambda_target_seg > 0
 
+    @property
+    def restyling(self) -> StylisationSettings | None:
+        return self if self.stylise else None
+
 
 class FCAN(Method):
     """Minimax alignment of the encoder's deepest grid with an ASPP discriminator."""

@@ -48,6 +48,7 @@ class Lsd(Method):
     title = "LSD-seg"
     paper = "Sankaranarayanan et al., CVPR 2018"
     Options = LsdOptions
+    chance_accuracy = 0.25  # real or generated, of either domain
     options: LsdOptions
 
     def __init__(self, segmenter: Segmenter, options: LsdOptions, *, steps: int) -> None:

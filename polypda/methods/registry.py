@@ -1,4 +1,5 @@
-"""Every method by name. Adding one: its file, a line here, its contract-test line, its row in the methods page.
+"""Every method by name. Adding one: its file and a line here, or an entry point of another package
+(``polypda.methods``, see :mod:`polypda.plugins`). Help, presets, reports and the contract's test take what they say of it from its class.
 
 A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as a further term. A term alone stands for
 ``source-only+TERM``. Options of all parts are given flat; no two parts share a name.
@@ -17,7 +18,7 @@ from polypda.methods.adaptsegnet import AdaptSegNet
 from polypda.methods.adaptsegnet_feature import AdaptSegNetFeature
 from polypda.methods.adda import Adda
 from polypda.methods.combined import Combined, combined
-from polypda.methods.contract import LabelsFrom, Method, MethodOptions
+from polypda.methods.contract import Method, MethodOptions
 from polypda.methods.fcan import FCAN
 from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
@@ -30,6 +31,7 @@ from polypda.methods.size_term import SizeConstraintTerm
 from polypda.methods.source_only import Oracle, SourceOnly
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
+from polypda.plugins import plugins
 
 TERMS: dict[str, type[TargetTerm]] = {
     term.name: term
@@ -46,28 +48,34 @@ TERMS: dict[str, type[TargetTerm]] = {
 }
 """What can be added to a method: ``METHOD+TERM``."""
 
-_GAMES: tuple[type[Method], ...] = (
-    SourceOnly,
-    Oracle,
-    AdaBN,
-    Tent,
-    AdaptSegNet,
-    AdaptSegNetFeature,
-    AdvEnt,
-    Lsd,
-    Adda,
-    FCAN,
-    FCNWild,
-)
-
-METHODS: dict[str, type[Method]] = {method.name: method for method in _GAMES} | {
-    name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        SourceOnly,
+        Oracle,
+        AdaBN,
+        Tent,
+        AdaptSegNet,
+        AdaptSegNetFeature,
+        AdvEnt,
+        Lsd,
+        Adda,
+        FCAN,
+        FCNWild,
+    )
 }
 
+for added in plugins("polypda.methods", Method, TargetTerm):
+    if issubclass(added, TargetTerm):
+        TERMS[added.name] = added
+    else:
+        METHODS[added.name] = added
+METHODS |= {name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()}
 
-def takes_terms(method: type[Method]) -> bool:
-    """Whether terms can be added: the method adapts beside the source's labels, or from a model that learnt them."""
-    return method.labels_from is LabelsFrom.SOURCE and not issubclass(method, (AdaBN, Tent))
+
+def source_free_methods() -> list[str]:
+    """Names of the methods that adapt from a source package, without a source frame."""
+    return [name for name, method in METHODS.items() if method.source_free]
 
 
 @lru_cache
@@ -83,7 +91,7 @@ def method_class(name: str) -> type[Method]:
         return METHODS[first]
     base = METHODS[first]
     terms: list[type[TargetTerm]] = [_term(term, first) for term in added]
-    if not takes_terms(base):
+    if not base.takes_terms:
         raise UsageError(
             "E_METHOD_COMBINATION",
             f"nothing can be added to '{first}': it does not train the segmenter on the source's labels.",
@@ -112,7 +120,7 @@ def _term(name: str, first: str) -> type[TargetTerm]:
             "E_METHOD_COMBINATION",
             f"'{name}' is a game of its own, which '{first}' cannot be given as a term.",
             fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}."
-            if takes_terms(METHODS[name])
+            if METHODS[name].takes_terms
             else f"use it alone; terms are {', '.join(TERMS)}.",
         )
     raise _unknown("term", name, TERMS)

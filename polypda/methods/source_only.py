@@ -47,3 +47,4 @@ class Oracle(SourceOnly):
     title = "Oracle (target labels)"
     paper = "control: upper bound, uses the target's training labels"
     labels_from = LabelsFrom.TARGET
+    takes_terms = False

@@ -26,7 +26,7 @@ from polypda.data.loading import (
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.methods.contract import SEGMENTER, Method
-from polypda.methods.registry import method_class, method_options
+from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.memory_layout import channels_last
@@ -123,7 +123,7 @@ def build_method(stage: Stage) -> Method:
         raise UsageError(
             "E_SOURCE_FRAMES",
             f"'{stage.config.method}' needs source frames, and there are none.",
-            fix="without them only adda adapts, from source features (see `polypda source-package`).",
+            fix=f"without them {', '.join(source_free_methods())} adapt (see `polypda source-package`).",
         )
     return method
 

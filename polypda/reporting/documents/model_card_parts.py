@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from polypda.errors import UsageError
 from polypda.evaluation.cases.statement import ONE_SEED, ORACLE
@@ -15,10 +16,11 @@ from polypda.reporting.pages.report_facts import ReportFacts
 from polypda.reporting.pages.run_settings import by_runs
 from polypda.reporting.pages.wording import counted
 
+if TYPE_CHECKING:
+    from polypda.methods.contract import Method
+
 MISSING = f"**{NOT_REPORTED}**"
 NOT_A_DEVICE = "Not a medical device, and not to be used for decisions about patients: research only."
-NO_SOURCE_FRAMES = ("adabn", "tent")
-"""Models that see the target alone, whatever is at hand."""
 FOREIGN = "Predictions that came as files from elsewhere; nothing is known of their training."
 SETTINGS_ELSEWHERE = frozenset(
     {"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels", "network.encoder_weights"}
@@ -60,14 +62,19 @@ def _versions(facts: ReportFacts) -> str:
     return inline(", ".join(f"{name} {text}" for name, text in told.items())) or MISSING
 
 
-def _models(facts: ReportFacts) -> Iterable[list[str]]:
+def _method(name: str) -> type[Method] | None:
+    """A method of this version; None for one of another."""
     from polypda.methods.registry import method_class  # brings torch: only where a card is written
 
+    try:
+        return method_class(name)
+    except UsageError:
+        return None
+
+
+def _models(facts: ReportFacts) -> Iterable[list[str]]:
     for model in facts.models:
-        try:
-            known = None if model in facts.foreign_models else method_class(model)
-        except UsageError:
-            known = None
+        known = None if model in facts.foreign_models else _method(model)
         unknown = (FOREIGN if model in facts.foreign_models else "not a method of this version", MISSING)
         yield [code(model), *((inline(known.title), inline(known.paper)) if known else unknown)]
 
@@ -196,7 +203,8 @@ def _adapted_on(facts: ReportFacts) -> list[str]:
     """What adapted models learnt from, by whether they saw source frames."""
     targets = f"training frames of the target without any label ({', '.join(map(code, facts.targets))})"
     adapting = [run for run in facts.trained_here if run.method in facts.adapted_models]
-    free = {run.method for run in adapting if run.method in NO_SOURCE_FRAMES}
+    methods = {run.method: _method(run.method) for run in adapting}
+    free = {name for name, known in methods.items() if known is not None and not known.reads_source}
     packed = {run.method for run in adapting if run.settings.get("source_package")} - free
     beside = {run.method for run in adapting if not run.settings.get("source_package")} - free
     told = [

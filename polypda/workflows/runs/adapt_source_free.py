@@ -19,6 +19,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.files import require_writable
+from polypda.methods.registry import method_class
 from polypda.methods.source_features import load_source_features
 from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import load_segmenter
@@ -72,7 +73,7 @@ def check_source_free(folder: Path, config: AdaptConfig, package: SourcePackage,
     open_fabric(config.compute)
     model = load_segmenter(config.network, package.folder / MODEL)
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), model.stride)
-    if config.method == "adda":  # what would stop it later is told before a run exists
+    if method_class(config.method).reads_source_features:  # what would stop it later is told before a run exists
         load_source_features(package.folder / FEATURES, model, package.facts.tap)
     return model
 
@@ -140,7 +141,7 @@ def _open(config: AdaptConfig, places: Places, *, labels: bool) -> OpenedCohort:
 
 def _stage(run: RunFolder, config: AdaptConfig, target: CachedFrames, method: str, steps: int) -> Stage:
     options = {**config.supervised, **config.options} if method == config.method else {}
-    if method == "adda":
+    if method_class(method).reads_source_features:
         options["source_features"] = run.folder / FEATURES
     settings = StageConfig(
         method=method,

@@ -155,9 +155,8 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preset_options(options: dict[str, dict[str, Any]], method: str) -> dict[str, Any]:
-    """What a preset says of every part of a sum; AdaptSegNet's part holds for all that play its game."""
+    """What a preset says of every part of a sum."""
     merged: dict[str, Any] = {}
     for part in method.split("+"):
-        family = "adaptsegnet" if part.startswith("adaptsegnet") or part == "advent" else part
-        merged |= options.get(family, {})
+        merged |= options.get(method_class(part).preset_family or part, {})
     return merged

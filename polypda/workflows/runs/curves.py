@@ -8,15 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.errors import DataError, UsageError, nearest
+from polypda.methods.registry import method_class
 from polypda.reporting.pages.curves_folder import ShownStage, write_curves
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION
 from polypda.workflows.runs.stages import ORACLE
 from polypda.workflows.runs.trained_models import trained_parts
-
-FOUR_WAY = "lsd"
-"""The method whose discriminator tells four kinds of image apart."""
 
 
 def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> Path:
@@ -40,7 +38,7 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
             where=run.name,
             fix=f"stages: {', '.join(names)}.",
         )
-    shown = []
+    shown, chance = [], method_class(config.method).chance_accuracy
     for name in [stage] if stage else names:
         adapted = name == config.method
         taught = "taught by the target's labels" if name == ORACLE else "without the target"
@@ -55,7 +53,7 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
                 title,
                 snapshot_table(run) if adapted else pd.DataFrame(),
                 _chosen(run) if adapted else None,
-                0.25 if name.split("+")[0] == FOUR_WAY else 0.5,
+                chance,  # other stages have no discriminator
             )
         )
     adaptation = f"{config.source} → {config.target} by {config.method}, seed {config.seed}"

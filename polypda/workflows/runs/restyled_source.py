@@ -10,7 +10,6 @@ import torch
 
 from polypda.data.cache import CachedFrames
 from polypda.errors import DataError
-from polypda.methods.fcan import FCANOptions
 from polypda.methods.registry import method_options
 from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
@@ -39,11 +38,10 @@ def restyled_source(
     """
     config = run.config()
     options = method_options(config.method, {**config.supervised, **config.options})
-    if not (isinstance(options, FCANOptions) and options.stylise):
+    if options.restyling is None:
         return None
-    stylisation = Stylisation(
-        source, target, _encoder(config, run, start), options, cache / FOLDER, device_of(config.compute)
-    )
+    encoder, device = _encoder(config, run, start), device_of(config.compute)
+    stylisation = Stylisation(source, target, encoder, options.restyling, cache / FOLDER, device)
     _record(run, {**stylisation.record, "cache": stylisation.key})
     progress.begin("stylise", 0, len(source))
     try:
@@ -75,10 +73,10 @@ def require_restyling(config: AdaptConfig, segmenter: Segmenter) -> None:
     Raises: UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
     """
     options = method_options(config.method, {**config.supervised, **config.options})
-    if isinstance(options, FCANOptions) and options.stylise:
+    if options.restyling is not None:
         size = config.data.size
         maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, size, size))
-        layer_weights(options, len(maps))
+        layer_weights(options.restyling, len(maps))
 
 
 def device_of(compute: Compute) -> torch.device:

@@ -20,7 +20,7 @@ from polypda.data.cache import FrameCache
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
 from polypda.files import require_writable
-from polypda.methods.adda_options import AddaOptions, Weights
+from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.methods.source_features import save_source_features
 from polypda.networks.encoder_taps import FeatureTap, tap_width
 from polypda.networks.registry import load_segmenter
@@ -45,8 +45,6 @@ CONTROL_NOTE = (
     "No source frame was at hand: source-only is the model as it came in the source package, not trained on for the "
     "method's budget, and nothing was scored on the source."
 )
-SOURCE_FREE = ("adda", "tent")
-"""Methods whose adaptation needs no source frame: ADDA's second stage (from features), and Tent."""
 DECIDED_OPTIONS = {"tap", "source_features"}
 """Options of these methods that the package stands for."""
 
@@ -153,24 +151,27 @@ def from_package(config: AdaptConfig, package: SourcePackage, chosen: Collection
     _require_source_free(config, chosen)
     own, grid = package.config, package.config.data.grid
     data = {"size": grid.size, "fit": grid.fit, "crop_to_field_of_view": grid.crop_to_field_of_view}
-    taps = {"tap": package.facts.tap.value} if config.method == "adda" else {}
+    options = dict(config.options)
+    if method_class(config.method).reads_source_features:
+        options["tap"] = package.facts.tap.value
+        method_options(config.method, {**config.supervised, **options, "source_features": package.folder / FEATURES})
     return config.model_copy(
         update={
             **dict.fromkeys(("source_package", "start_from", "control_from"), package.name),
             **{name: getattr(own, name) for name in ("source", "network", "encoder_weights", "start_steps", "start")},
             "data": config.data.model_copy(update=data),
-            "options": {**config.options, **taps},
+            "options": options,
         }
     )
 
 
 def _require_source_free(config: AdaptConfig, chosen: Collection[str]) -> None:
     """Refuse what needs source frames or target labels, or would be ignored."""
-    if config.method not in SOURCE_FREE:
+    if not method_class(config.method).source_free:
         raise UsageError(
             "E_SOURCE_PACKAGE_METHOD",
             f"'{config.method}' is none of the methods that adapt from a source package.",
-            fix=f"choose one of {', '.join(SOURCE_FREE)}; adabn is made beside each of them.",
+            fix=f"choose one of {', '.join(source_free_methods())}; adabn is made beside each of them.",
         )
     if config.target_labels:
         what = "from a source package nothing is trained or chosen on target labels."
@@ -178,9 +179,6 @@ def _require_source_free(config: AdaptConfig, chosen: Collection[str]) -> None:
     if config.selector is Selector.SOURCE_DICE:
         what = "the selector 'source-dice' looks at source frames, which a package does not hold."
         raise UsageError("E_OPTION", what, fix="choose last, entropy, im, snd or teacher-agreement.")
-    if config.method == "adda" and AddaOptions.model_validate(config.options).axes.weights is not Weights.UNTIED:
-        what = "beside source features the target's network is untied from the source's; this placement shares weights."
-        raise UsageError("E_ADDA_OPTION", what, fix="use placement=adda, without other weights.")
     decided = sorted(set(chosen) & DECIDED_OPTIONS)
     if decided:
         what = f"-O {', '.join(decided)} would be ignored: the package decides it."
