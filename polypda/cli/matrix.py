@@ -59,7 +59,7 @@ def matrix_command(
     training per cohort and seed serves all; complete runs are left alone, interrupted ones go on: give the same
     command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
     """
-    from polypda.training.selectors import Selector
+    from polypda.training.criteria import ORACLE
     from polypda.workflows.matrix.matrix import state_of
     from polypda.workflows.matrix.matrix_plan import plan_matrix
     from polypda.workflows.runs.report import check_report
@@ -70,7 +70,7 @@ def matrix_command(
     by_method = _method_options(method_option or [], wanted)
 
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
-        permitted = options["target_labels"] and (oracle or options["selector"] == Selector.ORACLE)
+        permitted = options["target_labels"] and (oracle or options["selector"] == ORACLE)
         # every method that is to stand in the table is named: its parts are trained only where they are asked for
         parts = bool(options["parts"])
         shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted, "parts": parts}

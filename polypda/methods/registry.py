@@ -1,5 +1,5 @@
 """Every method by name. Adding one: its file and a line here, or an entry point of another package
-(``polypda.methods``, see :mod:`polypda.plugins`). Help, presets, reports and the contract's test take what they say of it from its class.
+(``polypda.methods``, see :mod:`polypda.plugins`). What help, presets and reports say of it stands on its class.
 
 A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as a further term. A term alone stands for
 ``source-only+TERM``. Options of all parts are given flat; no two parts share a name.

@@ -9,7 +9,7 @@ fixed, as published; its statistics follow train() and eval() as usual (polypda.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
@@ -195,6 +195,9 @@ class DeepLabV2(Segmenter):
         for part in self._backbone_modules():
             for module in part.modules():
                 yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
+
+    def describe_initial_weights(self) -> dict[str, object]:
+        return asdict(self.released_weights) if self.released_weights is not None else {}
 
     def encoder_modules(self) -> tuple[nn.Module, ...]:
         """The stem and the four residual layers; the classifiers are left."""

@@ -39,6 +39,10 @@ class Segmenter(nn.Module):
     stride: int = 32
     """Height and width of a batch must be divisible by this."""
 
+    def describe_initial_weights(self) -> dict[str, object]:
+        """What the network was started from, for the run's record: no folder is named. Empty when unknown."""
+        return {}
+
     @abstractmethod
     def forward(self, images: Tensor) -> Prediction:
         """Segment B×3×H×W float images, RGB in [0, 1]."""

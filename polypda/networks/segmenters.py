@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import chain
 from typing import Any, Literal
 
@@ -92,6 +93,10 @@ class SmpSegmenter(Segmenter):
         nested = getattr(self.segmentation_head, "head", None)  # DPT keeps its layers one level deeper
         layers = list((nested if isinstance(nested, nn.Sequential) else self.segmentation_head).children())
         return layers[: next(index for index, layer in enumerate(layers) if layer is self._classifier)]
+
+    def describe_initial_weights(self) -> dict[str, object]:
+        """What the encoder was started from."""
+        return asdict(self.encoder_weights)
 
     def encoder_modules(self) -> tuple[nn.Module, ...]:
         """The library's encoder."""

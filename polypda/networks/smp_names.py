@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
 
@@ -35,14 +36,16 @@ def encoders() -> tuple[str, ...]:
     return (*smp.encoders.get_encoder_names(), *(f"{TIMM_PREFIX}{name}" for name in timm.list_models()))
 
 
-def find_architecture(name: str) -> str:
+def find_architecture(name: str, others: Iterable[str] = ()) -> str:
     """Return the library's name of an architecture: "DeepLabV3+", "deeplab-v3-plus" → "deeplabv3plus".
+
+    others: what else there is to choose from, for the error.
 
     Raises UsageError E_ARCHITECTURE_UNKNOWN, with the nearest name.
     """
     plain = plain_architecture(name)
     if plain not in architectures():
-        known = (*architectures(), "deeplab-v2")
+        known = (*architectures(), *others)
         what = f"there is no segmentation architecture '{name}'.{nearest(plain, known)}"
         raise UsageError("E_ARCHITECTURE_UNKNOWN", what, fix=f"choose one of {', '.join(known)}.")
     return plain

@@ -6,17 +6,18 @@ from enum import StrEnum
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.data.inference import Inference
+from polypda.errors import nearest
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
-from polypda.training.selectors import Selector
+from polypda.training.criteria import CRITERIA, LAST
 
 
 class FinalStatistics(StrEnum):
@@ -118,7 +119,7 @@ class AdaptConfig(BaseModel):
     )
     clip_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(50, ge=1)
-    selector: Selector = Selector.LAST
+    selector: str = Field(LAST, description="how the checkpoint is chosen: a name of CRITERIA")
     parts: bool = Field(False, description="train what the method is a sum of as well, one part added at a time")
     guard: bool = Field(True, description="hand out the source-only control where label-free alarms say so")
     oracle: bool = False
@@ -132,6 +133,13 @@ class AdaptConfig(BaseModel):
     def asked(self, device: torch.device) -> Asked:
         """How the run's models are asked for one frame, on a device."""
         return Asked(self.data.grid, self.inference, device)
+
+    @field_validator("selector")
+    @classmethod
+    def _known_selector(cls, name: str) -> str:
+        if name not in CRITERIA:
+            raise ValueError(f"there is no such rule;{nearest(name, CRITERIA)} It is one of {', '.join(CRITERIA)}")
+        return name
 
     @model_validator(mode="after")
     def _processes_share_batches_evenly(self) -> AdaptConfig:

@@ -17,11 +17,12 @@ from polypda.networks.registry import build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig
+from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Choice, Selector
+from polypda.training.selectors import Choice
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
@@ -128,7 +129,7 @@ def _require_permitted_labels(config: AdaptConfig, pair: CohortPair) -> None:
         require_teaching(pair.labelled_target(), Split.TRAIN, boxes)
     if learns_target_labels(config):
         require_teaching(pair.labelled_target(), Split.TRAIN, None)
-    if config.selector is Selector.ORACLE and adapts(config.method):
+    if config.selector == ORACLE_RULE and adapts(config.method):
         require_teaching(pair.labelled_target(), Split.VALIDATION, boxes)
 
 
@@ -200,7 +201,7 @@ def _train(
 
 def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) -> CachedFrames | None:
     """Labelled target validation frames for the selector ``oracle``, whose configuration carries the permission."""
-    if config.selector is not Selector.ORACLE:
+    if config.selector != ORACLE_RULE:
         return None
     boxes = config.data.box_supervision
     return cache.labelled(require_teaching(pair.labelled_target(), Split.VALIDATION, boxes), boxes)

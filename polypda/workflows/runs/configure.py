@@ -13,10 +13,10 @@ from polypda.errors import DataError, UsageError
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
-from polypda.networks.registry import DEEPLAB_V2, DEEPLAB_V2_ENCODER
+from polypda.networks.registry import network_of
 from polypda.networks.smp_names import plain_architecture
 from polypda.training.config import AdaptConfig
-from polypda.training.selectors import Selector
+from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.workflows.runs.cohort_pair import check_pair
 from polypda.workflows.runs.initial_weights import told_weights
 from polypda.workflows.runs.presets import preset
@@ -72,7 +72,7 @@ def resolve_config(
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
     _keep_what_fits(values["network"], base["network"], sections["network"])
-    encoder = values["network"].get("encoder") or DEEPLAB_V2_ENCODER
+    encoder = values["network"].get("encoder") or network_of(values["network"]["architecture"]).encoder
     values["encoder_weights"] = told_weights(values.get("encoder_weights"), base, encoder)
     asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
     if not values.get("target_labels"):
@@ -96,19 +96,19 @@ def resolve_config(
 
 
 def _keep_what_fits(network: dict[str, Any], base: dict[str, Any], given: dict[str, Any]) -> None:
-    """Another architecture than the preset's has decoder settings of its own, and deeplab-v2 an encoder."""
+    """Another architecture than the preset's has decoder settings of its own, and perhaps an encoder."""
     architecture = given.get("architecture")
     if architecture is None or plain_architecture(architecture) == plain_architecture(base["architecture"]):
         return
     network.pop("decoder", None)
-    if plain_architecture(architecture) == plain_architecture(DEEPLAB_V2) and not given.get("encoder"):
-        network.pop("encoder")  # the preset's: this network has its own
+    if network_of(architecture).own_encoder and not given.get("encoder"):
+        network.pop("encoder")
 
 
 def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) -> None:
     if values.get("oracle") or values["method"] == "oracle":
         what = "the oracle is trained on the target's labels, and adaptation must not see any."
-    elif values.get("selector") == Selector.ORACLE:
+    elif values.get("selector") == ORACLE_RULE:
         what = "the selector 'oracle' chooses the checkpoint on the target's labels, and adaptation must not see any."
     elif options.learns_target_labels:
         what = "the semi-supervised term learns from the target's labels, and adaptation must not see any."

@@ -12,7 +12,6 @@ from typing import Any
 
 from polypda.networks.bundled_weights import BUNDLED, PACKAGES, bundled_weights, has_bundled_weights
 from polypda.networks.encoder_weights import NONE
-from polypda.networks.registry import describe_initial_weights
 from polypda.networks.segmenter import Segmenter
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder, write_json
@@ -48,7 +47,7 @@ def weights_to_load(config: AdaptConfig, places: Places) -> str:
 def record_initial_weights(run: RunFolder, segmenter: Segmenter, places: Places) -> None:
     """Write what a run's segmenter starts from, and why where the preset's weights could not be taken."""
     note = _preset_note(run.config(), places)
-    write_json(run.folder / RECORD, {**describe_initial_weights(segmenter), **({"note": note} if note else {})})
+    write_json(run.folder / RECORD, {**segmenter.describe_initial_weights(), **({"note": note} if note else {})})
 
 
 def recorded_note(run: RunFolder) -> str:

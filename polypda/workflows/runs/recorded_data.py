@@ -22,8 +22,8 @@ from polypda.data.cache import content_hash, label_content
 from polypda.errors import DataError
 from polypda.files import write_whole
 from polypda.training.config import AdaptConfig
+from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.run_folder import RunFolder, write_json
-from polypda.training.selectors import Selector
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.stages import adapts
 from polypda.workflows.runs.trained_models import learns_target_labels, wants_oracle
@@ -66,7 +66,7 @@ def learnt_of_target(config: AdaptConfig) -> frozenset[Split]:
     parts = set()
     if wants_oracle(config) or learns_target_labels(config):
         parts.add(Split.TRAIN)
-    if config.selector is Selector.ORACLE and adapts(config.method):
+    if config.selector == ORACLE_RULE and adapts(config.method):
         parts.add(Split.VALIDATION)
     return frozenset(parts)
 

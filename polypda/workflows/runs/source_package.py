@@ -27,9 +27,9 @@ from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import save_module
 from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
 from polypda.training.config import AdaptConfig
+from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
-from polypda.training.selectors import Selector
 from polypda.training.snapshot_scores import foreground_share
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair
 from polypda.workflows.runs.places import Places
@@ -176,9 +176,10 @@ def _require_source_free(config: AdaptConfig, chosen: Collection[str]) -> None:
     if config.target_labels:
         what = "from a source package nothing is trained or chosen on target labels."
         raise UsageError("E_TARGET_LABELS", what, fix="leave --target-labels out, and --selector oracle with it.")
-    if config.selector is Selector.SOURCE_DICE:
-        what = "the selector 'source-dice' looks at source frames, which a package does not hold."
-        raise UsageError("E_OPTION", what, fix="choose last, entropy, im, snd or teacher-agreement.")
+    if CRITERIA[config.selector].reads_source_labels:
+        what = f"the selector '{config.selector}' looks at source frames, which a package does not hold."
+        others = [name for name, rule in CRITERIA.items() if not (rule.reads_source_labels or rule.reads_target_labels)]
+        raise UsageError("E_OPTION", what, fix=f"choose one of {', '.join(others)}.")
     decided = sorted(set(chosen) & DECIDED_OPTIONS)
     if decided:
         what = f"-O {', '.join(decided)} would be ignored: the package decides it."

@@ -109,7 +109,7 @@ class EvaluatedRun:
             target=config.target,
             method=self.shown,
             source_only=SOURCE_ONLY,
-            selector=config.selector.value if chosen else "last",
+            selector=config.selector if chosen else "last",
             selected_step=self.choice.step if chosen and self.choice else None,
             seeds=(config.seed,),
             threshold=DEFAULT_THRESHOLD,
@@ -241,7 +241,7 @@ def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Pr
         "model": config.method,
         "seed": config.seed,
     }
-    used = "" if set_aside(evaluated.run.folder) else choice.selector.value
+    used = "" if set_aside(evaluated.run.folder) else choice.selector
     return regret_rows(run, choice.choices, dice, used=used, n=n) if n else None
 
 
