@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +17,8 @@ from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
-    from polypda.training.progress import Progress
     from polypda.training.run_folder import RunFolder
-
-    Go = Callable[[Progress], Path]
-    """Does the rest of a run and returns its page."""
+    from polypda.workflows.runs.cohort_pair import CohortPair
 
 RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
 Opt = typer.Option
@@ -168,23 +165,17 @@ def adapt_command(
     cohorts at native resolution. The last line printed is the report's path.
     """
     from polypda.cli.progress import terminal_progress
-    from polypda.training.run_folder import RunFolder
-    from polypda.workflows.runs.initial_weights import recorded_note
+    from polypda.workflows.runs.adapt import adapt
+    from polypda.workflows.runs.configure import recorded_note
 
     places = places_of(context.params)
     _check_combination(context, resume, source_package, phantom)
-    if resume is not None:
-        run = RunFolder.open(resume)
-        go = _going_on(run, places)
-    elif source_package is not None:
-        run, go = _from_package(context.params, places)
-    else:
-        run, go = _from_frames(context.params, places)
+    run, pair = (_resumed if resume is not None else _started)(context.params, places)
     print(f"run folder: {run.folder}", file=sys.stderr)
     if note := recorded_note(run):
         print(note, file=sys.stderr)
     try:
-        page = go(terminal_progress())
+        page = adapt(run, places, pair, terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
         again = _resume_command(run.folder, places, run.config().phantom)
@@ -192,71 +183,39 @@ def adapt_command(
     print(page)
 
 
-def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.runs.adapt import adapt, check_start, open_data, start_run
-    from polypda.workflows.runs.configure import parse_options
-
-    if options["source"] is None or options["target"] is None:
-        raise UsageError(
-            "E_COHORTS",
-            "give --source and --target (or --source-package, or --resume RUN).",
-            fix="`polypda cohorts list` shows them.",
-        )
-    config = configuration(
-        options,
-        source=options["source"],
-        target=options["target"],
-        method=options["method"],
-        method_options=parse_options(options["option"] or []),
-    )
-    folder = _folder(options, config)
-    segmenter = check_start(folder, config, places)
-    if config.phantom:
-        print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
-    pair = open_data(config, places)
-    run = start_run(folder, config, places, pair, segmenter)
-    return run, lambda progress: adapt(run, places, pair, progress)
-
-
-def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.runs.adapt_source_free import (
-        adapt_source_free,
-        check_source_free,
-        open_target,
-        start_source_free,
-    )
+def _started(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, CohortPair]:
+    from polypda.workflows.runs.adapt import check_start, open_data, start_run
     from polypda.workflows.runs.configure import parse_options
     from polypda.workflows.runs.source_package import from_package, read_source_package
 
-    if options["target"] is None:
-        raise UsageError("E_COHORTS", "give --target as well.", fix="`polypda cohorts list` shows cohorts.")
-    package = read_source_package(options["source_package"])
+    package = read_source_package(options["source_package"]) if options["source_package"] is not None else None
+    source = package.facts.source if package else options["source"]
+    if source is None or options["target"] is None:
+        raise UsageError(
+            "E_COHORTS",
+            "give --source (or --source-package) and --target; or --resume RUN.",
+            fix="`polypda cohorts list` shows them.",
+        )
     chosen = parse_options(options["option"] or [])
-    plain = configuration(
-        options,
-        source=package.facts.source,
-        target=options["target"],
-        method=options["method"],
-        method_options=chosen,
+    config = configuration(
+        options, source=source, target=options["target"], method=options["method"], method_options=chosen
     )
-    config = from_package(plain, package, chosen)
+    if package is not None:
+        config = from_package(config, package, chosen)
     folder = _folder(options, config)
-    model = check_source_free(folder, config, package, places)
-    target = open_target(config, places)
-    run = start_source_free(folder, config, package, model, target, places)
-    return run, lambda progress: adapt_source_free(run, places, target, progress)
+    segmenter = check_start(folder, config, places, package)
+    if config.phantom:
+        print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
+    pair = open_data(config, places)
+    return start_run(folder, config, places, pair, segmenter, package), pair
 
 
-def _going_on(run: RunFolder, places: Places) -> Go:
-    from polypda.workflows.runs.adapt import adapt, open_data
-    from polypda.workflows.runs.adapt_source_free import adapt_source_free, open_target
+def _resumed(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, CohortPair]:
+    from polypda.training.run_folder import RunFolder
+    from polypda.workflows.runs.adapt import open_data
 
-    config = run.config()
-    if config.source_package is not None:
-        target = open_target(config, places, run)
-        return lambda progress: adapt_source_free(run, places, target, progress)
-    pair = open_data(config, places, run)
-    return lambda progress: adapt(run, places, pair, progress)
+    run = RunFolder.open(options["resume"])
+    return run, open_data(run.config(), places, run)
 
 
 def _folder(options: Mapping[str, Any], config: AdaptConfig) -> Path:

@@ -20,6 +20,6 @@ def curves_command(
     Says in words where a collapse, a runaway loss or a decided discriminator is seen. No target label is read. The
     page's path is printed last.
     """
-    from polypda.workflows.runs.curves import curves
+    from polypda.workflows.runs.reports import curves
 
     typer.echo(curves(run, out, stage))

@@ -62,7 +62,7 @@ def matrix_command(
     from polypda.training.criteria import ORACLE
     from polypda.workflows.matrix.matrix import state_of
     from polypda.workflows.matrix.matrix_plan import plan_matrix
-    from polypda.workflows.runs.report import check_report
+    from polypda.workflows.runs.reports import check_report
 
     report_folder = report or out / "report"
     options = _shared_options(context.args)
@@ -141,7 +141,7 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> lis
 def _report(
     plan: MatrixPlan, out: Path, folder: Path, failed: list[str], study: Path | None, *, overlays: bool
 ) -> Path:
-    from polypda.workflows.runs.report import report
+    from polypda.workflows.runs.reports import report
 
     broken = {line.partition(":")[0] for line in failed}
     # Each run's own report: what was evaluated later, on whatever part, is no cell of the matrix
@@ -159,8 +159,7 @@ def _report(
 
 
 def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
-    from polypda.workflows.matrix.matrix import RunState
-    from polypda.workflows.runs.duration import estimated_seconds, timed_step
+    from polypda.workflows.matrix.matrix import RunState, estimated_seconds, timed_step
 
     open_runs = [run for run in plan.runs if states[run.name] in (RunState.MISSING, RunState.INTERRUPTED)]
     seconds = estimated_seconds(open_runs, timed_step)

@@ -42,6 +42,6 @@ def report_command(
             "runs and --out are needed.",
             fix="polypda report RUN… --out reports/NAME",
         )
-    from polypda.workflows.runs.report import report
+    from polypda.workflows.runs.reports import report
 
     typer.echo(report(runs, out, study=study, overlays=not no_overlays, title=title, force=force))

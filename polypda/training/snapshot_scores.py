@@ -34,7 +34,7 @@ class SnapshotScore:
 
     target_foreground, source_foreground: share of the field of view that is called polyp, 0–1. criteria: column of a
     :class:`~polypda.training.criteria.Criterion` → its value, absent (and read as NaN) where there is nothing to score
-    by: no source validation frame with a polyp, no earlier snapshot. control_agreement: Dice with the source-only control's maps.
+    by: no source validation frame with a polyp, no earlier snapshot. control_agreement: Dice with the control's maps.
     """
 
     step: int

@@ -8,8 +8,13 @@ from torch import nn
 from polypda.errors import DataError, UsageError
 from polypda.networks import bundled_weights as bundled
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.initial_weights import record_initial_weights, recorded_note, told_weights, weights_to_load
+from polypda.workflows.runs.configure import (
+    record_initial_weights,
+    recorded_note,
+    resolve_config,
+    told_weights,
+    weights_to_load,
+)
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.presets import PRESETS
 

@@ -20,11 +20,10 @@ from polypda.training.progress import Progress
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
-from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, score_snapshot, score_snapshots
+from polypda.training.snapshot_scores import CONTROL_STEP, score_snapshot, score_snapshots
 from polypda.training.stage import Stage
-from polypda.workflows.runs.snapshots import Snapshots
 from polypda.workflows.runs.stages import StagePlan, TrainingData
-from polypda.workflows.runs.trained_models import ADAPTED, part_file, trained_parts
+from polypda.workflows.runs.trained_models import ADAPTED, Snapshots, part_file, trained_parts
 
 LEAST_TEACHING = 2
 """Fewer pseudo-labelled frames than this are no target to train on."""
@@ -106,7 +105,7 @@ class Adaptation:
         if not self.config.guard:
             return ()
         found = []
-        share = foreground_share(self.data.source)
+        share = self.data.source_foreground
         low, high = share / AREA_GUARD, share * AREA_GUARD
         if not low <= facts.polyp_share <= high:
             found.append(f"round '{stage.name}': {facts.polyp_share:.1%} labelled polyp, outside {low:.1%}–{high:.1%}")
@@ -144,7 +143,7 @@ class Adaptation:
             snapshots,
             stage.initial,
             self.control,
-            foreground_share(self.data.source),
+            self.data.source_foreground,
             source_validation=self.data.source_validation,
             note=self.data.validation_note,
             alarms=alarms,

@@ -52,13 +52,11 @@ def data_table(cohort: OpenedCohort, learnt: Collection[Split], boxes: BoxSuperv
 
 
 def data_tables(config: AdaptConfig, pair: CohortPair) -> dict[str, pd.DataFrame]:
-    """Cohort → its table, of both cohorts of an adaptation."""
+    """Cohort → its table, of the cohorts of an adaptation whose frames are here."""
     boxes, parts = config.data.box_supervision, learnt_of_target(config)
     target = pair.labelled_target() if parts else pair.target
-    return {
-        pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes),
-        pair.target.id: data_table(target, parts, boxes),
-    }
+    tables = {} if pair.source is None else {pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes)}
+    return tables | {pair.target.id: data_table(target, parts, boxes)}
 
 
 def learnt_of_target(config: AdaptConfig) -> frozenset[Split]:

@@ -34,12 +34,13 @@ from polypda.training.snapshot_scores import foreground_share
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, data_table, require_recorded
-from polypda.workflows.runs.restyled_source import device_of
 from polypda.workflows.runs.reuse import finished_start
 from polypda.workflows.runs.source_labels import require_teaching
+from polypda.workflows.runs.stages import FEATURES
+from polypda.workflows.runs.stylize import device_of
 from polypda.workflows.runs.trained_models import REUSED_START, kept
 
-FACTS, MODEL, FEATURES = "package.json", "start.safetensors", "features.safetensors"
+FACTS, MODEL = "package.json", "start.safetensors"
 BATCH = 8
 CONTROL_NOTE = (
     "No source frame was at hand: source-only is the model as it came in the source package, not trained on for the "
@@ -98,10 +99,11 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
         boxes,
         allow_leakage=config.allow_leakage,
     )
-    learnt = {pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes)}
-    require_recorded(run, learnt)
+    assert pair.source is not None  # its root was given
+    source = pair.source
+    require_recorded(run, {source.id: data_table(source, LEARNT_OF_SOURCE, boxes)})
     cache = FrameCache(places.cache / "frames", config.data.grid)
-    labelled = cache.labelled(require_teaching(pair.source, Split.TRAIN, boxes), boxes)
+    labelled = cache.labelled(require_teaching(source, Split.TRAIN, boxes), boxes)
     device_of(config.compute)  # the wanted number of threads
     progress.begin("features", 0, len(labelled))
 
@@ -140,6 +142,12 @@ def read_source_package(folder: Path) -> SourcePackage:
         return SourcePackage(folder, facts, AdaptConfig.model_validate(facts.config))
     except (ValueError, ValidationError) as error:
         raise _unusable(folder, f"{FACTS} does not fit this version ({str(error).splitlines()[0]})") from error
+
+
+def packaged_facts(run: RunFolder) -> PackageFacts | None:
+    """What a run was told of its source by a package; None for one that has source frames."""
+    path = run.folder / FACTS
+    return PackageFacts.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def from_package(config: AdaptConfig, package: SourcePackage, chosen: Collection[str] = ()) -> AdaptConfig:

@@ -22,11 +22,14 @@ from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
+from polypda.training.snapshot_scores import foreground_share
 from polypda.training.stage import Stage
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.source_labels import teaching_frames
 
 START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
+FEATURES = "features.safetensors"
+"""Of the source, in a run from a source package (and in the package)."""
 
 
 def round_name(method: str, number: int | None) -> str:
@@ -47,12 +50,29 @@ class TrainingData:
     validation_note: str
     """What must be said of the validation frames; empty when there is nothing."""
 
-    source: CachedFrames
-    source_validation: CachedFrames
+    source: CachedFrames | None
+    """None, as source_validation, where a source package stands for the source."""
+
+    source_validation: CachedFrames | None
     target: CachedFrames
+    packaged_foreground: float = 0.0
+
+    @cached_property
+    def source_foreground(self) -> float:
+        """The source's mean share of polyp pixels, 0–1; as its package says where it is not here."""
+        return self.packaged_foreground if self.source is None else foreground_share(self.source)
 
     @classmethod
-    def of(cls, pair: CohortPair, cache: FrameCache, boxes: BoxSupervision | None = None) -> TrainingData:
+    def of(
+        cls,
+        pair: CohortPair,
+        cache: FrameCache,
+        boxes: BoxSupervision | None = None,
+        packaged_foreground: float = 0.0,
+    ) -> TrainingData:
+        target = cache.unlabelled(pair.target.split(Split.TRAIN))
+        if pair.source is None:
+            return cls("", None, None, target, packaged_foreground)
         training = teaching_frames(pair.source, Split.TRAIN, boxes)
         validation = teaching_frames(pair.source, Split.VALIDATION, boxes)
         notes = [] if validation else ["on training frames, since the source has none for validation"]
@@ -62,7 +82,7 @@ class TrainingData:
             validation_note="; ".join(notes),
             source=cache.labelled(training, boxes),
             source_validation=cache.labelled(validation or training, boxes),
-            target=cache.unlabelled(pair.target.split(Split.TRAIN)),
+            target=target,
         )
 
 
@@ -153,6 +173,8 @@ class StagePlan:
         target: CachedFrames | None = None,
         snapshots: bool = False,
     ) -> Stage:
+        if self.config.source_package is not None and method_class(method).reads_source_features:
+            options = {**options, "source_features": self.run.folder / FEATURES}
         config = StageConfig(
             method=method,
             options=options,

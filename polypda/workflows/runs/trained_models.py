@@ -1,15 +1,35 @@
-"""Where the models of a finished run lie."""
+"""A finished run: where its models lie, its kept checkpoints as they would be used, and what it learnt from."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from polypda.errors import DataError
+import numpy as np
+import pandas as pd
+import torch
+
+from polypda.cohorts.frames import Frame, Split
+from polypda.cohorts.opening import open_cohort
+from polypda.data.cache import CachedFrames
+from polypda.errors import DataError, UsageError
+from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
+from polypda.evaluation.scoring.prediction import predict_native
 from polypda.methods.registry import method_options, parts_of
+from polypda.networks.batch_norm import recompute_statistics
+from polypda.networks.late_fusion import FusedSegmenter
+from polypda.networks.registry import load_segmenter
+from polypda.networks.segmenter import Segmenter
 from polypda.training.checkpoints import list_checkpoints
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, FinalStatistics
+from polypda.training.preparation import statistics_batches
+from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import DONE
+from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
 
 INITIAL, ADAPTED = "initial.safetensors", "adapted.safetensors"
@@ -83,3 +103,133 @@ def _unfinished(run: RunFolder, stage: str) -> DataError:
         where=run.name,
         fix=f"go on with it: `polypda adapt --resume {run.name}`.",
     )
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """folder: of the method's stage. target: unlabelled frames, for the statistics that a model is used with."""
+
+    config: AdaptConfig
+    folder: Path
+    target: CachedFrames
+    device: torch.device
+
+    @cached_property
+    def files(self) -> dict[int, Path]:
+        """Step → segmenter, earliest first."""
+        return {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(self.folder)}
+
+    def as_used(self, step: int) -> Segmenter:
+        """A snapshot with the batch-norm statistics that the run uses it with, on the device."""
+        segmenter = load_segmenter(self.config.network, self.files[step]).to(self.device)
+        if self.config.final_statistics is FinalStatistics.TARGET:
+            batches = statistics_batches(self.target, self.config.data.augmentation)
+            recompute_statistics(segmenter, (batch.images.to(self.device) for batch in batches))
+        return segmenter
+
+    def dice(self, frames: Sequence[Frame], progress: Progress) -> tuple[dict[int, float], int]:
+        """Mean Dice of every snapshot over the frames with a polyp and a mask, at native resolution; and their number.
+
+        One network at a time: a long run keeps many. Without such a frame the means are NaN.
+        """
+        means, n = {}, 0
+        progress.begin("scoring snapshots", 0, len(self.files))
+        try:
+            for number, step in enumerate(self.files, 1):
+                values = self._dice_of(step, frames)
+                means[step], n = float(np.mean(values)) if values else float("nan"), len(values)
+                progress.advance(number)
+        finally:
+            progress.end()
+        return means, n
+
+    def _dice_of(self, step: int, frames: Sequence[Frame]) -> list[float]:
+        values = []
+        for seen in predict_native({"": self.as_used(step)}, frames, self.config.asked(self.device)):
+            if seen.reference is None:  # boxes allow no Dice
+                continue
+            reference = (seen.reference > 0) & seen.valid
+            if reference.any():
+                marked = (seen.probabilities[""] >= DEFAULT_THRESHOLD) & seen.valid
+                values.append(2 * np.count_nonzero(marked & reference) / (marked.sum() + reference.sum()))
+        return values
+
+
+FUSED = "fused"
+"""The fusion's name among the models."""
+
+
+def fused_model(first: RunFolder, others: Sequence[Path]) -> FusedSegmenter:
+    """The mean of the adapted models' probabilities, of the first run and the others.
+
+    FCAN fuses models trained on sources restyled in several directions (``-O stylise=false`` is one of them).
+    Raises: UsageError E_FUSION_RUNS where a run is named twice, adapted nothing, or differs in its cohorts, its split
+        seed or its geometry; DataError E_RUN_MISSING, E_RUN_UNFINISHED.
+    """
+    runs = [first, *(RunFolder.open(folder) for folder in others)]
+    places = [run.folder.resolve() for run in runs]
+    if len(set(places)) < len(places):
+        raise _not_fusible(first.name, "a run is named twice.")
+    own = first.config()
+    members = []
+    for run in runs:
+        config = run.config()
+        if different := _difference(own, config):
+            raise _not_fusible(run.name, f"its {different} differs from that of {first.name}.")
+        if not adapts(config.method):
+            raise _not_fusible(run.name, f"'{config.method}' adapts nothing.")
+        members.append(load_segmenter(config.network, trained_models(run, config)[config.method]))
+    return FusedSegmenter(members)
+
+
+def fusion_note(first: RunFolder, others: Sequence[Path]) -> str:
+    """What must be said of it."""
+    names = ", ".join([first.name, *(RunFolder.open(folder).name for folder in others)])
+    return (
+        f"{FUSED} is the mean probability of the adapted models of {names}: an ensemble. Part of its "
+        "gain would come to any ensemble; compare it with its members."
+    )
+
+
+def _difference(one: AdaptConfig, other: AdaptConfig) -> str:
+    facts = {
+        "source": (one.source, other.source),
+        "target": (one.target, other.target),
+        "phantom": (one.phantom, other.phantom),
+        "input size or crop": (one.data.grid, other.data.grid),
+        "inference": (one.inference, other.inference),
+    }
+    return next((name for name, (here, there) in facts.items() if here != there), "")
+
+
+def _not_fusible(run: str, what: str) -> UsageError:
+    return UsageError("E_FUSION_RUNS", what, where=run, fix="fuse runs of the same source, target and input size.")
+
+
+NOT_HERE = ("E_COHORT_ABSENT", "E_COHORT_EMPTY", "E_COHORT_BOXES", "E_COHORT_VIDEO")
+
+
+def learnt_frames(run: RunFolder, config: AdaptConfig, places: Places) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+    """Frames of the run's training and validation parts as they were recorded, without labels; and what was not found.
+
+    The target's are among them: the methods saw them, without labels. Nothing is found of rendered cohorts.
+    """
+    if config.phantom:
+        return (), ()
+    frames: list[Frame] = []
+    notes = []
+    for cohort in (config.source, config.target):
+        text = run.split_text(cohort)
+        if not text:
+            continue  # a run from a source package never saw source frames
+        split = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("frame")["split"]
+        try:
+            opened = open_cohort(cohort, places.data_root, labels=False, allow_leakage=True)
+        except DataError as error:
+            if error.code not in NOT_HERE:
+                raise
+            notes.append(f"{cohort} is not here: whether scored frames resemble its training frames was not checked.")
+            continue
+        known = ((frame, split.get(frame.frame)) for frame in opened.frames)
+        frames += [replace(frame, split=Split(part)) for frame, part in known if part and part != Split.TEST.value]
+    return tuple(frames), tuple(notes)
