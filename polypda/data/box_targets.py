@@ -1,7 +1,7 @@
 """What a source frame that is annotated with boxes can teach: never a mask, and never said to be one.
 
 ``filled``: an ellipse inside each box counts as polyp, the rest of the box is ignored, all else is background.
-``projection``: additionally the boxes themselves, for :mod:`polypda.methods.box_projection`.
+``projection``: additionally the boxes themselves, for :mod:`polypda.methods.segmentation`.
 
 The ellipse has INNER_AXES of the box's width and height, half of its area. Of 1,069 lesions with masks in five public
 cohorts (ClinicDB, NeoPolyp, PolypGen C1 and C3, Kvasir-SEG; up to 230 each) such an ellipse in the mask's own tight

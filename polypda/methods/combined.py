@@ -26,10 +26,10 @@ from polypda.methods.contract import (
     Preparation,
     StepNow,
 )
+from polypda.methods.controls import SourceOnly
+from polypda.methods.mean_teacher import TeacherOptions, follow, kept_share, make_teacher
 from polypda.methods.segmentation import image_size_logits
-from polypda.methods.source_only import SourceOnly
 from polypda.methods.target_terms import TargetTerm, TargetView
-from polypda.methods.teacher import TeacherOptions, follow, kept_share, make_teacher
 from polypda.networks.segmenter import Prediction, Segmenter
 
 TEACHER = "teacher"

@@ -4,6 +4,8 @@ Every published system here is a game over one forward pass: several players (se
 each with its own parameters, optimiser and loss. A method computes forward passes and *yields* losses; the engine
 (:mod:`polypda.training.engine`) differentiates each player's loss with respect to that player's parameters only and
 steps all players at the end. So a method needs no ``detach``, no ``requires_grad`` toggles and no ``zero_grad``.
+
+What a method that aligns distributions needs of its target, checked before the first step.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch.optim import Optimizer
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.data.target_colours import TargetColours
+from polypda.errors import DataError
 from polypda.networks.segmenter import Segmenter
 from polypda.stylisation.settings import StylisationSettings
 
@@ -258,3 +261,18 @@ class Method(ABC):
 
     def after_step(self, step: int) -> None:  # noqa: B027 - most methods do nothing
         """Called when all players have made step number ``step`` (moving averages belong here)."""
+
+
+LEAST_TARGET_FRAMES = 2
+
+
+def require_several_target_frames(data: Preparation) -> None:
+    """Raise DataError E_TARGET_FRAMES unless there are at least two target frames: one has no distribution."""
+    first = next(iter(data.target()), None)
+    found = 0 if first is None else len(first.frames)
+    if found < LEAST_TARGET_FRAMES:
+        raise DataError(
+            "E_TARGET_FRAMES",
+            f"the target has {found} training frame{'' if found == 1 else 's'}; distributions cannot be aligned to it.",
+            fix="give at least two target frames (many more to be of use).",
+        )

@@ -24,13 +24,21 @@ from torch import Tensor, nn
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
-from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation
+from polypda.methods.contract import (
+    SEGMENTER,
+    Domain,
+    Losses,
+    LossTerm,
+    Method,
+    Player,
+    Preparation,
+    require_several_target_frames,
+)
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,
     supervised_terms,
 )
-from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.aspp_discriminator import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
 from polypda.networks.segmenter import Segmenter

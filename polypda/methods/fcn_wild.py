@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
+from polypda.methods.adversary import AdversaryOptions, confusion_loss, discriminator_player, discriminator_term
 from polypda.methods.contract import (
     SEGMENTER,
     Domain,
@@ -33,7 +33,6 @@ from polypda.methods.contract import (
     Preparation,
     StepNow,
 )
-from polypda.methods.objectives import confusion_loss
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,

@@ -13,12 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from polypda.errors import UsageError, nearest
-from polypda.methods.adabn import AdaBN
-from polypda.methods.adaptsegnet import AdaptSegNet
-from polypda.methods.adaptsegnet_feature import AdaptSegNetFeature
+from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.adda import Adda
 from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import Method, MethodOptions
+from polypda.methods.controls import AdaBN, Oracle, SourceOnly
 from polypda.methods.fcan import FCAN
 from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
@@ -27,8 +26,7 @@ from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
 from polypda.methods.polyp_mix import PolypMixTerm
 from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
-from polypda.methods.size_term import SizeConstraintTerm
-from polypda.methods.source_only import Oracle, SourceOnly
+from polypda.methods.size_priors import SizeConstraintTerm
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
 from polypda.plugins import plugins

@@ -25,9 +25,8 @@ from polypda.data.loading import (
 )
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
-from polypda.methods.contract import SEGMENTER, Method
+from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
 from polypda.methods.registry import method_class, method_options, source_free_methods
-from polypda.methods.target_frames import require_several_target_frames
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import SegmenterSpec, build_segmenter

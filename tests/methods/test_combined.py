@@ -12,8 +12,8 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from polypda.errors import UsageError
 from polypda.methods.combined import combined
 from polypda.methods.contract import SEGMENTER, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
+from polypda.methods.controls import SourceOnly
 from polypda.methods.registry import METHODS, TERMS, method_class, method_options, takes_terms
-from polypda.methods.source_only import SourceOnly
 from polypda.training.engine import Engine
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
