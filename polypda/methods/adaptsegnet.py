@@ -9,9 +9,8 @@ CVPR 2018. Equation numbers are the paper's. The domain labels follow the releas
 
 P is the softmax of the logits at image size. All players' gradients belong to the same, unstepped weights.
 
-AdaptSegNet's feature-space baseline: the paper's own control for output-space alignment.
-
-Tsai et al., CVPR 2018; no official code exists, the authors describe it in their answers to readers.
+The feature-space baseline is the paper's own control for output-space alignment; no official code of it exists, the
+authors describe it in their answers to readers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,7 @@
-"""What discriminators and segmenters want of a domain logit: pure functions.
+"""What methods with a discriminator share: its player, the ramp of its weight, and what either side wants of a logit.
 
-All are means over the logit map, with the domain labels of :class:`~polypda.methods.contract.Domain`.
-
-What methods with a discriminator share: its player, and the ramp of its weight.
-
-What ADDA's discriminator and mapping want of two domain logits per cell: pure functions.
-
-With σ the softmax of the target's logit, a target cell's gradient with respect to the difference of its logits is
+The objectives are means over the logit map, with the domain labels of :class:`~polypda.methods.contract.Domain`. ADDA's
+discriminator has two domain logits per cell: with σ the softmax of the target's logit, a target cell's gradient with respect to the difference of its logits is
 1 − σ (minimax: vanishes when the discriminator wins), σ − ½ (confusion), σ (GAN: strong when the discriminator wins).
 """
 

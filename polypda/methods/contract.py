@@ -4,8 +4,6 @@ Every published system here is a game over one forward pass: several players (se
 each with its own parameters, optimiser and loss. A method computes forward passes and *yields* losses; the engine
 (:mod:`polypda.training.engine`) differentiates each player's loss with respect to that player's parameters only and
 steps all players at the end. So a method needs no ``detach``, no ``requires_grad`` toggles and no ``zero_grad``.
-
-What a method that aligns distributions needs of its target, checked before the first step.
 """
 
 from __future__ import annotations

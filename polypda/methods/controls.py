@@ -1,8 +1,8 @@
 """The controls: source-only and oracle training, which differ only in whose labels they see, and AdaBN.
 
-Source-only and oracle minimise L_seg = loss(main) + λ_seg · loss(aux). AdaBN: Li, Wang, Shi, Liu, Hou, "Revisiting Batch
-Normalization For Practical Domain Adaptation", 2016; every method with moving batch-norm statistics must be compared
-with it: those adapt silently.
+Source-only and oracle minimise L_seg = loss(main) + λ_seg · loss(aux). AdaBN: Li, Wang, Shi, Liu, Hou, "Revisiting
+Batch Normalization For Practical Domain Adaptation", 2016; every method with moving batch-norm statistics must be
+compared with it: those adapt silently.
 """
 
 from __future__ import annotations

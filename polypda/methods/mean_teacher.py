@@ -1,18 +1,14 @@
-"""Mean teacher with pseudo-labels, and masked image consistency (MIC); the teacher they and others learn from.
+"""Mean teacher with pseudo-labels, and masked image consistency (MIC); the teacher that they and others learn from.
 
-The teacher is a moving average of the segmenter: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017; threshold and ramp as in Hoyer, Dai, Van
-Gool, "DAFormer", CVPR 2022. Their weight, one per image, is the share of all pixels that the teacher is sure of: near
-1 for any frame that is mostly background, a missed polyp included, so that silence is rewarded. Here each class of a
-frame has its own share, and the classes count alike.
+The teacher is a moving average of the segmenter: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS
+2017. Self-training as in Hoyer, Dai, Van Gool, "DAFormer", CVPR 2022: the student learns, on a recoloured and blurred
+target frame, the labels that the teacher gives the unchanged frame; each class of a frame counts by the share q of its
+pixels with a confidence above τ. DAFormer's weight, one per image, is the share of all pixels that the teacher is sure
+of: near 1 for any frame that is mostly background, a missed polyp included, so that silence is rewarded. Here each
+class of a frame has its own share, and the classes count alike.
 
-Self-training as in Hoyer, Dai, Van Gool, "DAFormer", CVPR 2022: the student learns, on a recoloured and blurred target
-frame, the labels that the teacher gives the unchanged frame; each class of a frame counts by the share q of its pixels
-with a confidence above τ (see :mod:`polypda.methods.mean_teacher`). Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image
-Consistency for Context-Enhanced Domain Adaptation", CVPR 2023 hides random blocks of the student's frame as well (ratio
-r, block b), so that it must use the context.
-
-    L_T = mean q · CE(student(view(x_t)), argmax teacher(x_t))
-    L_M = mean q · CE(student(mask ∘ view(x_t)), argmax teacher(x_t))
+Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", CVPR 2023 hides
+random blocks of the student's frame as well (ratio r, block b), so that it must use the context.
 """
 
 from __future__ import annotations

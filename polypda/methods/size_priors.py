@@ -1,4 +1,4 @@
-"""How large each class is in the source's masks, and what that demands of a target image.
+"""How large each class is in the source's masks, what that demands of a target image, and that demand as a term.
 
 FCNs in the Wild, category-specific alignment: over the source images that contain class c, α_c is the lower 10 %
 quantile of its share, δ_c the mean, γ_c the upper 10 % quantile. Class c counts as present in a target image where its
@@ -6,11 +6,8 @@ predicted share d_c exceeds 0.1·α_c. The published bounds are δ_c ≤ mean p(
 
 With two classes the published lower bounds of polyp and background together force mean p(polyp) = δ wherever every
 source image has both. So by default only the polyp is constrained, from its lower to its upper quantile.
-
-The size constraint of FCNs in the Wild as a term: predicted polyps must be as large as the source's are.
-
-Hoffman, Wang, Yu, Darrell, 2016; maths in :mod:`polypda.methods.size_constraint`, priors and options in
-:mod:`polypda.methods.size_priors`. Frames on which no polyp is predicted are left alone by default.
+Hoffman, Wang, Yu, Darrell, 2016; maths in :mod:`polypda.methods.size_constraint`. As a term, predicted polyps must be
+as large as the source's are; frames on which no polyp is predicted are left alone by default.
 """
 
 from __future__ import annotations
