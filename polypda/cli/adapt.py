@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polypda.cli.configuration import configuration, default_cache, places_of
-from polypda.cli.data_root import DataRoot
+from polypda.cli.configuration import DataRoot, configuration, default_cache, places_of
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.runs.places import Places
 
@@ -164,7 +163,7 @@ def adapt_command(
     Trains a source-only start, adapts it, trains its equal-budget control, and scores all on the held-out part of both
     cohorts at native resolution. The last line printed is the report's path.
     """
-    from polypda.cli.progress import terminal_progress
+    from polypda.cli.console import terminal_progress
     from polypda.workflows.runs.adapt import adapt
     from polypda.workflows.runs.configure import recorded_note
 

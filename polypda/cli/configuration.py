@@ -1,17 +1,47 @@
-"""From the options of `polypda adapt`, as parsed, to a resolved configuration; `polypda matrix` takes them as well."""
+"""The option ``--data-root`` of every command: where cohorts lie, and whose manifests count.
+
+From the options of `polypda adapt`, as parsed, to a resolved configuration; `polypda matrix` takes them as well.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from polypda.cohorts.catalogue import use_data_root
 from polypda.errors import UsageError
 from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
+
+
+VARIABLE = "POLYPDA_DATA"
+
+
+def name_data_root(root: Path | None) -> Path | None:
+    """Let the manifests in a command's data root count, and hand the option's value on."""
+    use_data_root(root)
+    return root
+
+
+DataRoot = Annotated[
+    Path,
+    typer.Option(
+        "--data-root", envvar=VARIABLE, callback=name_data_root, help="Folder that holds the cohorts' folders."
+    ),
+]
+OptionalDataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", envvar=VARIABLE, callback=name_data_root, help="Folder below which the cohorts' files lie."
+    ),
+]
+
 
 TOP = (
     "seed",
@@ -62,7 +92,7 @@ def configuration(
     Raises: what :func:`polypda.workflows.runs.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
     """
     from polypda.data.inference import parse_inference
-    from polypda.networks.bundled_weights import BUNDLED
+    from polypda.networks.encoder_sources import BUNDLED
     from polypda.networks.encoder_weights import IMAGENET, NONE
     from polypda.workflows.runs.configure import resolve_config, weights_name
 

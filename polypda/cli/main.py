@@ -16,14 +16,11 @@ import typer
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cohorts import cohorts_app
-from polypda.cli.curves import curves_command
-from polypda.cli.data_root import VARIABLE, name_data_root
+from polypda.cli.configuration import VARIABLE, name_data_root
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
-from polypda.cli.methods import methods_command
-from polypda.cli.report import report_command
-from polypda.cli.source_package import source_package_command
-from polypda.cli.stylize import stylize_command
+from polypda.cli.methods import methods_command, stylize_command
+from polypda.cli.runs import curves_command, report_command, source_package_command
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
 from polypda.processes import interrupt
 

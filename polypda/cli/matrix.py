@@ -115,7 +115,7 @@ def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
 
 def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> list[str]:
     """Run what is missing; returns a line for each run that failed."""
-    from polypda.cli.progress import terminal_progress
+    from polypda.cli.console import terminal_progress
     from polypda.training.progress import Silent
     from polypda.workflows.matrix.launchers import InProcesses, Sequential
     from polypda.workflows.matrix.matrix import RunState, run_matrix

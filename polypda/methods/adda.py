@@ -46,10 +46,10 @@ from polypda.methods.segmentation import (
     unique_parameters,
 )
 from polypda.methods.source_features import load_source_features
-from polypda.networks.adda_discriminators import WIDTH, TwoLogitDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
+from polypda.networks.discriminators import WIDTH, TwoLogitDiscriminator
 from polypda.networks.segmenter import Prediction, Segmenter
 from polypda.networks.source_copies import FrozenCopy, behind_encoder, copy_with_own_encoder, follow_batch_norm_modes
+from polypda.networks.taps import FeatureTap, read_tap, tap_width
 
 LAMBDA_BESIDE_TASK = 0.1  # the same laboratory's λ_g in CyCADA's segmentation
 

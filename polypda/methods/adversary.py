@@ -1,8 +1,9 @@
 """What methods with a discriminator share: its player, the ramp of its weight, and what either side wants of a logit.
 
 The objectives are means over the logit map, with the domain labels of :class:`~polypda.methods.contract.Domain`. ADDA's
-discriminator has two domain logits per cell: with σ the softmax of the target's logit, a target cell's gradient with respect to the difference of its logits is
-1 − σ (minimax: vanishes when the discriminator wins), σ − ½ (confusion), σ (GAN: strong when the discriminator wins).
+discriminator has two domain logits per cell: with σ the softmax of the target's logit, a target cell's gradient with
+respect to the difference of its logits is 1 − σ (minimax: vanishes when the discriminator wins), σ − ½ (confusion), σ
+(GAN: strong when the discriminator wins).
 """
 
 from __future__ import annotations

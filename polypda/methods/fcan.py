@@ -39,9 +39,9 @@ from polypda.methods.segmentation import (
     segmenter_optimizer,
     supervised_terms,
 )
-from polypda.networks.aspp_discriminator import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
+from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.segmenter import Segmenter
+from polypda.networks.taps import FeatureTap, read_tap, tap_width
 from polypda.stylisation.settings import StylisationSettings
 
 DISCRIMINATOR = "discriminator"

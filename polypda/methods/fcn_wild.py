@@ -40,9 +40,9 @@ from polypda.methods.segmentation import (
     to_image_size,
 )
 from polypda.methods.size_priors import FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
-from polypda.networks.aspp_discriminator import GridDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
+from polypda.networks.discriminators import GridDiscriminator
 from polypda.networks.segmenter import Segmenter
+from polypda.networks.taps import FeatureTap, read_tap, tap_width
 
 DISCRIMINATOR, PRIORS = "discriminator", "size_priors"
 

@@ -9,6 +9,9 @@ class of a frame has its own share, and the classes count alike.
 
 Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", CVPR 2023 hides
 random blocks of the student's frame as well (ratio r, block b), so that it must use the context.
+
+    L_T = mean q · CE(student(view(x_t)), argmax teacher(x_t))
+    L_M = mean q · CE(student(mask ∘ view(x_t)), argmax teacher(x_t))
 """
 
 from __future__ import annotations
@@ -26,8 +29,7 @@ from polypda.errors import UsageError
 from polypda.methods.contract import LossTerm, MethodOptions
 from polypda.methods.segmentation import to_image_size
 from polypda.methods.target_terms import TargetTerm, TargetView
-from polypda.networks.normalisation import IMAGENET_MEAN
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import IMAGENET_MEAN, Segmenter
 
 JITTER = 0.2
 """Largest relative change of brightness, contrast and saturation, as in DAFormer."""

@@ -1,9 +1,10 @@
 """The supervised part that every method shares: resizing logits, the segmentation loss, the segmenter's optimiser.
 
-Boxes teach by their projections (Tian et al., BoxInst, CVPR 2021, Eq. 1 to 3), for a semantic map. A tight box says that every column and every row of it meets the polyp, and that nothing outside is polyp. So the maxima
-of P(polyp) along each axis should be the box's own projections, by a Dice loss on each; pixels outside all boxes are
-background by cross-entropy. The paper's masks are per instance: here each box is compared with the map where the other
-boxes are cut out. Its pairwise term on colour is not used.
+Boxes teach by their projections (Tian et al., BoxInst, CVPR 2021, Eq. 1 to 3), for a semantic map. A tight box says
+that every column and every row of it meets the polyp, and that nothing outside is polyp. So the maxima of P(polyp)
+along each axis should be the box's own projections, by a Dice loss on each; pixels outside all boxes are background by
+cross-entropy. The paper's masks are per instance: here each box is compared with the map where the other boxes are cut
+out. Its pairwise term on colour is not used.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
-from polypda.data.box_targets import MOST_BOXES
+from polypda.data.labels import MOST_BOXES
 from polypda.methods.contract import Decay, LossTerm, MethodOptions, Schedule
 from polypda.networks.segmenter import POLYP, Prediction, Segmenter, to_image_size
 

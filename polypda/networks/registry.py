@@ -14,12 +14,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import UsageError, nearest
-from polypda.networks.bundled_weights import BUNDLED, bundled_weights
-from polypda.networks.deeplab_v2 import DeepLabV2
-from polypda.networks.deeplab_v2_weights import load_released
+from polypda.networks.deeplab_v2 import DeepLabV2, load_released
+from polypda.networks.encoder_sources import BUNDLED, bundled_weights
 from polypda.networks.encoder_weights import IMAGENET, NONE
-from polypda.networks.memory_layout import channels_last
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, channels_last
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import find_architecture, plain_architecture
 from polypda.networks.weights import load_module, read_state_dict

@@ -9,10 +9,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polypda.data.augmentation import AugmentationKind
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.data.inference import Inference
+from polypda.data.labels import BoxSupervision
 from polypda.errors import nearest
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy

@@ -142,7 +142,7 @@ def foreground_share(cached: CachedFrames) -> float:
     for place in _places(cached):
         inside = cached.valid[place] > 0
         labels = cached.masks[place][inside]
-        # Half of the band that filled boxes leave out is polyp on average (see polypda.data.box_targets).
+        # Half of the band that filled boxes leave out is polyp on average (see polypda.data.labels).
         shares.append(np.mean(labels == POLYP) + 0.5 * np.mean(labels == IGNORED) if inside.any() else 0.0)
     return float(np.mean(shares))
 

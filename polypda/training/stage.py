@@ -28,16 +28,15 @@ from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dic
 from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
-from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import SegmenterSpec, build_segmenter
+from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine, StepReport
-from polypda.training.interruption import InterruptionWatch
 from polypda.training.preparation import StagePreparation, statistics_batches
-from polypda.training.progress import Progress, Silent
+from polypda.training.progress import InterruptionWatch, Progress, Silent
 from polypda.training.run_folder import write_json
 
 DONE = "done.json"

@@ -14,7 +14,7 @@ from polypda.methods.adversary import domain_loss
 from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcan import FCAN, FCANOptions
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, segmentation_loss
-from polypda.networks.aspp_discriminator import AsppDiscriminator, GridDiscriminator
+from polypda.networks.discriminators import AsppDiscriminator, GridDiscriminator
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import Prediction
 from polypda.networks.weights import save_module

@@ -12,8 +12,8 @@ from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcn_wild import DISCRIMINATOR, FCNWild, FCNWildOptions
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_terms
 from polypda.methods.size_priors import FrameGroups
-from polypda.networks.aspp_discriminator import GridDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap
+from polypda.networks.discriminators import GridDiscriminator
+from polypda.networks.taps import FeatureTap, read_tap
 from polypda.training.engine import Engine
 
 SMALL = {"discriminator_width": 4, "discriminator_dropout": 0.0}

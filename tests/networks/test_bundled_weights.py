@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from polypda.errors import DataError, UsageError
-from polypda.networks import bundled_weights as bundled
+from polypda.networks import encoder_sources as bundled
 from polypda.networks.batch_norm import batch_norm_layers
 from polypda.networks.encoder_weights import load_encoder_weights
 from polypda.networks.registry import SegmenterSpec, build_segmenter

@@ -7,8 +7,7 @@ import torch
 from torch.nn import BatchNorm2d
 
 from polypda.errors import DataError, UsageError
-from polypda.networks.deeplab_v2 import Bottleneck, DeepLabV2, DilatedClassifier
-from polypda.networks.deeplab_v2_weights import load_released
+from polypda.networks.deeplab_v2 import Bottleneck, DeepLabV2, DilatedClassifier, load_released
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import read_state_dict
 

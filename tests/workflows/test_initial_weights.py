@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from polypda.errors import DataError, UsageError
-from polypda.networks import bundled_weights as bundled
+from polypda.networks import encoder_sources as bundled
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.configure import (
     record_initial_weights,

@@ -10,7 +10,7 @@ from support.runs import write_run
 
 from polypda.cohorts.frames import LabelState, OpenedCohort, PolypBox, Split
 from polypda.cohorts.opening import open_cohort
-from polypda.data.box_targets import BoxSupervision
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError
 from polypda.workflows.runs.recorded_data import (
     LEARNT_OF_SOURCE,

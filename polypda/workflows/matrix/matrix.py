@@ -22,8 +22,8 @@ from polypda.errors import PolypdaError, UsageError
 from polypda.evaluation.cases.evaluation_file import read_evaluation
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import apply_policy
-from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import build_segmenter
+from polypda.networks.segmenter import channels_last
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine

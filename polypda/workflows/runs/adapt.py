@@ -23,9 +23,8 @@ from polypda.errors import Interrupted
 from polypda.files import require_writable
 from polypda.methods.registry import method_class
 from polypda.methods.source_features import load_source_features
-from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import build_segmenter, load_segmenter
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import ORACLE as ORACLE_RULE
@@ -91,7 +90,7 @@ def open_both(config: AdaptConfig, places: Places) -> CohortPair:
 def check_start(folder: Path, config: AdaptConfig, places: Places, package: SourcePackage | None = None) -> Segmenter:
     """Check all that needs no frame, before any is rendered or read; returns the segmenter before training.
 
-    Args: package: in place of source frames; config is then as :func:`~.source_package.from_package` makes it.
+    Args: package: in place of source frames; config is then as :func:`~.runs.from_package` makes it.
     Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED,
         E_SOURCE_FEATURES; what building networks and :func:`require_same_start` raise.
     """

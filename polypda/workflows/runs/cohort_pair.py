@@ -13,7 +13,7 @@ from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
 from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
-from polypda.data.box_targets import BoxSupervision
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.phantom import PhantomLook, render_cohort, rendered_before
 from polypda.phantom.renderer import RENDERER_VERSION

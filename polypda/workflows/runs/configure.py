@@ -19,7 +19,7 @@ from polypda.errors import DataError, UsageError
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
-from polypda.networks.bundled_weights import BUNDLED, PACKAGES, bundled_weights, has_bundled_weights
+from polypda.networks.encoder_sources import BUNDLED, PACKAGES, bundled_weights, has_bundled_weights
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import network_of
 from polypda.networks.segmenter import Segmenter

@@ -17,8 +17,8 @@ from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import file_name_of
-from polypda.data.box_targets import BoxSupervision, teaches
 from polypda.data.cache import content_hash, label_content
+from polypda.data.labels import BoxSupervision, teaches
 from polypda.errors import DataError
 from polypda.files import write_whole
 from polypda.training.config import AdaptConfig

@@ -22,8 +22,8 @@ from polypda.errors import DataError, UsageError
 from polypda.files import require_writable
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.methods.source_features import save_source_features
-from polypda.networks.encoder_taps import FeatureTap, tap_width
 from polypda.networks.registry import load_segmenter
+from polypda.networks.taps import FeatureTap, tap_width
 from polypda.networks.weights import save_module
 from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
 from polypda.training.config import AdaptConfig

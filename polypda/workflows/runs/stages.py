@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from polypda.cohorts.frames import LabelState, Split
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import CachedFrames, FrameCache
+from polypda.data.labels import BoxSupervision
 from polypda.methods.contract import LabelsFrom, PseudoLabelRule
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import BatchNormPolicy

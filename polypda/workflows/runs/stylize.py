@@ -25,9 +25,8 @@ from polypda.evaluation.cases.statement import PHANTOM_BANNER
 from polypda.files import require_writable
 from polypda.methods.registry import method_options
 from polypda.networks.encoder_weights import NONE
-from polypda.networks.input_size import check_input_size
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.reporting.overlays.lettering import PAPER, Text, text_block
 from polypda.reporting.pages.new_folder import whole_folder
 from polypda.stylisation.appearance import layer_weights

@@ -19,8 +19,8 @@ from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import predict_native
 from polypda.methods.registry import method_options, parts_of
+from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
-from polypda.networks.late_fusion import FusedSegmenter
 from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.training.checkpoints import list_checkpoints
