@@ -8,10 +8,38 @@ In the package's ``pyproject.toml``::
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 from polypda.errors import UsageError
+
+Kind = TypeVar("Kind")
+
+
+class Registry(Mapping[str, Kind]):
+    """Name → what has it: what is here, then what other packages add, who are asked when somebody first looks.
+
+    Not sooner, for their modules import from here.
+    """
+
+    def __init__(self, own: Mapping[str, Kind], added: Callable[[], Mapping[str, Kind]]) -> None:
+        self._own = own
+        self._added = added
+
+    @cached_property
+    def _known(self) -> dict[str, Kind]:
+        return {**self._own, **self._added()}
+
+    def __getitem__(self, name: str) -> Kind:
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def plugins(group: str, *kinds: type) -> list[Any]:

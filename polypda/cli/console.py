@@ -1,4 +1,4 @@
-"""What people see while they wait: tables, and progress as a bar on a terminal or as plain lines elsewhere (logs, CI)."""
+"""What people see: tables, and progress as a bar on a terminal or as plain lines elsewhere (logs, CI)."""
 
 from __future__ import annotations
 

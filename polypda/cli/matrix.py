@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polypda.cli.adapt import DEFAULT_METHOD, adapt_command
-from polypda.cli.configuration import configuration, places_of
+from polypda.cli.adapt import adapt_command
+from polypda.cli.configuration import (
+    DEFAULT_METHOD,
+    command_with_options,
+    configuration,
+    given_options,
+    places_of,
+)
 from polypda.errors import DataError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -94,16 +100,8 @@ def matrix_command(
 
 def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
     """The options of `polypda adapt` among the words that are not the matrix's own."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(adapt_command)
-    parser = typer.main.get_command(app)
-    parsed = parser.make_context("polypda matrix", list(extra))
-    given = {
-        name
-        for name in parsed.params
-        if getattr(parsed.get_parameter_source(name), "name", "") == "COMMANDLINE" and name in DECIDED_BY_THE_MATRIX
-    }
-    if given:
+    parsed = command_with_options(adapt_command).make_context("polypda matrix", list(extra))
+    if given := given_options(parsed) & set(DECIDED_BY_THE_MATRIX):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise UsageError(
             "E_OPTION",

@@ -21,10 +21,13 @@ def methods_command(method: str | None = METHOD) -> None:
 
     console = Console()
     if method is None:
-        table = Table("method", "what", "paper", "options", "combines", box=None, pad_edge=False)
+        table = Table("method", "what", "paper", "options", "role", box=None, pad_edge=False)
         for name, kind in METHODS.items():
-            role = "term" if name in TERMS else "base" if kind.takes_terms else ""
-            table.add_row(name, kind.title, kind.paper, str(len(kind.Options.model_fields)), role)
+            roles = ["term" if name in TERMS else "base" if kind.takes_terms else ""]
+            roles += ["source-free"] if kind.source_free else []
+            table.add_row(
+                name, kind.title, kind.paper, str(len(kind.Options.model_fields)), ", ".join(filter(None, roles))
+            )
         console.print(table)
         console.print(
             "\nMETHOD+TERM+… adds terms to a method, e.g. adaptsegnet+minent; "

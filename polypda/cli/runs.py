@@ -74,8 +74,8 @@ def source_package_command(
 ) -> None:
     """Pack a source-only model with features of its training frames, for a centre that may not have the frames.
 
-    There: `polypda adapt --source-package PACKAGE --target COHORT --method adda` (or tent). Features are no frames, but
-    they are not anonymous: agree on handing them on. The folder is printed last.
+    There: `polypda adapt --source-package PACKAGE --target COHORT --method METHOD` by a source-free method. Features
+    are no frames, but they are not anonymous: agree on handing them on. The folder is printed last.
     """
     from polypda.cli.console import terminal_progress
     from polypda.errors import UsageError, nearest

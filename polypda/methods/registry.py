@@ -7,6 +7,7 @@ A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -29,46 +30,47 @@ from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
 from polypda.methods.size_priors import SizeConstraintTerm
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
-from polypda.plugins import plugins
+from polypda.plugins import Registry, plugins
 
-TERMS: dict[str, type[TargetTerm]] = {
-    term.name: term
-    for term in (
-        MinEntTerm,
-        FDATerm,
-        MeanTeacherTerm,
-        MaskedConsistencyTerm,
-        PolypMixTerm,
-        SizeConstraintTerm,
-        TargetColoursTerm,
-        SelfTrainingTerm,
-    )
-}
+_OWN_TERMS: tuple[type[TargetTerm], ...] = (
+    MinEntTerm,
+    FDATerm,
+    MeanTeacherTerm,
+    MaskedConsistencyTerm,
+    PolypMixTerm,
+    SizeConstraintTerm,
+    TargetColoursTerm,
+    SelfTrainingTerm,
+)
+_OWN_METHODS: tuple[type[Method], ...] = (
+    SourceOnly,
+    Oracle,
+    AdaBN,
+    Tent,
+    AdaptSegNet,
+    AdaptSegNetFeature,
+    AdvEnt,
+    Lsd,
+    Adda,
+    FCAN,
+    FCNWild,
+)
+
+
+def _added_terms() -> dict[str, type[TargetTerm]]:
+    return {kind.name: kind for kind in plugins("polypda.methods", Method, TargetTerm) if issubclass(kind, TargetTerm)}
+
+
+def _added_methods() -> dict[str, type[Method]]:
+    added = {kind.name: kind for kind in plugins("polypda.methods", Method, TargetTerm) if issubclass(kind, Method)}
+    return added | {name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()}
+
+
+TERMS: Registry[type[TargetTerm]] = Registry({term.name: term for term in _OWN_TERMS}, _added_terms)
 """What can be added to a method: ``METHOD+TERM``."""
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method
-    for method in (
-        SourceOnly,
-        Oracle,
-        AdaBN,
-        Tent,
-        AdaptSegNet,
-        AdaptSegNetFeature,
-        AdvEnt,
-        Lsd,
-        Adda,
-        FCAN,
-        FCNWild,
-    )
-}
-
-for added in plugins("polypda.methods", Method, TargetTerm):
-    if issubclass(added, TargetTerm):
-        TERMS[added.name] = added
-    else:
-        METHODS[added.name] = added
-METHODS |= {name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()}
+METHODS: Registry[type[Method]] = Registry({method.name: method for method in _OWN_METHODS}, _added_methods)
+"""Every method, and every term on top of source-only."""
 
 
 def source_free_methods() -> list[str]:
@@ -124,7 +126,7 @@ def _term(name: str, first: str) -> type[TargetTerm]:
     raise _unknown("term", name, TERMS)
 
 
-def _unknown(what: str, name: str, known: dict[str, Any]) -> UsageError:
+def _unknown(what: str, name: str, known: Mapping[str, Any]) -> UsageError:
     return UsageError(
         "E_METHOD_UNKNOWN",
         f"there is no {what} '{name}'.{nearest(name, known)}",
@@ -137,6 +139,18 @@ def _told(error: Any) -> str:
     if error["loc"]:
         return f"{error['loc'][0]}={error['input']!r}"
     return ", ".join(f"{name}={value!r}" for name, value in error["input"].items())
+
+
+def plain_options(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The same options, each as a plain value of its own type: ``"0.5"`` of a command line or of an earlier version's
+    record becomes 0.5. What does not fit is left as it is, for :func:`method_options` to refuse."""
+    options = method_class(name).Options
+    known = {key: value for key, value in values.items() if key in options.model_fields}
+    try:
+        typed = options(**known).model_dump(mode="json", include=set(known))
+    except ValidationError:
+        return values
+    return {**values, **typed}
 
 
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:

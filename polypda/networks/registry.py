@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,8 +21,10 @@ from polypda.networks.segmenter import Segmenter, channels_last
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import find_architecture, plain_architecture
 from polypda.networks.weights import load_module, read_state_dict
-from polypda.plugins import plugins
+from polypda.options import Option
+from polypda.plugins import Registry, plugins
 
+PACKED = Option("Training", by_package=True)
 DEEPLAB_V2, DEEPLAB_V2_ENCODER = "deeplab-v2", "resnet101"
 QUICK_ENCODER = "tu-mobilenetv3_small_050"
 
@@ -57,11 +59,15 @@ class SegmenterSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    architecture: str = "deeplabv3plus"
-    encoder: str = ""
+    architecture: Annotated[str, Option("Training", by_package=True, values=lambda: NETWORKS)] = Field(
+        default="deeplabv3plus", description="any of segmentation-models-pytorch, or"
+    )
+    encoder: Annotated[str, PACKED] = Field(default="", description="any encoder of segmentation-models-pytorch")
     encoder_weights: str = NONE
-    levels: Literal[1, 2] = 2
-    two_branch_quirk: bool = False
+    levels: Annotated[Literal[1, 2], PACKED] = Field(default=2, description="output levels")
+    two_branch_quirk: Annotated[bool, PACKED] = Field(
+        default=False, description="build deeplab-v2 with two of its four branches, as released"
+    )
     decoder: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -158,13 +164,12 @@ def _build_smp(spec: SegmenterSpec) -> Segmenter:
 SMP = Network("one of segmentation_models_pytorch", _build_smp, takes_decoder=True)
 """Any architecture of the library, on any of its encoders."""
 
-NETWORKS: dict[str, Network] = {
-    network.name: network
-    for network in (
-        Network(
+NETWORKS: Registry[Network] = Registry(
+    {
+        DEEPLAB_V2: Network(
             DEEPLAB_V2, _build_deeplab_v2, encoder=DEEPLAB_V2_ENCODER, own_encoder=True, takes_two_branch_quirk=True
-        ),
-        *plugins("polypda.networks", Network),
-    )
-}
+        )
+    },
+    lambda: {network.name: network for network in plugins("polypda.networks", Network)},
+)
 """Beside the library's architectures."""

@@ -56,7 +56,7 @@ TIMM_PREFIX = "tu-"
 
 
 def import_smp() -> ModuleType:
-    """Import segmentation_models_pytorch (takes seconds; needs torchvision, see torchvision_shim)."""
+    """Import segmentation_models_pytorch (takes seconds; needs torchvision)."""
     import_torchvision()
     import segmentation_models_pytorch
 

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import torch
 
-from polypda.plugins import plugins
+from polypda.plugins import Registry, plugins
 
 LAST, SOURCE_DICE, ORACLE = "last", "source-dice", "oracle"
 DENSITY_PIXELS = 2048
@@ -147,76 +147,76 @@ def _with_all(seen: SeenSnapshot) -> float:
     return NOT_SCORED if seen.mean is None else agreement(seen.maps, seen.mean, seen.insides)
 
 
-CRITERIA: dict[str, Criterion] = {
-    criterion.name: criterion
-    for criterion in (
-        Criterion(LAST, "checkpoint", None),
-        Criterion(
-            SOURCE_DICE,
-            "source validation Dice",
-            lambda seen: seen.source_dice,
-            column="source_dice",
-            heading="Source validation Dice",
-            reads_source_labels=True,
-            missing="no source validation frame shows a polyp, so there is no Dice to choose by",
-        ),
-        Criterion(
-            "entropy",
-            "entropy on the target",
-            entropy,
-            unit="bit",
-            direction=-1,
-            column="target_entropy",
-            heading="Entropy on target",
-            speaks_for_adaptation=True,
-        ),
-        Criterion(
-            "im",
-            "mutual information on the target",
-            information,
-            unit="bit",
-            column="target_information",
-            heading="Information, im",
-            speaks_for_adaptation=True,
-        ),
-        Criterion(
-            "snd",
-            "soft neighbourhood density on the target",
-            density,
-            unit="nat",
-            column="target_density",
-            heading="Neighbourhood density, snd",
-            speaks_for_adaptation=True,
-        ),
-        Criterion(
-            "teacher-agreement",
-            "agreement with the average of earlier snapshots",
-            _with_earlier,
-            unit="Dice",
-            column="teacher_agreement",
-            heading="Agreement with earlier snapshots",
-            missing="there is no earlier eligible snapshot to agree with",
-        ),
-        Criterion(
-            "ensemble",
-            "agreement with the mean of all candidates",
-            _with_all,
-            unit="Dice",
-            column="ensemble_agreement",
-            heading="Agreement with the mean of all",
-            asked_last=True,
-            speaks_for_adaptation=True,
-        ),
-        *plugins("polypda.selectors", Criterion),
-        Criterion(
-            ORACLE,
-            "Dice on the TARGET'S labelled validation frames",
-            lambda seen: seen.target_dice,
-            column="target_dice",
-            heading="Target validation Dice",
-            reads_target_labels=True,
-            missing="no labelled target validation frame shows a polyp",
-        ),
-    )
-}
+_OWN = (
+    Criterion(LAST, "checkpoint", None),
+    Criterion(
+        SOURCE_DICE,
+        "source validation Dice",
+        lambda seen: seen.source_dice,
+        column="source_dice",
+        heading="Source validation Dice",
+        reads_source_labels=True,
+        missing="no source validation frame shows a polyp, so there is no Dice to choose by",
+    ),
+    Criterion(
+        "entropy",
+        "entropy on the target",
+        entropy,
+        unit="bit",
+        direction=-1,
+        column="target_entropy",
+        heading="Entropy on target",
+        speaks_for_adaptation=True,
+    ),
+    Criterion(
+        "im",
+        "mutual information on the target",
+        information,
+        unit="bit",
+        column="target_information",
+        heading="Information, im",
+        speaks_for_adaptation=True,
+    ),
+    Criterion(
+        "snd",
+        "soft neighbourhood density on the target",
+        density,
+        unit="nat",
+        column="target_density",
+        heading="Neighbourhood density, snd",
+        speaks_for_adaptation=True,
+    ),
+    Criterion(
+        "teacher-agreement",
+        "agreement with the average of earlier snapshots",
+        _with_earlier,
+        unit="Dice",
+        column="teacher_agreement",
+        heading="Agreement with earlier snapshots",
+        missing="there is no earlier eligible snapshot to agree with",
+    ),
+    Criterion(
+        "ensemble",
+        "agreement with the mean of all candidates",
+        _with_all,
+        unit="Dice",
+        column="ensemble_agreement",
+        heading="Agreement with the mean of all",
+        asked_last=True,
+        speaks_for_adaptation=True,
+    ),
+    Criterion(
+        ORACLE,
+        "Dice on the TARGET'S labelled validation frames",
+        lambda seen: seen.target_dice,
+        column="target_dice",
+        heading="Target validation Dice",
+        reads_target_labels=True,
+        missing="no labelled target validation frame shows a polyp",
+    ),
+)
+CRITERIA: Registry[Criterion] = Registry(
+    {criterion.name: criterion for criterion in _OWN},
+    lambda: {criterion.name: criterion for criterion in plugins("polypda.selectors", Criterion)},
+)
 """``oracle`` is the rule of every published table: it needs permission, and is no method."""

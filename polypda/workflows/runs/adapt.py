@@ -50,10 +50,9 @@ from polypda.workflows.runs.trained_models import (
     REUSED_CONTROL,
     REUSED_ORACLE,
     REUSED_START,
+    RunModels,
     Snapshots,
-    kept,
     learns_target_labels,
-    trained_models,
     wants_oracle,
 )
 from polypda.workflows.scoring.evaluate import EvaluatedRun, evaluate_and_report
@@ -195,7 +194,7 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
     with _told_states(run) as complete:
         choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
-        models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
+        models = RunModels(run, config).loaded()
         memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
         return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
@@ -204,12 +203,13 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
 def _train(
     run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
 ) -> tuple[Choice | None, Snapshots | None]:
-    """Train what is not there yet, in order; afterwards :func:`trained_models` finds every model."""
+    """Train what is not there yet, in order; afterwards :class:`RunModels` finds every model."""
     cache = FrameCache(places.cache / "frames", config.data.grid)
     facts = packaged_facts(run)
     foreground = facts.source_foreground if facts else 0.0
     data = TrainingData.of(pair, cache, config.data.box_supervision, foreground)
-    plan = StagePlan(config, run, data, kept(run, REUSED_START if facts else INITIAL))
+    models = RunModels(run, config)
+    plan = StagePlan(config, run, data, models.initial)
 
     def trained(stage: Stage) -> Path:
         run.set_status("training", stage=stage.name)
@@ -221,8 +221,8 @@ def _train(
         taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
     if plan.adapts and not run.stage(plan.first_of_method).exists():
         rehearse(rehearsed(plan, plan.initial, taught), config.compute)
-    start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
-    control = kept(run, REUSED_CONTROL) if config.control_from else trained(plan.control(start))
+    start = models.start if config.start_from else trained(plan.start())
+    control = models.control if config.control_from else trained(plan.control(start))
     trained(plan.adabn(control))
     choice, snapshots = None, None
     if plan.adapts:

@@ -38,7 +38,7 @@ from polypda.workflows.runs.reuse import finished_start
 from polypda.workflows.runs.source_labels import require_teaching
 from polypda.workflows.runs.stages import FEATURES
 from polypda.workflows.runs.stylize import device_of
-from polypda.workflows.runs.trained_models import REUSED_START, kept
+from polypda.workflows.runs.trained_models import RunModels
 
 FACTS, MODEL = "package.json", "start.safetensors"
 BATCH = 8
@@ -202,7 +202,7 @@ def _start(run: RunFolder, config: AdaptConfig) -> Path:
             where=run.name,
             fix="hand that package on.",
         )
-    return kept(run, REUSED_START) if config.start_from else finished_start(run)
+    return RunModels(run, config).start if config.start_from else finished_start(run)
 
 
 def _unusable(folder: Path, what: str) -> DataError:

@@ -18,7 +18,7 @@ from polypda.cohorts.frames import LabelState, Split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.labels import BoxSupervision
 from polypda.methods.contract import LabelsFrom, PseudoLabelRule
-from polypda.methods.registry import method_class, method_options
+from polypda.methods.registry import method_class
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
@@ -112,7 +112,7 @@ class StagePlan:
     def pseudo_labels(self) -> PseudoLabelRule | None:
         """How the method has the target labelled between its trainings; None where it has one training."""
         config = self.config
-        return method_options(config.method, {**config.supervised, **config.options}).pseudo_labels
+        return config.of_method.pseudo_labels
 
     @property
     def first_of_method(self) -> str:

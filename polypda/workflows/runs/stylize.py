@@ -23,7 +23,6 @@ from polypda.data.sampling import Stream, seed_of
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
 from polypda.files import require_writable
-from polypda.methods.registry import method_options
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter, check_input_size
@@ -38,7 +37,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, write_json
 from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
 from polypda.workflows.runs.places import Places
-from polypda.workflows.runs.trained_models import INITIAL, kept
+from polypda.workflows.runs.trained_models import RunModels
 
 FOLDER = "stylised"
 """Below the cache folder."""
@@ -56,7 +55,7 @@ def restyled_source(
     Raises: DataError E_STYLISATION_CACHE, E_STYLE_EMPTY, E_DATA_CHANGED; UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
     """
     config = run.config()
-    options = method_options(config.method, {**config.supervised, **config.options})
+    options = config.of_method
     if options.restyling is None or source is None:
         return None
     encoder, device = _encoder(config, run, start), device_of(config.compute)
@@ -91,7 +90,7 @@ def require_restyling(config: AdaptConfig, segmenter: Segmenter) -> None:
 
     Raises: UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
     """
-    options = method_options(config.method, {**config.supervised, **config.options})
+    options = config.of_method
     if options.restyling is not None:
         size = config.data.size
         maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, size, size))
@@ -106,7 +105,7 @@ def device_of(compute: Compute) -> torch.device:
 
 
 def _encoder(config: AdaptConfig, run: RunFolder, start: Path) -> EncoderMaps:
-    weights = start if config.encoder_weights == "none" else kept(run, INITIAL)
+    weights = start if config.encoder_weights == "none" else RunModels(run, config).initial
     return EncoderMaps(load_segmenter(config.network, weights).to(device_of(config.compute)))
 
 

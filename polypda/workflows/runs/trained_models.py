@@ -18,7 +18,7 @@ from polypda.data.cache import CachedFrames
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import predict_native
-from polypda.methods.registry import method_options, parts_of
+from polypda.methods.registry import parts_of
 from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import load_segmenter
@@ -30,7 +30,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import DONE
 from polypda.workflows.runs.places import Places
-from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
+from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
 
 INITIAL, ADAPTED = "initial.safetensors", "adapted.safetensors"
 REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safetensors", "oracle.safetensors"
@@ -55,54 +55,86 @@ def learns_target_labels(config: AdaptConfig) -> bool:
     """Whether the method itself is taught by target labels (semi-supervised), beside the oracle."""
     if not adapts(config.method):
         return False
-    return method_options(config.method, {**config.supervised, **config.options}).learns_target_labels
+    return config.of_method.learns_target_labels
 
 
-def trained_models(run: RunFolder, config: AdaptConfig) -> dict[str, Path]:
-    """Model name → weights of a run whose trainings are finished, controls first.
+@dataclass(frozen=True)
+class RunModels:
+    """Where the models of a run lie, whether it trained them or took them from elsewhere.
 
-    Raises: DataError E_RUN_UNFINISHED, E_RUN_INCOMPLETE.
+    What is asked for and not there yet raises DataError E_RUN_UNFINISHED (a training) or E_RUN_INCOMPLETE (a copy).
     """
-    control = kept(run, REUSED_CONTROL) if config.control_from else _final(run, SOURCE_ONLY)
-    models = {SOURCE_ONLY: control, ADABN: _final(run, ADABN)}
-    if adapts(config.method):
-        if not (run.folder / ADAPTED).is_file():
-            raise _unfinished(run, config.method)
-        for part in trained_parts(config):
-            models[part] = kept(run, part_file(part))
-        models[config.method] = run.folder / ADAPTED
-    if wants_oracle(config):
-        models[ORACLE] = kept(run, REUSED_ORACLE) if config.oracle_from else _final(run, ORACLE)
-    return models
 
+    run: RunFolder
+    config: AdaptConfig
 
-def kept(run: RunFolder, name: str) -> Path:
-    """A network that was copied into the run when it was created. Raises: DataError E_RUN_INCOMPLETE."""
-    path = run.folder / name
-    if not path.is_file():
-        raise DataError(
-            "E_RUN_INCOMPLETE",
-            f"the run was stopped before {name} was written; nothing was trained yet.",
-            where=run.name,
-            fix="remove the folder and start the run anew.",
+    @property
+    def initial(self) -> Path:
+        """The segmenter before any training here; in a run from a source package, the package's."""
+        return self._kept(REUSED_START if self.config.source_package is not None else INITIAL)
+
+    @property
+    def start(self) -> Path:
+        """Source-only, where every model begins."""
+        return self._kept(REUSED_START) if self.config.start_from else self._final(START)
+
+    @property
+    def control(self) -> Path:
+        """Source-only with the method's budget."""
+        return self._kept(REUSED_CONTROL) if self.config.control_from else self._final(SOURCE_ONLY)
+
+    @property
+    def adapted(self) -> Path:
+        """What the run hands out: the chosen snapshot, or the control where the guard says so."""
+        path = self.run.folder / ADAPTED
+        if not path.is_file():
+            raise self._unfinished(self.config.method)
+        return path
+
+    @property
+    def oracle(self) -> Path:
+        """The upper bound."""
+        return self._kept(REUSED_ORACLE) if self.config.oracle_from else self._final(ORACLE)
+
+    def by_name(self) -> dict[str, Path]:
+        """Model name → weights of a run whose trainings are finished, controls first."""
+        models = {SOURCE_ONLY: self.control, ADABN: self._final(ADABN)}
+        if adapts(self.config.method):
+            adapted = self.adapted
+            models |= {part: self._kept(part_file(part)) for part in trained_parts(self.config)}
+            models[self.config.method] = adapted
+        if wants_oracle(self.config):
+            models[ORACLE] = self.oracle
+        return models
+
+    def loaded(self) -> dict[str, Segmenter]:
+        """The same models, ready to predict."""
+        return {name: load_segmenter(self.config.network, path) for name, path in self.by_name().items()}
+
+    def _kept(self, name: str) -> Path:
+        path = self.run.folder / name
+        if not path.is_file():
+            raise DataError(
+                "E_RUN_INCOMPLETE",
+                f"the run was stopped before {name} was written; nothing was trained yet.",
+                where=self.run.name,
+                fix="remove the folder and start the run anew.",
+            )
+        return path
+
+    def _final(self, stage: str) -> Path:
+        folder = self.run.stage(stage)
+        if not (folder / DONE).is_file():
+            raise self._unfinished(stage)
+        return list_checkpoints(folder)[-1].segmenter
+
+    def _unfinished(self, stage: str) -> DataError:
+        return DataError(
+            "E_RUN_UNFINISHED",
+            f"stage '{stage}' is not finished.",
+            where=self.run.name,
+            fix=f"go on with it: `polypda adapt --resume {self.run.name}`.",
         )
-    return path
-
-
-def _final(run: RunFolder, stage: str) -> Path:
-    folder = run.stage(stage)
-    if not (folder / DONE).is_file():
-        raise _unfinished(run, stage)
-    return list_checkpoints(folder)[-1].segmenter
-
-
-def _unfinished(run: RunFolder, stage: str) -> DataError:
-    return DataError(
-        "E_RUN_UNFINISHED",
-        f"stage '{stage}' is not finished.",
-        where=run.name,
-        fix=f"go on with it: `polypda adapt --resume {run.name}`.",
-    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +210,7 @@ def fused_model(first: RunFolder, others: Sequence[Path]) -> FusedSegmenter:
             raise _not_fusible(run.name, f"its {different} differs from that of {first.name}.")
         if not adapts(config.method):
             raise _not_fusible(run.name, f"'{config.method}' adapts nothing.")
-        members.append(load_segmenter(config.network, trained_models(run, config)[config.method]))
+        members.append(load_segmenter(config.network, RunModels(run, config).adapted))
     return FusedSegmenter(members)
 
 
