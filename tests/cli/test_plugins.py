@@ -86,7 +86,7 @@ def test_help_run_and_report_know_what_a_package_adds(tmp_path):
     assert "most-polyp" in shown and "deeplab-v2, tiny" in shown and "watching " in shown
     assert '"selector": "most-polyp"' in (tmp_path / "run" / "selection.json").read_text()
     assert '"architecture": "tiny"' in (tmp_path / "run" / "config.json").read_text()
-    assert "Share called polyp" in (tmp_path / "run" / "curves" / "index.html").read_text()
+    assert "Share called polyp" in (tmp_path / "run" / "curves" / "curves-watching.svg").read_text()
     assert "most-polyp" in (tmp_path / "run" / "report" / "index.html").read_text()
     assert "Watching the target" in (tmp_path / "all" / "model_card.md").read_text()
 
