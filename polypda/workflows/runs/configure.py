@@ -82,17 +82,6 @@ def _preset_note(config: AdaptConfig, places: Places) -> str:
     )
 
 
-OPTIONAL_OF_A_PRESET = (
-    "batch_norm",
-    "final_statistics",
-    "clip_norm",
-    "inference",
-    "selector",
-    "parts",
-    "settle_statistics",
-)
-
-
 def resolve_config(
     *,
     source: str,
@@ -118,8 +107,7 @@ def resolve_config(
     method_class(method)
     base = preset(preset_name)
     values: dict[str, Any] = {
-        **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
-        **{name: base[name] for name in OPTIONAL_OF_A_PRESET if name in base},
+        **{name: value for name, value in base.items() if name not in ("encoder_weights", "phantom_frames")},
         "options": {**_preset_options(base["options"], method), **options},
         "source": source,
         "target": target,
