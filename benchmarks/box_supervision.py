@@ -21,8 +21,8 @@ from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.images import read_mask
 from polypda.cohorts.opening import open_cohort
 from polypda.data.augmentation import AugmentationKind
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import CachedFrames, FrameCache, NetworkGrid
+from polypda.data.labels import BoxSupervision
 from polypda.data.loading import LabelledFrames, Share, frame_batches
 from polypda.data.sampling import Stream, UniformSampler, seed_of
 from polypda.methods.segmentation import (

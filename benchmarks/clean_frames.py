@@ -28,7 +28,7 @@ from polypda.training.selectors import set_aside
 from polypda.workflows.runs.cohort_pair import data_roots
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.stages import SOURCE_ONLY
-from polypda.workflows.runs.trained_models import trained_models
+from polypda.workflows.runs.trained_models import RunModels
 
 COHORT = "polypgen-negative"
 NAME = "clean-frames"
@@ -59,7 +59,7 @@ def scored(runs: Path, data_root: Path) -> Iterator[dict[str, object]]:
         config = run.config()
         root = data_roots([COHORT], config, Places(data_root, runs / "cache", "none"))[COHORT]
         frames = open_cohort(COHORT, root, labels=True).frames
-        for name, weights in trained_models(run, config).items():
+        for name, weights in RunModels(run, config).by_name().items():
             if name not in (SOURCE_ONLY, config.method):
                 continue
             model = load_segmenter(config.network, weights)

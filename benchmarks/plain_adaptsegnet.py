@@ -94,7 +94,7 @@ def ours():
 
     from polypda.data.batches import LabelledBatch, UnlabelledBatch
     from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetOptions
-    from polypda.networks.memory_layout import channels_last
+    from polypda.networks.segmenter import channels_last
     from polypda.training.config import Compute
     from polypda.training.devices import open_fabric
     from polypda.training.engine import Engine

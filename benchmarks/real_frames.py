@@ -25,7 +25,7 @@ from polypda.workflows.matrix.matrix import RunState, run_matrix, state_of
 from polypda.workflows.matrix.matrix_plan import PlannedRun, plan_matrix
 from polypda.workflows.runs.configure import resolve_config, weights_name
 from polypda.workflows.runs.places import Places
-from polypda.workflows.runs.report import report
+from polypda.workflows.runs.reports import report
 
 HEADLINE = ("cvc-clinicdb", "bkai-neopolyp")
 PAIRS = [HEADLINE, ("cvc-clinicdb", "polypgen-c4"), ("bkai-neopolyp", "cvc-clinicdb"), ("cvc-clinicdb", "polypgen-c3")]

@@ -119,7 +119,7 @@ def measure(name: str, case: str, size: int, steps: int) -> dict:
     from polypda.training.preparation import StagePreparation
 
     try:  # a revision before this module trains as its tensors happen to lie
-        from polypda.networks.memory_layout import channels_last
+        from polypda.networks.segmenter import channels_last
     except ImportError:
         channels_last = None
 

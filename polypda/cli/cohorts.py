@@ -9,10 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from polypda.cli.check_command import check_command
-from polypda.cli.cohort_stats import stats_command
+from polypda.cli.cohort_quality import check_command, stats_command
+from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import wide_console
-from polypda.cli.data_root import OptionalDataRoot
 from polypda.cli.import_command import import_command
 from polypda.cohorts.catalogue import load_catalogue, manifest
 from polypda.cohorts.manifest import Extent, FactStatus, Manifest

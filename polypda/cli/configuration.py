@@ -1,39 +1,51 @@
-"""From the options of `polypda adapt`, as parsed, to a resolved configuration; `polypda matrix` takes them as well."""
+"""From options as parsed to a resolved configuration: options that several commands share, those that are made of the
+configuration's fields, and a file of them.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from polypda.errors import UsageError
+import typer
+import yaml
+
+from polypda.cohorts.catalogue import use_data_root
+from polypda.errors import UsageError, nearest
 from polypda.workflows.runs.places import Places
 
 if TYPE_CHECKING:
+    from polypda.options import OptionField
     from polypda.training.config import AdaptConfig
 
-TOP = (
-    "seed",
-    "start_steps",
-    "adapt_steps",
-    "checkpoint_every",
-    "selector",
-    "guard",
-    "parts",
-    "batch_norm",
-    "final_statistics",
-    "clip_norm",
-    "oracle",
-    "target_labels",
-    "allow_leakage",
-)
-SECTIONS = {
-    "network": ("architecture", "encoder", "levels", "two_branch_quirk"),
-    "data": ("size", "fit", "batch_size", "augmentation", "polyp_free", "prevalence", "box_supervision"),
-    "compute": ("device", "precision", "processes", "threads", "trainings_at_once", "workers"),
-}
-"""Which option belongs to which section of the configuration; they have the configuration's names."""
+
+VARIABLE = "POLYPDA_DATA"
+DEFAULT_METHOD = "adaptsegnet+target-colours+self-training"
+"""Output-space adversarial adaptation, with what moves a target beside it."""
+
+
+def name_data_root(root: Path | None) -> Path | None:
+    """Let the manifests in a command's data root count, and hand the option's value on."""
+    use_data_root(root)
+    return root
+
+
+DataRoot = Annotated[
+    Path,
+    typer.Option(
+        "--data-root", envvar=VARIABLE, callback=name_data_root, help="Folder that holds the cohorts' folders."
+    ),
+]
+OptionalDataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", envvar=VARIABLE, callback=name_data_root, help="Folder below which the cohorts' files lie."
+    ),
+]
 
 
 def default_cache() -> Path:
@@ -61,21 +73,23 @@ def configuration(
 
     Raises: what :func:`polypda.workflows.runs.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
     """
-    from polypda.data.inference import parse_inference
-    from polypda.networks.bundled_weights import BUNDLED
+    from polypda.networks.encoder_sources import BUNDLED
     from polypda.networks.encoder_weights import IMAGENET, NONE
+    from polypda.options import options_of
+    from polypda.training.config import AdaptConfig
     from polypda.workflows.runs.configure import resolve_config, weights_name
 
-    phantom, weights = options["phantom"], options["encoder_weights"]
-    top = {name: options[name] for name in TOP}
+    own = {"source", "target", "method", "preset", "phantom"}
+    phantom, weights = bool(options["phantom"]), options["encoder_weights"]
+    wished: dict[str, dict[str, Any]] = {"": {}, "network": {}, "data": {}, "compute": {}}
+    for known in options_of(AdaptConfig):
+        if known.name not in own:
+            wished[known.section][known.name] = options[known.name]
+    top = wished.pop("")
     top["phantom_frames"] = options["phantom_frames"] if phantom else None
     if weights is not None:
         is_word = weights.lower() in (NONE, BUNDLED, IMAGENET)
         top["encoder_weights"] = weights.lower() if is_word else weights_name(Path(weights).expanduser())
-    if options["inference"] is not None:
-        top["inference"] = parse_inference(options["inference"])
-    sections = {section: {name: options[name] for name in names} for section, names in SECTIONS.items()}
-    sections["network"]["two_branch_quirk"] = options["two_branch_quirk"] or None
     return resolve_config(
         source=source,
         target=target,
@@ -83,8 +97,144 @@ def configuration(
         preset_name=options["preset"] or ("quick" if phantom else "standard"),
         phantom=phantom,
         top=top,
-        sections=sections,
+        sections=wished,
         options=method_options,
+    )
+
+
+def command_with_options(command: Callable[..., None]) -> Any:
+    """A click command of a function and of the configuration's options."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(with_configuration_options(command))
+    return typer.main.get_command(app)
+
+
+def with_configuration_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for every field of the configuration that is marked as one.
+
+    Their values are in ``context.params``, None where they were not given: the preset or the field then decides.
+    """
+    from polypda.options import options_of
+    from polypda.training.config import AdaptConfig
+
+    generated = [
+        inspect.Parameter(
+            known.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                known.kind | None,
+                typer.Option(*_flags(known), help=_help(known), rich_help_panel=known.option.panel or None),
+            ],
+        )
+        for known in options_of(AdaptConfig)
+    ]
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+
+    @functools.wraps(command)
+    def generated_command(**values: Any) -> None:
+        command(**{parameter.name: values[parameter.name] for parameter in own})
+
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    parameters = [keywords[0], *generated, *keywords[1:]]  # the context, then source, target, method …
+    generated_command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    generated_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return generated_command
+
+
+def _flags(known: OptionField) -> list[str]:
+    spelled = known.name.replace("_", "-")
+    return [f"--{spelled}/--no-{spelled}"] if known.kind is bool else [f"--{spelled}"]
+
+
+def _help(known: OptionField) -> str:
+    """The field's description, its values and limits, and what decides where it is not given."""
+    text = known.field.description or known.name
+    told = [text[0].upper() + text[1:]]
+    unnamed = [str(value) for value in known.choices if str(value) not in text]
+    if unnamed:
+        told[0] += f"{'' if text.endswith(' or') else ':'} {', '.join(str(value) for value in known.choices)}"
+    if known.limits:
+        told[0] += f" ({known.limits})"
+    return f"{told[0]}.{_default(known)}"
+
+
+def _default(known: OptionField) -> str:
+    """`` Default: 350 quick, 1200 standard.``: what each preset says, or what holds for all of them."""
+    from polypda.workflows.runs.presets import PRESETS
+
+    if known.name in ("source", "target", "preset", "inference", "encoder_weights"):
+        return ""
+    if known.name == "method":
+        return f" Default: {DEFAULT_METHOD}."
+    missing = None if known.field.is_required() else known.field.default
+    values = {name: (preset.get(known.section, {}) if known.section else preset) for name, preset in PRESETS.items()}
+    found = {name: preset.get(known.name, missing) for name, preset in values.items()}
+    if len(set(map(str, found.values()))) > 1:
+        return f" Default: {', '.join(f'{_plain(value)} {name}' for name, value in found.items())}."
+    value = next(iter(found.values()))
+    return "" if value in (None, "") else f" Default: {_plain(value)}."
+
+
+def _plain(value: object) -> str:
+    return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def read_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a YAML file give what the command line leaves out: names of options with their values, and ``options`` with
+    those of the method. Raises: UsageError E_CONFIG_FILE, with the nearest name for an unknown one.
+    """
+    if path is None:
+        return None
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _unreadable(path, f"cannot be read: {str(error).splitlines()[0]}.") from error
+    if not isinstance(values, dict):
+        raise _unreadable(path, "holds no names with values.")
+    known = {parameter.name for parameter in context.command.params if parameter.name} - {"config", "resume", "option"}
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in {*known, "options"}:
+            raise _unreadable(path, f"'{key}' is no option.{nearest(name, sorted({*known, 'options'}))}")
+        if name == "options":
+            if not isinstance(value, dict):
+                raise _unreadable(path, "options are no names with values.")
+            given["option"] = [f"{option}={_written(wish)}" for option, wish in value.items()]
+        elif isinstance(value, (dict, list)):
+            raise _unreadable(path, f"'{key}' is no single value.")
+        else:
+            given[name] = value
+    context.default_map = {**(context.default_map or {}), **given}
+    return path
+
+
+def chosen_options(context: typer.Context) -> dict[str, str]:
+    """Options of the method: those of a file, then those of the command line."""
+    from polypda.workflows.runs.configure import parse_options
+
+    of_file = (context.default_map or {}).get("option", [])
+    return parse_options([*of_file, *(context.params["option"] or [])])
+
+
+def given_options(context: Any) -> set[str]:
+    """Names of what was given on the command line or in a file.
+
+    Args: context: typer's, or that of the click which typer may carry; so are its sources, told apart by name.
+    """
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name in ("COMMANDLINE", "DEFAULT_MAP")}
+
+
+def _written(value: object) -> str:
+    """As ``-O`` has it: lists with commas."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _unreadable(path: Path, what: str) -> UsageError:
+    return UsageError(
+        "E_CONFIG_FILE", what, where=path, fix="`polypda adapt --help` lists the names, e.g. `size: 128`."
     )
 
 

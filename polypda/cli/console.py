@@ -1,11 +1,28 @@
-"""Where tables for people are printed."""
+"""What people see: tables, and progress as a bar on a terminal or as plain lines elsewhere (logs, CI)."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import TimeRemainingColumn as TimeLeft
+
+from polypda.training.engine import StepReport
+from polypda.training.progress import Progress as TrainingProgress
 
 NARROWEST_COLUMNS = 80
 
@@ -14,3 +31,138 @@ def wide_console() -> Console:
     """A console whose tables keep whole rows in a pipe, which has no width; a terminal keeps its own."""
     wide = max(NARROWEST_COLUMNS, shutil.get_terminal_size(fallback=(120, 24)).columns)
     return Console(width=None if sys.stdout.isatty() else wide, highlight=False, soft_wrap=False)
+
+
+LINES_PER_STAGE = 10
+
+
+def terminal_progress() -> TrainingProgress:
+    """The bar where standard error is a terminal, else plain lines."""
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+class Bar:
+    """One bar per stage, with its losses and the time left; stages at once stand below each other."""
+
+    def __init__(self, screen: _Screen | None = None) -> None:
+        self._screen = screen or _Screen()
+        self._task: TaskID | None = None
+
+    def begin(self, stage: str, start: int, steps: int) -> None:
+        self._task = self._screen.open().add_task(stage, total=steps, completed=start, losses="")
+
+    def advance(self, step: int, report: StepReport | None = None) -> None:
+        if self._task is not None:
+            self._screen.bars.update(self._task, completed=step, losses=losses_text(report))
+
+    def end(self) -> None:
+        if self._task is not None:
+            self._screen.close()
+            self._task = None
+
+    def beside(self) -> Bar:
+        return Bar(self._screen)
+
+
+class _Screen:
+    """The bars on the terminal, drawn anew while a stage runs."""
+
+    def __init__(self) -> None:
+        self.bars = self._empty()
+        self._stages = 0
+
+    def open(self) -> Progress:
+        if not self._stages:
+            self.bars = self._empty()
+            self.bars.start()
+        self._stages += 1
+        return self.bars
+
+    def close(self) -> None:
+        self._stages -= 1
+        if not self._stages:
+            self.bars.stop()
+
+    @staticmethod
+    def _empty() -> Progress:
+        return Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=Console(stderr=True),
+        )
+
+
+class Lines:
+    """About ten lines per stage, with the time left."""
+
+    def begin(self, stage: str, start: int, steps: int) -> None:
+        self._stage, self._start, self._steps = stage, start, steps
+        self._began = time.monotonic()
+        self._every = max(1, steps // LINES_PER_STAGE)
+        if start:
+            print(f"{stage}: goes on at step {start}", file=sys.stderr, flush=True)
+
+    def advance(self, step: int, report: StepReport | None = None) -> None:
+        if step % self._every and step != self._steps:
+            return
+        elapsed = time.monotonic() - self._began
+        left = elapsed / max(1, step - self._start) * (self._steps - step)
+        line = f"{self._stage}: {step}/{self._steps}  {elapsed:.0f} s, {left:.0f} s left  {losses_text(report)}"
+        print(line.rstrip(), file=sys.stderr, flush=True)
+
+    def end(self) -> None: ...
+
+    def beside(self) -> Lines:
+        return Lines()
+
+
+def losses_text(report: StepReport | None) -> str:
+    """The main losses of a step, short."""
+    if report is None:
+        return ""
+    values = {name: value for player in report.losses.values() for name, value in player.items()}
+    wanted = [name for name in ("seg_main", "adv_main", "d_main_source") if name in values]
+    return "  ".join(f"{name} {values[name]:.3f}" for name in wanted)
+
+
+LINE_EVERY_S = 15.0
+LONGEST_NAME = 40
+
+
+class ImportProgress:
+    """files: after each file of the source. advance: while a large one (a film) is gone through."""
+
+    def __init__(self, what: str, bars: Progress) -> None:
+        self._bars = bars
+        self._source = bars.add_task(what, total=None, count="")
+        self._film: TaskID | None = None
+        self._files = ""
+        self._last_line_s = time.monotonic()
+
+    def files(self, done: int, every: int) -> None:
+        self._files = f"{done}/{every} files"
+        self._bars.update(self._source, completed=done, total=every, count=self._files)
+
+    def advance(self, path: str, share: float) -> None:
+        name = path if len(path) <= LONGEST_NAME else f"…{path[1 - LONGEST_NAME :]}"
+        if self._film is None:
+            self._film = self._bars.add_task(name, total=1.0, count="")
+        self._bars.update(self._film, description=name, completed=min(1.0, share))
+        if self._bars.disable and time.monotonic() - self._last_line_s > LINE_EVERY_S:
+            self._last_line_s = time.monotonic()
+            print(f"{self._files}, {name} {share:.0%}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def import_progress(what: str) -> Iterator[ImportProgress]:
+    """Show progress for the length of the block; nothing of it stays on the terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]}"))
+    times = (TimeElapsedColumn(), TextColumn("ETA"), TimeLeft())
+    hidden = not sys.stderr.isatty()
+    with Progress(*columns, *times, console=Console(stderr=True), transient=True, disable=hidden) as bars:
+        yield ImportProgress(what, bars)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polypda.cli.configuration import default_cache
-from polypda.cli.data_root import DataRoot
+from polypda.cli.configuration import DataRoot, default_cache
 from polypda.errors import UsageError, nearest
 from polypda.workflows.runs.places import Places
 
@@ -88,7 +87,7 @@ def evaluate_command(
 def _of_run(
     run: Path, parts: list[ScoredPart], places: Places, profile: Profile, fuse: list[Path], *, allow_leakage: bool
 ) -> Path:
-    from polypda.cli.progress import terminal_progress
+    from polypda.cli.console import terminal_progress
     from polypda.workflows.scoring.evaluate_on import evaluate_run
 
     return evaluate_run(run, parts, places, profile, terminal_progress(), fuse, allow_leakage=allow_leakage)
@@ -105,7 +104,7 @@ def _of_maps(
     *,
     as_empty: bool,
 ) -> Path:
-    from polypda.cli.progress import terminal_progress
+    from polypda.cli.console import terminal_progress
     from polypda.workflows.scoring.evaluate_predictions import evaluate_predictions
 
     if len(parts) > 1:

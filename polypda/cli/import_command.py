@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from polypda.cli.console import wide_console
-from polypda.cli.data_root import OptionalDataRoot
+from polypda.cli.configuration import OptionalDataRoot
+from polypda.cli.console import import_progress, wide_console
 from polypda.cli.deidentify_options import (
     BlankRegion,
     Crosswalk,
@@ -26,7 +26,6 @@ from polypda.cli.deidentify_options import (
     KeyFile,
     treatment_for,
 )
-from polypda.cli.import_progress import import_progress
 from polypda.errors import DATA, Interrupted, UsageError
 from polypda.importing.contract import LedgerLine
 from polypda.importing.readers.release import ReleaseReader

@@ -10,23 +10,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
-from polypda.cli.curves import curves_command
-from polypda.cli.data_root import VARIABLE, name_data_root
+from polypda.cli.configuration import VARIABLE, command_with_options, name_data_root
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
-from polypda.cli.methods import methods_command
-from polypda.cli.report import report_command
-from polypda.cli.source_package import source_package_command
-from polypda.cli.stylize import stylize_command
+from polypda.cli.methods import methods_command, stylize_command
+from polypda.cli.runs import curves_command, report_command, source_package_command
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
 from polypda.processes import interrupt
+
+
+class AdaptCommand(TyperCommand):
+    """`polypda adapt`: its options of the configuration are made when it is called, for they bring torch with them."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return self.complete().make_context(info_name, args, parent, **extra)
+
+    def complete(self) -> Any:
+        """The command with all of its options."""
+        return command_with_options(adapt_command)
+
 
 app = typer.Typer(
     help="Adapt a polyp segmenter from one endoscopy centre to another, and show honestly whether it helped.",
@@ -34,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("adapt")(adapt_command)
+app.command("adapt", cls=AdaptCommand)(adapt_command)
 app.command("curves")(curves_command)
 app.command("evaluate")(evaluate_command)
 app.command("matrix", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(matrix_command)

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polypda.cli.adapt import DEFAULT_METHOD, adapt_command
-from polypda.cli.configuration import configuration, places_of
+from polypda.cli.adapt import adapt_command
+from polypda.cli.configuration import (
+    DEFAULT_METHOD,
+    command_with_options,
+    configuration,
+    given_options,
+    places_of,
+)
 from polypda.errors import DataError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -59,10 +65,10 @@ def matrix_command(
     training per cohort and seed serves all; complete runs are left alone, interrupted ones go on: give the same
     command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
     """
-    from polypda.training.selectors import Selector
+    from polypda.training.criteria import ORACLE
     from polypda.workflows.matrix.matrix import state_of
     from polypda.workflows.matrix.matrix_plan import plan_matrix
-    from polypda.workflows.runs.report import check_report
+    from polypda.workflows.runs.reports import check_report
 
     report_folder = report or out / "report"
     options = _shared_options(context.args)
@@ -70,7 +76,7 @@ def matrix_command(
     by_method = _method_options(method_option or [], wanted)
 
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
-        permitted = options["target_labels"] and (oracle or options["selector"] == Selector.ORACLE)
+        permitted = options["target_labels"] and (oracle or options["selector"] == ORACLE)
         # every method that is to stand in the table is named: its parts are trained only where they are asked for
         parts = bool(options["parts"])
         shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted, "parts": parts}
@@ -94,16 +100,8 @@ def matrix_command(
 
 def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
     """The options of `polypda adapt` among the words that are not the matrix's own."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(adapt_command)
-    parser = typer.main.get_command(app)
-    parsed = parser.make_context("polypda matrix", list(extra))
-    given = {
-        name
-        for name in parsed.params
-        if getattr(parsed.get_parameter_source(name), "name", "") == "COMMANDLINE" and name in DECIDED_BY_THE_MATRIX
-    }
-    if given:
+    parsed = command_with_options(adapt_command).make_context("polypda matrix", list(extra))
+    if given := given_options(parsed) & set(DECIDED_BY_THE_MATRIX):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise UsageError(
             "E_OPTION",
@@ -115,7 +113,7 @@ def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
 
 def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> list[str]:
     """Run what is missing; returns a line for each run that failed."""
-    from polypda.cli.progress import terminal_progress
+    from polypda.cli.console import terminal_progress
     from polypda.training.progress import Silent
     from polypda.workflows.matrix.launchers import InProcesses, Sequential
     from polypda.workflows.matrix.matrix import RunState, run_matrix
@@ -141,7 +139,7 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> lis
 def _report(
     plan: MatrixPlan, out: Path, folder: Path, failed: list[str], study: Path | None, *, overlays: bool
 ) -> Path:
-    from polypda.workflows.runs.report import report
+    from polypda.workflows.runs.reports import report
 
     broken = {line.partition(":")[0] for line in failed}
     # Each run's own report: what was evaluated later, on whatever part, is no cell of the matrix
@@ -159,8 +157,7 @@ def _report(
 
 
 def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
-    from polypda.workflows.matrix.matrix import RunState
-    from polypda.workflows.runs.duration import estimated_seconds, timed_step
+    from polypda.workflows.matrix.matrix import RunState, estimated_seconds, timed_step
 
     open_runs = [run for run in plan.runs if states[run.name] in (RunState.MISSING, RunState.INTERRUPTED)]
     seconds = estimated_seconds(open_runs, timed_step)

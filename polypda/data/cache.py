@@ -23,9 +23,16 @@ from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_image
 from polypda.cohorts.mask_files import read_ignored
 from polypda.data.batches import IGNORED
-from polypda.data.box_targets import INNER_AXES, BoxSupervision, box_bits, filled_boxes, teaches
 from polypda.data.geometry import Fit, Geometry
-from polypda.data.references import checked_corners, read_reference
+from polypda.data.labels import (
+    INNER_AXES,
+    BoxSupervision,
+    box_bits,
+    checked_corners,
+    filled_boxes,
+    read_reference,
+    teaches,
+)
 from polypda.errors import DataError
 
 CACHE_VERSION = 2
@@ -95,7 +102,7 @@ class CachedFrames:
 
     images: N×h×w×3, RGB. valid: N×h×w, 1 inside the field of view where nothing is ignored. masks: N×h×w, or None; of
     frames annotated with boxes, what they are filled with (255: ignored). boxes: N×h×w bits of boxes (see
-    :mod:`.box_targets`) where they teach by their projections. pseudo: N×h×w, what a model of the run said of
+    :mod:`polypda.data.labels`) where they teach by their projections. pseudo: N×h×w, what a model of the run said of
     unlabelled frames: 0, 1, 255 where it was not sure.
     """
 

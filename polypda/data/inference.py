@@ -7,19 +7,35 @@ the protocol: every model of a table is asked in the same way, and the table say
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polypda.errors import UsageError, nearest
 
 
 class Inference(BaseModel):
-    """scales: input sizes relative to the training's. flips: ask for the mirrored frame as well, at every scale."""
+    """scales: input sizes relative to the training's. flips: ask for the mirrored frame as well, at every scale.
+
+    A text is read as well: ``"scales=1,1.5,2,flips=yes"``, either part may be left out. Raises: UsageError E_INFERENCE.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scales: tuple[float, ...] = Field(default=(1.0,), description="input sizes relative to the training size")
     flips: bool = Field(default=False, description="average with the answer to the mirrored frame")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        values = _parsed(given)
+        try:
+            cls.model_validate(values)
+        except ValueError as error:
+            raise _refused(f"'{given}' cannot be understood") from error
+        return values
 
     @field_validator("scales")
     @classmethod
@@ -45,21 +61,14 @@ class Inference(BaseModel):
         return "x".join(f"{scale:g}" for scale in self.scales) + ("f" if self.flips else "")
 
 
-def parse_inference(text: str) -> Inference:
-    """``"scales=1,1.5,2,flips=yes"`` → an inference; either part may be left out.
-
-    Raises: UsageError E_INFERENCE.
-    """
+def _parsed(text: str) -> dict[str, object]:
     values: dict[str, object] = {}
     for part in re.split(r",(?=\s*[a-z]+=)", text):
         name, equals, value = part.strip().partition("=")
         if not equals or name not in Inference.model_fields:
             raise _refused(f"'{part}' is neither scales=… nor flips=….{nearest(name, Inference.model_fields)}")
         values[name] = value.split(",") if name == "scales" else value
-    try:
-        return Inference.model_validate(values)
-    except ValueError as error:
-        raise _refused(f"'{text}' cannot be understood") from error
+    return values
 
 
 def _refused(what: str) -> UsageError:

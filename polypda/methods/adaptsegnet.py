@@ -8,11 +8,15 @@ CVPR 2018. Equation numbers are the paper's. The domain labels follow the releas
     L_D   = ½ [domain_loss(D(P_source), source) + domain_loss(D(P_target), target)]   (3)
 
 P is the softmax of the logits at image size. All players' gradients belong to the same, unstepped weights.
+
+The feature-space baseline is the paper's own control for output-space alignment; no official code of it exists, the
+authors describe it in their answers to readers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -20,13 +24,13 @@ from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
+from polypda.methods.adversary import AdversaryOptions, Objective, discriminator_player, discriminator_term, domain_loss
 from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player
-from polypda.methods.objectives import Objective, domain_loss
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,
     supervised_terms,
+    to_image_size,
 )
 from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.discriminators import PatchDiscriminator
@@ -56,6 +60,7 @@ class AdaptSegNet(Method):
     title = "AdaptSegNet (output space)"
     paper = "Tsai et al., CVPR 2018"
     Options = AdaptSegNetOptions
+    preset_family = "adaptsegnet"  # of all that play this game
     options: AdaptSegNetOptions
 
     def __init__(self, segmenter: Segmenter, options: AdaptSegNetOptions, *, steps: int) -> None:
@@ -155,3 +160,33 @@ def _as_released(segmenter: Segmenter) -> Iterator[nn.Parameter]:
             fix="leave duplicate_params out, or choose --architecture deeplab-v2.",
         )
     return segmenter.duplicated_backbone_parameters()
+
+
+class FeatureGrid(StrEnum):
+    """Where the feature discriminator looks."""
+
+    IMAGE = "image"  # features resized to image size, as the authors describe their baseline
+    NATIVE = "native"  # the features' own grid: less memory; give the discriminator fewer layers
+
+
+class AdaptSegNetFeatureOptions(AdaptSegNetOptions):
+    grid: FeatureGrid = FeatureGrid.IMAGE
+
+
+class AdaptSegNetFeature(AdaptSegNet):
+    """The paper's feature-space baseline: the same game on what each level's classifier sees."""
+
+    name = "adaptsegnet-feature"
+    title = "AdaptSegNet (feature space)"
+    paper = "Tsai et al., CVPR 2018 (the paper's baseline)"
+    Options = AdaptSegNetFeatureOptions
+    options: AdaptSegNetFeatureOptions
+
+    def representation(self, prediction: Prediction, logits: dict[str, Tensor], level: str) -> Tensor:
+        features = prediction.features[level]
+        if self.options.grid is FeatureGrid.NATIVE:
+            return features
+        return to_image_size(features, *logits[level].shape[-2:])
+
+    def discriminator_channels(self, level: str) -> int:
+        return self.segmenter.feature_channels[level]

@@ -26,10 +26,10 @@ from polypda.methods.contract import (
     Preparation,
     StepNow,
 )
+from polypda.methods.controls import SourceOnly
+from polypda.methods.mean_teacher import TeacherOptions, follow, kept_share, make_teacher
 from polypda.methods.segmentation import image_size_logits
-from polypda.methods.source_only import SourceOnly
 from polypda.methods.target_terms import TargetTerm, TargetView
-from polypda.methods.teacher import TeacherOptions, follow, kept_share, make_teacher
 from polypda.networks.segmenter import Prediction, Segmenter
 
 TEACHER = "teacher"
@@ -157,6 +157,8 @@ def combined(name: str, base: type[Method], terms: tuple[type[TargetTerm], ...])
         "paper": "; ".join(dict.fromkeys(paper for _, paper in told)),
         "Options": cast(type[MethodOptions], type("CombinedOptions", _most_derived(parts), {})),
         "labels_from": base.labels_from,
+        "reads_source": base.reads_source,
+        "chance_accuracy": base.chance_accuracy,
         "base_kind": base,
         "term_kinds": terms,
         "__doc__": f"{base.name} with {', '.join(term.name for term in terms)}.",

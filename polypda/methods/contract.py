@@ -21,7 +21,9 @@ from torch.optim import Optimizer
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.data.target_colours import TargetColours
+from polypda.errors import DataError
 from polypda.networks.segmenter import Segmenter
+from polypda.stylisation.settings import StylisationSettings
 
 SEGMENTER = "segmenter"
 
@@ -178,6 +180,11 @@ class MethodOptions(BaseModel):
         """How source frames take the target's colours; None: not."""
         return None
 
+    @property
+    def restyling(self) -> StylisationSettings | None:
+        """How the source is restyled to the target before training; None: not."""
+        return None
+
 
 class LabelsFrom(IntEnum):
     """Whose labels a method trains on."""
@@ -190,6 +197,7 @@ class Method(ABC):
     """One adaptation algorithm. Read it beside its paper.
 
     A method owns its networks and optimisers. It knows nothing of files, devices, logging, precision or checkpoints.
+    What commands, tables and pages must know of it stands here, on its class.
     """
 
     name: ClassVar[str]
@@ -200,10 +208,28 @@ class Method(ABC):
     plays_on_target: ClassVar[bool] = True
     """False where training steps need no target batch (then none is loaded)."""
 
+    reads_source: ClassVar[bool] = True
+    """False where no source frame is looked at, whatever is at hand."""
+
+    source_free: ClassVar[bool] = False
+    """True where it adapts from a source package as well, without a source frame."""
+
+    reads_source_features: ClassVar[bool] = False
+    """True where it then learns from the package's features; its options have ``tap`` and ``source_features``."""
+
+    takes_terms: ClassVar[bool] = True
+    """False where no term can be added: it does not train the segmenter on the source's labels."""
+
+    chance_accuracy: ClassVar[float] = 0.5
+    """Accuracy of its discriminator where that only guesses."""
+
+    preset_family: ClassVar[str] = ""
+    """The name under which presets hold its options; empty: its own."""
+
     @property
     def plays_on_source(self) -> bool:
         """False where something else stands for source frames; then :meth:`play` never looks at its source batch."""
-        return True
+        return self.reads_source
 
     def __init__(self, segmenter: Segmenter, options: MethodOptions, *, steps: int) -> None:
         """Args: steps: number of training steps planned (the schedules' horizon)."""
@@ -236,3 +262,18 @@ class Method(ABC):
 
     def after_step(self, step: int) -> None:  # noqa: B027 - most methods do nothing
         """Called when all players have made step number ``step`` (moving averages belong here)."""
+
+
+LEAST_TARGET_FRAMES = 2
+
+
+def require_several_target_frames(data: Preparation) -> None:
+    """Raise DataError E_TARGET_FRAMES unless there are at least two target frames: one has no distribution."""
+    first = next(iter(data.target()), None)
+    found = 0 if first is None else len(first.frames)
+    if found < LEAST_TARGET_FRAMES:
+        raise DataError(
+            "E_TARGET_FRAMES",
+            f"the target has {found} training frame{'' if found == 1 else 's'}; distributions cannot be aligned to it.",
+            fix="give at least two target frames (many more to be of use).",
+        )

@@ -24,16 +24,24 @@ from torch import Tensor, nn
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
-from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation
+from polypda.methods.contract import (
+    SEGMENTER,
+    Domain,
+    Losses,
+    LossTerm,
+    Method,
+    Player,
+    Preparation,
+    require_several_target_frames,
+)
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,
     supervised_terms,
 )
-from polypda.methods.target_frames import require_several_target_frames
-from polypda.networks.aspp_discriminator import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
+from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.segmenter import Segmenter
+from polypda.networks.taps import FeatureTap, read_tap, tap_width
 from polypda.stylisation.settings import StylisationSettings
 
 DISCRIMINATOR = "discriminator"
@@ -55,6 +63,10 @@ class FCANOptions(AdversaryOptions, StylisationSettings):
     @property
     def learns_target_labels(self) -> bool:
         return self.lambda_target_seg > 0
+
+    @property
+    def restyling(self) -> StylisationSettings | None:
+        return self if self.stylise else None
 
 
 class FCAN(Method):

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
+from polypda.methods.adversary import AdversaryOptions, confusion_loss, discriminator_player, discriminator_term
 from polypda.methods.contract import (
     SEGMENTER,
     Domain,
@@ -33,7 +33,6 @@ from polypda.methods.contract import (
     Preparation,
     StepNow,
 )
-from polypda.methods.objectives import confusion_loss
 from polypda.methods.segmentation import (
     image_size_logits,
     segmenter_optimizer,
@@ -41,9 +40,9 @@ from polypda.methods.segmentation import (
     to_image_size,
 )
 from polypda.methods.size_priors import FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
-from polypda.networks.aspp_discriminator import GridDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap, tap_width
+from polypda.networks.discriminators import GridDiscriminator
 from polypda.networks.segmenter import Segmenter
+from polypda.networks.taps import FeatureTap, read_tap, tap_width
 
 DISCRIMINATOR, PRIORS = "discriminator", "size_priors"
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from polypda.data.batches import IGNORED, LabelledBatch
 from polypda.methods.contract import LossTerm
+from polypda.methods.mean_teacher import TeacherOptions, pseudo_labels, student_view, weighted_cross_entropy
 from polypda.methods.segmentation import to_image_size
 from polypda.methods.target_terms import TargetTerm, TargetView
-from polypda.methods.teacher import TeacherOptions, pseudo_labels, student_view, weighted_cross_entropy
 from polypda.networks.segmenter import POLYP
 
 

@@ -1,4 +1,5 @@
-"""Every method by name. Adding one: its file, a line here, its contract-test line, its row in the methods page.
+"""Every method by name. Adding one: its file and a line here, or an entry point of another package
+(``polypda.methods``, see :mod:`polypda.plugins`). What help, presets and reports say of it stands on its class.
 
 A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as a further term. A term alone stands for
 ``source-only+TERM``. Options of all parts are given flat; no two parts share a name.
@@ -6,18 +7,18 @@ A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from polypda.errors import UsageError, nearest
-from polypda.methods.adabn import AdaBN
-from polypda.methods.adaptsegnet import AdaptSegNet
-from polypda.methods.adaptsegnet_feature import AdaptSegNetFeature
+from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.adda import Adda
 from polypda.methods.combined import Combined, combined
-from polypda.methods.contract import LabelsFrom, Method, MethodOptions
+from polypda.methods.contract import Method, MethodOptions
+from polypda.methods.controls import AdaBN, Oracle, SourceOnly
 from polypda.methods.fcan import FCAN
 from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
@@ -26,27 +27,22 @@ from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
 from polypda.methods.polyp_mix import PolypMixTerm
 from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
-from polypda.methods.size_term import SizeConstraintTerm
-from polypda.methods.source_only import Oracle, SourceOnly
+from polypda.methods.size_priors import SizeConstraintTerm
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
+from polypda.plugins import Registry, plugins
 
-TERMS: dict[str, type[TargetTerm]] = {
-    term.name: term
-    for term in (
-        MinEntTerm,
-        FDATerm,
-        MeanTeacherTerm,
-        MaskedConsistencyTerm,
-        PolypMixTerm,
-        SizeConstraintTerm,
-        TargetColoursTerm,
-        SelfTrainingTerm,
-    )
-}
-"""What can be added to a method: ``METHOD+TERM``."""
-
-_GAMES: tuple[type[Method], ...] = (
+_OWN_TERMS: tuple[type[TargetTerm], ...] = (
+    MinEntTerm,
+    FDATerm,
+    MeanTeacherTerm,
+    MaskedConsistencyTerm,
+    PolypMixTerm,
+    SizeConstraintTerm,
+    TargetColoursTerm,
+    SelfTrainingTerm,
+)
+_OWN_METHODS: tuple[type[Method], ...] = (
     SourceOnly,
     Oracle,
     AdaBN,
@@ -60,14 +56,26 @@ _GAMES: tuple[type[Method], ...] = (
     FCNWild,
 )
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in _GAMES} | {
-    name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()
-}
+
+def _added_terms() -> dict[str, type[TargetTerm]]:
+    return {kind.name: kind for kind in plugins("polypda.methods", Method, TargetTerm) if issubclass(kind, TargetTerm)}
 
 
-def takes_terms(method: type[Method]) -> bool:
-    """Whether terms can be added: the method adapts beside the source's labels, or from a model that learnt them."""
-    return method.labels_from is LabelsFrom.SOURCE and not issubclass(method, (AdaBN, Tent))
+def _added_methods() -> dict[str, type[Method]]:
+    added = {kind.name: kind for kind in plugins("polypda.methods", Method, TargetTerm) if issubclass(kind, Method)}
+    return added | {name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()}
+
+
+TERMS: Registry[type[TargetTerm]] = Registry({term.name: term for term in _OWN_TERMS}, _added_terms)
+"""What can be added to a method: ``METHOD+TERM``."""
+
+METHODS: Registry[type[Method]] = Registry({method.name: method for method in _OWN_METHODS}, _added_methods)
+"""Every method, and every term on top of source-only."""
+
+
+def source_free_methods() -> list[str]:
+    """Names of the methods that adapt from a source package, without a source frame."""
+    return [name for name, method in METHODS.items() if method.source_free]
 
 
 @lru_cache
@@ -83,7 +91,7 @@ def method_class(name: str) -> type[Method]:
         return METHODS[first]
     base = METHODS[first]
     terms: list[type[TargetTerm]] = [_term(term, first) for term in added]
-    if not takes_terms(base):
+    if not base.takes_terms:
         raise UsageError(
             "E_METHOD_COMBINATION",
             f"nothing can be added to '{first}': it does not train the segmenter on the source's labels.",
@@ -112,13 +120,13 @@ def _term(name: str, first: str) -> type[TargetTerm]:
             "E_METHOD_COMBINATION",
             f"'{name}' is a game of its own, which '{first}' cannot be given as a term.",
             fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}."
-            if takes_terms(METHODS[name])
+            if METHODS[name].takes_terms
             else f"use it alone; terms are {', '.join(TERMS)}.",
         )
     raise _unknown("term", name, TERMS)
 
 
-def _unknown(what: str, name: str, known: dict[str, Any]) -> UsageError:
+def _unknown(what: str, name: str, known: Mapping[str, Any]) -> UsageError:
     return UsageError(
         "E_METHOD_UNKNOWN",
         f"there is no {what} '{name}'.{nearest(name, known)}",
@@ -131,6 +139,18 @@ def _told(error: Any) -> str:
     if error["loc"]:
         return f"{error['loc'][0]}={error['input']!r}"
     return ", ".join(f"{name}={value!r}" for name, value in error["input"].items())
+
+
+def plain_options(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The same options, each as a plain value of its own type: ``"0.5"`` of a command line or of an earlier version's
+    record becomes 0.5. What does not fit is left as it is, for :func:`method_options` to refuse."""
+    options = method_class(name).Options
+    known = {key: value for key, value in values.items() if key in options.model_fields}
+    try:
+        typed = options(**known).model_dump(mode="json", include=set(known))
+    except ValidationError:
+        return values
+    return {**values, **typed}
 
 
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:

@@ -1,4 +1,4 @@
-"""How large each class is in the source's masks, and what that demands of a target image.
+"""How large each class is in the source's masks, what that demands of a target image, and that demand as a term.
 
 FCNs in the Wild, category-specific alignment: over the source images that contain class c, α_c is the lower 10 %
 quantile of its share, δ_c the mean, γ_c the upper 10 % quantile. Class c counts as present in a target image where its
@@ -6,6 +6,8 @@ predicted share d_c exceeds 0.1·α_c. The published bounds are δ_c ≤ mean p(
 
 With two classes the published lower bounds of polyp and background together force mean p(polyp) = δ wherever every
 source image has both. So by default only the polyp is constrained, from its lower to its upper quantile.
+Hoffman, Wang, Yu, Darrell, 2016; maths in :mod:`polypda.methods.size_constraint`. As a term, predicted polyps must be
+as large as the source's are; frames on which no polyp is predicted are left alone by default.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,10 +26,10 @@ from torch import Tensor, nn
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.errors import DataError
-from polypda.methods.contract import MethodOptions, Preparation
+from polypda.methods.contract import LossTerm, MethodOptions, Preparation, require_several_target_frames
 from polypda.methods.size_constraint import SizeBounds, project, projection_loss, size_shift
-from polypda.methods.target_frames import require_several_target_frames
-from polypda.networks.segmenter import BACKGROUND, CLASSES, POLYP
+from polypda.methods.target_terms import TargetTerm, TargetView
+from polypda.networks.segmenter import BACKGROUND, CLASSES, POLYP, Segmenter
 
 EVERYTHING = "all"
 QUANTILES = (0.1, 0.9)
@@ -250,3 +252,34 @@ def _empty_prior(group: str, frames: int) -> DataError:
         f"none of the {frames} labelled source frames{which} shows a polyp, so its size there is unknown.",
         fix="give source frames with polyps, or set lambda_size=0 (no size constraint).",
     )
+
+
+PRIORS = "size_priors"
+
+
+class SizeConstraintTerm(TargetTerm):
+    """KL to the nearest target prediction whose polyp has a size that the source knows."""
+
+    name = "size-constraint"
+    title = "Size constraint"
+    paper = "Hoffman et al., arXiv 1612.02649 (category-specific alignment)"
+    Options = SizeOptions
+    options: SizeOptions
+
+    def __init__(self, options: SizeOptions, segmenter: Segmenter) -> None:
+        super().__init__(options, segmenter)
+        self.priors = SizePriors(FrameGroups(options.frame_groups))
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {PRIORS: self.priors}
+
+    def prepare(self, data: Preparation) -> None:
+        """Learn the sizes of the source's polyps. Raises: DataError E_PRIOR_EMPTY, E_PRIOR_GROUP, E_TARGET_FRAMES."""
+        learn_sizes(self.priors, data, self.options)
+
+    def reads_prediction(self, step: int) -> bool:
+        return self.options.lambda_size > 0 and step >= (self.options.size_start or 0)
+
+    def on_prediction(self, view: TargetView, logits: Mapping[str, Tensor]) -> list[LossTerm]:
+        value = size_loss(logits["main"], view.target, self.priors, self.options)
+        return [LossTerm("size", value, self.options.lambda_size)]

@@ -41,6 +41,9 @@ class Tent(Method):
     title = "Tent (source-free entropy minimisation)"
     paper = "Wang et al., ICLR 2021"
     Options = TentOptions
+    reads_source = False
+    source_free = True
+    takes_terms = False
     options: TentOptions
 
     def __init__(self, segmenter: Segmenter, options: TentOptions, *, steps: int) -> None:
@@ -48,10 +51,6 @@ class Tent(Method):
         self.affine = affine_parameters(segmenter)
         adam = torch.optim.Adam(self.affine, lr=options.tent_rate, betas=(0.9, 0.999))
         self._players = [Player(SEGMENTER, adam, Schedule(max(1, steps), power=0.0))]
-
-    @property
-    def plays_on_source(self) -> bool:
-        return False
 
     def players(self) -> list[Player]:
         return self._players

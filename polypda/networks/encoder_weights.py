@@ -17,12 +17,17 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from polypda.errors import DataError, nearest
-from polypda.networks.bundled_weights import BUNDLED, LICENCE, bundled_weights, read_bundled
-from polypda.networks.encoder_download import download_encoder, downloaded_normalisation
-from polypda.networks.key_prefixes import is_counter, renamed_to_fit
-from polypda.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from polypda.networks.encoder_sources import (
+    BUNDLED,
+    LICENCE,
+    bundled_weights,
+    download_encoder,
+    downloaded_normalisation,
+    read_bundled,
+)
+from polypda.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD
 from polypda.networks.smp_names import TIMM_PREFIX, is_timm_encoder
-from polypda.networks.weights import copy_tensors, key_mismatch, read_safetensors
+from polypda.networks.weights import copy_tensors, is_counter, key_mismatch, read_safetensors, renamed_to_fit
 
 NONE, IMAGENET = "none", "imagenet"
 _SIGNED_UNIT = (0.5, 0.5, 0.5)

@@ -12,9 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polypda.networks.input_size import check_input_size
-from polypda.networks.normalisation import InputNormalisation
-from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
 
 BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
 BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))

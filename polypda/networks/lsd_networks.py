@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polypda.errors import UsageError
-from polypda.networks.encoder_taps import EncoderTap, deepest_per_stride, encoder_taps
 from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
 from polypda.networks.segmenter import CLASSES, Segmenter
+from polypda.networks.taps import EncoderTap, deepest_per_stride, encoder_taps
 
 DOMAIN_LABELS = 4
 """Source and target, real and generated."""
@@ -97,7 +97,7 @@ class EncoderGenerator(nn.Module):
     aligned at the image's end; the last doubling makes the image), joined after a doubling by the encoder's map of that
     stride, at most two of them. Maps are resized bilinearly where a network's grid is not an exact power of two.
 
-    Args: taps: the encoder's maps, finest first (:func:`polypda.networks.encoder_taps.encoder_taps`).
+    Args: taps: the encoder's maps, finest first (:func:`polypda.networks.taps.encoder_taps`).
     """
 
     def __init__(self, taps: tuple[EncoderTap, ...], width: int = 64) -> None:

@@ -1,27 +1,49 @@
-"""One description for every segmenter, and the function that builds what is described."""
+"""One description for every segmenter, and the networks by name that build what is described.
+
+Adding a network: a builder and a line in :data:`NETWORKS`, or an entry point of another package
+(``polypda.networks``, see :mod:`polypda.plugins`). Every architecture of segmentation_models_pytorch is one already.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import UsageError, nearest
-from polypda.networks.bundled_weights import BUNDLED, bundled_weights
-from polypda.networks.deeplab_v2 import DeepLabV2
-from polypda.networks.deeplab_v2_weights import load_released
+from polypda.networks.deeplab_v2 import DeepLabV2, load_released
+from polypda.networks.encoder_sources import BUNDLED, bundled_weights
 from polypda.networks.encoder_weights import IMAGENET, NONE
-from polypda.networks.memory_layout import channels_last
-from polypda.networks.segmenter import Segmenter
-from polypda.networks.segmenters import SmpSegmenter, build_smp_segmenter
-from polypda.networks.smp_names import plain_architecture
+from polypda.networks.segmenter import Segmenter, channels_last
+from polypda.networks.segmenters import build_smp_segmenter
+from polypda.networks.smp_names import find_architecture, plain_architecture
 from polypda.networks.weights import load_module, read_state_dict
+from polypda.options import Option
+from polypda.plugins import Registry, plugins
 
+PACKED = Option("Training", by_package=True)
 DEEPLAB_V2, DEEPLAB_V2_ENCODER = "deeplab-v2", "resnet101"
 QUICK_ENCODER = "tu-mobilenetv3_small_050"
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture by name.
+
+    build: makes it from a description, with its pretrained weights where the description names some; reproducible under
+    a torch seed. encoder: its default one. own_encoder: it has no other. takes_two_branch_quirk, takes_decoder: whether
+    these settings mean something to it.
+    """
+
+    name: str
+    build: Callable[[SegmenterSpec], Segmenter]
+    encoder: str = QUICK_ENCODER
+    own_encoder: bool = False
+    takes_two_branch_quirk: bool = False
+    takes_decoder: bool = False
 
 
 class SegmenterSpec(BaseModel):
@@ -37,11 +59,15 @@ class SegmenterSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    architecture: str = "deeplabv3plus"
-    encoder: str = ""
+    architecture: Annotated[str, Option("Training", by_package=True, values=lambda: NETWORKS)] = Field(
+        default="deeplabv3plus", description="any of segmentation-models-pytorch, or"
+    )
+    encoder: Annotated[str, PACKED] = Field(default="", description="any encoder of segmentation-models-pytorch")
     encoder_weights: str = NONE
-    levels: Literal[1, 2] = 2
-    two_branch_quirk: bool = False
+    levels: Annotated[Literal[1, 2], PACKED] = Field(default=2, description="output levels")
+    two_branch_quirk: Annotated[bool, PACKED] = Field(
+        default=False, description="build deeplab-v2 with two of its four branches, as released"
+    )
     decoder: dict[str, int | float | str | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -51,10 +77,12 @@ class SegmenterSpec(BaseModel):
             return given
         complete = dict(given)
         architecture = complete.get("architecture", "deeplabv3plus")
-        if isinstance(architecture, str) and plain_architecture(architecture) == plain_architecture(DEEPLAB_V2):
-            complete["architecture"] = DEEPLAB_V2
-        if not complete.get("encoder"):
-            complete["encoder"] = DEEPLAB_V2_ENCODER if complete.get("architecture") == DEEPLAB_V2 else QUICK_ENCODER
+        if isinstance(architecture, str):
+            network = network_of(architecture)
+            if network is not SMP:
+                complete["architecture"] = network.name
+            if not complete.get("encoder"):
+                complete["encoder"] = network.encoder
         return complete
 
     @classmethod
@@ -85,14 +113,22 @@ def build_segmenter(spec: SegmenterSpec) -> Segmenter:
     E_WEIGHTS_IMAGENET, E_WEIGHTS_BUNDLED; DataError E_WEIGHTS_DOWNLOAD, E_WEIGHTS_PACKAGE, E_WEIGHTS_MISSING,
     E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS, E_WEIGHTS_AMBIGUOUS, E_WEIGHTS_INPUT.
     """
-    if spec.architecture == DEEPLAB_V2:
-        return _build_deeplab_v2(spec)
-    if spec.two_branch_quirk:
-        fix = f"leave two_branch_quirk out, or choose architecture {DEEPLAB_V2}."
-        raise UsageError("E_SEGMENTER_OPTION", f"{spec.architecture} has no two_branch_quirk", fix=fix)
-    return build_smp_segmenter(
-        spec.architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels, decoder=spec.decoder
-    )
+    network = network_of(spec.architecture)
+    for setting, taken in (("two_branch_quirk", network.takes_two_branch_quirk), ("decoder", network.takes_decoder)):
+        if getattr(spec, setting) and not taken:
+            having = ", ".join(known.name for known in (*NETWORKS.values(), SMP) if getattr(known, f"takes_{setting}"))
+            what = f"{spec.architecture} has no {setting}"
+            raise UsageError("E_SEGMENTER_OPTION", what, fix=f"leave {setting} out, or choose architecture {having}.")
+    if network.own_encoder and spec.encoder.lower() != network.encoder:
+        what = f"{network.name} has no encoder '{spec.encoder}'"
+        raise UsageError("E_ENCODER_UNKNOWN", what, fix=f"leave the encoder out: it is {network.encoder}.")
+    return network.build(spec)
+
+
+def network_of(architecture: str) -> Network:
+    """The network of that name, in any case and punctuation; what is not in :data:`NETWORKS` is the library's."""
+    plain = plain_architecture(architecture)
+    return next((network for name, network in NETWORKS.items() if plain_architecture(name) == plain), SMP)
 
 
 def load_segmenter(spec: SegmenterSpec, weights: Path) -> Segmenter:
@@ -105,19 +141,7 @@ def load_segmenter(spec: SegmenterSpec, weights: Path) -> Segmenter:
     return segmenter
 
 
-def describe_initial_weights(segmenter: Segmenter) -> dict[str, object]:
-    """Return what a segmenter was started from, for the run's record: no folder is named. Empty when unknown."""
-    if isinstance(segmenter, SmpSegmenter):
-        return asdict(segmenter.encoder_weights)
-    if isinstance(segmenter, DeepLabV2) and segmenter.released_weights is not None:
-        return asdict(segmenter.released_weights)
-    return {}
-
-
 def _build_deeplab_v2(spec: SegmenterSpec) -> DeepLabV2:
-    if spec.encoder.lower() != DEEPLAB_V2_ENCODER:
-        what = f"{DEEPLAB_V2} has no encoder '{spec.encoder}'"
-        raise UsageError("E_ENCODER_UNKNOWN", what, fix=f"leave the encoder out: it is {DEEPLAB_V2_ENCODER}.")
     network = DeepLabV2(spec.levels, two_branch_quirk=spec.two_branch_quirk)
     if spec.encoder_weights.lower() == IMAGENET:
         fix = "give the path of a state dict with the released key names, or `none`."
@@ -128,3 +152,24 @@ def _build_deeplab_v2(spec: SegmenterSpec) -> DeepLabV2:
         path = Path(spec.encoder_weights).expanduser()
         network.released_weights = load_released(network, read_state_dict(path), where=path)
     return network
+
+
+def _build_smp(spec: SegmenterSpec) -> Segmenter:
+    architecture = find_architecture(spec.architecture, NETWORKS)
+    return build_smp_segmenter(
+        architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels, decoder=spec.decoder
+    )
+
+
+SMP = Network("one of segmentation_models_pytorch", _build_smp, takes_decoder=True)
+"""Any architecture of the library, on any of its encoders."""
+
+NETWORKS: Registry[Network] = Registry(
+    {
+        DEEPLAB_V2: Network(
+            DEEPLAB_V2, _build_deeplab_v2, encoder=DEEPLAB_V2_ENCODER, own_encoder=True, takes_two_branch_quirk=True
+        )
+    },
+    lambda: {network.name: network for network in plugins("polypda.networks", Network)},
+)
+"""Beside the library's architectures."""

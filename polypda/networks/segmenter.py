@@ -1,13 +1,22 @@
-"""The contract of a segmenter: what goes in, what comes out, at which levels."""
+"""The contract of a segmenter: what goes in, what comes out, at which levels, and how both lie in memory.
+
+Convolutions on CPUs and GPUs work fastest where a pixel's channels are neighbours (channels last). Batches come so from
+:mod:`polypda.data.loading`; a network is turned here, once, before it trains or predicts. Values are not changed. What
+is saved lies plainly (``save_module``).
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from polypda.errors import UsageError
 
 BACKGROUND, POLYP = 0, 1
 CLASSES = 2
@@ -39,6 +48,10 @@ class Segmenter(nn.Module):
     stride: int = 32
     """Height and width of a batch must be divisible by this."""
 
+    def describe_initial_weights(self) -> dict[str, object]:
+        """What the network was started from, for the run's record: no folder is named. Empty when unknown."""
+        return {}
+
     @abstractmethod
     def forward(self, images: Tensor) -> Prediction:
         """Segment B×3×H×W float images, RGB in [0, 1]."""
@@ -64,3 +77,70 @@ def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:
     if logits.shape[-2:] == (height, width):
         return logits
     return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=True)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+IMAGE_LIKE = 4
+"""Dimensions of a convolution's weights and of a batch of maps."""
+
+
+def channels_last(network: Network) -> Network:
+    """Lay a network's four-dimensional parameters and buffers channels last, in place; return the network."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == IMAGE_LIKE:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def check_input_size(images: Tensor, stride: int) -> None:
+    """Raise UsageError E_INPUT_SIZE unless images are B×3×H×W with H and W divisible by stride."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        shape = "×".join(str(size) for size in images.shape)
+        fix = "stack RGB frames to one B×3×H×W tensor."
+        raise UsageError("E_INPUT_SIZE", f"a segmenter takes B×3×H×W images, not {shape}", fix=fix)
+    height, width = images.shape[-2:]
+    if height % stride or width % stride or not height or not width:
+        up_height, up_width = (max(stride, -(-size // stride) * stride) for size in (height, width))
+        raise UsageError(
+            "E_INPUT_SIZE",
+            f"images of {width}×{height} px (width×height); this network needs both sides divisible by {stride}",
+            fix=f"letterbox to {up_width}×{up_height} px, the next size that fits.",
+        )
+
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class InputNormalisation(nn.Module):
+    """(scale · x − mean) / std per channel, after an optional swap from RGB to BGR.
+
+    mean, std: three values in the scaled units and the output's channel order.
+    persistent: keep them in the state dict. True where they belong to the weights (an encoder's pretraining), so that a
+    checkpoint cannot be read with another normalisation than it was trained with.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        *,
+        scale: float = 1.0,
+        bgr: bool = False,
+        persistent: bool = True,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.bgr = bgr
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=persistent)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=persistent)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise B×3×H×W images, RGB in [0, 1]."""
+        if self.bgr:
+            images = images.flip(1)
+        return (images * self.scale - self.mean) / self.std

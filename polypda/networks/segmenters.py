@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import chain
 from typing import Any, Literal
 
@@ -16,12 +17,10 @@ from torch import Tensor, nn
 
 from polypda.errors import UsageError, nearest
 from polypda.networks.batch_norm import batch_norm_layers
-from polypda.networks.decoder_taps import aux_tap, decode_with_tap, tap_channels
 from polypda.networks.encoder_weights import EncoderWeights, load_encoder_weights
-from polypda.networks.input_size import check_input_size
-from polypda.networks.normalisation import InputNormalisation
-from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
 from polypda.networks.smp_names import find_architecture, find_encoder, import_smp, quiet_deprecations
+from polypda.networks.taps import aux_tap, decode_with_tap, tap_channels
 
 STATISTICS_MOMENTUM = 0.1
 """PyTorch's own: after 50 batches a running statistic is 99.5 % of what these batches showed (with 0.01: 39 %)."""
@@ -92,6 +91,10 @@ class SmpSegmenter(Segmenter):
         nested = getattr(self.segmentation_head, "head", None)  # DPT keeps its layers one level deeper
         layers = list((nested if isinstance(nested, nn.Sequential) else self.segmentation_head).children())
         return layers[: next(index for index, layer in enumerate(layers) if layer is self._classifier)]
+
+    def describe_initial_weights(self) -> dict[str, object]:
+        """What the encoder was started from."""
+        return asdict(self.encoder_weights)
 
     def encoder_modules(self) -> tuple[nn.Module, ...]:
         """The library's encoder."""

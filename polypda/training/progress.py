@@ -1,7 +1,13 @@
-"""How training tells where it is; the terminal's bar lives in the command line."""
+"""How training tells where it is, and how it is stopped: Ctrl-C finishes the step and writes a checkpoint.
+
+The terminal's bar lives in the command line.
+"""
 
 from __future__ import annotations
 
+import signal
+import threading
+from types import FrameType
 from typing import Protocol
 
 from polypda.training.engine import StepReport
@@ -34,3 +40,26 @@ class Silent:
 
     def beside(self) -> Progress:
         return self
+
+
+class InterruptionWatch:
+    """While entered, SIGINT and SIGTERM set :attr:`asked`; a second SIGINT stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> InterruptionWatch:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python forbids handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:  # a launcher's SIGTERM after Ctrl-C must not break the checkpoint
+            raise KeyboardInterrupt
+        self.asked = True

@@ -14,8 +14,8 @@ import torch
 
 from polypda.data.batches import UnlabelledBatch
 from polypda.data.loading import Share
-from polypda.methods.target_frames import require_several_target_frames
-from polypda.networks.memory_layout import channels_last
+from polypda.methods.contract import require_several_target_frames
+from polypda.networks.segmenter import channels_last
 from polypda.training.config import Compute, Precision
 from polypda.training.devices import open_fabric
 from polypda.training.preparation import StagePreparation

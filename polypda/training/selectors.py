@@ -5,14 +5,14 @@ snapshot by its predictions on unlabelled target training frames, or by labelled
 ``last`` prefer, left alone, a model that finds no polyp anywhere (certain, dense, stable): a prior of the foreground's
 area keeps such snapshots out.
 
-The criteria are those of :mod:`polypda.training.snapshot_scores`. ``oracle`` is the rule of those tables: it is taken
+The criteria are those of :mod:`polypda.training.criteria`. ``oracle`` is the rule of those tables: it is taken
 only where the user permits target labels, reads those of the target's *validation* part, and is stamped on every table.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -20,24 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from polypda.training.snapshot_scores import NOT_SCORED, SnapshotScore
+from polypda.training.criteria import CRITERIA, LAST, ORACLE, Criterion
+from polypda.training.snapshot_scores import SnapshotScore
 
 SELECTION = "selection.json"
 AREA_GUARD = 4.0
 """A snapshot whose foreground share on the target is this many times off the source's share is not eligible."""
-
-
-class Selector(StrEnum):
-    """How the checkpoint is chosen."""
-
-    LAST = "last"
-    SOURCE_DICE = "source-dice"  # highest Dice on source validation frames
-    ENTROPY = "entropy"  # most certain on the target
-    IM = "im"  # information maximisation: certain per pixel, yet both classes used
-    SND = "snd"  # soft neighbourhood density: pixels fall into dense groups
-    TEACHER_AGREEMENT = "teacher-agreement"  # most alike to an average of the snapshots before
-    ENSEMBLE = "ensemble"  # most alike to the mean map of all candidates
-    ORACLE = "oracle"  # highest Dice on labelled target validation frames: needs permission, is no method
 
 
 class Verdict(StrEnum):
@@ -58,7 +46,7 @@ class Choice:
     """
 
     step: int
-    selector: Selector
+    selector: str
     eligible: tuple[int, ...]
     reason: str
     scores: tuple[SnapshotScore, ...]
@@ -71,7 +59,6 @@ class Choice:
     def as_json(self) -> dict:
         """Plain values; null for a criterion that could not be computed (JSON knows no NaN)."""
         return asdict(self) | {
-            "selector": self.selector.value,
             "scores": [_plain(score) for score in self.scores],
             "start": _plain(self.start) if self.start else None,
             "control": _plain(self.control) if self.control else None,
@@ -82,70 +69,29 @@ class Choice:
     def from_json(cls, text: str) -> Choice:
         """Reads what :meth:`as_json` wrote, in this version or an earlier one."""
         values = json.loads(text)
-        scores, start = tuple(_score(score) for score in values.pop("scores")), values.pop("start", None)
+        scores = tuple(SnapshotScore.from_row(score) for score in values.pop("scores"))
+        start = values.pop("start", None)
         control, verdict = values.pop("control", None), Verdict(values.pop("verdict", Verdict.ADAPTED))
         alarms = tuple(values.pop("alarms", ()))
-        selector, eligible = Selector(values.pop("selector")), tuple(values.pop("eligible"))
+        eligible = tuple(values.pop("eligible"))
         return cls(
             **values,
-            selector=selector,
             eligible=eligible,
             scores=scores,
-            start=_score(start) if start else None,
-            control=_score(control) if control else None,
+            start=SnapshotScore.from_row(start) if start else None,
+            control=SnapshotScore.from_row(control) if control else None,
             verdict=verdict,
             alarms=alarms,
         )
 
 
 def _plain(score: SnapshotScore) -> dict[str, Any]:
-    return {name: None if np.isnan(value) else value for name, value in asdict(score).items()}
-
-
-def _score(plain: dict[str, Any]) -> SnapshotScore:
-    values: dict[str, Any] = {name: NOT_SCORED if value is None else value for name, value in plain.items()}
-    return SnapshotScore(**values)
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """value: larger is better. told: the reason, with the value that was seen. missing: why there may be no value."""
-
-    value: Callable[[SnapshotScore], float]
-    told: str
-    missing: str = "nothing to choose by"
-
-
-_RULES = {
-    Selector.SOURCE_DICE: _Rule(
-        lambda score: score.source_dice,
-        "highest source validation Dice ({:.3f})",
-        "no source validation frame shows a polyp, so there is no Dice to choose by",
-    ),
-    Selector.ENTROPY: _Rule(lambda score: -score.target_entropy, "lowest entropy on the target ({:.3f} bit)"),
-    Selector.IM: _Rule(lambda score: score.target_information, "highest mutual information on the target ({:.3f} bit)"),
-    Selector.SND: _Rule(
-        lambda score: score.target_density, "highest soft neighbourhood density on the target ({:.3f} nat)"
-    ),
-    Selector.TEACHER_AGREEMENT: _Rule(
-        lambda score: score.teacher_agreement,
-        "highest agreement with the average of earlier snapshots (Dice {:.3f})",
-        "there is no earlier eligible snapshot to agree with",
-    ),
-    Selector.ENSEMBLE: _Rule(
-        lambda score: score.ensemble_agreement, "highest agreement with the mean of all candidates (Dice {:.3f})"
-    ),
-    Selector.ORACLE: _Rule(
-        lambda score: score.target_dice,
-        "highest Dice on the TARGET'S labelled validation frames ({:.3f})",
-        "no labelled target validation frame shows a polyp",
-    ),
-}
+    return {name: None if np.isnan(value) else value for name, value in score.as_row().items()}
 
 
 def choose(
     scores: Sequence[SnapshotScore],
-    selector: Selector,
+    selector: str,
     source_foreground: float,
     *,
     note: str = "",
@@ -162,11 +108,11 @@ def choose(
     low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
     eligible = [score for score in scores if low <= score.target_foreground <= high]
     guard = f"no snapshot's foreground share lies within {low:.1%}–{high:.1%} of the target"
-    scored = [rule for rule in Selector if rule is not Selector.ORACLE or selector is Selector.ORACLE]
-    # Labels need no guard against an empty prediction.
-    picks = {rule: _pick(scores, scores if rule is Selector.ORACLE else eligible, rule, guard) for rule in scored}
+    scored = [rule for rule in CRITERIA.values() if not rule.reads_target_labels or rule.name == selector]
+    # The target's labels need no guard against an empty prediction.
+    picks = {rule.name: _pick(scores, scores if rule.reads_target_labels else eligible, rule, guard) for rule in scored}
     step, reason = picks[selector]
-    if note and selector is Selector.SOURCE_DICE and eligible:
+    if note and CRITERIA[selector].reads_source_labels and eligible:
         reason = f"{reason}; {note}"
     return Choice(
         step,
@@ -174,7 +120,7 @@ def choose(
         tuple(score.step for score in eligible),
         reason,
         tuple(scores),
-        {rule.value: picked for rule, (picked, _) in picks.items()},
+        {rule: picked for rule, (picked, _) in picks.items()},
         start,
     )
 
@@ -191,17 +137,15 @@ def judged(choice: Choice, control: SnapshotScore, source_foreground: float, ala
     """
     chosen = next(score for score in choice.scores if score.step == choice.step)
     found = list(alarms)
-    if choice.step not in choice.eligible and choice.selector is not Selector.ORACLE:
+    if choice.step not in choice.eligible and choice.selector != ORACLE:
         low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
         found.append(f"it marks {chosen.target_foreground:.1%} of the target, outside {low:.1%}–{high:.1%}")
     if chosen.control_agreement < LEAST_AGREEMENT:
         found.append(f"it agrees with the source-only control by a Dice of only {chosen.control_agreement:.2f}")
-    if not any(_RULES[rule].value(chosen) > _RULES[rule].value(control) for rule in _PREFERENCE):
+    speaking = [rule for rule in CRITERIA.values() if rule.speaks_for_adaptation]
+    if not any(rule.direction * (chosen[rule.key] - control[rule.key]) > 0 for rule in speaking):
         found.append("no label-free criterion prefers it to the source-only control")
     return replace(choice, control=control, verdict=Verdict.SOURCE if found else Verdict.ADAPTED, alarms=tuple(found))
-
-
-_PREFERENCE = (Selector.ENTROPY, Selector.IM, Selector.SND, Selector.ENSEMBLE)
 
 
 def set_aside(run_folder: Path) -> tuple[str, ...]:
@@ -214,17 +158,16 @@ def set_aside(run_folder: Path) -> tuple[str, ...]:
 
 
 def _pick(
-    scores: Sequence[SnapshotScore], eligible: Sequence[SnapshotScore], selector: Selector, guard: str
+    scores: Sequence[SnapshotScore], eligible: Sequence[SnapshotScore], rule: Criterion, guard: str
 ) -> tuple[int, str]:
     """The step and the reason. Of equals the earliest."""
     last = scores[-1].step
-    if selector is Selector.LAST:
+    if rule.name == LAST:
         return last, "the last checkpoint"
     if not eligible:
         return last, f"{guard}: the last is taken"
-    rule = _RULES[selector]
-    scored = [score for score in eligible if not np.isnan(rule.value(score))]
+    scored = [score for score in eligible if not np.isnan(score[rule.key])]
     if not scored:
         return last, f"{rule.missing}: the last is taken"
-    best = max(scored, key=rule.value)
-    return best.step, rule.told.format(abs(rule.value(best)))
+    best = max(scored, key=lambda score: rule.direction * score[rule.key])
+    return best.step, rule.reason(best[rule.key])

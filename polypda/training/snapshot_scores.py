@@ -1,21 +1,14 @@
-"""What is known of a snapshot without target labels: the criteria by which checkpoints are chosen.
+"""Scoring a run's snapshots by every criterion of :mod:`polypda.training.criteria`.
 
 Each snapshot is scored by its predictions on unlabelled target training frames and on labelled source validation
 frames, always the same evenly spaced ones, at network size.
-
-    entropy            mean binary entropy, lower is better
-    im                 mutual information of pixel and class: entropy of the mean minus mean entropy
-    snd                soft neighbourhood density, Saito et al., "Tune it the right way", ICCV 2021
-    teacher-agreement  Dice with a moving average of the earlier snapshots' maps (temporal ensembling, Laine and Aila,
-                       ICLR 2017)
-    ensemble           Dice with the mean map of all candidates, after the checkpoint choice of Hu et al., "Towards
-                       Reliable Model Selection for Unsupervised Domain Adaptation" (EnsV), NeurIPS 2024
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,43 +16,48 @@ import torch
 from polypda.data.batches import IGNORED, UnlabelledBatch
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import frame_batches
-from polypda.methods.segmentation import to_image_size
-from polypda.networks.segmenter import POLYP, Segmenter
+from polypda.networks.segmenter import POLYP, Segmenter, to_image_size
+from polypda.training.criteria import CRITERIA, NOT_SCORED, SeenSnapshot, agreement
 
 SCORED_FRAMES = 64
 """Frames of each domain that a snapshot is scored on: enough to rank, cheap enough for every snapshot."""
 SCORING_BATCH = 8
-DENSITY_PIXELS = 2048
-"""Pixels of all scored frames together whose neighbourhoods are compared, each with each."""
-DENSITY_TEMPERATURE = 0.05
-"""As published."""
 ENSEMBLE_KEEP = 0.6
 """What the average of earlier snapshots keeps of itself at each further one, as published."""
-NOT_SCORED = float("nan")
 CONTROL_STEP = -1
 """Stands for the source-only control among the candidates."""
 
 
 @dataclass(frozen=True)
 class SnapshotScore:
-    """Label-free criteria of one snapshot. Entropies in bits per pixel, density in nats, shares and Dice in 0–1.
+    """What is known of one snapshot, mostly without labels.
 
-    NaN where there is nothing to score by: no source validation frame with a polyp, no earlier snapshot.
-    foreground: share of the field of view that is called polyp. control_agreement: Dice with the source-only control's
-    maps. target_dice: only for the selector ``oracle``.
+    target_foreground, source_foreground: share of the field of view that is called polyp, 0–1. criteria: column of a
+    :class:`~polypda.training.criteria.Criterion` → its value, absent (and read as NaN) where there is nothing to score
+    by: no source validation frame with a polyp, no earlier snapshot. control_agreement: Dice with the control's maps.
     """
 
     step: int
-    target_entropy: float
-    target_information: float
     target_foreground: float
-    source_dice: float
-    target_density: float = NOT_SCORED
-    teacher_agreement: float = NOT_SCORED
     source_foreground: float = NOT_SCORED
-    target_dice: float = NOT_SCORED
-    ensemble_agreement: float = NOT_SCORED
     control_agreement: float = NOT_SCORED
+    criteria: dict[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, column: str) -> float:
+        return self.criteria.get(column, NOT_SCORED)
+
+    def as_row(self) -> dict[str, Any]:
+        """Flat: step, foregrounds and agreement, and a column per criterion."""
+        row = asdict(self)
+        known = {rule.key: self[rule.key] for rule in CRITERIA.values() if rule.function is not None}
+        return {**known, **row.pop("criteria"), **row}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> SnapshotScore:
+        """Reads :meth:`as_row`, of an earlier version as well; None counts as NaN."""
+        known = {name: value for name, value in row.items() if value is not None}
+        own: dict[str, Any] = {name: known.pop(name) for name in cls.__dataclass_fields__ if name in known}
+        return cls(**own, criteria=known)
 
 
 def score_snapshots(
@@ -77,29 +75,28 @@ def score_snapshots(
         labelled_target: labelled target validation frames, only where the user permits target labels.
     """
     scores: list[SnapshotScore] = []
-    teacher: list[torch.Tensor] = []
-    everyone: list[list[torch.Tensor]] = []
+    earlier: list[torch.Tensor] | None = None
+    everyone: list[SeenSnapshot] = []
     for step, segmenter in snapshots:
-        score, maps, insides = _score(segmenter, step, target, source_validation, device)
-        everyone.append([map_.half() for map_ in maps])
-        if labelled_target is not None:
-            score = replace(score, target_dice=_on_labels(segmenter, labelled_target, device)[0])
-        if teacher:
-            score = replace(score, teacher_agreement=_agreement(maps, teacher, insides))
-            maps = [ENSEMBLE_KEEP * old + (1 - ENSEMBLE_KEEP) * new for old, new in zip(teacher, maps, strict=True)]
-        teacher = maps
+        score, seen = _score(segmenter, step, target, source_validation, device, labelled_target, earlier)
+        maps = list(seen.maps)
+        if earlier is not None:
+            maps = [ENSEMBLE_KEEP * old + (1 - ENSEMBLE_KEEP) * new for old, new in zip(earlier, maps, strict=True)]
+        earlier = maps
         scores.append(score)
+        everyone.append(replace(seen, maps=[map_.half() for map_ in seen.maps], earlier=None))
     if not scores:
         return scores
-    ensemble = [sum(map_.float() for map_ in together) / len(everyone) for together in zip(*everyone, strict=True)]
-    control = everyone[-1] if scores[-1].step == CONTROL_STEP else None
+    together = zip(*(seen.maps for seen in everyone), strict=True)
+    mean = [sum(map_.float() for map_ in maps) / len(everyone) for maps in together]
+    control = everyone[-1].maps if scores[-1].step == CONTROL_STEP else None
     return [
         replace(
             score,
-            ensemble_agreement=_agreement(maps, ensemble, insides),
-            control_agreement=_agreement(maps, control, insides) if control is not None else NOT_SCORED,
+            criteria=score.criteria | _values(replace(seen, mean=mean), asked_last=True),
+            control_agreement=agreement(seen.maps, control, seen.insides) if control is not None else NOT_SCORED,
         )
-        for score, maps in zip(scores, everyone, strict=True)
+        for score, seen in zip(scores, everyone, strict=True)
     ]
 
 
@@ -107,63 +104,35 @@ def score_snapshot(
     segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames | None, device: torch.device
 ) -> SnapshotScore:
     """Score a segmenter in evaluation mode on evenly spaced frames of both domains, at network size."""
-    return _score(segmenter, step, target, source_validation, device)[0]
+    return _score(segmenter, step, target, source_validation, device, None, None)[0]
 
 
 @torch.no_grad()
 def _score(
-    segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames | None, device: torch.device
-) -> tuple[SnapshotScore, list[torch.Tensor], list[torch.Tensor]]:
-    """The score; the target's probability maps and fields of view, B×H×W per batch."""
+    segmenter: Segmenter,
+    step: int,
+    target: CachedFrames,
+    source_validation: CachedFrames | None,
+    device: torch.device,
+    labelled_target: CachedFrames | None,
+    earlier: list[torch.Tensor] | None,
+) -> tuple[SnapshotScore, SeenSnapshot]:
     segmenter.eval()
     maps, insides = [], []
     for batch in frame_batches(target, SCORING_BATCH, _places(target)):
         maps.append(_polyp_probability(segmenter, batch, device))
         insides.append(batch.valid[:, 0])
-    inside = torch.cat([probability[valid] for probability, valid in zip(maps, insides, strict=True)])
-    entropy = float(_binary_entropy(inside).mean())
     source_dice, source_foreground = _on_labels(segmenter, source_validation, device)
-    score = SnapshotScore(
-        step,
-        target_entropy=entropy,
-        target_information=float(_binary_entropy(inside.mean())) - entropy,
-        target_foreground=float((inside >= 0.5).float().mean()),
-        source_dice=source_dice,
-        source_foreground=source_foreground,
-        target_density=soft_neighbourhood_density(_spread(inside, DENSITY_PIXELS)),
-    )
-    return score, maps, insides
+    target_dice, _ = _on_labels(segmenter, labelled_target, device)
+    seen = SeenSnapshot(maps, insides, earlier, None, source_dice, target_dice)
+    foreground = float((seen.probabilities >= 0.5).float().mean())
+    return SnapshotScore(step, foreground, source_foreground, criteria=_values(seen, asked_last=False)), seen
 
 
-def soft_neighbourhood_density(probabilities: torch.Tensor) -> float:
-    """Mean entropy (nats) of each pixel's soft neighbourhood: high where pixels lie in dense groups.
-
-    Args:
-        probabilities: N ≥ 2 polyp probabilities; pixels are compared by the cosine of (1−p, p).
-    Returns: between 0 (every pixel has one neighbour) and ln(N−1) (all pixels alike).
-    """
-    classes = torch.nn.functional.normalize(torch.stack([1 - probabilities, probabilities], dim=1).double(), dim=1)
-    similarity = classes @ classes.T / DENSITY_TEMPERATURE
-    similarity.fill_diagonal_(-torch.inf)
-    neighbourhood = similarity.softmax(dim=1)
-    return float(torch.special.entr(neighbourhood).sum(dim=1).mean())
-
-
-def _agreement(maps: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], insides: Sequence[torch.Tensor]) -> float:
-    """Mean Dice over frames between two sets of thresholded maps; 1 where both find nothing."""
-    values = []
-    for map_, other, inside in zip(maps, teacher, insides, strict=True):
-        mine, theirs = (map_ >= 0.5) & inside, (other >= 0.5) & inside
-        sizes = (mine.sum(dim=(1, 2)) + theirs.sum(dim=(1, 2))).double()
-        overlap = 2 * (mine & theirs).sum(dim=(1, 2)) / sizes.clamp_min(1)
-        values.append(torch.where(sizes > 0, overlap, 1.0))
-    return float(torch.cat(values).mean())
-
-
-def _spread(values: torch.Tensor, count: int) -> torch.Tensor:
-    """At most ``count`` evenly spaced entries of a vector."""
-    places = torch.linspace(0, len(values) - 1, min(count, len(values))).round().long()
-    return values[places]
+def _values(seen: SeenSnapshot, *, asked_last: bool) -> dict[str, float]:
+    rules = [rule for rule in CRITERIA.values() if rule.asked_last is asked_last]
+    values = {rule.key: rule.function(seen) for rule in rules if rule.function is not None}
+    return {column: value for column, value in values.items() if not np.isnan(value)}
 
 
 def foreground_share(cached: CachedFrames) -> float:
@@ -173,7 +142,7 @@ def foreground_share(cached: CachedFrames) -> float:
     for place in _places(cached):
         inside = cached.valid[place] > 0
         labels = cached.masks[place][inside]
-        # Half of the band that filled boxes leave out is polyp on average (see polypda.data.box_targets).
+        # Half of the band that filled boxes leave out is polyp on average (see polypda.data.labels).
         shares.append(np.mean(labels == POLYP) + 0.5 * np.mean(labels == IGNORED) if inside.any() else 0.0)
     return float(np.mean(shares))
 
@@ -203,8 +172,3 @@ def _places(cached: CachedFrames) -> list[int]:
 def _polyp_probability(segmenter: Segmenter, batch: UnlabelledBatch, device: torch.device) -> torch.Tensor:
     logits = to_image_size(segmenter(batch.images.to(device)).logits["main"], *batch.images.shape[-2:])
     return logits.softmax(dim=1)[:, POLYP].float().cpu()
-
-
-def _binary_entropy(p: torch.Tensor) -> torch.Tensor:
-    p = p.clamp(1e-7, 1 - 1e-7)
-    return -(p * p.log2() + (1 - p) * (1 - p).log2())

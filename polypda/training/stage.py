@@ -27,20 +27,18 @@ from polypda.data.polyp_removal import PolypRemoval
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
-from polypda.methods.contract import SEGMENTER, Method
-from polypda.methods.registry import method_class, method_options
-from polypda.methods.target_frames import require_several_target_frames
+from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
+from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
-from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import SegmenterSpec, build_segmenter
+from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine, StepReport
-from polypda.training.interruption import InterruptionWatch
 from polypda.training.preparation import StagePreparation, statistics_batches
-from polypda.training.progress import Progress, Silent
+from polypda.training.progress import InterruptionWatch, Progress, Silent
 
 DONE = "done.json"
 
@@ -124,7 +122,7 @@ def build_method(stage: Stage) -> Method:
         raise UsageError(
             "E_SOURCE_FRAMES",
             f"'{stage.config.method}' needs source frames, and there are none.",
-            fix="without them only adda adapts, from source features (see `polypda source-package`).",
+            fix=f"without them {', '.join(source_free_methods())} adapt (see `polypda source-package`).",
         )
     return method
 

@@ -42,13 +42,13 @@ def test_every_command_that_is_named_exists(command, monkeypatch, capsys):
 def test_every_option_that_is_named_exists(monkeypatch, capsys):
     import typer
 
-    from polypda.cli.main import app
+    from polypda.cli.main import AdaptCommand, app
 
     group = typer.main.get_command(app)
     known = {
         option
         for command in _commands(group)
-        for parameter in command.params
+        for parameter in (command.complete() if isinstance(command, AdaptCommand) else command).params
         for option in [*parameter.opts, *parameter.secondary_opts]
     }
     own = re.sub(r"`python [^`]*`", "", README)  # the benchmarks' options are their own

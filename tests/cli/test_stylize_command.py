@@ -26,7 +26,7 @@ def stylize(polypda, tmp_path):
 
 
 def test_pictures_of_before_and_after(stylize, tmp_path, monkeypatch):
-    monkeypatch.setattr("polypda.data.references.read_mask", lambda *_: pytest.fail("a mask was opened"))
+    monkeypatch.setattr("polypda.data.labels.read_mask", lambda *_: pytest.fail("a mask was opened"))
     status, out, err = stylize("--out", "looks", "--frames", "2", "-O", "aan_steps=10", "-O", "aan_alpha=5")
     assert status == 0, err
     assert out.splitlines()[-1] == "looks"

@@ -12,7 +12,7 @@ from polypda.cohorts.label_files import cohort_masks
 from polypda.cohorts.mask_files import read_ignored
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.data.references import read_reference
+from polypda.data.labels import read_reference
 from polypda.errors import DataError
 from polypda.importing.images.masks import read_mask_file
 from polypda.importing.source_tree import FolderTree

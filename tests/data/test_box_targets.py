@@ -11,9 +11,9 @@ from polypda.cohorts.field_of_view import Box
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED
-from polypda.data.box_targets import FURTHER, INNER_AXES, BoxSupervision, box_bits, filled_boxes
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.geometry import Fit, Geometry
+from polypda.data.labels import FURTHER, INNER_AXES, BoxSupervision, box_bits, filled_boxes
 from polypda.data.loading import LabelledFrames, Share
 from polypda.data.sampling import Stream, UniformSampler
 from polypda.errors import DataError

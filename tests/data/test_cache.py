@@ -46,7 +46,7 @@ def test_changed_content_or_geometry_makes_a_new_entry(frames, tmp_path):
 
 
 def test_unlabelled_frames_know_no_mask(frames, tmp_path, monkeypatch):
-    monkeypatch.setattr("polypda.data.references.read_mask", lambda path: pytest.fail("a mask was opened"))
+    monkeypatch.setattr("polypda.data.labels.read_mask", lambda path: pytest.fail("a mask was opened"))
     cached = FrameCache(tmp_path / "cache", NetworkGrid(64)).unlabelled(frames)
     assert cached.masks is None
     assert all(frame.mask is None for frame in cached.frames)

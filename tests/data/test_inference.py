@@ -1,6 +1,6 @@
 import pytest
 
-from polypda.data.inference import Inference, parse_inference
+from polypda.data.inference import Inference
 from polypda.errors import UsageError
 
 
@@ -15,7 +15,7 @@ from polypda.errors import UsageError
     ],
 )
 def test_what_is_written_is_understood(text, scales, flips):
-    assert parse_inference(text) == Inference(scales=scales, flips=flips)
+    assert Inference.model_validate(text) == Inference(scales=scales, flips=flips)
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ def test_what_is_written_is_understood(text, scales, flips):
 )
 def test_what_is_not_is_refused(text):
     with pytest.raises(UsageError, match="E_INFERENCE"):
-        parse_inference(text)
+        Inference.model_validate(text)
 
 
 def test_a_near_name_is_offered():
     with pytest.raises(UsageError, match="'scales'"):
-        parse_inference("scale=1")
+        Inference.model_validate("scale=1")
 
 
 def test_sizes_fit_the_network_and_come_once():

@@ -11,11 +11,8 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.errors import UsageError
-from polypda.methods.adda import DISCRIMINATOR, SOURCE
-from polypda.methods.adda_options import PLACEMENTS, PUBLISHED
-from polypda.methods.contract import SEGMENTER, Domain
-from polypda.methods.registry import method_class, method_options
-from polypda.methods.two_logit import (
+from polypda.methods.adda import DISCRIMINATOR, PLACEMENTS, PUBLISHED, SOURCE
+from polypda.methods.adversary import (
     MappingObjective,
     anchor_divergence,
     balanced_accuracy,
@@ -23,7 +20,9 @@ from polypda.methods.two_logit import (
     domain_cross_entropy,
     mapping_loss,
 )
-from polypda.networks.adda_discriminators import TwoLogitDiscriminator
+from polypda.methods.contract import SEGMENTER, Domain
+from polypda.methods.registry import method_class, method_options
+from polypda.networks.discriminators import TwoLogitDiscriminator
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.source_copies import FrozenCopy, copy_with_own_encoder
 from polypda.training.engine import Engine

@@ -4,8 +4,13 @@ import pytest
 import torch
 
 from polypda.data.batches import IGNORED, LabelledBatch
-from polypda.methods.box_projection import background_outside, projection_loss
-from polypda.methods.segmentation import SegmentationLoss, segmentation_loss, supervised_loss
+from polypda.methods.segmentation import (
+    SegmentationLoss,
+    background_outside,
+    projection_loss,
+    segmentation_loss,
+    supervised_loss,
+)
 
 SURE = 40.0
 

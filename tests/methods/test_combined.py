@@ -12,8 +12,8 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from polypda.errors import UsageError
 from polypda.methods.combined import combined
 from polypda.methods.contract import SEGMENTER, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
-from polypda.methods.registry import METHODS, TERMS, method_class, method_options, takes_terms
-from polypda.methods.source_only import SourceOnly
+from polypda.methods.controls import SourceOnly
+from polypda.methods.registry import METHODS, TERMS, method_class, method_options
 from polypda.training.engine import Engine
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
@@ -203,7 +203,7 @@ def test_no_hook_is_left_behind():
     assert not method.segmenter._forward_hooks
 
 
-@pytest.mark.parametrize("base", [name for name, kind in METHODS.items() if takes_terms(kind)])
+@pytest.mark.parametrize("base", [name for name, kind in METHODS.items() if kind.takes_terms])
 def test_every_sum_has_options_without_collisions(base):
     given = getattr(method_class(base), "term_kinds", ())
     own = method_class(base).Options  # fcn-wild has the size constraint already

@@ -10,11 +10,11 @@ from torch import nn
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import DataError, UsageError
+from polypda.methods.adversary import domain_loss
 from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcan import FCAN, FCANOptions
-from polypda.methods.objectives import domain_loss
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, segmentation_loss
-from polypda.networks.aspp_discriminator import AsppDiscriminator, GridDiscriminator
+from polypda.networks.discriminators import AsppDiscriminator, GridDiscriminator
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import Prediction
 from polypda.networks.weights import save_module

@@ -7,13 +7,13 @@ from lightning_fabric import Fabric
 from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.errors import DataError
+from polypda.methods.adversary import confusion_loss, domain_loss
 from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcn_wild import DISCRIMINATOR, FCNWild, FCNWildOptions
-from polypda.methods.objectives import confusion_loss, domain_loss
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_terms
 from polypda.methods.size_priors import FrameGroups
-from polypda.networks.aspp_discriminator import GridDiscriminator
-from polypda.networks.encoder_taps import FeatureTap, read_tap
+from polypda.networks.discriminators import GridDiscriminator
+from polypda.networks.taps import FeatureTap, read_tap
 from polypda.training.engine import Engine
 
 SMALL = {"discriminator_width": 4, "discriminator_dropout": 0.0}

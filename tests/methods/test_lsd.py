@@ -13,8 +13,7 @@ from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.contract import SEGMENTER
 from polypda.methods.four_way import Seen, class_labels, cross_entropy, domain_labels, l1_inside, seen_in_both
-from polypda.methods.lsd import DISCRIMINATOR, GENERATOR, Lsd
-from polypda.methods.lsd_options import PUBLISHED
+from polypda.methods.lsd import DISCRIMINATOR, GENERATOR, PUBLISHED, Lsd
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
 from polypda.networks.lsd_networks import PublishedGenerator

@@ -10,17 +10,17 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.data.batches import IGNORED
 from polypda.errors import UsageError
-from polypda.methods.mean_teacher import shown_blocks
-from polypda.methods.registry import method_class, method_options
-from polypda.methods.teacher import (
+from polypda.methods.mean_teacher import (
     blur,
     follow,
     kept_share,
     make_teacher,
     pseudo_labels,
+    shown_blocks,
     student_view,
     weighted_cross_entropy,
 )
+from polypda.methods.registry import method_class, method_options
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.engine import Engine
 

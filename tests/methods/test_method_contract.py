@@ -10,8 +10,8 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import TrainingError, UsageError
-from polypda.methods.contract import SEGMENTER
-from polypda.methods.registry import METHODS, method_class, method_options
+from polypda.methods.contract import SEGMENTER, StepNow
+from polypda.methods.registry import METHODS, TERMS, method_class, method_options
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 from polypda.training.engine import Engine
 
@@ -175,3 +175,73 @@ def test_unknown_names_offer_the_nearest():
         method_options("adaptsegnet", {"lamda_adv_main": 1})
     with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*rate"):
         method_options("adaptsegnet", {"rate": "fast"})
+
+
+# --- the facts of a method on its class
+
+
+class NoBatches:
+    """A source that must not be looked at."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"the source's {name} was read")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not METHODS.get(name, METHODS["adaptsegnet"]).reads_source])
+def test_a_method_that_says_so_reads_no_source_frame(name):
+    method = build(name)
+    assert not method.plays_on_source
+    _, target = random_batches(0)
+    for losses in method.play(NoBatches(), target if method.plays_on_target else None, 0):
+        assert losses
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_that_adapts_from_a_package_needs_nothing_else_of_the_source(name):
+    kind = METHODS[name]
+    assert {"tap", "source_features"} <= set(kind.Options.model_fields) or not kind.reads_source_features
+    assert kind.source_free or not kind.reads_source_features
+    if kind.source_free and not kind.reads_source_features:
+        assert not kind.reads_source
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_terms_are_refused_exactly_where_a_method_takes_none(name):
+    term = "minent" if name != "minent" else "fda"
+    if METHODS[name].takes_terms:
+        assert TERMS[term] in method_class(f"{name}+{term}").term_kinds
+    else:
+        with pytest.raises(UsageError, match="E_METHOD_COMBINATION"):
+            method_class(f"{name}+{term}")
+
+
+def test_a_sum_has_its_bases_facts():
+    assert method_class("lsd+minent").chance_accuracy == method_class("lsd").chance_accuracy == 0.25
+    assert method_class("advent").preset_family == method_class("adaptsegnet-feature").preset_family == "adaptsegnet"
+    assert not method_class("adda+minent").source_free
+    restyled = method_options("fcan+minent", {"stylise": "true", "aan_steps": 3}).restyling
+    assert restyled is not None and restyled.aan_steps == 3
+    assert method_options("fcan", {}).restyling is None and method_options("adaptsegnet", {}).restyling is None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_discriminator_that_only_guesses_is_right_by_the_stated_chance(name):
+    """Constant logits put the stated share of evenly mixed cells right; the first class wins ties, so over domains."""
+    method = build(name)
+    networks = {key: module for key, module in method.modules().items() if key.startswith("discriminator")}
+    if not networks:
+        assert METHODS[name].chance_accuracy == 0.5
+        return
+    for network in networks.values():
+        for parameter in network.parameters():
+            torch.nn.init.zeros_(parameter)
+    shares = [
+        float(term.accuracy)
+        for losses in method.play(*random_batches(0), 0)
+        if not isinstance(losses, StepNow)
+        for player, terms in losses.items()
+        if player.startswith("discriminator")
+        for term in terms
+        if term.accuracy is not None
+    ]
+    assert shares and sum(shares) / len(shares) == pytest.approx(METHODS[name].chance_accuracy)

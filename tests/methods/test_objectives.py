@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from polypda.data.batches import IGNORED
+from polypda.methods.adversary import Objective, domain_loss
 from polypda.methods.contract import Domain
-from polypda.methods.objectives import Objective, domain_loss
 from polypda.methods.segmentation import SegmentationLoss, segmentation_loss, to_image_size
 from polypda.networks.discriminators import PatchDiscriminator
 

@@ -6,9 +6,9 @@ from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.methods import polyp_mix
+from polypda.methods.mean_teacher import make_teacher
 from polypda.methods.polyp_mix import PolypMixOptions, PolypMixTerm, pasted_regions
 from polypda.methods.target_terms import TargetView
-from polypda.methods.teacher import make_teacher
 
 SIDE = 32
 

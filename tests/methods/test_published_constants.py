@@ -8,7 +8,7 @@ from torch import nn
 from polypda.methods import mean_teacher
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.lsd_networks import FourWayDiscriminator
-from polypda.networks.normalisation import IMAGENET_MEAN
+from polypda.networks.segmenter import IMAGENET_MEAN
 from polypda.workflows.runs.presets import preset
 
 PUBLISHED = [

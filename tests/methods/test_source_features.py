@@ -10,7 +10,7 @@ from polypda.errors import DataError
 from polypda.methods.contract import SEGMENTER
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.source_features import load_source_features, save_source_features
-from polypda.networks.encoder_taps import FeatureTap
+from polypda.networks.taps import FeatureTap
 from polypda.networks.weights import save_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 from polypda.training.engine import Engine

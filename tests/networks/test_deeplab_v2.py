@@ -7,9 +7,8 @@ import torch
 from torch.nn import BatchNorm2d
 
 from polypda.errors import DataError, UsageError
-from polypda.networks.deeplab_v2 import Bottleneck, DeepLabV2, DilatedClassifier
-from polypda.networks.deeplab_v2_weights import load_released
-from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights
+from polypda.networks.deeplab_v2 import Bottleneck, DeepLabV2, DilatedClassifier, load_released
+from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import read_state_dict
 
 
@@ -178,7 +177,7 @@ class TestReleasedStateDicts:
             SegmenterSpec(architecture="deeplab-v2", encoder_weights=str(tmp_path / "released.pth"))
         )
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
-        note = describe_initial_weights(other)
+        note = other.describe_initial_weights()
         assert (note["source"], note["loaded_heads"], note["fresh_heads"]) == ("released.pth", ("main", "aux"), ())
 
     def test_a_prefix_of_any_depth_is_no_obstacle(self, network, empty):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from polypda.errors import DataError
-from polypda.networks.key_prefixes import renamed_to_fit
+from polypda.networks.weights import renamed_to_fit
 
 NAMES = ("conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "bn1.num_batches_tracked")
 PREFIXES = [

@@ -6,7 +6,7 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.errors import UsageError
 from polypda.methods.segmentation import to_image_size
-from polypda.networks.late_fusion import FusedSegmenter, fuse_probabilities
+from polypda.networks.averaged_prediction import FusedSegmenter, fuse_probabilities
 
 
 def test_the_fusion_predicts_the_mean_of_its_members():

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from polypda.networks.memory_layout import channels_last
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
+from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import save_module, training_identity
 
 SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from polypda.errors import DataError, UsageError
 from polypda.networks.deeplab_v2 import DeepLabV2
-from polypda.networks.registry import SegmenterSpec, build_segmenter, describe_initial_weights, load_segmenter
+from polypda.networks.registry import NETWORKS, SegmenterSpec, build_segmenter, load_segmenter, network_of
 from polypda.networks.smp_names import import_smp
 from polypda.networks.weights import save_module
 
@@ -49,6 +49,7 @@ def test_wrong_settings_have_a_code(settings, says):
     ("settings", "code"),
     [
         ({"architecture": "unet", "two_branch_quirk": True}, "E_SEGMENTER_OPTION"),
+        ({"architecture": "deeplab-v2", "decoder": {"decoder_channels": 64}}, "E_SEGMENTER_OPTION"),
         ({"architecture": "deeplab-v2", "encoder": "resnet34"}, "E_ENCODER_UNKNOWN"),
         ({"architecture": "deeplab-v2", "encoder_weights": "imagenet"}, "E_WEIGHTS_IMAGENET"),
         ({"architecture": "deeplabv4"}, "E_ARCHITECTURE_UNKNOWN"),
@@ -64,7 +65,7 @@ def test_a_run_is_loaded_without_the_pretrained_file(tmp_path):
     save_module(import_smp().encoders.get_encoder(encoder, weights=None), donor, {"input": "RGB, x/127.5-1"})
     spec = SegmenterSpec(encoder=encoder, encoder_weights=str(donor))
     trained = build_segmenter(spec).eval()
-    note = describe_initial_weights(trained)
+    note = trained.describe_initial_weights()
     assert note["source"] == "encoder.safetensors" and str(tmp_path) not in str(note)
     save_module(trained, tmp_path / "run.safetensors")
     donor.unlink()
@@ -79,3 +80,25 @@ def test_a_run_is_loaded_without_the_pretrained_file(tmp_path):
         load_segmenter(SegmenterSpec(encoder=encoder, levels=1), tmp_path / "run.safetensors")
     with pytest.raises(DataError, match="E_WEIGHTS_MISSING"):
         build_segmenter(spec)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
+@pytest.mark.parametrize("levels", [1, 2])
+def test_every_network_builds_what_its_description_says(network, levels):
+    """The contract of a network: any spelling finds it, its own encoder is completed, its levels answer."""
+    assert network_of(network.name.upper().replace("-", "_")) is network
+    spec = SegmenterSpec.from_mapping({"architecture": network.name.upper(), "levels": levels})
+    assert (spec.architecture, spec.encoder) == (network.name, network.encoder)
+    torch.manual_seed(0)
+    segmenter = build_segmenter(spec).eval()
+    side = 2 * segmenter.stride
+    with torch.no_grad():
+        prediction = segmenter(torch.rand(1, 3, side, side))
+    assert len(prediction.logits) == levels and all(logits.shape[:2] == (1, 2) for logits in prediction.logits.values())
+    assert {level: maps.shape[1] for level, maps in prediction.features.items()} == segmenter.feature_channels
+    assert segmenter.describe_initial_weights() == {}
+    listed = [*segmenter.backbone_parameters(), *segmenter.head_parameters()]
+    assert len({id(parameter) for parameter in listed}) == len(listed)
+    if network.own_encoder:
+        with pytest.raises(UsageError, match="E_ENCODER_UNKNOWN"):
+            build_segmenter(SegmenterSpec(architecture=network.name, encoder="resnet34"))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from polypda.errors import UsageError
-from polypda.networks.decoder_taps import AUX_TAPS
 from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import architectures, find_architecture, find_encoder
+from polypda.networks.taps import AUX_TAPS
 
 QUICK = "tu-mobilenetv3_small_050"
 GRID_AT_128_PX = {

@@ -302,7 +302,7 @@ class TestDownloads:
         def hub(name, *args, weights=None, **options):
             return donor if weights is not None else build(name, *args, weights=None, **options)
 
-        monkeypatch.setattr("polypda.networks.encoder_download._answers", lambda _endpoint: True)
+        monkeypatch.setattr("polypda.networks.encoder_sources._answers", lambda _endpoint: True)
         monkeypatch.setattr(smp.encoders, "get_encoder", hub)
         encoder = build(QUICK, weights=None)
         report = load_encoder_weights(encoder, QUICK, "imagenet")

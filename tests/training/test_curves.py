@@ -6,9 +6,10 @@ import pytest
 from support.runs import write_run
 
 from polypda.errors import DataError
+from polypda.training.criteria import LAST
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Selector, choose
+from polypda.training.selectors import choose
 from polypda.training.snapshot_scores import SnapshotScore
 
 
@@ -40,8 +41,8 @@ def test_a_cut_last_line_is_left_out_and_a_damaged_one_refused(tmp_path):
 def test_the_start_stands_before_the_snapshots(tmp_path):
     run = write_run(tmp_path / "run", steps=5)
     assert snapshot_table(run).empty
-    start, *scores = (SnapshotScore(step, 0.3, 0.2, 0.1, 0.5) for step in (0, 3, 5))
-    choice = choose(scores, Selector.LAST, 0.1, start=start)
+    start, *scores = (SnapshotScore(step, 0.1) for step in (0, 3, 5))
+    choice = choose(scores, LAST, 0.1, start=start)
     (run.folder / "selection.json").write_text(json.dumps(choice.as_json()))
     assert list(snapshot_table(run).index) == [0, 3, 5]
     assert RunFolder.open(run.folder).name == "run"

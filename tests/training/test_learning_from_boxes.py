@@ -11,8 +11,8 @@ from support.tiny_segmenter import TinySegmenter
 
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.data.augmentation import AugmentationKind
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import FrameCache, NetworkGrid
+from polypda.data.labels import BoxSupervision
 from polypda.data.loading import LabelledFrames, Share, frame_batches
 from polypda.data.sampling import Stream, UniformSampler
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_loss

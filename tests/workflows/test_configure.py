@@ -32,8 +32,8 @@ def test_every_preset_serves_every_method(preset, method):
 def test_options_of_the_supervised_part_reach_the_control_too():
     """An equal-budget control with another learning rate or loss would be no control."""
     config = resolve(options={"rate": "0.01", "seg_loss": "ce", "lambda_adv_main": "0.5"})
-    assert config.supervised["rate"] == "0.01" and config.supervised["seg_loss"] == "ce"
-    assert config.options["lambda_adv_main"] == "0.5"
+    assert config.supervised["rate"] == 0.01 and config.supervised["seg_loss"] == "ce"
+    assert config.options["lambda_adv_main"] == 0.5  # of the option's own type, however it was given
     assert not set(config.options) & {"rate", "seg_loss"}
 
 

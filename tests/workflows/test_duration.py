@@ -2,8 +2,8 @@
 
 import pytest
 
+from polypda.workflows.matrix.matrix import timed_step
 from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.duration import timed_step
 
 
 @pytest.mark.parametrize("method", ["adaptsegnet", "fcn-wild", "tent"])

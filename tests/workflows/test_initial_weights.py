@@ -3,13 +3,18 @@
 import copy
 
 import pytest
-from torch import nn
+from support.tiny_segmenter import TinySegmenter
 
 from polypda.errors import DataError, UsageError
-from polypda.networks import bundled_weights as bundled
+from polypda.networks import encoder_sources as bundled
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.initial_weights import record_initial_weights, recorded_note, told_weights, weights_to_load
+from polypda.workflows.runs.configure import (
+    record_initial_weights,
+    recorded_note,
+    resolve_config,
+    told_weights,
+    weights_to_load,
+)
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.presets import PRESETS
 
@@ -94,7 +99,7 @@ def test_what_is_loaded_is_what_the_user_gave_or_the_configuration_says(resolve,
 )  # fmt: skip
 def test_a_run_records_why_the_presets_weights_are_not_its_own(resolve, tmp_path, given, encoder, says):
     run = RunFolder.create(tmp_path / "run", resolve(given, encoder=encoder))
-    record_initial_weights(run, nn.Identity(), PLACES[given])
+    record_initial_weights(run, TinySegmenter(), PLACES[given])
     note = recorded_note(run)
     assert (says in note) if says else (note == "")
 

@@ -7,9 +7,9 @@ import pytest
 
 from polypda.errors import PolypdaError, UsageError
 from polypda.workflows.matrix.launchers import InProcesses, Sequential
+from polypda.workflows.matrix.matrix import estimated_seconds
 from polypda.workflows.matrix.matrix_plan import every_pair, plan_matrix
 from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.duration import estimated_seconds
 
 
 def configure(source, target, method, seed, oracle):

@@ -10,9 +10,8 @@ from support.runs import write_run
 
 from polypda.cohorts.frames import LabelState, OpenedCohort, PolypBox, Split
 from polypda.cohorts.opening import open_cohort
-from polypda.data.box_targets import BoxSupervision
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError
-from polypda.training.selectors import Selector
 from polypda.workflows.runs.recorded_data import (
     LEARNT_OF_SOURCE,
     changes_since,
@@ -148,7 +147,7 @@ def test_of_the_target_only_permitted_labels_count(run):
     config = run.config()
     assert learnt_of_target(config) == frozenset()
     assert learnt_of_target(config.model_copy(update={"oracle": True})) == {Split.TRAIN}
-    assert learnt_of_target(config.model_copy(update={"selector": Selector.ORACLE})) == {Split.VALIDATION}
+    assert learnt_of_target(config.model_copy(update={"selector": "oracle"})) == {Split.VALIDATION}
 
 
 def test_a_record_of_an_earlier_version_is_compared_as_far_as_it_goes(root, run, caplog):

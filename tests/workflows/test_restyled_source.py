@@ -12,7 +12,7 @@ from polypda.networks.weights import save_module
 from polypda.training.progress import Silent
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.restyled_source import RECORD, restyled_source
+from polypda.workflows.runs.stylize import RECORD, restyled_source
 from polypda.workflows.runs.trained_models import INITIAL
 
 

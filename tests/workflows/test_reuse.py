@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder

@@ -7,7 +7,7 @@ import pytest
 
 from polypda.cohorts.field_of_view import Box, FieldOfView
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, PolypBox, Split
-from polypda.data.box_targets import BoxSupervision
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.cases import CaseKey
 from polypda.evaluation.scoring.prediction import NativePrediction

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import FieldOfView
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.data.cache import load_native
-from polypda.data.references import read_reference
+from polypda.data.labels import read_reference
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Segmenter
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from polypda.reporting.figures.figure_style import INK, MODEL_LINES, RULE, SOFT_INK, Layout, PanelSize, panel_grid
+from polypda.training.criteria import CRITERIA
 from polypda.training.curves import StageCurves
 
 PANEL = PanelSize(width=2.35, height=1.7, left=0.5, right=0.15, above=0.72, below=0.42, first_left=0.0)
@@ -25,14 +26,6 @@ FURTHER_LINES: tuple[dict[str, Any], ...] = (
 )
 SMOOTHED_OVER = 15
 """Each smooth line is a running median over this share (1/15) of the steps."""
-CRITERIA = {
-    "source_dice": "Source validation Dice",
-    "target_entropy": "Entropy on target (bit)",
-    "target_information": "Information, im (bit)",
-    "target_density": "Neighbourhood density, snd (nat)",
-    "teacher_agreement": "Agreement with earlier snapshots",
-    "ensemble_agreement": "Agreement with the mean of all",
-}
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,12 @@ def curve_panels(curves: StageCurves, snapshots: pd.DataFrame, chosen: int | Non
         names = {"source_foreground": "source", "target_foreground": "target"}
         marked = snapshots[list(names)].rename(columns=names).dropna(axis=1, how="all") * 100
         panels.append(_snapshot_panel("Marked as polyp (% of the field)", marked, chosen, legend=True))
-        for column, title in CRITERIA.items():
-            values = snapshots[[column]].dropna()
+        for rule in CRITERIA.values():
+            if rule.key not in snapshots or rule.reads_target_labels:
+                continue
+            values = snapshots[[rule.key]].dropna()
             if len(values):
-                panels.append(_snapshot_panel(title, values, chosen))
+                panels.append(_snapshot_panel(rule.title, values, chosen))
     return panels
 
 

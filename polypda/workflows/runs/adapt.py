@@ -1,7 +1,15 @@
-"""The main job: adapt one cohort to another and show whether it helped."""
+"""The main job: adapt one cohort to another and show whether it helped.
+
+Where a source package stands for the source's frames the same is done without them: the package's model is both the
+start and the control (it cannot be trained further here, and the report says so), and what was learnt of the source's
+features stands in for its frames.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,38 +20,40 @@ import torch
 from polypda.cohorts.frames import Split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
+from polypda.errors import Interrupted
 from polypda.files import require_writable
-from polypda.networks.input_size import check_input_size
+from polypda.methods.registry import method_class
+from polypda.methods.source_features import load_source_features
 from polypda.networks.registry import build_segmenter, load_segmenter
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, Compute
+from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Choice, Selector
+from polypda.training.selectors import Choice
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
-from polypda.workflows.runs.initial_weights import record_initial_weights, weights_to_load
+from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
-from polypda.workflows.runs.restyled_source import require_restyling, restyled_source
 from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_same_start, source_only_of, start_of
-from polypda.workflows.runs.run_states import told_states
-from polypda.workflows.runs.snapshots import Snapshots
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
-from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData, adapts
+from polypda.workflows.runs.source_package import FACTS, MODEL, SourcePackage, packaged_facts
+from polypda.workflows.runs.stages import FEATURES, SOURCE_ONLY, StagePlan, TrainingData, adapts
+from polypda.workflows.runs.stylize import require_restyling, restyled_source
 from polypda.workflows.runs.trained_models import (
     INITIAL,
     REUSED_CONTROL,
     REUSED_ORACLE,
     REUSED_START,
-    kept,
+    RunModels,
+    Snapshots,
     learns_target_labels,
-    trained_models,
     wants_oracle,
 )
 from polypda.workflows.runs.trainings import Training, train_all
@@ -52,7 +62,9 @@ from polypda.workflows.scoring.score_memory import ScoreMemory
 
 
 def open_data(config: AdaptConfig, places: Places, run: RunFolder | None = None) -> CohortPair:
-    """Find (or render) both cohorts, the target without labels; their held-out frames must be independent.
+    """Find (or render) the cohorts, the target without labels; their held-out frames must be independent.
+
+    Of a run from a source package only the target is opened.
 
     run: an existing one, which must have learnt the same data.
     Raises: what :func:`open_pair` raises; DataError E_DATA_CHANGED; LeakageError E_ALIKE_LEAK.
@@ -63,7 +75,7 @@ def open_data(config: AdaptConfig, places: Places, run: RunFolder | None = None)
         require_recorded(run, data_tables(config, pair))
     if config.phantom:  # scenes of the renderer are independent by construction
         return pair
-    leakage = require_allowed(leaks_among((pair.source, pair.target), places.cache), allowed=allowed)
+    leakage = require_allowed(leaks_among(pair.here, places.cache), allowed=allowed)
     return replace(pair, leakage=leakage if allowed else None)
 
 
@@ -71,15 +83,17 @@ def open_both(config: AdaptConfig, places: Places) -> CohortPair:
     """Likewise, without asking whether held-out frames are independent: no picture is read."""
     allowed = config.allow_leakage
     check_pair(config.source, config.target, allow_leakage=allowed)
-    roots = data_roots((config.source, config.target), config, places)
+    cohorts = (config.target,) if config.source_package is not None else (config.source, config.target)
+    roots = data_roots(cohorts, config, places)
     return open_pair(config.source, config.target, roots, config.data.box_supervision, allow_leakage=allowed)
 
 
-def check_start(folder: Path, config: AdaptConfig, places: Places) -> Segmenter:
+def check_start(folder: Path, config: AdaptConfig, places: Places, package: SourcePackage | None = None) -> Segmenter:
     """Check all that needs no frame, before any is rendered or read; returns the segmenter before training.
 
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED;
-        what building networks and :func:`require_same_start` raise.
+    Args: package: in place of source frames; config is then as :func:`~.runs.from_package` makes it.
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED,
+        E_SOURCE_FEATURES; what building networks and :func:`require_same_start` raise.
     """
     RunFolder.require_free(folder)
     require_writable(places.cache)
@@ -87,7 +101,13 @@ def check_start(folder: Path, config: AdaptConfig, places: Places) -> Segmenter:
     if places.start:
         require_same_start(places.start, config)
     torch.manual_seed(seed_of(config.seed, Stream.STEP))
-    segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": weights_to_load(config, places)}))
+    if package is not None:
+        segmenter = load_segmenter(config.network, package.folder / MODEL)
+        if method_class(config.method).reads_source_features:
+            load_source_features(package.folder / FEATURES, segmenter, package.facts.tap)
+    else:
+        weights = weights_to_load(config, places)
+        segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": weights}))
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
     if adapts(config.method):
         require_restyling(config, segmenter)
@@ -95,30 +115,41 @@ def check_start(folder: Path, config: AdaptConfig, places: Places) -> Segmenter:
 
 
 def start_run(
-    folder: Path, config: AdaptConfig, places: Places, pair: CohortPair, segmenter: Segmenter | None = None
+    folder: Path,
+    config: AdaptConfig,
+    places: Places,
+    pair: CohortPair,
+    segmenter: Segmenter | None = None,
+    package: SourcePackage | None = None,
 ) -> RunFolder:
     """Check all that can be checked, then create the run with what it learns and the networks it starts from.
 
-    The segmenter before training (with its pretrained encoder) and reused models are copied into the run: going on
-    with it needs neither the weights file nor the other runs. What the run learns is recorded once, here.
+    The segmenter before training (with its pretrained encoder), reused models and what is needed of a source package
+    are copied into the run: going on with it needs neither the weights file nor the other runs. What the run learns is
+    recorded once, here.
 
-    Args: segmenter: what :func:`check_start` returned; None: it is asked here.
+    Args: segmenter: what :func:`check_start` returned; None: it is asked here. package: in place of source frames.
     Raises: DataError E_BOX_SUPERVISION (of an oracle); what :func:`check_start`, :func:`start_of` and
         :func:`oracle_of` raise.
     """
-    segmenter = segmenter or check_start(folder, config, places)
-    reused, names = _reused(config, places, pair)
+    segmenter = segmenter or check_start(folder, config, places, package)
+    reused, names = _reused(config, places, pair, package)
     config = config.model_copy(update=names)
     _require_permitted_labels(config, pair)
     tables = data_tables(config, pair)
     run = RunFolder.create(folder, config)
     record_data(run, tables)
-    LearntLabels.of(pair.source, config.data.box_supervision).record(run)
+    if pair.source is not None:
+        LearntLabels.of(pair.source, config.data.box_supervision).record(run)
     if pair.leakage is not None:
         record_leakage(run.folder, pair.leakage)
-    record_initial_weights(run, segmenter, places)
     for name, path in reused.items():
         save_module(load_segmenter(config.network, path), run.folder / name)
+    if package is not None:
+        for name in (FEATURES, FACTS):
+            shutil.copyfile(package.folder / name, run.folder / name)
+        return run
+    record_initial_weights(run, segmenter, places)
     save_module(segmenter, run.folder / INITIAL)
     return run
 
@@ -130,14 +161,19 @@ def _require_permitted_labels(config: AdaptConfig, pair: CohortPair) -> None:
         require_teaching(pair.labelled_target(), Split.TRAIN, boxes)
     if learns_target_labels(config):
         require_teaching(pair.labelled_target(), Split.TRAIN, None)
-    if config.selector is Selector.ORACLE and adapts(config.method):
+    if config.selector == ORACLE_RULE and adapts(config.method):
         require_teaching(pair.labelled_target(), Split.VALIDATION, boxes)
 
 
-def _reused(config: AdaptConfig, places: Places, pair: CohortPair) -> tuple[dict[str, Path], dict[str, str]]:
-    """Models of other runs: file name here → their file; and what the configuration then says of their origin."""
-    reused, names = {}, {}
-    if places.start:
+def _reused(
+    config: AdaptConfig, places: Places, pair: CohortPair, package: SourcePackage | None
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Models made elsewhere: file name here → their file; and what the configuration then says of their origin."""
+    reused: dict[str, Path] = {}
+    names: dict[str, str] = {}
+    if package is not None:
+        reused = dict.fromkeys((REUSED_START, REUSED_CONTROL), package.folder / MODEL)
+    if places.start and pair.source is not None:
         reused[REUSED_START] = start_of(places.start, config, pair.source)
         names["start_from"] = places.start.resolve().name
         if has_same_control(places.start, config):
@@ -157,10 +193,10 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
     """
     config, began = run.config(), monotonic()
     require_recorded(run, data_tables(config, pair))
-    with told_states(run) as complete:
+    with _told_states(run) as complete:
         choice, snapshots = _train(run, config, places, pair, progress)
         run.set_status("evaluating")
-        models = {name: load_segmenter(config.network, path) for name, path in trained_models(run, config).items()}
+        models = RunModels(run, config).loaded()
         memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
         return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
@@ -169,10 +205,13 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
 def _train(
     run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
 ) -> tuple[Choice | None, Snapshots | None]:
-    """Train what is not there yet, in order; afterwards :func:`trained_models` finds every model."""
+    """Train what is not there yet, in order; afterwards :class:`RunModels` finds every model."""
     cache = FrameCache(places.cache / "frames", config.data.grid)
-    data = TrainingData.of(pair, cache, config.data.box_supervision)
-    plan = StagePlan(config, run, data, kept(run, INITIAL))
+    facts = packaged_facts(run)
+    foreground = facts.source_foreground if facts else 0.0
+    data = TrainingData.of(pair, cache, config.data.box_supervision, foreground)
+    models = RunModels(run, config)
+    plan = StagePlan(config, run, data, models.initial)
 
     def trained(stage: Stage) -> Path:
         run.set_status("training", stage=stage.name)
@@ -183,9 +222,9 @@ def _train(
     if learns_target_labels(config):
         taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
     if plan.adapts and not run.stage(plan.first_of_method).exists():
-        rehearse(rehearsed(plan, kept(run, INITIAL), taught), config.compute)
-    start = kept(run, REUSED_START) if config.start_from else trained(plan.start())
-    control = kept(run, REUSED_CONTROL) if config.control_from else plan.control(start)
+        rehearse(rehearsed(plan, plan.initial, taught), config.compute)
+    start = models.start if config.start_from else trained(plan.start())
+    control = models.control if config.control_from else plan.control(start)
     trainings = [Training(SOURCE_ONLY, partial(_train_controls, plan, control))]
     adaptation = Adaptation(run, config, plan, data, control, config.compute)
     if plan.adapts:
@@ -212,7 +251,30 @@ def _train_controls(plan: StagePlan, control: Path | Stage, compute: Compute, pr
 
 def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) -> CachedFrames | None:
     """Labelled target validation frames for the selector ``oracle``, whose configuration carries the permission."""
-    if config.selector is not Selector.ORACLE:
+    if config.selector != ORACLE_RULE:
         return None
     boxes = config.data.box_supervision
     return cache.labelled(require_teaching(pair.labelled_target(), Split.VALIDATION, boxes), boxes)
+
+
+@contextmanager
+def _told_states(run: RunFolder) -> Iterator[Callable[[Path], Path]]:
+    """STATUS.json says training from here on; interrupted or failed where the block is left by an error.
+
+    Yields what takes the report's page, writes that the run is complete, and returns the page.
+    """
+
+    def complete(page: Path) -> Path:
+        run.set_status("complete", report=page.relative_to(run.folder).as_posix())
+        return page
+
+    try:
+        run.set_status("training")
+        yield complete
+    except (Interrupted, KeyboardInterrupt):
+        run.set_status("interrupted")
+        raise
+    except Exception as error:
+        with suppress(OSError):  # a full disk must not hide what went wrong
+            run.set_status("failed", error=getattr(error, "code", type(error).__name__))
+        raise

@@ -23,11 +23,10 @@ from polypda.training.progress import Progress, Silent
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
-from polypda.training.snapshot_scores import CONTROL_STEP, foreground_share, score_snapshot, score_snapshots
+from polypda.training.snapshot_scores import CONTROL_STEP, score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
-from polypda.workflows.runs.snapshots import Snapshots
 from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData
-from polypda.workflows.runs.trained_models import ADAPTED, part_file, trained_parts
+from polypda.workflows.runs.trained_models import ADAPTED, Snapshots, part_file, trained_parts
 from polypda.workflows.runs.trainings import Training
 
 LEAST_TEACHING = 2
@@ -166,7 +165,7 @@ class Adaptation:
         if not self.config.guard:
             return ()
         found = []
-        share = foreground_share(self.data.source)
+        share = self.data.source_foreground
         low, high = share / AREA_GUARD, share * AREA_GUARD
         if not low <= facts.polyp_share <= high:
             found.append(f"round '{stage.name}': {facts.polyp_share:.1%} labelled polyp, outside {low:.1%}–{high:.1%}")
@@ -203,7 +202,7 @@ class Adaptation:
             snapshots,
             stage.initial,
             self._control,
-            foreground_share(self.data.source),
+            self.data.source_foreground,
             source_validation=self.data.source_validation,
             note=self.data.validation_note,
             alarms=alarms,

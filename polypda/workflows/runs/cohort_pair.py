@@ -14,7 +14,7 @@ from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
 from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
-from polypda.data.box_targets import BoxSupervision
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.phantom import PhantomLook, render_cohort, rendered_before
 from polypda.phantom.renderer import RENDERER_VERSION
@@ -29,12 +29,13 @@ TRAINING_FRAMES_PER_SEQUENCE = 2
 
 @dataclass(frozen=True)
 class CohortPair:
-    """source: opened with labels. target: opened without; nothing in it leads to a mask. target_root: its data root.
+    """source: opened with labels; None where a source package stands for it. target: opened without labels; nothing in
+    it leads to a mask. target_root: its data root.
 
     leakage: what leaks between parts the user allows, in words; None where leave was not given.
     """
 
-    source: OpenedCohort
+    source: OpenedCohort | None
     target: OpenedCohort
     target_root: Path
     leakage: tuple[str, ...] | None = None
@@ -45,8 +46,13 @@ class CohortPair:
         return open_cohort(self.target.id, self.target_root, labels=True, allow_leakage=allowed)
 
     @property
+    def here(self) -> tuple[OpenedCohort, ...]:
+        """The cohorts whose frames are here, the source first."""
+        return (self.target,) if self.source is None else (self.source, self.target)
+
+    @property
     def phantom(self) -> bool:
-        return self.source.phantom or self.target.phantom
+        return any(cohort.phantom for cohort in self.here)
 
 
 def check_pair(source: str, target: str, *, allow_leakage: bool = False) -> None:
@@ -83,29 +89,30 @@ def open_pair(
 ) -> CohortPair:
     """Open both cohorts and check that each part that will be needed holds frames.
 
-    Args: roots: the data root of each of the two. boxes: how source frames with boxes teach.
+    Args: roots: the data root of each of the two; without the source's it is not opened (a source package stands for
+        it). boxes: how source frames with boxes teach.
 
     Raises: DataError E_NO_LABELS, E_NO_POLYP, E_BOX_SUPERVISION, E_SPLIT_EMPTY, E_PHANTOM_MIXED; LeakageError
         E_MODE_UNITS; whatever opening and reading masks up to the first polyp raise.
     """
     check_pair(source, target, allow_leakage=allow_leakage)
-    opened = (
-        open_cohort(source, roots[source], labels=True, allow_leakage=allow_leakage),
-        open_cohort(target, roots[target], labels=False, allow_leakage=allow_leakage),
-    )
-    if opened[0].phantom != opened[1].phantom:
-        rendered, real = (source, target) if opened[0].phantom else (target, source)
+    teacher = open_cohort(source, roots[source], labels=True, allow_leakage=allow_leakage) if source in roots else None
+    learner = open_cohort(target, roots[target], labels=False, allow_leakage=allow_leakage)
+    if teacher is not None and teacher.phantom != learner.phantom:
+        rendered, real = (source, target) if teacher.phantom else (target, source)
         raise DataError(
             "E_PHANTOM_MIXED",
             f"'{rendered}' is rendered and '{real}' is not: what comes of both is no clinical evidence, but half of it "
             "would look like some.",
             fix="render both with --phantom, or take real frames of both.",
         )
-    pair = CohortPair(*opened, roots[target], () if allow_leakage else None)
-    require_shared_units(*opened)
-    require_polyps(pair.target)
-    require_teaching(pair.source, Split.TRAIN, boxes)
-    for cohort in (pair.source, pair.target):
+    pair = CohortPair(teacher, learner, roots[target], () if allow_leakage else None)
+    if teacher is not None:
+        require_shared_units(teacher, learner)
+    require_polyps(learner)
+    if teacher is not None:
+        require_teaching(teacher, Split.TRAIN, boxes)
+    for cohort in pair.here:
         for part in (Split.TRAIN, Split.TEST):
             require_split(cohort, part)
     return pair

@@ -1,8 +1,14 @@
-"""From a preset and the user's wishes to a resolved configuration."""
+"""From a preset and the user's wishes to a resolved configuration, and what the encoder starts from.
+
+A configuration holds what is told of the weights (``none``, ``imagenet``, ``bundled (…)`` or a file's name and hash),
+never a place; :class:`~polypda.workflows.runs.places.Places` holds what the user gave.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +16,71 @@ from pydantic import ValidationError
 
 from polypda.cohorts.sub_cohorts import canonical
 from polypda.errors import DataError, UsageError
+from polypda.files import write_json
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
-from polypda.networks.registry import DEEPLAB_V2, DEEPLAB_V2_ENCODER
+from polypda.networks.encoder_sources import BUNDLED, PACKAGES, bundled_weights, has_bundled_weights
+from polypda.networks.encoder_weights import NONE
+from polypda.networks.registry import network_of
+from polypda.networks.segmenter import Segmenter
 from polypda.networks.smp_names import plain_architecture
 from polypda.training.config import AdaptConfig
-from polypda.training.selectors import Selector
+from polypda.training.criteria import ORACLE as ORACLE_RULE
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import check_pair
-from polypda.workflows.runs.initial_weights import told_weights
-from polypda.workflows.runs.presets import preset
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.presets import PRESETS, preset
 
-OPTIONAL_OF_A_PRESET = (
-    "batch_norm",
-    "final_statistics",
-    "clip_norm",
-    "inference",
-    "selector",
-    "parts",
-    "settle_statistics",
-)
+RECORD = "initial-weights.json"
+
+
+def told_weights(given: str | None, base: Mapping[str, Any], encoder: str) -> str:
+    """Return what a configuration says of the weights.
+
+    Args: given: what the user asked for, files already told by name; None: nothing. base: the preset, whose
+        ``encoder_weights`` hold where nothing is given. Bundled weights of a preset hold for encoders that have some;
+        others then start from none.
+    Raises: UsageError E_WEIGHTS_BUNDLED where they were asked for and the encoder has none; DataError
+        E_WEIGHTS_PACKAGE.
+    """
+    if given is None:
+        given = str(base.get("encoder_weights", NONE))
+        if given == BUNDLED and not has_bundled_weights(encoder):
+            return NONE
+    return bundled_weights(encoder).told if given == BUNDLED else given
+
+
+def weights_to_load(config: AdaptConfig, places: Places) -> str:
+    """Return what a segmenter is built with: none, bundled, imagenet or a path."""
+    if places.encoder_weights is not None:
+        return places.encoder_weights
+    return BUNDLED if config.encoder_weights.startswith(f"{BUNDLED} (") else config.encoder_weights
+
+
+def record_initial_weights(run: RunFolder, segmenter: Segmenter, places: Places) -> None:
+    """Write what a run's segmenter starts from, and why where the preset's weights could not be taken."""
+    note = _preset_note(run.config(), places)
+    write_json(run.folder / RECORD, {**segmenter.describe_initial_weights(), **({"note": note} if note else {})})
+
+
+def recorded_note(run: RunFolder) -> str:
+    """What reports have to say of a run's start beside its name; an empty string where there is nothing."""
+    try:
+        return str(json.loads((run.folder / RECORD).read_text(encoding="utf-8")).get("note", ""))
+    except FileNotFoundError:  # a run from a source package
+        return ""
+
+
+def _preset_note(config: AdaptConfig, places: Places) -> str:
+    wanted = PRESETS.get(config.preset, {}).get("encoder_weights", NONE)
+    given = places.encoder_weights is not None or has_bundled_weights(config.network.encoder)
+    if given or wanted != BUNDLED or config.encoder_weights != NONE:
+        return ""
+    return (
+        f"The encoder started from random weights: the preset's bundled ones are of {next(iter(PACKAGES))}, "
+        f"not of {config.network.encoder}."
+    )
 
 
 def resolve_config(
@@ -57,8 +108,7 @@ def resolve_config(
     method_class(method)
     base = preset(preset_name)
     values: dict[str, Any] = {
-        **{name: base[name] for name in ("start_steps", "adapt_steps", "supervised", "start", "checkpoint_every")},
-        **{name: base[name] for name in OPTIONAL_OF_A_PRESET if name in base},
+        **{name: value for name, value in base.items() if name not in ("encoder_weights", "phantom_frames")},
         "options": {**_preset_options(base["options"], method), **options},
         "source": source,
         "target": target,
@@ -72,7 +122,7 @@ def resolve_config(
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}
     _keep_what_fits(values["network"], base["network"], sections["network"])
-    encoder = values["network"].get("encoder") or DEEPLAB_V2_ENCODER
+    encoder = values["network"].get("encoder") or network_of(values["network"]["architecture"]).encoder
     values["encoder_weights"] = told_weights(values.get("encoder_weights"), base, encoder)
     asked = method_options(method, options if not method_class(method).plays_on_target else values["options"])
     if not values.get("target_labels"):
@@ -96,19 +146,19 @@ def resolve_config(
 
 
 def _keep_what_fits(network: dict[str, Any], base: dict[str, Any], given: dict[str, Any]) -> None:
-    """Another architecture than the preset's has decoder settings of its own, and deeplab-v2 an encoder."""
+    """Another architecture than the preset's has decoder settings of its own, and perhaps an encoder."""
     architecture = given.get("architecture")
     if architecture is None or plain_architecture(architecture) == plain_architecture(base["architecture"]):
         return
     network.pop("decoder", None)
-    if plain_architecture(architecture) == plain_architecture(DEEPLAB_V2) and not given.get("encoder"):
-        network.pop("encoder")  # the preset's: this network has its own
+    if network_of(architecture).own_encoder and not given.get("encoder"):
+        network.pop("encoder")
 
 
 def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) -> None:
     if values.get("oracle") or values["method"] == "oracle":
         what = "the oracle is trained on the target's labels, and adaptation must not see any."
-    elif values.get("selector") == Selector.ORACLE:
+    elif values.get("selector") == ORACLE_RULE:
         what = "the selector 'oracle' chooses the checkpoint on the target's labels, and adaptation must not see any."
     elif options.learns_target_labels:
         what = "the semi-supervised term learns from the target's labels, and adaptation must not see any."
@@ -155,9 +205,8 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preset_options(options: dict[str, dict[str, Any]], method: str) -> dict[str, Any]:
-    """What a preset says of every part of a sum; AdaptSegNet's part holds for all that play its game."""
+    """What a preset says of every part of a sum."""
     merged: dict[str, Any] = {}
     for part in method.split("+"):
-        family = "adaptsegnet" if part.startswith("adaptsegnet") or part == "advent" else part
-        merged |= options.get(family, {})
+        merged |= options.get(method_class(part).preset_family or part, {})
     return merged

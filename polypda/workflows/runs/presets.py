@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from polypda.errors import UsageError, nearest
-from polypda.methods.adda_options import PUBLISHED as ADDA_RELEASED
-from polypda.methods.lsd_options import PUBLISHED as LSD_PUBLISHED
-from polypda.networks.bundled_weights import BUNDLED
+from polypda.methods.adda import PUBLISHED as ADDA_RELEASED
+from polypda.methods.lsd import PUBLISHED as LSD_PUBLISHED
+from polypda.networks.encoder_sources import BUNDLED
 from polypda.stylisation.settings import PUBLISHED as AAN_PUBLISHED
 
 BUNDLED_ENCODER = "tu-tf_efficientnet_lite0"

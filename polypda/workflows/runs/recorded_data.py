@@ -17,13 +17,13 @@ from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import file_name_of
-from polypda.data.box_targets import BoxSupervision, teaches
 from polypda.data.cache import content_hash, label_content
+from polypda.data.labels import BoxSupervision, teaches
 from polypda.errors import DataError
 from polypda.files import write_json, write_table
 from polypda.training.config import AdaptConfig
+from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Selector
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.stages import adapts
 from polypda.workflows.runs.trained_models import learns_target_labels, wants_oracle
@@ -52,13 +52,11 @@ def data_table(cohort: OpenedCohort, learnt: Collection[Split], boxes: BoxSuperv
 
 
 def data_tables(config: AdaptConfig, pair: CohortPair) -> dict[str, pd.DataFrame]:
-    """Cohort → its table, of both cohorts of an adaptation."""
+    """Cohort → its table, of the cohorts of an adaptation whose frames are here."""
     boxes, parts = config.data.box_supervision, learnt_of_target(config)
     target = pair.labelled_target() if parts else pair.target
-    return {
-        pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes),
-        pair.target.id: data_table(target, parts, boxes),
-    }
+    tables = {} if pair.source is None else {pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes)}
+    return tables | {pair.target.id: data_table(target, parts, boxes)}
 
 
 def learnt_of_target(config: AdaptConfig) -> frozenset[Split]:
@@ -66,7 +64,7 @@ def learnt_of_target(config: AdaptConfig) -> frozenset[Split]:
     parts = set()
     if wants_oracle(config) or learns_target_labels(config):
         parts.add(Split.TRAIN)
-    if config.selector is Selector.ORACLE and adapts(config.method):
+    if config.selector == ORACLE_RULE and adapts(config.method):
         parts.add(Split.VALIDATION)
     return frozenset(parts)
 

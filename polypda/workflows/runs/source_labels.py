@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.mask_files import swapped
-from polypda.data.box_targets import BoxSupervision, teaches
+from polypda.data.labels import BoxSupervision, teaches
 from polypda.errors import DataError
 from polypda.files import write_json
 from polypda.training.run_folder import RunFolder

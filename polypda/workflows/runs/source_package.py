@@ -20,33 +20,32 @@ from polypda.data.cache import FrameCache
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
 from polypda.files import require_writable, write_json
-from polypda.methods.adda_options import AddaOptions, Weights
+from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.methods.source_features import save_source_features
-from polypda.networks.encoder_taps import FeatureTap, tap_width
 from polypda.networks.registry import load_segmenter
+from polypda.networks.taps import FeatureTap, tap_width
 from polypda.networks.weights import save_module
 from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
 from polypda.training.config import AdaptConfig
+from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Selector
 from polypda.training.snapshot_scores import foreground_share
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, data_table, require_recorded
-from polypda.workflows.runs.restyled_source import device_of
 from polypda.workflows.runs.reuse import finished_start
 from polypda.workflows.runs.source_labels import require_teaching
-from polypda.workflows.runs.trained_models import REUSED_START, kept
+from polypda.workflows.runs.stages import FEATURES
+from polypda.workflows.runs.stylize import device_of
+from polypda.workflows.runs.trained_models import RunModels
 
-FACTS, MODEL, FEATURES = "package.json", "start.safetensors", "features.safetensors"
+FACTS, MODEL = "package.json", "start.safetensors"
 BATCH = 8
 CONTROL_NOTE = (
     "No source frame was at hand: source-only is the model as it came in the source package, not trained on for the "
     "method's budget, and nothing was scored on the source."
 )
-SOURCE_FREE = ("adda", "tent")
-"""Methods whose adaptation needs no source frame: ADDA's second stage (from features), and Tent."""
 DECIDED_OPTIONS = {"tap", "source_features"}
 """Options of these methods that the package stands for."""
 
@@ -100,10 +99,11 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
         boxes,
         allow_leakage=config.allow_leakage,
     )
-    learnt = {pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes)}
-    require_recorded(run, learnt)
+    assert pair.source is not None  # its root was given
+    source = pair.source
+    require_recorded(run, {source.id: data_table(source, LEARNT_OF_SOURCE, boxes)})
     cache = FrameCache(places.cache / "frames", config.data.grid)
-    labelled = cache.labelled(require_teaching(pair.source, Split.TRAIN, boxes), boxes)
+    labelled = cache.labelled(require_teaching(source, Split.TRAIN, boxes), boxes)
     device_of(config.compute)  # the wanted number of threads
     progress.begin("features", 0, len(labelled))
 
@@ -144,6 +144,12 @@ def read_source_package(folder: Path) -> SourcePackage:
         raise _unusable(folder, f"{FACTS} does not fit this version ({str(error).splitlines()[0]})") from error
 
 
+def packaged_facts(run: RunFolder) -> PackageFacts | None:
+    """What a run was told of its source by a package; None for one that has source frames."""
+    path = run.folder / FACTS
+    return PackageFacts.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def from_package(config: AdaptConfig, package: SourcePackage, chosen: Collection[str] = ()) -> AdaptConfig:
     """A configuration with what the package decides: source, network and geometry.
 
@@ -153,34 +159,35 @@ def from_package(config: AdaptConfig, package: SourcePackage, chosen: Collection
     _require_source_free(config, chosen)
     own, grid = package.config, package.config.data.grid
     data = {"size": grid.size, "fit": grid.fit, "crop_to_field_of_view": grid.crop_to_field_of_view}
-    taps = {"tap": package.facts.tap.value} if config.method == "adda" else {}
+    options = dict(config.options)
+    if method_class(config.method).reads_source_features:
+        options["tap"] = package.facts.tap.value
+        method_options(config.method, {**config.supervised, **options, "source_features": package.folder / FEATURES})
     return config.model_copy(
         update={
             **dict.fromkeys(("source_package", "start_from", "control_from"), package.name),
             **{name: getattr(own, name) for name in ("source", "network", "encoder_weights", "start_steps", "start")},
             "data": config.data.model_copy(update=data),
-            "options": {**config.options, **taps},
+            "options": options,
         }
     )
 
 
 def _require_source_free(config: AdaptConfig, chosen: Collection[str]) -> None:
     """Refuse what needs source frames or target labels, or would be ignored."""
-    if config.method not in SOURCE_FREE:
+    if not method_class(config.method).source_free:
         raise UsageError(
             "E_SOURCE_PACKAGE_METHOD",
             f"'{config.method}' is none of the methods that adapt from a source package.",
-            fix=f"choose one of {', '.join(SOURCE_FREE)}; adabn is made beside each of them.",
+            fix=f"choose one of {', '.join(source_free_methods())}; adabn is made beside each of them.",
         )
     if config.target_labels:
         what = "from a source package nothing is trained or chosen on target labels."
         raise UsageError("E_TARGET_LABELS", what, fix="leave --target-labels out, and --selector oracle with it.")
-    if config.selector is Selector.SOURCE_DICE:
-        what = "the selector 'source-dice' looks at source frames, which a package does not hold."
-        raise UsageError("E_OPTION", what, fix="choose last, entropy, im, snd or teacher-agreement.")
-    if config.method == "adda" and AddaOptions.model_validate(config.options).axes.weights is not Weights.UNTIED:
-        what = "beside source features the target's network is untied from the source's; this placement shares weights."
-        raise UsageError("E_ADDA_OPTION", what, fix="use placement=adda, without other weights.")
+    if CRITERIA[config.selector].reads_source_labels:
+        what = f"the selector '{config.selector}' looks at source frames, which a package does not hold."
+        others = [name for name, rule in CRITERIA.items() if not (rule.reads_source_labels or rule.reads_target_labels)]
+        raise UsageError("E_OPTION", what, fix=f"choose one of {', '.join(others)}.")
     decided = sorted(set(chosen) & DECIDED_OPTIONS)
     if decided:
         what = f"-O {', '.join(decided)} would be ignored: the package decides it."
@@ -195,7 +202,7 @@ def _start(run: RunFolder, config: AdaptConfig) -> Path:
             where=run.name,
             fix="hand that package on.",
         )
-    return kept(run, REUSED_START) if config.start_from else finished_start(run)
+    return RunModels(run, config).start if config.start_from else finished_start(run)
 
 
 def _unusable(folder: Path, what: str) -> DataError:

@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from polypda.cohorts.frames import LabelState, Split
-from polypda.data.box_targets import BoxSupervision
 from polypda.data.cache import CachedFrames, FrameCache
+from polypda.data.labels import BoxSupervision
 from polypda.methods.contract import LabelsFrom, PseudoLabelRule
-from polypda.methods.registry import method_class, method_options
+from polypda.methods.registry import method_class
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
+from polypda.training.snapshot_scores import foreground_share
 from polypda.training.stage import Stage
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.source_labels import teaching_frames
 
 START, SOURCE_ONLY, ADABN, ORACLE = "start", "source-only", "adabn", "oracle"
+FEATURES = "features.safetensors"
+"""Of the source, in a run from a source package (and in the package)."""
 
 
 def round_name(method: str, number: int | None) -> str:
@@ -47,12 +50,29 @@ class TrainingData:
     validation_note: str
     """What must be said of the validation frames; empty when there is nothing."""
 
-    source: CachedFrames
-    source_validation: CachedFrames
+    source: CachedFrames | None
+    """None, as source_validation, where a source package stands for the source."""
+
+    source_validation: CachedFrames | None
     target: CachedFrames
+    packaged_foreground: float = 0.0
+
+    @cached_property
+    def source_foreground(self) -> float:
+        """The source's mean share of polyp pixels, 0–1; as its package says where it is not here."""
+        return self.packaged_foreground if self.source is None else foreground_share(self.source)
 
     @classmethod
-    def of(cls, pair: CohortPair, cache: FrameCache, boxes: BoxSupervision | None = None) -> TrainingData:
+    def of(
+        cls,
+        pair: CohortPair,
+        cache: FrameCache,
+        boxes: BoxSupervision | None = None,
+        packaged_foreground: float = 0.0,
+    ) -> TrainingData:
+        target = cache.unlabelled(pair.target.split(Split.TRAIN))
+        if pair.source is None:
+            return cls("", None, None, target, packaged_foreground)
         training = teaching_frames(pair.source, Split.TRAIN, boxes)
         validation = teaching_frames(pair.source, Split.VALIDATION, boxes)
         notes = [] if validation else ["on training frames, since the source has none for validation"]
@@ -62,7 +82,7 @@ class TrainingData:
             validation_note="; ".join(notes),
             source=cache.labelled(training, boxes),
             source_validation=cache.labelled(validation or training, boxes),
-            target=cache.unlabelled(pair.target.split(Split.TRAIN)),
+            target=target,
         )
 
 
@@ -92,7 +112,7 @@ class StagePlan:
     def pseudo_labels(self) -> PseudoLabelRule | None:
         """How the method has the target labelled between its trainings; None where it has one training."""
         config = self.config
-        return method_options(config.method, {**config.supervised, **config.options}).pseudo_labels
+        return config.of_method.pseudo_labels
 
     @property
     def first_of_method(self) -> str:
@@ -153,6 +173,8 @@ class StagePlan:
         target: CachedFrames | None = None,
         snapshots: bool = False,
     ) -> Stage:
+        if self.config.source_package is not None and method_class(method).reads_source_features:
+            options = {**options, "source_features": self.run.folder / FEATURES}
         config = StageConfig(
             method=method,
             options=options,

@@ -1,7 +1,8 @@
-"""Source frames in the target's style, as pictures to look at before training on them."""
+"""Source frames in the target's style: for a run whose method asks for that, and as pictures to look at before."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -24,18 +25,88 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
 from polypda.files import require_writable, write_json, write_png
 from polypda.networks.encoder_weights import NONE
-from polypda.networks.input_size import check_input_size
-from polypda.networks.registry import SegmenterSpec, build_segmenter
+from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
+from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.reporting.overlays.lettering import PAPER, Text, text_block
 from polypda.reporting.pages.new_folder import whole_folder
 from polypda.stylisation.appearance import layer_weights
 from polypda.stylisation.restyled_frames import GROUP, EncoderMaps, Stylisation
 from polypda.stylisation.settings import StylisationSettings
-from polypda.training.config import Compute, DataConfig
+from polypda.training.config import AdaptConfig, Compute, DataConfig
+from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
 from polypda.workflows.runs.places import Places
-from polypda.workflows.runs.restyled_source import RECORD, device_of
+from polypda.workflows.runs.trained_models import RunModels
+
+RECORD = "stylisation.json"
+
+
+def restyled_source(
+    run: RunFolder, source: CachedFrames | None, target: CachedFrames, start: Path, cache: Path, progress: Progress
+) -> CachedFrames | None:
+    """The source as the run's method is to learn it: restyled where its options ask for that, else None (as it is).
+
+    The encoder is the run's pretrained one; where nothing was pretrained, that of the source-only start. What was
+    computed before, in this or another run, is taken from the cache; which it was is written into the run.
+
+    Raises: DataError E_STYLISATION_CACHE, E_STYLE_EMPTY, E_DATA_CHANGED; UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
+    """
+    config = run.config()
+    options = config.of_method
+    if options.restyling is None or source is None:
+        return None
+    encoder, device = _encoder(config, run, start), device_of(config.compute)
+    stylisation = Stylisation(source, target, encoder, options.restyling, cache / STYLISED.name, device)
+    _record(run, {**stylisation.record, "cache": stylisation.key})
+    progress.begin("stylise", 0, len(source))
+    try:
+        return stylisation.frames(lambda done, _: progress.advance(done))
+    finally:
+        progress.end()
+
+
+def _record(run: RunFolder, restyling: dict[str, object]) -> None:
+    """Write once by what the source is restyled. Raises: DataError E_DATA_CHANGED where it was by something else."""
+    path = run.folder / RECORD
+    if not path.is_file():
+        write_json(path, restyling)
+        return
+    then = json.loads(path.read_text(encoding="utf-8"))
+    different = [name for name in restyling if then.get(name) != restyling[name]]
+    if different:
+        raise DataError(
+            "E_DATA_CHANGED",
+            f"its source was restyled otherwise: {', '.join(different)} differs.",
+            where=run.name,
+            fix="go on with the version that began the run, or start a new one.",
+        )
+
+
+def require_restyling(config: AdaptConfig, segmenter: Segmenter) -> None:
+    """Check what can be checked of a wanted restyling before any frame is looked at; the segmenter stays as it is.
+
+    Raises: UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
+    """
+    options = config.of_method
+    if options.restyling is not None:
+        size = config.data.size
+        maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, size, size))
+        layer_weights(options.restyling, len(maps))
+
+
+def device_of(compute: Compute) -> torch.device:
+    """The device that one process computes on, with the wanted number of threads."""
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    return open_fabric(compute, one_process=True).device
+
+
+def _encoder(config: AdaptConfig, run: RunFolder, start: Path) -> EncoderMaps:
+    weights = start if config.encoder_weights == "none" else RunModels(run, config).initial
+    return EncoderMaps(load_segmenter(config.network, weights).to(device_of(config.compute)))
+
 
 PANEL_PX = 320
 GAP_PX = 8

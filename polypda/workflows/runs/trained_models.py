@@ -1,16 +1,36 @@
-"""Where the models of a finished run lie."""
+"""A finished run: where its models lie, its kept checkpoints as they would be used, and what it learnt from."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from polypda.errors import DataError
-from polypda.methods.registry import method_options, parts_of
+import numpy as np
+import pandas as pd
+import torch
+
+from polypda.cohorts.frames import Frame, Split
+from polypda.cohorts.opening import open_cohort
+from polypda.data.cache import CachedFrames
+from polypda.errors import DataError, UsageError
+from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
+from polypda.evaluation.scoring.prediction import predict_native
+from polypda.methods.registry import parts_of
+from polypda.networks.averaged_prediction import FusedSegmenter
+from polypda.networks.batch_norm import recompute_statistics
+from polypda.networks.registry import load_segmenter
+from polypda.networks.segmenter import Segmenter
 from polypda.training.checkpoints import list_checkpoints
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, FinalStatistics
+from polypda.training.preparation import statistics_batches
+from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import DONE
-from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
+from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
 
 INITIAL, ADAPTED = "initial.safetensors", "adapted.safetensors"
 REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safetensors", "oracle.safetensors"
@@ -35,51 +55,213 @@ def learns_target_labels(config: AdaptConfig) -> bool:
     """Whether the method itself is taught by target labels (semi-supervised), beside the oracle."""
     if not adapts(config.method):
         return False
-    return method_options(config.method, {**config.supervised, **config.options}).learns_target_labels
+    return config.of_method.learns_target_labels
 
 
-def trained_models(run: RunFolder, config: AdaptConfig) -> dict[str, Path]:
-    """Model name → weights of a run whose trainings are finished, controls first.
+@dataclass(frozen=True)
+class RunModels:
+    """Where the models of a run lie, whether it trained them or took them from elsewhere.
 
-    Raises: DataError E_RUN_UNFINISHED, E_RUN_INCOMPLETE.
+    What is asked for and not there yet raises DataError E_RUN_UNFINISHED (a training) or E_RUN_INCOMPLETE (a copy).
     """
-    control = kept(run, REUSED_CONTROL) if config.control_from else _final(run, SOURCE_ONLY)
-    models = {SOURCE_ONLY: control, ADABN: _final(run, ADABN)}
-    if adapts(config.method):
-        if not (run.folder / ADAPTED).is_file():
-            raise _unfinished(run, config.method)
-        for part in trained_parts(config):
-            models[part] = kept(run, part_file(part))
-        models[config.method] = run.folder / ADAPTED
-    if wants_oracle(config):
-        models[ORACLE] = kept(run, REUSED_ORACLE) if config.oracle_from else _final(run, ORACLE)
-    return models
 
+    run: RunFolder
+    config: AdaptConfig
 
-def kept(run: RunFolder, name: str) -> Path:
-    """A network that was copied into the run when it was created. Raises: DataError E_RUN_INCOMPLETE."""
-    path = run.folder / name
-    if not path.is_file():
-        raise DataError(
-            "E_RUN_INCOMPLETE",
-            f"the run was stopped before {name} was written; nothing was trained yet.",
-            where=run.name,
-            fix="remove the folder and start the run anew.",
+    @property
+    def initial(self) -> Path:
+        """The segmenter before any training here; in a run from a source package, the package's."""
+        return self._kept(REUSED_START if self.config.source_package is not None else INITIAL)
+
+    @property
+    def start(self) -> Path:
+        """Source-only, where every model begins."""
+        return self._kept(REUSED_START) if self.config.start_from else self._final(START)
+
+    @property
+    def control(self) -> Path:
+        """Source-only with the method's budget."""
+        return self._kept(REUSED_CONTROL) if self.config.control_from else self._final(SOURCE_ONLY)
+
+    @property
+    def adapted(self) -> Path:
+        """What the run hands out: the chosen snapshot, or the control where the guard says so."""
+        path = self.run.folder / ADAPTED
+        if not path.is_file():
+            raise self._unfinished(self.config.method)
+        return path
+
+    @property
+    def oracle(self) -> Path:
+        """The upper bound."""
+        return self._kept(REUSED_ORACLE) if self.config.oracle_from else self._final(ORACLE)
+
+    def by_name(self) -> dict[str, Path]:
+        """Model name → weights of a run whose trainings are finished, controls first."""
+        models = {SOURCE_ONLY: self.control, ADABN: self._final(ADABN)}
+        if adapts(self.config.method):
+            adapted = self.adapted
+            models |= {part: self._kept(part_file(part)) for part in trained_parts(self.config)}
+            models[self.config.method] = adapted
+        if wants_oracle(self.config):
+            models[ORACLE] = self.oracle
+        return models
+
+    def loaded(self) -> dict[str, Segmenter]:
+        """The same models, ready to predict."""
+        return {name: load_segmenter(self.config.network, path) for name, path in self.by_name().items()}
+
+    def _kept(self, name: str) -> Path:
+        path = self.run.folder / name
+        if not path.is_file():
+            raise DataError(
+                "E_RUN_INCOMPLETE",
+                f"the run was stopped before {name} was written; nothing was trained yet.",
+                where=self.run.name,
+                fix="remove the folder and start the run anew.",
+            )
+        return path
+
+    def _final(self, stage: str) -> Path:
+        folder = self.run.stage(stage)
+        if not (folder / DONE).is_file():
+            raise self._unfinished(stage)
+        return list_checkpoints(folder)[-1].segmenter
+
+    def _unfinished(self, stage: str) -> DataError:
+        return DataError(
+            "E_RUN_UNFINISHED",
+            f"stage '{stage}' is not finished.",
+            where=self.run.name,
+            fix=f"go on with it: `polypda adapt --resume {self.run.name}`.",
         )
-    return path
 
 
-def _final(run: RunFolder, stage: str) -> Path:
-    folder = run.stage(stage)
-    if not (folder / DONE).is_file():
-        raise _unfinished(run, stage)
-    return list_checkpoints(folder)[-1].segmenter
+@dataclass(frozen=True)
+class Snapshots:
+    """folder: of the method's stage. target: unlabelled frames, for the statistics that a model is used with."""
+
+    config: AdaptConfig
+    folder: Path
+    target: CachedFrames
+    device: torch.device
+
+    @cached_property
+    def files(self) -> dict[int, Path]:
+        """Step → segmenter, earliest first."""
+        return {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(self.folder)}
+
+    def as_used(self, step: int) -> Segmenter:
+        """A snapshot with the batch-norm statistics that the run uses it with, on the device."""
+        segmenter = load_segmenter(self.config.network, self.files[step]).to(self.device)
+        if self.config.final_statistics is FinalStatistics.TARGET:
+            batches = statistics_batches(self.target, self.config.data.augmentation)
+            recompute_statistics(segmenter, (batch.images.to(self.device) for batch in batches))
+        return segmenter
+
+    def dice(self, frames: Sequence[Frame], progress: Progress) -> tuple[dict[int, float], int]:
+        """Mean Dice of every snapshot over the frames with a polyp and a mask, at native resolution; and their number.
+
+        One network at a time: a long run keeps many. Without such a frame the means are NaN.
+        """
+        means, n = {}, 0
+        progress.begin("scoring snapshots", 0, len(self.files))
+        try:
+            for number, step in enumerate(self.files, 1):
+                values = self._dice_of(step, frames)
+                means[step], n = float(np.mean(values)) if values else float("nan"), len(values)
+                progress.advance(number)
+        finally:
+            progress.end()
+        return means, n
+
+    def _dice_of(self, step: int, frames: Sequence[Frame]) -> list[float]:
+        values = []
+        for seen in predict_native({"": self.as_used(step)}, frames, self.config.asked(self.device)):
+            if seen.reference is None:  # boxes allow no Dice
+                continue
+            reference = (seen.reference > 0) & seen.valid
+            if reference.any():
+                marked = (seen.probabilities[""] >= DEFAULT_THRESHOLD) & seen.valid
+                values.append(2 * np.count_nonzero(marked & reference) / (marked.sum() + reference.sum()))
+        return values
 
 
-def _unfinished(run: RunFolder, stage: str) -> DataError:
-    return DataError(
-        "E_RUN_UNFINISHED",
-        f"stage '{stage}' is not finished.",
-        where=run.name,
-        fix=f"go on with it: `polypda adapt --resume {run.name}`.",
+FUSED = "fused"
+"""The fusion's name among the models."""
+
+
+def fused_model(first: RunFolder, others: Sequence[Path]) -> FusedSegmenter:
+    """The mean of the adapted models' probabilities, of the first run and the others.
+
+    FCAN fuses models trained on sources restyled in several directions (``-O stylise=false`` is one of them).
+    Raises: UsageError E_FUSION_RUNS where a run is named twice, adapted nothing, or differs in its cohorts, its split
+        seed or its geometry; DataError E_RUN_MISSING, E_RUN_UNFINISHED.
+    """
+    runs = [first, *(RunFolder.open(folder) for folder in others)]
+    places = [run.folder.resolve() for run in runs]
+    if len(set(places)) < len(places):
+        raise _not_fusible(first.name, "a run is named twice.")
+    own = first.config()
+    members = []
+    for run in runs:
+        config = run.config()
+        if different := _difference(own, config):
+            raise _not_fusible(run.name, f"its {different} differs from that of {first.name}.")
+        if not adapts(config.method):
+            raise _not_fusible(run.name, f"'{config.method}' adapts nothing.")
+        members.append(load_segmenter(config.network, RunModels(run, config).adapted))
+    return FusedSegmenter(members)
+
+
+def fusion_note(first: RunFolder, others: Sequence[Path]) -> str:
+    """What must be said of it."""
+    names = ", ".join([first.name, *(RunFolder.open(folder).name for folder in others)])
+    return (
+        f"{FUSED} is the mean probability of the adapted models of {names}: an ensemble. Part of its "
+        "gain would come to any ensemble; compare it with its members."
     )
+
+
+def _difference(one: AdaptConfig, other: AdaptConfig) -> str:
+    facts = {
+        "source": (one.source, other.source),
+        "target": (one.target, other.target),
+        "phantom": (one.phantom, other.phantom),
+        "input size or crop": (one.data.grid, other.data.grid),
+        "inference": (one.inference, other.inference),
+    }
+    return next((name for name, (here, there) in facts.items() if here != there), "")
+
+
+def _not_fusible(run: str, what: str) -> UsageError:
+    return UsageError("E_FUSION_RUNS", what, where=run, fix="fuse runs of the same source, target and input size.")
+
+
+NOT_HERE = ("E_COHORT_ABSENT", "E_COHORT_EMPTY", "E_COHORT_BOXES", "E_COHORT_VIDEO")
+
+
+def learnt_frames(run: RunFolder, config: AdaptConfig, places: Places) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+    """Frames of the run's training and validation parts as they were recorded, without labels; and what was not found.
+
+    The target's are among them: the methods saw them, without labels. Nothing is found of rendered cohorts.
+    """
+    if config.phantom:
+        return (), ()
+    frames: list[Frame] = []
+    notes = []
+    for cohort in (config.source, config.target):
+        text = run.split_text(cohort)
+        if not text:
+            continue  # a run from a source package never saw source frames
+        split = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("frame")["split"]
+        try:
+            opened = open_cohort(cohort, places.data_root, labels=False, allow_leakage=True)
+        except DataError as error:
+            if error.code not in NOT_HERE:
+                raise
+            notes.append(f"{cohort} is not here: whether scored frames resemble its training frames was not checked.")
+            continue
+        known = ((frame, split.get(frame.frame)) for frame in opened.frames)
+        frames += [replace(frame, split=Split(part)) for frame, part in known if part and part != Split.TEST.value]
+    return tuple(frames), tuple(notes)

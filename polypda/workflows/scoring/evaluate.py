@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,13 +29,12 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice, set_aside
 from polypda.workflows.runs.cohort_pair import CohortPair, labelled_frames
-from polypda.workflows.runs.initial_weights import recorded_note
+from polypda.workflows.runs.configure import recorded_note
 from polypda.workflows.runs.leakage import recorded_leakage
-from polypda.workflows.runs.snapshots import Snapshots
 from polypda.workflows.runs.source_labels import LearntLabels
 from polypda.workflows.runs.source_package import CONTROL_NOTE
 from polypda.workflows.runs.stages import ADABN
-from polypda.workflows.runs.trained_models import learns_target_labels, wants_oracle
+from polypda.workflows.runs.trained_models import Snapshots, learns_target_labels, wants_oracle
 from polypda.workflows.scoring.prediction_overlay import prediction_overlay, unscored_overlay
 from polypda.workflows.scoring.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring.scoring import KeyOf, Scoring
@@ -109,7 +108,7 @@ class EvaluatedRun:
             target=config.target,
             method=self.shown,
             source_only=SOURCE_ONLY,
-            selector=config.selector.value if chosen else "last",
+            selector=config.selector if chosen else "last",
             selected_step=self.choice.step if chosen and self.choice else None,
             seeds=(config.seed,),
             threshold=DEFAULT_THRESHOLD,
@@ -149,14 +148,15 @@ def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: 
     Raises: DataError E_TARGET_UNLABELLED after drawing what was marked; what scoring and writing raise.
     """
     try:
-        target = labelled_target(evaluated, pair.labelled_target)
+        target = _labelled_target(evaluated, pair)
     except DataError as error:
         if error.code != UNLABELLED:
             raise
         _draw_unscored(evaluated, pair.target, error.what, overlays)
         drawn = f"{error.what} What it marks can be looked at: {UNSCORED}/index.html."
         raise DataError(UNLABELLED, drawn, where=error.where, fix=error.fix) from error
-    return report_on(evaluated, {"source": pair.source, "target": target}, overlays, progress)
+    cohorts = {"target": target} if pair.source is None else {"source": pair.source, "target": target}
+    return _report_on(evaluated, cohorts, overlays, progress)
 
 
 def _draw_unscored(evaluated: EvaluatedRun, target: OpenedCohort, why: str, overlays: int | None) -> None:
@@ -172,7 +172,7 @@ def _draw_unscored(evaluated: EvaluatedRun, target: OpenedCohort, why: str, over
     write_unscored(evaluated.run.folder / UNSCORED, evaluated.statement, why.split("scored: ")[-1], drawn)
 
 
-def report_on(
+def _report_on(
     evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], overlays: int | None, progress: Progress
 ) -> Path:
     """Likewise for cohorts by their role in the run; a source whose frames are not here is left out."""
@@ -184,11 +184,11 @@ def report_on(
     return report / "index.html"
 
 
-def labelled_target(evaluated: EvaluatedRun, open_labelled: Callable[[], OpenedCohort]) -> OpenedCohort:
+def _labelled_target(evaluated: EvaluatedRun, pair: CohortPair) -> OpenedCohort:
     """The target with its labels. Raises: DataError E_TARGET_UNLABELLED where there is nothing to score by."""
     why = "no held-out frame of the target has a label to score it by"
     try:
-        target = open_labelled()
+        target = pair.labelled_target()
     except DataError as error:
         if error.code != "E_MASK_MISSING":
             raise
@@ -241,7 +241,7 @@ def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Pr
         "model": config.method,
         "seed": config.seed,
     }
-    used = "" if set_aside(evaluated.run.folder) else choice.selector.value
+    used = "" if set_aside(evaluated.run.folder) else choice.selector
     return regret_rows(run, choice.choices, dice, used=used, n=n) if n else None
 
 

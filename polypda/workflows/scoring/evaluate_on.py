@@ -29,12 +29,10 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION, Choice
 from polypda.workflows.runs.cohort_pair import data_roots, labelled_frames
-from polypda.workflows.runs.fused_models import FUSED, fused_model, fusion_note
 from polypda.workflows.runs.leakage import leaks_into, require_allowed
-from polypda.workflows.runs.learnt_frames import learnt_frames
 from polypda.workflows.runs.places import Places
 from polypda.workflows.runs.stages import ORACLE
-from polypda.workflows.runs.trained_models import trained_models
+from polypda.workflows.runs.trained_models import FUSED, RunModels, fused_model, fusion_note, learnt_frames
 from polypda.workflows.scoring.evaluate import EvaluatedRun
 from polypda.workflows.scoring.scoring import FrameList, Profile, ScoredPart, Scoring
 
@@ -70,7 +68,7 @@ def evaluate_run(
     """
     run = RunFolder.open(folder)
     config = run.config()
-    weights = trained_models(run, config)
+    weights = RunModels(run, config).by_name()
     same_part(parts)
     allowed = allow_leakage or config.allow_leakage
     leaks = check_leaks(parts, config, oracle=ORACLE in weights)

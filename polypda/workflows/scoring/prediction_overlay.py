@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from polypda.cohorts.frames import OpenedCohort
-from polypda.data.references import box_corners
+from polypda.data.labels import box_corners
 from polypda.evaluation.cases.case_values import BOX
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import NativePrediction

@@ -15,7 +15,7 @@ from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.images import IMAGE_SUFFIXES
 from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
-from polypda.data.references import box_corners
+from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.cases import BOX, CaseKey, case_row, cases_table
 from polypda.evaluation.scoring.box_metrics import frame_metrics_boxes

@@ -1,6 +1,8 @@
-"""Source-only training, and the oracle: the lower and the upper bound of every adaptation.
+"""The controls: source-only and oracle training, which differ only in whose labels they see, and AdaBN.
 
-Both minimise L_seg = loss(main) + λ_seg · loss(aux). They differ only in whose labels they see.
+Source-only and oracle minimise L_seg = loss(main) + λ_seg · loss(aux). AdaBN: Li, Wang, Shi, Liu, Hou, "Revisiting
+Batch Normalization For Practical Domain Adaptation", 2016; every method with moving batch-norm statistics must be
+compared with it: those adapt silently.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.contract import SEGMENTER, LabelsFrom, Losses, LossTerm, Method, Player
+from polypda.methods.contract import SEGMENTER, LabelsFrom, Losses, LossTerm, Method, Player, Preparation
 from polypda.methods.segmentation import SupervisedOptions, image_size_logits, segmenter_optimizer, supervised_terms
+from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.segmenter import Segmenter
 
 
@@ -47,3 +50,25 @@ class Oracle(SourceOnly):
     title = "Oracle (target labels)"
     paper = "control: upper bound, uses the target's training labels"
     labels_from = LabelsFrom.TARGET
+    takes_terms = False
+
+
+class AdaBN(Method):
+    """The source model with its batch-norm statistics recomputed on unlabelled target frames."""
+
+    name = "adabn"
+    title = "AdaBN"
+    paper = "Li et al., arXiv 1603.04779 (control)"
+    plays_on_target = False
+    reads_source = False
+    takes_terms = False
+
+    def players(self) -> list[Player]:
+        return []
+
+    def prepare(self, data: Preparation) -> None:
+        recompute_statistics(self.segmenter, (batch.images for batch in data.statistics()))
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        """Nothing is trained."""
+        yield from ()

@@ -1,0 +1,85 @@
+"""Fields of the configuration that are options of the command line: an option is declared once, on its field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True)
+class Option:
+    """Marks a field as an option: ``size: Annotated[int, Option("Training")] = Field(192, ge=32, description=…)``.
+
+    panel: the heading under which help shows it; empty: the first. by_package: a source package decides it. values:
+    names that can be given, where the field's type does not say; asked for when help is shown.
+    """
+
+    panel: str = ""
+    by_package: bool = False
+    values: Callable[[], Iterable[str]] | None = None
+
+
+@dataclass(frozen=True)
+class OptionField:
+    """An option with its field. section: the part of the configuration that holds it; empty: the configuration."""
+
+    name: str
+    section: str
+    field: FieldInfo
+    option: Option
+
+    @property
+    def kind(self) -> type:
+        """What the command line reads: bool, int, float or str."""
+        choices = [type(value) for value in self.choices]
+        plain = choices[0] if choices else _without_none(self.field.annotation)
+        return plain if plain in (bool, int, float) else str
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values there are to choose from; empty where they are not counted."""
+        plain = _without_none(self.field.annotation)
+        if self.option.values is not None:
+            return tuple(self.option.values())
+        if get_origin(plain) is Literal:
+            return get_args(plain)
+        return tuple(value.value for value in plain) if isinstance(plain, type) and issubclass(plain, StrEnum) else ()
+
+    @property
+    def limits(self) -> str:
+        """``at least 32``, ``from 0 to 1``, or nothing."""
+        found = {
+            name: getattr(mark, name)
+            for mark in self.field.metadata
+            for name in ("ge", "gt", "le")
+            if hasattr(mark, name)
+        }
+        if {"ge", "le"} <= set(found):
+            return f"from {found['ge']:g} to {found['le']:g}"
+        if found.get("ge"):
+            return f"at least {found['ge']:g}"
+        return f"above {found['gt']:g}" if "gt" in found else ""
+
+
+def options_of(model: type[BaseModel], section: str = "") -> Iterator[OptionField]:
+    """The options of a configuration and of its sections, in the order of the fields."""
+    for name, field in model.model_fields.items():
+        marks = [mark for mark in field.metadata if isinstance(mark, Option)]
+        plain = _without_none(field.annotation)
+        if marks:
+            yield OptionField(name, section, field, marks[0])
+        elif isinstance(plain, type) and issubclass(plain, BaseModel):
+            yield from options_of(plain, name)
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 else annotation
