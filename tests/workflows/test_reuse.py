@@ -33,7 +33,14 @@ MUST_AGREE = {
         "data.crop_to_field_of_view",
         "data.batch_size",
     ),
-    *("data.augmentation", "data.prevalence", "data.box_supervision", "compute.precision", "compute.processes"),
+    *(
+        "data.augmentation",
+        "data.polyp_free",
+        "data.prevalence",
+        "data.box_supervision",
+        "compute.precision",
+        "compute.processes",
+    ),
     *("start_steps", "supervised", "start", "settle_statistics", "clip_norm"),
 }
 """What decides a start. A field that is neither here nor free to differ was never thought about."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 FILE_NAME = "model_card.md"
 MOST_SUMMARY_LINES = 4
-NO_SOURCE_FRAMES = ("adabn", "tent")
-"""Models that see the target alone, whatever is at hand."""
 SETTINGS_ELSEWHERE = frozenset(
     {"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels", "network.encoder_weights"}
 )
@@ -100,7 +98,7 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
     runs = facts.trained_here
     adapting = [run for run in runs if run.method in facts.adapted_models]
     packed_runs = list(dict.fromkeys(run.run for run in runs if run.settings.get("source_package")))
-    free = {run.method for run in adapting if run.method in NO_SOURCE_FRAMES}
+    free = {run.method for run in adapting if (known := _method(run.method)) and not known.reads_source}
     packed = {run.method for run in adapting if run.run in packed_runs} - free
     beside = {run.method for run in adapting if run.run not in packed_runs} - free
     return {
