@@ -15,16 +15,17 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.aggregation.selector_regret import regret_rows
-from polypda.evaluation.aggregation.table_files import table_contents
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cohort_differences.results import compare_cohorts
 from polypda.quality.statistics.features import FEATURES
 from polypda.quality.statistics.frame_table import PlaceMaps
-from polypda.reporting.pages.cohort_statistics import CohortFacts, CohortStatistics
-from polypda.reporting.pages.cohort_statistics_folder import write_cohort_statistics
-from polypda.reporting.pages.cross_centre_page import PageParts, render_cross_centre_page
-from polypda.reporting.pages.report_folder import OverlayPicture, write_report
+from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
+from polypda.reporting.pages.cohort_page import write_cohort_statistics
+from polypda.reporting.pages.gallery import OverlayPicture
+from polypda.reporting.pages.report_folder import write_report
+from polypda.reporting.pages.report_page import PageParts, render_report_page
 from polypda.reporting.tables.result_tables import sections
+from polypda.reporting.tables.table_files import table_contents
 
 ADA, BEA = (SyntheticCohort(name, patients=11, frames_per_patient=4) for name in ("ada", "bea"))
 CID = SyntheticCohort("cid", patients=7, frames_per_patient=5, clusters="sequence", negatives=0)
@@ -86,7 +87,7 @@ def test_model_card_tables(study: tuple[str, CrossCentreResults]) -> None:
 
 def test_cross_centre_page(study: tuple[str, CrossCentreResults]) -> None:
     name, results = study
-    check_golden(f"{name}/page.txt", page_text(render_cross_centre_page(results, PageParts(f"Report of {name}"))))
+    check_golden(f"{name}/page.txt", page_text(render_report_page(results, PageParts(f"Report of {name}"))))
 
 
 RUNS = {

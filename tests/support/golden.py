@@ -79,7 +79,7 @@ class _Reader(HTMLParser):
 
 
 def page_text(html: str) -> str:
-    """What a page says: a line per paragraph, row of a table or point of a list; classes in brackets, pictures named."""
+    """What a page says: a line per paragraph, row or point of a list; classes in brackets, pictures by name."""
     reader = _Reader()
     reader.feed(html)
     lines = (re.sub(r" +", " ", line).strip() for line in reader.lines)

@@ -19,7 +19,7 @@ from polypda.reporting.pages.result_sentences import (
     performance_sentences,
 )
 from polypda.reporting.pages.run_settings import by_runs
-from polypda.reporting.pages.wording import counted
+from polypda.reporting.wording import counted
 
 NOTHING_TRAINED = "the predictions came as files from elsewhere: their authors must say"
 METRICS = (

@@ -6,7 +6,7 @@ from polypda.reporting.documents.checklist_items import Part, from_manifest, fro
 from polypda.reporting.documents.markdown_document import code, inline, shortened
 from polypda.reporting.pages.report_facts import ReportFacts
 from polypda.reporting.pages.run_settings import models_in_words
-from polypda.reporting.pages.wording import counted
+from polypda.reporting.wording import counted
 
 
 def title(facts: ReportFacts) -> list[Part]:

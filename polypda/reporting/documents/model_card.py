@@ -16,8 +16,8 @@ from polypda.reporting.documents.markdown_document import bullets, code, inline,
 from polypda.reporting.documents.study import Study
 from polypda.reporting.pages.report_facts import ReportFacts, gather_facts
 from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
-from polypda.reporting.pages.wording import counted
 from polypda.reporting.tables.result_tables import sections
+from polypda.reporting.wording import counted
 
 FILE_NAME = "model_card.md"
 MOST_SUMMARY_LINES = 4

@@ -13,7 +13,7 @@ from polypda.reporting.documents.markdown_document import bullets, code, inline,
 from polypda.reporting.documents.study import NOT_REPORTED
 from polypda.reporting.pages.report_facts import ReportFacts
 from polypda.reporting.pages.run_settings import by_runs
-from polypda.reporting.pages.wording import counted
+from polypda.reporting.wording import counted
 
 MISSING = f"**{NOT_REPORTED}**"
 NOT_A_DEVICE = "Not a medical device, and not to be used for decisions about patients: research only."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM
+from polypda.reporting.cohort_statistics import CohortStatistics
 from polypda.reporting.figures.cohort_distribution_figure import (
     LABEL_FEATURES,
     PICTURE_FEATURES,
@@ -14,7 +15,6 @@ from polypda.reporting.figures.cohort_distribution_figure import (
 from polypda.reporting.figures.cohort_effect_figure import cohort_profile, distance_matrix, effect_forest
 from polypda.reporting.figures.cohort_place_figure import field_outlines, polyp_places
 from polypda.reporting.figures.figure_style import Drawing
-from polypda.reporting.pages.cohort_statistics import CohortStatistics
 
 MOST_FOR_PHONES = 5
 """Cohorts; with more, drawings are laid out once and a phone scrolls them sideways, so that the page stays small."""

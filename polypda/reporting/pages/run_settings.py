@@ -8,7 +8,7 @@ from typing import Any
 
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.reporting.documents.markdown_document import code, shortened
-from polypda.reporting.pages.wording import counted
+from polypda.reporting.wording import counted
 
 IDENTITY_SETTINGS = frozenset({"source", "target", "method", "seed"})
 """Settings that name a run rather than describe it: they stand in every table."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.errors import DataError, UsageError, nearest
-from polypda.reporting.pages.curves_folder import ShownStage, write_curves
+from polypda.reporting.pages.curves_page import ShownStage, write_curves
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION

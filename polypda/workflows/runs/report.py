@@ -10,8 +10,8 @@ from polypda.errors import UsageError
 from polypda.evaluation.aggregation.cross_centre import cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation, find_evaluations, read_evaluation
 from polypda.reporting.documents.study_file import read_study
-from polypda.reporting.pages.cross_centre_folder import write_cross_centre_report
-from polypda.reporting.pages.new_folder import refuse_existing
+from polypda.reporting.pages.report_folder import write_cross_centre_report
+from polypda.reporting.report_folders import refuse_existing
 
 
 def report(

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from polypda.evaluation.statistics import IntervalKind
 from polypda.quality.statistics.features import BY_NAME, FEATURES, Feature
-from polypda.reporting.pages.cohort_sentences import pair_words
-from polypda.reporting.pages.cohort_statistics import CohortStatistics
-from polypda.reporting.pages.verdict import records
-from polypda.reporting.pages.wording import NOT_KNOWN, interval, p_text, plain, signed, whole
-from polypda.reporting.tables.page_tables import FRAMES_MARK, PageTable
+from polypda.reporting.cohort_statistics import CohortStatistics, pair_words
+from polypda.reporting.tables.text_table import TextTable
+from polypda.reporting.verdict import records
+from polypda.reporting.wording import NOT_KNOWN, limit, p_text, plain, signed, whole, with_interval
 
 MOST_COHORTS = 6
 """In one table; more go into a further one, so that none is cut off on paper."""
 
 
-def facts_table(statistics: CohortStatistics) -> PageTable:
+def facts_table(statistics: CohortStatistics) -> TextTable:
     """What was measured of each cohort."""
     rows = [
         [
@@ -26,10 +26,10 @@ def facts_table(statistics: CohortStatistics) -> PageTable:
         ]
         for one in statistics.facts
     ]  # fmt: skip
-    return PageTable(["cohort", "labels", "sizes of frames", "clusters", "frames measured"], rows, left=4)
+    return TextTable(["cohort", "labels", "sizes of frames", "clusters", "frames measured"], rows, left=4)
 
 
-def quantile_tables(statistics: CohortStatistics) -> list[PageTable]:
+def quantile_tables(statistics: CohortStatistics) -> list[TextTable]:
     """Rows: features; columns: cohorts; the median with the 10th and 90th percentile, or the mean of counts."""
     summary = statistics.differences.summary
     cells = {(row["cohort"], row["feature"]): row for row in records(summary)}
@@ -40,41 +40,39 @@ def quantile_tables(statistics: CohortStatistics) -> list[PageTable]:
             [_titled(feature), *(_quantiles(cells.get((cohort, feature.name)), feature) for cohort in cohorts)]
             for feature in named
         ]
-        tables.append(PageTable(["median (q10–q90)", *cohorts], rows, left=1))
+        tables.append(TextTable(["median (q10–q90)", *cohorts], rows, left=1))
     return tables
 
 
-def effect_table(effects: pd.DataFrame) -> PageTable:
+def effect_table(effects: pd.DataFrame) -> TextTable:
     """All differences of one pair, the largest first."""
     one, other = str(effects["cohort"].iloc[0]), str(effects["other"].iloc[0])
     rows = []
     for row in sorted(records(effects), key=lambda row: -abs(row["delta"])):
         feature = BY_NAME[row["feature"]]
-        mark = "" if row["clusters_known"] or pd.isna(row["low"]) else FRAMES_MARK
         rows.append(
             [
                 _titled(feature),
                 plain(row["value"], feature.digits),
                 plain(row["other_value"], feature.digits),
-                signed(row["delta"]),
-                f"{interval(row['low'], row['high'])}{mark}",
+                with_interval(signed(row["delta"]), limit(row["low"]), limit(row["high"]), kind=_kind(row)),
                 p_text(row["p_holm"]),
                 plain(row["wasserstein_sd"]),
                 f"{row['n']} / {row['n_other']}",
             ]
         )
-    columns = ["feature", one, other, "Cliff’s δ", "95 % interval", "Holm p", "W₁ / SD", "frames"]
-    return PageTable(columns, rows, left=1)
+    columns = ["feature", one, other, "Cliff’s δ [95 % interval]", "p (Holm)", "W₁ / SD", "frames"]
+    return TextTable(columns, rows, left=1)
 
 
-def pair_table(statistics: CohortStatistics) -> PageTable:
+def pair_table(statistics: CohortStatistics) -> TextTable:
     """One row per pair: the distance and what differs, where there are too many pairs for cards."""
     rows = []
     for row in records(statistics.differences.distances):
         effects = effects_of(statistics, row["cohort"], row["other"])
         sentence = pair_words(effects).sentence if len(effects) else NOT_KNOWN
         rows.append([sentence, distance_text(row), plain(row["auc"])])
-    return PageTable(["what differs", "distance (95 % interval)", "told apart, AUC"], rows, left=1)
+    return TextTable(["what differs", "distance [95 % interval]", "told apart, AUC"], rows, left=1)
 
 
 def effects_of(statistics: CohortStatistics, cohort: str, other: str) -> pd.DataFrame:
@@ -84,11 +82,12 @@ def effects_of(statistics: CohortStatistics, cohort: str, other: str) -> pd.Data
 
 
 def distance_text(row: dict) -> str:
-    """ "0.40 (0.37 to 0.43)†", the mark where frames were treated as independent."""
-    if pd.isna(row["low"]):
-        return plain(row["distance"])
-    mark = "" if row["clusters_known"] else FRAMES_MARK
-    return f"{plain(row['distance'])} ({plain(row['low'])}–{plain(row['high'])}){mark}"
+    """ "0.40 [0.37, 0.43]*", the mark where frames were treated as independent."""
+    return with_interval(*(plain(row[name]) for name in ("distance", "low", "high")), kind=_kind(row))
+
+
+def _kind(row: dict) -> str:
+    return "" if row["clusters_known"] else IntervalKind.FRAMES
 
 
 def _titled(feature: Feature) -> str:

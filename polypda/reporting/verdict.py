@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
-from polypda.reporting.pages.wording import cluster_noun, counted, interval, p_text, signed
+from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
 
 CLUSTER_INTERVALS = ("cluster bootstrap", "cluster t")
 FRAME_INTERVAL = "frames as independent"
@@ -31,6 +31,11 @@ class Finding(Enum):
     NOT_SHOWN = "not shown"
     UNKNOWN = "not assessed"
 
+    @property
+    def tone(self) -> str:
+        """For the colour: better, worse, unchanged or unknown."""
+        return {"helps": "better", "harms": "worse", "not shown": "unchanged", "not assessed": "unknown"}[self.value]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -41,13 +46,8 @@ class Verdict:
 
     @property
     def tone(self) -> str:
-        """For the colour: better, worse, unchanged or unknown."""
-        return {
-            Finding.HELPS: "better",
-            Finding.HARMS: "worse",
-            Finding.NOT_SHOWN: "unchanged",
-            Finding.UNKNOWN: "unknown",
-        }[self.finding]
+        """That of the finding."""
+        return self.finding.tone
 
 
 def finding(row: Mapping[str, Any]) -> Finding:
@@ -135,3 +135,8 @@ def _p(value: float) -> str:
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as plain mappings from column to value."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def at_target(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows scored in the centre that was adapted to."""
+    return rows[rows["cohort"] == rows["target"]]

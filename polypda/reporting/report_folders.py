@@ -11,7 +11,7 @@ from pathlib import Path
 from polypda.errors import DataError
 from polypda.files import current_umask, require_writable, write_failed
 
-REPORT_FILES = ("index.html", "cases.csv", "summary.json")
+REPORT_FILES = ("index.html", "cases.csv", "model_card.md")
 """What a folder must hold to be known as a former report of several runs."""
 
 

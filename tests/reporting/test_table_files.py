@@ -3,18 +3,18 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
-from polypda.evaluation.aggregation.cell_text import NOT_KNOWN, p_text, plain, signed, three_digits, with_interval
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.aggregation.latex_tables import bold, escaped, latex_table
-from polypda.evaluation.aggregation.matrix_cells import matrix_cells
-from polypda.evaluation.aggregation.table_facts import markdown_table
-from polypda.evaluation.aggregation.table_files import table_contents, write_tables
+from polypda.reporting.tables.result_tables import is_improvement, matrix_table
+from polypda.reporting.tables.table_files import json_rows, table_contents, write_tables
+from polypda.reporting.tables.text_table import TextTable, latex_escaped, latex_table, markdown_table, strong
+from polypda.reporting.wording import NOT_KNOWN, p_text, plain, signed, with_interval
 
 NAMES = {
     *("centers.csv", "centers.md", "centers.tex", "centers.json", "matrix.csv", "matrix.md", "matrix.tex"),
@@ -109,7 +109,7 @@ def test_latex_is_well_formed(name: str, contents, phantom) -> None:
         opened, closed = re.findall(r"\\begin\{(\w+)\}", body), re.findall(r"\\end\{(\w+)\}", body)
         assert opened == closed == ["longtable"] and body.count(r"\begingroup") == body.count(r"\endgroup") == 1
         assert not set("−–→×±≥Δ†") & set(body), "what a default font cannot show"
-        assert not re.search(r"(?<!\\)[%#_^~]", body), "an unescaped special character"
+        assert not re.search(r"(?<!\\)[%#_^]", body), "an unescaped special character"
         columns = re.search(r"\\begin\{longtable\}\{([lr]+)\}", body)
         assert columns
         rows = [line for line in body.splitlines() if line.endswith(r"\\") and not line.startswith(r"\caption")]
@@ -121,7 +121,7 @@ def test_latex_is_well_formed(name: str, contents, phantom) -> None:
 def test_the_caption_holds_n_and_clusters(contents, phantom) -> None:
     for name in ("centers.tex", "matrix.tex"):
         caption = next(line for line in contents[name].splitlines() if line.startswith(r"\caption"))
-        assert r"ada\_1: n = 43 frames with a polyp, clusters: 11 patients" in caption
+        assert r"ada\_1: n = 43 frames with a polyp, clusters: 11~patients" in caption
         assert r"bea\&co: n = 43 frames" in caption
         assert rf"\caption{{\textbf{{{BANNER}.}} " in phantom[name] and f"% {BANNER}." in phantom[name]
         assert "sun: boxes only" in phantom[name]
@@ -129,6 +129,7 @@ def test_the_caption_holds_n_and_clusters(contents, phantom) -> None:
 
 def test_bold_is_a_significant_improvement_and_nothing_else(results) -> None:
     matrix = results.matrix.copy()
+    shown = replace(results, matrix=matrix)
     cell = (matrix["adapted_to"] == matrix["cohort"]) & (matrix["model"] == "adabn") & (matrix["source"] == "ada_1")
     over, alone = "cluster bootstrap", "frames as independent"
     for low, kind, p_holm, is_bold in (
@@ -140,21 +141,28 @@ def test_bold_is_a_significant_improvement_and_nothing_else(results) -> None:
         (0.01, over, None, False),
     ):
         matrix.loc[cell, ["delta_low", "delta_interval", "p_holm"]] = [low, kind, p_holm]
-        cells = matrix_cells(matrix, lambda text: f"<b>{text}").set_index(["source", "model"])
-        assert cells.loc[("ada_1", "adabn"), "bea&co"].startswith("<b>") == is_bold
-        others = cells.drop(("ada_1", "adabn")).loc[["ada_1"]]
-        assert not others.loc[("ada_1", "source-only")].str.contains("<b>").any()
-    assert not cells.loc[("each cohort's own", "oracle")].str.contains("<b>").any()
+        assert is_improvement(low, kind, float("nan") if p_holm is None else p_holm) == is_bold
+        cells = matrix_cells(shown)
+        text = cells.loc[("ada_1", "adabn"), "bea&co"]
+        assert (text == strong(text[1:-1])) == is_bold
+        assert not cells.loc[("ada_1", "source-only")].str.contains("\x02").any()
+    assert not cells.loc[("own labels", "oracle")].str.contains("\x02").any()
+
+
+def matrix_cells(results: CrossCentreResults) -> pd.DataFrame:
+    """The matrix by source and model."""
+    [table] = matrix_table(results)
+    return pd.DataFrame(table.rows, columns=table.headings).set_index(["trained in", "model"])
 
 
 def test_the_matrix_has_a_row_per_source_and_model_and_marks_the_diagonal(results, contents) -> None:
-    cells = matrix_cells(results.matrix).set_index(["source", "model"])
+    cells = matrix_cells(results)
     assert list(cells.columns) == ["ada_1", "bea&co"]
     assert list(cells.loc["ada_1"].index) == ["source-only", "adabn", "harm"] and len(cells) == 7
     own = cells.loc[("ada_1", "source-only"), "ada_1"]
     assert own.endswith("†") and cells.loc[("ada_1", "adabn"), "ada_1"] == NOT_KNOWN
     value = results.matrix.query("source == 'ada_1' and model == 'adabn' and cohort == 'bea&co'")["dice"].iloc[0]
-    assert cells.loc[("ada_1", "adabn"), "bea&co"].startswith(f"{value:.3f} [")
+    assert cells.loc[("ada_1", "adabn"), "bea&co"].removeprefix("\x02").startswith(f"{value:.3f} [")
     assert "## Over the target centres" in contents["matrix.md"] and "dice_worst_center" in contents["matrix.md"]
 
 
@@ -164,29 +172,35 @@ def test_few_clusters_show_their_means_and_boxes_no_dice(phantom) -> None:
     assert "boxes only" in text and "- sun: annotated with boxes only" in text
     assert "hit at IoU ≥ 0.1" in text, "the matching rule stands beside the lesion figures"
     assert "| sun (target) | source-only |" in text.split("## Lesions")[1]
-    assert "| sun (target)" not in text.split("## Pixels and outlines")[1].split("## Lesions")[0]
+    assert "| sun (target)" not in text.split("## Pixels and outlines")[1].split("## ")[0]
 
 
 def test_markdown_tables_are_aligned(contents, phantom) -> None:
     for text in (contents["centers.md"], contents["matrix.md"], phantom["centers.md"]):
         blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
         assert blocks and all(len({len(line) for line in block.splitlines()}) == 1 for block in blocks)
-    assert "a\\|b" in markdown_table(pd.DataFrame({"model": ["a|b"]}))
+    assert "a\\|b" in markdown_table(TextTable(["model"], [["a|b"]]))
 
 
 def test_latex_escapes_what_names_may_hold() -> None:
-    assert escaped("a_b & 5 % #1 ~ ^ {x} $ \\") == (
+    assert latex_escaped("a_b & 5 % #1 ~ ^ {x} $ \\") == (
         r"a\_b \& 5 \% \#1 \textasciitilde{} \textasciicircum{} \{x\} \$ \textbackslash{}"
     )
-    assert escaped(bold("−0.1")) == r"\textbf{$-$0.1}" and escaped("[a") == "{[}a" and escaped("*") == "{*}"
-    table = latex_table(pd.DataFrame({"model": ["[x"], "Dice": ["0.5"]}), caption="A_1", label="tab:x", banner="B")
+    assert (
+        latex_escaped(strong("−0.1")) == r"\textbf{$-$0.1}"
+        and latex_escaped("[a") == "{[}a"
+        and latex_escaped("*") == "{*}"
+    )
+    table = latex_table(TextTable(["model", "Dice"], [["[x", "0.5"]], left=1), caption="A_1", label="tab:x", banner="B")
     assert "{[}x & 0.5 \\\\" in table and r"\caption{\textbf{B.} A\_1}" in table
 
 
 def test_numbers_read_as_they_should() -> None:
-    assert with_interval(0.5, 0.4, 0.6, "cluster bootstrap", three_digits) == "0.500 [0.400, 0.600]"
-    assert with_interval(0.5, 0.4, 0.6, "frames as independent", three_digits).endswith("]*")
-    assert with_interval(0.5, float("nan"), float("nan"), "none", three_digits) == "0.500"
-    assert signed(-0.1) == "−0.100" and signed(-0.0001) == "±0.000" and signed(float("-inf")) == "−∞"
+    assert with_interval("0.500", "0.400", "0.600", kind="cluster bootstrap") == "0.500 [0.400, 0.600]"
+    assert with_interval("0.500", "0.400", "0.600", kind="frames as independent").endswith("]*")
+    assert with_interval("0.500", NOT_KNOWN, NOT_KNOWN, kind="none") == "0.500"
+    assert signed(-0.1, 3) == "−0.100" and signed(-0.0001, 3) == "±0.000" and signed(float("-inf")) == "−∞"
+    assert plain(-0.0001, 3) == "0.000" and plain(float("inf")) == "∞" and plain(float("nan")) == NOT_KNOWN
     assert p_text(0.0004) == "<0.001" and p_text(0.0499) == "0.050" and p_text(float("nan")) == NOT_KNOWN
-    assert plain(float("inf")) is None and plain(pd.NA) is None and plain(float("nan")) is None
+    rows = json_rows(pd.DataFrame({"x": [float("inf"), float("nan"), 0.5]}))
+    assert [row["x"] for row in rows] == [None, None, 0.5]
