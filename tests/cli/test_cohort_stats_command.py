@@ -14,7 +14,7 @@ import pytest
 
 from polypda.cohorts.catalogue import manifest
 from polypda.phantom.cohort_folder import render_cohort
-from polypda.reporting.figures.cohort_statistics_figures import cohort_drawings
+from polypda.reporting.figures.cohort_drawings import cohort_drawings
 from polypda.reporting.pages import cohort_statistics_folder
 
 OPENED: list[str] = []

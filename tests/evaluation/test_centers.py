@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.centers import centre_table
+from polypda.evaluation.aggregation.centres import centre_table
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.cases.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.metrics import frame_metrics

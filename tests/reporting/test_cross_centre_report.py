@@ -15,7 +15,7 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.cases.cases import read_cases
+from polypda.evaluation.cases.case_table import read_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.reporting.pages.centre_cards import centre_cards
 from polypda.reporting.pages.gallery import copy_gallery

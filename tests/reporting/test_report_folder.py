@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.aggregation.centers import centre_table
-from polypda.evaluation.cases.cases import read_cases
-from polypda.reporting.figures.figures import write_figures
+from polypda.evaluation.aggregation.centres import centre_table
+from polypda.evaluation.cases.case_table import read_cases
+from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.answer import answer
 from polypda.reporting.pages.gallery import OverlayPicture, file_name
 from polypda.reporting.pages.report_folder import write_report

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from polypda.evaluation.aggregation.centers import CHANGED_BY_DICE
+from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order
 from polypda.evaluation.aggregation.panels import CONTROL

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from polypda.evaluation.aggregation.centers import cluster_count
+from polypda.evaluation.aggregation.centres import cluster_count
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 
 RELIABILITY = [f"reliability_{kind}_{tenth}" for kind in "npg" for tenth in range(10)]

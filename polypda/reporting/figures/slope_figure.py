@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polypda.evaluation.aggregation.centers import CHANGED_BY_DICE
+from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE
 from polypda.reporting.figures.figure_style import (
     BETTER,
     INK,

@@ -32,7 +32,7 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
     """Put the target's rows of the centre table into words.
 
     Args:
-        table: as :func:`polypda.evaluation.aggregation.centers.centre_table` makes it, with source-only and the
+        table: as :func:`polypda.evaluation.aggregation.centres.centre_table` makes it, with source-only and the
             method on the target.
     """
     target = table[(table["role"] == "target") & (table["cohort"] == statement.target)]

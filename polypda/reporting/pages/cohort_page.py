@@ -19,10 +19,9 @@ from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM
 from polypda.files import write_whole
 from polypda.quality.statistics.features import IN_DISTANCE
 from polypda.reporting.cohort_statistics import CohortStatistics, pair_words
-from polypda.reporting.figures.cohort_statistics_figures import cohort_drawings
+from polypda.reporting.figures.cohort_drawings import cohort_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, ReportFigure, write_drawings
-from polypda.reporting.overlays.small_pictures import shrink_png, svg_in_page
-from polypda.reporting.pages.page import data_uri, page_environment
+from polypda.reporting.pages.page import data_uri, page_environment, shrink_png, svg_in_page
 from polypda.reporting.report_folders import whole_folder
 from polypda.reporting.tables.cohort_tables import (
     distance_text,

@@ -11,7 +11,7 @@ import pandas as pd
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.aggregation.panels import CONTROL
-from polypda.evaluation.cases.cases import checked_cases, write_cases
+from polypda.evaluation.cases.case_table import checked_cases, write_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.files import write_whole
@@ -20,7 +20,7 @@ from polypda.reporting.documents.model_card import write_model_card
 from polypda.reporting.documents.study import Study
 from polypda.reporting.figures.cross_centre_figures import cross_centre_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, write_drawings
-from polypda.reporting.figures.figures import write_figures
+from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.gallery import Gallery, OverlayPicture, copy_gallery, draw_gallery
 from polypda.reporting.pages.page import page_environment
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
@@ -77,7 +77,7 @@ def write_report(
 
     Returns: ``folder``.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
-        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.cases.checked_cases` and
+        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.case_table.checked_cases` and
         :func:`polypda.evaluation.aggregation.cross_centre.cross_centre_results`.
     """
     cases = checked_cases(cases)

@@ -14,7 +14,7 @@ import pandas as pd
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.selector_regret import regret_rows
-from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.cases.case_table import CaseKey
 from polypda.evaluation.cases.statement import SOURCE_ONLY, ReportStatement
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import NativePrediction, predict_native

@@ -17,7 +17,7 @@ from typing import Any
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
-from polypda.evaluation.cases.cases import SCHEMA_VERSION
+from polypda.evaluation.cases.case_table import SCHEMA_VERSION
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
 from polypda.files import write_whole
 from polypda.workflows.scoring.scoring import KeyOf

@@ -14,8 +14,7 @@ from polypda.errors import DataError
 from polypda.evaluation.cases.case_values import BOX as BOX
 from polypda.evaluation.cases.case_values import MASK as MASK
 from polypda.evaluation.cases.case_values import check_values
-from polypda.evaluation.scoring.metrics import PROTOCOL, FrameMetrics
-from polypda.evaluation.scoring.reliability import TENTHS
+from polypda.evaluation.scoring.metrics import PROTOCOL, TENTHS, FrameMetrics
 from polypda.files import write_whole
 
 SCHEMA_VERSION = 2

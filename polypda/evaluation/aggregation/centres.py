@@ -2,6 +2,8 @@
 
 Aggregates are those of `polypda-metrics v1`. Frames with a polyp and frames without one never meet in one mean. Means
 carry the interval that their number of clusters allows, and say which it is.
+
+Dice by relative polyp area: a mean over all sizes hides that small polyps are missed.
 """
 
 from __future__ import annotations
@@ -13,21 +15,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.aggregation.aggregates import mean_over_frames
-from polypda.evaluation.aggregation.centre_blocks import dice_frames, lesion_block, negative_block, positive_block
+from polypda.evaluation.aggregation.aggregates import SIZE_STRATA, fail_rate, mean_over_frames, size_stratum
 from polypda.evaluation.aggregation.comparisons import comparison_table
-from polypda.evaluation.aggregation.controls import with_controls
-from polypda.evaluation.aggregation.panel_estimates import (
+from polypda.evaluation.aggregation.panel_values import (
+    Choice,
+    PerFrame,
     clean_values,
     cluster_means_text,
+    dice_frames,
     dice_values,
     estimates,
     hit_values,
+    lesion_block,
+    negative_block,
     panel_clusters,
+    positive_block,
 )
 from polypda.evaluation.aggregation.panels import GROUP, Panel, frames_differ, panels
-from polypda.evaluation.cases.cases import checked_cases
-from polypda.evaluation.cases.joined_cases import check_comparable
+from polypda.evaluation.cases.case_table import checked_cases
+from polypda.evaluation.cases.joined_cases import check_comparable, with_controls
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import Estimate, IntervalKind
 from polypda.evaluation.statistics.comparison import CHANGED_BY
@@ -70,12 +76,12 @@ def centre_table(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.Data
     n_positive, n_dice (positive frames with a mask: the n of every Dice), n_negative, n_unscored, n_missing (scored
     as empty because there was no prediction; per training); clusters and clusters_negative (those that positive and
     negative frames come from; NA if unknown), cluster_unit.
-    The blocks of :mod:`polypda.evaluation.aggregation.centre_blocks`; a training's value, averaged over the trainings.
+    The blocks of :mod:`polypda.evaluation.aggregation.panel_values`; a training's value, averaged over the trainings.
     Intervals: dice_low, dice_high, dice_interval (its kind), dice_words, dice_cluster_means; frame_specificity_…;
     lesion_sensitivity_10_…. dice_frame_seed_sd: SD over seeds.
     Against source-only on the same frames: the columns of DELTA_COLUMNS; absent where there is no control.
 
-    Raises: DataError of :func:`polypda.evaluation.cases.cases.checked_cases` and
+    Raises: DataError of :func:`polypda.evaluation.cases.case_table.checked_cases` and
     :func:`polypda.evaluation.cases.joined_cases.check_comparable`.
     """
     cases = with_controls(checked_cases(cases), source_only)
@@ -199,3 +205,35 @@ def _reading_order(table: pd.DataFrame, source_only: str) -> list[int]:
         for source, target, role, cohort, split, model in table[GROUP].itertuples(index=False)
     ]
     return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def strata_table(panels: Sequence[Panel]) -> pd.DataFrame:
+    """One row per panel and stratum of relative polyp area, also where it holds no frame (n 0, Dice NaN).
+
+    Columns beside the group: stratum, stratum_place (0 smallest), n, clusters (NA if unknown), dice, low, high,
+    interval, words, cluster_means, fail_rate. Panels of one cohort must hold the same frames.
+    """
+    rows = []
+    for place, stratum in enumerate(SIZE_STRATA):
+        choice = _dice_of(place)
+        for panel, estimate in zip(panels, estimates(panels, choice), strict=True):
+            chosen, values = choice(panel)
+            none = estimate.kind is IntervalKind.NONE
+            rows.append(
+                panel.key._asdict()
+                | {"stratum": stratum, "stratum_place": place, "n": estimate.n, "clusters": estimate.clusters}
+                | {"dice": estimate.value, "low": estimate.low, "high": estimate.high}
+                | {"interval": str(estimate.kind), "words": estimate.words}
+                | {"cluster_means": cluster_means_text(values, panel_clusters(panel, chosen)) if none else ""}
+                | {"fail_rate": float(np.mean(fail_rate(panel.values("dice")[:, chosen])))}
+            )
+    return pd.DataFrame(rows).astype({"clusters": "Int64"})
+
+
+def _dice_of(place: int) -> Choice:
+    def choose(panel: Panel) -> PerFrame:
+        areas = panel.frames["relative_polyp_area"].to_numpy(dtype=np.float64)
+        rows = np.flatnonzero(dice_frames(panel) & (size_stratum(areas) == place))
+        return rows, panel.mean_values("dice")[rows]
+
+    return choose

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from polypda.errors import DataError
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
-from polypda.reporting.figures.hatching import hatched
 from polypda.reporting.overlays.lettering import PAPER, Colour, Text, text_block
 from polypda.reporting.overlays.overlay_legend import (
     AFTER,
@@ -23,7 +22,14 @@ from polypda.reporting.overlays.overlay_legend import (
     Picture,
     legend,
 )
-from polypda.reporting.overlays.strokes import View, box_outlines, boxes_inside_mask, draw_strokes, mask_outlines
+from polypda.reporting.overlays.strokes import (
+    View,
+    box_outlines,
+    boxes_inside_mask,
+    draw_strokes,
+    hatched,
+    mask_outlines,
+)
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in native px, right and bottom exclusive."""
