@@ -14,7 +14,7 @@ import pandas as pd
 
 from polypda.errors import PolypdaError
 from polypda.evaluation.aggregation.selector_regret import regret_by_rule
-from polypda.reporting.pages.wording import plain, signed
+from polypda.reporting.wording import plain, signed
 from polypda.training.curves import read_curves
 from polypda.training.run_folder import RunFolder
 

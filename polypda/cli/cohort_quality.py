@@ -119,8 +119,8 @@ def stats_command(
     last.
     """
     from polypda.errors import UsageError
-    from polypda.reporting.pages.cohort_statistics_folder import STATS_FILES, headlines, write_cohort_statistics
-    from polypda.reporting.pages.new_folder import refuse_existing
+    from polypda.reporting.pages.cohort_page import STATS_FILES, headlines, write_cohort_statistics
+    from polypda.reporting.report_folders import refuse_existing
     from polypda.workflows.cohorts.cohort_stats import StatsRequest, cohort_statistics
 
     if no_labels and labels_of:

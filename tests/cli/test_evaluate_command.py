@@ -8,7 +8,7 @@ import pytest
 from support.painted import HEIGHT, WIDTH, write_cohort
 from support.painted_cohorts import paint_frame, save
 
-from polypda.evaluation.cases.cases import read_cases
+from polypda.evaluation.cases.case_table import read_cases
 from polypda.evaluation.cases.evaluation_file import read_evaluation
 
 TRAINING = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]

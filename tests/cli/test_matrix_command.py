@@ -6,7 +6,7 @@ import re
 import pytest
 from support.painted import write_cohort
 
-from polypda.evaluation.cases.cases import read_cases
+from polypda.evaluation.cases.case_table import read_cases
 from polypda.workflows.runs.presets import PRESETS
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]

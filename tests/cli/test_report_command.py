@@ -41,7 +41,7 @@ def test_runs_become_a_report_whose_page_is_printed_last(tmp_path: Path, monkeyp
     other = saved(tmp_path / "run-1", synthetic_run(ADA, BEA, ("adaptsegnet",), 1)) / "report"
     out = tmp_path / "reports" / "both"
     out.mkdir(parents=True)
-    for name in ("index.html", "cases.csv", "summary.json"):
+    for name in ("index.html", "cases.csv", "model_card.md"):
         (out / name).write_text("of a former report")
     arguments = ("report", run, run / "report", other, "--out", out, "--no-overlays", "--title", "Both seeds")
     assert run_cli(monkeypatch, *arguments) == 3

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from support.painted import write_cohort
 
-from polypda.evaluation.cases.cases import read_cases
+from polypda.evaluation.cases.case_table import read_cases
 
 TINY = ["--preset", "quick", "--batch-size", "2", "--adapt-steps", "3", "--checkpoint-every", "2", "--device", "cpu"]
 NETWORK = ["--size", "64", "--start-steps", "2", "--method", "source-only"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.cases.cases import (
+from polypda.evaluation.cases.case_table import (
     COLUMNS,
     CaseKey,
     case_row,

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.centers import centre_table
-from polypda.evaluation.aggregation.centre_files import centres_markdown, write_centres
-from polypda.evaluation.aggregation.table_facts import run_facts
-from polypda.evaluation.cases.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.aggregation.centres import centre_table
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
+from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.reporting.tables.table_files import centres_markdown, write_tables
 
 HEIGHT, WIDTH = 20, 50
 REFERENCE_PX = 100
@@ -146,8 +147,8 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
     table = centre_table(cases_table([case("source-only", "a", 100), outside])).iloc[0]
     assert (table["n_frames"], table["n_positive"], table["n_negative"], table["n_unscored"]) == (2, 1, 0, 1)
     assert table["dice_frame"] == 1.0
-    text = centres_markdown(centre_table(cases_table([case("source-only", "a", 100), outside])), run_facts(statement()))
-    assert "1 frame is in neither block" in text
+    text = centres_markdown(results_of(cases_table([case("source-only", "a", 100), outside])))
+    assert "enter no mean, their whole reference outside the valid area: 1" in text
 
 
 @pytest.mark.parametrize(
@@ -176,29 +177,31 @@ def test_the_target_comes_first_and_the_oracle_last() -> None:
     assert list(table["model"]) == ["source-only", "adabn", "oracle"] * 2
 
 
+def results_of(cases: pd.DataFrame, **facts) -> CrossCentreResults:
+    return cross_centre_results([Evaluation(cases, statement(**facts), Path("run"))])
+
+
 def test_every_file_states_how_its_numbers_came_about(tmp_path: Path) -> None:
-    paths = write_centres(centre_table(small_study()), tmp_path, statement())
-    assert [path.name for path in paths] == ["centers.csv", "centers.json", "centers.md"]
-    for path in paths:
-        text = path.read_text(encoding="utf-8")
+    for path in write_tables(results_of(small_study()), tmp_path):
+        text = path.read_text(encoding="utf-8").replace(r"\_", "_")
         for fact in ("polypda-metrics v1", "last step (step 40)", "training variability not assessed", "native"):
             assert fact in text, (path.name, fact)
         assert "Rendered phantom frames: not clinical evidence" in text
         assert "no label of haining was used" in text
-    document = json.loads(paths[1].read_text(encoding="utf-8"))
+    document = json.loads((tmp_path / "centers.json").read_text(encoding="utf-8"))
     assert document["rows"][0]["delta_dice_frame"] is None
     assert document["rows"][1]["delta_dice_frame"] == pytest.approx(0.35 / 3)
-    table = pd.read_csv(paths[0])
+    table = pd.read_csv(tmp_path / "centers.csv")
     assert table["n_positive"].tolist() == [3, 3] and table["dice_frame"][0] == pytest.approx(1.4 / 3)
 
 
-def test_markdown_reads_well(tmp_path: Path) -> None:
-    text = centres_markdown(centre_table(small_study()), run_facts(statement()))
+def test_markdown_reads_well() -> None:
+    text = centres_markdown(results_of(small_study())).replace("\u00a0", " ")
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in tables[:4]}) == 1, "the columns of a table are aligned"
     assert "+0.117" in text and "33 % / 33 %" in text and "+50 pp" in text
     real = centres_markdown(
-        centre_table(small_study()), run_facts(statement(phantom=False, seeds=(0, 1), target_labels_used=True))
+        results_of(small_study().assign(phantom=False), phantom=False, seeds=(0, 1), target_labels_used=True)
     )
     assert "Rendered phantom" not in real and "2 seeds (0, 1)" in real and "trained the oracle only" in real
 

@@ -11,9 +11,9 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.aggregates import NO_STRATUM, size_stratum
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.aggregation.table_files import table_contents
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.statistics import clusters_of, paired_comparisons
+from polypda.reporting.tables.table_files import table_contents
 
 ADA, BEA, CID = (SyntheticCohort(name, patients=11, frames_per_patient=5) for name in ("ada", "bea", "cid"))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from polypda.evaluation.cases.cases import CaseKey, case_row, cases_table
+from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.metrics import frame_metrics
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from polypda.quality.statistics.features import FEATURES
-from polypda.reporting.pages.cohort_sentences import CLAUSES, pair_words, times
+from polypda.reporting.cohort_statistics import CLAUSES, pair_words, times
 
 
 def _effects(*rows: tuple[str, float, float, float, float]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
-from polypda.reporting.figures.cross_centre_figures import MOST_SLOPES, cross_centre_drawings
+from polypda.reporting.figures.cross_centre_figures import MOST_SLOPES, cross_centre_drawings, difference_panels
 from polypda.reporting.figures.curve_figures import MOST_LINES, model_panels
 from polypda.reporting.figures.figure_style import (
     NARROW,
@@ -23,10 +23,9 @@ from polypda.reporting.figures.figure_style import (
     write_drawings,
 )
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps, legible_on
+from polypda.reporting.figures.paired_frames import in_chunks, target_models
 from polypda.reporting.figures.slope_figure import slope_panels
-from polypda.reporting.overlays.paired_frames import in_chunks, target_models
-from polypda.reporting.pages.verdict import Finding
-from polypda.reporting.tables.difference_rows import difference_panels
+from polypda.reporting.verdict import Finding
 
 
 @pytest.fixture(scope="module")

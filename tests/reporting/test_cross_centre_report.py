@@ -15,15 +15,16 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.cases.cases import read_cases
+from polypda.evaluation.cases.case_table import read_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.reporting.overlays.run_overlays import copy_worst
 from polypda.reporting.pages.centre_cards import centre_cards
-from polypda.reporting.pages.cross_centre_folder import write_cross_centre_report
-from polypda.reporting.pages.cross_centre_page import PageParts, default_title, render_cross_centre_page
-from polypda.reporting.pages.new_folder import whole_folder
-from polypda.reporting.pages.page_sections import page_sections
-from polypda.reporting.tables.page_tables import comparison_cells, matrix_tables, strata_cells
+from polypda.reporting.pages.gallery import copy_gallery
+from polypda.reporting.pages.report_folder import write_cross_centre_report
+from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
+from polypda.reporting.pages.report_sections import report_sections
+from polypda.reporting.report_folders import whole_folder
+from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS, View
+from polypda.reporting.tables.result_tables import block_table, matrix_table, strata_table
 
 ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)
 
@@ -116,12 +117,11 @@ def test_the_worst_frames_come_first_and_only_of_the_target(report: Path) -> Non
 
 
 def test_many_runs_share_the_room_for_overlays(tmp_path: Path, evaluations: list[Evaluation]) -> None:
-    (tmp_path / "overlays").mkdir()
-    gallery = copy_worst(evaluations * 9, tmp_path)
+    gallery = copy_gallery(evaluations * 9, tmp_path)
     assert len(gallery.pictures) == 48 and "6 further overlays" in gallery.left_out
     assert sum(picture.preview is not None for picture in gallery.pictures) == 24
     broken = replace(evaluations[0], folder=tmp_path / "nowhere")
-    assert copy_worst([broken], tmp_path).absent == "The runs hold no overlays to show."
+    assert copy_gallery([broken], tmp_path).absent == "The runs hold no overlays to show."
 
 
 def test_a_report_is_replaced_only_if_asked_and_only_a_report(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_report_is_replaced_only_if_asked_and_only_a_report(tmp_path: Path) ->
     for replacing in (False, True):
         with pytest.raises(DataError, match="E_REPORT_EXISTS"), whole_folder(folder, replace=replacing):
             raise AssertionError("never reached")
-    for name in ("index.html", "cases.csv", "summary.json"):
+    for name in ("index.html", "cases.csv", "model_card.md"):
         (folder / name).write_text("old")
     with pytest.raises(KeyError), whole_folder(folder, replace=True) as work:
         (work / "index.html").write_text("half")
@@ -170,43 +170,42 @@ def test_what_is_lacking_is_said_on_the_card(poor: CrossCentreResults) -> None:
 
 
 def test_every_explicit_line_is_on_the_page(poor: CrossCentreResults) -> None:
-    page = render_cross_centre_page(poor, PageParts("lacking"))
+    page = render_report_page(poor, PageParts("lacking"))
     for note in poor.notes:
         assert note.replace("'", "&#39;") in page, note
     assert "one patient" in page
     assert "clean: no frame with a polyp was scored" in page
-    assert "† frames treated as independent: likely too narrow." in page and "fewer than five clusters" in page
+    assert "* frames treated as independent: likely too narrow." in page and "fewer than five clusters" in page
     assert "Numbers and plots only" in page and "nan" not in page.lower().split("<main>")[1].replace("finance", "")
 
 
 def test_tables_hold_every_model_and_mark_whose_labels(poor: CrossCentreResults, evaluations) -> None:
-    [table] = matrix_tables(cross_centre_results(evaluations))
-    assert table.columns == ["trained in", "model", "ada", "bea"]
+    [table] = matrix_table(cross_centre_results(evaluations))
+    assert table.headings == ["trained in", "model", "ada", "bea"]
     assert [row[:2] for row in table.rows] == [
         ["ada", "source-only"], ["ada", "adabn"], ["ada", "adaptsegnet"], ["own labels", "oracle"]
     ]  # fmt: skip
-    assert table.rows[0][2].startswith("[0.") and table.rows[-1][3].startswith("[0.") and table.rows[1][2] == ""
-    compared = comparison_cells(poor.comparisons)
-    assert len(compared.rows) == len(poor.comparisons) and all(len(row) == 11 for row in compared.rows)
-    trimmed = compared.without_empty_columns()
-    assert "gap closed" in compared.columns and "gap closed" not in trimmed.columns
-    sizes = strata_cells(poor.strata[poor.strata["cohort"].isin(["full", "box"])])
-    assert {row[0] for row in sizes.rows} == {"full"} and sizes.columns[3:] == ["<1 %", "1–5 %", "5–15 %", ">15 %"]
+    assert table.rows[0][2].endswith("†") and "†" not in table.rows[0][3] and table.rows[1][2] == "–"
+    compared = block_table(COMPARISONS, poor.comparisons, View.PAGE, BY_PAIR)
+    assert len(compared.rows) == len(poor.comparisons) and "finding" in compared.headings
+    assert "gap closed" not in compared.headings, "no oracle: a column of dashes is left out"
+    sizes = strata_table(poor.strata[poor.strata["cohort"].isin(["full", "box"])], BY_ORIGIN)
+    assert {row[0] for row in sizes.rows} == {"full"} and sizes.headings[3:] == ["<1 %", "1–5 %", "5–15 %", ">15 %"]
 
 
 def test_a_gap_closed_from_independent_frames_is_marked() -> None:
     targets = (SyntheticCohort("bea"), SyntheticCohort("cid", clusters="unknown"))
     results = cross_centre_results([synthetic_run(ADA, target, ("adabn",), oracle=True) for target in targets])
     own = results.comparisons[results.comparisons["cohort"] == results.comparisons["target"]]
-    table = comparison_cells(own[own["model"] == "adabn"])
-    known, unknown = (row[table.columns.index("gap closed")] for row in table.rows)
-    assert re.search(r"\)$", known) and re.search(r"\)†$", unknown)
+    table = block_table(COMPARISONS, own[own["model"] == "adabn"], View.PAGE, BY_PAIR)
+    known, unknown = (row[table.headings.index("gap closed")] for row in table.rows)
+    assert re.search(r"\]$", known) and re.search(r"\]\*$", unknown)
 
 
 def test_every_row_tells_whose_labels_and_which_target() -> None:
     study = SyntheticStudy([SyntheticCohort(name, 5, 4) for name in ("ada", "bea", "cid")], ("adabn",), seeds=(0,))
     results = cross_centre_results(study.evaluations())
-    sections = {section.title: section for section in page_sections(results, {})}
+    sections = {section.title: section for section in report_sections(results, {})}
     for title in ("Frames with a polyp", "By polyp size", "Frames without a polyp", "Lesions"):
         [(_, table)] = sections[title].tables
         keys = [tuple(row[:3]) for row in table.rows]
@@ -220,14 +219,14 @@ def test_a_report_of_one_foreign_model_speaks_of_no_adaptation_and_no_oracle() -
     run = synthetic_run(ADA, BEA, ("unet",), oracle=True, on=[("target", BEA)])
     results = cross_centre_results([replace(run, cases=run.cases[run.cases["model"] == "unet"].reset_index(drop=True))])
     assert default_title(results) == "Polyp segmentation in bea: unet"
-    page = render_cross_centre_page(results, PageParts(default_title(results)))
-    assert "Labels of a target centre were used" not in page and "carries no interval" not in page
+    page = render_report_page(results, PageParts(default_title(results)))
+    assert "Labels of a target centre were used" not in page and "how it would vary with other centres" not in page
 
 
 def test_the_mean_over_centres_is_said_to_carry_no_interval(evaluations: list[Evaluation]) -> None:
     results = cross_centre_results(evaluations)
-    [section] = [part for part in page_sections(results, {}) if part.title == "Over all target centres"]
-    assert "Mean Δ over centres carries no interval" in " ".join(section.notes)
+    [section] = [part for part in report_sections(results, {}) if part.title == "Over the target centres"]
+    assert "how it would vary with other centres is not known" in " ".join(section.notes)
     assert default_title(results) == "Adapting polyp segmentation from ada to bea"
 
 
@@ -238,4 +237,4 @@ def test_many_centres_are_parted_into_tables_that_fit_on_paper(evaluations: list
     wide = replace(results, matrix=pd.concat(more), centres=pd.concat(centres))
     wide = replace(wide, matrix=wide.matrix.assign(adapted_to=wide.matrix["cohort"].where(
         wide.matrix["adapted_to"] != "", "")))  # fmt: skip
-    assert [len(table.columns) for table in matrix_tables(wide)] == [8, 4]
+    assert [len(table.headings) for table in matrix_table(wide, most_columns=6)] == [8, 4]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from support.runs import write_run
 
-from polypda.reporting.pages.curve_findings import curve_findings
+from polypda.reporting.pages.curves_page import curve_findings
 from polypda.training.curves import read_curves
 
 QUIET = "No collapse"

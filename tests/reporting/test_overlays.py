@@ -7,9 +7,9 @@ import pytest
 
 from polypda.errors import DataError
 from polypda.reporting.overlays import lettering
+from polypda.reporting.overlays.frame_overlay import BANNER, GAP_PX, draw_overlay
 from polypda.reporting.overlays.lettering import PAPER, Text, legible, text_block
 from polypda.reporting.overlays.overlay_legend import AFTER, BEFORE, REFERENCE, OverlayCaption
-from polypda.reporting.overlays.overlays import BANNER, GAP_PX, draw_overlay
 from polypda.reporting.overlays.strokes import Stroke, View, dashes, draw_strokes, mask_outlines
 
 MUCOSA = (150, 80, 70)
@@ -165,7 +165,7 @@ def test_words_name_negatives_missed_polyps_and_scores(monkeypatch: pytest.Monke
         return text_block(lines, *args, **options)
 
     monkeypatch.setattr("polypda.reporting.overlays.overlay_legend.text_block", recorded)
-    monkeypatch.setattr("polypda.reporting.overlays.overlays.text_block", recorded)
+    monkeypatch.setattr("polypda.reporting.overlays.frame_overlay.text_block", recorded)
     frame, reference, before, _, fov = scene()
     nothing = np.zeros_like(reference)
     draw_overlay(frame, reference, before, nothing, fov, caption(dice_before=0.42, dice_after=0.0, why="most harmed"))

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.aggregation.centers import centre_table
-from polypda.evaluation.cases.cases import read_cases
-from polypda.reporting.figures.figures import write_figures
+from polypda.evaluation.aggregation.centres import centre_table
+from polypda.evaluation.cases.case_table import read_cases
+from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.answer import answer
-from polypda.reporting.pages.report_folder import OverlayPicture, file_name, write_report
+from polypda.reporting.pages.gallery import OverlayPicture, file_name
+from polypda.reporting.pages.report_folder import write_report
 
 PICTURE = np.full((300, 1400, 3), 120, np.uint8)
 
@@ -47,15 +48,21 @@ def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
         "centers.csv",
         "centers.json",
         "centers.md",
+        "centers.tex",
+        "comparisons.csv",
         "evaluation.json",
         "figures/dice-by-size.png",
         "figures/dice-by-size.svg",
         "figures/paired-dice.png",
         "figures/paired-dice.svg",
         "index.html",
+        "matrix.csv",
+        "matrix.md",
+        "matrix.tex",
         "overlays/001-haining-a-1-ü.png",
         "overlays/002-haining-息肉.png",
         "overlays/overlays.json",
+        "summary.json",
     ]
     assert [path.name for path in report.parent.iterdir()] == ["demo"]
     assert len(read_cases(report / "cases.csv")) == 24
@@ -69,17 +76,17 @@ def test_the_page_fetches_nothing_and_its_links_lead_somewhere(report: Path) -> 
     assert sum(link.startswith("data:image/jpeg") for link in links) == 2
     assert sum(link.startswith("data:image/svg+xml") for link in links) == 2
     relative = [link for link in links if not link.startswith("data:")]
-    assert len(relative) == 6 and all((report / unquote(link)).is_file() for link in relative)
+    assert len(relative) == 11 and all((report / unquote(link)).is_file() for link in relative)
 
 
 def test_the_page_answers_warns_and_escapes(report: Path) -> None:
-    page = (report / "index.html").read_text(encoding="utf-8")
+    page = (report / "index.html").read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "Not shown to help: Dice in haining changes by +0.22 on average, which may be chance." in page
     assert "2 sequences: too few for an interval. Differences: sequence means" in page
     assert "Rendered phantom frames: not clinical evidence" in page
     assert "labels of haining trained the oracle only" in page
     assert "training variability not assessed" in page and "lowest target entropy (step 60)" in page
-    assert "&lt;b&gt;&amp;" in page and "<b>&" not in page
+    assert "&lt;b&gt;&amp;" in page and "<b>&</dd>" not in page
     assert "optimiser.lr" in page and "main, aux" in page and "2 min 5 s" in page
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from polypda.reporting.pages.verdict import Finding, finding, holds_after_correction, verdict
-from polypda.reporting.pages.wording import counted, interval, listed, p_text, percent, signed, whole
+from polypda.reporting.verdict import Finding, finding, holds_after_correction, verdict
+from polypda.reporting.wording import counted, interval, listed, p_text, percent, signed, whole
 
 
 def row(delta=0.04, low=-0.01, high=0.09, kind="cluster bootstrap", p_holm=0.4, clusters=22, n=66, **more):
@@ -76,7 +76,7 @@ def test_numbers_keep_their_sign_and_their_unit() -> None:
     assert interval(0.004, 0.05).replace("\u00a0", " ") == "+0.004 to +0.05"
     assert interval(math.nan, 0.05) == "–"
     assert (percent(0.426), percent(math.nan)) == ("43\u00a0%", "–")
-    assert (p_text(0.0002), p_text(0.0123), p_text(0.43)) == ("<\u00a00.001", "0.012", "0.43")
+    assert (p_text(0.0002), p_text(0.0123), p_text(0.43)) == ("<0.001", "0.012", "0.43")
     assert (whole(5.0), whole(2.5), whole(None)) == ("5", "2.5", "–")
     assert (counted(1, "frame"), counted(2, "frame")) == ("1\u00a0frame", "2\u00a0frames")
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c" and listed([]) == ""

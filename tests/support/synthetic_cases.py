@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.cases.cases import SCHEMA_VERSION, checked_cases
+from polypda.evaluation.cases.case_table import SCHEMA_VERSION, checked_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.metrics import PROTOCOL

@@ -11,7 +11,7 @@ from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
-from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.cases.case_table import CaseKey
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
 

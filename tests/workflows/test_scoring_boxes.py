@@ -9,7 +9,7 @@ from polypda.cohorts.field_of_view import Box, FieldOfView
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, PolypBox, Split
 from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.cases.case_table import CaseKey
 from polypda.evaluation.scoring.prediction import NativePrediction
 from polypda.training.progress import Silent
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching

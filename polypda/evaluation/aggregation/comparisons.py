@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from polypda.evaluation.aggregation.aggregates import FloatArray, lesion_fp_per_frame, mean_over_frames
-from polypda.evaluation.aggregation.centre_blocks import dice_frames
-from polypda.evaluation.aggregation.panel_estimates import cluster_means_text, hit_values, panel_clusters
+from polypda.evaluation.aggregation.panel_values import cluster_means_text, dice_frames, hit_values, panel_clusters
 from polypda.evaluation.aggregation.panels import GROUP, GroupKey, Panel
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import (

@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 
 from polypda.evaluation.aggregation.aggregates import dice_center, dice_worst_center, mean_over_frames
-from polypda.evaluation.aggregation.centers import cluster_count
-from polypda.evaluation.aggregation.centre_blocks import dice_frames
-from polypda.evaluation.aggregation.panel_estimates import cluster_means_text, dice_values, estimates, panel_clusters
+from polypda.evaluation.aggregation.centres import cluster_count
+from polypda.evaluation.aggregation.panel_values import (
+    cluster_means_text,
+    dice_frames,
+    dice_values,
+    estimates,
+    panel_clusters,
+)
 from polypda.evaluation.aggregation.panels import GROUP, Panel, panels
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import IntervalKind

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.selector_regret import COLUMNS as SELECTOR_COLUMNS
 from polypda.evaluation.aggregation.selector_regret import read_selectors
-from polypda.evaluation.cases.cases import read_cases, write_cases
+from polypda.evaluation.cases.case_table import read_cases, write_cases
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.files import write_whole
 
@@ -38,7 +38,7 @@ class Evaluation:
 def write_evaluation(folder: Path, cases: pd.DataFrame, statement: ReportStatement) -> None:
     """Write cases.csv and evaluation.json into an existing folder, each whole or not at all, the facts last.
 
-    Raises: DataError E_WRITE_FAILED, and what :func:`polypda.evaluation.cases.cases.checked_cases` raises.
+    Raises: DataError E_WRITE_FAILED, and what :func:`polypda.evaluation.cases.case_table.checked_cases` raises.
     """
     write_cases(cases, folder / CASES_FILE)
     document = {"schema": EVALUATION_SCHEMA, "statement": statement.model_dump(mode="json")}

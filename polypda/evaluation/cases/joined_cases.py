@@ -1,6 +1,8 @@
 """Cases of several evaluations as one table, after checking that their numbers can stand side by side.
 
 Nothing is dropped to make them fit: what differs is an error that names it.
+
+Which source-only training an adapted one is compared with: that of its own run and seed, never just any.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.aggregation.controls import with_controls
-from polypda.evaluation.aggregation.panels import GROUP, frames_differ
-from polypda.evaluation.cases.cases import COLUMNS, SCHEMA_VERSION, checked_cases
+from polypda.evaluation.aggregation.panels import CONTROL, GROUP, frames_differ
+from polypda.evaluation.cases.case_table import COLUMNS, SCHEMA_VERSION, checked_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
+from polypda.evaluation.cases.statement import SOURCE_ONLY
 
 SCORING = ["run", "source", "target", "model", "seed", "cohort"]
 """Columns that name one model's pass over one cohort in one run."""
@@ -27,13 +29,13 @@ SAME_PREDICTION_DICE = 0.01
 
 
 def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """The cases of all evaluations, every prediction once, with the column "control" (:mod:`.controls`).
+    """The cases of all evaluations, every prediction once, with the column "control" (:func:`with_controls`).
 
     They were checked when they were read. A row is there once whose source, target, role, cohort, split, model,
     training and frame are the same: a run given twice, or a control that runs share, does not count twice.
 
     Raises: UsageError E_REPORT_EMPTY; DataError E_CASES_CONFLICT, E_MIXED_SPLITS, E_MIXED_PROTOCOL, E_MIXED_PHANTOM,
-    E_REFERENCE_DIFFERS, E_CASES_FRAMES_DIFFER and those of :func:`polypda.evaluation.cases.cases.checked_cases`.
+    E_REFERENCE_DIFFERS, E_CASES_FRAMES_DIFFER and those of :func:`polypda.evaluation.cases.case_table.checked_cases`.
     """
     if not evaluations:
         raise UsageError("E_REPORT_EMPTY", "no evaluation was given.", fix="name one run folder or more.")
@@ -186,3 +188,24 @@ def _check_same_frames(cases: pd.DataFrame) -> None:
         f"cohort {cohort}: {model} (run {run}, {source} → {target}, seed {seed}) and the other models of this report",
         sorted(names),
     )
+
+
+def with_controls(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
+    """The cases with a column "control": the training of the row's control, "" where there is none.
+
+    The control of a row is the source-only training of its run and seed. A run without one (its control was counted
+    under another run that shares it) takes the source-only training of the same source, target and seed, if there is
+    exactly one. Control rows themselves have none. An existing column is kept.
+    """
+    if CONTROL in cases.columns:
+        return cases
+    own = cases.loc[cases["model"] == source_only]
+    keys = cases[["run", "seed", "source", "target"]].copy()
+    by_run = own.drop_duplicates(["run", "seed", "source", "target"])[["run", "seed", "source", "target", "training"]]
+    shared = own.drop_duplicates(["seed", "source", "target", "training"])
+    shared = shared.drop_duplicates(["seed", "source", "target"], keep=False)[["seed", "source", "target", "training"]]
+    found = keys.merge(by_run, how="left", on=["run", "seed", "source", "target"])["training"]
+    other = keys.merge(shared, how="left", on=["seed", "source", "target"])["training"]
+    control = found.fillna(other).fillna("").to_numpy(dtype=object, copy=True)
+    control[(cases["model"] == source_only).to_numpy()] = ""
+    return cases.assign(**{CONTROL: control})

@@ -144,13 +144,13 @@ def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *,
     seeds = sorted({seed for statement in statements if not statement.foreign for seed in statement.seeds})
     policies = _distinct(statement.batch_norm for statement in statements if statement.batch_norm)
     taught = _distinct(f"{s.source} {s.supervision}" for s in statements if s.supervision)
-    labels = _distinct(labels_in_short(statement) for statement in statements)
+    labels = _distinct(s.labels_text if len(statements) == 1 else labels_in_short(s) for s in statements)
     return {
         "protocol": PROTOCOL,
         "runs": f"{len({statement.run for statement in statements})}",
         "adaptations": _distinct(f"{s.source} → {s.target}" for s in statements if not s.foreign) or "none",
         "models": ", ".join(models),
-        "checkpoint rule": _distinct(statement.selector for statement in statements),
+        "checkpoint rule": _distinct(s.selector if len(statements) > 1 else s.selector_text for s in statements),
         "seeds": _seeds_text(seeds, foreign=any(statement.foreign for statement in statements)),
         "resolution": _distinct(statement.resolution_text for statement in statements),
         "threshold": _distinct(f"{statement.threshold:g}" for statement in statements),

@@ -22,8 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from polypda.evaluation.statistics.cluster_t import CONFIDENCE, standard_errors
-from polypda.evaluation.statistics.clusters import Clusters, FloatArray, cluster_sums, effective_count
+from polypda.evaluation.statistics.clusters import (
+    CONFIDENCE,
+    Clusters,
+    FloatArray,
+    cluster_sums,
+    effective_count,
+    standard_errors,
+)
 from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM
 
 

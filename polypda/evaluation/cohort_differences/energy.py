@@ -17,8 +17,7 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from polypda.evaluation.statistics.cluster_t import CONFIDENCE
-from polypda.evaluation.statistics.clusters import Clusters, FloatArray, effective_count
+from polypda.evaluation.statistics.clusters import CONFIDENCE, Clusters, FloatArray, effective_count
 from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM
 
 PERMUTATIONS = 2_000

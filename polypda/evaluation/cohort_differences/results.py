@@ -14,7 +14,7 @@ from polypda.evaluation.cohort_differences.clustered_auc import auc_of_values
 from polypda.evaluation.cohort_differences.energy import energy_distance
 from polypda.evaluation.cohort_differences.two_sample_classifier import told_apart
 from polypda.evaluation.statistics.clusters import Clusters, FloatArray, clusters_of
-from polypda.evaluation.statistics.multiplicity import holm
+from polypda.evaluation.statistics.permutation import holm
 from polypda.quality.statistics.features import FEATURES, IN_DISTANCE, Feature
 from polypda.quality.statistics.frame_table import drawn_evenly
 

@@ -20,10 +20,11 @@ from polypda.evaluation.scoring.metrics import (
     DEFAULT_THRESHOLD,
     FALSE_POSITIVE_FRAME_SHARE,
     FrameMetrics,
+    Reliability,
     lesion_counts,
     marked_without_a_polyp,
+    reliability,
 )
-from polypda.evaluation.scoring.reliability import Reliability, reliability
 from polypda.evaluation.scoring.surface import nsd_tolerance_px
 
 

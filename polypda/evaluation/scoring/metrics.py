@@ -2,6 +2,8 @@
 
 Pure functions of arrays at the frame's own resolution. No smoothing term: where a ratio has no denominator the answer
 is NaN, never 0 or 1, so that a mean can say how many cases it holds.
+
+Do probabilities mean what they say: per tenth of the probability range, how many pixels were polyp.
 """
 
 from __future__ import annotations
@@ -24,8 +26,37 @@ from polypda.evaluation.scoring.lesions import (
     find_lesions,
     lesion_ious,
 )
-from polypda.evaluation.scoring.reliability import Reliability, reliability
 from polypda.evaluation.scoring.surface import field_diagonal_px, hd95_and_nsd, nsd_tolerance_px
+
+TENTHS = 10
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Counts per tenth of the probability range (the last one closed: 1.0 is in it), over the valid area.
+
+    pixels: how many. probability: their sum. reference: how many of them are polyp. Tuples of ten.
+    """
+
+    pixels: tuple[int, ...]
+    probability: tuple[float, ...]
+    reference: tuple[int, ...]
+
+
+def reliability(
+    probability: NDArray[np.floating], reference: NDArray[np.bool_], valid: NDArray[np.bool_]
+) -> Reliability:
+    """Sort the valid pixels of one frame into tenths of [0, 1].
+
+    Args: probability: float H×W in [0, 1]. reference, valid: bool H×W.
+    """
+    inside = probability[valid]
+    tenth = np.minimum((inside * TENTHS).astype(np.intp), TENTHS - 1)
+    pixels = np.bincount(tenth, minlength=TENTHS)
+    total = np.bincount(tenth, weights=inside, minlength=TENTHS)
+    polyp = np.bincount(tenth[reference[valid]], minlength=TENTHS)
+    return Reliability(tuple(pixels.tolist()), tuple(total.tolist()), tuple(polyp.tolist()))
+
 
 PROTOCOL = "polypda-metrics v1"
 DEFAULT_THRESHOLD = 0.5

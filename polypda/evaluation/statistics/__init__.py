@@ -7,12 +7,16 @@ from polypda.evaluation.statistics.clusters import (
     clusters_of,
     frames_as_clusters,
 )
-from polypda.evaluation.statistics.comparison import Comparison, paired_comparisons
-from polypda.evaluation.statistics.gap import GapClosed, gap_closed
+from polypda.evaluation.statistics.comparison import (
+    Comparison,
+    GapClosed,
+    SeedSpread,
+    gap_closed,
+    paired_comparisons,
+    seed_spread,
+)
 from polypda.evaluation.statistics.intervals import Estimate, IntervalKind, cluster_t_estimates, mean_estimates
-from polypda.evaluation.statistics.multiplicity import holm
-from polypda.evaluation.statistics.permutation import SignFlipTest, sign_flip_p_value, sign_flip_tests
-from polypda.evaluation.statistics.seeds import SeedSpread, seed_spread
+from polypda.evaluation.statistics.permutation import SignFlipTest, holm, sign_flip_p_value, sign_flip_tests
 
 __all__ = [
     "Clusters",

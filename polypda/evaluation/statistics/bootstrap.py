@@ -26,8 +26,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from polypda.errors import UsageError
-from polypda.evaluation.statistics.cluster_t import CONFIDENCE, residuals, standard_errors
-from polypda.evaluation.statistics.clusters import ClusterSums, FloatArray
+from polypda.evaluation.statistics.clusters import CONFIDENCE, ClusterSums, FloatArray, residuals, standard_errors
 
 RESAMPLES = 10_000
 FEWEST_RESAMPLES = 1_000

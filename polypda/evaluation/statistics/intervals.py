@@ -16,8 +16,15 @@ import numpy.typing as npt
 
 from polypda.errors import DataError
 from polypda.evaluation.statistics.bootstrap import RESAMPLES, bootstrap_limits
-from polypda.evaluation.statistics.cluster_t import standard_errors, t_limits
-from polypda.evaluation.statistics.clusters import Clusters, ClusterSums, FloatArray, checked_values, cluster_sums
+from polypda.evaluation.statistics.clusters import (
+    Clusters,
+    ClusterSums,
+    FloatArray,
+    checked_values,
+    cluster_sums,
+    standard_errors,
+    t_limits,
+)
 
 BOOTSTRAP_FROM = 10
 """Fewest clusters for a bootstrap interval."""

@@ -14,7 +14,7 @@ from polypda.cohorts.sub_cohorts import CohortName, whole_cohort
 from polypda.evaluation.aggregation.aggregates import NO_STRATUM, SIZE_STRATA, size_stratum
 from polypda.reporting.documents.markdown_document import code, inline, shortened
 from polypda.reporting.documents.study import CohortStudy, Study
-from polypda.reporting.pages.wording import counted
+from polypda.reporting.wording import counted
 
 NOT_IN_CATALOGUE = "not in the catalogue"
 MOST_SIZES = 3

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from polypda.reporting.pages.wording import plain, signed
+from polypda.reporting.wording import plain, signed
 
 
 def inline(text: object) -> str:

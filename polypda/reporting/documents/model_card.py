@@ -19,8 +19,8 @@ from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs,
 from polypda.reporting.documents.study import Study
 from polypda.reporting.documents.templates import render_document
 from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
-from polypda.reporting.pages.verdict import records
 from polypda.reporting.tables.result_tables import by_place, sections
+from polypda.reporting.verdict import records
 
 if TYPE_CHECKING:
     from polypda.methods.contract import Method

@@ -13,7 +13,7 @@ from polypda.reporting.documents.cohort_facts import CohortFacts, cohort_facts
 from polypda.reporting.documents.markdown_document import shortened
 from polypda.reporting.documents.study import Study
 from polypda.reporting.documents.study_file import require_known_cohorts
-from polypda.reporting.pages.wording import counted
+from polypda.reporting.wording import counted
 
 IDENTITY_SETTINGS = frozenset({"source", "target", "method", "seed"})
 """Settings that name a run rather than describe it: they stand in every table."""

@@ -18,7 +18,7 @@ from polypda.evaluation.statistics.bootstrap import RESAMPLES
 from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM
 from polypda.reporting.documents.markdown_document import code, inline, shortened, table
 from polypda.reporting.documents.study import NOT_REPORTED
-from polypda.reporting.pages.wording import counted, plain, whole
+from polypda.reporting.wording import counted, plain, whole
 
 FOLDER = Path(__file__).parent
 CONSTANTS: Mapping[str, Any] = {

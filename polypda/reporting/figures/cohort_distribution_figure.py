@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from polypda.quality.statistics.features import BY_NAME, Feature
 from polypda.reporting.figures.figure_style import INK, RULE, SOFT_INK, Layout, PanelSize, panel_grid
-from polypda.reporting.pages.wording import plain
+from polypda.reporting.wording import plain
 
 PICTURE_FEATURES = (
     "longer_side_px", "field_share", "laplacian_sd", "lightness", "a", "b", "specular_percent", "rim_to_centre",

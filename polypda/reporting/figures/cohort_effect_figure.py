@@ -10,8 +10,8 @@ from polypda.evaluation.cohort_differences.results import SUPPORTED_FROM, Cohort
 from polypda.quality.statistics.features import BY_NAME, FEATURES
 from polypda.reporting.figures.figure_style import BANNER_IN, BETTER, INK, RULE, SOFT_INK, Layout, empty_figure
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps
-from polypda.reporting.pages.verdict import records
-from polypda.reporting.pages.wording import signed
+from polypda.reporting.verdict import records
+from polypda.reporting.wording import signed
 
 ROW_IN, LETTER_IN = 0.235, 0.072
 VALUE_IN, FOOT_IN = 0.55, 0.62

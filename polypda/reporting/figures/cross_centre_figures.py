@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from polypda.evaluation.aggregation.centers import CHANGED_BY_DICE
+from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order
+from polypda.evaluation.aggregation.panels import CONTROL
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.reporting.figures import curve_figures
 from polypda.reporting.figures.curve_figures import ModelPanel, model_panels
 from polypda.reporting.figures.figure_style import Drawing, Layout
-from polypda.reporting.figures.forest_figure import RowPanel, forest, seed_spread
+from polypda.reporting.figures.forest_figure import DifferenceRow, RowPanel, forest, seed_spread
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps
+from polypda.reporting.figures.paired_frames import TargetModels, target_models
 from polypda.reporting.figures.slope_figure import SlopePanel, slope_panels, slopes
-from polypda.reporting.overlays.paired_frames import TargetModels, target_models
-from polypda.reporting.pages.verdict import Finding, finding, records
-from polypda.reporting.tables.difference_rows import difference_panels
+from polypda.reporting.verdict import Finding, at_target, finding, records
 
 MOST_ROWS, MOST_SLOPES, MOST_CURVES = 44, 24, 12
 """Rows or panels in one figure; more are parted by target centre."""
 MOST_FOR_SMALL_PAGES = 24
 """Panels of one kind that are also laid out for a phone; each costs a third of its drawing time more."""
+PAIR = ["source", "target", "split", "model"]
 BOUND_ROW = "oracle (own labels)"
 Panel = TypeVar("Panel", RowPanel, SlopePanel, ModelPanel)
 
@@ -206,3 +208,48 @@ def _in_order(results: CrossCentreResults, column: str, wanted: set[str]) -> lis
     """Names in one order for rows and columns, so that a diagonal is one: sources as they come, then the others."""
     known = [*results.centres["source"], *results.centres["cohort"]]
     return [str(name) for name in dict.fromkeys(known) if name in wanted]
+
+
+def difference_panels(results: CrossCentreResults) -> list[RowPanel]:
+    """One panel per target centre; comparisons without a Dice are left out."""
+    rows = at_target(results.comparisons)
+    rows = rows[rows["delta"].notna()]
+    seeds = _per_seed(results.cases)
+    panels = []
+    for target, part in rows.groupby("target", sort=False):
+        groups: dict[str, list[DifferenceRow]] = {}
+        for row in sorted(records(part), key=lambda row: row["model"] == ORACLE):
+            key = (str(row["source"]), str(target), str(row["split"]), str(row["model"]))
+            groups.setdefault(f"from {row['source']}", []).append(_row(row, seeds.get(key, ())))
+        panels.append(RowPanel(f"in {target}", str(target), groups))
+    return panels
+
+
+def _row(row: dict, seeds: tuple[float, ...]) -> DifferenceRow:
+    return DifferenceRow(
+        model=str(row["model"]),
+        delta=float(row["delta"]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+        kind=str(row["interval"]),
+        finding=finding(row),
+        bound=row["model"] == ORACLE,
+        seeds=seeds,
+    )
+
+
+def _per_seed(cases: pd.DataFrame) -> dict[tuple[str, str, str, str], tuple[float, ...]]:
+    """(source, target, split, model) → difference of each seed's mean Dice to that of its own control."""
+    scored = cases[(cases["cohort"] == cases["target"]) & cases["positive"] & cases["dice"].notna()]
+    means = scored.groupby([*PAIR, "training", "seed", CONTROL], sort=False)["dice"].mean().reset_index()
+    control = means[means["model"] == SOURCE_ONLY].drop_duplicates([*PAIR[:3], "training"])
+    dice_of_control = control.set_index([*PAIR[:3], "training"])["dice"]
+    adapted = means[(means["model"] != SOURCE_ONLY) & (means[CONTROL] != "")]
+    keys = pd.MultiIndex.from_frame(adapted[[*PAIR[:3], CONTROL]])
+    adapted = adapted.assign(delta=adapted["dice"].to_numpy() - dice_of_control.reindex(keys).to_numpy())
+    per_seed = adapted[np.isfinite(adapted["delta"])].groupby([*PAIR, "seed"])["delta"].mean()
+    found: dict[tuple[str, str, str, str], tuple[float, ...]] = {}
+    for key, values in per_seed.groupby(level=list(range(4)), sort=False):
+        source, target, split, model = map(str, key)
+        found[source, target, split, model] = tuple(map(float, values))
+    return found

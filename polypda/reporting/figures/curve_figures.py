@@ -27,7 +27,7 @@ from polypda.reporting.figures.figure_style import (
     pair_title,
     panel_grid,
 )
-from polypda.reporting.overlays.paired_frames import RELIABILITY, TargetModels, in_chunks
+from polypda.reporting.figures.paired_frames import RELIABILITY, TargetModels, in_chunks
 
 Styles = Sequence[tuple[str, dict[str, Any]]]
 

@@ -23,8 +23,8 @@ from polypda.reporting.figures.figure_style import (
     Layout,
     empty_figure,
 )
-from polypda.reporting.pages.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, Finding
-from polypda.reporting.pages.wording import interval, signed
+from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, Finding
+from polypda.reporting.wording import interval, signed
 
 ROW_IN, HEADING_IN, PANEL_GAP_IN = 0.235, 0.27, 0.62
 LETTER_IN = 0.078

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from polypda.reporting.figures.figure_style import INK, SOFT_INK, Layout, PanelGrid, PanelSize, panel_grid
-from polypda.reporting.pages.wording import plain, signed
+from polypda.reporting.wording import plain, signed
 
 Cells = Mapping[tuple[str, str], float]
 """(source, centre) → value."""

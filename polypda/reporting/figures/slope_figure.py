@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from polypda.evaluation.aggregation.centers import CHANGED_BY_DICE
+from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE
 from polypda.reporting.figures.figure_style import (
     BETTER,
     INK,
@@ -26,8 +26,8 @@ from polypda.reporting.figures.figure_style import (
     pair_title,
     panel_grid,
 )
-from polypda.reporting.overlays.paired_frames import TargetModels
-from polypda.reporting.pages.wording import cluster_noun
+from polypda.reporting.figures.paired_frames import TargetModels
+from polypda.reporting.wording import cluster_noun
 
 PANEL = PanelSize(width=1.35, height=1.75, left=0.12, right=0.12, above=0.55, below=0.32, first_left=0.42, stretch=1.25)
 LETTER_IN, TITLE_LINE_IN = 0.072, 0.14

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from polypda.errors import DataError, UsageError, nearest
-from polypda.evaluation.aggregation.centers import paired_cases
+from polypda.evaluation.aggregation.centres import paired_cases
 from polypda.evaluation.cases.case_values import BOX
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.reporting.figures.hatching import hatched
 from polypda.reporting.overlays.lettering import PAPER, Text, text_block
-from polypda.reporting.overlays.strokes import Outline, Stroke, draw_strokes
+from polypda.reporting.overlays.strokes import Outline, Stroke, draw_strokes, hatched
 
 Picture = NDArray[np.uint8]
 

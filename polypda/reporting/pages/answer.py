@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.aggregation.cell_text import signed_points
 from polypda.evaluation.cases.statement import ONE_SEED, ReportStatement
-from polypda.reporting.pages.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
-from polypda.reporting.pages.wording import interval, signed
+from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
+from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
 NOTABLE_SHARE = 0.2
 """From this share of worsened frames on, the first screen says so beside the mean."""
@@ -33,7 +32,7 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
     """Put the target's rows of the centre table into words.
 
     Args:
-        table: as :func:`polypda.evaluation.aggregation.centers.centre_table` makes it, with source-only and the
+        table: as :func:`polypda.evaluation.aggregation.centres.centre_table` makes it, with source-only and the
             method on the target.
     """
     target = table[(table["role"] == "target") & (table["cohort"] == statement.target)]
@@ -49,7 +48,7 @@ def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
 
 
 def _comparison(after: pd.Series) -> dict[str, Any]:
-    """The method's row of the centre table as :func:`polypda.reporting.pages.verdict.verdict` takes it."""
+    """The method's row of the centre table as :func:`polypda.reporting.verdict.verdict` takes it."""
     names = {"delta": "delta_dice_frame", "low": "delta_low", "high": "delta_high", "interval": "delta_interval"}
     names |= {"words": "delta_words", "n": "n_dice"}
     lesions = "delta_lesion_sensitivity_10"
@@ -65,7 +64,7 @@ def _headline(found: Finding, after: pd.Series, statement: ReportStatement) -> s
         if after["annotation"] == "box" and pd.notna(after["delta_lesion_sensitivity_10"]):
             return (
                 f"Dice cannot be known in {statement.target}, which has boxes only: lesion sensitivity changes by "
-                f"{signed_points(after['delta_lesion_sensitivity_10'])}."
+                f"{points(after['delta_lesion_sensitivity_10'])}."
             )
         boxes = after["annotation"] == "box"
         why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
@@ -96,8 +95,8 @@ def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportSta
         alone = control["delta_lesion_sensitivity_10"]
         beyond = after["lesion_sensitivity_10"] - control["lesion_sensitivity_10"]
         return (
-            f"{signed_points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
-            f"{statement.method} adds {signed_points(beyond)} to that."
+            f"{points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
+            f"{statement.method} adds {points(beyond)} to that."
         )
     alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
     return (
@@ -119,12 +118,12 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
             ),
             (
                 "Frames better / worse",
-                f"{_percent(after['share_better'])} / {_percent(after['share_worse'])}",
+                f"{percent(after['share_better'])} / {percent(after['share_worse'])}",
                 "Dice moved by more than 0.05; the rest stayed about the same",
             ),
             (
                 "Failed frames (Dice < 0.5)",
-                f"{_percent(before['fail_rate'])} → {_percent(after['fail_rate'])}",
+                f"{percent(before['fail_rate'])} → {percent(after['fail_rate'])}",
                 f"polyps missed altogether: {before['missed']:.4g} → {after['missed']:.4g}",
             ),
         ]
@@ -134,7 +133,7 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
         figures.append(
             (
                 "Frames without a polyp left clean",
-                f"{_percent(before['frame_specificity'])} → {_percent(after['frame_specificity'])}",
+                f"{percent(before['frame_specificity'])} → {percent(after['frame_specificity'])}",
                 f"n = {after['n_negative']}; false-positive regions per frame "
                 f"{before['fp_components_per_frame']:.2f} → {after['fp_components_per_frame']:.2f}",
             )
@@ -150,12 +149,12 @@ def _lesion_figures(before: pd.Series, after: pd.Series) -> list[tuple[str, str,
     name = "delta_lesion_sensitivity_10"
     span = ""
     if pd.notna(after[f"{name}_low"]):
-        span = f", 95 % interval {signed_points(after[f'{name}_low'])} to {signed_points(after[f'{name}_high'])}"
+        span = f", 95 % interval {points(after[f'{name}_low'])} to {points(after[f'{name}_high'])}"
     return [
         (
             "Polyps found (box IoU ≥ 0.1)",
-            f"{_percent(before['lesion_sensitivity_10'])} → {_percent(after['lesion_sensitivity_10'])}",
-            f"Δ {signed_points(after[name])}{span}; {after['lesions_reference']} polyps on "
+            f"{percent(before['lesion_sensitivity_10'])} → {percent(after['lesion_sensitivity_10'])}",
+            f"Δ {points(after[name])}{span}; {after['lesions_reference']} polyps on "
             f"{after['n_positive']} frames, {_clusters(after)}",
         ),
         (
@@ -168,28 +167,22 @@ def _lesion_figures(before: pd.Series, after: pd.Series) -> list[tuple[str, str,
 
 
 def _share(value: float) -> str:
-    return "nothing marked" if pd.isna(value) else _percent(value)
+    return "nothing marked" if pd.isna(value) else percent(value)
 
 
 def _unbroken(text: str) -> str:
     return text.replace(" %", "\u00a0%").replace(" → ", "\u00a0→\u00a0")
 
 
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
-
-
 def _clusters(row: pd.Series) -> str:
-    if pd.isna(row["clusters"]):
-        return "patients and sequences unknown"
-    unit = "cluster" if row["cluster_unit"] == "mixed" else str(row["cluster_unit"])
-    return f"{row['clusters']} {unit}{'' if row['clusters'] == 1 else 's'}"
+    unknown = pd.isna(row["clusters"])
+    return "patients and sequences unknown" if unknown else clusters_text(row["clusters"], str(row["cluster_unit"]))
 
 
 def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
     cautions = []
     if after["share_worse"] >= NOTABLE_SHARE:
-        cautions.append(f"{_percent(after['share_worse'])} of the frames with a polyp get worse.")
+        cautions.append(f"{percent(after['share_worse'])} of the frames with a polyp get worse.")
     if after["delta_frame_specificity"] <= -NOTABLE_LOSS:
         cautions.append("False alarms on frames without a polyp become more frequent.")
     if after["n_seeds"] == 1:

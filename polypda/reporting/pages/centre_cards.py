@@ -15,9 +15,16 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import holm
 from polypda.evaluation.statistics.permutation import smallest_p_value
-from polypda.reporting.pages.verdict import SIGNIFICANT_P, Finding, finding, holds_after_correction, records, verdict
-from polypda.reporting.pages.wording import cluster_noun, counted, listed, percent, plain, whole
-from polypda.reporting.tables.difference_rows import at_target
+from polypda.reporting.verdict import (
+    SIGNIFICANT_P,
+    Finding,
+    at_target,
+    finding,
+    holds_after_correction,
+    records,
+    verdict,
+)
+from polypda.reporting.wording import cluster_noun, counted, listed, percent, plain, whole
 
 MOST_LINES = 6
 """Adaptations told on a card; further ones are counted and stand in the comparisons."""

@@ -1,40 +1,65 @@
-"""The report folder: cases, tables, figures, overlays and the page, from cases alone; whole or not there at all."""
+"""The folder of a report, whole or not at all: cases, tables, figures, overlays, page; of one run or of several."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.aggregation.centers import centre_table
-from polypda.evaluation.aggregation.centre_files import write_centres
-from polypda.evaluation.aggregation.selector_regret import write_selectors
-from polypda.evaluation.cases.cases import checked_cases
-from polypda.evaluation.cases.evaluation_file import write_evaluation
+from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
+from polypda.evaluation.aggregation.panels import CONTROL
+from polypda.evaluation.cases.case_table import checked_cases, write_cases
+from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 from polypda.evaluation.cases.statement import ReportStatement
-from polypda.files import write_json, write_png, write_whole
-from polypda.reporting.figures.figures import write_figures
-from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
-from polypda.reporting.pages.page import MOST_EMBEDDED_PREVIEWS, GalleryPicture, preview, render_page
+from polypda.files import write_whole
+from polypda.reporting.documents.checklist import write_checklist
+from polypda.reporting.documents.model_card import write_model_card
+from polypda.reporting.documents.study import Study
+from polypda.reporting.figures.cross_centre_figures import cross_centre_drawings
+from polypda.reporting.figures.figure_style import NARROW_FOLDER, write_drawings
+from polypda.reporting.figures.run_figures import write_figures
+from polypda.reporting.pages.gallery import Gallery, OverlayPicture, copy_gallery, draw_gallery
+from polypda.reporting.pages.page import page_environment
+from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
+from polypda.reporting.report_folders import refuse_existing, whole_folder
+from polypda.reporting.tables.table_files import write_tables
 
-LONGEST_NAME = 60
-OVERLAY_LIST = "overlays/overlays.json"
 
+def write_cross_centre_report(
+    folder: Path,
+    results: CrossCentreResults,
+    evaluations: Sequence[Evaluation],
+    *,
+    study: Study | None = None,
+    overlays: bool = True,
+    title: str | None = None,
+    replace: bool = False,
+) -> Path:
+    """Write the report of several runs and return its page.
 
-@dataclass(frozen=True)
-class OverlayPicture:
-    """A drawn overlay: uint8 H×W×3 RGB, its frame and the reason for showing it ("" for none)."""
+    Args:
+        evaluations: those that ``results`` were made from; their overlays are copied.
+        overlays: False for a report that shows no frame.
+        title: of the page; by default it is made from the centres.
+        replace: a former report in ``folder`` gives way once the new one is complete.
 
-    cohort: str
-    frame: str
-    why: str
-    picture: NDArray[np.uint8]
+    Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED, and what reading the catalogue for the model card raises.
+    """
+    with whole_folder(folder, replace=replace) as work:
+        (work / "figures").mkdir()
+        write_cases(results.cases.drop(columns=CONTROL), work / "cases.csv")
+        write_tables(results, work)
+        figures = write_drawings(cross_centre_drawings(results), work / "figures")
+        write_model_card(work, results, study)
+        write_checklist(work, results, study)
+        gallery = copy_gallery(evaluations, work) if overlays else Gallery()
+        parts = PageParts(title or default_title(results), figures, gallery)
+        write_whole(work / "index.html", render_report_page(results, parts))
+        shutil.rmtree(work / "figures" / NARROW_FOLDER)  # the page holds them
+    return folder / "index.html"
 
 
 def write_report(
@@ -44,68 +69,47 @@ def write_report(
     overlays: Iterable[OverlayPicture] = (),
     selectors: pd.DataFrame | None = None,
 ) -> Path:
-    """Write a report: index.html, cases.csv, evaluation.json, centers.*, figures/*.{png,svg}, overlays/*.png.
+    """Write the report of one run: the tables and the page of :func:`write_cross_centre_report` for it alone, its own
+    figures and overlays, and evaluation.json, from which reports of several runs are made.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
     generator never holds more than one picture. ``selectors``: what each checkpoint rule cost, for selectors.csv.
 
     Returns: ``folder``.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
-        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.cases.checked_cases` and
-        :func:`polypda.evaluation.aggregation.centers.centre_table`.
+        E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.case_table.checked_cases` and
+        :func:`polypda.evaluation.aggregation.cross_centre.cross_centre_results`.
     """
     cases = checked_cases(cases)
     _check_statement(cases, statement)
     refuse_existing(folder)
-    table = centre_table(cases, statement.source_only)
+    evaluation = Evaluation(cases, statement, folder, *([] if selectors is None else [selectors]))
+    results = cross_centre_results([evaluation], statement.source_only)
     with whole_folder(folder) as work:
-        _fill(work, cases, table, statement, overlays, selectors)
+        (work / "figures").mkdir()
+        write_evaluation(work, cases, statement)
+        write_tables(results, work)
+        figures = write_figures(cases, statement, work / "figures")
+        gallery = draw_gallery(overlays, work)
+        title = f"{statement.source} → {statement.target} by {statement.method}"
+        page = render_report_page(results, PageParts(title, figures, gallery, statement))
+        write_whole(work / "index.html", page)
     return folder
 
 
-def _fill(
-    work: Path,
-    cases: pd.DataFrame,
-    table: pd.DataFrame,
-    statement: ReportStatement,
-    overlays: Iterable[OverlayPicture],
-    selectors: pd.DataFrame | None,
-) -> None:
-    for name in ("figures", "overlays"):
-        (work / name).mkdir()
-    write_evaluation(work, cases, statement)
-    write_centres(table, work, statement)
-    if selectors is not None:
-        write_selectors(selectors, work)
-    figures = write_figures(cases, statement, work / "figures")
-    gallery = list(write_overlays(work, overlays))
-    if gallery:
-        _write_overlay_list(work, gallery)
-    write_whole(work / "index.html", render_page(table, statement, figures, gallery, selectors))
+def write_unscored(folder: Path, statement: ReportStatement, why: str, overlays: Iterable[OverlayPicture]) -> Path:
+    """Write index.html and overlays/*.png of a run whose target has no label: pictures of what was marked, and no
+    figure; over a former such folder. Returns the page.
 
-
-def write_overlays(work: Path, overlays: Iterable[OverlayPicture]) -> Iterator[GalleryPicture]:
-    """Write overlays/*.png one by one; yields what the page shows of each."""
-    for place, overlay in enumerate(overlays, 1):
-        name = f"overlays/{place:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
-        write_png(work / name, overlay.picture)
-        small = preview(overlay.picture) if place <= MOST_EMBEDDED_PREVIEWS else None
-        yield GalleryPicture(overlay.cohort, overlay.frame, overlay.why, name, small)
-
-
-def _write_overlay_list(work: Path, gallery: list[GalleryPicture]) -> None:
-    """What each overlay shows and why it was chosen, for reports of several runs."""
-    entries = [
-        {"file": Path(shown.href).name, "cohort": shown.cohort, "frame": shown.frame, "why": shown.why}
-        for shown in gallery
-    ]
-    write_json(work / OVERLAY_LIST, entries)
-
-
-def file_name(text: str) -> str:
-    """Text as part of a file name on every system: letters and digits of any script, '-', '_' and '.'."""
-    plain = re.sub(r"[^\w.-]+", "-", text).strip("-.")
-    return plain[:LONGEST_NAME].rstrip("-.") or "frame"
+    Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
+    """
+    with whole_folder(folder, replace=True, former=("index.html",)) as work:
+        gallery = draw_gallery(overlays, work).entries()
+        page = page_environment().get_template("unscored_page.html.jinja")
+        facts = [(name, text) for name, text in statement.lines().items() if name not in ("threshold", "protocol")]
+        text = page.render(statement=statement, why=why.rstrip("."), gallery=gallery, facts=facts)
+        write_whole(work / "index.html", text)
+    return folder / "index.html"
 
 
 def _check_statement(cases: pd.DataFrame, statement: ReportStatement) -> None:

@@ -12,17 +12,21 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
-from polypda.reporting.documents.markdown_document import code, inline, with_interval
+from polypda.reporting.documents.markdown_document import code, inline
 from polypda.reporting.documents.report_facts import NO_ADAPTATION, ReportFacts
-from polypda.reporting.pages.verdict import FRAME_INTERVAL, Finding, finding, holds_after_correction, records
-from polypda.reporting.pages.wording import NOT_KNOWN, counted, p_text, percent, plain, signed, whole
-from polypda.reporting.tables.result_tables import (
-    adaptation,
-    by_place,
-    clusters,
-    distinct_words,
-    share_with_interval,
-    worst_change,
+from polypda.reporting.tables.result_tables import by_place, distinct_words
+from polypda.reporting.verdict import FRAME_INTERVAL, Finding, finding, holds_after_correction, records
+from polypda.reporting.wording import (
+    NOT_KNOWN,
+    clusters_text,
+    counted,
+    limit,
+    p_text,
+    percent,
+    plain,
+    signed,
+    whole,
+    with_interval,
 )
 
 MOST_ROWS = 8
@@ -107,7 +111,8 @@ def _aggregate_sentence(row: pd.Series) -> str:
     text = f"{code(row['source'])}, {code(row['model'])}: mean Dice over {centres} {dice}"
     if pd.isna(row["delta_center"]):
         return text
-    return f"{text}; mean Δ {signed(row['delta_center'], 3)}, worst {worst_change(row)}"
+    worst = f"{signed(row['delta_worst_center'], 3)} ({code(row['worst_delta_center'])})"
+    return f"{text}; mean Δ {signed(row['delta_center'], 3)}, worst {worst}"
 
 
 def performance_sentences(facts: ReportFacts) -> list[str]:
@@ -133,10 +138,11 @@ def _at_target(facts: ReportFacts, without: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _adapted_sentence(row: pd.Series) -> str:
-    text = _dice_text(row["dice_frame"], row["dice_low"], row["dice_high"], row["n_dice"], row)
+    text = _dice_text("dice_frame", "dice_", "n_dice", row)
     if pd.isna(row["delta_dice_frame"]):
         return f"{_who(row)}: {text}; not compared with source-only"
-    delta = with_interval(signed(row["delta_dice_frame"], 3), row["delta_low"], row["delta_high"], signs=True)
+    limits = (limit(row[name], 3) for name in ("delta_low", "delta_high"))
+    delta = with_interval(signed(row["delta_dice_frame"], 3), *limits, kind=row["delta_interval"])
     tested = f", p (Holm) {p_text(row['p_holm'])}" if pd.notna(row["p_holm"]) else ""
     words = "; ".join(distinct_words((row["dice_words"], row["delta_words"])))
     return f"{_who(row)}: {text}; Δ {delta}{tested}{f' ({words})' if words else ''}{_clean_change(row)}"
@@ -153,17 +159,25 @@ def _clean_change(row: pd.Series) -> str:
 
 
 def _who(row: pd.Series) -> str:
-    return f"{adaptation(row)}, {code(row['model'])}"
+    return f"{code(row['source'])} → {code(row['target'])}, {code(row['model'])}"
 
 
 def _cell_text(cell: pd.Series) -> str:
     words = f" ({inline(cell['words'])})" if cell["words"] else ""
-    return _dice_text(cell["dice"], cell["low"], cell["high"], cell["n"], cell) + words
+    return _dice_text("dice", "", "n", cell) + words
 
 
-def _dice_text(dice: float, low: float, high: float, n: int, row: pd.Series) -> str:
-    groups = clusters(row) if pd.notna(row["clusters"]) else "clusters unknown"
-    return f"Dice {with_interval(plain(dice, 3), low, high)}, n = {counted(n, 'frame')}, {groups}"
+def _dice_text(dice: str, stem: str, n: str, row: pd.Series) -> str:
+    """Dice with its interval, frames and clusters, from these columns; stem: "" or what stands before low and high."""
+    groups = "clusters unknown" if pd.isna(row["clusters"]) else clusters_text(row["clusters"], row["cluster_unit"])
+    values = (plain(row[name], 3) for name in (dice, f"{stem}low", f"{stem}high"))
+    return f"Dice {with_interval(*values, kind=row[f'{stem}interval'])}, n = {counted(row[n], 'frame')}, {groups}"
+
+
+def _share_text(name: str, row: pd.Series) -> str:
+    """A share with its interval."""
+    values = (percent(row[column]) for column in (name, f"{name}_low", f"{name}_high"))
+    return with_interval(*values, kind=row[f"{name}_interval"])
 
 
 def diagnostic_sentences(facts: ReportFacts) -> list[str]:
@@ -188,9 +202,9 @@ def _diagnostic_sentence(row: pd.Series) -> str:
     clean = "no frame without a polyp was scored"
     if row["n_negative"]:
         frames = counted(row["n_negative"], "frame")
-        clean = f"{share_with_interval(row, 'frame_specificity')} of {frames} without a polyp left clean"
+        clean = f"{_share_text('frame_specificity', row)} of {frames} without a polyp left clean"
     return (
-        f"lesion sensitivity {share_with_interval(row, 'lesion_sensitivity_10')}, PPV {percent(row['lesion_ppv_10'])}, "
+        f"lesion sensitivity {_share_text('lesion_sensitivity_10', row)}, PPV {percent(row['lesion_ppv_10'])}, "
         f"{plain(row['lesion_fp_per_frame_10'])} false positives per frame; {clean}"
     )
 

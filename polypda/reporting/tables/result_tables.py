@@ -1,50 +1,183 @@
-"""The results as Markdown tables for the model card; every number comes from the cross-centre results."""
+"""The tables of cross-centre results as text: one builder for each, whatever shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from polypda.evaluation.aggregation.aggregates import SIZE_STRATA
-from polypda.evaluation.aggregation.comparisons import NO_ORACLE, NOT_THE_TARGET
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
+from polypda.evaluation.aggregation.matrix_table import models_in_order, target_cells
+from polypda.evaluation.aggregation.selector_regret import regret_by_rule
+from polypda.evaluation.cases.case_values import BOX
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
-from polypda.evaluation.scoring.lesions import LESION_RULE
-from polypda.reporting.documents.markdown_document import bullets, code, inline, table, with_interval
-from polypda.reporting.pages.wording import NOT_KNOWN, cluster_noun, counted, p_text, percent, plain, signed, whole
-
-Cell = Callable[[pd.Series], str]
-
-MATRIX_TEXT = (
-    "Dice, mean over frames with a polyp. Bold: held-out frames of the centre whose labels trained the model. An "
-    "adapted model stands in the column of the centre it was adapted to."
+from polypda.evaluation.statistics import IntervalKind
+from polypda.reporting.tables.columns import (
+    ADAPTATION,
+    AGGREGATES,
+    BOLD,
+    BOLD_NOTE,
+    BOXES_ONLY,
+    BY_ORIGIN,
+    BY_PAIR,
+    BY_SOURCE,
+    CENTRE_AND_ROLE,
+    COMPARISONS,
+    LESIONS,
+    NEGATIVES,
+    PIXELS,
+    POSITIVES,
+    RULE,
+    RULES_OF_A_RUN,
+    RULES_OF_RUNS,
+    Block,
+    Column,
+    Row,
+    View,
 )
-WORST_TEXT = (
-    "Over the centres that each source was adapted to, each centre weighing the same; Δ is against source-only."
+from polypda.reporting.tables.text_table import TextTable, markdown_escaped, markdown_table, strong
+from polypda.reporting.verdict import SIGNIFICANT_P, finding, records
+from polypda.reporting.wording import (
+    FRAMES_NOTE,
+    NO_BREAK,
+    NO_INTERVAL_NOTE,
+    NOT_KNOWN,
+    OWN_MARK,
+    OWN_NOTE,
+    clusters_text,
+    plain,
+    with_interval,
 )
-STRATA_TEXT = "Dice, and in brackets the number of frames; sizes are shares of the field of view."
-HOME_TEXT = "What adaptation gains or costs at home: the adapted models on held-out frames of their own source."
-NO_NEGATIVES = "No frame without a polyp was scored: false alarms were not measured."
-NO_MASKS = "No frame with a polyp has a pixel reference: see the lesion figures."
+
+OWN_LABELS = "own labels"
+INTERVAL_NOTE = (
+    "Square brackets: 95 % interval over clusters (patients, else sequences): bootstrap from 10 clusters on, cluster-t "
+    f"for 5 to 9. {FRAMES_NOTE} No brackets: fewer than 5 clusters, or all alike."
+)
+MATRIX_TITLE = "Every model in every centre"
+MATRIX_NOTE = (
+    "Dice, mean over frames with a polyp (dice_frame). Rows: the centre whose labels trained the model, and the model; "
+    f"columns: the centre that was scored. {OWN_NOTE} A method is shown in the centre that it was adapted to; the "
+    f"oracle was trained on each centre's own labels (an upper bound). {BOLD_NOTE}"
+)
+STRATA_TITLE = "By polyp size"
+STRATA_NOTE = (
+    "Dice by relative polyp area (share of the field of view; an endoscope gives no millimetres); n: frames with a "
+    "polyp."
+)
+CENTRE_BLOCKS = (POSITIVES, PIXELS, NEGATIVES, LESIONS)
 
 
-def sections(results: CrossCentreResults) -> list[str]:
-    """Headed tables in reading order; a centre or a kind of frame that was not scored is said to be missing."""
-    at_target, at_source, elsewhere = by_place(results.centres)
-    parts = ["### Every model in every centre", MATRIX_TEXT, matrix(results.matrix)]
-    parts += ["### In the target centres", *dice_section(at_target, TARGET_COLUMNS)]
-    parts += ["### Worst centre", WORST_TEXT, worst_centres(results.aggregates)]
-    parts += ["### Frames without a polyp, target centres", negatives(at_target)]
-    parts += ["### By relative polyp area, target centres", STRATA_TEXT, strata(by_place(results.strata)[0])]
-    parts += ["### Lesions, target centres", f"Rule: {LESION_RULE}.", lesions(at_target)]
-    at_home = once(at_source[at_source["model"] != ORACLE])
-    if len(at_home):
-        parts += ["### In the source centres", HOME_TEXT, *dice_section(at_home, HOME_COLUMNS)]
-    if len(elsewhere):
-        columns = {"scored on": lambda row: code(row["cohort"]), **HOME_COLUMNS}
-        parts += ["### In further centres", "Neither source nor target.", *dice_section(elsewhere, columns)]
-    return parts
+def block_table(block: Block, data: pd.DataFrame, view: View, who: Sequence[Column]) -> TextTable:
+    """A block's columns of one view over the rows that it shows; columns that say nothing are left out.
+
+    who: the columns of words that say whose figures a row holds; the adaptation is left out where there is only one.
+    """
+    rows = records(block.rows(data))
+    who = _needed(who, rows)
+    columns = block.shown(view)
+    cells = [[column.text(row) for column in who] + [_figure(block, column, row) for column in columns] for row in rows]
+    tones = tuple(map(_tone, rows)) if block is COMPARISONS else ()
+    headings = [column.title for column in (*who, *columns)]
+    return TextTable(headings, cells, len(who), tones).without_empty_columns()
+
+
+def _needed(who: Sequence[Column], rows: Sequence[Row]) -> Sequence[Column]:
+    """Without the adaptation, where it is the same in all rows and they name their centre beside it."""
+    same = CENTRE_AND_ROLE in who and len({ADAPTATION.text(row) for row in rows}) <= 1
+    return [column for column in who if column is not ADAPTATION] if same else who
+
+
+def _figure(block: Block, column: Column, row: Row) -> str:
+    text = column.text(row)
+    better = block.improved and column.name in BOLD and is_improvement(*(row[name] for name in block.improved))
+    return strong(text) if better else text
+
+
+def is_improvement(delta_low: float, delta_interval: str, p_holm: float) -> bool:
+    """Whether a cell may be set in bold: better, by the adjusted test and by the interval over clusters alike.
+
+    The sign-flip test alone calls up to 8 % of lopsided null differences significant, both together below 4 %
+    (tests/evaluation/statistics); and where frames had to be treated as independent neither can be trusted.
+    """
+    over_clusters = delta_interval in (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
+    return bool(over_clusters and p_holm < SIGNIFICANT_P and delta_low > 0)  # NaN compares as False
+
+
+def _tone(row: Row) -> str:
+    return "bound" if row["model"] == ORACLE else finding(row).tone
+
+
+def matrix_table(results: CrossCentreResults, *, most_columns: int = 1_000) -> list[TextTable]:
+    """Rows: source × model, columns: centres; Dice with its interval, the oracle's row last.
+
+    most_columns: more centres than this go into a further table, so that none is cut off on paper.
+    """
+    cells = target_cells(results.matrix)
+    centres = list(dict.fromkeys([*results.centres["source"], *results.centres["cohort"]]))
+    centres = [centre for centre in centres if centre in set(cells["cohort"])]
+    texts: dict[tuple[str, str], dict[str, str]] = {}
+    for row in records(cells):
+        source = OWN_LABELS if row["model"] == ORACLE else row["source"]
+        texts.setdefault((source, row["model"]), {})[row["cohort"]] = _matrix_cell(row)
+    sources = [source for source in dict.fromkeys(results.centres["source"]) if source in {key[0] for key in texts}]
+    models = models_in_order(list(results.centres["model"]))
+    keys = [(source, model) for source in [*sources, OWN_LABELS] for model in models if (source, model) in texts]
+    chunks = [centres[start : start + most_columns] for start in range(0, len(centres), most_columns)]
+    return [
+        TextTable(
+            [column.title for column in BY_SOURCE] + chunk,
+            [[*key, *(texts[key].get(centre, NOT_KNOWN) for centre in chunk)] for key in keys],
+        )
+        for chunk in chunks
+    ]
+
+
+def _matrix_cell(row: Row) -> str:
+    if row["annotation"] == BOX:
+        return BOXES_ONLY
+    text = dice_text(row)
+    if row["own_centre"] and row["model"] != ORACLE:
+        text += f"{NO_BREAK}{OWN_MARK}"
+    return strong(text) if is_improvement(row["delta_low"], row["delta_interval"], row["p_holm"]) else text
+
+
+def dice_text(row: Row) -> str:
+    """ "0.623 [0.551, 0.690]", from the columns dice, low, high and interval."""
+    return with_interval(*(plain(row[name], 3) for name in ("dice", "low", "high")), kind=row["interval"])
+
+
+def cohort_line(matrix: pd.DataFrame) -> str:
+    """ "ada: n = 76 frames, 12 patients; …": what the columns of the matrix rest on."""
+    heads = records(matrix.sort_values("cohort").drop_duplicates("cohort"))
+    return "; ".join(
+        f"{row['cohort']}: {BOXES_ONLY}"
+        if row["annotation"] == BOX
+        else f"{row['cohort']}: n = {row['n']} frames with a polyp, clusters: "
+        f"{clusters_text(row['clusters'], row['cluster_unit'])}"
+        for row in heads
+    )
+
+
+def strata_table(strata: pd.DataFrame, who: Sequence[Column]) -> TextTable:
+    """Dice per size stratum in the columns, each with its number of frames."""
+    texts: dict[tuple[str, ...], dict[str, str]] = {}
+    data = records(strata)
+    who = _needed(who, data)
+    for row in data:
+        text = f"{dice_text(row)} n={row['n']}".replace(" n=", f"{NO_BREAK}n=") if row["n"] else NOT_KNOWN
+        texts.setdefault(tuple(column.text(row) for column in who), {})[row["stratum"]] = text
+    rows = [[*key, *(cells.get(name, NOT_KNOWN) for name in SIZE_STRATA)] for key, cells in texts.items()]
+    rows = [row for row in rows if any(cell != NOT_KNOWN for cell in row[len(who) :])]
+    return TextTable([*(column.title for column in who), *SIZE_STRATA], rows, len(who))
+
+
+def selector_table(selectors: pd.DataFrame, view: View) -> tuple[Block, TextTable]:
+    """What the checkpoint rules cost: of one run each with its step, of several their means per adaptation."""
+    if selectors["run"].nunique() == 1:
+        return RULES_OF_A_RUN, block_table(RULES_OF_A_RUN, selectors, view, (RULE,))
+    return RULES_OF_RUNS, block_table(RULES_OF_RUNS, regret_by_rule(selectors), view, (ADAPTATION, RULE))
 
 
 def by_place(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -54,197 +187,69 @@ def by_place(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
 
 
 def once(rows: pd.DataFrame) -> pd.DataFrame:
-    """The source-only model of a source stands once, whatever number of adaptations it is the control of."""
-    control = rows["model"] == SOURCE_ONLY
-    return rows[~(control & rows.duplicated(["source", "cohort", "split", "model", "dice_frame"]))]
+    """source-only once per source, the oracle once per target, however many adaptations use them; cohorts together."""
+    values = [name for name in ("dice_frame", "dice", "lesion_sensitivity_10", "n_seeds") if name in rows]
+    same = [name for name in ("cohort", "split", "model", "stratum") if name in rows] + values
+    control = (rows["model"] == SOURCE_ONLY) & rows.duplicated(["source", *same])
+    bound = (rows["model"] == ORACLE) & rows.duplicated(["target", *same])
+    order = rows[~(control | bound)]
+    place = {name: number for number, name in enumerate(dict.fromkeys(order["cohort"]))}
+    return order.sort_values("cohort", key=lambda names: names.map(place), kind="stable")
 
 
-def matrix(cells: pd.DataFrame) -> str:
-    """Dice of every model in every cohort: rows are models with their origin, columns cohorts; one row of oracles."""
-    cohorts = list(dict.fromkeys(cells["cohort"]))
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for _, cell in cells.iterrows():
-        oracle = cell["model"] == ORACLE
-        if (oracle and not cell["own_centre"]) or cell["adapted_to"] not in ("", cell["cohort"]):
-            continue
-        dice = plain(cell["dice"], 3)
-        key = ("each its own", ORACLE) if oracle else (code(cell["source"]), str(cell["model"]))
-        rows.setdefault(key, {})[cell["cohort"]] = f"**{dice}**" if cell["own_centre"] else dice
-    ordered = sorted(rows.items(), key=lambda item: item[0][1] == ORACLE)
-    headers = ["source", "model", *map(code, cohorts)]
-    lines = [
-        [source, code(model), *(texts.get(cohort, NOT_KNOWN) for cohort in cohorts)]
-        for (source, model), texts in ordered
-    ]
-    return table(headers, lines, headers[2:])
+def interval_notes(*kinds: pd.Series) -> list[str]:
+    """The words that must stand below a table whose intervals are of these kinds."""
+    found = {str(kind) for series in kinds for kind in series.dropna()}
+    return [FRAMES_NOTE] * (IntervalKind.FRAMES in found) + [NO_INTERVAL_NOTE] * (IntervalKind.NONE in found)
 
 
-def dice_section(rows: pd.DataFrame, columns: Mapping[str, Cell]) -> list[str]:
-    """One row per adaptation and model, then how the intervals were made."""
-    return [_filled(rows, columns), "How the intervals were made:", bullets(_interval_words(rows))]
+def with_caption(block: Block, table: TextTable) -> list[str]:
+    """A block's table and caption as Markdown, or that there is nothing."""
+    return [markdown_table(table), block.caption(table.headings)] if table.rows else [block.absent]
 
 
-def _filled(rows: pd.DataFrame, columns: Mapping[str, Cell]) -> str:
-    lines = [[cell(row) for cell in columns.values()] for _, row in rows.iterrows()]
-    return table(list(columns), lines, [header for header in columns if header in NUMERIC])
+def sections(results: CrossCentreResults) -> list[str]:
+    """The model card's headed tables in Markdown; a centre or a kind of frame that was not scored is said to be
+    missing."""
+    at_target, at_source, elsewhere = by_place(results.centres)
+    parts = [f"### {MATRIX_TITLE}", *map(markdown_table, matrix_table(results)), MATRIX_NOTE]
+    for block in CENTRE_BLOCKS:
+        parts += [f"### {block.title}, target centres"]
+        parts += with_caption(block, block_table(block, at_target, View.CARD, BY_PAIR))
+        parts += bullets(interval_words(at_target)) if block is POSITIVES else []
+    sizes = strata_table(by_place(results.strata)[0], BY_PAIR)
+    parts += [f"### {STRATA_TITLE}, target centres"]
+    parts += [markdown_table(sizes), STRATA_NOTE] if sizes.rows else [POSITIVES.absent]
+    parts += [f"### {AGGREGATES.title}"]
+    parts += with_caption(AGGREGATES, block_table(AGGREGATES, results.aggregates, View.CARD, BY_SOURCE))
+    at_home = once(at_source[at_source["model"] != ORACLE])
+    for heading, rows in (("In the source centres", at_home), ("In further centres", once(elsewhere))):
+        table = block_table(POSITIVES, rows, View.CARD, BY_ORIGIN)
+        if table.rows:
+            parts += [f"### {heading}", markdown_table(table), *bullets(interval_words(rows))]
+    return [*parts, INTERVAL_NOTE]
 
 
-def adaptation(row: pd.Series) -> str:
-    """`source` → `target`."""
-    return f"{code(row['source'])} → {code(row['target'])}"
+def bullets(lines: Iterable[str]) -> list[str]:
+    """A Markdown list as a part of a document; nothing where there is no line."""
+    text = "\n".join(f"- {line}" for line in lines)
+    return [text] if text else []
 
 
-def _dice(row: pd.Series) -> str:
-    return with_interval(plain(row["dice_frame"], 3), row["dice_low"], row["dice_high"])
-
-
-def _delta(row: pd.Series) -> str:
-    return with_interval(signed(row["delta_dice_frame"], 3), row["delta_low"], row["delta_high"], signs=True)
-
-
-def _moved(row: pd.Series) -> str:
-    if pd.isna(row["share_better"]):
-        return NOT_KNOWN
-    return f"{percent(row['share_better'])} / {percent(row['share_worse'])}"
-
-
-def _gap(row: pd.Series) -> str:
-    if not row["gap_estimable"]:
-        return NOT_KNOWN if row["gap_words"] in ("", NO_ORACLE, NOT_THE_TARGET) else "not estimable"
-    low, high = row["gap_low"], row["gap_high"]
-    limits = "" if pd.isna(low) else f" [{signed(100 * low, 0)}, {signed(100 * high, 0)}]"
-    return percent(row["gap_closed"]) + limits
-
-
-def clusters(row: pd.Series) -> str:
-    """12 patients, or that they are unknown."""
-    return "unknown" if pd.isna(row["clusters"]) else counted(row["clusters"], cluster_noun(str(row["cluster_unit"])))
-
-
-def _seeds(row: pd.Series) -> str:
-    spread = row["dice_frame_seed_sd"]
-    return whole(row["n_seeds"]) + ("" if pd.isna(spread) else f" (SD {plain(spread, 3)})")
-
-
-HOME_COLUMNS: dict[str, Cell] = {
-    "adaptation": lambda row: code(row["source"]) if row["model"] == SOURCE_ONLY else adaptation(row),
-    "model": lambda row: code(row["model"]),
-    "Dice [95 % CI]": _dice,
-    "Δ from source-only [95 % CI]": _delta,
-    "better / worse": _moved,
-    "n": lambda row: whole(row["n_dice"]),
-    "clusters": clusters,
-    "seeds": _seeds,
-}
-TARGET_COLUMNS: dict[str, Cell] = {
-    "adaptation": adaptation,
-    **{name: HOME_COLUMNS[name] for name in ("model", "Dice [95 % CI]", "Δ from source-only [95 % CI]")},
-    "p (Holm)": lambda row: p_text(row["p_holm"]),
-    "better / worse": _moved,
-    "gap closed": _gap,
-    **{name: HOME_COLUMNS[name] for name in ("n", "clusters", "seeds")},
-}
-NUMERIC = frozenset({"n", "p (Holm)", "FP regions / frame", "FP area", "PPV", "FP / frame", "centres", "mean Dice"})
-
-
-def _interval_words(rows: pd.DataFrame) -> list[str]:
-    """Per cohort the kind of interval, with the words (and cluster means) that must stand beside it."""
+def interval_words(rows: pd.DataFrame) -> list[str]:
+    """Per cohort the kinds of interval, with the words (and cluster means) that must stand beside them."""
     lines = []
     for cohort, group in rows.groupby("cohort", sort=False):
         words = distinct_words((*group["dice_words"], *group["delta_words"]))
         kinds = dict.fromkeys(str(kind) for kind in (*group["dice_interval"], *group["delta_interval"]) if kind)
         means = dict.fromkeys(
-            f"{code(row['model'])} {inline(row['dice_cluster_means'])}"
-            for _, row in group.iterrows()
-            if row["dice_cluster_means"]
+            f"{row['model']} {row['dice_cluster_means']}" for row in records(group) if row["dice_cluster_means"]
         )
         told = "; ".join([*words, *means])
-        lines.append(f"{code(cohort)}: {', '.join(kinds)}{f' ({told})' if told else ''}")
+        lines.append(markdown_escaped(f"{cohort}: {', '.join(kinds)}{f' ({told})' if told else ''}"))
     return lines
 
 
 def distinct_words(texts: Iterable[str]) -> list[str]:
     """The remarks on estimates, each once; one estimate may carry several, parted by semicolons."""
-    return list(dict.fromkeys(inline(word) for text in texts if text for word in text.split("; ")))
-
-
-def worst_centres(aggregates: pd.DataFrame) -> str:
-    """Mean over target centres and the worst of them, per source and model."""
-    columns: dict[str, Cell] = {
-        "source": lambda row: code(row["source"]),
-        "model": lambda row: code(row["model"]),
-        "centres": lambda row: whole(row["n_centers"]),
-        "mean Dice": lambda row: plain(row["dice_center"], 3),
-        "worst Dice": lambda row: f"{plain(row['dice_worst_center'], 3)} ({code(row['worst_center'])})",
-        "mean Δ": lambda row: signed(row["delta_center"], 3),
-        "worst Δ": worst_change,
-    }
-    rows = aggregates[aggregates["n_centers"] > 0]
-    return _filled(rows, columns) if len(rows) else NO_MASKS
-
-
-def worst_change(row: pd.Series) -> str:
-    """The centre that gained least or lost most."""
-    if pd.isna(row["delta_worst_center"]):
-        return NOT_KNOWN
-    return f"{signed(row['delta_worst_center'], 3)} ({code(row['worst_delta_center'])})"
-
-
-def negatives(rows: pd.DataFrame) -> str:
-    """False alarms, where frames without a polyp were scored."""
-    columns: dict[str, Cell] = {
-        "adaptation": adaptation,
-        "model": lambda row: code(row["model"]),
-        "left clean [95 % CI]": lambda row: share_with_interval(row, "frame_specificity"),
-        "Δ [95 % CI]": _points,
-        "FP regions / frame": lambda row: plain(row["fp_components_per_frame"]),
-        "FP area": lambda row: percent(row["fp_area_fraction"], 2),
-        "n": lambda row: whole(row["n_negative"]),
-    }
-    rows = rows[rows["n_negative"] > 0]
-    return _filled(rows, columns) if len(rows) else NO_NEGATIVES
-
-
-def share_with_interval(row: pd.Series, name: str) -> str:
-    """82 % [65 %, 100 %] of the columns ``name``, ``name_low`` and ``name_high``."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    limits = "" if pd.isna(low) or pd.isna(high) else f" [{percent(low)}, {percent(high)}]"
-    return percent(row[name]) + limits
-
-
-def _points(row: pd.Series) -> str:
-    name = "delta_frame_specificity"
-    if pd.isna(row[name]):
-        return NOT_KNOWN
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    limits = "" if pd.isna(low) or pd.isna(high) else f" [{signed(100 * low, 0)}, {signed(100 * high, 0)}]"
-    return f"{signed(100 * row[name], 0)}{limits} pp"
-
-
-def strata(rows: pd.DataFrame) -> str:
-    """Dice by size, one column per stratum, with the number of frames."""
-    cells: dict[tuple[str, str, str], dict[str, str]] = {}
-    for _, row in rows.sort_values(["source", "target"], kind="stable").iterrows():
-        texts = cells.setdefault((row["source"], row["target"], row["model"]), {})
-        texts[row["stratum"]] = f"{plain(row['dice'], 3)} ({row['n']})" if row["n"] else NOT_KNOWN
-    lines = [
-        [f"{code(source)} → {code(target)}", code(model), *(texts.get(name, NOT_KNOWN) for name in SIZE_STRATA)]
-        for (source, target, model), texts in cells.items()
-        if any(text != NOT_KNOWN for text in texts.values())
-    ]
-    return table(["adaptation", "model", *SIZE_STRATA], lines, list(SIZE_STRATA)) if lines else NO_MASKS
-
-
-def lesions(rows: pd.DataFrame) -> str:
-    """Lesion figures by the headline rule, and sensitivity by the stricter one."""
-    columns: dict[str, Cell] = {
-        "adaptation": adaptation,
-        "model": lambda row: code(row["model"]),
-        "sensitivity, IoU ≥ 0.1 [95 % CI]": lambda row: share_with_interval(row, "lesion_sensitivity_10"),
-        "PPV": lambda row: percent(row["lesion_ppv_10"]),
-        "FP / frame": lambda row: plain(row["lesion_fp_per_frame_10"]),
-        "sensitivity, IoU ≥ 0.5": lambda row: percent(row["lesion_sensitivity_50"]),
-        "lesions": lambda row: whole(row["lesions_reference"]),
-    }
-    rows = rows[rows["lesions_reference"] > 0]
-    return _filled(rows, columns) if len(rows) else "There was no lesion to be found."
+    return list(dict.fromkeys(" ".join(word.split()) for text in texts if text for word in text.split("; ")))

@@ -9,8 +9,7 @@ from pathlib import Path
 from polypda.errors import DATA, UNTRUSTED, DataError, UsageError
 from polypda.files import require_writable, write_failed, write_whole
 from polypda.quality.checking.check_cohorts import JointReport, OnFrame, check_cohorts
-from polypda.reporting.pages.check_json import FILE_NAME, check_json
-from polypda.reporting.pages.check_page import render_check_page
+from polypda.reporting.pages.check_page import FILE_NAME, check_json, render_check_page
 
 PAGE = "index.html"
 

@@ -25,7 +25,7 @@ from polypda.methods.source_features import save_source_features
 from polypda.networks.registry import load_segmenter
 from polypda.networks.taps import FeatureTap, tap_width
 from polypda.networks.weights import save_module
-from polypda.reporting.pages.new_folder import refuse_existing, whole_folder
+from polypda.reporting.report_folders import refuse_existing, whole_folder
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress

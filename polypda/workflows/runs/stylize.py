@@ -28,7 +28,7 @@ from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.reporting.overlays.lettering import PAPER, Text, text_block
-from polypda.reporting.pages.new_folder import whole_folder
+from polypda.reporting.report_folders import whole_folder
 from polypda.stylisation.appearance import layer_weights
 from polypda.stylisation.restyled_frames import GROUP, EncoderMaps, Stylisation
 from polypda.stylisation.settings import StylisationSettings

@@ -14,15 +14,15 @@ import pandas as pd
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.selector_regret import regret_rows
-from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.cases.case_table import CaseKey
 from polypda.evaluation.cases.statement import SOURCE_ONLY, ReportStatement
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import NativePrediction, predict_native
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.overlays.frame_choice import choose_frames
-from polypda.reporting.pages.report_folder import OverlayPicture, write_report
-from polypda.reporting.pages.unscored_page import write_unscored
+from polypda.reporting.pages.gallery import OverlayPicture
+from polypda.reporting.pages.report_folder import write_report, write_unscored
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +15,14 @@ from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import Unit, require_split, unit_of
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
-from polypda.evaluation.aggregation.centers import centre_table
-from polypda.evaluation.aggregation.centre_files import write_centres
-from polypda.evaluation.cases.evaluation_file import write_evaluation
+from polypda.evaluation.aggregation.cross_centre import cross_centre_results
+from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.pranet2020 import PranetTable
 from polypda.evaluation.scoring.prediction import predict_native
 from polypda.files import require_writable, whole_folder, write_failed
 from polypda.networks.registry import load_segmenter
+from polypda.reporting.tables.table_files import write_tables
 from polypda.training.config import AdaptConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
@@ -212,20 +212,21 @@ def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: boo
 
 
 def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement) -> Path:
-    """Write an evaluation's folder whole, over a former one: cases, facts, per-centre tables, the legacy table.
+    """Write an evaluation's folder whole, over a former one: cases, facts, tables, the legacy table.
 
     Raises: DataError E_WRITE_FAILED.
     """
     cases = scoring.cases()
-    table = centre_table(cases, statement.source_only)
+    results = cross_centre_results([Evaluation(cases, statement, folder)], statement.source_only)
     try:
         with whole_folder(folder, replace=True) as work:
             if scoring.legacy is not None:
                 scoring.legacy.write(work)
-                notes = (*statement.notes, *_legacy_notes(scoring, table))
-                statement = statement.model_copy(update={"notes": notes})
+                notes = tuple(_legacy_notes(scoring, results.centres))
+                statement = statement.model_copy(update={"notes": (*statement.notes, *notes)})
+                results = replace(results, statements=(statement,), notes=(*results.notes, *notes))
             write_evaluation(work, cases, statement)
-            write_centres(table, work, statement)
+            write_tables(results, work)
     except OSError as error:
         raise write_failed(folder, error) from error
     return folder

@@ -11,7 +11,7 @@ from polypda.cohorts.catalogue import manifest, shared_frames
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
-from polypda.evaluation.cases.cases import CaseKey
+from polypda.evaluation.cases.case_table import CaseKey
 from polypda.evaluation.cases.statement import ReportStatement
 from polypda.evaluation.scoring.map_scale import MapScale
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD

@@ -18,7 +18,7 @@ from polypda.cache import Store
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
-from polypda.evaluation.cases.cases import SCHEMA_VERSION
+from polypda.evaluation.cases.case_table import SCHEMA_VERSION
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
 from polypda.workflows.scoring.scoring import KeyOf
 

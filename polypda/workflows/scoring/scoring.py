@@ -17,7 +17,7 @@ from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest
-from polypda.evaluation.cases.cases import BOX, CaseKey, case_row, cases_table
+from polypda.evaluation.cases.case_table import BOX, CaseKey, case_row, cases_table
 from polypda.evaluation.scoring.box_metrics import frame_metrics_boxes
 from polypda.evaluation.scoring.metrics import frame_metrics
 from polypda.evaluation.scoring.pranet2020 import PranetTable
@@ -160,7 +160,7 @@ class Scoring:
             progress.end()
 
     def cases(self) -> pd.DataFrame:
-        """The checked table. Raises: as :func:`polypda.evaluation.cases.cases.checked_cases`."""
+        """The checked table. Raises: as :func:`polypda.evaluation.cases.case_table.checked_cases`."""
         return cases_table(self.rows)
 
     def _add_frame(self, cohort: OpenedCohort, seen: NativePrediction, key: KeyOf, boxes_only: bool) -> None:

@@ -1,0 +1,273 @@
+"""cases.csv: one row per run × model × seed × frame; every table, figure and page is made from it alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from polypda.errors import DataError
+from polypda.evaluation.cases.case_values import BOX as BOX
+from polypda.evaluation.cases.case_values import MASK as MASK
+from polypda.evaluation.cases.case_values import check_values
+from polypda.evaluation.scoring.metrics import PROTOCOL, TENTHS, FrameMetrics
+from polypda.files import write_table
+
+SCHEMA_VERSION = 2
+IDENTITY = ("run", "model", "seed", "cohort", "frame")
+"""Columns that name a row: no two rows may share them all."""
+
+TEXT, WHOLE, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "maybe whole", "real", "yes/no"
+COLUMNS: dict[str, str] = {
+    "schema_version": WHOLE,
+    "protocol": TEXT,
+    "run": TEXT,
+    "source": TEXT,
+    "target": TEXT,
+    "model": TEXT,
+    "seed": WHOLE,
+    "training": TEXT,
+    "role": TEXT,
+    "cohort": TEXT,
+    "split": TEXT,
+    "frame": TEXT,
+    "patient": TEXT,
+    "sequence": TEXT,
+    "cluster": TEXT,
+    "phantom": YES_NO,
+    "annotation": TEXT,
+    "prediction_missing": YES_NO,
+    "width_px": WHOLE,
+    "height_px": WHOLE,
+    "threshold": REAL,
+    "positive": YES_NO,
+    "negative": YES_NO,
+    "missed": YES_NO,
+    "false_positive_frame": YES_NO,
+    "dice": REAL,
+    "iou": REAL,
+    "sensitivity": REAL,
+    "ppv": REAL,
+    "specificity": REAL,
+    "f2": REAL,
+    "mae": REAL,
+    "hd95_px": REAL,
+    "hd95_penalised": YES_NO,
+    "nsd": REAL,
+    "nsd_tolerance_px": REAL,
+    "relative_polyp_area": REAL,
+    "fp_area_fraction": REAL,
+    "reference_outside_share": REAL,
+    "fp_components": MAYBE_WHOLE,
+    "specks": MAYBE_WHOLE,
+    "tp_px": MAYBE_WHOLE,
+    "fp_px": MAYBE_WHOLE,
+    "fn_px": MAYBE_WHOLE,
+    "tn_px": MAYBE_WHOLE,
+    "reference_px": MAYBE_WHOLE,
+    "predicted_px": WHOLE,
+    "valid_px": WHOLE,
+    "lesions_reference": WHOLE,
+    "lesions_predicted": WHOLE,
+    "lesions_hit_10": WHOLE,
+    "lesions_hit_50": WHOLE,
+    "lesion_specks_reference": WHOLE,
+    "lesion_specks_predicted": WHOLE,
+    **{f"reliability_n_{tenth}": WHOLE for tenth in range(TENTHS)},
+    **{f"reliability_p_{tenth}": REAL for tenth in range(TENTHS)},
+    **{f"reliability_g_{tenth}": WHOLE for tenth in range(TENTHS)},
+}
+"""Column → kind, in the file's order. Ratios are in [0, 1] or empty (NaN); areas and counts are in native pixels.
+
+Empty, too: counts that do not apply (fp_components of a frame with a polyp) or cannot be known (tp_px of a box).
+"""
+
+
+@dataclass(frozen=True)
+class CaseKey:
+    """Which prediction a row is about.
+
+    run: the run's name. source, target: cohort ids of the run's adaptation. model: "source-only", "adabn", "oracle"…
+    role: what ``cohort`` is in this run, "source" or "target". patient, sequence: "" where unknown.
+    training: identity of the trained weights (:func:`polypda.networks.weights.training_identity`), or the name of
+    predictions made elsewhere. Rows of one training, cohort, split and frame are the same prediction, whatever the run.
+    annotation: what the frame was scored against, "mask" or "box".
+    prediction_missing: there was no prediction, and the user asked to score it as an empty one.
+    """
+
+    run: str
+    source: str
+    target: str
+    model: str
+    seed: int
+    role: str
+    cohort: str
+    split: str
+    frame: str
+    phantom: bool
+    patient: str = ""
+    sequence: str = ""
+    training: str = field(kw_only=True)
+    annotation: str = MASK
+    prediction_missing: bool = False
+
+    @property
+    def cluster(self) -> str:
+        """The unit of resampling: the patient, else the sequence, else "" (unknown)."""
+        return self.patient or self.sequence
+
+
+def case_row(key: CaseKey, metrics: FrameMetrics) -> dict[str, Any]:
+    """One row of the cases table."""
+    values: Mapping[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": PROTOCOL,
+        "cluster": key.cluster,
+        **asdict(key),
+        **vars(metrics),
+        **_by_tenth("n", metrics.reliability.pixels),
+        **_by_tenth("p", metrics.reliability.probability),
+        **_by_tenth("g", metrics.reliability.reference),
+    }
+    return {column: values[column] for column in COLUMNS}
+
+
+def _by_tenth(letter: str, values: tuple[float, ...]) -> dict[str, float]:
+    return {f"reliability_{letter}_{tenth}": value for tenth, value in enumerate(values)}
+
+
+def cases_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of :func:`case_row` as a checked table. Raises as :func:`checked_cases` does."""
+    return checked_cases(pd.DataFrame(list(rows)))
+
+
+def write_cases(cases: pd.DataFrame, path: Path) -> None:
+    """Check and write the cases as UTF-8 CSV, whole or not at all.
+
+    Raises: as :func:`checked_cases`; DataError E_WRITE_FAILED.
+    """
+    write_table(path, checked_cases(cases, str(path)))
+
+
+def read_cases(path: Path) -> pd.DataFrame:
+    """Read and check a cases file.
+
+    Raises: DataError E_CASES_MISSING, E_CASES_UNREADABLE; as :func:`checked_cases`.
+    """
+    try:
+        # Everything is read as text first: frame "0007" must not become 7, nor frame "NA" a missing value.
+        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(
+            "E_CASES_MISSING", "no such file.", where=path, fix="evaluate the run first; it writes cases.csv."
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise _empty(str(path)) from error
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise DataError(
+            "E_CASES_UNREADABLE", f"not a readable CSV ({error}).", where=path, fix="evaluate the run again."
+        ) from error
+    return checked_cases(text, str(path))
+
+
+def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
+    """The same rows with the schema's columns, order and types; extra columns are kept at the end.
+
+    Raises: DataError E_CASES_EMPTY, E_CASES_COLUMNS, E_CASES_VERSION, E_CASES_VALUE, E_CASES_DUPLICATE.
+    """
+    if cases.empty:
+        raise _empty(where)
+    _check_version(cases, where)
+    missing = [column for column in COLUMNS if column not in cases.columns]
+    if missing:
+        raise DataError(
+            "E_CASES_COLUMNS",
+            f"missing columns: {', '.join(missing)}.",
+            where=where,
+            fix="evaluate the run again with this version.",
+        )
+    extra = [column for column in cases.columns if column not in COLUMNS]
+    typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in COLUMNS.items()})
+    table = typed.join(cases[extra].reset_index(drop=True)) if extra else typed
+    check_values(table, where)
+    _check_duplicates(table, where)
+    return table
+
+
+def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
+    values = column.reset_index(drop=True)
+    try:
+        if kind == TEXT:
+            return values.fillna("").astype(str).astype("object")
+        if kind == YES_NO:
+            return _yes_no(values)
+        numbers = _numbers(values)
+        if kind == REAL:
+            return numbers
+        if (numbers.dropna() % 1 != 0).any():
+            raise ValueError("some are fractions")
+        return numbers.astype("int64") if kind == WHOLE else numbers.astype("Int64")
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            "E_CASES_VALUE",
+            f"column '{column.name}' should hold {kind} values ({error}).",
+            where=where,
+            fix="evaluate the run again rather than editing the file by hand.",
+        ) from error
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Float64 numbers; text is read by Python, whose parser returns exactly what was written."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype("float64")
+    absent = values.isna() | (values == "")
+    numbers = [math.nan if gap else float(value) for value, gap in zip(values, absent, strict=True)]
+    return pd.Series(numbers, name=values.name, dtype="float64")
+
+
+def _yes_no(values: pd.Series) -> pd.Series:
+    if values.dtype == bool:
+        return values
+    known = {"True": True, "False": False}
+    answers = values.astype(str).map(known)
+    if answers.isna().any():
+        raise ValueError(f"'{values[answers.isna()].iloc[0]}' is neither True nor False")
+    return answers.astype("bool")
+
+
+def _check_version(cases: pd.DataFrame, where: str) -> None:
+    """Before the columns: a file of another version should be called that, not incomplete."""
+    known = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL}
+    strangers = {
+        value for name, own in known.items() if name in cases for value in set(cases[name].astype(str)) - {own}
+    }
+    if strangers:
+        raise DataError(
+            "E_CASES_VERSION",
+            f"written as {', '.join(sorted(strangers))}; this version reads schema {SCHEMA_VERSION}, {PROTOCOL}.",
+            where=where,
+            fix="evaluate the run again with this version; figures of two protocols cannot be compared.",
+        )
+
+
+def _check_duplicates(table: pd.DataFrame, where: str) -> None:
+    twice = table[table.duplicated(list(IDENTITY))]
+    if not twice.empty:
+        first = twice.iloc[0]
+        raise DataError(
+            "E_CASES_DUPLICATE",
+            f"{len(twice)} rows repeat a run, model, seed, cohort and frame; first: "
+            f"{', '.join(str(first[name]) for name in IDENTITY)}.",
+            where=where,
+            fix="frame ids must be unique within a cohort; join each run's cases once.",
+        )
+
+
+def _empty(where: str) -> DataError:
+    return DataError(
+        "E_CASES_EMPTY", "there is no case in it.", where=where, fix="check the split: it may hold no frame."
+    )

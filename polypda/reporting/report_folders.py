@@ -1,0 +1,55 @@
+"""A report folder that appears whole or not at all, and replaces nothing but a former report, if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from polypda import files
+from polypda.errors import DataError
+
+REPORT_FILES = ("index.html", "cases.csv", "model_card.md")
+"""What a folder must hold to be known as a former report of several runs."""
+
+
+@contextmanager
+def whole_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> Iterator[Path]:
+    """A working folder beside ``folder``, moved there at the end of the block; after an error nothing is left of it.
+
+    replace: a former folder of this kind may lie there; it stays until the new one is complete. former: the files by
+        which it is known.
+
+    Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
+    """
+    refuse_existing(folder, replace=replace, former=former)
+    try:
+        with files.whole_folder(folder, replace=replace) as work:
+            yield work
+    except OSError as error:
+        raise _exists(folder) if folder.exists() and not replace else files.write_failed(folder, error) from error
+
+
+def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> None:
+    """Raise where something lies already, or nothing can be written.
+
+    Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
+    """
+    files.require_writable(folder.parent)
+    if not folder.exists():
+        return
+    if not replace:
+        raise _exists(folder)
+    if not all((folder / name).is_file() for name in former):
+        raise DataError(
+            "E_REPORT_EXISTS",
+            "something lies there that is no former one of the kind that is written: it is not replaced.",
+            where=folder,
+            fix="choose another folder, or move away what lies there.",
+        )
+
+
+def _exists(folder: Path) -> DataError:
+    return DataError(
+        "E_REPORT_EXISTS", "a report is there already.", where=folder, fix="choose another folder, or remove this one."
+    )
