@@ -27,8 +27,15 @@ from scipy import stats
 
 from polypda.evaluation.statistics import clusters_from_labels, mean_estimates, sign_flip_tests
 from polypda.evaluation.statistics.bootstrap import _draw_counts
-from polypda.evaluation.statistics.cluster_t import influences, residuals, standard_errors, t_limits
-from polypda.evaluation.statistics.clusters import ClusterSums, FloatArray, cluster_sums
+from polypda.evaluation.statistics.clusters import (
+    ClusterSums,
+    FloatArray,
+    cluster_sums,
+    influences,
+    residuals,
+    standard_errors,
+    t_limits,
+)
 
 Effects = Callable[[np.random.Generator, FloatArray, int], FloatArray]
 """Cluster effects [C, columns] with mean 0 over frames, from (generator, sizes [C], columns)."""

@@ -19,8 +19,7 @@ from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs,
 from polypda.reporting.documents.study import Study
 from polypda.reporting.documents.templates import render_document
 from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
-from polypda.reporting.tables.result_tables import by_place, sections
-from polypda.reporting.verdict import records
+from polypda.reporting.tables.result_tables import sections
 
 if TYPE_CHECKING:
     from polypda.methods.contract import Method
@@ -49,7 +48,6 @@ def write_model_card(folder: Path, results: CrossCentreResults, study: Study | N
 def model_card_markdown(results: CrossCentreResults, study: Study | None = None) -> str:
     """The card as text. Raises: DataError E_STUDY_COHORT."""
     facts = gather_facts(results, study)
-    at_target = by_place(results.centres)[0]
     told = performance_sentences(facts)[:-1]  # the last one points to this card's tables
     return render_document(
         "model_card.md.jinja",
@@ -63,7 +61,6 @@ def model_card_markdown(results: CrossCentreResults, study: Study | None = None)
         differing_settings=_told_here(facts.settings.differing),
         overlaps=overlaps_between(facts.cohorts),
         tables="\n\n".join(sections(results)),
-        outlines=records(at_target[at_target["n_dice"] > 0]),
         **_training(facts),
     )
 

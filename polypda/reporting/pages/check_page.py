@@ -10,8 +10,8 @@ from polypda import __version__
 from polypda.cohorts.frames import Frame
 from polypda.evaluation.cases.statement import PHANTOM_BANNER
 from polypda.quality.checking.check_cohorts import CheckReport, JointReport
+from polypda.quality.checking.cohort_view import OverlayMap
 from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
-from polypda.quality.checking.overlay_maps import OverlayMap
 from polypda.reporting.overlays.check_pictures import finding_pictures
 from polypda.reporting.pages.page import data_uri, page_environment
 from polypda.reporting.wording import counted
