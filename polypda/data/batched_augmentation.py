@@ -8,8 +8,9 @@ batch lies. Frames are turned, scaled and shifted exactly as there; colours foll
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from polypda.data.augmentation import strong_move
+from polypda.data.batches import IGNORED, UnlabelledBatch
+from polypda.data.sampling import Stream, seed_of
 
+Batch = TypeVar("Batch", bound=UnlabelledBatch)
+LABELS = ("masks", "pseudo", "boxes")
+"""Fields of batches that move with the pixels."""
 GREY = (0.299, 0.587, 0.114)
 BLUR_REACH = 5
 """Pixels on either side that a blur looks at: three times its widest sigma."""
@@ -95,6 +101,31 @@ class BatchedAugmentation:
         images = _sharpened(images, drawn(c.sharpness, c.sharpen, 0))
         spread = drawn(c.noise_sd, c.noise, 0)
         return (images + spread * _noise(images, chances, spread)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class BatchChanges:
+    """The strong change of a training's batches, as one process sees them.
+
+    seed: of the training. slots: of the joint batch that are here.
+    """
+
+    augmentation: BatchedAugmentation
+    seed: int
+    slots: tuple[int, ...]
+
+    def of(self, batch: Batch, step: int, stream: Stream) -> Batch:
+        """A step's batch changed; nothing is labelled where no frame reaches."""
+        if not len(batch.images):
+            return batch
+        seeds = [seed_of(self.seed, stream, step, slot) for slot in self.slots]
+        labels = {name: value for name in LABELS if (value := getattr(batch, name, None)) is not None}
+        images, (valid, *moved) = self.augmentation(batch.images, [batch.valid[:, 0], *labels.values()], seeds)
+        kept: dict[str, Any] = {
+            name: each if name == "boxes" else each.masked_fill(~valid, IGNORED)
+            for name, each in zip(labels, moved, strict=True)
+        }
+        return replace(batch, images=images, valid=valid[:, None], **kept)
 
 
 def _nearest(labels: Tensor, grid: Tensor) -> Tensor:

@@ -30,12 +30,19 @@ class UnlabelledBatch:
 
     def to(self, device: torch.device, numbers: torch.dtype = torch.float32) -> Self:
         """The same batch with its tensors on a device and its images in a floating-point type."""
-        tensors = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
         moved: dict[str, Any] = {
-            name: tensor.to(device, numbers if tensor.is_floating_point() else tensor.dtype)
-            for name, tensor in tensors.items()
+            name: tensor.to(device, numbers if tensor.is_floating_point() else tensor.dtype, non_blocking=True)
+            for name, tensor in self._tensors().items()
         }
         return replace(self, **moved)
+
+    def pin_memory(self) -> Self:
+        """The same batch in memory that a GPU copies from while the processor goes on."""
+        pinned: dict[str, Any] = {name: tensor.pin_memory() for name, tensor in self._tensors().items()}
+        return replace(self, **pinned)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
 
 
 @dataclass(frozen=True)

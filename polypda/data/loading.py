@@ -157,13 +157,16 @@ class StepDataset(Dataset[StepBatches]):
         return self.source.batch(step, self.share) if self.source else NO_SOURCE_FRAMES, target
 
 
-def step_batches(dataset: StepDataset, start: int, stop: int, *, workers: int = 0) -> Iterator[StepBatches]:
-    """The batches of steps ``start`` … ``stop − 1``, in order."""
+def step_batches(
+    dataset: StepDataset, start: int, stop: int, *, workers: int = 0, pinned: bool = False
+) -> Iterator[StepBatches]:
+    """The batches of steps ``start`` … ``stop − 1``, in order. pinned: in memory that a GPU copies from."""
     loader = DataLoader(
         dataset,
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
+        pin_memory=pinned,
         collate_fn=_as_it_is,
         worker_init_fn=_leave_interruption_to_the_loop,
     )

@@ -71,6 +71,13 @@ class Compute(BaseModel):
         return self.model_copy(update={"threads": threads, "trainings_at_once": 1})
 
 
+class AugmentOn(StrEnum):
+    """Where training frames are changed. The two draw other numbers: results differ as between seeds."""
+
+    PROCESSOR = "processor"
+    DEVICE = "device"
+
+
 class DataConfig(BaseModel):
     """How frames become batches."""
 
@@ -83,6 +90,9 @@ class DataConfig(BaseModel):
     augmentation: Annotated[AugmentationKind, TRAINING] = Field(
         AugmentationKind.STANDARD, description="random changes of training frames"
     )
+    augment_on: Annotated[AugmentOn, TRAINING] = Field(
+        AugmentOn.PROCESSOR, description="where strong changes are made: processor, or in whole batches on the device"
+    )
     polyp_free: Annotated[float, PACKED] = Field(
         0.0, ge=0, le=1, description="least share of polyp-free frames; where there are fewer, polyps are covered"
     )
@@ -94,6 +104,17 @@ class DataConfig(BaseModel):
         description="train on source frames that have boxes and no mask: filled (an ellipse in each box, the rest of "
         "it ignored) or by their projections; every table says so",
     )
+
+    @model_validator(mode="after")
+    def _only_strong_changes_have_a_batched_form(self) -> DataConfig:
+        if self.augment_on is AugmentOn.DEVICE and self.augmentation is not AugmentationKind.STRONG:
+            raise ValueError("augment_on device needs the strong augmentation")
+        return self
+
+    @property
+    def on_processor(self) -> AugmentationKind:
+        """What is changed before a batch reaches the device."""
+        return AugmentationKind.NONE if self.augment_on is AugmentOn.DEVICE else self.augmentation
 
     @property
     def grid(self) -> NetworkGrid:

@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from polypda.data.batched_augmentation import BatchChanges, BatchedAugmentation
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
     LabelledFrames,
@@ -34,7 +35,7 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
-from polypda.training.config import Compute, DataConfig, Precision, StageConfig
+from polypda.training.config import AugmentOn, Compute, DataConfig, Precision, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine, StepReport
 from polypda.training.preparation import StagePreparation, statistics_batches
@@ -151,12 +152,18 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
                 start,
                 steps,
                 workers=compute.workers,
+                pinned=fabric.device.type == "cuda",
             )
+            changes = _batch_changes(stage, Share(fabric.global_rank, fabric.world_size))
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
                 torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
+                source = source.to(fabric.device, numbers)
                 target = target.to(fabric.device, numbers) if target else None
-                report = engine.step(source.to(fabric.device, numbers), target, step)
+                if changes is not None:
+                    source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
+                    target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
+                report = engine.step(source, target, step)
                 log.write(step, report, process_time() - began_s)
                 began_s = process_time()
                 progress.advance(step + 1, report)
@@ -227,24 +234,33 @@ def step_dataset(stage: Stage, method: Method, share: Share) -> StepDataset:
     return StepDataset(source, target, share)
 
 
+def _batch_changes(stage: Stage, share: Share) -> BatchChanges | None:
+    """How batches are changed on the device; None where each frame is changed before."""
+    if stage.data.augment_on is not AugmentOn.DEVICE:
+        return None
+    slots = tuple(slot for slot, _ in share.of(range(stage.data.batch_size)))
+    boxed = stage.labelled is not None and stage.labelled.boxes is not None
+    return BatchChanges(BatchedAugmentation(upright=boxed), stage.seed, slots)
+
+
 def _of_target(
     target: CachedFrames, sampler: UniformSampler, data: DataConfig, seed: int
 ) -> LabelledFrames | UnlabelledFrames:
     if target.masks is None:
         removal = PolypRemoval.up_to(data.polyp_free, target.pseudo, len(target))
-        return UnlabelledFrames(target, sampler, data.augmentation, seed, removal)
-    return LabelledFrames(target, sampler, data.augmentation, seed, Stream.TARGET_AUGMENTATION)
+        return UnlabelledFrames(target, sampler, data.on_processor, seed, removal)
+    return LabelledFrames(target, sampler, data.on_processor, seed, Stream.TARGET_AUGMENTATION)
 
 
 def _labelled(labelled: CachedFrames, data: DataConfig, seed: int, recolouring: Recolouring | None) -> LabelledFrames:
     removal = PolypRemoval.up_to(data.polyp_free, labelled.masks, len(labelled))
     if data.prevalence is None:
         uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
-        return LabelledFrames(labelled, uniform, data.augmentation, seed, recolouring=recolouring, removal=removal)
+        return LabelledFrames(labelled, uniform, data.on_processor, seed, recolouring=recolouring, removal=removal)
     assert labelled.masks is not None
     positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
     prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
-    return LabelledFrames(labelled, prevalence, data.augmentation, seed, recolouring=recolouring, removal=removal)
+    return LabelledFrames(labelled, prevalence, data.on_processor, seed, recolouring=recolouring, removal=removal)
 
 
 class EventLog:

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from polypda.data.augmentation import Augmentation, AugmentationKind
-from polypda.data.batched_augmentation import BatchedAugmentation, Colours
+from polypda.data.batched_augmentation import BatchChanges, BatchedAugmentation, Colours
+from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch
+from polypda.data.sampling import Stream
 
 SIDE, SEEDS = 64, list(range(6))
 UNCHANGED = Colours(jitter=0, balance=0, gammas=0, blur=0, sharpen=0, noise=0)
@@ -79,3 +81,21 @@ def test_a_blur_keeps_the_mean_and_lowers_the_contrast_of_neighbours(batch):
     soft, _ = BatchedAugmentation(colours=Colours(**only, blur=1.0, sigma=(1.5, 1.6)))(images, maps, SEEDS)
     torch.testing.assert_close(soft.mean(dim=(1, 2, 3)), plain.mean(dim=(1, 2, 3)), atol=0.01, rtol=0)
     assert soft.diff(dim=-1).square().mean() < 0.5 * plain.diff(dim=-1).square().mean()
+
+
+def test_a_batch_keeps_its_kind_and_nothing_is_labelled_beyond_the_frame(batch):
+    images, (valid, masks) = tensors(*batch)
+    names = tuple(f"c/{seed}" for seed in SEEDS)
+    changes = BatchChanges(BatchedAugmentation(), seed=3, slots=tuple(SEEDS))
+    labelled = changes.of(LabelledBatch(images, valid[:, None], names, masks), 0, Stream.SOURCE_AUGMENTATION)
+    pseudo = changes.of(PseudoLabelledBatch(images, valid[:, None], names, masks), 0, Stream.TARGET_AUGMENTATION)
+    assert isinstance(labelled, LabelledBatch) and isinstance(pseudo, PseudoLabelledBatch)
+    for changed, labels in ((labelled, labelled.masks), (pseudo, pseudo.pseudo)):
+        outside = ~changed.valid[:, 0]
+        assert outside.any() and (labels[outside] == IGNORED).all() and (labels == 1).any()
+    assert not torch.equal(labelled.images, pseudo.images), "source and target draw numbers of their own"
+    half = BatchChanges(BatchedAugmentation(), seed=3, slots=(1, 3, 5))
+    part = half.of(
+        LabelledBatch(images[1::2], valid[1::2, None], names[1::2], masks[1::2]), 0, Stream.SOURCE_AUGMENTATION
+    )
+    torch.testing.assert_close(part.images, labelled.images[1::2])  # as the joint batch's, whoever shares it

@@ -35,6 +35,7 @@ MUST_AGREE = {
     ),
     *(
         "data.augmentation",
+        "data.augment_on",
         "data.polyp_free",
         "data.prevalence",
         "data.box_supervision",
