@@ -43,7 +43,7 @@ def material(tmp_path_factory):
 def make_stage(material, tmp_path):
     source, target, initial = material
 
-    def make(name, steps=5, method="adaptsegnet", augmentation="standard", **changes):
+    def make(name, steps=5, method="adaptsegnet", augmentation="standard", data=None, **changes):
         config = {
             "method": method,
             "options": OPTIONS if method.startswith("adaptsegnet") else {},
@@ -56,7 +56,7 @@ def make_stage(material, tmp_path):
             folder=tmp_path / name,
             config=StageConfig.model_validate(config),
             network=SPEC,
-            data=DataConfig(size=64, batch_size=2, augmentation=augmentation),
+            data=DataConfig.model_validate({"size": 64, "batch_size": 2, "augmentation": augmentation} | (data or {})),
             seed=3,
             labelled=source,
             target=target,
@@ -88,13 +88,16 @@ def assert_same(one, other):
     assert not different
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_interrupted_run_goes_on_bit_exactly(make_stage, workers):
+@pytest.mark.parametrize(
+    ("workers", "changes"),
+    [(0, {}), (2, {}), (0, {"augmentation": "strong", "augment_on": "device", "polyp_free": 0.3})],
+)
+def test_an_interrupted_run_goes_on_bit_exactly(make_stage, workers, changes):
     compute = ONE_THREAD.model_copy(update={"workers": workers})
-    whole = make_stage("whole", batch_norm=BatchNormPolicy.TRAIN)
+    whole = make_stage("whole", batch_norm=BatchNormPolicy.TRAIN, data=changes)
     run_stage(whole, ONE_THREAD)
     step = random.Random(os.urandom(4)).randint(1, 4)
-    stopped = make_stage("stopped", batch_norm=BatchNormPolicy.TRAIN, checkpoint_every=100)
+    stopped = make_stage("stopped", batch_norm=BatchNormPolicy.TRAIN, checkpoint_every=100, data=changes)
     with pytest.raises(Interrupted, match=f"E_INTERRUPTED.*after step {step} of 5"):
         run_stage(stopped, compute, StopAfter(step))
     assert [checkpoint.step for checkpoint in list_checkpoints(stopped.folder)] == [step]
@@ -105,6 +108,17 @@ def test_an_interrupted_run_goes_on_bit_exactly(make_stage, workers):
     events = [json.loads(line) for line in (stopped.folder / "events.jsonl").read_text().splitlines()]
     assert [event["step"] for event in events] == list(range(5))
     assert events[-1]["losses"] == json.loads((whole.folder / "events.jsonl").read_text().splitlines()[-1])["losses"]
+
+
+def test_changes_on_the_device_are_other_numbers_of_the_same_kind(make_stage):
+    """Other numbers are drawn, so weights differ; both trainings learn, and unchanged frames are yet another thing."""
+    seen = []
+    for number, data in enumerate([{"augment_on": "device"}, {}, {"augmentation": "none"}]):
+        stage = make_stage(f"way-{number}", data={"augmentation": "strong"} | data)
+        run_stage(stage, ONE_THREAD)
+        seen.append(json.loads((stage.folder / "events.jsonl").read_text().splitlines()[0])["losses"]["segmenter"])
+    first = [losses["seg_main"] for losses in seen]
+    assert len(set(first)) == 3 and max(first) < 3
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(make_stage, monkeypatch):
