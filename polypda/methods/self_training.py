@@ -34,7 +34,7 @@ from polypda.methods.target_terms import TargetTerm, TargetView
 class SelfTrainingOptions(MethodOptions):
     rounds: int = Field(1, ge=1, description="how often the target is labelled; the rounds share the method's steps")
     first_labels: FirstLabeller = Field(
-        FirstLabeller.AGREEMENT,
+        FirstLabeller.CONTROL,
         description="who labels for the first round: start, control, or control and adabn where they agree (agreement)",
     )
     polyp_from: float = Field(0.6, gt=0, lt=1, description="a region of pixels above this may be a polyp")

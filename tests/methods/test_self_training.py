@@ -51,7 +51,7 @@ def test_frames_without_pseudo_labels_are_a_mistake():
 
 def test_options_tell_the_rounds_and_the_colours_of_every_sum():
     options = method_options("adaptsegnet+target-colours+self-training", {"rounds": 3, "colour_probability": 0.4})
-    assert options.pseudo_labels == PseudoLabelRule(3, 0.6, 0.35, 0.2, 0.9, FirstLabeller.AGREEMENT)
+    assert options.pseudo_labels == PseudoLabelRule(3, 0.6, 0.35, 0.2, 0.9, FirstLabeller.CONTROL)
     assert options.target_colours.probability == 0.4
     plain = method_options("adaptsegnet", {})
     assert plain.pseudo_labels is None and plain.target_colours is None

@@ -52,6 +52,8 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "discriminator_layers": 4,
                 "discriminator_rate": 1e-3,
             },
+            # a short start's labels flood or miss: only what it says with either centre's statistics is learnt
+            "self-training": {"first_labels": "agreement"},
             # the published widths (64 million weights) are for street scenes at 640 px
             "lsd": {"generator_width": 16, "discriminator_width": 32},
             "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
