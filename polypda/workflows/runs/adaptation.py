@@ -51,12 +51,12 @@ class Adaptation:
     progress: Progress = field(default_factory=Silent)
 
     def trainings(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> list[Training]:
-        """The method's and its parts'; those that the control labels for need its training.
+        """The method's and its parts', the longest first; those that the control labels for need its training.
 
         Args: restyled: the source as the method is to learn it. taught: the target with permitted labels.
         """
         found = []
-        for name in (*trained_parts(self.config), self.config.method):
+        for name in (self.config.method, *trained_parts(self.config)):
             sum_of_parts = self if name == self.config.method else self._of_part(name)
             rule = sum_of_parts.plan.pseudo_labels
             needs = () if rule is None or rule.first is FirstLabeller.START else (SOURCE_ONLY,)
