@@ -72,6 +72,8 @@ def matrix_command(
 
     report_folder = report or out / "report"
     options = _shared_options(context.args)
+    if jobs > 1 and options["trainings_at_once"] is None:
+        options["trainings_at_once"] = 1  # the runs share the cores already: jobs × threads processes and no more
     wanted = _listed(methods, "--methods")
     by_method = _method_options(method_option or [], wanted)
 

@@ -109,3 +109,17 @@ def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path, mon
     assert config["parts"] is False, "a matrix trains what it names"
     base = json.loads((tmp_path / "m" / "zju2-to-haining-source-only-s0" / "config.json").read_text())
     assert "lambda_adv_main" not in base["options"]
+
+
+@pytest.mark.parametrize(
+    ("words", "at_once"), [(["--jobs", "2"], 1), (["--jobs", "2", "--trainings-at-once", "2"], 2), ([], 2)]
+)
+def test_runs_that_share_the_cores_do_not_part_them_again(polypda, root, monkeypatch, words, at_once):
+    """jobs × threads is what the user counts with."""
+    monkeypatch.setitem(PRESETS, "quick", PRESETS["quick"] | {"compute": {"threads": 2, "trainings_at_once": 2}})
+    planned = []
+    monkeypatch.setattr("polypda.cli.matrix._print_plan", lambda plan, states: planned.extend(plan.runs))
+    command = ["matrix", "--sources", "zju2", "--targets", "haining", "--out", "m", "--dry-run", *REST, *words]
+    status, _, err = polypda(*command, "--preset", "quick")
+    assert status == 0, err
+    assert {run.config.compute.trainings_at_once for run in planned} == {at_once}
