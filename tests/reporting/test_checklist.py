@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.studies import told_everything
 from support.synthetic_cases import SyntheticCohort, synthetic_run
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
@@ -49,17 +50,6 @@ def real() -> CrossCentreResults:
         SyntheticCohort("cvc-clinicdb", patients=6, frames_per_patient=4, clusters="sequence"),
         SyntheticCohort("polypgen-c4", patients=5, frames_per_patient=4, clusters="unknown"),
     )
-
-
-def told_everything(*cohorts: str) -> Study:
-    sections: dict[str, Any] = {
-        name: {field: f"{name} {field} as told" for field in type(getattr(Study(), name)).model_fields}
-        for name in Study.model_fields
-        if name != "cohorts"
-    }
-    sections["study"]["design"] = "retrospective"
-    blocks = {cohort: {field: f"{field} as told" for field in CohortStudy.model_fields} for cohort in cohorts}
-    return Study.model_validate({**sections, "cohorts": blocks})
 
 
 def item(items: list[FilledItem], number: int) -> FilledItem:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.studies import told_everything
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.reporting.documents.checklist import checklist_markdown, fill_checklist
 from polypda.reporting.documents.model_card import model_card_markdown
-from polypda.reporting.documents.study import CohortStudy, Study
+from polypda.reporting.documents.study import Study
 from polypda.reporting.documents.study_file import parse_study, study_template
 from polypda.reporting.tables.result_tables import sections
 
@@ -107,18 +108,6 @@ def elsewhere() -> CrossCentreResults:
     one, other = SyntheticCohort("my-centre", patients=5), SyntheticCohort("her-centre", patients=5)
     run = synthetic_run(one, other, ("their-model",))
     return cross_centre_results([stated(run, foreign=True, settings={}, versions={}, batch_norm="")])
-
-
-def told_everything(*cohorts: str) -> Study:
-    """A study file with something of its own in every entry."""
-    sections: dict[str, Any] = {
-        name: {field: f"{name} {field} as told" for field in type(getattr(Study(), name)).model_fields}
-        for name in Study.model_fields
-        if name != "cohorts"
-    }
-    sections["study"]["design"] = "retrospective"
-    blocks = {cohort: {field: f"{cohort} {field} as told" for field in CohortStudy.model_fields} for cohort in cohorts}
-    return Study.model_validate({**sections, "cohorts": blocks})
 
 
 RUNS: Mapping[str, Callable[[], tuple[CrossCentreResults, Study | None]]] = {
