@@ -226,10 +226,11 @@ def _train(
     start = models.start if config.start_from else trained(plan.start())
     control = models.control if config.control_from else plan.control(start)
     trainings = [Training(SOURCE_ONLY, partial(_train_controls, plan, control))]
-    adaptation = Adaptation(run, config, plan, data, control, config.compute)
+    adaptation = Adaptation(run, config, plan, data, start, control, config.compute, taught=taught)
     if plan.adapts:
         restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
-        trainings += adaptation.trainings(start, restyled, taught)
+        adaptation = replace(adaptation, restyled=restyled)
+        trainings += adaptation.trainings()
     results = train_all(trainings, config.compute, progress, lambda names: run.set_status("training", stage=names))
     choice, snapshots = None, None
     if plan.adapts:

@@ -39,70 +39,44 @@ LEAST_ROUND_AGREEMENT = 0.4
 class Adaptation:
     """An adaptation under way.
 
-    control: the source-only control: its segmenter or, where this run trains it, its stage.
+    start: the segmenter that every training begins from. control: the source-only control: its segmenter or, where this
+    run trains it, its stage. restyled: the source as the method is to learn it; None: as it is. taught: the target with
+    permitted labels.
     """
 
     run: RunFolder
     config: AdaptConfig
     plan: StagePlan
     data: TrainingData
+    start: Path
     control: Path | Stage
     compute: Compute
+    restyled: CachedFrames | None = None
+    taught: CachedFrames | None = None
     progress: Progress = field(default_factory=Silent)
 
-    def trainings(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> list[Training]:
-        """The method's and its parts', the longest first; those that the control labels for need its training.
+    def trainings(self) -> list[Training]:
+        """The method's and its parts', the longest first; those that the control labels for need its training."""
+        whole = Training(self.config.method, partial(_train_whole, self), self._needs)
+        parts = [self._of_part(part) for part in trained_parts(self.config)]
+        return [whole, *(Training(one.config.method, partial(_keep_part, one), one._needs) for one in parts)]
 
-        Args: restyled: the source as the method is to learn it. taught: the target with permitted labels.
-        """
-        found = []
-        for name in (self.config.method, *trained_parts(self.config)):
-            sum_of_parts = self if name == self.config.method else self._of_part(name)
-            rule = sum_of_parts.plan.pseudo_labels
-            needs = () if rule is None or rule.first is FirstLabeller.START else (SOURCE_ONLY,)
-            trained = sum_of_parts.trained_here if sum_of_parts is self else sum_of_parts.kept_here
-            work = partial(trained, start, restyled, taught)
-            found.append(Training(name, work, needs))
-        return found
+    @property
+    def _needs(self) -> tuple[str, ...]:
+        rule = self.plan.pseudo_labels
+        return () if rule is None or rule.first is FirstLabeller.START else (SOURCE_ONLY,)
 
-    def trained_here(
-        self,
-        start: Path,
-        restyled: CachedFrames | None,
-        taught: CachedFrames | None,
-        compute: Compute,
-        progress: Progress,
-    ) -> tuple[Stage | None, tuple[str, ...]]:
-        """:meth:`trained`, with the threads and the progress of whichever process it runs in."""
-        return replace(self, compute=compute, progress=progress).trained(start, restyled, taught)
-
-    def kept_here(
-        self,
-        start: Path,
-        restyled: CachedFrames | None,
-        taught: CachedFrames | None,
-        compute: Compute,
-        progress: Progress,
-    ) -> None:
-        """:meth:`keep_part` likewise."""
-        replace(self, compute=compute, progress=progress).keep_part(start, restyled, taught)
-
-    def trained(
-        self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None
-    ) -> tuple[Stage | None, tuple[str, ...]]:
-        """Train every round; the last stage that was trained (None: not even the first), and what stopped it.
-
-        Args: restyled: the source as the method is to learn it. taught: the target with permitted labels.
-        """
+    def trained(self) -> tuple[Stage | None, tuple[str, ...]]:
+        """Train every round; the last stage that was trained (None: not even the first), and what stopped it."""
         rule = self.plan.pseudo_labels
         if rule is None:
-            stage = self.plan.method(start, restyled, taught)
+            stage = self.plan.method(self.start, self.restyled, self.taught)
             self._train(stage)
             return stage, ()
         done: Stage | None = None
-        labellers = self._first_labellers(start, rule.first)
+        labellers = self._first_labellers(rule.first)
         for number in range(1, rule.rounds + 1):
-            stage = self.plan.method(start, restyled, number=number)
+            stage = self.plan.method(self.start, self.restyled, number=number)
             target = self._labelled(stage, labellers, rule)
             if alarms := self._alarms(stage, done):
                 return done, alarms
@@ -117,7 +91,7 @@ class Adaptation:
         config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
         return replace(self, config=config, plan=StagePlan(config, self.run, self.data, self.plan.initial))
 
-    def keep_part(self, start: Path, restyled: CachedFrames | None, taught: CachedFrames | None) -> None:
+    def keep_part(self) -> None:
         """Train a part of a sum as :meth:`trained` trains the sum, and keep its last model.
 
         A round whose pseudo-labels raise an alarm ends the training; where it is the first, the start is kept.
@@ -125,9 +99,9 @@ class Adaptation:
         file = self.run.folder / part_file(self.config.method)
         if file.is_file():
             return
-        stage, _ = self.trained(start, restyled, taught)
+        stage, _ = self.trained()
         if stage is None:
-            model = load_segmenter(self.config.network, start)
+            model = load_segmenter(self.config.network, self.start)
         else:
             snapshots = Snapshots(self.config, stage.folder, self.data.target, self._device)
             model = snapshots.as_used(max(snapshots.files))
@@ -145,9 +119,9 @@ class Adaptation:
         run_stage(stage, self.compute, self.progress)
         return stage.final_segmenter
 
-    def _first_labellers(self, start: Path, first: FirstLabeller) -> list[Path]:
+    def _first_labellers(self, first: FirstLabeller) -> list[Path]:
         if first is FirstLabeller.START:
-            return [start]
+            return [self.start]
         if first is FirstLabeller.CONTROL:
             return [self._control]
         return [self._control, self.plan.adabn(self._control).final_segmenter]
@@ -209,6 +183,14 @@ class Adaptation:
             labelled_target=labelled_target,
         )
         return choice, snapshots
+
+
+def _train_whole(adaptation: Adaptation, compute: Compute, progress: Progress) -> tuple[Stage | None, tuple[str, ...]]:
+    return replace(adaptation, compute=compute, progress=progress).trained()
+
+
+def _keep_part(adaptation: Adaptation, compute: Compute, progress: Progress) -> None:
+    replace(adaptation, compute=compute, progress=progress).keep_part()
 
 
 def rehearsed(plan: StagePlan, initial: Path, taught: CachedFrames | None) -> Stage:

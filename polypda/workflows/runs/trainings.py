@@ -101,6 +101,7 @@ def _train_in_processes(
 def _begin_worker(messages: Queue[tuple[Any, ...]], data_root: Path | None) -> None:
     global _messages
     _messages = messages
+    messages.cancel_join_thread()  # a parent that no longer listens must not keep this process
     use_data_root(data_root)
 
 
