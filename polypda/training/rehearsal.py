@@ -19,7 +19,8 @@ from polypda.networks.segmenter import channels_last
 from polypda.training.config import Compute, Precision
 from polypda.training.devices import open_fabric
 from polypda.training.preparation import StagePreparation
-from polypda.training.stage import Stage, build_method, step_dataset, training_mode
+from polypda.training.stage import Stage, build_method, training_mode
+from polypda.training.stage_batches import step_dataset
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,12 @@ import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from polypda.data.batched_augmentation import BatchChanges, BatchedAugmentation
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
-    LabelledFrames,
-    Recolouring,
     Share,
-    StepDataset,
-    UnlabelledFrames,
     step_batches,
 )
-from polypda.data.polyp_removal import PolypRemoval
-from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
 from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
@@ -35,11 +29,12 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
-from polypda.training.config import AugmentOn, Compute, DataConfig, Precision, StageConfig
+from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.devices import open_fabric
 from polypda.training.engine import Engine, StepReport
 from polypda.training.preparation import StagePreparation, statistics_batches
 from polypda.training.progress import InterruptionWatch, Progress, Silent
+from polypda.training.stage_batches import batch_changes, step_dataset
 
 DONE = "done.json"
 
@@ -154,7 +149,7 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
                 workers=compute.workers,
                 pinned=fabric.device.type == "cuda",
             )
-            changes = _batch_changes(stage, Share(fabric.global_rank, fabric.world_size))
+            changes = batch_changes(stage, Share(fabric.global_rank, fabric.world_size))
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
                 torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
@@ -219,48 +214,6 @@ def training_mode(method: Method, stage: Stage) -> None:
     for module in method.modules().values():
         module.train()
     apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
-
-
-def step_dataset(stage: Stage, method: Method, share: Share) -> StepDataset:
-    """The batches of a stage's steps, as one process sees them."""
-    data, seed = stage.data, stage.seed
-    target: LabelledFrames | UnlabelledFrames | None = None
-    if method.plays_on_target:
-        target_sampler = UniformSampler(len(stage.target), data.batch_size, seed, Stream.TARGET)
-        target = _of_target(stage.target, target_sampler, data, seed)
-    colours = method.options.target_colours
-    recolouring = Recolouring(colours, stage.target) if colours is not None else None
-    source = _labelled(stage.labelled, data, seed, recolouring) if stage.labelled is not None else None
-    return StepDataset(source, target, share)
-
-
-def _batch_changes(stage: Stage, share: Share) -> BatchChanges | None:
-    """How batches are changed on the device; None where each frame is changed before."""
-    if stage.data.augment_on is not AugmentOn.DEVICE:
-        return None
-    slots = tuple(slot for slot, _ in share.of(range(stage.data.batch_size)))
-    boxed = stage.labelled is not None and stage.labelled.boxes is not None
-    return BatchChanges(BatchedAugmentation(upright=boxed), stage.seed, slots)
-
-
-def _of_target(
-    target: CachedFrames, sampler: UniformSampler, data: DataConfig, seed: int
-) -> LabelledFrames | UnlabelledFrames:
-    if target.masks is None:
-        removal = PolypRemoval.up_to(data.polyp_free, target.pseudo, len(target))
-        return UnlabelledFrames(target, sampler, data.on_processor, seed, removal)
-    return LabelledFrames(target, sampler, data.on_processor, seed, Stream.TARGET_AUGMENTATION)
-
-
-def _labelled(labelled: CachedFrames, data: DataConfig, seed: int, recolouring: Recolouring | None) -> LabelledFrames:
-    removal = PolypRemoval.up_to(data.polyp_free, labelled.masks, len(labelled))
-    if data.prevalence is None:
-        uniform = UniformSampler(len(labelled), data.batch_size, seed, Stream.SOURCE_POSITIVE)
-        return LabelledFrames(labelled, uniform, data.on_processor, seed, recolouring=recolouring, removal=removal)
-    assert labelled.masks is not None
-    positive = [bool(labelled.masks[place].any()) for place in range(len(labelled))]
-    prevalence = PrevalenceSampler(positive, data.prevalence, data.batch_size, seed)
-    return LabelledFrames(labelled, prevalence, data.on_processor, seed, recolouring=recolouring, removal=removal)
 
 
 class EventLog:

@@ -34,16 +34,26 @@ _ONE_CYCLE = {
 # the published game (λ_seg 5 beside a full reversal) on the preset's learning rate, on a restyled source
 _FCAN = {"stylise": True, "lambda_seg": 1.0, "lambda_adv": 0.2, "aan_target_frames": 64}
 
+_TRAINED = {
+    "network": _LIGHT_FPN,
+    "encoder_weights": BUNDLED,
+    "supervised": {**_ONE_CYCLE, "rate": 3e-4},
+    "start": {"rate": 5e-4},
+    "clip_norm": 1.0,
+    "batch_norm": "train",
+    # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
+    "settle_statistics": False,
+    "phantom_frames": 300,
+}
+"""What ``quick`` and ``standard`` share."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "network": _LIGHT_FPN,
-        "encoder_weights": BUNDLED,
+        **_TRAINED,
         "data": {"size": 128, "batch_size": 8, "augmentation": "strong"},
         "compute": {"threads": 2, "trainings_at_once": 2},
         "start_steps": 480,
         "adapt_steps": 120,
-        "supervised": {**_ONE_CYCLE, "rate": 3e-4},
-        "start": {"rate": 5e-4},
         "options": {
             "adaptsegnet": {
                 "lambda_adv_main": 1e-2,
@@ -59,26 +69,18 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
             "fcn-wild": {"ramp": 10},
         },
-        "clip_norm": 1.0,
         "inference": {"scales": (1.0, 1.5), "flips": True},
-        "batch_norm": "train",
         "final_statistics": "target",
-        # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
-        "settle_statistics": False,
         "checkpoint_every": 60,
         "parts": True,
-        "phantom_frames": 300,
     },
     "standard": {
-        "network": _LIGHT_FPN,
-        "encoder_weights": BUNDLED,
+        **_TRAINED,
         # public cohorts hold few frames without a polyp: a model that saw none marks something on every frame
         "data": {"size": 128, "batch_size": 8, "augmentation": "strong", "polyp_free": 0.2},
         "compute": {},
         "start_steps": 1200,
         "adapt_steps": 700,
-        "supervised": {**_ONE_CYCLE, "rate": 3e-4},
-        "start": {"rate": 5e-4},
         "options": {
             "adaptsegnet": {
                 "lambda_adv_main": 1e-2,
@@ -93,13 +95,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "fcn-wild": {"ramp": 50},
             "adda": {"discriminator_warmup": 30},
         },
-        "clip_norm": 1.0,
         "inference": {"scales": (1.0, 2.0), "flips": True},
-        "batch_norm": "train",
-        # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
-        "settle_statistics": False,
         "checkpoint_every": 175,
-        "phantom_frames": 300,
     },
     "published": {
         "network": {"architecture": "deeplab-v2", "encoder": "resnet101", "levels": 2},
