@@ -10,6 +10,7 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.reporting.pages.report_page import PageParts, render_report_page
+from polypda.reporting.tables.column import Column, View
 from polypda.reporting.tables.columns import (
     BLOCKS,
     BY_ADAPTATION,
@@ -20,8 +21,6 @@ from polypda.reporting.tables.columns import (
     NEGATIVES,
     PIXELS,
     POSITIVES,
-    Column,
-    View,
 )
 from polypda.reporting.tables.result_tables import CENTRE_BLOCKS, block_table, is_improvement, sections, strata_table
 from polypda.reporting.tables.table_files import centres_markdown

@@ -23,7 +23,8 @@ from polypda.reporting.pages.report_folder import write_cross_centre_report
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
 from polypda.reporting.pages.report_sections import report_sections
 from polypda.reporting.report_folders import whole_folder
-from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS, View
+from polypda.reporting.tables.column import View
+from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS
 from polypda.reporting.tables.result_tables import block_table, matrix_table, strata_table
 
 ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)

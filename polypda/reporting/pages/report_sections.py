@@ -8,6 +8,7 @@ from typing import Any
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.statement import ORACLE, ReportStatement
+from polypda.reporting.tables.column import Block, View
 from polypda.reporting.tables.columns import (
     AGGREGATES,
     BY_ORIGIN,
@@ -19,8 +20,6 @@ from polypda.reporting.tables.columns import (
     NEGATIVES,
     PIXELS,
     POSITIVES,
-    Block,
-    View,
 )
 from polypda.reporting.tables.result_tables import (
     MATRIX_NOTE,

@@ -13,11 +13,10 @@ from polypda.evaluation.aggregation.selector_regret import regret_by_rule
 from polypda.evaluation.cases.case_values import BOX
 from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import IntervalKind
+from polypda.reporting.tables.column import BOLD, BOLD_NOTE, Block, Column, Row, View
 from polypda.reporting.tables.columns import (
     ADAPTATION,
     AGGREGATES,
-    BOLD,
-    BOLD_NOTE,
     BOXES_ONLY,
     BY_ORIGIN,
     BY_PAIR,
@@ -31,10 +30,6 @@ from polypda.reporting.tables.columns import (
     RULE,
     RULES_OF_A_RUN,
     RULES_OF_RUNS,
-    Block,
-    Column,
-    Row,
-    View,
 )
 from polypda.reporting.tables.text_table import TextTable, markdown_escaped, markdown_table, strong
 from polypda.reporting.verdict import SIGNIFICANT_P, finding, records

@@ -15,7 +15,8 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.selector_regret import SELECTORS_FILE
 from polypda.evaluation.cases.statement import PHANTOM_BANNER, SOURCE_ONLY
 from polypda.files import write_whole
-from polypda.reporting.tables.columns import AGGREGATES, BY_ADAPTATION, BY_PAIR, BY_SOURCE, COMPARISONS, POSITIVES, View
+from polypda.reporting.tables.column import View
+from polypda.reporting.tables.columns import AGGREGATES, BY_ADAPTATION, BY_PAIR, BY_SOURCE, COMPARISONS, POSITIVES
 from polypda.reporting.tables.result_tables import (
     CENTRE_BLOCKS,
     INTERVAL_NOTE,
