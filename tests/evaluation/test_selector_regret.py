@@ -9,7 +9,6 @@ from polypda.evaluation.aggregation.selector_regret import (
     read_selectors,
     regret_by_rule,
     regret_rows,
-    write_selectors,
 )
 
 DICE = {30: 0.50, 60: 0.62, 90: 0.62, 120: 0.40}
@@ -36,7 +35,7 @@ def test_means_and_worst_over_runs():
 
 
 def test_the_file_is_read_back_and_a_foreign_one_refused(tmp_path):
-    write_selectors(rows(), tmp_path)
+    rows().to_csv(tmp_path / "selectors.csv", index=False)
     pd.testing.assert_frame_equal(read_selectors(tmp_path), rows())
     assert read_selectors(tmp_path / "none").empty and joined_selectors([]).empty
     (tmp_path / "selectors.csv").write_text("a,b\n1,2\n")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.errors import DataError
-from polypda.files import write_table
 
 SELECTORS_FILE = "selectors.csv"
 RUN_COLUMNS = ["run", "source", "target", "model", "seed"]
@@ -63,11 +62,6 @@ def joined_selectors(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(filled, ignore_index=True).drop_duplicates(["run", "selector"]).reset_index(drop=True)
-
-
-def write_selectors(selectors: pd.DataFrame, folder: Path) -> None:
-    """Write ``selectors.csv``. Raises: DataError E_WRITE_FAILED."""
-    write_table(folder / SELECTORS_FILE, selectors)
 
 
 def read_selectors(folder: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from polypda.reporting.wording import NOT_KNOWN
@@ -54,16 +55,22 @@ def strong(text: str) -> str:
 def markdown_table(table: TextTable) -> str:
     """Markdown, padded so that a terminal shows the table as well as a browser; no tag in a cell comes to life."""
     grid = [[markdown_escaped(cell) for cell in row] for row in (table.headings, *table.rows)]
-    widths = [max(_width(row[place]) for row in grid) for place in range(len(table.headings))]
+    return padded_markdown(grid, [place >= table.left for place in range(len(table.headings))])
 
-    def line(row: list[str]) -> str:
+
+def padded_markdown(grid: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """A Markdown table of cells that are Markdown already, the headings first. right: columns set to the right."""
+    # The rule below the headings is no rule without a dash, which stands before the colon of a column set to the right
+    widths = [max(1 + right[place], *(_width(row[place]) for row in grid)) for place in range(len(right))]
+
+    def line(row: Sequence[str]) -> str:
         padded = []
-        for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        for cell, width, flush in zip(row, widths, right, strict=True):
             rest = " " * (width - _width(cell))
-            padded.append(cell + rest if place < table.left else rest + cell)
+            padded.append(rest + cell if flush else cell + rest)
         return f"| {' | '.join(padded)} |"
 
-    rule = ["-" * width if place < table.left else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
+    rule = ["-" * (width - 1) + ":" if flush else "-" * width for width, flush in zip(widths, right, strict=True)]
     return "\n".join([line(grid[0]), f"| {' | '.join(rule)} |", *map(line, grid[1:])])
 
 
