@@ -1,7 +1,9 @@
 """How a segmenter is asked for one frame: at several input sizes, mirrored as well, and the answers averaged.
 
-Small polyps vanish at a small input; a larger one shows them, and the training size keeps what is large. It is part of
-the protocol: every model of a table is asked in the same way, and the table says how.
+Small polyps vanish at a small input; a larger one shows them, and the training size keeps what is large. A region whose
+highest probability stays low is more often a fold or a bubble than a polyp: below a peak it does not count (hysteresis
+thresholding, Canny, PAMI 1986). It is part of the protocol: every model of a table is asked in the same way, and the
+table says how.
 """
 
 from __future__ import annotations
@@ -13,17 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from polypda.errors import UsageError, nearest
 
+THRESHOLD = 0.5
+"""From this probability on a pixel is polyp."""
+
 
 class Inference(BaseModel):
-    """scales: input sizes relative to the training's. flips: ask for the mirrored frame as well, at every scale.
+    """scales: input sizes relative to the training's. flips: ask for the mirrored frame as well, at every scale. peak:
+    a region above the threshold (0.5) counts where a pixel of it exceeds this; at 0.5 every region does.
 
-    A text is read as well: ``"scales=1,1.5,2,flips=yes"``, either part may be left out. Raises: UsageError E_INFERENCE.
+    A text is read as well: ``"scales=1,1.5,2,flips=yes,peak=0.9"``, any part may be left out. Raises: UsageError
+    E_INFERENCE.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scales: tuple[float, ...] = Field(default=(1.0,), description="input sizes relative to the training size")
     flips: bool = Field(default=False, description="average with the answer to the mirrored frame")
+    peak: float = Field(
+        default=THRESHOLD, ge=THRESHOLD, lt=1, description="a region counts where a pixel of it exceeds this"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -50,15 +60,17 @@ class Inference(BaseModel):
 
     @property
     def words(self) -> str:
-        """For tables: ``one scale``, ``scales 1, 1.5, 2 with flips``."""
+        """For tables: ``one scale``, ``mean of scales 1, 2, each mirrored as well; regions with a peak above 0.9``."""
+        peak = f"; regions with a peak above {self.peak:g}" if self.peak > THRESHOLD else ""
         if len(self.scales) == 1 and self.scales[0] == 1:
-            return "one scale, mirrored as well" if self.flips else "one scale"
+            return ("one scale, mirrored as well" if self.flips else "one scale") + peak
         scales = ", ".join(f"{scale:g}" for scale in self.scales)
-        return f"mean of scales {scales}{', each mirrored as well' if self.flips else ''}"
+        return f"mean of scales {scales}{', each mirrored as well' if self.flips else ''}{peak}"
 
     def key(self) -> str:
         """For names of what was computed with it."""
-        return "x".join(f"{scale:g}" for scale in self.scales) + ("f" if self.flips else "")
+        peak = f"p{self.peak:g}" if self.peak > THRESHOLD else ""
+        return "x".join(f"{scale:g}" for scale in self.scales) + ("f" if self.flips else "") + peak
 
 
 def _parsed(text: str) -> dict[str, object]:
@@ -66,10 +78,14 @@ def _parsed(text: str) -> dict[str, object]:
     for part in re.split(r",(?=\s*[a-z]+=)", text):
         name, equals, value = part.strip().partition("=")
         if not equals or name not in Inference.model_fields:
-            raise _refused(f"'{part}' is neither scales=… nor flips=….{nearest(name, Inference.model_fields)}")
+            raise _refused(f"'{part}' is not scales=…, flips=… or peak=….{nearest(name, Inference.model_fields)}")
         values[name] = value.split(",") if name == "scales" else value
     return values
 
 
 def _refused(what: str) -> UsageError:
-    return UsageError("E_INFERENCE", what, fix="e.g. --inference scales=1,1.5,2,flips=yes (scales from 0.25 to 4).")
+    return UsageError(
+        "E_INFERENCE",
+        what,
+        fix="e.g. --inference scales=1,1.5,2,flips=yes,peak=0.9 (scales from 0.25 to 4, peak from 0.5 to below 1).",
+    )

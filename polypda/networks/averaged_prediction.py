@@ -14,14 +14,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor, nn
 
 from polypda.data.cache import NativeFrame, NetworkGrid
 from polypda.data.geometry import Geometry
-from polypda.data.inference import Inference
+from polypda.data.inference import THRESHOLD, Inference
 from polypda.data.loading import image_tensor
 from polypda.errors import UsageError
 from polypda.networks.segmenter import POLYP, Prediction, Segmenter, to_image_size
+
+BELOW_THRESHOLD = THRESHOLD - 1e-4
+"""What the highest probability of a region that does not count becomes."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,15 @@ class Asked:
     def native_probability(self, segmenter: Segmenter, native: NativeFrame) -> NDArray[np.float32]:
         """P(polyp) on the frame's own grid, float32 H×W in [0, 1]; 0 outside the crop that the network saw.
 
-        Every scale is brought to native pixels bilinearly before the mean is taken.
+        Every scale is brought to native pixels bilinearly before the mean is taken. Regions without the peak that the
+        inference asks for are brought below the threshold.
         """
         sizes = self.sizes(segmenter)
         total = np.zeros(native.geometry.native, np.float32)
         for size in sizes:
             geometry = self.geometry(native, size)
             total += geometry.to_native(self._probability(segmenter, geometry.image_to_network(native.image)))
-        return np.clip(total / len(sizes), 0.0, 1.0)
+        return without_low_regions(np.clip(total / len(sizes), 0.0, 1.0), self.inference.peak)
 
     @torch.no_grad()
     def grid_probability(self, segmenter: Segmenter, native: NativeFrame) -> NDArray[np.float32]:
@@ -75,6 +80,21 @@ class Asked:
         if self.inference.flips:
             maps = (maps[:1] + maps[1:].flip(-1)) / 2
         return maps[0].float().cpu().numpy()
+
+
+def without_low_regions(probability: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
+    """P(polyp), float32 H×W in [0, 1], in which every region of 0.5 and more whose highest value is below ``peak`` is
+    scaled to end just below 0.5. Regions: 8-connected. The order of the pixels inside a region stays.
+    """
+    if peak <= THRESHOLD:
+        return probability
+    count, labels = cv2.connectedComponents((probability >= THRESHOLD).astype(np.uint8), connectivity=8)
+    if count == 1:
+        return probability
+    peaks = np.asarray(ndimage.maximum(probability, labels, range(count)), np.float32)
+    factors = np.where(peaks < peak, BELOW_THRESHOLD / peaks.clip(THRESHOLD), 1)
+    factors[0] = 1
+    return probability * factors.astype(np.float32)[labels]
 
 
 def polyp_probability(segmenter: Segmenter, images: Tensor) -> Tensor:

@@ -26,6 +26,19 @@ def test_what_is_not_is_refused(text):
         Inference.model_validate(text)
 
 
+def test_a_peak_is_read_and_told():
+    asked = Inference.model_validate("scales=1,2,flips=yes,peak=0.9")
+    assert asked.peak == 0.9 and Inference().peak == 0.5
+    assert asked.words == "mean of scales 1, 2, each mirrored as well; regions with a peak above 0.9"
+    assert Inference(peak=0.9).key() != Inference().key() != Inference(peak=0.8).key()
+
+
+@pytest.mark.parametrize("text", ["peak=0.4", "peak=1", "peak=high"])
+def test_a_peak_below_the_threshold_or_of_certainty_is_refused(text):
+    with pytest.raises(UsageError, match="E_INFERENCE"):
+        Inference.model_validate(text)
+
+
 def test_a_near_name_is_offered():
     with pytest.raises(UsageError, match="'scales'"):
         Inference.model_validate("scale=1")

@@ -9,7 +9,7 @@ from torch import nn
 
 from polypda.data.cache import NetworkGrid, load_native
 from polypda.data.inference import Inference
-from polypda.networks.averaged_prediction import Asked
+from polypda.networks.averaged_prediction import Asked, without_low_regions
 from polypda.networks.segmenter import Prediction, Segmenter
 
 CPU = torch.device("cpu")
@@ -90,3 +90,34 @@ def test_the_grid_has_the_mean_of_the_scales_brought_there_by_area(native):
     assert np.abs(large - cv2.resize(full, (64, 64), interpolation=cv2.INTER_AREA)).max() < 1e-6
     both = asked(scales=(1, 2)).grid_probability(model, native)
     assert np.abs(both - (small + large) / 2).max() < 1e-6
+
+
+def test_a_region_without_a_peak_ends_below_the_threshold_and_nothing_else_changes():
+    probability = np.full((12, 20), 0.1, np.float32)
+    probability[2:5, 2:5], probability[3, 3] = 0.6, 0.95  # a polyp
+    probability[6:9, 10:14], probability[7, 11] = 0.55, 0.8  # a fold
+    probability[9, 14] = 0.7  # touches the fold at a corner
+    before = probability.copy()
+    after = without_low_regions(probability, 0.9)
+    assert np.array_equal(after >= 0.5, np.pad(np.ones((3, 3), bool), ((2, 7), (2, 15))))
+    low = np.zeros_like(before, bool)
+    low[6:9, 10:14], low[9, 14] = True, True
+    assert np.array_equal(after[~low], before[~low]) and np.array_equal(probability, before)
+    assert np.array_equal(np.argsort(after[low], kind="stable"), np.argsort(before[low], kind="stable"))
+    assert 0.499 < after[low].max() < 0.5
+
+
+def test_every_region_counts_at_half_and_a_higher_peak_leaves_fewer():
+    probability = np.random.default_rng(0).random((40, 40)).astype(np.float32) ** 2
+    smooth = cv2.GaussianBlur(probability, (0, 0), 2) * 1.4
+    counts = [
+        cv2.connectedComponents((without_low_regions(smooth, peak) >= 0.5).astype(np.uint8))[0]
+        for peak in (0.5, 0.52, 0.55, 0.99)
+    ]
+    assert without_low_regions(smooth, 0.5) is smooth
+    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1] == 1
+
+
+def test_an_inference_with_a_peak_asks_for_it(native):
+    plain, strict = (asked(peak=peak).native_probability(LeansRight(), native) for peak in (0.5, 0.99))
+    assert plain.max() >= 0.5 > strict.max()

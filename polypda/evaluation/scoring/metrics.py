@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.data.inference import THRESHOLD
 from polypda.evaluation.scoring.frame_inputs import check_frame
 from polypda.evaluation.scoring.lesions import (
     HEADLINE_IOU,
@@ -59,7 +60,7 @@ def reliability(
 
 
 PROTOCOL = "polypda-metrics v1"
-DEFAULT_THRESHOLD = 0.5
+DEFAULT_THRESHOLD = THRESHOLD
 FALSE_POSITIVE_FRAME_SHARE = 0.01
 """A frame counts as a false-positive frame when more than this share of its field of view is wrongly marked."""
 
