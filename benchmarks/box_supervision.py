@@ -23,7 +23,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.cache import CachedFrames, FrameCache, NetworkGrid
 from polypda.data.labels import BoxSupervision
-from polypda.data.loading import LabelledFrames, Share, frame_batches
+from polypda.data.loading import Fraction, LabelledFrames, frame_batches
 from polypda.data.sampling import Stream, UniformSampler, seed_of
 from polypda.methods.segmentation import (
     OptimizerKind,
@@ -39,7 +39,9 @@ from polypda.phantom import render_cohort
 
 BATCH = 4
 LEAST_LESION_PX = 30
-OPTIONS = SupervisedOptions(seg_loss=SegmentationLoss.CE_DICE, optimizer=OptimizerKind.ADAMW, rate=1e-3, head_factor=1)
+OPTIONS = SupervisedOptions(
+    seg_loss=SegmentationLoss.CE_DICE, optimizer=OptimizerKind.ADAMW, learning_rate=1e-3, head_factor=1
+)
 
 
 def as_boxes(frame: Frame) -> Frame:
@@ -70,7 +72,7 @@ def train(cached: CachedFrames, steps: int, seed: int, spec: SegmenterSpec) -> S
     frames = LabelledFrames(cached, sampler, AugmentationKind.LIGHT, seed)
     optimizer = segmenter_optimizer(segmenter, OPTIONS)
     for step in range(steps):
-        batch = frames.batch(step, Share())
+        batch = frames.batch(step, Fraction())
         optimizer.zero_grad()
         supervised_loss(image_size_logits(segmenter(batch.images), batch)["main"], batch, OPTIONS.seg_loss).backward()
         optimizer.step()
@@ -82,12 +84,12 @@ def mean_dice(segmenter: Segmenter, cached: CachedFrames) -> float:
     """Mean Dice over frames with a polyp, at network size, inside the field of view."""
     assert cached.masks is not None
     segmenter.eval()
-    values, place = [], 0
+    values, index = [], 0
     for batch in frame_batches(cached, 8):
         marked = image_size_logits(segmenter(batch.images), batch)["main"].argmax(dim=1) == POLYP
         for predicted in (marked & batch.valid[:, 0]).numpy():
-            mask = (cached.masks[place] > 0) & (cached.valid[place] > 0)
-            place += 1
+            mask = (cached.masks[index] > 0) & (cached.valid[index] > 0)
+            index += 1
             if mask.any():
                 values.append(2 * np.count_nonzero(predicted & mask) / (predicted.sum() + mask.sum()))
     return float(np.mean(values))

@@ -26,7 +26,7 @@ from polypda.networks.weights import training_identity
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import set_aside
 from polypda.workflows.runs.cohort_pair import data_roots
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import SOURCE_ONLY
 from polypda.workflows.runs.trained_models import RunModels
 
@@ -57,7 +57,7 @@ def scored(runs: Path, data_root: Path) -> Iterator[dict[str, object]]:
     for folder in sorted(path for path in runs.iterdir() if (path / "report" / "cases.csv").is_file()):
         run = RunFolder.open(folder)
         config = run.config()
-        root = data_roots([COHORT], config, Places(data_root, runs / "cache", "none"))[COHORT]
+        root = data_roots([COHORT], config, Paths(data_root, runs / "cache", "none"))[COHORT]
         frames = open_cohort(COHORT, root, labels=True).frames
         for name, weights in RunModels(run, config).by_name().items():
             if name not in (SOURCE_ONLY, config.method):

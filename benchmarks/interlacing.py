@@ -54,8 +54,8 @@ def rendered(cohort: str, look: PhantomLook, frames: int, seed: int) -> Iterator
 def real(cohort: str, data_root: Path, frames: int, rng: np.random.Generator) -> Iterator[Labelled]:
     """A random choice of the cohort's frames, as they are and woven."""
     every = open_cohort(cohort, data_root, labels=False).frames
-    for place in rng.permutation(len(every))[:frames]:
-        image = read_image(every[int(place)].image)
+    for index in rng.permutation(len(every))[:frames]:
+        image = read_image(every[int(index)].image)
         quality = QUALITIES[int(rng.integers(len(QUALITIES)))]
         yield through_jpeg(image, quality), False
         yield through_jpeg(woven(image, rng), quality), True
@@ -64,13 +64,13 @@ def real(cohort: str, data_root: Path, frames: int, rng: np.random.Generator) ->
 def enlarged(cohort: str, data_root: Path, frames: int, rng: np.random.Generator) -> Iterator[Labelled]:
     """A random choice of the cohort's frames, larger."""
     every = open_cohort(cohort, data_root, labels=False).frames
-    for place in rng.permutation(len(every))[:frames]:
-        image = read_image(every[int(place)].image)
+    for index in rng.permutation(len(every))[:frames]:
+        image = read_image(every[int(index)].image)
         even = np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
-        picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p")
         factor, kernel = rng.choice(FACTORS), KERNELS[int(rng.integers(len(KERNELS)))]
-        width, height = (int(side * factor) // 2 * 2 for side in (picture.width, picture.height))
-        larger = picture.reformat(width=width, height=height, interpolation=kernel).reformat(format="rgb24")
+        width, height = (int(side * factor) // 2 * 2 for side in (frame.width, frame.height))
+        larger = frame.reformat(width=width, height=height, interpolation=kernel).reformat(format="rgb24")
         yield through_jpeg(larger.to_ndarray(), QUALITIES[int(rng.integers(len(QUALITIES)))]), False
 
 
@@ -110,7 +110,7 @@ def print_row(name: str, counts: np.ndarray) -> None:
     print(f" {counts[1, 1]} | {counts[1, 0]} | {counts[1, 2]} | {share} |", flush=True)
 
 
-def print_pictures(folder: Path) -> None:
+def print_images(folder: Path) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
         image = read_image(path)
         comb: Comb = measure_comb(image)
@@ -127,8 +127,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    if options.pictures is not None:
-        print_pictures(options.pictures)
+    if options.images is not None:
+        print_images(options.images)
         return
     start = time.process_time()
     print(f"Frame by frame, threshold {THRESHOLD}:\n")

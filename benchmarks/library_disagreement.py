@@ -72,8 +72,8 @@ class Finding:
     answer: float
     got: tuple[float | str | None, ...]
 
-    def differs(self, place: int) -> bool:
-        got = self.got[place]
+    def differs(self, index: int) -> bool:
+        got = self.got[index]
         return got is not None and not agrees(self.answer, got)
 
 
@@ -85,9 +85,9 @@ def main() -> None:
     libraries = [installed(library) for library in LIBRARIES]
     findings = [finding for name, case in TABLE.items() for finding in compared(name, case, libraries)]
     out.write_text("\n".join(report(findings, libraries)) + "\n", encoding="utf-8")
-    for place, each in enumerate(libraries):
-        differing = sum(finding.differs(place) for finding in findings)
-        print(f"{each.library.name} {each.version}: differs in {differing} of {offered(findings, place)} answers")
+    for index, each in enumerate(libraries):
+        differing = sum(finding.differs(index) for finding in findings)
+        print(f"{each.library.name} {each.version}: differs in {differing} of {offered(findings, index)} answers")
     print(f"wrote {out.name}")
 
 
@@ -131,8 +131,8 @@ def largest_distance(case: Case) -> Distance | None:
     return Distance(max(there + back), max(there + back))
 
 
-def offered(findings: list[Finding], place: int) -> int:
-    return sum(finding.got[place] is not None for finding in findings)
+def offered(findings: list[Finding], index: int) -> int:
+    return sum(finding.got[index] is not None for finding in findings)
 
 
 def report(findings: list[Finding], libraries: list[Installed]) -> list[str]:
@@ -198,17 +198,17 @@ def heading(libraries: list[Installed]) -> list[str]:
 def metric_table(findings: list[Finding], libraries: list[Installed]) -> list[str]:
     rows = []
     for metric, label in METRICS.items():
-        rows.append([label, *(metric_cell([f for f in findings if f.metric == metric], p) for p in places(libraries))])
+        rows.append([label, *(metric_cell([f for f in findings if f.metric == metric], p) for p in indices(libraries))])
     return table(["metric", *(each.library.name for each in libraries)], rows)
 
 
-def metric_cell(findings: list[Finding], place: int) -> str:
-    if not offered(findings, place):
+def metric_cell(findings: list[Finding], index: int) -> str:
+    if not offered(findings, index):
         return "·"
-    differing = [finding for finding in findings if finding.differs(place)]
-    raised = sum(isinstance(finding.got[place], str) for finding in differing)
-    cell = f"{len(differing)} / {offered(findings, place)}" + (f", {raised} raise" if raised else "")
-    sizes = [(difference(f.answer, f.got[place]), f.case) for f in differing]
+    differing = [finding for finding in findings if finding.differs(index)]
+    raised = sum(isinstance(finding.got[index], str) for finding in differing)
+    cell = f"{len(differing)} / {offered(findings, index)}" + (f", {raised} raise" if raised else "")
+    sizes = [(difference(f.answer, f.got[index]), f.case) for f in differing]
     finite = [(abs(size), case) for size, case in sizes if size is not None and math.isfinite(size)]
     return cell + (f"; {max(finite)[0]:.4g} ({max(finite)[1]})" if finite else "")
 
@@ -217,7 +217,7 @@ def topic_table(findings: list[Finding], libraries: list[Installed]) -> list[str
     rows = []
     for topic in TOPICS:
         of_topic = [finding for finding in findings if finding.topic == topic]
-        counts = [(sum(f.differs(p) for f in of_topic), offered(of_topic, p)) for p in places(libraries)]
+        counts = [(sum(f.differs(p) for f in of_topic), offered(of_topic, p)) for p in indices(libraries)]
         rows.append([topic, *(f"{differing} / {all_}" if all_ else "·" for differing, all_ in counts)])
     return table(["edge case", *(each.library.name for each in libraries)], rows)
 
@@ -256,13 +256,13 @@ def detail(topic: str, findings: list[Finding], libraries: list[Installed]) -> l
     rows = [
         [f.case, METRICS[f.metric], number(f.answer), *(cell(f.answer, got) for got in f.got)]
         for f in findings
-        if f.topic == topic and any(f.differs(place) for place in places(libraries))
+        if f.topic == topic and any(f.differs(index) for index in indices(libraries))
     ]
     lines = table(["case", "metric", "exact", *(each.library.name for each in libraries)], rows)
     return ["", f"### {topic[0].upper()}{topic[1:]}", "", *(lines if rows else ["No disagreement."])]
 
 
-def places(libraries: list[Installed]) -> range:
+def indices(libraries: list[Installed]) -> range:
     return range(len(libraries))
 
 

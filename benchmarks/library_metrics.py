@@ -180,7 +180,7 @@ def pysodmetrics_means() -> dict[str, SetMetric]:
     sod = importlib.import_module("py_sod_metrics")
     once = {"with_dynamic": False, "with_adaptive": False, "with_binary": True, "sample_based": True}
 
-    def pictures(frame: FrameMaps) -> dict[str, NDArray[np.uint8]]:
+    def images(frame: FrameMaps) -> dict[str, NDArray[np.uint8]]:
         grey = np.rint(frame.probability * 255).astype(np.uint8)
         return {"pred": grey, "gt": frame.reference.astype(np.uint8) * np.uint8(255)}
 
@@ -188,7 +188,7 @@ def pysodmetrics_means() -> dict[str, SetMetric]:
         def measure(frames: list[FrameMaps]) -> float:
             running = sod.FmeasureV2(metric_handlers={"it": handler(**once, **options)})
             for frame in frames:
-                running.step(**pictures(frame))
+                running.step(**images(frame))
             return float(running.get_results()["it"]["binary"])
 
         return measure
@@ -196,7 +196,7 @@ def pysodmetrics_means() -> dict[str, SetMetric]:
     def mae(frames: list[FrameMaps]) -> float:
         running = sod.MAE()
         for frame in frames:
-            running.step(**pictures(frame))
+            running.step(**images(frame))
         return float(running.get_results()["mae"])
 
     return {

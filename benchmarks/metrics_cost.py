@@ -85,10 +85,10 @@ def score_frames(numbers: range, size: tuple[int, int]) -> tuple[list[float], fl
 def field_of_view(size: tuple[int, int]) -> np.ndarray:
     """A disc cut off above and below, as most processors show it."""
     height, width = size
-    picture = np.zeros(size, np.uint8)
-    cv2.circle(picture, (width // 2, height // 2), int(0.48 * width), 1, -1)
-    picture[:8] = picture[-8:] = 0
-    return picture.astype(bool)
+    image = np.zeros(size, np.uint8)
+    cv2.circle(image, (width // 2, height // 2), int(0.48 * width), 1, -1)
+    image[:8] = image[-8:] = 0
+    return image.astype(bool)
 
 
 def painted_frame(number: int, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,10 +128,10 @@ def wavy(rng: np.random.Generator, roughness: float, points: int = 240) -> np.nd
     return 1 + (heights * np.cos(waves * angle + phases) / np.sqrt(waves)).sum(axis=0)
 
 
-def paint(picture: np.ndarray, centre: np.ndarray, radius: float, outline: np.ndarray) -> None:
+def paint(image: np.ndarray, centre: np.ndarray, radius: float, outline: np.ndarray) -> None:
     angle = np.linspace(0, 2 * np.pi, len(outline), endpoint=False)
     points = centre + (radius * outline * np.stack([1.2 * np.cos(angle), np.sin(angle) / 1.2])).T
-    cv2.fillPoly(picture, [points.round().astype(np.int32)], 1)
+    cv2.fillPoly(image, [points.round().astype(np.int32)], 1)
 
 
 def print_surface_cost(repeats: int) -> None:
@@ -164,10 +164,10 @@ def painted_pair(radius: float) -> tuple[np.ndarray, np.ndarray]:
     """A polyp and a prediction of it that is moved by a sixth of its radius, bool 1080×1920."""
     rng = np.random.default_rng(round(radius))
     outline = wavy(rng, 0.06)
-    pictures = [np.zeros((1080, 1920), np.uint8) for _ in range(2)]
-    paint(pictures[0], np.array([900.0, 520.0]), radius, outline)
-    paint(pictures[1], np.array([900.0 + radius / 6, 520.0]), 1.05 * radius, outline * wavy(rng, 0.04))
-    return pictures[0].astype(bool), pictures[1].astype(bool)
+    images = [np.zeros((1080, 1920), np.uint8) for _ in range(2)]
+    paint(images[0], np.array([900.0, 520.0]), radius, outline)
+    paint(images[1], np.array([900.0 + radius / 6, 520.0]), 1.05 * radius, outline * wavy(rng, 0.04))
+    return images[0].astype(bool), images[1].astype(bool)
 
 
 def monai_surface() -> Surface | None:

@@ -77,16 +77,16 @@ def measure(frames: list[Frame], images: list[Image | None], every: int) -> None
     prints: list[Fingerprint | None] = []
     copies: list[tuple[int, str]] = []
     planted: list[Fingerprint | None] = []
-    for place, (frame, known) in enumerate(zip(frames, images, strict=True)):
+    for index, (frame, known) in enumerate(zip(frames, images, strict=True)):
         image = read_image(frame.image) if known is None else known
         prints.append(fingerprint(image))
-        if place % every == 0:
+        if index % every == 0:
             for kind in KINDS:
-                copies.append((place, kind))
+                copies.append((index, kind))
                 planted.append(fingerprint(copy_of(image, kind)))
     drawn_s = time.process_time() - began
     began = time.process_time()
-    groups = [f"copies of {place}" for place in range(len(prints))] + [f"copies of {place}" for place, _ in copies]
+    groups = [f"copies of {index}" for index in range(len(prints))] + [f"copies of {index}" for index, _ in copies]
     among_frames = find_alike(prints)
     with_copies = find_alike([*prints, *planted], [None] * len(prints) + groups[len(prints) :])
     searched_s = time.process_time() - began
@@ -111,7 +111,7 @@ def strangers(frames: list[Frame], found: list[tuple[int, int]]) -> None:
     within = sum(n * n for n in told.values()) // 2 - sum(n * n for n in groups.values()) // 2
     wrong = [pair for pair in found if _relation(frames, pair) == "strangers"]
     unknown = [pair for pair in found if _relation(frames, pair) == "unknown"]
-    concerned = len({place for pair in wrong for place in pair})
+    concerned = len({index for pair in wrong for index in pair})
     pairs = across + within
     print(f"\nstrangers: {pairs:,} pairs, {len(wrong)} taken for copies ({len(wrong) / max(pairs, 1):.6%} of pairs),")
     print(f"  {concerned} of {len(frames)} frames concerned ({concerned / len(frames):.3%})")
@@ -121,7 +121,7 @@ def strangers(frames: list[Frame], found: list[tuple[int, int]]) -> None:
 
 
 def _relation(frames: list[Frame], pair: tuple[int, int]) -> str:
-    one, other = (frames[place] for place in pair)
+    one, other = (frames[index] for index in pair)
     if one.cohort != other.cohort:
         return "strangers"
     if one.sequence is None or other.sequence is None:
@@ -134,8 +134,8 @@ def time_search(count: int) -> None:
     rng = np.random.default_rng(0)
     small = rng.normal(0, 1, (count, 11, 11)).astype(np.float32)
     prints: list[Fingerprint | None] = []
-    for picture in small:
-        relief = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_CUBIC)
+    for image in small:
+        relief = cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC)
         prints.append(fingerprint_of(relief))
     began, wall = time.process_time(), time.perf_counter()
     search = find_alike(prints)

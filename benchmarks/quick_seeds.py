@@ -60,7 +60,7 @@ def table(runs: list[Path]) -> str:
     for name, values in [*((str(seed), row) for seed, row in enumerate(rows)), ("mean", means)]:
         last = len(values) - 2
         changes = range(2, 2 + len(models) - 1)
-        cells = [f"{value:+.3f}" if place in changes else f"{value:.3f}" for place, value in enumerate(values[:last])]
+        cells = [f"{value:+.3f}" if index in changes else f"{value:.3f}" for index, value in enumerate(values[:last])]
         cells += [f"{value:.0%}" for value in values[last:]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

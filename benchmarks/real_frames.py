@@ -24,7 +24,7 @@ from polypda.workflows.matrix.launchers import InProcesses
 from polypda.workflows.matrix.matrix import RunState, run_matrix, state_of
 from polypda.workflows.matrix.matrix_plan import PlannedRun, plan_matrix
 from polypda.workflows.runs.configure import resolve_config, weights_name
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.reports import report
 
 HEADLINE = ("cvc-clinicdb", "bkai-neopolyp")
@@ -179,14 +179,14 @@ def configuration(
 
 def bring_to_end(runs: list[PlannedRun], arguments: argparse.Namespace) -> list[str]:
     """Run what is missing; returns a line for each run that failed."""
-    places = Places(arguments.data_root, arguments.cache_dir, arguments.encoder_weights, overlays=0)
+    paths = Paths(arguments.data_root, arguments.cache_dir, arguments.encoder_weights, overlays=0)
     numbers = {run.name: number for number, run in enumerate(runs, 1)}
 
     def announce(run: PlannedRun, state: RunState) -> None:
         if state is not RunState.COMPLETE:
             print(f"[{numbers[run.name]}/{len(runs)}] {run.name}: {state.value}", file=sys.stderr, flush=True)
 
-    outcomes = run_matrix(runs, arguments.out, places, Silent(), InProcesses(arguments.jobs), announce)
+    outcomes = run_matrix(runs, arguments.out, paths, Silent(), InProcesses(arguments.jobs), announce)
     failed = [f"{outcome.run.name}: {outcome.error}" for outcome in outcomes if outcome.error]
     print("\n".join(failed), file=sys.stderr)
     return failed

@@ -150,7 +150,7 @@ def measure(name: str, case: str, size: int, steps: int) -> dict:
         method.prepare(StagePreparation(stage.labelled, stage.target, fabric.device, torch.float32))
         stages.training_mode(method, stage)
         engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
-        dataset = stages.step_dataset(stage, method, stages.Share(0, 1))
+        dataset = stages.step_dataset(stage, method, stages.Fraction(0, 1))
         clock = PartClock(method, fabric, dataset)
         cpu = []
         with stages.EventLog(stage.folder, 0, writes=True) as log:

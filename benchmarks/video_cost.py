@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.importing.images.deinterlacing import bwdif, one_field, probe_scan
-from polypda.importing.images.films import Film, open_film, rgb
-from polypda.phantom.renderer import film_moments, woven
+from polypda.importing.images.videos import Video, open_video, rgb
+from polypda.phantom.renderer import video_moments, woven
 from polypda.workflows.cohorts.import_cohort import ImportRequest, import_cohort
 
 MOMENTS = 50
@@ -33,7 +33,7 @@ CODECS = {
 }
 
 
-def write_film(path: Path, codec: str, options: dict[str, str], frames: Iterator[NDArray[np.uint8]]) -> None:
+def write_video(path: Path, codec: str, options: dict[str, str], frames: Iterator[NDArray[np.uint8]]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         for index, pixels in enumerate(frames):
@@ -50,7 +50,7 @@ def rendered(frames: int) -> Iterator[NDArray[np.uint8]]:
     look = load_catalogue()["zju2-2021-jiefang"].phantom
     if look is None:
         raise SystemExit("the cohort has no phantom")
-    moments = list(film_moments(look, seed=1, moments=MOMENTS))
+    moments = list(video_moments(look, seed=1, moments=MOMENTS))
     there_and_back = cycle([*moments, *moments[-2:0:-1]])
     return islice(woven(there_and_back), frames)
 
@@ -63,9 +63,9 @@ def per_cpu_second(work: Callable[[], int]) -> str:
     )
 
 
-def over(path: Path, do: Callable[[Film], Iterator[object]]) -> int:
-    with open_film(path, path.name) as film:
-        return sum(1 for _ in do(film))
+def over(path: Path, do: Callable[[Video], Iterator[object]]) -> int:
+    with open_video(path, path.name) as video:
+        return sum(1 for _ in do(video))
 
 
 def imported(path: Path, **options: str) -> int:
@@ -79,11 +79,11 @@ def measure(path: Path, frames: int) -> None:
     scan = probe_scan_of(path)
     print(f"  scan: {scan.decision.scan.value}, top field first: {scan.top_first}")
     rows: dict[str, Callable[[], int]] = {
-        "decoded": lambda: over(path, lambda film: film.frames()),
-        "decoded to RGB": lambda: over(path, lambda film: (rgb(each.picture) for each in film.frames())),
-        "and one field": lambda: over(path, lambda film: (one_field(rgb(each.picture)) for each in film.frames())),
+        "decoded": lambda: over(path, lambda video: video.frames()),
+        "decoded to RGB": lambda: over(path, lambda video: (rgb(each.image) for each in video.frames())),
+        "and one field": lambda: over(path, lambda video: (one_field(rgb(each.image)) for each in video.frames())),
         "de-interlaced by bwdif to RGB": lambda: over(
-            path, lambda film: (rgb(each.picture) for each in bwdif(film, film.frames(), top_first=scan.top_first))
+            path, lambda video: (rgb(each.image) for each in bwdif(video, video.frames(), top_first=scan.top_first))
         ),
         "imported, every frame, PNG": lambda: imported(path, every_s="0") or frames,
         "imported, every frame, jpeg=95": lambda: imported(path, every_s="0", jpeg="95") or frames,
@@ -97,8 +97,8 @@ def measure(path: Path, frames: int) -> None:
 
 
 def probe_scan_of(path: Path):  # type: ignore[no-untyped-def]
-    with open_film(path, path.name) as film:
-        return probe_scan(film)
+    with open_video(path, path.name) as video:
+        return probe_scan(video)
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, (suffix, codec, settings) in CODECS.items():
             path = Path(folder) / f"film{suffix}"
-            write_film(path, codec, settings, rendered(options.frames))
+            write_video(path, codec, settings, rendered(options.frames))
             print(f"{name}, {options.frames} frames of 720×576 interlaced, {path.stat().st_size / 1e6:.1f} MB:")
             measure(path, options.frames)
 

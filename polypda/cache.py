@@ -37,11 +37,11 @@ class Kind:
 
 FRAMES = Kind("frames", "decoded frames at network size", re.compile(r"[0-9a-f]{24}-[a-z]+\.npy"))
 PHANTOMS = Kind("phantoms", "rendered cohorts", re.compile(r"\d+-frames-seed-\d+-[0-9a-f]{12}"))
-STYLISED = Kind("stylised", "restyled source frames", re.compile(r"[0-9a-f]{24}"))
+STYLIZED = Kind("stylized", "restyled source frames", re.compile(r"[0-9a-f]{24}"))
 FINGERPRINTS = Kind("fingerprints", "fingerprints for near-duplicates", re.compile(r"[0-9a-f]{40}|.+-v\d+\.npz"))
 SCORES = Kind("scores", "scores of models on frames", re.compile(r"[0-9a-f]{32}-.{1,32}\.json"))
 FIGURES = Kind("cohort-figures", "figures of cohorts' frames", re.compile(r"[0-9a-f]{40}\.json|[0-9a-f]{2}"))
-KINDS = {kind.name: kind for kind in (FRAMES, PHANTOMS, STYLISED, FINGERPRINTS, SCORES, FIGURES)}
+KINDS = {kind.name: kind for kind in (FRAMES, PHANTOMS, STYLIZED, FINGERPRINTS, SCORES, FIGURES)}
 
 LIMIT_VARIABLE = "POLYPDA_CACHE_GB"
 DEFAULT_LIMIT_GB = 50.0

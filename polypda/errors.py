@@ -29,9 +29,9 @@ class PolypdaError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        place = f" {self.where}" if self.where else ""
+        index = f" {self.where}" if self.where else ""
         remedy = f"\n  Fix: {self.fix}" if self.fix else ""
-        return f"{self.code}{place}: {self.what}{remedy}"
+        return f"{self.code}{index}: {self.what}{remedy}"
 
     def as_dict(self) -> dict[str, str]:
         """The error as plain values, for another process (see :func:`error_from_dict`)."""

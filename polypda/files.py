@@ -138,11 +138,11 @@ def require_writable(folder: Path) -> None:
 
     Raises: DataError E_WRITE_FAILED.
     """
-    place = folder.absolute()
+    index = folder.absolute()
     try:
-        while not os.path.lexists(place):
-            place = place.parent
-        Path(tempfile.mkdtemp(dir=place, prefix=".polypda-", suffix=UNFINISHED)).rmdir()
+        while not os.path.lexists(index):
+            index = index.parent
+        Path(tempfile.mkdtemp(dir=index, prefix=".polypda-", suffix=UNFINISHED)).rmdir()
     except OSError as error:
         raise write_failed(folder, error) from error
 

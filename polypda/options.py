@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -83,3 +83,39 @@ def _without_none(annotation: Any) -> Any:
         return annotation
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
     return kinds[0] if len(kinds) == 1 else annotation
+
+
+FORMER_NAMES = {
+    "rate": "learning_rate",
+    "discriminator_rate": "discriminator_learning_rate",
+    "adversary_rate": "adversary_learning_rate",
+    "target_rate": "target_learning_rate",
+    "tent_rate": "tent_learning_rate",
+    "warmup_share": "warmup_fraction",
+    "fda_share": "fda_fraction",
+    "presence_share": "presence_fraction",
+    "large_share": "large_fraction",
+    "stylise": "stylize",
+    "settle_statistics": "recompute_batch_norm",
+    "target_labels_taught": "target_labels_trained_on",
+    "foreign": "external",
+    **{
+        f"{name}_share": f"{name}_fraction"
+        for name in ("lumen_in_view", "motion_blurred", "flat", "pedunculated", "negative", "debris", "dye", "inset")
+    },
+    **{f"{side}_share": f"{side}_fraction" for side in ("width", "height", "corner")},
+}
+"""Names of options, settings and fields of manifests as earlier versions wrote them → as they are."""
+
+
+def with_present_names(values: Any) -> Any:
+    """The same plain values (mappings and lists, nested) with keys of :data:`FORMER_NAMES` under their present names.
+
+    A name that stands there in both forms keeps its present one's value.
+    """
+    if isinstance(values, list | tuple):
+        return type(values)(with_present_names(value) for value in values)
+    if not isinstance(values, Mapping):
+        return values
+    present = {FORMER_NAMES.get(str(key), key): with_present_names(value) for key, value in values.items()}
+    return present | {key: with_present_names(value) for key, value in values.items() if key not in FORMER_NAMES}

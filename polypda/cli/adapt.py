@@ -21,7 +21,7 @@ from polypda.cli.configuration import (
     read_file,
 )
 from polypda.errors import Interrupted, UsageError
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
@@ -75,22 +75,22 @@ def adapt_command(
     from polypda.workflows.runs.adapt import adapt
     from polypda.workflows.runs.configure import recorded_note
 
-    places = places_of(context.params)
+    paths = places_of(context.params)
     _check_combination(context, resume, source_package)
-    run, pair = _resumed(resume, places) if resume is not None else _started(context, places)
+    run, pair = _resumed(resume, paths) if resume is not None else _started(context, paths)
     print(f"run folder: {run.folder}", file=sys.stderr)
     if note := recorded_note(run):
         print(note, file=sys.stderr)
     try:
-        page = adapt(run, places, pair, terminal_progress())
+        page = adapt(run, paths, pair, terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
-        again = _resume_command(run.folder, places, run.config().phantom)
+        again = _resume_command(run.folder, paths, run.config().phantom)
         raise Interrupted("E_INTERRUPTED", what, fix=f"go on with: {again}") from error
     print(page)
 
 
-def _started(context: typer.Context, places: Places) -> tuple[RunFolder, CohortPair]:
+def _started(context: typer.Context, paths: Paths) -> tuple[RunFolder, CohortPair]:
     from polypda.workflows.runs.adapt import check_start, open_data, start_run
     from polypda.workflows.runs.source_package import from_package, read_source_package
 
@@ -108,19 +108,19 @@ def _started(context: typer.Context, places: Places) -> tuple[RunFolder, CohortP
     if package is not None:
         config = from_package(config, package, chosen)
     folder = _folder(options, config)
-    segmenter = check_start(folder, config, places, package)
+    segmenter = check_start(folder, config, paths, package)
     if config.phantom:
         print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
-    pair = open_data(config, places)
-    return start_run(folder, config, places, pair, segmenter, package), pair
+    pair = open_data(config, paths)
+    return start_run(folder, config, paths, pair, segmenter, package), pair
 
 
-def _resumed(folder: Path, places: Places) -> tuple[RunFolder, CohortPair]:
+def _resumed(folder: Path, paths: Paths) -> tuple[RunFolder, CohortPair]:
     from polypda.training.run_folder import RunFolder
     from polypda.workflows.runs.adapt import open_data
 
     run = RunFolder.open(folder)
-    return run, open_data(run.config(), places, run)
+    return run, open_data(run.config(), paths, run)
 
 
 def _folder(options: Mapping[str, Any], config: AdaptConfig) -> Path:
@@ -157,12 +157,12 @@ def _spelled(names: list[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def _resume_command(folder: Path, places: Places, phantom: bool) -> str:
+def _resume_command(folder: Path, paths: Paths, phantom: bool) -> str:
     words = ["polypda", "adapt", "--resume", str(folder)]
     if not phantom:
-        words += ["--data-root", str(places.data_root)]
-    if places.cache != default_cache():
-        words += ["--cache-dir", str(places.cache)]
-    if places.overlays != DEFAULT_OVERLAYS:
-        words += ["--overlays", "all" if places.overlays is None else str(places.overlays)]
+        words += ["--data-root", str(paths.data_root)]
+    if paths.cache != default_cache():
+        words += ["--cache-dir", str(paths.cache)]
+    if paths.overlays != DEFAULT_OVERLAYS:
+        words += ["--overlays", "all" if paths.overlays is None else str(paths.overlays)]
     return shlex.join(words)

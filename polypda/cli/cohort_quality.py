@@ -14,7 +14,7 @@ from rich.text import Text
 
 from polypda.cli.configuration import OptionalDataRoot, default_cache
 from polypda.cli.console import wide_console
-from polypda.cohorts.picture_files import MOST_NAMED, name_some
+from polypda.cohorts.image_files import MOST_NAMED, name_some
 from polypda.quality.checking.check_cohorts import CheckReport, JointReport
 from polypda.quality.checking.findings import Finding, Severity
 
@@ -27,7 +27,7 @@ def check_command(
     data_root: OptionalDataRoot = None,
     out: Annotated[Path | None, Opt(help="Write index.html and check.json into this folder.")] = None,
     json: Annotated[Path | None, Opt(help="Write the findings as JSON to this file.")] = None,
-    pictures: Annotated[
+    images: Annotated[
         bool, Opt("--pictures/--no-pictures", help="Show frames on the page (it must then not be published).")
     ] = True,
     processes: Annotated[int, Opt(min=1, help="Processes that read frames.")] = 1,
@@ -46,7 +46,7 @@ def check_command(
         report = check(
             cohorts,
             data_root,
-            CheckOutput(out, json, pictures),
+            CheckOutput(out, json, images),
             processes=processes,
             leakage_allowed=allow_leakage,
             on_frame=lambda done, every: progress.update(task, completed=done, total=every),

@@ -16,7 +16,7 @@ import yaml
 
 from polypda.cohorts.catalogue import use_data_root
 from polypda.errors import UsageError, nearest
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 
 if TYPE_CHECKING:
     from polypda.options import OptionField
@@ -55,9 +55,9 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polypda"
 
 
-def places_of(options: Mapping[str, Any]) -> Places:
+def places_of(options: Mapping[str, Any]) -> Paths:
     """Where the options say that things lie. Raises: UsageError E_OPTION."""
-    return Places(
+    return Paths(
         data_root=Path(options["data_root"]),
         cache=Path(options["cache_dir"]) if options["cache_dir"] else default_cache(),
         encoder_weights=options["encoder_weights"],

@@ -140,7 +140,7 @@ class ImportProgress:
     def __init__(self, what: str, bars: Progress) -> None:
         self._bars = bars
         self._source = bars.add_task(what, total=None, count="")
-        self._film: TaskID | None = None
+        self._video: TaskID | None = None
         self._files = ""
         self._last_line_s = time.monotonic()
 
@@ -150,9 +150,9 @@ class ImportProgress:
 
     def advance(self, path: str, share: float) -> None:
         name = path if len(path) <= LONGEST_NAME else f"…{path[1 - LONGEST_NAME :]}"
-        if self._film is None:
-            self._film = self._bars.add_task(name, total=1.0, count="")
-        self._bars.update(self._film, description=name, completed=min(1.0, share))
+        if self._video is None:
+            self._video = self._bars.add_task(name, total=1.0, count="")
+        self._bars.update(self._video, description=name, completed=min(1.0, share))
         if self._bars.disable and time.monotonic() - self._last_line_s > LINE_EVERY_S:
             self._last_line_s = time.monotonic()
             print(f"{self._files}, {name} {share:.0%}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ import typer
 
 from polypda.cli.configuration import DataRoot, default_cache
 from polypda.errors import UsageError, nearest
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 
 if TYPE_CHECKING:
     from polypda.evaluation.scoring.map_scale import MapScale
@@ -73,8 +73,8 @@ def evaluate_command(
     if run is not None:
         given = {"--trained-on": trained_on, "--out": out, "--missing": as_empty, "--scale": scale}
         _refuse(given, "is for --predictions, not for a run")
-        places = Places(data_root, cache_dir or default_cache())
-        folder = _of_run(run, parts, places, chosen, fuse or [], allow_leakage=allow_leakage)
+        paths = Paths(data_root, cache_dir or default_cache())
+        folder = _of_run(run, parts, paths, chosen, fuse or [], allow_leakage=allow_leakage)
     else:
         _refuse({"--fuse": fuse, "--allow-leakage": allow_leakage}, "is for a run, not for maps")
         named = [_named(text) for text in predictions or []]
@@ -85,12 +85,12 @@ def evaluate_command(
 
 
 def _of_run(
-    run: Path, parts: list[ScoredPart], places: Places, profile: Profile, fuse: list[Path], *, allow_leakage: bool
+    run: Path, parts: list[ScoredPart], paths: Paths, profile: Profile, fuse: list[Path], *, allow_leakage: bool
 ) -> Path:
     from polypda.cli.console import terminal_progress
     from polypda.workflows.scoring.evaluate_on import evaluate_run
 
-    return evaluate_run(run, parts, places, profile, terminal_progress(), fuse, allow_leakage=allow_leakage)
+    return evaluate_run(run, parts, paths, profile, terminal_progress(), fuse, allow_leakage=allow_leakage)
 
 
 def _of_maps(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polypda.cli.configuration import DataRoot, default_cache
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 
 METHOD = typer.Argument(None, help="Show the options of one method, or of a sum such as adaptsegnet+minent.")
 
@@ -73,14 +73,14 @@ def stylize_command(
 ) -> None:
     """Write before/after pictures of source frames restyled to a target (appearance adaptation of FCAN).
 
-    `polypda adapt --method fcan -O stylise=true` trains on frames restyled so. Without pretrained encoder weights the
+    `polypda adapt --method fcan -O stylize=true` trains on frames restyled so. Without pretrained encoder weights the
     style is that of a random network. The last line printed is the folder.
     """
     from polypda.cli.console import terminal_progress
     from polypda.networks.registry import SegmenterSpec
     from polypda.training.config import Compute, DataConfig
     from polypda.workflows.runs.configure import parse_options
-    from polypda.workflows.runs.stylize import Preview, stylisation_options, stylize
+    from polypda.workflows.runs.stylize import Preview, stylization_options, stylize
 
     preview = Preview(
         source=source,
@@ -91,7 +91,7 @@ def stylize_command(
         network=SegmenterSpec.from_mapping({"architecture": architecture, "encoder": encoder, "levels": 1}),
         data=DataConfig.model_validate({"size": size}),
         compute=Compute.model_validate({"device": device, "threads": threads}),
-        settings=stylisation_options(parse_options(option or [])),
+        settings=stylization_options(parse_options(option or [])),
     )
-    places = Places(data_root, cache_dir or default_cache(), encoder_weights=encoder_weights)
-    print(stylize(preview, places, out, terminal_progress()))
+    paths = Paths(data_root, cache_dir or default_cache(), encoder_weights=encoder_weights)
+    print(stylize(preview, paths, out, terminal_progress()))

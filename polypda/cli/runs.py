@@ -80,7 +80,7 @@ def source_package_command(
     from polypda.cli.console import terminal_progress
     from polypda.errors import UsageError, nearest
     from polypda.networks.taps import FeatureTap
-    from polypda.workflows.runs.places import Places
+    from polypda.workflows.runs.paths import Paths
     from polypda.workflows.runs.source_package import write_source_package
 
     taps = [known.value for known in FeatureTap]
@@ -88,5 +88,5 @@ def source_package_command(
         raise UsageError(
             "E_OPTION", f"--tap {tap}: no such place.{nearest(tap, taps)}", fix=f"one of {', '.join(taps)}."
         )
-    places = Places(data_root, cache_dir or default_cache())
-    typer.echo(write_source_package(run, out, FeatureTap(tap), places, terminal_progress()))
+    paths = Paths(data_root, cache_dir or default_cache())
+    typer.echo(write_source_package(run, out, FeatureTap(tap), paths, terminal_progress()))

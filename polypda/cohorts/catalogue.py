@@ -20,6 +20,7 @@ from polypda.cohorts.manifest import Manifest, Overlap
 from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, UsageError, nearest
+from polypda.options import with_present_names
 
 log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
@@ -164,7 +165,7 @@ def parse_manifest(text: str, *, where: str) -> Manifest:
             "E_MANIFEST_YAML", "the file holds no mapping of keys.", where=where, fix="write key: value lines."
         )
     try:
-        return Manifest.model_validate(content)
+        return Manifest.model_validate(with_present_names(content))
     except ValidationError as error:
         raise _manifest_error(error, where) from error
 
@@ -191,20 +192,20 @@ def read_manifest(path: Path, name: str | None = None) -> Manifest:
 def _manifest_error(error: ValidationError, where: str) -> DataError:
     problems = error.errors()
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    location = ".".join(str(part) for part in first["loc"]) or "the whole"
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _keys_at(Manifest, first["loc"][:-1])
         hint = nearest(str(first["loc"][-1]), known)
         fix = f"known keys there: {', '.join(sorted(known))}."
-        return DataError("E_MANIFEST_KEY", f"unknown key '{place}'.{hint}{more}", where=where, fix=fix)
+        return DataError("E_MANIFEST_KEY", f"unknown key '{location}'.{hint}{more}", where=where, fix=fix)
     fix = "correct the value; leave an unknown as null."
-    return DataError("E_MANIFEST", f"{place}: {first['msg']}.{more}", where=where, fix=fix)
+    return DataError("E_MANIFEST", f"{location}: {first['msg']}.{more}", where=where, fix=fix)
 
 
-def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Names of the keys that the schema knows at ``place`` (a path of keys and list positions)."""
-    for part in place:
+    for part in location:
         field = model.model_fields.get(str(part))
         if field is not None:
             model = next(iter(_models_in(field.annotation)), model)

@@ -18,10 +18,10 @@ DARKEST_MUCOSA_IN_CORNER = 40
 """Corners brighter than this are mucosa (a rectangular field of view), not border."""
 INSET_GREEN = 60
 """Green and blue exceeding red by this (0–255) is a position monitor's inset, no mucosa."""
-OPENING_SHARE = 0.02
+OPENING_FRACTION = 0.02
 """Details narrower than this share of the frame's shorter side (text, thin lines) are no part of the field of view."""
 BLUR_PX = 3
-LEAST_SHARE = 0.2
+LEAST_FRACTION = 0.2
 """A lit region below this share of the frame is not believed to be the field of view: the whole frame is taken."""
 SEARCH_LONGER_SIDE_PX = 480
 """The region is found on a reduced frame: its outline is smooth, and an eighth of the pixels says the same."""
@@ -77,7 +77,7 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     contours, _ = cv2.findContours((labels == largest).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hull = cv2.convexHull(np.concatenate(contours)).astype(np.float64)
-    if cv2.contourArea(hull.astype(np.float32)) < LEAST_SHARE * lit.size:
+    if cv2.contourArea(hull.astype(np.float32)) < LEAST_FRACTION * lit.size:
         return _whole_frame(height, width)
     # Pixel centres: (x + ½)·W/w − ½ carries a centre of the reduced frame to the full one.
     factors = np.array([width / small_size[0], height / small_size[1]])
@@ -93,7 +93,7 @@ def _lit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     brightness = np.asarray(cv2.blur(brightest_channel(image), (BLUR_PX, BLUR_PX)), np.uint8)
     inset = cv2.subtract(cv2.min(image[..., 1], image[..., 2]), image[..., 0]) > INSET_GREEN
     lit = ((brightness > _threshold(brightness)) & ~inset).astype(np.uint8)
-    side = max(3, round(OPENING_SHARE * min(lit.shape)))
+    side = max(3, round(OPENING_FRACTION * min(lit.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, disc), np.uint8)
 

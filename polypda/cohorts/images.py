@@ -33,10 +33,10 @@ def read_image(path: Path) -> Image:
     Returns: uint8 H×W×3, RGB, 0–255.
     Raises: DataError E_IMAGE_MISSING, and as :func:`decode_picture`.
     """
-    return decode_picture(file_bytes(path, "E_IMAGE"), path)
+    return decode_image(file_bytes(path, "E_IMAGE"), path)
 
 
-def decode_picture(data: bytes, path: Path) -> Image:
+def decode_image(data: bytes, path: Path) -> Image:
     """As :func:`read_image`, of bytes that are at hand; ``path`` is for messages.
 
     Raises: DataError E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE, E_IMAGE_TRUNCATED, E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED,

@@ -9,8 +9,8 @@ from pathlib import Path
 from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.frames import Frame, LabelState, PolypBox
+from polypda.cohorts.image_files import files_by_frame, name_some
 from polypda.cohorts.manifest import Layout, Unmasked
-from polypda.cohorts.picture_files import files_by_frame, name_some
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, nearest
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from polypda.cohorts.frames import Frame, Split
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, read_frames_csv
+from polypda.cohorts.image_files import files_by_frame, image_files, name_some
 from polypda.cohorts.label_files import FoundFrames, all_declared_negative, with_labels
 from polypda.cohorts.manifest import Layout, Manifest, MaskFiles
 from polypda.cohorts.ordering import natural_key
-from polypda.cohorts.picture_files import files_by_frame, name_some, picture_files
 from polypda.errors import DataError, nearest
 
 PHANTOM_MARKER = "PHANTOM.json"
@@ -43,7 +43,7 @@ class Located:
     frames_csv: Path | None
 
 
-def places(manifest: Manifest) -> list[tuple[Layout, str]]:
+def indices(manifest: Manifest) -> list[tuple[Layout, str]]:
     """Every layout with every folder (relative to the data root) in which the cohort is looked for, in order."""
     layouts = (*manifest.layouts, ordinary_layout(manifest.id))
     return [(layout, folder) for layout in layouts for folder in layout.folders]
@@ -58,12 +58,12 @@ def locate(manifest: Manifest, data_root: Path) -> Located | None:
     phantom = (ordinary / PHANTOM_MARKER).is_file()
     table = ordinary / FRAMES_CSV
     tabled = table.is_file()
-    candidates = places(manifest)
+    candidates = indices(manifest)
     if phantom or tabled:
         candidates = [(ordinary_layout(manifest.id), manifest.id)]
     for layout, name in candidates:
         folder = data_root / name
-        if next(picture_files(folder, layout.images), None) is not None:
+        if next(image_files(folder, layout.images), None) is not None:
             return Located(layout, folder, phantom, table if tabled else None)
     return None
 
@@ -82,7 +82,7 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
     rows = read_frames_csv(located.frames_csv) if located.frames_csv else None
     if rows is not None:
         _require_same_frames(rows, images, manifest.id)
-    ignored = {path.stem: path for path in picture_files(folder, (f"{IGNORE_FOLDER}/*",))}
+    ignored = {path.stem: path for path in image_files(folder, (f"{IGNORE_FOLDER}/*",))}
     stated = {frame_id: row.label_state for frame_id, row in (rows or {}).items()}
     frames = []
     for frame_id, (image, told) in images.items():

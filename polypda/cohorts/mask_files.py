@@ -15,9 +15,9 @@ from polypda.errors import DataError
 
 COLOUR_DIFFERENCE = 32
 """Channels that differ by more than this (of 255) somewhere carry colour: lesion classes, not JPEG's rounding."""
-LARGEST_CROP_SHARE = 0.25
+LARGEST_CROP_FRACTION = 0.25
 """A mask smaller by up to this share of a side was probably drawn on a cropped picture."""
-LEAST_PLAIN_SHARE = 0.97
+LEAST_PLAIN_FRACTION = 0.97
 """A picture of which so much is black or white is a mask, also one that went through JPEG."""
 NO_MASK = ("E_MASK_NOT_BINARY", "E_MASK_CLASS")
 SAME_SHAPE = 0.01
@@ -37,8 +37,8 @@ class MaskFile:
     height: int
     channels: int
     coloured: bool
-    grey_share: float
-    ambiguous_share: float
+    grey_fraction: float
+    ambiguous_fraction: float
     reach: MaskReach
 
 
@@ -56,8 +56,8 @@ def inspect_mask(stored: StoredMask) -> MaskFile:
         height=pixels.shape[0],
         channels=stored.channels,
         coloured=coloured,
-        grey_share=float(np.mean((grey > 0) & (grey < highest))),
-        ambiguous_share=float(np.mean((grey >= low) & (grey <= high))),
+        grey_fraction=float(np.mean((grey > 0) & (grey < highest))),
+        ambiguous_fraction=float(np.mean((grey >= low) & (grey <= high))),
         reach=stored.reach,
     )
 
@@ -102,7 +102,7 @@ def looks_like_a_mask(image: Image) -> bool:
     low, high = AMBIGUOUS_GREY
     white = float(np.mean(lowest > high))
     plain = float(np.mean((highest < low) | (lowest > high)))
-    return 0 < white < 1 and plain >= LEAST_PLAIN_SHARE
+    return 0 < white < 1 and plain >= LEAST_PLAIN_FRACTION
 
 
 def _size_hint(image_size: tuple[int, int], mask_size: tuple[int, int]) -> tuple[str, str]:
@@ -110,13 +110,13 @@ def _size_hint(image_size: tuple[int, int], mask_size: tuple[int, int]) -> tuple
     if (mask_width, mask_height) == (height, width):
         return "Looks turned by 90°.", "turn the mask (or the image, when its EXIF orientation was applied)."
     across, down = mask_width / width, mask_height / height
-    if abs(across - down) < SAME_SHAPE and abs(across - 1) > LARGEST_CROP_SHARE / 2:
+    if abs(across - down) < SAME_SHAPE and abs(across - 1) > LARGEST_CROP_FRACTION / 2:
         return f"Looks scaled by {across:.2f}.", "export the mask at the image's size (nearest neighbour)."
     missing = (width - mask_width, height - mask_height)
-    if min(missing) >= 0 and across >= 1 - LARGEST_CROP_SHARE and down >= 1 - LARGEST_CROP_SHARE:
+    if min(missing) >= 0 and across >= 1 - LARGEST_CROP_FRACTION and down >= 1 - LARGEST_CROP_FRACTION:
         border = _border(missing)
         return f"Looks drawn on the cropped picture ({border}).", f"pad the mask with black ({border}), if that is so."
-    if max(missing) <= 0 and max(across, down) <= 1 + LARGEST_CROP_SHARE:
+    if max(missing) <= 0 and max(across, down) <= 1 + LARGEST_CROP_FRACTION:
         border = _border((-missing[0], -missing[1]))
         return f"Looks drawn before the image was cropped ({border}).", f"crop the mask ({border}), if that is so."
     return "", "find the mask that belongs to this image."

@@ -8,10 +8,10 @@ from pathlib import Path
 from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.catalogue import manifest as manifest_of
 from polypda.cohorts.frames import OpenedCohort
+from polypda.cohorts.image_files import name_some
 from polypda.cohorts.label_files import FoundFrames
-from polypda.cohorts.layouts import Located, find_frames, locate, places
+from polypda.cohorts.layouts import Located, find_frames, indices, locate
 from polypda.cohorts.manifest import Annotation, Manifest, Media
-from polypda.cohorts.picture_files import name_some
 from polypda.cohorts.splits import assign_splits
 from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
 from polypda.errors import DataError
@@ -60,7 +60,7 @@ def find_cohort(manifest: Manifest, data_root: Path | None) -> Located:
     if located is not None:
         return located
     # A cohort without layouts is imported first: a folder of its own that holds no image makes no difference.
-    folders = list(dict.fromkeys(folder for _, folder in places(manifest)))
+    folders = list(dict.fromkeys(folder for _, folder in indices(manifest)))
     held = [folder for folder in folders if data_root is not None and (data_root / folder).is_dir()]
     if held and data_root is not None and manifest.layouts:
         raise _empty(manifest, data_root / held[0])
@@ -115,7 +115,7 @@ def _absent(manifest: Manifest, data_root: Path | None, folders: list[str]) -> D
 
 
 def _empty(manifest: Manifest, folder: Path) -> DataError:
-    patterns = dict.fromkeys(pattern for layout, _ in places(manifest) for pattern in layout.images)
+    patterns = dict.fromkeys(pattern for layout, _ in indices(manifest) for pattern in layout.images)
     return DataError(
         "E_COHORT_EMPTY",
         f"the folder {folder} holds no image ({', '.join(patterns)}).",

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Side = Annotated[int, Field(ge=64, le=4096)]
 
 
@@ -49,16 +49,16 @@ class _Strict(BaseModel):
 class FieldOfViewLook(_Strict):
     """Outline and place of the field of view, as shares of the frame; what lies beyond the frame is cut off.
 
-    ``corner_share``: leg of the cut corner as a share of the box's height (octagon and cut corners only).
-    A circle's diameter is ``width_share`` of the frame's width.
+    ``corner_fraction``: leg of the cut corner as a share of the box's height (octagon and cut corners only).
+    A circle's diameter is ``width_fraction`` of the frame's width.
     """
 
     shape: FieldShape = FieldShape.OCTAGON
-    width_share: Annotated[float, Field(gt=0.2, le=1.5)] = 0.96
-    height_share: Annotated[float, Field(gt=0.2, le=1.5)] = 0.98
-    centre_x: Share = 0.5
-    centre_y: Share = 0.5
-    corner_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.2
+    width_fraction: Annotated[float, Field(gt=0.2, le=1.5)] = 0.96
+    height_fraction: Annotated[float, Field(gt=0.2, le=1.5)] = 0.98
+    centre_x: Fraction = 0.5
+    centre_y: Fraction = 0.5
+    corner_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = 0.2
     border_level: Annotated[int, Field(ge=0, le=20)] = 4
 
 
@@ -84,17 +84,17 @@ class AreaQuantiles(_Strict):
         return self
 
 
-class MimicShares(_Strict):
+class MimicFractions(_Strict):
     """Shares of sequences that show something which looks like a polyp and is none; it never enters a mask.
 
     ``folds``: knobs and short ridges of the wall itself. ``bubbles``: foam on the wall. ``stool``: solid lumps, up to
     four. ``glare``: highlights that run together to large patches, their total area unchanged.
     """
 
-    folds: Share = 0.0
-    bubbles: Share = 0.0
-    stool: Share = 0.0
-    glare: Share = 0.0
+    folds: Fraction = 0.0
+    bubbles: Fraction = 0.0
+    stool: Fraction = 0.0
+    glare: Fraction = 0.0
 
 
 class PhantomLook(_Strict):
@@ -110,11 +110,11 @@ class PhantomLook(_Strict):
     ``polyp_contrast``, ``polyp_contrast_sd``: polyp − all the rest of the field, and its spread between polyps.
     ``polyp_local_lightness``: median L* of a polyp − its direct surroundings, which the lamp lights with it; None: the
     surroundings stay as lit as they are. ``polyp_shading_sd``: most L* deviation within a polyp (how ball-like it is).
-    ``flat_share``: share of polyps that are flat lesions, hardly raised and faint at their border; ``flat_contrast``:
-    their contrast as a share of what another polyp there would have.
-    ``mimics``: see :class:`MimicShares`. ``dye_share``: share of sequences sprayed with a blue dye.
-    ``debris_share``: share of sequences with thin patches of stool and mucus.
-    ``negative_share``: share of sequences without a polyp. ``polyps_per_positive_frame``: 1 to 2.
+    ``flat_fraction``: of polyps that are flat lesions, hardly raised and faint at their border; ``flat_contrast``: their
+    contrast as a share of what another polyp there would have.
+    ``mimics``: see :class:`MimicFractions`. ``dye_fraction``: share of sequences sprayed with a blue dye.
+    ``debris_fraction``: share of sequences with thin patches of stool and mucus.
+    ``negative_fraction``: share of sequences without a polyp. ``polyps_per_positive_frame``: 1 to 2.
     ``jpeg_quality``: None writes PNG.
     """
 
@@ -124,32 +124,32 @@ class PhantomLook(_Strict):
     colour_between_frames_sd: LabSpread = LabSpread(lightness=5, a=5, b=6)
     lightness_within_frame_sd: Annotated[float, Field(ge=5, le=30)] = 20
     rim_to_centre: Annotated[float, Field(ge=0.4, le=1.6)] = 0.85
-    vessel_contrast: Share = 0.4
-    fold_strength: Share = 0.6
-    lumen_in_view_share: Share = 0.4
-    texture: Share = 0.3
+    vessel_contrast: Fraction = 0.4
+    fold_strength: Fraction = 0.6
+    lumen_in_view_fraction: Fraction = 0.4
+    texture: Fraction = 0.3
     softness_px: Annotated[float, Field(ge=0, le=5)] = 0.8
-    sharpening: Share = 0.0
-    motion_blurred_share: Share = 0.15
+    sharpening: Fraction = 0.0
+    motion_blurred_fraction: Fraction = 0.15
     noise_sd: Annotated[float, Field(ge=0, le=20)] = 2.0
     specular_percent: Annotated[float, Field(ge=0, le=10)] = 1.2
     polyp_contrast: LabSpread = LabSpread(lightness=16, a=6, b=7)
     polyp_contrast_sd: LabSpread = LabSpread(lightness=6, a=3.5, b=3.5)
     polyp_local_lightness: Annotated[float, Field(ge=-20, le=40)] | None = None
     polyp_shading_sd: Annotated[float, Field(ge=2, le=20)] = 11.0
-    flat_share: Share = 0.0
+    flat_fraction: Fraction = 0.0
     flat_contrast: Annotated[float, Field(gt=0, le=1)] = 0.4
     polyp_area_percent: AreaQuantiles = AreaQuantiles()
     polyps_per_positive_frame: Annotated[float, Field(ge=1, le=2)] = 1.08
-    pedunculated_share: Share = 0.3
-    negative_share: Share = 0.1
-    debris_share: Share = 0.3
-    mimics: MimicShares = MimicShares()
-    dye_share: Share = 0.0
+    pedunculated_fraction: Fraction = 0.3
+    negative_fraction: Fraction = 0.1
+    debris_fraction: Fraction = 0.3
+    mimics: MimicFractions = MimicFractions()
+    dye_fraction: Fraction = 0.0
     interlaced: bool = False
     jpeg_quality: Annotated[int, Field(ge=30, le=100)] | None = 92
     inset: Inset = Inset.NONE
-    inset_share: Share = 0.7
+    inset_fraction: Fraction = 0.7
     burned_in_text: BurnedInText = BurnedInText.NONE
     frames_per_sequence: Annotated[int, Field(ge=1, le=500)] = 4
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.picture_kinds import JPEG, Kind
+from polypda.cohorts.image_kinds import JPEG, Kind
 from polypda.cohorts.stored_pixels import brightest_channel
 from polypda.errors import DataError, UsageError
 

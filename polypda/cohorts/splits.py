@@ -14,7 +14,7 @@ from dataclasses import replace
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError, LeakageError
 
-SHARES = {Split.TRAIN: 0.70, Split.VALIDATION: 0.10, Split.TEST: 0.20}
+FRACTIONS = {Split.TRAIN: 0.70, Split.VALIDATION: 0.10, Split.TEST: 0.20}
 """Expected share of a cohort's units in each part; with few units the outcome scatters around it."""
 
 Unit = tuple[str, str]
@@ -34,9 +34,9 @@ def hashed_split(cohort_id: str, unit: Unit) -> Split:
     """The part that a unit falls into when no official split names one."""
     digest = hashlib.sha256("\0".join((cohort_id, *unit)).encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
-    if position < SHARES[Split.TRAIN]:
+    if position < FRACTIONS[Split.TRAIN]:
         return Split.TRAIN
-    return Split.VALIDATION if position < SHARES[Split.TRAIN] + SHARES[Split.VALIDATION] else Split.TEST
+    return Split.VALIDATION if position < FRACTIONS[Split.TRAIN] + FRACTIONS[Split.VALIDATION] else Split.TEST
 
 
 def assign_splits(frames: Sequence[Frame], *, refuse: bool = True) -> tuple[Frame, ...]:
@@ -77,11 +77,11 @@ def require_no_leak(frames: Iterable[Frame]) -> None:
     if not leaks:
         return
     (cohort, kind, name), seen = next(iter(leaks.items()))
-    places = ", ".join(f"{part.value} (frame {frame})" for part, frame in seen.items())
+    indices = ", ".join(f"{part.value} (frame {frame})" for part, frame in seen.items())
     more = f" So do {len(leaks) - 1} more." if len(leaks) > 1 else ""
     raise LeakageError(
         "E_SPLIT_LEAK",
-        f"{kind} {name} lies in {places}: held-out figures would be too good.{more}",
+        f"{kind} {name} lies in {indices}: held-out figures would be too good.{more}",
         where=cohort,
         fix="put each patient and sequence into one part (column split), and name every frame's patient or none's.",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from polypda.cohorts.picture_kinds import Kind
+from polypda.cohorts.image_kinds import Kind
 from polypda.cohorts.stored_pixels import MOST_PIXELS, StoredPixels
 from polypda.errors import DataError
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.cohorts.picture_kinds import JPEG, Kind
+from polypda.cohorts.image_kinds import JPEG, Kind
 from polypda.cohorts.polyp_values import MOST_CLASSES, PolypValues
 from polypda.cohorts.stored_arrays import decode_array, is_array
 from polypda.cohorts.stored_pixels import StoredPixels, brightest_channel, decode_stored
@@ -29,7 +29,7 @@ Mask = NDArray[np.uint8]
 """uint8 H×W, 1 is polyp, 0 is not."""
 AMBIGUOUS_GREY = (15, 240)
 """A binary mask that went through JPEG keeps its values near 0 and 255; grey between these is no binary mask."""
-MOST_AMBIGUOUS_SHARE = 0.05
+MOST_AMBIGUOUS_FRACTION = 0.05
 MOST_FLAT_GREYS = 4
 """A lossless mask of at most so many values, some of them neither dark nor bright, has classes, no soft edges."""
 LEAST_INNER_PIXELS = 16
@@ -178,7 +178,7 @@ def binary_mask(pixels: NDArray[np.uint8], where: str) -> Mask:
         return np.ascontiguousarray(grey.astype(np.uint8))
     low, high = AMBIGUOUS_GREY
     ambiguous = float(np.mean((grey >= low) & (grey <= high)))
-    if ambiguous > MOST_AMBIGUOUS_SHARE:
+    if ambiguous > MOST_AMBIGUOUS_FRACTION:
         what = f"{ambiguous:.0%} of the pixels are grey ({low}–{high}), so this is no binary mask."
         raise DataError("E_MASK_NOT_BINARY", what, where=where, fix=BLACK_AND_WHITE)
     if low <= top < 128:

@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.cohorts.picture_kinds import JPEG, PNG, TIFF, Kind, kind_of
+from polypda.cohorts.image_kinds import JPEG, PNG, TIFF, Kind, kind_of
 from polypda.errors import DataError
 from polypda.git_lfs import is_pointer, pointer_error
 
@@ -69,26 +69,26 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a bomb's warning comes as our own error; EXIF's are no matter
-            picture = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{code}_TOO_LARGE", "the header claims more pixels than any frame has.", where=where, fix=_SMALLER
         ) from error
     except Exception as error:  # a decoder that is fed damaged bytes raises anything
         raise _failed(data, kind, where, code, error) from error
-    _refuse_large(*picture.size, where, code)
-    several = int(getattr(picture, "n_frames", 1))
+    _refuse_large(*image.size, where, code)
+    several = int(getattr(image, "n_frames", 1))
     if several > 1 and kind is not JPEG:  # a JPEG with more pictures behind it (a camera's preview) is one frame
         raise _several(several, kind, where, code)
     try:
-        picture.load()
-        orientation = int(picture.getexif().get(ORIENTATION_TAG, 1) or 1)
+        image.load()
+        orientation = int(image.getexif().get(ORIENTATION_TAG, 1) or 1)
     except Exception as error:
         raise _failed(data, kind, where, code, error) from error
     orientation = orientation if 1 <= orientation <= 8 else 1
     if kind is PNG and _wide_colour(data):
         return _wide_png(data, orientation, where, code)
-    return _from_pillow(picture, kind, orientation)
+    return _from_pillow(image, kind, orientation)
 
 
 def _wide_colour(data: bytes) -> bool:
@@ -104,28 +104,28 @@ def _wide_png(data: bytes, orientation: int, where: str, code: str) -> StoredPix
     return StoredPixels(np.ascontiguousarray(pixels[..., 2::-1]), PNG, "rgb", alpha, orientation)
 
 
-def _from_pillow(picture: Image.Image, kind: Kind, orientation: int) -> StoredPixels:
-    mode = picture.mode
-    transparent = "transparency" in picture.info
+def _from_pillow(image: Image.Image, kind: Kind, orientation: int) -> StoredPixels:
+    mode = image.mode
+    transparent = "transparency" in image.info
     if mode in ("P", "PA"):
-        rgba = np.asarray(picture.convert("RGBA"))
+        rgba = np.asarray(image.convert("RGBA"))
         alpha = rgba[..., 3] if transparent or mode == "PA" else None
         return StoredPixels(rgba[..., :3], kind, "palette", alpha, orientation)
     if mode in ("RGBA", "LA", "RGBa", "La") or (mode in ("L", "RGB") and transparent):
-        rgba = np.asarray(picture.convert("RGBA"))
+        rgba = np.asarray(image.convert("RGBA"))
         if mode[0] == "L":
             return StoredPixels(rgba[..., 0], kind, "grey", rgba[..., 3], orientation)
         return StoredPixels(rgba[..., :3], kind, "rgb", rgba[..., 3], orientation)
     if mode == "1":
-        return StoredPixels(np.asarray(picture.convert("L")), kind, "grey", None, orientation)
+        return StoredPixels(np.asarray(image.convert("L")), kind, "grey", None, orientation)
     if mode == "CMYK":
-        return StoredPixels(np.asarray(picture), kind, "cmyk", None, orientation)
+        return StoredPixels(np.asarray(image), kind, "cmyk", None, orientation)
     if mode.startswith(("I", "F")):
-        stored = np.asarray(picture)
+        stored = np.asarray(image)
         wide = stored.astype(np.uint16) if stored.dtype.kind in "iu" and mode != "F" else stored
         return StoredPixels(wide, kind, "grey", None, orientation)
     return StoredPixels(
-        np.asarray(picture if mode in ("L", "RGB") else picture.convert("RGB")),
+        np.asarray(image if mode in ("L", "RGB") else image.convert("RGB")),
         kind,
         "grey" if mode == "L" else "rgb",
         None,

@@ -87,7 +87,7 @@ def _transforms(kind: AugmentationKind, degrees: int) -> list[A.BasicTransform]:
         return []
     if kind is AugmentationKind.STRONG:
         return _strong_colours()
-    place = [
+    index = [
         A.HorizontalFlip(p=0.5),
         A.VerticalFlip(p=0.5),
         A.Affine(
@@ -99,9 +99,9 @@ def _transforms(kind: AugmentationKind, degrees: int) -> list[A.BasicTransform]:
         ),
     ]
     if kind is AugmentationKind.LIGHT:
-        return place
+        return index
     return [
-        *place,
+        *index,
         A.ColorJitter(brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(-0.02, 0.02), p=0.6),
         A.GaussianBlur(sigma_limit=(0.2, 1.2), blur_limit=0, p=0.2),
     ]

@@ -162,7 +162,7 @@ def _noise(images: Tensor, chances: Sequence[np.random.Generator], spread: Tenso
     """Normal noise, drawn on the images' device from each frame's own seed; none where the spread is 0."""
     noise = torch.zeros_like(images)
     seeds = [int(chance.integers(2**31)) for chance in chances]
-    for place in torch.nonzero(spread.flatten().cpu() > 0).flatten().tolist():
-        generator = torch.Generator(images.device).manual_seed(seeds[place])
-        noise[place] = torch.randn(images.shape[1:], generator=generator, device=images.device, dtype=images.dtype)
+    for index in torch.nonzero(spread.flatten().cpu() > 0).flatten().tolist():
+        generator = torch.Generator(images.device).manual_seed(seeds[index])
+        noise[index] = torch.randn(images.shape[1:], generator=generator, device=images.device, dtype=images.dtype)
     return noise

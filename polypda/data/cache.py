@@ -63,10 +63,10 @@ class ChosenPixels:
     """Some pictures of others, in an order of their own."""
 
     pixels: Pixels
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        return self.pixels[self.places[index]]
+        return self.pixels[self.indices[index]]
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,16 @@ class CachedFrames:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def name(self, place: int) -> str:
+    def name(self, index: int) -> str:
         """``cohort/frame`` of the frame at a place: what batches call it."""
-        frame = self.frames[place]
+        frame = self.frames[index]
         return f"{frame.cohort}/{frame.frame}"
 
-    def with_pseudo_labels(self, places: Sequence[int], pseudo: Pixels) -> CachedFrames:
+    def with_pseudo_labels(self, indices: Sequence[int], pseudo: Pixels) -> CachedFrames:
         """The unlabelled frames at ``places`` with a model's answers, one for each of them in this order."""
-        chosen = tuple(places)
+        chosen = tuple(indices)
         return CachedFrames(
-            tuple(self.frames[place] for place in chosen),
+            tuple(self.frames[index] for index in chosen),
             ChosenPixels(self.images, chosen),
             ChosenPixels(self.valid, chosen),
             None,

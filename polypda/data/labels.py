@@ -129,10 +129,10 @@ def box_bits(corners: NDArray[np.float64], geometry: Geometry) -> NDArray[np.uin
     """Boxes [N, 4] (native px) on the network's grid: uint8 h×w, bit k set inside box k; FURTHER for more of them."""
     x, y = _centres(geometry)
     bits = np.zeros(geometry.size, np.uint8)
-    for place, (left, top, right, bottom) in enumerate(_on_network(corners, geometry)):
+    for index, (left, top, right, bottom) in enumerate(_on_network(corners, geometry)):
         inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
         inside |= (np.floor((left + right) / 2) == x - 0.5) & (np.floor((top + bottom) / 2) == y - 0.5)
-        bits[inside] |= np.uint8(1 << place if place < MOST_BOXES else FURTHER)
+        bits[inside] |= np.uint8(1 << index if index < MOST_BOXES else FURTHER)
     return bits
 
 

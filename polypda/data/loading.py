@@ -22,7 +22,7 @@ StepBatches = tuple[LabelledBatch, UnlabelledBatch | None]
 
 
 @dataclass(frozen=True)
-class Share:
+class Fraction:
     """Which slots of every batch this process takes: ``rank``, ``rank + world``, … of the joint batch."""
 
     rank: int = 0
@@ -49,8 +49,8 @@ class Recolouring:
     def __call__(self, image: np.ndarray, valid: np.ndarray, seed: int) -> np.ndarray:
         """A source frame recoloured, or as it is; the same seed gives the same frame."""
         chance = np.random.default_rng(seed)
-        place = int(chance.integers(len(self.target)))
-        return self.colours.apply(image, valid, self.target.images[place], self.target.valid[place], chance)
+        index = int(chance.integers(len(self.target)))
+        return self.colours.apply(image, valid, self.target.images[index], self.target.valid[index], chance)
 
 
 class LabelledFrames:
@@ -76,16 +76,16 @@ class LabelledFrames:
         self.augmentation = Augmentation(augmentation, upright=cached.boxes is not None)
         self.seed = seed
 
-    def batch(self, step: int, share: Share) -> LabelledBatch:
+    def batch(self, step: int, share: Fraction) -> LabelledBatch:
         assert self.cached.masks is not None  # built by FrameCache.labelled
         images, valids, masks, boxes, names = [], [], [], [], []
-        for slot, place in share.of(self.sampler.batch(step)):
-            image, valid, mask = self.cached.images[place], self.cached.valid[place], self.cached.masks[place]
+        for slot, index in share.of(self.sampler.batch(step)):
+            image, valid, mask = self.cached.images[index], self.cached.valid[index], self.cached.masks[index]
             if self.removal is not None:
                 image, mask = self.removal(image, valid, mask, seed_of(self.seed, Stream.SOURCE_REMOVAL, step, slot))
             maps = [valid, mask]
             if self.cached.boxes is not None:
-                maps.append(self.cached.boxes[place])
+                maps.append(self.cached.boxes[index])
             seed = seed_of(self.seed, self.stream, step, slot)
             if self.recolouring is not None:
                 image = self.recolouring(image, maps[0], seed_of(self.seed, Stream.TARGET_COLOURS, step, slot))
@@ -94,7 +94,7 @@ class LabelledFrames:
             valids.append(valid > 0)
             masks.append(np.where(valid > 0, mask, IGNORED))
             boxes += bits
-            names.append(self.cached.name(place))
+            names.append(self.cached.name(index))
         return LabelledBatch(
             _images(images),
             _maps(valids).unsqueeze(1),
@@ -121,13 +121,13 @@ class UnlabelledFrames:
         self.augmentation = Augmentation(augmentation)
         self.seed = seed
 
-    def batch(self, step: int, share: Share) -> UnlabelledBatch:
+    def batch(self, step: int, share: Fraction) -> UnlabelledBatch:
         images, valids, pseudo, names = [], [], [], []
-        for slot, place in share.of(self.sampler.batch(step)):
+        for slot, index in share.of(self.sampler.batch(step)):
             seed = seed_of(self.seed, Stream.TARGET_AUGMENTATION, step, slot)
-            image, maps = self.cached.images[place], [self.cached.valid[place]]
+            image, maps = self.cached.images[index], [self.cached.valid[index]]
             if self.cached.pseudo is not None:
-                maps.append(self.cached.pseudo[place])
+                maps.append(self.cached.pseudo[index])
                 if self.removal is not None:
                     own = seed_of(self.seed, Stream.TARGET_REMOVAL, step, slot)
                     image, maps[1] = self.removal(image, maps[0], maps[1], own)
@@ -135,7 +135,7 @@ class UnlabelledFrames:
             images.append(image)
             valids.append(valid > 0)
             pseudo += [np.where(valid > 0, answer, IGNORED) for answer in answers]
-            names.append(self.cached.name(place))
+            names.append(self.cached.name(index))
         if self.cached.pseudo is None:
             return UnlabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names))
         return PseudoLabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names), _labels(pseudo))
@@ -145,7 +145,7 @@ class StepDataset(Dataset[StepBatches]):
     """Item k is the whole batch of step k: workers share out steps, and their number changes nothing."""
 
     def __init__(
-        self, source: LabelledFrames | None, target: LabelledFrames | UnlabelledFrames | None, share: Share
+        self, source: LabelledFrames | None, target: LabelledFrames | UnlabelledFrames | None, share: Fraction
     ) -> None:
         """Args: source: None where something else stands for source frames; its batches are then empty."""
         self.source = source
@@ -174,17 +174,17 @@ def step_batches(
 
 
 def frame_batches(
-    cached: CachedFrames, batch_size: int, places: Sequence[int] | None = None
+    cached: CachedFrames, batch_size: int, indices: Sequence[int] | None = None
 ) -> Iterator[UnlabelledBatch]:
     """Frames once, in order, unchanged (those at ``places``; by default all); the last batch may be smaller."""
-    chosen = range(len(cached)) if places is None else places
+    chosen = range(len(cached)) if indices is None else indices
     for start in range(0, len(chosen), batch_size):
         part = chosen[start : start + batch_size]
-        valids = [cached.valid[place] > 0 for place in part]
+        valids = [cached.valid[index] > 0 for index in part]
         yield UnlabelledBatch(
-            _images([cached.images[place] for place in part]),
+            _images([cached.images[index] for index in part]),
             _maps(valids).unsqueeze(1),
-            tuple(cached.name(place) for place in part),
+            tuple(cached.name(index) for index in part),
         )
 
 

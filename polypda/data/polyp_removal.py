@@ -37,7 +37,7 @@ class PolypRemoval:
         """
         if not wanted or labels is None or not count:
             return None
-        own = float(np.mean([not labels[place].any() for place in range(count)]))
+        own = float(np.mean([not labels[index].any() for index in range(count)]))
         return cls((wanted - own) / (1 - own)) if own < wanted else None
 
     def __call__(self, image: Image, valid: Image, labels: Image, seed: int) -> tuple[Image, Image]:

@@ -44,8 +44,8 @@ class Deck:
     def draw(self, start: int, count: int) -> list[int]:
         """Cards number ``start`` … ``start + count − 1`` of the endless deck."""
         return [
-            int(self._shuffled(place // len(self.cards))[place % len(self.cards)])
-            for place in range(start, start + count)
+            int(self._shuffled(index // len(self.cards))[index % len(self.cards)])
+            for index in range(start, start + count)
         ]
 
     def _shuffle(self, round_number: int) -> NDArray[np.int64]:
@@ -80,7 +80,7 @@ class PrevalenceSampler:
         """
         self.batch_size = batch_size
         self.prevalence = prevalence
-        places = np.arange(len(positive))
+        indices = np.arange(len(positive))
         flags = np.asarray(positive, bool)
         for share, there, kind in ((prevalence, flags.any(), "with"), (1 - prevalence, (~flags).any(), "without")):
             if share > 0 and not there:
@@ -89,8 +89,8 @@ class PrevalenceSampler:
                     f"a prevalence of {prevalence:g} needs source frames {kind} a polyp, and there are none.",
                     fix="leave --prevalence out (natural prevalence), or add such frames.",
                 )
-        self.positive = Deck(places[flags], seed, Stream.SOURCE_POSITIVE)
-        self.negative = Deck(places[~flags], seed, Stream.SOURCE_NEGATIVE)
+        self.positive = Deck(indices[flags], seed, Stream.SOURCE_POSITIVE)
+        self.negative = Deck(indices[~flags], seed, Stream.SOURCE_NEGATIVE)
 
     def batch(self, step: int) -> list[int]:
         """The frames' places in the batch of a step; shares that are no whole number even out over the steps."""

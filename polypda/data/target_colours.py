@@ -51,7 +51,7 @@ def with_low_frequencies(image: Image, style: Image, share: float) -> Image:
     """``image`` with the amplitudes of ``style`` in the 2b + 1 cells wide low band, b = ⌊side · share⌋."""
     height, width = image.shape[:2]
     b = int(min(height, width) * share)
-    own, others = (fft.rfft2(picture.astype(np.float32), axes=(0, 1)) for picture in (image, style))
+    own, others = (fft.rfft2(frame.astype(np.float32), axes=(0, 1)) for frame in (image, style))
     rows = np.abs(np.fft.fftfreq(height, 1 / height)).round() <= b
     columns = np.arange(own.shape[1]) <= b
     band = (rows[:, None] & columns[None, :])[..., None]
@@ -66,7 +66,7 @@ def with_colour_statistics(
     """``image`` with Lab mean and deviation inside its field of view drawn to those of ``style``; mix: how far, 0–1."""
     if not inside.any() or not style_inside.any():
         return image
-    lab, other = (cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) for picture in (image, style))
+    lab, other = (cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) for frame in (image, style))
     mean, deviation = lab[inside].mean(axis=0), lab[inside].std(axis=0)
     wanted, spread = other[style_inside].mean(axis=0), other[style_inside].std(axis=0)
     moved = (lab - mean) * ((spread + STEADY) / (deviation + STEADY)) + wanted

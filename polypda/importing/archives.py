@@ -176,11 +176,11 @@ class _Guarded:
         self._unpacking.require_passed(self._stream.tell())
         return data
 
-    def seek(self, place: int, whence: int = 0) -> int:
+    def seek(self, index: int, whence: int = 0) -> int:
         # forward only by what was allowed: skipping in a packed stream unpacks it all the same
         if whence == 0:
-            self._unpacking.require_passed(place)
-        return self._stream.seek(place, whence)
+            self._unpacking.require_passed(index)
+        return self._stream.seek(index, whence)
 
     def tell(self) -> int:
         return self._stream.tell()

@@ -58,7 +58,7 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded frame.
 
     encoded, suffix: the file as it is and its suffix (``.jpg``, ``.png``), where the cohort can keep it unchanged:
@@ -125,7 +125,7 @@ class ImportedFrame:
 
     name: str
     origin: str
-    read: Callable[[], Picture]
+    read: Callable[[], DecodedImage]
     label: Label = field(default_factory=UnknownLabel)
     patient: str | None = None
     sequence: str | None = None

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from polypda.cohorts.image_files import is_hidden
 from polypda.cohorts.ordering import natural_key
-from polypda.cohorts.picture_files import is_hidden
 from polypda.errors import DataError
 from polypda.importing.contract import LedgerLine, SourceTree
 
@@ -43,8 +43,8 @@ class FolderTree:
     @cached_property
     def _files(self) -> tuple[str, ...]:
         found = []
-        for place, folders, names in os.walk(self.folder, onerror=self._closed):
-            relative = Path(place).relative_to(self.folder)
+        for index, folders, names in os.walk(self.folder, onerror=self._closed):
+            relative = Path(index).relative_to(self.folder)
             for name in [*folders, *names]:
                 path = (relative / name).as_posix()
                 if not is_hidden(path) and self._accepted(path) and name in names:
@@ -70,9 +70,9 @@ class FolderTree:
 
     def _closed(self, error: OSError) -> None:
         path = Path(error.filename or self.folder)
-        place = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
-        problem = unreadable(place, error.strerror or type(error).__name__)
-        self._refused.append(LedgerLine(place, problem.code, problem.what, fix=problem.fix))
+        index = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
+        problem = unreadable(index, error.strerror or type(error).__name__)
+        self._refused.append(LedgerLine(index, problem.code, problem.what, fix=problem.fix))
 
     def read(self, path: str) -> bytes:
         """A file's bytes. Raises: DataError E_FILE_UNREADABLE."""
@@ -86,9 +86,9 @@ class FolderTree:
         return self.folder / path
 
 
-_PICTURES = "png jpg jpeg bmp tif tiff gif webp heic dcm mp4 avi mov mkv mpg mpeg wmv"
+_IMAGES = "png jpg jpeg bmp tif tiff gif webp heic dcm mp4 avi mov mkv mpg mpeg wmv"
 _TEXTS = "json jsonl xml csv tsv txt yaml yml md pdf doc docx xls xlsx html npy npz mat ini cfg log db xmp zip tar gz"
-KNOWN_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_PICTURES} {_TEXTS}".split())
+KNOWN_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_IMAGES} {_TEXTS}".split())
 
 
 class CountedTree:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from polypda.cohorts.picture_files import is_hidden
+from polypda.cohorts.image_files import is_hidden
 from polypda.errors import DataError
 from polypda.importing.contract import LedgerLine
 

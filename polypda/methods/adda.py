@@ -48,7 +48,7 @@ from polypda.methods.segmentation import (
 from polypda.methods.source_features import load_source_features
 from polypda.networks.discriminators import WIDTH, TwoLogitDiscriminator
 from polypda.networks.segmenter import Prediction, Segmenter
-from polypda.networks.source_copies import FrozenCopy, behind_encoder, copy_with_own_encoder, follow_batch_norm_modes
+from polypda.networks.source_copies import FrozenCopy, behind_encoder, copy_batch_norm_modes, copy_with_own_encoder
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
 
 LAMBDA_BESIDE_TASK = 0.1  # the same laboratory's λ_g in CyCADA's segmentation
@@ -105,8 +105,10 @@ class AddaOptions(SupervisedOptions):
     tap: FeatureTap = Field(FeatureTap.BOTTLENECK, description="where D looks (released: logits)")
     trained: Trained = Field(Trained.ENCODER, description="what of an untied target network learns")
     lambda_adv: float | None = Field(None, ge=0, description="weight of L_M; None: 1 alone, 0.1 beside a task loss")
-    target_rate: float = Field(1e-5, gt=0, description="M_t's rate unless tied (released 2e-4; large nets collapse)")
-    discriminator_rate: float = Field(2e-4, gt=0)
+    target_learning_rate: float = Field(
+        1e-5, gt=0, description="M_t's rate unless tied (released 2e-4; large nets collapse)"
+    )
+    discriminator_learning_rate: float = Field(2e-4, gt=0)
     discriminator_width: int = Field(WIDTH, ge=1)
     discriminator_warmup: int = Field(0, ge=0, description="first steps in which only D learns")
     gate: float = Field(0.6, ge=0, lt=1, description="the mapping rests while D's accuracy is not above this; 0: never")
@@ -120,7 +122,7 @@ class AddaOptions(SupervisedOptions):
         return Axes(self.base or base, self.weights or weights, self.objective or objective)
 
     @property
-    def mapping_share(self) -> tuple[bool, float]:
+    def mapping_fraction(self) -> tuple[bool, float]:
         """Whether the mapping loss counts both domains, and the weight of each one counted."""
         _, weights, objective = self.axes
         alone = weights is Weights.UNTIED
@@ -157,7 +159,7 @@ class AddaOptions(SupervisedOptions):
 PUBLISHED: dict[str, object] = {
     "tap": "logits",
     "trained": "whole",
-    "target_rate": 2e-4,
+    "target_learning_rate": 2e-4,
     "gate": 0.0,
     "half_gradient": True,
 }
@@ -191,7 +193,9 @@ class Adda(Method):
         adam, constant = partial(torch.optim.Adam, betas=BETAS), Schedule(horizon=1, power=0.0)
         schedule = options.schedule(steps)
         self._players = [
-            Player(DISCRIMINATOR, adam(self.discriminator.parameters(), lr=options.discriminator_rate), constant)
+            Player(
+                DISCRIMINATOR, adam(self.discriminator.parameters(), lr=options.discriminator_learning_rate), constant
+            )
         ]
         if self.weights is Weights.TIED:
             self._players.append(Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule))
@@ -207,7 +211,7 @@ class Adda(Method):
             else:
                 parts = (segmenter,)
         moving = unique_parameters(parameter for part in parts for parameter in part.parameters())
-        self._players.append(Player(SEGMENTER, adam(moving, lr=options.target_rate), constant))
+        self._players.append(Player(SEGMENTER, adam(moving, lr=options.target_learning_rate), constant))
 
     @property
     def plays_on_source(self) -> bool:
@@ -225,8 +229,8 @@ class Adda(Method):
         assert target is not None  # plays_on_target
         self._keep_modes()
         of_source: Prediction | None = None if self.bank is not None else self.source(source.images)
-        of_target = self.segmenter(target.images)
-        tapped = read_tap(of_target, self.options.tap)
+        target_prediction = self.segmenter(target.images)
+        tapped = read_tap(target_prediction, self.options.tap)
         cells_t = cells_in_view(target.valid, tapped)
         if self.bank is not None:
             seen, cells_s = self.bank.draw(len(tapped), tapped)
@@ -247,13 +251,13 @@ class Adda(Method):
             logits = image_size_logits(of_source, source)
             losses[learner] = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
         if step >= self.options.discriminator_warmup and (not self.options.gate or accuracy > self.options.gate):
-            both, share = self.options.mapping_share
+            both, share = self.options.mapping_fraction
             if both:
                 value = mapping_loss(z_s, Domain.SOURCE, self.objective, cells_s)
                 losses.setdefault(learner, []).append(LossTerm("adv_source", value, share))
             value = mapping_loss(z_t, Domain.TARGET, self.objective, cells_t)
             losses.setdefault(SEGMENTER, []).append(LossTerm("adv_target", value, share))
-            losses[SEGMENTER] += self.anchor(of_target.logits["main"], target)
+            losses[SEGMENTER] += self.anchor(target_prediction.logits["main"], target)
         yield losses
 
     def anchor(self, logits: Tensor, target: UnlabelledBatch) -> list[LossTerm]:
@@ -268,4 +272,4 @@ class Adda(Method):
         for layer in self.held_still:
             layer.eval()
         if self.weights is Weights.PARTLY:
-            follow_batch_norm_modes(self.source, self.segmenter)
+            copy_batch_norm_modes(self.source, self.segmenter)

@@ -48,7 +48,7 @@ def confusion_loss(logits: Tensor) -> Tensor:
     return 0.5 * (domain_loss(logits, Domain.SOURCE) + domain_loss(logits, Domain.TARGET))
 
 
-def share_put_right(logits: Tensor, truth: Domain, objective: Objective = Objective.VANILLA) -> Tensor:
+def fraction_put_right(logits: Tensor, truth: Domain, objective: Objective = Objective.VANILLA) -> Tensor:
     """Share of the logits, 0–1, that lie on the true domain's side: of 0 (vanilla), of ½ (least squares)."""
     middle = 0.0 if objective is Objective.VANILLA else 0.5
     return ((logits.detach() > middle) == bool(truth)).float().mean()
@@ -62,7 +62,7 @@ class AdversaryOptions(SupervisedOptions):
     """Options of a segmenter that plays against a discriminator."""
 
     ramp: int = Field(0, ge=0, description="steps over which λ_adv grows linearly from 0")
-    discriminator_rate: float = Field(1e-4, gt=0, description="Adam's learning rate")
+    discriminator_learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate")
 
     def ramped(self, weight: float, step: int) -> float:
         """An adversarial weight at a step, after the ramp."""
@@ -71,7 +71,9 @@ class AdversaryOptions(SupervisedOptions):
 
 def discriminator_player(name: str, discriminator: nn.Module, options: AdversaryOptions, steps: int) -> Player:
     """A discriminator that learns by Adam on the segmenter's schedule. steps: number of training steps planned."""
-    adam = torch.optim.Adam(unique_parameters(discriminator.parameters()), lr=options.discriminator_rate, betas=BETAS)
+    adam = torch.optim.Adam(
+        unique_parameters(discriminator.parameters()), lr=options.discriminator_learning_rate, betas=BETAS
+    )
     return Player(name, adam, options.schedule(steps))
 
 
@@ -80,7 +82,7 @@ def discriminator_term(
 ) -> LossTerm:
     """What a discriminator minimises on one domain's logits (any shape), with the share that it puts right."""
     loss = domain_loss(logits, truth, objective)
-    return LossTerm(f"{name}_{truth.name.lower()}", loss, weight, share_put_right(logits, truth, objective))
+    return LossTerm(f"{name}_{truth.name.lower()}", loss, weight, fraction_put_right(logits, truth, objective))
 
 
 class MappingObjective(StrEnum):

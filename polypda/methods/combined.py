@@ -27,7 +27,7 @@ from polypda.methods.contract import (
     StepNow,
 )
 from polypda.methods.controls import SourceOnly
-from polypda.methods.mean_teacher import TeacherOptions, follow, kept_share, make_teacher
+from polypda.methods.mean_teacher import TeacherOptions, ema_decay, follow, make_teacher
 from polypda.methods.segmentation import image_size_logits
 from polypda.methods.target_terms import TargetTerm, TargetView
 from polypda.networks.segmenter import Prediction, Segmenter
@@ -74,12 +74,12 @@ class Combined(Method):
         self.base.after_step(step)
         if self.teacher:
             assert isinstance(self.options, TeacherOptions)  # every term with a teacher has these options
-            follow(self.teacher, self.segmenter, kept_share(step + 1, self.options.alpha(self.steps)))
+            follow(self.teacher, self.segmenter, ema_decay(step + 1, self.options.alpha(self.steps)))
 
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses | StepNow]:
         assert target is not None  # plays_on_target
         for term in self.terms:
-            source = term.restyle(source, target)
+            source = term.stylize(source, target)
         view = TargetView(source, target, self.segmenter, self.teacher, step)
         added, prediction = False, None
         with _answers_to(self.segmenter, target.images) as answers:

@@ -23,7 +23,7 @@ from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.data.target_colours import TargetColours
 from polypda.errors import DataError
 from polypda.networks.segmenter import Segmenter
-from polypda.stylisation.settings import StylisationSettings
+from polypda.stylization.settings import StylizationSettings
 
 SEGMENTER = "segmenter"
 
@@ -95,10 +95,10 @@ class Player:
     name: str
     optimizer: Optimizer
     schedule: Schedule
-    initial_rates: list[float] = field(init=False)
+    initial_learning_rates: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.initial_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.initial_learning_rates = [group["lr"] for group in self.optimizer.param_groups]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -109,9 +109,9 @@ class Player:
                 unique.setdefault(id(parameter), parameter)
         return list(unique.values())
 
-    def set_rates(self, step: int) -> None:
+    def set_learning_rates(self, step: int) -> None:
         factor = self.schedule.factor(step)
-        for group, rate in zip(self.optimizer.param_groups, self.initial_rates, strict=True):
+        for group, rate in zip(self.optimizer.param_groups, self.initial_learning_rates, strict=True):
             group["lr"] = rate * factor
 
 
@@ -181,7 +181,7 @@ class MethodOptions(BaseModel):
         return None
 
     @property
-    def restyling(self) -> StylisationSettings | None:
+    def stylizing(self) -> StylizationSettings | None:
         """How the source is restyled to the target before training; None: not."""
         return None
 

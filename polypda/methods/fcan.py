@@ -10,7 +10,7 @@ being target (source 0) per cell of the feature grid, Z cells.
 So the segmenter minimises λ_seg·L_seg − L_adv on both domains (a gradient reversal, played here as two players at the
 same weights) and D minimises L_adv, a sum over domains, not halved. Published stages: source-only, then joint
 fine-tuning at a low rate; the first is the start every method here has. The appearance part (AAN) restyles the source
-before training: :mod:`polypda.stylisation`, used with ``stylise``.
+before training: :mod:`polypda.stylization`, used with ``stylize``.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from polypda.methods.segmentation import (
 from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
-from polypda.stylisation.settings import StylisationSettings
+from polypda.stylization.settings import StylizationSettings
 
 DISCRIMINATOR = "discriminator"
 
 
-class FCANOptions(AdversaryOptions, StylisationSettings):
+class FCANOptions(AdversaryOptions, StylizationSettings):
     """Published λ_seg. It multiplies the segmentation's gradient: at another method's learning rate write
     lambda_seg=1 and lambda_adv=0.2, the same game."""
 
@@ -58,15 +58,15 @@ class FCANOptions(AdversaryOptions, StylisationSettings):
     lambda_target_seg: float = Field(
         0.0, ge=0, description="weight of the segmentation loss on labelled target frames; needs permitted labels"
     )
-    stylise: bool = Field(False, description="train on source frames restyled to the target (AAN)")
+    stylize: bool = Field(False, description="train on source frames restyled to the target (AAN)")
 
     @property
     def learns_target_labels(self) -> bool:
         return self.lambda_target_seg > 0
 
     @property
-    def restyling(self) -> StylisationSettings | None:
-        return self if self.stylise else None
+    def stylizing(self) -> StylizationSettings | None:
+        return self if self.stylize else None
 
 
 class FCAN(Method):

@@ -65,7 +65,7 @@ def robust_entropy_loss(logits: Tensor, valid: Tensor, power: float) -> Tensor:
 class FDAOptions(MethodOptions):
     """Published values, found for 512×1024 frames. The robust entropy begins after a third of the published run."""
 
-    fda_share: float = Field(0.01, ge=0, lt=0.5, description="β: half width of the exchanged band per shorter side")
+    fda_fraction: float = Field(0.01, ge=0, lt=0.5, description="β: half width of the exchanged band per shorter side")
     robust_entropy_weight: float = Field(0.005, ge=0, description="weight of the robust entropy on the target")
     robust_entropy_power: float = Field(2.0, gt=0, description="η of the robust entropy")
     robust_entropy_from: int = Field(50_000, ge=0, description="step from which the robust entropy counts")
@@ -80,13 +80,13 @@ class FDATerm(TargetTerm):
     Options = FDAOptions
     options: FDAOptions
 
-    def restyle(self, source: LabelledBatch, target: UnlabelledBatch) -> LabelledBatch:
+    def stylize(self, source: LabelledBatch, target: UnlabelledBatch) -> LabelledBatch:
         """Source frame i takes the style of target frame i (of i modulo the target's batch, where that is smaller).
 
         Outside the field of view the source's pixels stay: there is no style in a black border.
         """
-        places = torch.arange(len(source.images), device=source.images.device) % len(target.images)
-        styled = exchange_low_frequencies(source.images, target.images[places], self.options.fda_share)
+        indices = torch.arange(len(source.images), device=source.images.device) % len(target.images)
+        styled = exchange_low_frequencies(source.images, target.images[indices], self.options.fda_fraction)
         return replace(source, images=torch.where(source.valid, styled, source.images))
 
     def reads_prediction(self, step: int) -> bool:

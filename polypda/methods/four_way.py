@@ -72,7 +72,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, int]:
 
 
 @torch.no_grad()
-def share_put_right(logits: Tensor, labels: Tensor) -> Tensor:
+def fraction_put_right(logits: Tensor, labels: Tensor) -> Tensor:
     """Share (0–1) of the labelled cells of B×C×h×w logits whose largest logit is the label's; 0 without cells."""
     counted = labels != IGNORED
     return ((logits.argmax(dim=1) == labels) & counted).sum() / counted.sum().clamp_min(1)

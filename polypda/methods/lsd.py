@@ -30,16 +30,16 @@ from polypda.methods.four_way import (
     class_labels,
     cross_entropy,
     domain_labels,
+    fraction_put_right,
     l1_inside,
     seen_in_both,
-    share_put_right,
 )
 from polypda.methods.segmentation import SupervisedOptions, image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.lsd_networks import FourWayDiscriminator, generator_for
 from polypda.networks.segmenter import Prediction, Segmenter
 
 SUM_WEIGHT = 0.1  # released λ_adv and λ_aux
-GRID_SHARE = 1 / 64  # cells of D's grid per pixel
+GRID_FRACTION = 1 / 64  # cells of D's grid per pixel
 
 
 class Reduction(StrEnum):
@@ -67,20 +67,28 @@ class LsdOptions(SupervisedOptions):
     lambda_aux: float | None = Field(None, ge=0, description="F's weight of aux; None: 0.1 (sum), 0.0015625 (mean)")
     lambda_generator: float = Field(0.1, ge=0, description="λ_G: G's adversarial loss beside its aux loss")
     lambda_l1: float = Field(1.0, ge=0, description="λ_1; of a mean also under sum, where it is then all but off")
-    adversary_rate: float = Field(1e-4, gt=0, description="constant rate of D and G")
+    adversary_learning_rate: float = Field(1e-4, gt=0, description="constant rate of D and G")
     generator_width: int = Field(64, ge=1, description="channels of G's finest stage; 32 needs about a quarter")
     discriminator_width: int = Field(128, ge=1, description="channels of D")
 
     def mapping_weight(self, given: float | None) -> float:
         """λ_adv or λ_aux in this reduction."""
-        usual = SUM_WEIGHT * (GRID_SHARE if self.reduction is Reduction.MEAN else 1.0)
+        usual = SUM_WEIGHT * (GRID_FRACTION if self.reduction is Reduction.MEAN else 1.0)
         return usual if given is None else given
 
 
-_F = {"optimizer": "adamw", "weight_decay": 0.0, "rate": 1e-5, "head_factor": 1.0, "poly_power": 0.0}
+_F = {"optimizer": "adamw", "weight_decay": 0.0, "learning_rate": 1e-5, "head_factor": 1.0, "poly_power": 0.0}
 PUBLISHED: dict[str, dict[str, object]] = {
-    "released": {**_F, "reduction": "sum", "adversary_rate": 1e-4},  # for 100,000 steps of one frame per domain
-    "paper": {**_F, "reduction": "sum", "adversary_rate": 2e-4},  # for 10,000 steps, according to a reader's note
+    "released": {
+        **_F,
+        "reduction": "sum",
+        "adversary_learning_rate": 1e-4,
+    },  # for 100,000 steps of one frame per domain
+    "paper": {
+        **_F,
+        "reduction": "sum",
+        "adversary_learning_rate": 2e-4,
+    },  # for 10,000 steps, according to a reader's note
 }
 """AdamW without decay is Adam. Left out: the released F's biases learn twice as fast, and its rate falls tenfold every
 eight passes over the smaller cohort."""
@@ -108,7 +116,7 @@ class Lsd(Method):
         constant = Schedule(horizon=1, power=0.0)
         schedule = options.schedule(steps)
         self._players = [
-            Player(name, torch.optim.Adam(network.parameters(), options.adversary_rate, BETAS), constant)
+            Player(name, torch.optim.Adam(network.parameters(), options.adversary_learning_rate, BETAS), constant)
             for name, network in ((DISCRIMINATOR, self.discriminator), (GENERATOR, self.generator))
         ]
         self._players.append(Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule))
@@ -145,8 +153,8 @@ class Lsd(Method):
         terms: dict[str, list[LossTerm]] = {}
         if DISCRIMINATOR in movers:
             on_real = self.discriminator(real)
-            terms[DISCRIMINATOR] = self.judged(view, on_real, view.real, aux=1.0, judge=True)
-            terms[DISCRIMINATOR] += self.judged(view, on_painted, view.painted, aux=None, judge=True)
+            terms[DISCRIMINATOR] = self.judged(view, on_real, view.real, aux=1.0, discriminator_plays=True)
+            terms[DISCRIMINATOR] += self.judged(view, on_painted, view.painted, aux=None, discriminator_plays=True)
         if GENERATOR in movers:
             l1 = LossTerm(f"l1_{view.real.name.lower()}", l1_inside(painted, real, view.inside), options.lambda_l1)
             terms[GENERATOR] = [*self.judged(view, on_painted, view.real, options.lambda_generator, aux=1.0), l1]
@@ -166,13 +174,13 @@ class Lsd(Method):
         weight: float = 1.0,
         *,
         aux: float | None,
-        judge: bool = False,
+        discriminator_plays: bool = False,
     ) -> list[LossTerm]:
-        """ce(image, wanted), and where ``aux`` weighs it and the frames have masks, aux(image). judge: D plays."""
+        """ce(image, wanted), and where ``aux`` weighs it and the frames have masks, aux(image)."""
         domain, classes = answer
         labels = domain_labels(wanted, view.inside, domain)
         term = self.term(f"as_{wanted.name.lower()}", domain, labels, weight)
-        terms = [replace(term, accuracy=share_put_right(domain, labels)) if judge else term]
+        terms = [replace(term, accuracy=fraction_put_right(domain, labels)) if discriminator_plays else term]
         if aux is not None and view.masks is not None:
             terms.append(self.term("aux", classes, class_labels(view.masks, view.inside, classes), aux))
         return terms

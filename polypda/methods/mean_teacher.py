@@ -62,7 +62,7 @@ def make_teacher(segmenter: Segmenter) -> Segmenter:
     return copy.deepcopy(segmenter).requires_grad_(False)
 
 
-def kept_share(steps_done: int, alpha: float) -> float:
+def ema_decay(steps_done: int, alpha: float) -> float:
     """α_t = min(1 − 1/(t+1), α): the plain mean of all weights so far, until that would remember too long."""
     return min(1 - 1 / (steps_done + 1), alpha)
 

@@ -45,10 +45,10 @@ class PolypMixTerm(TargetTerm):
     def on_own_forward(self, view: TargetView) -> list[LossTerm]:
         target = view.target
         pseudo = pseudo_labels(view.teacher_probabilities, target.valid, self.options.pseudo_threshold)
-        places = torch.arange(len(target.images), device=target.images.device) % len(view.source.images)
-        pasted = pasted_regions(view.source, self.options.mix_margin)[places] & target.valid
-        images = torch.where(pasted, view.source.images[places], target.images)
-        labels = torch.where(pasted[:, 0], view.source.masks[places], pseudo.labels)
+        indices = torch.arange(len(target.images), device=target.images.device) % len(view.source.images)
+        pasted = pasted_regions(view.source, self.options.mix_margin)[indices] & target.valid
+        images = torch.where(pasted, view.source.images[indices], target.images)
+        labels = torch.where(pasted[:, 0], view.source.masks[indices], pseudo.labels)
         weights = torch.where(pasted[:, 0], 1.0, pseudo.weights)
         logits = to_image_size(view.segmenter(student_view(images)).logits["main"], *images.shape[-2:])
         value = weighted_cross_entropy(logits, labels, weights.to(logits.dtype))

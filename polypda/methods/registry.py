@@ -30,6 +30,7 @@ from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
 from polypda.methods.size_priors import SizeConstraintTerm
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
+from polypda.options import with_present_names
 from polypda.plugins import Registry, plugins
 
 _OWN_TERMS: tuple[type[TargetTerm], ...] = (
@@ -155,7 +156,7 @@ def plain_options(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     """Validated options. Raises: UsageError E_METHOD_OPTION for unknown names (nearest offered) and bad values."""
-    options = method_class(name).Options
+    options, values = method_class(name).Options, with_present_names(values)
     for key in values:
         if key not in options.model_fields:
             raise UsageError(

@@ -43,8 +43,8 @@ def projection_loss(logits: Tensor, boxes: Tensor, valid: Tensor) -> Tensor:
     polyp = logits.softmax(dim=1)[:, POLYP] * valid[:, 0]
     bits = boxes * valid[:, 0]
     losses = []
-    for place in range(MOST_BOXES):
-        inside = (bits & (1 << place)) > 0
+    for index in range(MOST_BOXES):
+        inside = (bits & (1 << index)) > 0
         frames = inside.flatten(1).any(dim=1)
         if not frames.any():
             continue
@@ -84,7 +84,7 @@ class SupervisedOptions(MethodOptions):
     seg_loss: SegmentationLoss = SegmentationLoss.CE
     lambda_seg_aux: float = Field(0.1, ge=0, description="weight of the auxiliary level's segmentation loss")
     optimizer: OptimizerKind = OptimizerKind.SGD
-    rate: float = Field(2.5e-4, gt=0, description="the backbone's learning rate")
+    learning_rate: float = Field(2.5e-4, gt=0, description="the backbone's learning rate")
     head_factor: float = Field(10.0, gt=0, description="the heads learn this much faster")
     decoder_factor: float = Field(1.0, gt=0, description="the decoder learns this much faster than the encoder")
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -93,11 +93,11 @@ class SupervisedOptions(MethodOptions):
     horizon: int | None = Field(None, gt=0, description="steps after which the rate would be zero; None: the run's end")
     decay: Decay = Field(Decay.POLY, description="how the learning rate falls: poly, or cosine (one-cycle)")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up of the learning rate")
-    warmup_share: float = Field(0.0, ge=0, lt=1, description="the same as a share of the training's steps, on top")
+    warmup_fraction: float = Field(0.0, ge=0, lt=1, description="the same as a share of the training's steps, on top")
 
     def schedule(self, steps: int) -> Schedule:
         """The learning rates' schedule in a training of ``steps`` steps."""
-        warmup = self.warmup + round(self.warmup_share * steps)
+        warmup = self.warmup + round(self.warmup_fraction * steps)
         return Schedule(self.horizon or max(1, steps), self.poly_power, warmup, self.decay)
 
 
@@ -118,8 +118,8 @@ def segmentation_loss(logits: Tensor, masks: Tensor, kind: SegmentationLoss) -> 
     polyp = (masks == POLYP).to(probability.dtype)
     over = (1, 2) if kind is SegmentationLoss.CE_FRAME_DICE else (0, 1, 2)
     dice = (2 * (probability * polyp).sum(over) + 1.0) / (probability.sum(over) + polyp.sum(over) + 1.0)
-    taught = counted.flatten(1).any(dim=1).to(dice.dtype) if dice.ndim else dice.new_ones(())
-    return total + ((1 - dice) * taught).sum() / taught.sum().clamp_min(1)
+    trained_on = counted.flatten(1).any(dim=1).to(dice.dtype) if dice.ndim else dice.new_ones(())
+    return total + ((1 - dice) * trained_on).sum() / trained_on.sum().clamp_min(1)
 
 
 def image_size_logits(prediction: Prediction, batch: UnlabelledBatch) -> dict[str, Tensor]:
@@ -168,14 +168,18 @@ def segmenter_optimizer(
         fast = [parameter for parameter in slow if id(parameter) not in encoder]
         slow = [parameter for parameter in slow if id(parameter) in encoder]
     groups = [
-        {"params": slow, "lr": options.rate},
-        {"params": fast, "lr": options.rate * options.decoder_factor},
-        {"params": unique_parameters(segmenter.head_parameters()), "lr": options.rate * options.head_factor},
+        {"params": slow, "lr": options.learning_rate},
+        {"params": fast, "lr": options.learning_rate * options.decoder_factor},
+        {"params": unique_parameters(segmenter.head_parameters()), "lr": options.learning_rate * options.head_factor},
     ]
     groups = [group for group in groups if group["params"]]
     if options.optimizer is OptimizerKind.ADAMW:
-        return torch.optim.AdamW(groups, lr=options.rate, weight_decay=options.weight_decay)
-    settings: dict[str, Any] = {"lr": options.rate, "momentum": options.momentum, "weight_decay": options.weight_decay}
+        return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+    settings: dict[str, Any] = {
+        "lr": options.learning_rate,
+        "momentum": options.momentum,
+        "weight_decay": options.weight_decay,
+    }
     if backbone is None:
         return torch.optim.SGD(groups, **settings)
     with warnings.catch_warnings():

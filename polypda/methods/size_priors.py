@@ -61,8 +61,10 @@ class SizeOptions(MethodOptions):
     upper_slack: float | None = Field(None, ge=0, description="the same for the upper bound; None: it is hard")
     constrain_background: bool = Field(False, description="bounds on the background as well, as published")
     absent: Absent = Field(Absent.IGNORE, description="what to do where a class is not present")
-    presence_share: float = Field(0.1, ge=0, description="present: predicted share above this times the 10 % quantile")
-    large_share: float = Field(0.1, ge=0, le=1, description="classes whose 10 % quantile is above this count less")
+    presence_fraction: float = Field(
+        0.1, ge=0, description="present: predicted share above this times the 10 % quantile"
+    )
+    large_fraction: float = Field(0.1, ge=0, le=1, description="classes whose 10 % quantile is above this count less")
     large_factor: float = Field(0.1, ge=0, le=1, description="factor on the gradient of such classes")
     frame_groups: str = Field(
         "", description="regular expression of named alternatives, sought in cohort/frame: (?P<nbi>_nbi)|(?P<wl>_wl)"
@@ -137,7 +139,7 @@ class SizePriors(nn.Module):
         shares: dict[int, list[np.ndarray]] = defaultdict(list)
         for batch in batches:
             for frame, mask in zip(batch.frames, batch.masks, strict=True):
-                shares[self.groups.of(frame)].append(class_shares(mask, self.frames.shape[1], frame))
+                shares[self.groups.of(frame)].append(class_fractions(mask, self.frames.shape[1], frame))
         for group, name in enumerate(self.groups.names):
             table = np.asarray(shares[group]).reshape(-1, self.frames.shape[1])
             for label in range(table.shape[1]):
@@ -157,7 +159,7 @@ class SizePriors(nn.Module):
         return SizePrior(*(tuple(row) for row in self.statistics[group].tolist()))
 
 
-def class_shares(mask: Tensor, classes: int, frame: str = "") -> np.ndarray:
+def class_fractions(mask: Tensor, classes: int, frame: str = "") -> np.ndarray:
     """Share of each class among the counted pixels of an int64 H×W mask (255: not counted), float64.
 
     Raises: DataError E_PRIOR_FIELD where no pixel is counted.
@@ -176,11 +178,11 @@ def class_shares(mask: Tensor, classes: int, frame: str = "") -> np.ndarray:
 def size_bounds(prior: SizePrior, predicted: np.ndarray, options: SizeOptions) -> SizeBounds | None:
     """What is demanded of one image whose argmax gives the classes these shares; None where nothing is.
 
-    A class is present where its share is strictly above ``presence_share`` · α.
+    A class is present where its share is strictly above ``presence_fraction`` · α.
     """
     classes = range(len(prior.q10))
     constrained = [label == POLYP or options.constrain_background for label in classes]
-    present = [predicted[label] > options.presence_share * prior.q10[label] for label in classes]
+    present = [predicted[label] > options.presence_fraction * prior.q10[label] for label in classes]
     bounded = [on and there for on, there in zip(constrained, present, strict=True)]
     suppressed = [
         on and not there and options.absent is Absent.SUPPRESS for on, there in zip(constrained, present, strict=True)
@@ -214,7 +216,7 @@ def size_loss(logits: Tensor, batch: UnlabelledBatch, priors: SizePriors, option
         labels = torch.bincount(pixels.detach().argmax(dim=1), minlength=pixels.shape[1]).double() / len(pixels)
         bounds = size_bounds(prior, labels.cpu().numpy(), options)
         if bounds is not None:
-            weights = [options.large_factor if share > options.large_share else 1.0 for share in prior.q10]
+            weights = [options.large_factor if share > options.large_fraction else 1.0 for share in prior.q10]
             losses.append(projection_loss(pixels, nearest_allowed(pixels, bounds), pixels.new_tensor(weights)))
     return torch.stack(losses).sum() / len(batch.frames)
 

@@ -40,8 +40,8 @@ class SourceFeatures(nn.Module):
     def draw(self, count: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Features and cells of ``count`` frames, drawn with torch's generator, on the device and in the type of
         ``like``."""
-        places = torch.randint(len(self), (count,))
-        return self.features[places].to(like), self.cells[places].to(like.device)
+        indices = torch.randint(len(self), (count,))
+        return self.features[indices].to(like), self.cells[indices].to(like.device)
 
 
 def save_source_features(

@@ -66,7 +66,7 @@ class TargetTerm(ABC):
         """Whether :meth:`on_prediction` is wanted in this step."""
         return False
 
-    def restyle(self, source: LabelledBatch, target: UnlabelledBatch) -> LabelledBatch:
+    def stylize(self, source: LabelledBatch, target: UnlabelledBatch) -> LabelledBatch:
         """The source batch as the method is to see it; labels stay the source's."""
         return source
 

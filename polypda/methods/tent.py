@@ -7,7 +7,7 @@ Wang, Shelhamer, Liu, Olshausen, Darrell, "Tent: Fully Test-Time Adaptation by E
 The statistics are the target's: of the batch under the batch-norm policy ``train`` (as published), of all target
 training frames under ``frozen``, where each frame is then treated alone. :func:`adapt_online` is the online form: a
 batch is first learnt from, then predicted (the released code predicts by the forward pass that it learns from); with
-``rate`` 0 it is AdaBN at test time.
+``learning_rate`` 0 it is AdaBN at test time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from polypda.networks.segmenter import Segmenter
 class TentOptions(SupervisedOptions):
     """The supervised options, which every run carries, have no effect here: nothing supervised is trained."""
 
-    tent_rate: float = Field(1e-3, gt=0, description="Adam's learning rate of the batch-norm parameters")
+    tent_learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate of the batch-norm parameters")
 
 
 class Tent(Method):
@@ -49,7 +49,7 @@ class Tent(Method):
     def __init__(self, segmenter: Segmenter, options: TentOptions, *, steps: int) -> None:
         super().__init__(segmenter, options, steps=steps)
         self.affine = affine_parameters(segmenter)
-        adam = torch.optim.Adam(self.affine, lr=options.tent_rate, betas=(0.9, 0.999))
+        adam = torch.optim.Adam(self.affine, lr=options.tent_learning_rate, betas=(0.9, 0.999))
         self._players = [Player(SEGMENTER, adam, Schedule(max(1, steps), power=0.0))]
 
     def players(self) -> list[Player]:
@@ -92,7 +92,7 @@ def adapt_online(
     segmenter: Segmenter,
     batches: Iterable[UnlabelledBatch],
     *,
-    rate: float = 1e-3,
+    learning_rate: float = 1e-3,
     updates: int = 1,
     episodic: bool = False,
 ) -> Iterator[tuple[UnlabelledBatch, Tensor]]:
@@ -102,7 +102,7 @@ def adapt_online(
     should hold several frames of different sequences.
 
     Args:
-        rate: of Adam; 0 learns nothing, which leaves AdaBN of each batch.
+        learning_rate: of Adam; 0 learns nothing, which leaves AdaBN of each batch.
         updates: gradient steps per batch.
         episodic: begin each batch from the given segmenter instead of going on.
     Raises: UsageError E_METHOD_SEGMENTER.
@@ -115,8 +115,8 @@ def adapt_online(
             for layer in batch_norm_layers(online):
                 layer.train().track_running_stats = False
                 layer.running_mean = layer.running_var = None
-            adam = torch.optim.Adam(affine_parameters(online), lr=rate)
-        for _ in range(updates if rate else 0):
+            adam = torch.optim.Adam(affine_parameters(online), lr=learning_rate)
+        for _ in range(updates if learning_rate else 0):
             adam.zero_grad(set_to_none=True)
             with torch.enable_grad():
                 shannon_entropy(image_size_logits(online(batch.images), batch)["main"], batch.valid).backward()

@@ -1,6 +1,6 @@
 """Averaged answers: of one segmenter asked at several sizes and mirrored (:mod:`polypda.data.inference`), or of some.
 
-The latter is late fusion. FCAN's headline figure fuses models trained on four directions of stylisation. Report such a
+The latter is late fusion. FCAN's headline figure fuses models trained on four directions of stylization. Report such a
 fusion as what it is, an ensemble, beside its members: part of its gain would come to any ensemble.
 """
 

@@ -74,8 +74,8 @@ def bundled_weights(encoder: str) -> BundledWeights:
         version, found = metadata.version(package), find_spec(package.replace("-", "_"))
     except metadata.PackageNotFoundError:
         raise _no_package(encoder, package, "is not installed") from None
-    places = found.submodule_search_locations if found is not None else None
-    files = [path for place in places or () for path in sorted(Path(place, "models").glob("*.pth"))]
+    folders = found.submodule_search_locations if found is not None else None
+    files = [path for folder in folders or () for path in sorted(Path(folder, "models").glob("*.pth"))]
     if len(files) != 1:
         raise _no_package(encoder, package, f"holds {len(files)} weights files instead of one")
     digest = _sha256(files[0], files[0].stat().st_mtime_ns)

@@ -183,4 +183,4 @@ def likely_encoder(state: Mapping[str, Tensor]) -> str:
 def _tails(key: str) -> list[str]:
     """Return "a.b.weight", "b.weight" and "weight" of "a.b.weight"."""
     words = key.split(".")
-    return [".".join(words[place:]) for place in range(len(words))]
+    return [".".join(words[index:]) for index in range(len(words))]

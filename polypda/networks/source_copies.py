@@ -64,7 +64,7 @@ def behind_encoder(segmenter: Segmenter) -> list[nn.Module]:
     return [module for module in segmenter.modules() if id(module) not in inside and not any(module.children())]
 
 
-def follow_batch_norm_modes(network: nn.Module, example: nn.Module) -> None:
+def copy_batch_norm_modes(network: nn.Module, example: nn.Module) -> None:
     """Let a copy's batch-norm layers work as the example's do (a policy is only ever applied to the segmenter)."""
     for layer, shown in zip(batch_norm_layers(network), batch_norm_layers(example), strict=True):
         layer.train(shown.training)

@@ -275,4 +275,4 @@ def _renamed(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], taken:
 def _prefixes(key: str) -> Iterator[str]:
     """Yield "", "a.", "a.b." of "a.b.weight"."""
     yield ""
-    yield from (key[: place + 1] for place, letter in enumerate(key) if letter == ".")
+    yield from (key[: index + 1] for index, letter in enumerate(key) if letter == ".")

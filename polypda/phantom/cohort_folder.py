@@ -135,13 +135,13 @@ def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder
     rows = []
     for index in range(frames):
         image, mask = render_frame(look, seed=own_seed, index=index)
-        place = place_of(look, index)
-        patient, sequence = group_of(own_seed, place.sequence)
+        position = place_of(look, index)
+        patient, sequence = group_of(own_seed, position.sequence)
         name = f"{cohort}-{index:05d}"
-        _write_picture(folder / "images" / f"{name}{suffix}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-        _write_picture(folder / "masks" / f"{name}.png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        _write_image(folder / "images" / f"{name}{suffix}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+        _write_image(folder / "masks" / f"{name}.png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         state = LabelState.MASK if mask.any() else LabelState.NEGATIVE
-        rows.append(FrameRow(name, f"p{patient:04d}", f"s{sequence:04d}", place.t_s, label_state=state))
+        rows.append(FrameRow(name, f"p{patient:04d}", f"s{sequence:04d}", position.t_s, label_state=state))
     (folder / FRAMES_CSV).write_text(frames_csv(rows), encoding="utf-8")
 
 
@@ -151,7 +151,7 @@ def _encoding(look: PhantomLook) -> tuple[str, list[int]]:
     return ".jpg", [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality]
 
 
-def _write_picture(path: Path, pixels: NDArray, options: list[int]) -> None:
+def _write_image(path: Path, pixels: NDArray, options: list[int]) -> None:
     # Encoded in memory and written by Python: non-ASCII paths work, and a full disk is an error instead of silence.
     encoded, data = cv2.imencode(path.suffix, pixels, options)
     if not encoded:
@@ -159,10 +159,10 @@ def _write_picture(path: Path, pixels: NDArray, options: list[int]) -> None:
     path.write_bytes(np.asarray(data).tobytes())
 
 
-def _not_written(place: Path, error: OSError) -> DataError:
+def _not_written(position: Path, error: OSError) -> DataError:
     return DataError(
         "E_PHANTOM_WRITE",
         f"{error.strerror or error}; nothing half-written was left.",
-        where=place,
+        where=position,
         fix="free space, or choose an --out folder that you may write to.",
     )

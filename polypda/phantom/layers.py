@@ -24,9 +24,9 @@ BASE_BLEND = 0.3
 """Over which share of its radius a polyp's surface runs into the wall."""
 OUTLINE_REACH_PX = 6.0
 """Signed distances of outlines are kept within this many coarse pixels."""
-RING_SHARE = 0.35
+RING_FRACTION = 0.35
 """Width of the direct surroundings of a polyp, as a share of its radius in the picture."""
-BEAM_SHARE, BEAM_LIMITS, BEAM_ROOM = 0.35, (-8.0, 30.0), 24.0
+BEAM_FRACTION, BEAM_LIMITS, BEAM_ROOM = 0.35, (-8.0, 30.0), 24.0
 """The lamp's beam on a watched polyp: radians it reaches beyond it, L* it may add, and L* below white it leaves."""
 FAINT_BORDER = 0.45
 """Share of a flat lesion's contrast that is left at its outline."""
@@ -146,7 +146,7 @@ def lay_polyp(
 
 def _ring(alpha: Plane, edge: Plane, inside: NDArray[np.bool_]) -> Plane:
     """Weights of a polyp's direct surroundings on its window: a band around its outline."""
-    reach = max(2, round(RING_SHARE * float(np.sqrt(max(float(alpha.sum()), 1.0) / np.pi))))
+    reach = max(2, round(RING_FRACTION * float(np.sqrt(max(float(alpha.sum()), 1.0) / np.pi))))
     side = 2 * reach + 1
     near = cv2.dilate(alpha.astype(np.float32), np.ones((side, side), np.uint8))
     return np.asarray(near * (edge < -1.0) * inside, np.float32)
@@ -194,7 +194,7 @@ def _light_up(
     centre = polyp.lobes[0].centre - pose.position
     away = max(float(np.linalg.norm(centre)), 1e-3)
     c = (centre / away).astype(np.float32)
-    reach = BEAM_SHARE + float(np.arctan(polyp.lobes[0].radius / away))
+    reach = BEAM_FRACTION + float(np.arctan(polyp.lobes[0].radius / away))
     cosine = rays.x * c[0] + rays.y * c[1] + rays.z * c[2]
     beam = np.exp((cosine - 1.0) * np.float32(1.0 / (1.0 - np.cos(reach))))
     beam *= np.clip(np.float32(1.6 * away) / wall - np.float32(0.3), 0.0, 1.0)  # the lumen behind stays dark

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.phantom_look import MimicShares
+from polypda.cohorts.phantom_look import MimicFractions
 from polypda.phantom.polyps import Lobe, Plan, build, trace
 from polypda.phantom.tube import Plane, Pose, Rays
 
@@ -50,7 +50,7 @@ NO_MIMICS = Mimics()
 
 
 def draw_knobs(
-    rng: np.random.Generator, shares: MimicShares, rays: Rays, pose: Pose, wall: Plane, allowed: NDArray[np.bool_]
+    rng: np.random.Generator, shares: MimicFractions, rays: Rays, pose: Pose, wall: Plane, allowed: NDArray[np.bool_]
 ) -> tuple[tuple[Lobe, ...], ...]:
     """Knobs and short ridges across the tube, as the ends of folds are; none on most scenes.
 
@@ -75,7 +75,7 @@ def draw_knobs(
 
 
 def draw_lumps(
-    rng: np.random.Generator, shares: MimicShares, rays: Rays, pose: Pose, wall: Plane, allowed: NDArray[np.bool_]
+    rng: np.random.Generator, shares: MimicFractions, rays: Rays, pose: Pose, wall: Plane, allowed: NDArray[np.bool_]
 ) -> tuple[Lump, ...]:
     """Lumps of stool where no polyp is seen; ``allowed`` leaves the polyps out (else as :func:`draw_knobs`)."""
     if rng.random() >= shares.stool:
@@ -96,7 +96,7 @@ def draw_lumps(
     return tuple(lumps)
 
 
-def draw_foam_and_glare(rng: np.random.Generator, shares: MimicShares) -> tuple[float, float, tuple[float, float]]:
+def draw_foam_and_glare(rng: np.random.Generator, shares: MimicFractions) -> tuple[float, float, tuple[float, float]]:
     """Strength of foam and of glare (0 on most scenes), and where the foam's tile is laid."""
     foam = float(rng.uniform(0.5, 1.0)) if rng.random() < shares.bubbles else 0.0
     glare = float(rng.uniform(0.5, 1.0)) if rng.random() < shares.glare else 0.0
@@ -113,10 +113,10 @@ def _placed(
     allowed: NDArray[np.bool_],
 ) -> tuple[Lobe, ...]:
     """The form on a random place of the wall, at about ``area`` of the grid."""
-    places = np.argwhere(allowed & (wall < FARTHEST_MIMIC))
-    if len(places) == 0:
-        places = np.argwhere(wall <= wall.min())
-    row, column = places[int(rng.integers(len(places)))]
+    indices = np.argwhere(allowed & (wall < FARTHEST_MIMIC))
+    if len(indices) == 0:
+        indices = np.argwhere(wall <= wall.min())
+    row, column = indices[int(rng.integers(len(indices)))]
     direction = np.array([rays.x[row, column], rays.y[row, column], rays.z[row, column]], np.float64)
     away = float(wall[row, column])
     foot = pose.position + away * direction

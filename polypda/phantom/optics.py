@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.phantom_look import BurnedInText, Inset, PhantomLook
 from polypda.phantom.canvas import Canvas
 from polypda.phantom.scene import Scene
-from polypda.phantom.shading import CoarsePicture
+from polypda.phantom.shading import CoarseImage
 from polypda.phantom.textures import GRAIN_SD, GRAIN_SHAPE, TILE_PX, textures
 from polypda.phantom.tube import Plane
 
@@ -30,12 +30,12 @@ FINE_TEXTURE_FROM_PX, FINE_TEXTURE_BELOW_SOFTNESS = 640, 0.5
 """Fields at least this high, or optics sharper than this, show the wall's texture at double density."""
 INSET_GREEN = (46, 180, 142)
 INSET_BLACK = (2, 2, 2)
-INSET_SHARE = (0.27, 0.33)
+INSET_FRACTION = (0.27, 0.33)
 """Width and height of the inset as shares of the frame's."""
 TEXT_COLOUR = (206, 206, 206)
 
 
-def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> tuple[Pixels, Pixels]:
+def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarseImage) -> tuple[Pixels, Pixels]:
     """Paint the field of view in native pixels, before lens and sensor.
 
     Returns: uint8 height×width×3 RGB, and the exact mask uint8 height×width (0/255).
@@ -51,14 +51,14 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture
     level = [UNIT_GAIN - 128 * relief + k * textures().mean_vessels for k in swallowed]
     gain = cv2.transform(detail, np.array([[-k, relief, 0, base] for k, base in zip(swallowed, level, strict=True)]))
     wall = cv2.resize(_bytes(coarse.wall), size, interpolation=cv2.INTER_LINEAR)
-    picture = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
+    image = _pixels(cv2.multiply(wall, gain, scale=1 / UNIT_GAIN))
     if scene.mimics.foam:
-        picture = _foamed(picture, scene, canvas, coarse)
+        image = _foamed(image, scene, canvas, coarse)
     mask = np.zeros((canvas.height, canvas.width), np.uint8)
     if coarse.outline is not None and coarse.polyp is not None:
-        _set_in_polyps(picture, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
-    _add_highlights(picture, look, scene, canvas, coarse, detail)
-    return picture, mask
+        _set_in_polyps(image, mask, canvas, coarse.outline, coarse.polyp, detail, relief)
+    _add_highlights(image, look, scene, canvas, coarse, detail)
+    return image, mask
 
 
 def _pixels(array: NDArray) -> Pixels:
@@ -74,14 +74,14 @@ def _enlarge(plane: Plane, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_LINEAR))
 
 
-def _wall_detail(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+def _wall_detail(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarseImage) -> Pixels:
     """Vessels, relief and glints (channels; see ``Textures.surface``) as the wall carries them, at native size."""
     fine = canvas.height >= FINE_TEXTURE_FROM_PX or look.softness_px < FINE_TEXTURE_BELOW_SOFTNESS
     repeats = 2 if fine else 1
     return _tiled(textures().surface, repeats, (0.0, scene.texture_origin[1]), canvas, coarse)
 
 
-def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canvas, coarse: CoarseImage) -> Pixels:
     """A tile as the wall carries it, at native size: ``repeats`` times around, laid at ``origin`` (tile pixels)."""
     size = (canvas.width, canvas.height)
     scale = repeats * TILE_PX / (2 * np.pi)
@@ -96,17 +96,17 @@ def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canv
     return _pixels(cv2.remap(tile, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _foamed(picture: Pixels, scene: Scene, canvas: Canvas, coarse: CoarsePicture) -> Pixels:
+def _foamed(image: Pixels, scene: Scene, canvas: Canvas, coarse: CoarseImage) -> Pixels:
     """The picture with bubbles on its wall: each first darkens, then whitens what is behind it."""
     foam = _tiled(textures().foam, 1, scene.mimics.foam_origin, canvas, coarse)
     left = 255 - cv2.convertScaleAbs(foam, alpha=scene.mimics.foam)
     white, dark = (cv2.cvtColor(np.ascontiguousarray(left[..., k]), cv2.COLOR_GRAY2RGB) for k in (0, 1))
-    behind = cv2.multiply(cv2.multiply(picture, dark, scale=1 / 255), white, scale=1 / 255)
+    behind = cv2.multiply(cv2.multiply(image, dark, scale=1 / 255), white, scale=1 / 255)
     return _pixels(cv2.add(behind, 255 - white))
 
 
 def _set_in_polyps(
-    picture: Pixels, mask: Pixels, canvas: Canvas, outline: Plane, colour: Plane, detail: Pixels, relief: float
+    image: Pixels, mask: Pixels, canvas: Canvas, outline: Plane, colour: Plane, detail: Pixels, relief: float
 ) -> None:
     """Blend the polyps' layer into the picture along its exact outline and fill the mask; both in place."""
     distance = _enlarge(outline, (canvas.width, canvas.height))
@@ -122,12 +122,12 @@ def _set_in_polyps(
     alpha = np.clip(distance[window] * np.float32(0.7 * canvas.zoom) + 0.5, 0.0, 1.0)[..., None]
     bumps = 1.0 + np.float32(relief / UNIT_GAIN) * (detail[window][..., 1:2].astype(np.float32) - 128.0)
     layer = cv2.resize(_bytes(colour), (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)[window]
-    under = picture[window].astype(np.float32)
-    picture[window] = _bytes(under + alpha * (layer * bumps - under))
+    under = image[window].astype(np.float32)
+    image[window] = _bytes(under + alpha * (layer * bumps - under))
 
 
 def _add_highlights(
-    picture: Pixels, look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarsePicture, detail: Pixels
+    image: Pixels, look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarseImage, detail: Pixels
 ) -> None:
     """Blend in white where wet bumps face the lamp, on as much of the field as the scene shows; in place."""
     wet = cv2.transform(detail, np.array([[0.0, HEADROOM * GLINT_RELIEF, HEADROOM]])).astype(np.float32)
@@ -142,36 +142,36 @@ def _add_highlights(
     rows, columns = np.nonzero(wet > np.float32(threshold - 2.0))
     opacity = np.clip((wet[rows, columns] - np.float32(threshold)) * np.float32(0.3) + 0.6, 0.0, 1.0)
     opacity = (opacity * opacity * opacity)[:, None]
-    under = picture[rows, columns].astype(np.float32)
-    picture[rows, columns] = _bytes(under + opacity * (np.float32(HIGHLIGHT_LEVEL) - under))
+    under = image[rows, columns].astype(np.float32)
+    image[rows, columns] = _bytes(under + opacity * (np.float32(HIGHLIGHT_LEVEL) - under))
 
 
-def expose(look: PhantomLook, scene: Scene, canvas: Canvas, picture: Pixels, rng: np.random.Generator) -> Pixels:
+def expose(look: PhantomLook, scene: Scene, canvas: Canvas, image: Pixels, rng: np.random.Generator) -> Pixels:
     """Lens blur, motion, edge enhancement, noise and interlacing, on the field of view's pixels."""
     if scene.blur_px > 0.25:
         side = 2 * int(np.ceil(2 * scene.blur_px)) + 1
-        picture = _pixels(cv2.GaussianBlur(picture, (side, side), scene.blur_px))
+        image = _pixels(cv2.GaussianBlur(image, (side, side), scene.blur_px))
     if scene.motion_blur_px > 0:
-        picture = _smear(picture, scene.motion_blur_px, float(rng.uniform(0, np.pi)))
+        image = _smear(image, scene.motion_blur_px, float(rng.uniform(0, np.pi)))
     if look.sharpening > 0:
-        soft = cv2.GaussianBlur(picture, (5, 5), 1.1 * max(scene.size) / 720.0)
-        picture = _pixels(cv2.addWeighted(picture, 1.0 + 2.2 * look.sharpening, soft, -2.2 * look.sharpening, 0.0))
+        soft = cv2.GaussianBlur(image, (5, 5), 1.1 * max(scene.size) / 720.0)
+        image = _pixels(cv2.addWeighted(image, 1.0 + 2.2 * look.sharpening, soft, -2.2 * look.sharpening, 0.0))
     if look.noise_sd > 0:
         strength = look.noise_sd / GRAIN_SD
-        picture = _pixels(cv2.addWeighted(picture, 1.0, _grain(canvas, rng), strength, -128.0 * strength))
+        image = _pixels(cv2.addWeighted(image, 1.0, _grain(canvas, rng), strength, -128.0 * strength))
     if look.interlaced:
-        _comb(picture, int(rng.integers(-3, 4)))
-    return picture
+        _comb(image, int(rng.integers(-3, 4)))
+    return image
 
 
-def _smear(picture: Pixels, length_px: float, direction: float) -> Pixels:
+def _smear(image: Pixels, length_px: float, direction: float) -> Pixels:
     side = 2 * int(length_px / 2 + 1) + 1
     kernel = np.zeros((side, side), np.float32)
     middle = side // 2
     reach = np.array([np.cos(direction), np.sin(direction)]) * length_px / 2
     start, end = np.rint(middle - reach).astype(int), np.rint(middle + reach).astype(int)
     cv2.line(kernel, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 1.0)
-    return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()), np.uint8)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 
 def _grain(canvas: Canvas, rng: np.random.Generator) -> Pixels:
@@ -186,14 +186,14 @@ def _grain(canvas: Canvas, rng: np.random.Generator) -> Pixels:
     return tile[top : top + canvas.height, left : left + canvas.width]
 
 
-def _comb(picture: Pixels, shift_px: int) -> None:
+def _comb(image: Pixels, shift_px: int) -> None:
     """Move the second field sideways: the scope moved between the two fields of an interlaced frame. In place."""
     if shift_px:
-        picture[1::2] = np.roll(picture[1::2], shift_px, axis=1)
+        image[1::2] = np.roll(image[1::2], shift_px, axis=1)
 
 
 def assemble(
-    look: PhantomLook, canvas: Canvas, scene: Scene, picture: Pixels, mask: Pixels, moment_s: float
+    look: PhantomLook, canvas: Canvas, scene: Scene, image: Pixels, mask: Pixels, moment_s: float
 ) -> tuple[Pixels, Pixels]:
     """Set the field of view into its frame.
 
@@ -202,12 +202,12 @@ def assemble(
     """
     width, height = scene.size
     frame = np.full((height, width, 3), look.field_of_view.border_level, np.uint8)
-    place = (slice(canvas.top, canvas.top + canvas.height), slice(canvas.left, canvas.left + canvas.width))
-    lit = cv2.multiply(picture, canvas.outline, scale=1 / 255)
-    border = cv2.multiply(frame[place], 255 - canvas.outline, scale=1 / 255)
-    frame[place] = cv2.add(lit, border)
+    index = (slice(canvas.top, canvas.top + canvas.height), slice(canvas.left, canvas.left + canvas.width))
+    lit = cv2.multiply(image, canvas.outline, scale=1 / 255)
+    border = cv2.multiply(frame[index], 255 - canvas.outline, scale=1 / 255)
+    frame[index] = cv2.add(lit, border)
     full_mask = np.zeros((height, width), np.uint8)
-    full_mask[place] = mask
+    full_mask[index] = mask
     if look.inset is not Inset.NONE and scene.has_inset:
         _draw_inset(look, scene, frame, full_mask)
     if look.burned_in_text is not BurnedInText.NONE:
@@ -217,7 +217,7 @@ def assemble(
 
 def _draw_inset(look: PhantomLook, scene: Scene, frame: Pixels, mask: Pixels) -> None:
     height, width = frame.shape[:2]
-    top, right = round(height * (1 - INSET_SHARE[1])), round(width * INSET_SHARE[0])
+    top, right = round(height * (1 - INSET_FRACTION[1])), round(width * INSET_FRACTION[0])
     frame[top:, :right] = INSET_GREEN if look.inset is Inset.GREEN else INSET_BLACK
     mask[top:, :right] = 0
     if look.inset is Inset.GREEN:
@@ -242,10 +242,10 @@ def _write(look: PhantomLook, frame: Pixels, moment_s: float) -> None:
     clock = f"{int(moment_s // 3600):02d}:{int(moment_s // 60) % 60:02d}:{int(moment_s) % 60:02d}"
     line = max(9, round(height * 0.032))
     left = max(2, round(0.006 * width))
-    places = [(clock, (left, line)), ("PHANTOM", (left, 2 * line))]
+    indices = [(clock, (left, line)), ("PHANTOM", (left, 2 * line))]
     if look.burned_in_text is BurnedInText.CORNERS:
         right = width - round(0.085 * width)
-        places += [("1/60", (right, line)), ("AUTO +1", (right, 2 * line))]
-        places += [(text, (left, height - (5 - i) * line)) for i, text in enumerate(("SE", "IRIS", "3.8 mm"))]
-    for text, at in places:
+        indices += [("1/60", (right, line)), ("AUTO +1", (right, 2 * line))]
+        indices += [(text, (left, height - (5 - i) * line)) for i, text in enumerate(("SE", "IRIS", "3.8 mm"))]
+    for text, at in indices:
         cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, TEXT_COLOUR, 1, cv2.LINE_AA)

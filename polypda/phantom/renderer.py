@@ -54,15 +54,15 @@ def render_frame(look: PhantomLook, *, seed: int, index: int) -> tuple[NDArray[n
     Returns: image uint8 H×W×3 RGB (before JPEG) and mask uint8 H×W, 255 on the polyps' visible silhouette, else 0.
         With interlacing the mask belongs to the first field.
     """
-    place = place_of(look, index)
-    scene = _scene(look.model_dump_json(), seed, place.sequence)
+    location = place_of(look, index)
+    scene = _scene(look.model_dump_json(), seed, location.sequence)
     canvas = canvas_of(scene.size, look.field_of_view)
     rng = np.random.default_rng([seed, 15485863, index])
-    moment = (place.within + 0.5) / look.frames_per_sequence - 0.5
+    moment = (location.within + 0.5) / look.frames_per_sequence - 0.5
     coarse = shade(look, scene, canvas, scene.pose(moment))
-    picture, mask = paint(look, scene, canvas, coarse)
-    picture = expose(look, scene, canvas, picture, rng)
-    return assemble(look, canvas, scene, picture, mask, 60.0 * place.sequence + place.t_s)
+    image, mask = paint(look, scene, canvas, coarse)
+    image = expose(look, scene, canvas, image, rng)
+    return assemble(look, canvas, scene, image, mask, 60.0 * location.sequence + location.t_s)
 
 
 @lru_cache(maxsize=4)
@@ -70,7 +70,7 @@ def _scene(look_json: str, seed: int, sequence: int) -> Scene:
     return draw_scene(PhantomLook.model_validate_json(look_json), seed, sequence)
 
 
-def film_moments(look: PhantomLook, *, seed: int, moments: int, scene: int = 0) -> Iterator[Pixels]:
+def video_moments(look: PhantomLook, *, seed: int, moments: int, scene: int = 0) -> Iterator[Pixels]:
     """A scene at evenly spaced moments, each a whole progressive picture; the fewer, the faster the scope moves.
 
     Returns: uint8 H×W×3, RGB, ``moments`` times.

@@ -128,10 +128,10 @@ def draw_scene(look: PhantomLook, seed: int, index: int) -> Scene:
     scene = replace(scene, mimics=Mimics(knobs=knobs, foam=foam, glare=glare, foam_origin=origin))
     if knobs:
         site = _site(canvas, scene)
-    if spread(seed, "negative", index) >= look.negative_share:
+    if spread(seed, "negative", index) >= look.negative_fraction:
         count = 1 + int(spread(seed, "count", index) < look.polyps_per_positive_frame - 1.0)
-        area = _area_share(look, spread(seed, "area", index))
-        flat = spread(seed, "flat", index) < look.flat_share
+        area = _area_fraction(look, spread(seed, "area", index))
+        flat = spread(seed, "flat", index) < look.flat_fraction
         scene = replace(scene, polyps=_place_polyps(look, rng, site, count, area, flat))
     lumps = draw_lumps(aside, look.mimics, site.rays, site.pose, site.wall, _free_of(scene.polyps, site))
     return replace(scene, mimics=replace(scene.mimics, lumps=lumps))
@@ -159,7 +159,7 @@ def _site(canvas: Canvas, scene: Scene) -> _Site:
 
 def _sprayed(look: PhantomLook, rng: np.random.Generator, scene: Scene) -> Scene:
     """The scene with a blue dye on it, or as it is: its mean colour moves towards blue."""
-    dye = float(rng.uniform(0.5, 1.0)) if rng.random() < look.dye_share else 0.0
+    dye = float(rng.uniform(0.5, 1.0)) if rng.random() < look.dye_fraction else 0.0
     lightness, a, b = scene.colour
     return replace(scene, dye=dye, colour=(lightness - 3.0 * dye, a - DYE_SHIFT[0] * dye, b - DYE_SHIFT[1] * dye))
 
@@ -184,7 +184,7 @@ def _silhouette(lobes: tuple[Lobe, ...], elevation: float | None, site: _Site) -
 def _draw_surroundings(
     look: PhantomLook, rng: np.random.Generator, size: tuple[int, int], seed: int, index: int
 ) -> Scene:
-    lumen = rng.random() < look.lumen_in_view_share
+    lumen = rng.random() < look.lumen_in_view_fraction
     tilt = HALF_HEIGHT_ANGLE * (rng.uniform(0.1, 0.85) if lumen else rng.uniform(0.95, 1.5))
     off, turn = 0.5 * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
     normal = NormalDist()
@@ -196,7 +196,7 @@ def _draw_surroundings(
         look.colour.b + sd.b * levels[2],
     )
     softness = look.softness_px * max(size) / 512.0
-    moved = rng.random() < look.motion_blurred_share
+    moved = rng.random() < look.motion_blurred_fraction
     return Scene(
         size=size,
         folds=_draw_folds(look, rng),
@@ -215,11 +215,11 @@ def _draw_surroundings(
         rim_to_centre=float(look.rim_to_centre * np.exp(rng.normal(0, 0.18))),
         specular_percent=float(look.specular_percent * np.exp(rng.normal(-0.125, 0.5))),
         vessels=float(look.vessel_contrast * rng.uniform(0.4, 1.6)),
-        debris=float(rng.uniform(0.3, 1.0)) if rng.random() < look.debris_share else 0.0,
+        debris=float(rng.uniform(0.3, 1.0)) if rng.random() < look.debris_fraction else 0.0,
         texture_origin=(float(rng.uniform(0, 1024)), float(rng.uniform(0, 1024))),
         blur_px=float(softness * rng.uniform(0.8, 1.25)),
         motion_blur_px=float(rng.uniform(3, 8) * max(size) / 720.0) if moved else 0.0,
-        has_inset=bool(rng.random() < look.inset_share),
+        has_inset=bool(rng.random() < look.inset_fraction),
         polyps=(),
     )
 
@@ -248,7 +248,7 @@ def _draw_folds(look: PhantomLook, rng: np.random.Generator) -> tuple[Fold, ...]
     return tuple(folds)
 
 
-def _area_share(look: PhantomLook, level: float) -> float:
+def _area_fraction(look: PhantomLook, level: float) -> float:
     """Polyp area as a share of the field of view at a level in (0, 1): log-normal halves meeting at the median."""
     area = look.polyp_area_percent
     deviate = NormalDist().inv_cdf(float(np.clip(level, 0.01, 0.99)))
@@ -262,11 +262,11 @@ def _place_polyps(
     """The scene's polyps; the first, if ``flat``, is a flat lesion."""
     allowed = site.central & (facing(site.wall, site.rays.angle_step, (0.0, 0.0)) > 0.35)
     polyps: list[Polyp] = []
-    for place, share in enumerate((1.0,) if count == 1 else (0.75, 0.25)):
-        plan = draw_plan(rng, bool(rng.random() < look.pedunculated_share))
+    for index, share in enumerate((1.0,) if count == 1 else (0.75, 0.25)):
+        plan = draw_plan(rng, bool(rng.random() < look.pedunculated_fraction))
         (aside,) = rng.spawn(1)  # what a look without flat lesions draws stays where it was
         elevation = None
-        if flat and place == 0:
+        if flat and index == 0:
             plan, elevation = draw_flat_plan(aside), float(aside.uniform(*FLAT_ELEVATION))
         lobes = _fit(rng, plan, site, allowed, area * share, elevation)
         polyps.append(_coloured(look, rng, aside, lobes, elevation))

@@ -38,7 +38,7 @@ RADIAL_LIMITS = (-34.0, 14.0)
 
 
 @dataclass(frozen=True)
-class CoarsePicture:
+class CoarseImage:
     """What the coarse grid tells; all h×w(×3) float32.
 
     wall, polyp: RGB 0–255 of the two layers (polyp is None without one).
@@ -60,7 +60,7 @@ class CoarsePicture:
     blobs: Plane | None = None
 
 
-def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> CoarsePicture:
+def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> CoarseImage:
     """Work out one frame of a scene on the coarse grid."""
     rays = canvas.rays.turned(pose.rotation)
     inside = canvas.coarse_inside
@@ -85,7 +85,7 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     blobs = _on_wall(textures().cloud, _shifted(scene, 611.0), x, y, along) if scene.mimics.glare else None
     if not scene.polyps:
         _settle(layer, None, None, scene, inside)
-        return CoarsePicture(layer.rgb(), None, None, towards, x, y, along, covered, blobs)
+        return CoarseImage(layer.rgb(), None, None, towards, x, y, along, covered, blobs)
     outline = np.full_like(wall, -OUTLINE_REACH_PX)
     polyp = Layer(layer.lightness.copy(), layer.a.copy(), layer.b.copy())
     shine = np.array(towards)
@@ -94,7 +94,7 @@ def shade(look: PhantomLook, scene: Scene, canvas: Canvas, pose: Pose) -> Coarse
     alpha = np.clip(outline + 0.5, 0.0, 1.0)
     _cast_contact_shadow(layer, alpha)
     _settle(layer, polyp, alpha, scene, inside)
-    return CoarsePicture(layer.rgb(), polyp.rgb(), outline, shine, x, y, along, covered, blobs)
+    return CoarseImage(layer.rgb(), polyp.rgb(), outline, shine, x, y, along, covered, blobs)
 
 
 def _on_wall(tile: Plane, origin: tuple[float, float], x: Plane, y: Plane, along: Plane) -> Plane:

@@ -42,8 +42,8 @@ BRIGHTEST, DARKEST, WHITE = 245, 25, 165
 """Clipped pixels, the black border, and white ones (text, highlights; smallest channel) are left out…"""
 MARGIN_PX = 5
 """…and this much around them: the filters' reach."""
-LEAST_TILE_SHARE, LEAST_TILES = 0.25, 6
-LEAST_FINE_SHARE = 0.03
+LEAST_TILE_FRACTION, LEAST_TILES = 0.25, 6
+LEAST_FINE_FRACTION = 0.03
 """Energy at 0.5 cycles per line over that at 0.2, below which a frame was enlarged or is out of focus."""
 DOUBLED = 0.3
 """Lines 2k and 2k+1 differ by less than this share of what lines 2k+1 and 2k+2 differ: each line is there twice."""
@@ -123,12 +123,12 @@ def _line_by_line(image: NDArray[np.uint8]) -> Comb:
     green = image[..., 1].astype(np.float32)
     weight = _lit(image)
     share = _tiles(weight)
-    used = share > LEAST_TILE_SHARE
+    used = share > LEAST_TILE_FRACTION
     if np.count_nonzero(used) < LEAST_TILES:
         return _not_judged("too dark, too bright or too small")
     finest, neighbour = _columnwise(green, 0.5), [_columnwise(green, NEIGHBOUR, part) for part in (np.cos, np.sin)]
     coarser = [_columnwise(green, 0.2, part) for part in (np.cos, np.sin)]
-    if _total(weight, used, finest) < LEAST_FINE_SHARE * _total(weight, used, *coarser):
+    if _total(weight, used, finest) < LEAST_FINE_FRACTION * _total(weight, used, *coarser):
         return _not_judged("no detail as fine as a line: enlarged, or out of focus")
     if _lines_are_doubled(green, weight):
         return _not_judged("every line is there twice: one field, doubled")
@@ -205,9 +205,9 @@ def _total(weight: Plane, used: NDArray[np.bool_], *parts: Plane) -> float:
 
 def _columnwise(plane: Plane, cycles_per_line: float, part: np.ufunc = np.cos) -> Plane:
     """One quadrature part of a vertical band; both parts together give white noise of SD 1 the energy 1."""
-    place = np.arange(TAPS) - (TAPS - 1) / 2
+    offset = np.arange(TAPS) - (TAPS - 1) / 2
     window = np.hanning(TAPS + 2)[1:-1]
-    parts = [window * wave(2 * np.pi * cycles_per_line * place) for wave in (np.cos, np.sin)]
+    parts = [window * wave(2 * np.pi * cycles_per_line * offset) for wave in (np.cos, np.sin)]
     parts[0] -= window * (parts[0].sum() / window.sum())  # deaf to brightness
     norm = math.sqrt(sum(float((taps**2).sum()) for taps in parts))
     taps = parts[0 if part is np.cos else 1] / norm

@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.statistics.picture import picture_figures, reduced_picture
+from polypda.quality.statistics.image import image_figures, reduced_image
 from polypda.quality.statistics.polyps import mask_figures
 
 
@@ -68,18 +68,18 @@ def measure_frame(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> FrameLoo
         image: uint8 H×W×3, RGB.
         mask: uint8 H×W, polyp where non-zero.
     """
-    reduced = reduced_picture(image)
-    picture, polyps = picture_figures(image, reduced), mask_figures(reduced, mask)
+    reduced = reduced_image(image)
+    decoded, polyps = image_figures(image, reduced), mask_figures(reduced, mask)
     return FrameLook(
-        field_share=picture.field_share,
-        lightness=picture.lightness,
-        lightness_sd=picture.lightness_sd,
-        a=picture.a,
-        b=picture.b,
-        rim_lightness=picture.rim_lightness,
-        centre_lightness=picture.centre_lightness,
-        specular_share=picture.specular_share,
-        laplacian_sd=picture.laplacian_sd,
+        field_share=decoded.field_share,
+        lightness=decoded.lightness,
+        lightness_sd=decoded.lightness_sd,
+        a=decoded.a,
+        b=decoded.b,
+        rim_lightness=decoded.rim_lightness,
+        centre_lightness=decoded.centre_lightness,
+        specular_share=decoded.specular_share,
+        laplacian_sd=decoded.laplacian_sd,
         polyp_area=polyps.area,
         contrast_lightness=polyps.contrast_lightness,
         contrast_a=polyps.contrast_a,

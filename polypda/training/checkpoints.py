@@ -122,9 +122,9 @@ def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
             fix="resume with the configuration that the run was started with.",
         )
     for player in method.players():
-        rates = player.initial_rates
+        rates = player.initial_learning_rates
         player.optimizer.load_state_dict(states[player.name])
-        player.initial_rates = rates
+        player.initial_learning_rates = rates
 
 
 def list_checkpoints(stage: Path) -> list[Checkpoint]:

@@ -21,7 +21,7 @@ from polypda.methods.registry import method_options, plain_options
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
-from polypda.options import Option
+from polypda.options import Option, with_present_names
 from polypda.training.criteria import CRITERIA, LAST
 
 RUN, TRAINING, COMPUTE = Option("Run"), Option("Training"), Option("Compute")
@@ -130,7 +130,7 @@ class StageConfig(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     steps: int = Field(..., ge=0)
     batch_norm: BatchNormPolicy = BatchNormPolicy.TRAIN
-    settle_statistics: bool = Field(
+    recompute_batch_norm: bool = Field(
         False, description="at the end, recompute batch-norm statistics on the labelled training frames"
     )
     clip_norm: float | None = Field(None, gt=0)
@@ -208,7 +208,7 @@ class AdaptConfig(BaseModel):
     final_statistics: Annotated[FinalStatistics, TRAINING] = Field(
         FinalStatistics.TRAINED, description="batch-norm statistics the adapted model is used with"
     )
-    settle_statistics: bool = Field(
+    recompute_batch_norm: bool = Field(
         True, description="end source-only and oracle trainings by recomputing their batch-norm statistics"
     )
     clip_norm: Annotated[float | None, TRAINING] = Field(None, gt=0, description="clip each player's gradient norm")
@@ -235,6 +235,7 @@ class AdaptConfig(BaseModel):
     def _options_have_types(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
+        values = with_present_names(values)
         kinds = {
             "supervised": SourceOnly.name,
             "start": SourceOnly.name,
@@ -251,7 +252,7 @@ class AdaptConfig(BaseModel):
         return name
 
     @model_validator(mode="after")
-    def _processes_share_batches_evenly(self) -> AdaptConfig:
+    def _processes_fraction_batches_evenly(self) -> AdaptConfig:
         if self.data.batch_size % self.compute.processes:
             raise ValueError(
                 f"a batch of {self.data.batch_size} is not shared evenly by {self.compute.processes} processes"

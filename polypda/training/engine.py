@@ -30,13 +30,13 @@ class StepReport:
 
     losses: dict[str, dict[str, float]] = field(default_factory=dict)
     gradient_norms: dict[str, float] = field(default_factory=dict)
-    rates: dict[str, float] = field(default_factory=dict)
-    shares_put_right: dict[str, list[float]] = field(default_factory=dict)
+    learning_rates: dict[str, float] = field(default_factory=dict)
+    fractions_put_right: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def accuracies(self) -> dict[str, float]:
         """Accuracy per discriminator, 0–1; each domain counts alike."""
-        return {player: sum(shares) / len(shares) for player, shares in self.shares_put_right.items()}
+        return {player: sum(shares) / len(shares) for player, shares in self.fractions_put_right.items()}
 
 
 class Engine:
@@ -59,9 +59,9 @@ class Engine:
         """
         report = StepReport()
         for player in self.players.values():
-            player.set_rates(step)
+            player.set_learning_rates(step)
             player.optimizer.zero_grad(set_to_none=True)
-            report.rates[player.name] = player.optimizer.param_groups[0]["lr"]
+            report.learning_rates[player.name] = player.optimizer.param_groups[0]["lr"]
         self._unread.clear()
         frames = source.frames + (target.frames if target else ())
         play = self.method.play(source, target, step)
@@ -109,7 +109,7 @@ class Engine:
         """Report the terms that were differentiated since the last reading."""
         for (player, term, _), value in zip(self._unread, values, strict=True):
             if term is None:
-                report.shares_put_right.setdefault(player, []).append(value)
+                report.fractions_put_right.setdefault(player, []).append(value)
                 continue
             report.losses.setdefault(player, {})[term] = value
             if not math.isfinite(value):

@@ -11,7 +11,7 @@ import torch
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.cache import CachedFrames
-from polypda.data.loading import Share, UnlabelledFrames, frame_batches
+from polypda.data.loading import Fraction, UnlabelledFrames, frame_batches
 from polypda.data.sampling import Deck, Stream, UniformSampler
 
 STATISTICS_BATCH = 16
@@ -26,14 +26,14 @@ class StagePreparation:
     labelled: CachedFrames | None
     adapted_to: CachedFrames
     device: torch.device
-    numbers: torch.dtype
+    dtype: torch.dtype
     augmentation: AugmentationKind = AugmentationKind.NONE
 
     def source(self) -> Iterator[LabelledBatch]:
         """Every labelled frame once, in random order; the last batch may be smaller. None where there are none."""
         if self.labelled is None:
             return iter(())
-        return (batch.to(self.device, self.numbers) for batch in labelled_batches(self.labelled))
+        return (batch.to(self.device, self.dtype) for batch in labelled_batches(self.labelled))
 
     def target(self) -> Iterator[UnlabelledBatch]:
         """Batches of one size, in random order; the few frames left over are dropped (each batch counts alike)."""
@@ -42,16 +42,16 @@ class StagePreparation:
         else:
             size = min(STATISTICS_BATCH, len(self.adapted_to))
             batches = (batch for batch in labelled_batches(self.adapted_to) if len(batch.frames) == size)
-        return (batch.to(self.device, self.numbers) for batch in batches)
+        return (batch.to(self.device, self.dtype) for batch in batches)
 
     def statistics(self) -> Iterator[UnlabelledBatch]:
         """Target frames changed at random as the training changes them, in batches of one size."""
         batches = statistics_batches(self.adapted_to, self.augmentation)
-        return (batch.to(self.device, self.numbers) for batch in batches)
+        return (batch.to(self.device, self.dtype) for batch in batches)
 
     def target_names(self) -> list[str]:
         """``cohort/frame`` of every target frame."""
-        return [self.adapted_to.name(place) for place in range(len(self.adapted_to))]
+        return [self.adapted_to.name(index) for index in range(len(self.adapted_to))]
 
 
 def statistics_batches(
@@ -68,10 +68,10 @@ def statistics_batches(
     size = min(STATISTICS_BATCH, len(cached))
     if augmentation is not AugmentationKind.NONE:
         frames = UnlabelledFrames(cached, UniformSampler(len(cached), size, 0, Stream.STATISTICS), augmentation, 0)
-        yield from (frames.batch(step, Share()) for step in range(CHANGED_PASSES * (len(cached) // size)))
+        yield from (frames.batch(step, Fraction()) for step in range(CHANGED_PASSES * (len(cached) // size)))
         return
-    places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached) // size * size)
-    yield from frame_batches(cached, size, places)
+    indices = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached) // size * size)
+    yield from frame_batches(cached, size, indices)
 
 
 def labelled_batches(cached: CachedFrames) -> Iterator[LabelledBatch]:
@@ -80,10 +80,10 @@ def labelled_batches(cached: CachedFrames) -> Iterator[LabelledBatch]:
     Args: cached: frames of :meth:`FrameCache.labelled`.
     """
     assert cached.masks is not None  # built by FrameCache.labelled
-    places = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached))
-    remaining = iter(places)
+    indices = Deck(range(len(cached)), 0, Stream.STATISTICS).draw(0, len(cached))
+    remaining = iter(indices)
     # Boxes are left out: what is prepared (priors, statistics) asks for pixels, of which the masks hold an estimate.
-    for batch in frame_batches(cached, min(STATISTICS_BATCH, len(cached)), places):
+    for batch in frame_batches(cached, min(STATISTICS_BATCH, len(cached)), indices):
         masks = np.stack([cached.masks[next(remaining)] for _ in batch.frames]).astype(np.int64)
         counted = torch.where(batch.valid[:, 0], torch.from_numpy(masks), IGNORED)
         yield LabelledBatch(batch.images, batch.valid, batch.frames, counted)

@@ -34,7 +34,7 @@ class PseudoLabelFacts:
     """
 
     frames: int
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     with_polyp: int
     polyp_share: float
     ignored_share: float
@@ -42,7 +42,7 @@ class PseudoLabelFacts:
     @property
     def words(self) -> str:
         return (
-            f"{len(self.places)} of {self.frames} frames teach, {self.with_polyp} with a polyp; "
+            f"{len(self.indices)} of {self.frames} frames teach, {self.with_polyp} with a polyp; "
             f"{self.polyp_share:.1%} polyp, {self.ignored_share:.1%} ignored"
         )
 
@@ -88,7 +88,7 @@ def pseudo_labelled(
     """
     if not (folder / FACTS).is_file():
         _write(folder, labellers, target, rule, asked, progress)
-    return target.with_pseudo_labels(read_facts(folder).places, CachedArray(folder / LABELS))
+    return target.with_pseudo_labels(read_facts(folder).indices, CachedArray(folder / LABELS))
 
 
 def agreement(earlier: Path, later: Path) -> float:
@@ -96,11 +96,11 @@ def agreement(earlier: Path, later: Path) -> float:
 
     Pixels that either ignores are left out; two frames without a polyp agree.
     """
-    one, other = read_facts(earlier).places, read_facts(later).places
+    one, other = read_facts(earlier).indices, read_facts(later).indices
     first, second = CachedArray(earlier / LABELS), CachedArray(later / LABELS)
     values = []
-    for place in sorted(set(one) & set(other)):
-        mine, its = first[one.index(place)], second[other.index(place)]
+    for index in sorted(set(one) & set(other)):
+        mine, its = first[one.index(index)], second[other.index(index)]
         counted = (mine != IGNORED) & (its != IGNORED)
         a, b = (mine == POLYP) & counted, (its == POLYP) & counted
         values.append(2 * np.count_nonzero(a & b) / total if (total := int(a.sum() + b.sum())) else 1.0)
@@ -110,7 +110,7 @@ def agreement(earlier: Path, later: Path) -> float:
 def read_facts(folder: Path) -> PseudoLabelFacts:
     """What was labelled for the training in a folder."""
     plain = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    return PseudoLabelFacts(**{**plain, "places": tuple(plain["places"])})
+    return PseudoLabelFacts(**{**plain, "indices": tuple(plain["indices"])})
 
 
 def _write(
@@ -124,25 +124,25 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     for segmenter in labellers:
         segmenter.eval().to(asked.device)
-    kept, places, shares, with_polyp = [], [], [], 0
+    kept, indices, shares, with_polyp = [], [], [], 0
     progress.begin("labelling the target", 0, len(target))
     try:
-        for place, frame in enumerate(target.frames):
+        for index, frame in enumerate(target.frames):
             native = load_native(frame.without_label(), asked.grid)
             probabilities = [asked.grid_probability(segmenter, native) for segmenter in labellers]
-            inside = target.valid[place] > 0
+            inside = target.valid[index] > 0
             labels = decide(probabilities, inside, rule)
             seen = labels[inside] if inside.any() else np.zeros(1)
             shares.append((np.mean(seen == POLYP), np.mean(seen == IGNORED)))
             if teaches(labels, np.where(inside, np.max(probabilities, axis=0), 0), rule):
                 kept.append(labels)
-                places.append(place)
+                indices.append(index)
                 with_polyp += int((labels == POLYP).any())
-            progress.advance(place + 1)
+            progress.advance(index + 1)
     finally:
         progress.end()
     polyp, ignored = np.mean(shares, axis=0)
     with whole_file(folder / LABELS) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(kept) if kept else np.empty((0, asked.grid.size, asked.grid.size), np.uint8))
-    facts = PseudoLabelFacts(len(target), tuple(places), with_polyp, round(float(polyp), 6), round(float(ignored), 6))
+    facts = PseudoLabelFacts(len(target), tuple(indices), with_polyp, round(float(polyp), 6), round(float(ignored), 6))
     write_json(folder / FACTS, asdict(facts))

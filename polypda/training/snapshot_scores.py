@@ -135,13 +135,13 @@ def _values(seen: SeenSnapshot, *, asked_last: bool) -> dict[str, float]:
     return {column: value for column, value in values.items() if not np.isnan(value)}
 
 
-def foreground_share(cached: CachedFrames) -> float:
+def foreground_fraction(cached: CachedFrames) -> float:
     """Mean share of polyp pixels within the field of view of (evenly spaced) labelled frames."""
     assert cached.masks is not None
     shares = []
-    for place in _places(cached):
-        inside = cached.valid[place] > 0
-        labels = cached.masks[place][inside]
+    for index in _places(cached):
+        inside = cached.valid[index] > 0
+        labels = cached.masks[index][inside]
         # Half of the band that filled boxes leave out is polyp on average (see polypda.data.labels).
         shares.append(np.mean(labels == POLYP) + 0.5 * np.mean(labels == IGNORED) if inside.any() else 0.0)
     return float(np.mean(shares))
@@ -153,11 +153,11 @@ def _on_labels(segmenter: Segmenter, cached: CachedFrames | None, device: torch.
     if cached is None:
         return NOT_SCORED, NOT_SCORED
     assert cached.masks is not None
-    values, places, marked, seen = [], iter(_places(cached)), 0, 0
+    values, indices, marked, seen = [], iter(_places(cached)), 0, 0
     for batch in frame_batches(cached, SCORING_BATCH, _places(cached)):
         predictions = (_polyp_probability(segmenter, batch, device) >= 0.5).numpy()
         for predicted, inside in zip(predictions, batch.valid[:, 0].numpy(), strict=True):
-            labels = cached.masks[next(places)]
+            labels = cached.masks[next(indices)]
             mask, counted = labels == POLYP, predicted & (labels != IGNORED)
             marked, seen = marked + int((predicted & inside).sum()), seen + int(inside.sum())
             if mask.any():

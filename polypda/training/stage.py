@@ -16,7 +16,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import (
-    Share,
+    Fraction,
     step_batches,
 )
 from polypda.data.sampling import Stream, seed_of
@@ -127,13 +127,13 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     if compute.threads:
         torch.set_num_threads(compute.threads)
     method = build_method(stage)
-    numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
+    dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     for module in method.modules().values():
-        channels_last(module.to(fabric.device, numbers))
+        channels_last(module.to(fabric.device, dtype))
     start = _restore(stage, method)
     steps = stage.config.steps
     if start == 0:
-        frames = StagePreparation(stage.labelled, stage.target, fabric.device, numbers, stage.data.augmentation)
+        frames = StagePreparation(stage.labelled, stage.target, fabric.device, dtype, stage.data.augmentation)
         if method.plays_on_target:
             require_several_target_frames(frames)
         method.prepare(frames)
@@ -143,18 +143,18 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
     try:
         with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
             batches = step_batches(
-                step_dataset(stage, method, Share(fabric.global_rank, fabric.world_size)),
+                step_dataset(stage, method, Fraction(fabric.global_rank, fabric.world_size)),
                 start,
                 steps,
                 workers=compute.workers,
                 pinned=fabric.device.type == "cuda",
             )
-            changes = batch_changes(stage, Share(fabric.global_rank, fabric.world_size))
+            changes = batch_changes(stage, Fraction(fabric.global_rank, fabric.world_size))
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
                 torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
-                source = source.to(fabric.device, numbers)
-                target = target.to(fabric.device, numbers) if target else None
+                source = source.to(fabric.device, dtype)
+                target = target.to(fabric.device, dtype) if target else None
                 if changes is not None:
                     source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
                     target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
@@ -169,8 +169,8 @@ def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -
                     _save(fabric, stage, method, step + 1)
                 if stop:
                     raise _interrupted(stage, step + 1)
-            if stage.config.settle_statistics and stage.labelled is not None:
-                settling = (batch.to(fabric.device, numbers) for batch in statistics_batches(stage.labelled))
+            if stage.config.recompute_batch_norm and stage.labelled is not None:
+                settling = (batch.to(fabric.device, dtype) for batch in statistics_batches(stage.labelled))
                 recompute_statistics(method.segmenter, (batch.images for batch in settling))
             _save(fabric, stage, method, steps)
             if fabric.is_global_zero:
@@ -243,7 +243,7 @@ class EventLog:
                 "step": step,
                 "losses": report.losses,
                 "grad": report.gradient_norms,
-                "rates": report.rates,
+                "learning_rates": report.learning_rates,
                 "accuracy": report.accuracies,
                 "cpu_s": round(cpu_s, 4),
             }

@@ -273,7 +273,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(adapt, tmp_path, mo
     assert list(frames.iterdir()) == []
 
 
-def test_every_picture_is_opened_by_python(root, monkeypatch):
+def test_every_image_is_opened_by_python(root, monkeypatch):
     """The firewall's audit hook only sees what Python opens: OpenCV must never be given a path."""
     monkeypatch.setattr("cv2.imread", lambda *_: pytest.fail("cv2.imread was called"))
     assert images.read_image(root / "zju2" / "images" / "000.png").shape == (72, 96, 3)

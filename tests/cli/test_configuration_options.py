@@ -104,9 +104,11 @@ def test_an_option_of_a_file_that_would_be_ignored_is_refused(polypda, file):
 
 
 def test_a_record_of_an_earlier_version_is_read_with_types():
-    config = resolved("--source", "zju2", "--target", "haining", "-O", "lambda_adv_main=0.5", "-O", "rate=1e-3")
+    config = resolved(
+        "--source", "zju2", "--target", "haining", "-O", "lambda_adv_main=0.5", "-O", "learning_rate=1e-3"
+    )
     record = json.loads(config.model_dump_json())
-    assert record["options"]["lambda_adv_main"] == 0.5 and record["supervised"]["rate"] == 1e-3
-    record["options"]["lambda_adv_main"], record["supervised"]["rate"] = "0.5", "1e-3"
+    assert record["options"]["lambda_adv_main"] == 0.5 and record["supervised"]["learning_rate"] == 1e-3
+    record["options"]["lambda_adv_main"], record["supervised"]["learning_rate"] = "0.5", "1e-3"
     assert AdaptConfig.model_validate(record) == config
     assert AdaptConfig.model_validate(record).of_method.rate == 1e-3

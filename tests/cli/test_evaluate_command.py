@@ -60,13 +60,13 @@ def test_a_run_is_scored_on_a_third_cohort_and_on_its_own_target_alike(polypda, 
     assert status == 4 and "E_SPLIT_CHANGED" in err
 
 
-def test_a_picture_that_was_learnt_is_scored_only_with_leave_and_says_so(polypda, root, tmp_path):
-    picture = paint_frame(5, (HEIGHT, WIDTH))
-    save(root / "zju2" / "images" / "000.png", picture)
+def test_a_image_that_was_learnt_is_scored_only_with_leave_and_says_so(polypda, root, tmp_path):
+    image = paint_frame(5, (HEIGHT, WIDTH))
+    save(root / "zju2" / "images" / "000.png", image)
     adapt = ["adapt", "--source", "zju2", "--target", "haining", "--device", "cpu", "--overlays", "0", "--out", "run"]
     assert polypda(*adapt, *TRAINING, "--data-root", "data")[0] == 0
     copied = held_out(root, "ningbo")[0]
-    save(root / "ningbo" / "images" / f"{copied}.png", np.ascontiguousarray(picture[:, ::-1]))
+    save(root / "ningbo" / "images" / f"{copied}.png", np.ascontiguousarray(image[:, ::-1]))
     scoring = ["evaluate", "run", "--on", "ningbo", "--data-root", "data"]
 
     status, _, err = polypda(*scoring)
@@ -76,7 +76,7 @@ def test_a_picture_that_was_learnt_is_scored_only_with_leave_and_says_so(polypda
     status, out, err = polypda(*scoring, "--allow-leakage")
     assert status == 0, err
     folder = tmp_path / out.splitlines()[-1]
-    assert "LEAKAGE ALLOWED" in err and f"ningbo/{copied}" in "".join(read_evaluation(folder).statement.leakage)
+    assert "LEAKAGE ALLOWED" in err and f"ningbo/{copied}" in "".join(read_evaluation(folder).run_metadata.leakage)
     status, _, err = polypda("report", folder, "--out", "report")
     assert status == 0, err
     for name in ("index.html", "centers.md"):
@@ -108,8 +108,8 @@ def test_masks_of_zero_and_one_are_not_taken_for_dark_maps(polypda, root, tmp_pa
     assert status == 0, err
     evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
     assert (evaluation.cases["dice"] == 1).all()
-    assert any("only 0 and 1" in note for note in evaluation.statement.notes)
-    assert evaluation.statement.lines()["seeds"].startswith("not known")
+    assert any("only 0 and 1" in note for note in evaluation.run_metadata.notes)
+    assert evaluation.run_metadata.lines()["seeds"].startswith("not known")
     status, page, err = polypda("report", out.splitlines()[-1], "--out", "report")
     assert status == 0, err  # one model alone: nothing to compare, but a report all the same
     assert "only 0 and 1" in (tmp_path / page.splitlines()[-1]).read_text()
@@ -129,7 +129,7 @@ def test_a_missing_map_is_an_error_unless_it_shall_count_as_empty(polypda, root,
     assert len(cases) == len(frames)
     assert cases.loc[frames[0], "prediction_missing"] and cases.loc[frames[0], "dice"] == 0
     assert not cases.loc[frames[1:], "prediction_missing"].any()
-    told = " ".join(evaluation.statement.notes)
+    told = " ".join(evaluation.run_metadata.notes)
     assert "stranger" in told and f"1 of {len(frames)} frames had no map" in told
 
 
@@ -178,7 +178,7 @@ def test_the_legacy_profile_stands_beside(polypda, root, tmp_path):
     # stretched to the full range, a map whose true Dice at 0.5 is 0 looks perfect there
     assert (read_cases(folder / "cases.csv")["dice"] == 0).all()
     assert float((folder / "pranet2020.csv").read_text().splitlines()[1].split(",")[5]) > 0.9
-    assert any("meanDice" in note for note in read_evaluation(folder).statement.notes)
+    assert any("meanDice" in note for note in read_evaluation(folder).run_metadata.notes)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,9 @@ def test_masks_of_several_kinds_in_one_folder(polypda, root, tmp_path):
     status, out, err = polypda(*command, "maps")
     assert status == 0, err
     evaluation = read_evaluation(tmp_path / out.splitlines()[-1])
-    assert (evaluation.cases["dice"] == 1).all() and not any("0 and 1" in note for note in evaluation.statement.notes)
+    assert (evaluation.cases["dice"] == 1).all() and not any(
+        "0 and 1" in note for note in evaluation.run_metadata.notes
+    )
     cv2.imwrite(str(folder / f"{frames[1]}.png"), (mask > 0).astype(np.uint8))
     status, _, err = polypda(*command, "dark=maps")  # is 1 a polyp, or next to black?
     assert status == 3 and "E_PREDICTION_SCALE" in err and "0, 1, 255" in err
@@ -243,7 +245,7 @@ def test_float_maps_are_no_masks(polypda, root, tmp_path):
     command = ["evaluate", "--on", "haining", "--data-root", "data", "--predictions"]
     status, out, err = polypda(*command, "maps")
     assert status == 0, err
-    assert not any("0 and 1" in note for note in read_evaluation(tmp_path / out.splitlines()[-1]).statement.notes)
+    assert not any("0 and 1" in note for note in read_evaluation(tmp_path / out.splitlines()[-1]).run_metadata.notes)
     next((tmp_path / "maps").iterdir()).write_bytes(b"")
     status, _, err = polypda(*command, "again=maps")
     assert status == 3 and "E_PREDICTION_UNREADABLE" in err
@@ -255,12 +257,12 @@ def test_two_runs_are_fused_beside_their_members(polypda, root, tmp_path):
     adapt = ["adapt", "--source", "zju2", "--target", "haining", "--device", "cpu", "--overlays", "0", *TRAINING]
     assert polypda(*adapt, "--data-root", "data", "--out", "run")[0] == 0
     again = [*adapt, "--data-root", "data", "--start", "run"]
-    assert polypda(*again, "--method", "fcan", "-O", "stylise=false", "--out", "plain")[0] == 0
+    assert polypda(*again, "--method", "fcan", "-O", "stylize=false", "--out", "plain")[0] == 0
     status, out, err = polypda("evaluate", "run", "--fuse", "plain", "--on", "haining", "--data-root", "data")
     assert status == 0 and out.splitlines()[-1] == "run/evaluations/haining-test-fused", err
     found = read_evaluation(tmp_path / "run" / "evaluations" / "haining-test-fused")
     assert set(found.cases["model"]) == {"source-only", "adabn", "adaptsegnet", "fused"}
-    assert any("ensemble" in note and "plain" in note for note in found.statement.notes)
+    assert any("ensemble" in note and "plain" in note for note in found.run_metadata.notes)
     assert found.cases.groupby("model")["training"].first().is_unique
     status, _, err = polypda("evaluate", "run", "--fuse", "run", "--on", "haining", "--data-root", "data")
     assert status == 2 and "E_FUSION_RUNS" in err
@@ -288,7 +290,7 @@ def test_a_published_subset_is_scored_alone_and_says_so(polypda, root, tmp_path)
     assert evaluation.cases["frame"].tolist() == [frames[0], frames[5], frames[11]]
     assert (evaluation.cases["dice"] == 1).all() and not evaluation.cases["prediction_missing"].any()
     told = "only the 3 frames listed in 'subset' were scored, of 12"
-    assert any(told in note for note in evaluation.statement.notes) and told in " ".join(err.split())
+    assert any(told in note for note in evaluation.run_metadata.notes) and told in " ".join(err.split())
 
     status, _, err = polypda(*command, "--on", "haining:test")
     assert status == 3 and "E_FRAMES_LIST" in err and "haining:all" in err

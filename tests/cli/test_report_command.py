@@ -20,9 +20,9 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-def saved(folder: Path, evaluation: Evaluation, place: str = "report") -> Path:
-    (folder / place).mkdir(parents=True)
-    write_evaluation(folder / place, evaluation.cases, evaluation.statement)
+def saved(folder: Path, evaluation: Evaluation, index: str = "report") -> Path:
+    (folder / index).mkdir(parents=True)
+    write_evaluation(folder / index, evaluation.cases, evaluation.run_metadata)
     return folder
 
 

@@ -25,19 +25,17 @@ def stylize(polypda, tmp_path):
     return run
 
 
-def test_pictures_of_before_and_after(stylize, tmp_path, monkeypatch):
+def test_images_of_before_and_after(stylize, tmp_path, monkeypatch):
     monkeypatch.setattr("polypda.data.labels.read_mask", lambda *_: pytest.fail("a mask was opened"))
     status, out, err = stylize("--out", "looks", "--frames", "2", "-O", "aan_steps=10", "-O", "aan_alpha=5")
     assert status == 0, err
     assert out.splitlines()[-1] == "looks"
-    pictures = sorted((tmp_path / "looks").glob("*.png"))
-    assert [path.name for path in pictures] == ["000.png", "001.png"]
-    before, after, target = (
-        panel for panel in np.split(cv2.imread(str(pictures[0]))[:320, 8:].astype(float), 3, axis=1)
-    )
+    images = sorted((tmp_path / "looks").glob("*.png"))
+    assert [path.name for path in images] == ["000.png", "001.png"]
+    before, after, target = (panel for panel in np.split(cv2.imread(str(images[0]))[:320, 8:].astype(float), 3, axis=1))
     # the restyled frame differs from the one it was made of, and less from it than from a frame of the target
     assert 1 < np.abs(before - after).mean() < np.abs(before - target).mean()
-    record = json.loads((tmp_path / "looks" / "stylisation.json").read_text())
+    record = json.loads((tmp_path / "looks" / "stylization.json").read_text())
     assert record["settings"]["aan_steps"] == 10 and record["target_frames"] == 8
     assert all(sum(frame["last"]) < sum(frame["first"]) for frame in record["frames"])
     assert str(tmp_path) not in json.dumps(record)
@@ -60,24 +58,24 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(stylize, tmp_path, words
     assert not (tmp_path / "looks").exists()
 
 
-def test_a_cohort_is_not_restyled_to_itself(stylize):
+def test_a_cohort_is_not_stylized_to_itself(stylize):
     status, _, err = stylize("--out", "looks", pair=("zju2", "zju2"))
     assert status == 2 and "E_SAME_COHORT" in err
 
 
 @pytest.mark.slow
-def test_fcan_trains_on_restyled_frames_and_finds_them_again(stylize, polypda, tmp_path):
+def test_fcan_trains_on_stylized_frames_and_finds_them_again(stylize, polypda, tmp_path):
     words = ["adapt", "--source", "zju2", "--target", "haining", "--data-root", "data", "--method", "fcan", *TINY]
     words += ["--device", "cpu", "--threads", "1", "--overlays", "1", *QUICK]
-    status, _, err = polypda(*words, "-O", "stylise=true", "--out", "styled")
+    status, _, err = polypda(*words, "-O", "stylize=true", "--out", "styled")
     assert status == 0, err
-    record = json.loads((tmp_path / "styled" / "stylisation.json").read_text())
-    made = list((tmp_path / "cache" / "stylised" / record["cache"]).glob("*.npy"))
+    record = json.loads((tmp_path / "styled" / "stylization.json").read_text())
+    made = list((tmp_path / "cache" / "stylized" / record["cache"]).glob("*.npy"))
     assert len(made) == 1 and np.load(made[0]).shape == (8, 64, 64, 3)
-    assert "stylise: 8/8" in err
-    status, _, err = polypda(*words, "-O", "stylise=false", "--start", "styled", "--out", "plain")
+    assert "stylize: 8/8" in err
+    status, _, err = polypda(*words, "-O", "stylize=false", "--start", "styled", "--out", "plain")
     assert status == 0, err
-    assert not (tmp_path / "plain" / "stylisation.json").exists()
+    assert not (tmp_path / "plain" / "stylization.json").exists()
     # same start, same seed: only what the method learnt from differs
     one, other = (
         json.loads((tmp_path / name / "stages" / "fcan" / "events.jsonl").read_text().splitlines()[0])

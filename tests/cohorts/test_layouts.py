@@ -142,7 +142,7 @@ def test_mask_value_ranges(tmp_path, values):
     assert np.array_equal(read_mask(path), paint_mask() // 255)
 
 
-def test_foreign_files_are_passed_over_and_capital_suffixes_count(tmp_path):
+def test_external_files_are_passed_over_and_capital_suffixes_count(tmp_path):
     folder = write_ordinary(tmp_path, stems=("a",))
     (folder / "images" / "._a.jpg").write_bytes(b"\0")
     (folder / "images" / "Thumbs.db").write_bytes(b"\0")

@@ -251,10 +251,10 @@ def test_masks_of_one_colour_are_read(tmp_path):
 def test_masks_of_two_colours_are_classes(tmp_path, store):
     """One mask that shows an instrument alone is black and one colour, as a polyp's is."""
     root = write_cohort(tmp_path / "data", coloured((255, 0, 0)))
-    picture = cv2.imread(str(root / "haining" / "masks" / "002.png"))
+    image = cv2.imread(str(root / "haining" / "masks" / "002.png"))
     store(paint(2)[1] // 255)(root / "haining" / "masks" / "002")
     other = cv2.imread(str(root / "haining" / "masks" / "002.png"))
-    cv2.imwrite(str(root / "haining" / "masks" / "002.png"), np.maximum(picture, np.roll(other, 40, axis=1)))
+    cv2.imwrite(str(root / "haining" / "masks" / "002.png"), np.maximum(image, np.roll(other, 40, axis=1)))
     assert reads(open_cohort("haining", root).frames) == ["E_MASK_CLASS"] * COUNT
     findings = {finding.code: finding for finding in check_cohort("haining", root).findings}
     assert findings["E_MASK_CLASS"].frames == ("000", "001", "002")

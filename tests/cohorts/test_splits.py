@@ -45,7 +45,7 @@ def test_no_unit_lies_in_two_parts(frames):
     assert all(len(seen) == 1 for seen in parts.values())
 
 
-def test_shares_are_seventy_ten_twenty():
+def test_fractions_are_seventy_ten_twenty():
     counts = Counter(hashed_split("painted", ("frame", str(number))) for number in range(4000))
     for part, share in ((Split.TRAIN, 0.7), (Split.VALIDATION, 0.1), (Split.TEST, 0.2)):
         assert abs(counts[part] / 4000 - share) < 0.03  # > 4 standard errors
@@ -84,7 +84,7 @@ def test_leaking_official_split_is_refused(frames):
     assert "frame 1" in caught.value.what and "frame 2" in caught.value.what
 
 
-def test_sequences_of_two_patients_may_share_a_name():
+def test_sequences_of_two_patients_may_fraction_a_name():
     require_no_leak([frame("1", "p", "1", Split.TRAIN), frame("2", "q", "1", Split.TEST)])
     with pytest.raises(LeakageError, match="E_SPLIT_LEAK"):  # the same sequence of one patient may not
         require_no_leak([frame("1", "p", "1", Split.TRAIN), frame("2", "p", "1", Split.TEST)])

@@ -37,21 +37,21 @@ def tensors(images, masks):
 def test_frames_move_as_the_processor_moves_them(batch):
     images, masks = batch
     moved, (valid, labels) = BatchedAugmentation(colours=UNCHANGED)(*tensors(images, masks), SEEDS)
-    for place, seed in enumerate(SEEDS):
+    for index, seed in enumerate(SEEDS):
         plain = Augmentation(AugmentationKind.STRONG)
         plain._compose = lambda image: {"image": image}
         plain._compose.set_random_seed = lambda seed: None
-        image, (inside, mask) = plain(images[place], [np.ones((SIDE, SIDE), np.uint8), masks[place]], seed)
-        mine = moved[place].permute(1, 2, 0).numpy() * 255
+        image, (inside, mask) = plain(images[index], [np.ones((SIDE, SIDE), np.uint8), masks[index]], seed)
+        mine = moved[index].permute(1, 2, 0).numpy() * 255
         assert np.abs(mine - image)[4:-4, 4:-4].mean() < 1.5
-        assert np.mean(labels[place].numpy() != mask) < 0.02 and np.mean(valid[place].numpy() != (inside > 0)) < 0.03
+        assert np.mean(labels[index].numpy() != mask) < 0.02 and np.mean(valid[index].numpy() != (inside > 0)) < 0.03
 
 
-def test_a_frame_changes_alike_whatever_shares_its_batch(batch):
+def test_a_frame_changes_alike_whatever_fractions_its_batch(batch):
     images, (valid, masks) = tensors(*batch)
     together = BatchedAugmentation()(images, [valid, masks], SEEDS)
-    for place in (0, 3):
-        one = slice(place, place + 1)
+    for index in (0, 3):
+        one = slice(index, index + 1)
         alone = BatchedAugmentation()(images[one], [valid[one], masks[one]], SEEDS[one])
         torch.testing.assert_close(alone[0], together[0][one])
         assert torch.equal(alone[1][1], together[1][1][one])

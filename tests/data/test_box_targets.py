@@ -14,7 +14,7 @@ from polypda.data.batches import IGNORED
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.geometry import Fit, Geometry
 from polypda.data.labels import FURTHER, INNER_AXES, BoxSupervision, box_bits, filled_boxes
-from polypda.data.loading import LabelledFrames, Share
+from polypda.data.loading import Fraction, LabelledFrames
 from polypda.data.sampling import Stream, UniformSampler
 from polypda.errors import DataError
 
@@ -76,8 +76,8 @@ def test_a_filled_box_lies_on_its_polyp(boxed, tmp_path, fit):
     whole = [dataclasses.replace(frame, mask=f.mask, label_state=LabelState.MASK) for frame, f in zip(
         boxed, write_frames(tmp_path / "again", 5), strict=True)]  # fmt: skip
     masks = FrameCache(tmp_path / "cache", NetworkGrid(96, fit)).labelled(whole).masks
-    for place in range(4):
-        labels, mask = cached.masks[place], masks[place]
+    for index in range(4):
+        labels, mask = cached.masks[index], masks[index]
         assert mask[labels == 1].mean() > 0.97, "discs hold the inner ellipse of their box"
         rim = cv2.dilate((labels != 0).astype(np.uint8), np.ones((3, 3), np.uint8))
         assert not mask[rim == 0].any(), "but for a pixel of resampling no polyp lies outside its box"
@@ -107,7 +107,7 @@ def test_other_boxes_make_another_entry(boxed, tmp_path):
 def test_batches_carry_bits_upright_and_aligned_with_their_masks(boxed, tmp_path):
     cached = FrameCache(tmp_path / "cache", NetworkGrid(64)).labelled(boxed, BoxSupervision.PROJECTION)
     frames = LabelledFrames(cached, UniformSampler(5, 5, 0, Stream.SOURCE_POSITIVE), AugmentationKind.LIGHT, 0)
-    batch = frames.batch(0, Share())
+    batch = frames.batch(0, Fraction())
     assert batch.boxes.shape == batch.masks.shape and batch.boxes.dtype == batch.masks.dtype
     for name, bits, mask, valid in zip(batch.frames, batch.boxes, batch.masks, batch.valid[:, 0], strict=True):
         if name.endswith("004"):
@@ -118,7 +118,7 @@ def test_batches_carry_bits_upright_and_aligned_with_their_masks(boxed, tmp_path
         rows, columns = inside.any(1), inside.any(0)
         assert inside.sum() == rows.sum() * columns.sum(), "still a rectangle along the axes"
     filled = FrameCache(tmp_path / "cache", NetworkGrid(64)).labelled(boxed, BoxSupervision.FILLED)
-    assert LabelledFrames(filled, frames.sampler, AugmentationKind.NONE, 0).batch(0, Share()).boxes is None
+    assert LabelledFrames(filled, frames.sampler, AugmentationKind.NONE, 0).batch(0, Fraction()).boxes is None
 
 
 def test_ignored_pixels_are_valid_nowhere_and_enter_the_key(boxed, tmp_path):

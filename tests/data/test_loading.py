@@ -6,7 +6,7 @@ from support.painted import write_frames
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.data.loading import LabelledFrames, Share, StepDataset, UnlabelledFrames, frame_batches, step_batches
+from polypda.data.loading import Fraction, LabelledFrames, StepDataset, UnlabelledFrames, frame_batches, step_batches
 from polypda.data.sampling import Stream, UniformSampler
 from polypda.training.preparation import labelled_batches
 
@@ -16,7 +16,7 @@ def dataset(tmp_path):
     frames = write_frames(tmp_path / "cohort", 9)
     cache = FrameCache(tmp_path / "cache", NetworkGrid(64))
 
-    def build(share=Share(), kind=AugmentationKind.STANDARD):
+    def build(share=Fraction(), kind=AugmentationKind.STANDARD):
         source = LabelledFrames(cache.labelled(frames), UniformSampler(9, 4, 0, Stream.SOURCE_POSITIVE), kind, seed=0)
         target = UnlabelledFrames(cache.unlabelled(frames), UniformSampler(9, 4, 0, Stream.TARGET), kind, seed=0)
         return StepDataset(source, target, share)
@@ -44,9 +44,9 @@ def test_a_step_is_the_same_whatever_came_before_and_whoever_loads_it(dataset):
     assert not torch.equal(alone, dataset()[6][0].images)
 
 
-def test_processes_share_the_joint_batch(dataset):
+def test_processes_fraction_the_joint_batch(dataset):
     joint = dataset()[2][0]
-    parts = [dataset(Share(rank, 2))[2][0] for rank in range(2)]
+    parts = [dataset(Fraction(rank, 2))[2][0] for rank in range(2)]
     assert torch.equal(parts[0].images, joint.images[0::2])
     assert torch.equal(parts[1].masks, joint.masks[1::2])
 
@@ -67,8 +67,8 @@ def test_no_augmentation_changes_nothing(dataset):
     first = dataset(kind=AugmentationKind.NONE)
     again = dataset(kind=AugmentationKind.NONE)[0][0]
     assert torch.equal(first[0][0].images, again.images)
-    place = first.source.sampler.batch(0)[0]
-    raw = torch.from_numpy(first.source.cached.images[place]).permute(2, 0, 1).float() / 255
+    index = first.source.sampler.batch(0)[0]
+    raw = torch.from_numpy(first.source.cached.images[index]).permute(2, 0, 1).float() / 255
     assert torch.equal(again.images[0], raw)
 
 

@@ -12,7 +12,7 @@ from polypda.errors import DataError
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 5))
 def test_every_frame_once_per_round(count, batch_size, seed):
     sampler = UniformSampler(count, batch_size, seed, Stream.TARGET)
-    drawn = [place for step in range(count) for place in sampler.batch(step)]
+    drawn = [index for step in range(count) for index in sampler.batch(step)]
     assert set(Counter(drawn).values()) == {batch_size}
 
 
@@ -32,12 +32,12 @@ def test_rounds_and_seeds_and_streams_differ():
 
 @given(st.floats(0.05, 0.95), st.integers(1, 8))
 def test_prevalence_is_kept_over_the_steps(prevalence, batch_size):
-    positive = [place % 3 == 0 for place in range(30)]
+    positive = [index % 3 == 0 for index in range(30)]
     sampler = PrevalenceSampler(positive, prevalence, batch_size, seed=0)
     steps = 200
     batches = [sampler.batch(step) for step in range(steps)]
     assert all(len(batch) == batch_size for batch in batches)
-    shares = [sum(positive[place] for place in batch) for batch in batches]
+    shares = [sum(positive[index] for index in batch) for batch in batches]
     assert abs(sum(shares) - prevalence * steps * batch_size) <= 1
     assert max(shares) - min(shares) <= 1
 

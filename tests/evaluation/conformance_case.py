@@ -22,7 +22,7 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
-from metric_definitions import FALSE_POSITIVE_SHARE, Answer, Distance, Drawn
+from metric_definitions import FALSE_POSITIVE_FRACTION, Answer, Distance, Drawn
 from numpy.typing import NDArray
 
 SCORES = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae")
@@ -108,7 +108,7 @@ class Case:
         return {
             **_read(SCORES, self.scores, Fraction),
             **_read(AREAS, self.areas, Fraction),
-            "false_positive_frame": Fraction(self.areas.split()[1]) > FALSE_POSITIVE_SHARE,
+            "false_positive_frame": Fraction(self.areas.split()[1]) > FALSE_POSITIVE_FRACTION,
             "hd95_px": read_distance(hd95),
             "hd95_penalised": hd95.endswith("!"),
             **_read(("nsd", "nsd_tolerance_px"), f"{nsd} {tolerance_px}", Fraction),

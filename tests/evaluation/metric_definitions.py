@@ -16,10 +16,10 @@ Pixel = tuple[int, int]
 Answer = Fraction | int | bool | None
 
 LEAST_LESION_PX = 20
-LEAST_LESION_SHARE = Fraction(2, 10_000)
+LEAST_LESION_FRACTION = Fraction(2, 10_000)
 LEAST_TOLERANCE_PX = Fraction(2)
-TOLERANCE_SHARE = Fraction(1, 100)
-FALSE_POSITIVE_SHARE = Fraction(1, 100)
+TOLERANCE_FRACTION = Fraction(1, 100)
+FALSE_POSITIVE_FRACTION = Fraction(1, 100)
 HIT_RULES = {"lesions_hit_10": Fraction(1, 10), "lesions_hit_50": Fraction(1, 2)}
 
 
@@ -83,7 +83,7 @@ def pixel_answers(g: frozenset[Pixel], p: frozenset[Pixel], frame: Drawn) -> dic
         "relative_polyp_area": Fraction(len(g), len(frame.valid)),
         "fp_area_fraction": Fraction(fp, len(frame.valid)),
         "reference_outside_share": ratio(len(frame.reference - g), len(frame.reference)) or Fraction(0),
-        "false_positive_frame": Fraction(fp, len(frame.valid)) > FALSE_POSITIVE_SHARE,
+        "false_positive_frame": Fraction(fp, len(frame.valid)) > FALSE_POSITIVE_FRACTION,
         "positive": bool(g),
         "negative": not frame.reference,
         "missed": bool(g) and not p,
@@ -115,7 +115,7 @@ def percentile_95(squared: list[int]) -> Distance:
 
 def contour_answers(g: frozenset[Pixel], p: frozenset[Pixel], valid: frozenset[Pixel]) -> dict[str, Answer | Distance]:
     height, width = bounding_sides(valid)
-    tolerance_px = max(LEAST_TOLERANCE_PX, TOLERANCE_SHARE * max(height, width))
+    tolerance_px = max(LEAST_TOLERANCE_PX, TOLERANCE_FRACTION * max(height, width))
     hd95: Distance | None = None
     nsd: Fraction | None = None
     if g and p:
@@ -134,7 +134,7 @@ def bounding_sides(pixels: Iterable[Pixel]) -> tuple[int, int]:
 
 
 def lesion_answers(g: frozenset[Pixel], p: frozenset[Pixel], frame: Drawn) -> dict[str, Answer | Distance]:
-    least_px = max(Fraction(LEAST_LESION_PX), LEAST_LESION_SHARE * len(frame.valid))
+    least_px = max(Fraction(LEAST_LESION_PX), LEAST_LESION_FRACTION * len(frame.valid))
     polyps, specks_g = parted(components(g), least_px)
     marks, specks_p = parted(components(p), least_px)
     hits = {name: max(hit_counts(polyps, marks, rule)) for name, rule in HIT_RULES.items()}

@@ -74,22 +74,22 @@ def decoded(number: int, size: tuple[int, int]) -> Mask:
     return (one, one | other, one & ~other, np.zeros(size, bool), np.ones(size, bool))[kind - 3]
 
 
-def with_one_pixel(mask: Mask, place: int) -> Mask:
+def with_one_pixel(mask: Mask, index: int) -> Mask:
     """The mask, or one pixel where it is empty."""
     if not mask.any():
         mask = mask.copy()
-        mask.flat[place % mask.size] = True
+        mask.flat[index % mask.size] = True
     return mask
 
 
 def masks(*, both_marked: bool = False) -> st.SearchStrategy[Masks]:
     """Reference, prediction and a valid area; with ``both_marked`` neither mask is empty inside the valid area."""
 
-    def build(size: tuple[int, int], numbers: tuple[int, int, int], place: int) -> Masks:
+    def build(size: tuple[int, int], numbers: tuple[int, int, int], index: int) -> Masks:
         reference, prediction, hidden = (decoded(number, size) for number in numbers)
-        valid = with_one_pixel(~hidden, place)
+        valid = with_one_pixel(~hidden, index)
         if both_marked:
-            inside = int(np.flatnonzero(valid)[place % valid.sum()])
+            inside = int(np.flatnonzero(valid)[index % valid.sum()])
             reference = reference | with_one_pixel(reference & valid, inside)
             prediction = prediction | with_one_pixel(prediction & valid, inside)
         return Masks(reference, prediction, valid)

@@ -13,7 +13,7 @@ from polypda.evaluation.aggregation.centres import centre_table
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.metrics import frame_metrics
 from polypda.reporting.tables.table_files import centres_markdown, write_tables
 
@@ -54,7 +54,7 @@ def small_study() -> pd.DataFrame:
     return cases_table([*after, *before])
 
 
-def statement(**changes) -> ReportStatement:
+def run_metadata(**changes) -> RunMetadata:
     facts = {
         "run": "run",
         "source": "zju2",
@@ -66,7 +66,7 @@ def statement(**changes) -> ReportStatement:
         "input_size": (96, 128),
         "phantom": True,
     }
-    return ReportStatement(**(facts | changes))
+    return RunMetadata(**(facts | changes))
 
 
 def test_aggregates_of_positive_and_negative_frames() -> None:
@@ -97,7 +97,7 @@ def test_differences_are_paired_over_the_same_frames() -> None:
 
 def with_dice(model: str, *values: float) -> list[dict]:
     """Frames whose Dice is set by hand."""
-    return [case(model, f"f{place}", 50, sequence=f"s{place}") | {"dice": dice} for place, dice in enumerate(values)]
+    return [case(model, f"f{index}", 50, sequence=f"s{index}") | {"dice": dice} for index, dice in enumerate(values)]
 
 
 def test_a_change_of_exactly_five_hundredths_is_neither_better_nor_worse() -> None:
@@ -178,7 +178,7 @@ def test_the_target_comes_first_and_the_oracle_last() -> None:
 
 
 def results_of(cases: pd.DataFrame, **facts) -> CrossCentreResults:
-    return cross_centre_results([Evaluation(cases, statement(**facts), Path("run"))])
+    return cross_centre_results([Evaluation(cases, run_metadata(**facts), Path("run"))])
 
 
 def test_every_file_states_how_its_numbers_came_about(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_markdown_reads_well() -> None:
     assert "Rendered phantom" not in real and "2 seeds (0, 1)" in real and "trained the oracle only" in real
 
 
-def test_a_statement_refuses_unknown_facts_and_no_seed() -> None:
+def test_a_run_metadata_refuses_unknown_facts_and_no_seed() -> None:
     with pytest.raises(ValueError, match="selektor"):
-        statement(selektor="last")
+        run_metadata(selektor="last")
     with pytest.raises(ValueError, match="seeds"):
-        statement(seeds=())
+        run_metadata(seeds=())

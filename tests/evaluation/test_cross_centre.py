@@ -42,7 +42,7 @@ def all_cases(evaluations: list[Evaluation]) -> pd.DataFrame:
     return pd.concat([evaluation.cases for evaluation in evaluations])
 
 
-def test_a_control_that_runs_share_counts_once(evaluations, results) -> None:
+def test_a_control_that_runs_fraction_counts_once(evaluations, results) -> None:
     cell = one(results.matrix, source="ada", cohort="ada", model="source-only")
     raw = all_cases(evaluations).query("source == 'ada' and cohort == 'ada' and model == 'source-only' and positive")
     assert raw["run"].nunique() == 4 and raw["training"].nunique() == 2
@@ -203,7 +203,7 @@ def test_what_a_cohort_cannot_show_is_said(cohort: SyntheticCohort, note: str) -
 
 def test_differing_runs_are_said() -> None:
     first, second = synthetic_run(ADA, BEA, ("adabn",)), synthetic_run(ADA, BEA, ("adaptsegnet",), seed=1)
-    second = replace(second, statement=second.statement.model_copy(update={"selector": "entropy"}))
+    second = replace(second, run_metadata=second.run_metadata.model_copy(update={"selector": "entropy"}))
     missing = synthetic_run(ADA, CID, ("adabn",), run="m")
     lost = (missing.cases["model"] == "adabn") & missing.cases["frame"].isin(["00003", "00004"])
     missing = replace(missing, cases=missing.cases.assign(prediction_missing=lost & (missing.cases["cohort"] == "cid")))
@@ -228,7 +228,7 @@ def test_the_oracle_is_spoken_of_only_where_it_was_scored() -> None:
     run = synthetic_run(ADA, BEA, ("adabn",), oracle=True)
     assert told in cross_centre_results([run]).notes
     without = changed(run, lambda cases: cases[cases["model"] != "oracle"])
-    assert without.statement.target_labels_used and told not in cross_centre_results([without]).notes
+    assert without.run_metadata.target_labels_used and told not in cross_centre_results([without]).notes
 
 
 def test_models_without_their_control_are_named_not_dropped() -> None:

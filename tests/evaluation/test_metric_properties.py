@@ -158,19 +158,19 @@ def with_and_without(frame: Masks, at: int) -> tuple[FrameMetrics, FrameMetrics]
 
 
 @law(masks(both_marked=True), st.integers(0, 2**16))
-def one_more_true_positive_raises_the_overlap(frame: Masks, place: int) -> None:
+def one_more_true_positive_raises_the_overlap(frame: Masks, index: int) -> None:
     polyp = np.flatnonzero(frame.reference & frame.valid)
-    found, left_out = with_and_without(frame, int(polyp[place % polyp.size]))
+    found, left_out = with_and_without(frame, int(polyp[index % polyp.size]))
     for name in ("dice", "iou", "sensitivity", "f2"):
         assert getattr(found, name) > getattr(left_out, name), name
     assert found.mae < left_out.mae and same(found.specificity, left_out.specificity)
 
 
 @law(masks(both_marked=True), st.integers(0, 2**16))
-def one_false_positive_less_never_lowers_the_overlap(frame: Masks, place: int) -> None:
+def one_false_positive_less_never_lowers_the_overlap(frame: Masks, index: int) -> None:
     mucosa = np.flatnonzero(frame.valid & ~frame.reference)
     if mucosa.size:
-        marked, cleared = with_and_without(frame, int(mucosa[place % mucosa.size]))
+        marked, cleared = with_and_without(frame, int(mucosa[index % mucosa.size]))
         for name in ("dice", "iou", "f2"):
             better, worse = getattr(cleared, name), getattr(marked, name)
             assert better > worse or better == worse == 0, name

@@ -50,10 +50,10 @@ class TestWithPysodmetrics:
             }
         )
         for seed in range(4):
-            picture, reference = frame(seed)
-            table.add("haining", "adabn", (picture / np.float32(255)).astype(np.float32), reference)
+            image, reference = frame(seed)
+            table.add("haining", "adabn", (image / np.float32(255)).astype(np.float32), reference)
             for measure in (*sums.values(), fmeasure):
-                measure.step(pred=picture, gt=reference * 255)
+                measure.step(pred=image, gt=reference * 255)
         row = table.table().iloc[0]
         dice, iou = (fmeasure.get_results()[name]["dynamic"] for name in ("dice", "iou"))
         curve = sums["Emeasure"].get_results()["em"]["curve"]
@@ -68,14 +68,14 @@ class TestWithPysodmetrics:
 
     def test_dice_is_the_mean_over_thresholds_of_the_stretched_map(self) -> None:
         """Independent of the library: thresholds 0…255 on the map stretched to its own range."""
-        picture, reference = frame(3)
-        stretched = (picture - picture.min()) / np.float64(picture.max() - picture.min())
+        image, reference = frame(3)
+        stretched = (image - image.min()) / np.float64(image.max() - image.min())
         steps = np.floor(stretched * 255)
         curve = [
             2 * np.sum((steps >= t) & (reference > 0)) / (np.sum(steps >= t) + reference.sum()) for t in range(256)
         ]
         # one grey value of floating-point floor decides a few pixels of a few thresholds
-        assert pranet_scores(picture / 255.0, reference).dice.mean() == pytest.approx(np.mean(curve), abs=2e-3)
+        assert pranet_scores(image / 255.0, reference).dice.mean() == pytest.approx(np.mean(curve), abs=2e-3)
 
     def test_it_hides_a_map_that_is_never_sure_and_says_so(self, tmp_path: Path) -> None:
         _, reference = frame(0)
@@ -95,22 +95,22 @@ class TestWithPysodmetrics:
         assert table.warnings({("haining", "adabn"): rows.loc["haining", "meanDice"] - 0.009}) == []
 
     def test_a_frame_without_an_s_measure_is_counted_and_leaves_the_mean_defined(self) -> None:
-        picture, reference = frame(0)
+        image, reference = frame(0)
         corner = np.zeros(SIZE, np.uint8)
         corner[-1, -1] = 1
         table = PranetTable(weighted_f=False)
-        table.add("c", "m", picture / 255.0, reference)
-        table.add("c", "m", picture / 255.0, corner)
+        table.add("c", "m", image / 255.0, reference)
+        table.add("c", "m", image / 255.0, corner)
         row = table.table().iloc[0]
         assert (row["n"], row["Sm_undefined"]) == (2, 1)
-        assert row["Sm"] == pranet_scores(picture / 255.0, reference).s_measure and row["MAE"] > 0
+        assert row["Sm"] == pranet_scores(image / 255.0, reference).s_measure and row["MAE"] > 0
 
     def test_scores_made_elsewhere_are_the_same(self) -> None:
         first, second = PranetTable(), PranetTable()
         for seed in range(2):
-            picture, reference = frame(seed)
-            first.add("c", "m", picture / 255.0, reference)
-            second.add_scores("c", "m", pranet_scores(picture / 255.0, reference))
+            image, reference = frame(seed)
+            first.add("c", "m", image / 255.0, reference)
+            second.add_scores("c", "m", pranet_scores(image / 255.0, reference))
         pd.testing.assert_frame_equal(first.table(), second.table())
 
     def test_wrong_maps_are_refused(self) -> None:

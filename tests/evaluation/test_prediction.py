@@ -37,10 +37,10 @@ def frames(tmp_path):
     frames = write_frames(tmp_path / "cohort", 3)
     for frame in frames:
         for path, interpolation in ((frame.image, cv2.INTER_CUBIC), (frame.mask, cv2.INTER_NEAREST)):
-            picture = cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (480, 360), interpolation=interpolation)
+            image = cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (480, 360), interpolation=interpolation)
             if path == frame.image:
-                picture = cv2.GaussianBlur(picture, (9, 9), 3)
-            cv2.imwrite(str(path), picture)
+                image = cv2.GaussianBlur(image, (9, 9), 3)
+            cv2.imwrite(str(path), image)
     return frames
 
 
@@ -56,7 +56,7 @@ def test_predictions_lie_on_the_frames_own_grid(frames, fit):
         assert frame_metrics(probability, prediction.reference, prediction.view.mask).dice > 0.93
 
 
-def test_models_are_put_into_evaluation_mode_and_share_one_reading(frames, monkeypatch):
+def test_models_are_put_into_evaluation_mode_and_fraction_one_reading(frames, monkeypatch):
     reads = []
     from polypda.data import cache
 

@@ -43,9 +43,9 @@ def soft(mask, top):
 
 def palette(mask):
     def write(path):
-        picture = Image.fromarray(mask, mode="P")
-        picture.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
-        picture.save(f"{path}.png")
+        image = Image.fromarray(mask, mode="P")
+        image.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
+        image.save(f"{path}.png")
 
     return write
 
@@ -159,7 +159,7 @@ def test_drawings_in_black_or_in_two_channels_are_refused(tmp_path):
             PredictionFolder.open("ours", folder)
 
 
-def test_a_colour_picture_is_no_map(tmp_path):
+def test_a_colour_image_is_no_map(tmp_path):
     with pytest.raises(DataError, match="E_PREDICTION_FORMAT"):
         PredictionFolder.open("ours", written(tmp_path / "maps", palette))
 
@@ -182,9 +182,9 @@ def test_hidden_files_and_thumbnails_are_passed_over(tmp_path):
     folder = written(tmp_path / "maps", lambda m: png(m * 255))
     apple = b"\0\x05\x16\x07\0\2\0\0Mac OS X        "
     (folder / "._00.png").write_bytes(apple)
-    for place in ("__MACOSX", ".ipynb_checkpoints"):
-        (folder / place).mkdir()
-        (folder / place / "00.png").write_bytes(apple)
+    for index in ("__MACOSX", ".ipynb_checkpoints"):
+        (folder / index).mkdir()
+        (folder / index / "00.png").write_bytes(apple)
     assert len(PredictionFolder.open("ours", folder).files) == COUNT
 
 

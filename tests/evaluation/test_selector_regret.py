@@ -34,7 +34,7 @@ def test_means_and_worst_over_runs():
     assert summary.loc["im", "runs"] == 1
 
 
-def test_the_file_is_read_back_and_a_foreign_one_refused(tmp_path):
+def test_the_file_is_read_back_and_a_external_one_refused(tmp_path):
     rows().to_csv(tmp_path / "selectors.csv", index=False)
     pd.testing.assert_frame_equal(read_selectors(tmp_path), rows())
     assert read_selectors(tmp_path / "none").empty and joined_selectors([]).empty

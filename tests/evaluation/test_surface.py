@@ -59,7 +59,7 @@ def test_both_routes_are_exact(route: str, radius: float, x: float, y: float, mo
     assert np.array_equal(back, distance_transform_edt(~edges[0])[edges[1]])
 
 
-def test_a_very_wide_picture_takes_the_route_without_rounding() -> None:
+def test_a_very_wide_image_takes_the_route_without_rounding() -> None:
     """Squared distances beyond 2**24 would be rounded in float32."""
     first, second = np.zeros((3, 6001), bool), np.zeros((3, 6001), bool)
     first[1, 0], second[2, 6000] = True, True

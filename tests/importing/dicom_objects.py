@@ -65,7 +65,7 @@ def compressed(parts: Sequence[bytes], shape: tuple, syntax: str, photometric: s
     return made
 
 
-def jpeg_film(frames: Sequence[np.ndarray], **fields: object) -> FileDataset:
+def jpeg_video(frames: Sequence[np.ndarray], **fields: object) -> FileDataset:
     """JPEG baseline as scopes' recorders write it: YBR_FULL_422."""
     parts = []
     for frame in frames:

@@ -122,8 +122,8 @@ def coco_counts(mask: NDArray[np.uint8]) -> list[int]:
 def coco_text(counts: Sequence[int]) -> str:
     """COCO's packed runs."""
     characters = []
-    for place, count in enumerate(counts):
-        value = count - counts[place - 2] if place > 2 else count
+    for index, count in enumerate(counts):
+        value = count - counts[index - 2] if index > 2 else count
         while True:
             bits, value = value & 31, value >> 5
             done = value == (-1 if bits & 16 else 0)
@@ -148,26 +148,26 @@ def brush_stream(
     """Label Studio's brush: RGBA, row by row; equal neighbours become runs, others literals."""
     values = [part for row in mask for value in row for part in ((*colour, 255) if value else (0, 0, 0, 0))]
     bits = f"{len(values):032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in counters)
-    place = 0
-    while place < len(values):
-        run = place
-        while run < len(values) and values[run] == values[place] and run - place < 2 ** counters[-1]:
+    index = 0
+    while index < len(values):
+        run = index
+        while run < len(values) and values[run] == values[index] and run - index < 2 ** counters[-1]:
             run += 1
-        if run - place > 1:
-            bits += _block("1", run - place, counters) + f"{values[place]:08b}"
-            place = run
+        if run - index > 1:
+            bits += _block("1", run - index, counters) + f"{values[index]:08b}"
+            index = run
             continue
         many = 1
-        while place + many + 1 < len(values) and values[place + many] != values[place + many + 1] and many < 200:
+        while index + many + 1 < len(values) and values[index + many] != values[index + many + 1] and many < 200:
             many += 1
-        bits += _block("0", many, counters) + "".join(f"{value:08b}" for value in values[place : place + many])
-        place += many
+        bits += _block("0", many, counters) + "".join(f"{value:08b}" for value in values[index : index + many])
+        index += many
     bits += "0" * (-len(bits) % 8)
     return [int(bits[start : start + 8], 2) for start in range(0, len(bits), 8)]
 
 
 def _block(kind: str, many: int, counters: Sequence[int]) -> str:
-    which = next(place for place, size in enumerate(counters) if many <= 2**size)
+    which = next(index for index, size in enumerate(counters) if many <= 2**size)
     return f"{kind}{which:02b}{many - 1:0{counters[which]}b}"
 
 
@@ -210,13 +210,13 @@ def labelme_export() -> Export:
     mask, outline = angle()
 
     def add(name: str, *shapes: dict[str, object], embedded: bool = False, **more: object) -> None:
-        picture = png(seed=len(export.files))
+        image = png(seed=len(export.files))
         value = {"version": "5.4", "flags": {}, "shapes": shapes, "imagePath": f"..\\frames\\{name}.png"}
         value |= {"imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH, **more}
         if embedded:
-            value["imageData"] = base64.b64encode(picture).decode()
+            value["imageData"] = base64.b64encode(image).decode()
         else:
-            export.files[f"frames/{name}.png"] = picture
+            export.files[f"frames/{name}.png"] = image
         export.files[f"frames/{name}.json"] = json.dumps(value).encode()
 
     def shape(kind: str, points: object, label: str = "polyp", **more: object) -> dict[str, object]:

@@ -151,7 +151,7 @@ def test_a_tar_header_that_claims_a_huge_extension(tmp_path):
         opened(path, tmp_path)
 
 
-def test_encrypted_broken_and_foreign_archives(tmp_path):
+def test_encrypted_broken_and_external_archives(tmp_path):
     path = zipped(tmp_path / "a.zip", [("in.png", b"x" * 100)])
     locked = bytearray(path.read_bytes())
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -229,20 +229,20 @@ NAMES = st.text("ab./\\:C\0é肠~", min_size=1, max_size=14)
 @given(entries=st.lists(st.tuples(NAMES, st.binary(max_size=30)), max_size=6), kind=st.sampled_from(["zip", "tar"]))
 @pytest.mark.filterwarnings("ignore:Duplicate")
 def test_random_archives_never_write_outside(tmp_path_factory, entries, kind):
-    place = tmp_path_factory.mktemp("random")
-    path = place / f"a.{kind}"
+    index = tmp_path_factory.mktemp("random")
+    path = index / f"a.{kind}"
     if kind == "zip":
         zipped(path, [(zipfile.ZipInfo(name), data) for name, data in entries if name.strip("\0")])
     else:
         tarred(path, entries, "w")
-    before = set(place.rglob("*"))
+    before = set(index.rglob("*"))
     try:
-        tree = open_archive(path, place / "unpacked", SMALL)
+        tree = open_archive(path, index / "unpacked", SMALL)
     except DataError as error:
         assert error.code.startswith("E_ARCHIVE_")
         tree = None
-    written = set(place.rglob("*")) - before - {place / "unpacked"}
-    assert {path.parent for path in written} <= {place / "unpacked"}
+    written = set(index.rglob("*")) - before - {index / "unpacked"}
+    assert {path.parent for path in written} <= {index / "unpacked"}
     for name in tree.files() if tree else ():
         assert not name.startswith("/") and ".." not in name.split("/") and tree.local(name) in written
 

@@ -61,9 +61,9 @@ def test_sun_damaged_text_and_empty_folders():
         read_all(SunReader(), MemoryTree({"a.png": png()}))
 
 
-def polypsset(annotation, picture=True):
+def polypsset(annotation, image=True):
     files = {"val2019/Annotation/2/1.xml": annotation, "val2019/Image/2/2.jpg": png()}
-    if picture:
+    if image:
         files["val2019/Image/2/1.jpg"] = png()
     frames, ledger = read_all(PolypsSetReader(), MemoryTree(files))
     return frames.get("val2019_2_1"), [code for code in codes(ledger) if code != "W_ANNOTATION_MISSING"]
@@ -102,8 +102,8 @@ def test_polypsset_objects_that_cannot_be_read():
     assert (frame.label, found) == (NegativeLabel(), [])
 
 
-def test_polypsset_annotation_without_a_picture_is_one_line():
-    frame, found = polypsset(voc(), picture=False)
+def test_polypsset_annotation_without_a_image_is_one_line():
+    frame, found = polypsset(voc(), image=False)
     assert frame is None
     assert found == ["E_IMAGE_MISSING"]
 

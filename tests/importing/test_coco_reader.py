@@ -21,8 +21,8 @@ SIZE = (HEIGHT, WIDTH)
 def coco(*images, annotations=(), categories=("polyp",), path="labels.json", more=()):
     value = {
         "images": [{"width": WIDTH, "height": HEIGHT, **image} for image in images],
-        "annotations": [{"id": place, "category_id": 1, **each} for place, each in enumerate(annotations)],
-        "categories": [{"id": place + 1, "name": name} for place, name in enumerate(categories)],
+        "annotations": [{"id": index, "category_id": 1, **each} for index, each in enumerate(annotations)],
+        "categories": [{"id": index + 1, "name": name} for index, name in enumerate(categories)],
     }
     files = {path: json.dumps(value).encode(), **dict(more)}
     for image in images:
@@ -39,7 +39,7 @@ def one(annotation=None, image=None, reader=None, **more):
     return frames["a"], ledger
 
 
-def test_annotation_of_a_missing_picture_is_left_out_and_the_rest_goes_on():
+def test_annotation_of_a_missing_image_is_left_out_and_the_rest_goes_on():
     tree = coco({"id": 1, "file_name": "gone.png"}, {"id": 2, "file_name": "a.png"})
     frames, ledger = read_all(CocoReader(), tree)
     assert set(frames) == {"a"}
@@ -47,7 +47,7 @@ def test_annotation_of_a_missing_picture_is_left_out_and_the_rest_goes_on():
     assert "gone.png" in ledger.lines[0].what
 
 
-def test_ids_that_are_used_twice_and_annotations_of_no_picture_are_told():
+def test_ids_that_are_used_twice_and_annotations_of_no_image_are_told():
     tree = coco(
         {"id": 1, "file_name": "a.png"},
         {"id": 1, "file_name": "b.png"},
@@ -59,7 +59,7 @@ def test_ids_that_are_used_twice_and_annotations_of_no_picture_are_told():
     assert codes(ledger) == ["E_ANNOTATION_ORPHAN", "E_ID_TWICE", "E_IMAGE_TWICE", "W_ANNOTATION_MISSING"]
 
 
-def test_size_that_is_not_the_pictures_is_told_when_the_mask_is_drawn():
+def test_size_that_is_not_the_images_is_told_when_the_mask_is_drawn():
     frame, _ = one({"segmentation": [L_SHAPE]}, {"width": WIDTH + 1})
     with pytest.raises(DataError, match=f"E_ANNOTATION_SIZE.*{WIDTH + 1}×{HEIGHT}.*{WIDTH}×{HEIGHT}"):
         frame.label.read(SIZE)
@@ -259,7 +259,7 @@ def test_masks_are_drawn_only_when_they_are_asked_for(monkeypatch):
     assert frame.label.read(SIZE).all()
 
 
-def test_file_that_breaks_off_is_told_and_not_taken_for_a_folder_of_pictures():
+def test_file_that_breaks_off_is_told_and_not_taken_for_a_folder_of_images():
     tree = coco({"id": 1, "file_name": "a.png"}, annotations=[{"image_id": 1, "bbox": [1, 2, 3, 4]}])
     tree.contents["labels.json"] = tree.contents["labels.json"][:90]
     reader = reader_for(AUTO, tree, {})
@@ -317,15 +317,15 @@ def test_runs_as_floating_point_numbers_or_as_text_are_runs():
 
 def file_of(annotations, *names, categories=("polyp",)):
     value = {
-        "images": [{"id": place, "file_name": name} for place, name in enumerate(names, 1)],
+        "images": [{"id": index, "file_name": name} for index, name in enumerate(names, 1)],
         "annotations": annotations,
-        "categories": [{"id": place, "name": name} for place, name in enumerate(categories, 1)],
+        "categories": [{"id": index, "name": name} for index, name in enumerate(categories, 1)],
     }
     return json.dumps(value).encode()
 
 
 DRAWN = {"image_id": 1, "category_id": 1, "segmentation": [L_SHAPE]}
-PICTURES = {"a.png": png(), "b.png": png(seed=1)}
+IMAGES = {"a.png": png(), "b.png": png(seed=1)}
 
 
 def test_captions_do_not_hide_what_is_drawn():
@@ -334,28 +334,28 @@ def test_captions_do_not_hide_what_is_drawn():
         "image_info.json": file_of([], "a.png", "b.png"),
         "instances_val.json": file_of([DRAWN], "a.png", "b.png"),
     }
-    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **IMAGES}))
     assert np.array_equal(frames["a"].label.read(SIZE), angle()[0]) and frames["b"].label == UnknownLabel()
     assert codes(ledger) == ["N_ANNOTATION_UNDRAWN"]
 
 
-def test_a_picture_that_two_files_list_is_taken_from_the_one_that_draws_on_it():
+def test_a_image_that_two_files_list_is_taken_from_the_one_that_draws_on_it():
     other = {"image_id": 2, "category_id": 1, "segmentation": [L_SHAPE]}
     files = {"1.json": file_of([other], "a.png", "b.png"), "2.json": file_of([DRAWN], "a.png", "b.png")}
-    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **IMAGES}))
     assert all(isinstance(frames[name].label, MaskLabel) for name in "ab") and codes(ledger) == []
 
 
 def test_what_a_model_predicted_is_no_ground_truth():
     wrong = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3], "score": 0.7}
     files = {"a-detections.json": file_of([wrong], "a.png"), "labels.json": file_of([DRAWN], "a.png")}
-    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **IMAGES}))
     assert isinstance(frames["a"].label, MaskLabel) and "E_ANNOTATION_PREDICTION" in codes(ledger)
-    alone = MemoryTree({"a-detections.json": files["a-detections.json"], **PICTURES})
+    alone = MemoryTree({"a-detections.json": files["a-detections.json"], **IMAGES})
     assert reader_for(AUTO, alone, {}).name == "folders"
     with pytest.raises(DataError, match="E_ANNOTATION_PREDICTION"):
         read_all(CocoReader(), alone)
-    mixed = MemoryTree({"m.json": file_of([DRAWN, {**wrong, "image_id": 2}], "a.png", "b.png"), **PICTURES})
+    mixed = MemoryTree({"m.json": file_of([DRAWN, {**wrong, "image_id": 2}], "a.png", "b.png"), **IMAGES})
     frames, ledger = read_all(CocoReader(unannotated=NegativeLabel()), mixed)
     assert isinstance(frames["a"].label, MaskLabel) and frames["b"].label == UnknownLabel()
     assert codes(ledger) == ["W_PREDICTION"]
@@ -369,19 +369,19 @@ def test_whether_the_only_class_is_the_polyp_is_decided_over_the_whole_export():
         "1.json": file_of([DRAWN], "a.png", categories=("grasper",)),
         "2.json": file_of([DRAWN], "b.png", categories=("bump",)),
     }
-    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **PICTURES}))
+    frames, ledger = read_all(CocoReader(), MemoryTree({**files, **IMAGES}))
     assert [frames[name].label for name in "ab"] == [UnknownLabel()] * 2
     assert codes(ledger) == ["W_CLASS_UNKNOWN"] * 2
 
 
 def test_a_file_that_merely_resembles_coco_stops_no_import():
-    files = {"index.json": b'{"images": [{"file_name": "a.png"}], "made_by": "a script"}', **PICTURES}
+    files = {"index.json": b'{"images": [{"file_name": "a.png"}], "made_by": "a script"}', **IMAGES}
     assert reader_for(AUTO, MemoryTree(files), {}).name == "folders"
 
 
-def test_pictures_of_equal_names_in_the_folders_of_subsets():
+def test_images_of_equal_names_in_the_folders_of_subsets():
     files = {f"annotations/instances_{part}.json": file_of([DRAWN], "a.png") for part in ("Train", "Test")}
-    files |= {f"images/{part}/a.png": png(seed=place) for place, part in enumerate(("Train", "Test"))}
+    files |= {f"images/{part}/a.png": png(seed=index) for index, part in enumerate(("Train", "Test"))}
     frames, ledger = read_all(CocoReader(), MemoryTree(files))
     assert set(frames) == {"Train-a", "Test-a"} and codes(ledger) == []
     assert {name: frame.split for name, frame in frames.items()} == {"Train-a": Split.TRAIN, "Test-a": Split.TEST}

@@ -75,7 +75,7 @@ def test_other_size_is_told():
         frame.label.read(SIZE)
 
 
-def test_picture_without_shapes_is_unknown_unless_somebody_says_so():
+def test_image_without_shapes_is_unknown_unless_somebody_says_so():
     assert one()[0].label == UnknownLabel()
     assert one('<tag label="negative"/>')[0].label == NegativeLabel()
     assert one('<tag label="blurred"/>')[0].label == UnknownLabel()
@@ -133,12 +133,12 @@ def test_two_videos_in_folders_of_their_own_are_told_apart():
 POLYGON = f'<polygon label="polyp" points="{POINTS}"/>'
 
 
-def test_pictures_of_equal_names_in_a_projects_subsets():
+def test_images_of_equal_names_in_a_projects_subsets():
     listed = "".join(
-        f'<image id="{place}" name="0.png" subset="{part}" width="{WIDTH}" height="{HEIGHT}">{drawn}</image>'
-        for place, (part, drawn) in enumerate((("Train", POLYGON), ("Test", ""), ("default", POLYGON)))
+        f'<image id="{index}" name="0.png" subset="{part}" width="{WIDTH}" height="{HEIGHT}">{drawn}</image>'
+        for index, (part, drawn) in enumerate((("Train", POLYGON), ("Test", ""), ("default", POLYGON)))
     )
-    files = {f"images/{part}/0.png": png(seed=place) for place, part in enumerate(("Train", "Test", "default"))}
+    files = {f"images/{part}/0.png": png(seed=index) for index, part in enumerate(("Train", "Test", "default"))}
     files["annotations.xml"] = f"<annotations><version>1.1</version>{listed}</annotations>".encode()
     frames, ledger = read_all(CvatReader(), MemoryTree(files))
     assert codes(ledger) == [] and set(frames) == {"Train-0", "Test-0", "default-0"}

@@ -7,24 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from importing.painted_sources import encoded, lines, mask, put, run_import
-from importing.rendered_films import interlaced, progressive, write_film, write_pal
+from importing.rendered_videos import interlaced, progressive, write_pal, write_video
 
 from polypda.cohorts.images import read_image
 from polypda.errors import UsageError
-from polypda.importing.images.deinterlacing import FilmScan, bwdif, one_field, probe_scan
-from polypda.importing.images.films import open_film, rgb
+from polypda.importing.images.deinterlacing import VideoScan, bwdif, one_field, probe_scan
+from polypda.importing.images.videos import open_video, rgb
 from polypda.quality.interlacing import Scan, decide, measure_comb
 
 
-def scan_of(path: Path) -> FilmScan:
-    with open_film(path, path.name) as film:
-        return probe_scan(film)
+def scan_of(path: Path) -> VideoScan:
+    with open_video(path, path.name) as video:
+        return probe_scan(video)
 
 
-def pictures(path: Path, steady: bool, top_first: bool | None = None) -> list[np.ndarray]:
-    with open_film(path, path.name) as film:
-        frames = bwdif(film, film.frames(), top_first=top_first) if steady else film.frames()
-        return [rgb(frame.picture) for frame in frames]
+def images(path: Path, steady: bool, top_first: bool | None = None) -> list[np.ndarray]:
+    with open_video(path, path.name) as video:
+        frames = bwdif(video, video.frames(), top_first=top_first) if steady else video.frames()
+        return [rgb(frame.image) for frame in frames]
 
 
 def psnr(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
@@ -33,13 +33,13 @@ def psnr(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
 
 
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
-def test_an_interlaced_pal_film_comes_nearer_to_the_progressive_one(tmp_path: Path, codec: str) -> None:
+def test_an_interlaced_pal_video_comes_nearer_to_the_progressive_one(tmp_path: Path, codec: str) -> None:
     path = write_pal(tmp_path / ("a.mpg" if codec == "mpeg2video" else "a.mp4"), interlaced(), codec)
     scan = scan_of(path)
     assert scan.decision.scan is Scan.INTERLACED
     assert scan.coded_interlaced
     assert scan.top_first is True
-    as_woven, steady = pictures(path, False), pictures(path, True, scan.top_first)
+    as_woven, steady = images(path, False), images(path, True, scan.top_first)
     assert decide([measure_comb(frame) for frame in as_woven]).scan is Scan.INTERLACED
     assert not any(measure_comb(frame).combed for frame in steady)
     assert decide([measure_comb(frame) for frame in steady]).scan is Scan.PROGRESSIVE
@@ -50,27 +50,27 @@ def test_an_interlaced_pal_film_comes_nearer_to_the_progressive_one(tmp_path: Pa
 
 
 def test_fields_in_the_other_order_without_any_flag(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "bff.mp4", interlaced(top_first=False))
+    path = write_video(tmp_path / "bff.mp4", interlaced(top_first=False))
     scan = scan_of(path)
     assert not scan.coded_interlaced
     assert scan.interlaced
     assert scan.top_first is False
-    steady = pictures(path, True, False)
+    steady = images(path, True, False)
     assert not any(measure_comb(frame).combed for frame in steady)
-    assert psnr(steady, progressive()) > psnr(pictures(path, False), progressive()) + 1.0
+    assert psnr(steady, progressive()) > psnr(images(path, False), progressive()) + 1.0
 
 
-def test_a_progressive_film_is_left_alone(tmp_path: Path) -> None:
-    scan = scan_of(write_film(tmp_path / "a.mp4", progressive()))
+def test_a_progressive_video_is_left_alone(tmp_path: Path) -> None:
+    scan = scan_of(write_video(tmp_path / "a.mp4", progressive()))
     assert not scan.interlaced
     assert scan.decision.combed == 0
 
 
 def test_bwdif_keeps_number_and_time(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.15, 0.5, 1.2]
-    path = write_film(tmp_path / "v.mkv", interlaced(5), times_s=times)
-    with open_film(path, "v.mkv") as film:
-        found = [(frame.index, frame.t_s) for frame in bwdif(film, film.frames(), top_first=None)]
+    path = write_video(tmp_path / "v.mkv", interlaced(5), times_s=times)
+    with open_video(path, "v.mkv") as video:
+        found = [(frame.index, frame.t_s) for frame in bwdif(video, video.frames(), top_first=None)]
     assert [index for index, _ in found] == list(range(5))
     assert [moment for _, moment in found] == pytest.approx(times, abs=2e-3)
 
@@ -96,7 +96,7 @@ def test_one_field_drops_the_other(tmp_path: Path) -> None:
     assert np.array_equal(one_field(frame), one_field(other))
 
 
-def test_combed_pictures_are_imported_as_one_moment_where_asked(tmp_path: Path) -> None:
+def test_combed_images_are_imported_as_one_moment_where_asked(tmp_path: Path) -> None:
     source = tmp_path / "src"
     for number, (woven, still) in enumerate(zip(interlaced(4), progressive(4), strict=True)):
         put(source / "images" / f"woven{number}.png", woven)
@@ -116,8 +116,8 @@ def test_combed_pictures_are_imported_as_one_moment_where_asked(tmp_path: Path) 
         assert (result.folder / name).read_bytes() == (as_it_is / name).read_bytes()
 
 
-def test_films_have_an_option_of_their_own(tmp_path: Path) -> None:
-    write_film(tmp_path / "src" / "v.mp4", progressive(3))
+def test_videos_have_an_option_of_their_own(tmp_path: Path) -> None:
+    write_video(tmp_path / "src" / "v.mp4", progressive(3))
     with pytest.raises(UsageError, match="E_OPTION") as raised:
         run_import(tmp_path / "src", tmp_path / "root", deinterlace=True)
     assert "-O deinterlace=auto" in raised.value.fix

@@ -19,7 +19,7 @@ from importing.dicom_objects import (
     compressed,
     grey,
     header,
-    jpeg_film,
+    jpeg_video,
     save,
 )
 from importing.painted_sources import frame, lines, put, run_import
@@ -55,9 +55,9 @@ def rgb_to_ybr(pixels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("planar", [0, 1])
 def test_uncompressed_colour_is_exact(planar: int) -> None:
-    film = colour([FRAME, frame(4)], planar=planar)
-    assert np.array_equal(read(film), FRAME)
-    assert np.array_equal(read(film, 1), frame(4))
+    video = colour([FRAME, frame(4)], planar=planar)
+    assert np.array_equal(read(video), FRAME)
+    assert np.array_equal(read(video, 1), frame(4))
 
 
 def test_other_colours_and_depths() -> None:
@@ -70,17 +70,17 @@ def test_other_colours_and_depths() -> None:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_palettes_of_both_depths(bits: int) -> None:
     colours = np.random.default_rng(4).integers(0, 256, (256, 3)).astype(np.uint16)
-    places = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
-    made = grey(places, "PALETTE COLOR")
+    indices = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+    made = grey(indices, "PALETTE COLOR")
     for channel, name in enumerate(("Red", "Green", "Blue")):
         table = colours[:, channel] * (257 if bits == 16 else 1)
         setattr(made, f"{name}PaletteColorLookupTableDescriptor", [256, 0, bits])
         setattr(made, f"{name}PaletteColorLookupTableData", table.astype("<u2" if bits == 16 else "u1").tobytes())
-    assert np.array_equal(read(made), colours[places])
+    assert np.array_equal(read(made), colours[indices])
 
 
 def test_compressed_colour() -> None:
-    jpeg = read(jpeg_film([FRAME]))
+    jpeg = read(jpeg_video([FRAME]))
     assert np.abs(jpeg.astype(int) - FRAME).mean() < 3
     data = BytesIO()
     Image.fromarray(FRAME).save(data, "JPEG2000", irreversible=False)
@@ -105,17 +105,17 @@ def test_windows_of_deep_grey() -> None:
     assert read(rescaled)[..., 0].tolist() == [[0, 62], [125, 255]]
 
 
-def test_films_have_times_and_frames_have_groups(tmp_path: Path) -> None:
+def test_videos_have_times_and_frames_have_groups(tmp_path: Path) -> None:
     source = tmp_path / "src"
-    save(jpeg_film([frame(n) for n in range(3)], FrameTime=40), source / "IM0001")  # as on a CD: no suffix
+    save(jpeg_video([frame(n) for n in range(3)], FrameTime=40), source / "IM0001")  # as on a CD: no suffix
     save(colour([FRAME, FRAME], FrameTimeVector=[0, 40, 60][:2]), source / "vector.dcm")
     save(colour([FRAME]), source / "one.dcm")
     save(colour([FRAME], PatientID="", PatientName="", PatientBirthDate="", StudyInstanceUID=""), source / "bare.dcm")
     result = run_import(source, tmp_path / "root")
     assert result.summary.format == "dicom"
     found = read_frames_csv(result.folder / "frames.csv")
-    films = {*(f"IM0001_00000{n}" for n in range(3)), "vector_000000", "vector_000001"}
-    assert set(found) == {"bare", "one", *films}
+    videos = {*(f"IM0001_00000{n}" for n in range(3)), "vector_000000", "vector_000001"}
+    assert set(found) == {"bare", "one", *videos}
     assert [found[f"IM0001_00000{n}"].t_s for n in range(3)] == pytest.approx([0.0, 0.04, 0.08])
     assert found["vector_000001"].t_s == pytest.approx(0.04)
     assert found["one"].patient == found["IM0001_000000"].patient
@@ -148,8 +148,8 @@ def test_what_cannot_be_taken_has_a_code_each(tmp_path: Path) -> None:
     save(header("1.2.840.10008.1.3.10"), source / "DICOMDIR")
     segmentation = grey(GREY_8, sop_class="1.2.840.10008.5.1.4.1.1.66.4")
     save(segmentation, source / "seg.dcm")
-    film = compressed([b"\0\0\1\xb3" + bytes(60)], FRAME.shape, "1.2.840.10008.1.2.4.102", "YBR_PARTIAL_420")
-    save(film, source / "film.dcm")
+    video = compressed([b"\0\0\1\xb3" + bytes(60)], FRAME.shape, "1.2.840.10008.1.2.4.102", "YBR_PARTIAL_420")
+    save(video, source / "film.dcm")
     whole = save(colour([FRAME]), source / "cut.dcm").read_bytes()
     put(source / "cut.dcm", whole[:-3000])
     put(source / "text.dcm", b"no object at all, but a text")
@@ -188,16 +188,16 @@ def test_options() -> None:
 
 def bare(jpeg: bytes, names: bytes = b"") -> bytes:
     """A JPEG without the markers that tell its colours; names: its components are called so."""
-    kept, place = bytearray(jpeg[:2]), 2
-    while jpeg[place + 1] != 0xDA:
-        length = 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
-        segment = bytearray(jpeg[place : place + length])
+    kept, index = bytearray(jpeg[:2]), 2
+    while jpeg[index + 1] != 0xDA:
+        length = 2 + int.from_bytes(jpeg[index + 2 : index + 4], "big")
+        segment = bytearray(jpeg[index : index + length])
         if names and segment[1] == 0xC0:
             segment[10:19:3] = names
         if segment[1] not in (0xE0, 0xEE):
             kept += segment
-        place += length
-    scan = bytearray(jpeg[place:])
+        index += length
+    scan = bytearray(jpeg[index:])
     if names:
         scan[5:11:2] = names
     return bytes(kept + scan)
@@ -225,9 +225,9 @@ UNMARKED = {
 def test_jpegs_that_do_not_tell_their_colours(way: str) -> None:
     jpeg, photometric, codes = UNMARKED[way]
     made = compressed([jpeg], FRAME.shape, pydicom.uid.JPEGBaseline8Bit, photometric)
-    picture = read_frame(made, 0, "IM1")
-    assert np.abs(picture.pixels.astype(int) - FRAME).mean() < 6
-    assert {remark.code for remark in picture.remarks} == codes
+    image = read_frame(made, 0, "IM1")
+    assert np.abs(image.pixels.astype(int) - FRAME).mean() < 6
+    assert {remark.code for remark in image.remarks} == codes
 
 
 def test_a_pointer_of_git_lfs_is_called_one(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import
 
 from polypda.cohorts.images import read_mask
-from polypda.importing.images.pictures import is_drawing
+from polypda.importing.images.decoded_image import is_drawing
 
 RIM = mask() * 0
 RIM[4:20, 6] = RIM[4:20, 19] = RIM[4, 6:20] = RIM[19, 6:20] = 255
@@ -76,23 +76,23 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("kind", DRAWN)
-@pytest.mark.parametrize("place", ["x/a.png", "images/b.png", "normal/a.png", "negative/a.png", "a1.png"])
-def test_a_drawing_is_never_a_frame_in_silence(tmp_path, kind, place):
+@pytest.mark.parametrize("index", ["x/a.png", "images/b.png", "normal/a.png", "negative/a.png", "a1.png"])
+def test_a_drawing_is_never_a_frame_in_silence(tmp_path, kind, index):
     put(tmp_path / "src/images/a.jpg", frame())
     put(tmp_path / "src/masks/a.png", mask())
-    put(tmp_path / "src" / place, DRAWN[kind])
+    put(tmp_path / "src" / index, DRAWN[kind])
     result = run_import(tmp_path / "src", tmp_path / "root")
-    assert names(result) == ["a"] and lines(result).pop("E_IMAGE_DRAWING") == [place]
+    assert names(result) == ["a"] and lines(result).pop("E_IMAGE_DRAWING") == [index]
 
 
 @pytest.mark.parametrize("quality", [60, 95])
 def test_compressed_drawings_are_seen_and_frames_are_not_taken_for_them(quality):
-    from polypda.importing.images.pictures import picture_of
+    from polypda.importing.images.decoded_image import image_of
 
     for kind in ("mask", "contour", "white ground"):
         data = encoded(DRAWN[kind], "JPEG", quality=quality)
         with pytest.raises(Exception, match="E_IMAGE_DRAWING"):
-            picture_of(data, "a.jpg")
+            image_of(data, "a.jpg")
     dark = frame(3) // 8
     lit = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     lit[15:25, 20:40] = frame(4)[15:25, 20:40]
@@ -100,7 +100,7 @@ def test_compressed_drawings_are_seen_and_frames_are_not_taken_for_them(quality)
     grey = np.repeat(frame(5)[..., :1], 3, axis=2)
     for real in (dark, lit, grey, frame(6)):
         assert not is_drawing(real)
-        assert picture_of(encoded(real, "JPEG", quality=quality), "a.jpg").remarks == ()
+        assert image_of(encoded(real, "JPEG", quality=quality), "a.jpg").remarks == ()
 
 
 def test_swapped_folders_say_so(tmp_path):
@@ -112,7 +112,7 @@ def test_swapped_folders_say_so(tmp_path):
     assert "swapped" in result.summary.lines[0].fix
 
 
-def test_a_picture_of_one_colour_is_told(tmp_path):
+def test_a_image_of_one_colour_is_told(tmp_path):
     put(tmp_path / "src/images/a.png", frame() * 0)
     result = run_import(tmp_path / "src", tmp_path / "root")
     assert lines(result) == {"W_IMAGE_BLANK": ["images/a.png"]}

@@ -16,7 +16,7 @@ def test_a_module_that_is_not_there_is_told_with_its_remedy():
 
 
 @pytest.mark.parametrize(("module", "name"), [("av", "v.mp4"), ("pydicom", "a.dcm")])
-def test_films_and_dicom_need_the_extra_and_pictures_do_not(module, name, tmp_path, monkeypatch):
+def test_videos_and_dicom_need_the_extra_and_images_do_not(module, name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     put(tmp_path / "films" / name, b"\0" * 128 + b"DICM" + encoded(frame()))
     with pytest.raises(UsageError, match="E_EXTRA_MISSING"):

@@ -42,8 +42,8 @@ def test_common_ways_of_naming(way):
 
 
 def test_like_stems_in_several_places_are_kept_apart():
-    pictures = [f"{part}/{kind}/1.png" for part in ("train", "test") for kind in ("images", "masks")]
-    found = pair_up(pictures)
+    images = [f"{part}/{kind}/1.png" for part in ("train", "test") for kind in ("images", "masks")]
+    found = pair_up(images)
     assert {pair.image: pair.masks for pair in found.pairs} == {
         "train/images/1.png": ["train/masks/1.png"],
         "test/images/1.png": ["test/masks/1.png"],
@@ -62,9 +62,9 @@ def test_masks_are_not_given_to_the_wrong_image():
 def test_several_lesions_are_joined_and_told(tmp_path):
     source = tmp_path / "src"
     put(source / "images/a.jpg", frame())
-    for place, name in enumerate(("a_1", "a_2")):
+    for index, name in enumerate(("a_1", "a_2")):
         drawn = mask() * 0
-        drawn[:, place * 20 : place * 20 + 5] = 255
+        drawn[:, index * 20 : index * 20 + 5] = 255
         put(source / f"masks/{name}.png", drawn)
     result = run_import(source, tmp_path / "root")
     assert lines(result) == {"W_MASK_JOINED": ["images/a.jpg"]} and result.summary.everything_taken
@@ -226,7 +226,7 @@ def test_wrong_options(tmp_path):
             run_import(source, tmp_path / "root", format="folders", options=options)
 
 
-def test_no_picture_at_all(tmp_path):
+def test_no_image_at_all(tmp_path):
     put(tmp_path / "src/notes.txt", b"nothing")
     with pytest.raises(DataError, match="E_FORMAT_UNKNOWN"):
         run_import(tmp_path / "src", tmp_path / "root")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 from importing.painted_sources import frame, mask, put, snapshot, write_pairs
-from importing.rendered_films import interlaced, progressive, write_film, write_pal
+from importing.rendered_videos import interlaced, progressive, write_pal, write_video
 from reader_fixtures import EXPORTS
 from support.painted import write_cohort
 
@@ -54,14 +54,14 @@ def exported(name):
     return lambda folder: EXPORTS[name][0]().write(folder)
 
 
-def pal_films(folder):
+def pal_videos(folder):
     for name in ("case1", "case2"):
         write_pal(folder / f"{name}.mpg", interlaced())
     return folder
 
 
-def films(folder):
-    write_film(folder / "one.mp4", progressive())
+def videos(folder):
+    write_video(folder / "one.mp4", progressive())
     (folder / "broken.mp4").write_bytes(b"no film")
     return folder
 
@@ -76,8 +76,8 @@ OWNERS = {
     "sun": (exported("sun"), (), 0, None),
     "polypsset": (exported("polypsset"), (), 0, None),
     "polydeep": (exported("polydeep"), (), 0, None),
-    "zju2-2021-jiefang": (pal_films, ("--format", "video", "-O", "every-s=0.2"), 0, {NONE: 6}),
-    "zju2-2021-chengdong": (films, ("--format", "video", "-O", "every-s=0.2"), 3, {NONE: 3}),
+    "zju2-2021-jiefang": (pal_videos, ("--format", "video", "-O", "every-s=0.2"), 0, {NONE: 6}),
+    "zju2-2021-chengdong": (videos, ("--format", "video", "-O", "every-s=0.2"), 3, {NONE: 3}),
 }
 """What an owner holds, options, exit status (3: the broken film is left out), frames by label (None: boxes)."""
 
@@ -99,7 +99,7 @@ def test_what_the_owner_holds_becomes_frames_of_a_run(cohort, polypda, tmp_path)
     ended, *told = polypda("cohorts", "check", cohort, "--data-root", root)
     assert ended in (0, 4), told  # 4: painted exports show some pictures twice, which is told; 3 would be an error
     fed = FrameCache(tmp_path / "cache", NetworkGrid(32)).unlabelled(open_cohort(cohort, root, labels=False).frames)
-    assert len(fed) == len(frames) and all(fed.images[place].std() > 0 for place in range(len(fed)))
+    assert len(fed) == len(frames) and all(fed.images[index].std() > 0 for index in range(len(fed)))
     assert all(item.label_state is NONE for item in fed.frames)
 
 
@@ -108,25 +108,25 @@ def test_patients_of_a_chinese_table_are_the_clusters(polypda, tmp_path):
     assert [item.cluster for item in open_cohort("zju2", tmp_path / "root").frames] == ["张", "张", "李"]
 
 
-def test_interlaced_films_are_not_woven_any_more(polypda, tmp_path):
-    words = ("cohorts", "import", pal_films(tmp_path / "owner"), "--as", "zju2-2021-jiefang", "--format", "video")
+def test_interlaced_videos_are_not_woven_any_more(polypda, tmp_path):
+    words = ("cohorts", "import", pal_videos(tmp_path / "owner"), "--as", "zju2-2021-jiefang", "--format", "video")
     polypda(*words, "--out", tmp_path / "root", "-O", "every-s=0.2")
     polypda(*words, "--out", tmp_path / "woven", "-O", "every-s=0.2", "-O", "deinterlace=off")
 
     def combs(root):
-        pictures = [
+        images = [
             cv2.imread(str(item.image), 0).astype(float) for item in open_cohort("zju2-2021-jiefang", root).frames
         ]
-        return np.mean([np.abs(2 * p[1:-1] - p[:-2] - p[2:]).mean() for p in pictures])
+        return np.mean([np.abs(2 * p[1:-1] - p[:-2] - p[2:]).mean() for p in images])
 
     assert combs(tmp_path / "root") < 0.8 * combs(tmp_path / "woven")
 
 
-def test_a_film_cohort_is_adapted_to_and_drawn_but_not_scored(polypda, tmp_path):
+def test_a_video_cohort_is_adapted_to_and_drawn_but_not_scored(polypda, tmp_path):
     root = tmp_path / "root"
     write_cohort(root, "zju2", count=12)
     for number in range(10):  # enough films that one is held out
-        write_film(tmp_path / "owner" / f"case{number}.mp4", progressive(6))
+        write_video(tmp_path / "owner" / f"case{number}.mp4", progressive(6))
     words = ("cohorts", "import", tmp_path / "owner", "--as", "zju2-2021-jiefang", "--format", "video")
     assert polypda(*words, "--out", root, "-O", "every-s=0.1")[0] == 0
     adapt = ("adapt", "--source", "zju2", "--target", "zju2-2021-jiefang", "--data-root", root, "--preset", "quick")

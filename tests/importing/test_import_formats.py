@@ -104,7 +104,7 @@ def test_options_reach_the_reader(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("drawn_on", ["stored", "upright"])
-def test_picture_with_an_orientation_takes_its_label_along(drawn_on, tmp_path, monkeypatch):
+def test_image_with_an_orientation_takes_its_label_along(drawn_on, tmp_path, monkeypatch):
     upright = np.zeros((53, 37), np.uint8)
     upright[5:40, 3:9] = upright[30:40, 3:30] = 1
     stored = np.rot90(upright)  # orientation 6: to be turned clockwise by 90°

@@ -27,7 +27,7 @@ def one(*shapes, reader=None, files=None, **more):
     return frames.get("a"), ledger
 
 
-def test_embedded_picture_is_used_only_where_no_file_is():
+def test_embedded_image_is_used_only_where_no_file_is():
     other = base64.b64encode(png(seed=5)).decode()
     frame, _ = one(imageData=other)
     assert frame.read().encoded == png()
@@ -52,7 +52,7 @@ def test_frame_without_shapes_is_negative_and_without_a_file_unknown():
     assert codes(ledger) == ["W_ANNOTATION_MISSING"]
 
 
-def test_two_files_for_one_picture_are_told():
+def test_two_files_for_one_image_are_told():
     value = json.dumps({"shapes": [], "imagePath": "a.png"}).encode()
     frames, ledger = read_all(LabelMeReader(), MemoryTree({"a.json": value, "b.json": value, "a.png": png()}))
     assert set(frames) == {"a"}

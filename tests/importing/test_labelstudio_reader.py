@@ -120,7 +120,7 @@ def test_damaged_brush_is_told_when_it_is_drawn():
         frame.label.read(SIZE)
 
 
-def test_turned_picture_and_other_sizes_are_told():
+def test_turned_image_and_other_sizes_are_told():
     frame, ledger = one(annotation(result(image_rotation=90)))
     assert frame.label == UnknownLabel()
     assert codes(ledger) == ["W_ANNOTATION_TURNED"]

@@ -142,7 +142,7 @@ def test_a_colour_that_the_table_does_not_name_is_told(tmp_path):
     assert lines(run_import(source, tmp_path / "root"))["E_MASK_CLASS"] == ["JPEGImages/0.jpg"]
 
 
-def test_pictures_of_instances_alone_are_asked_about(tmp_path):
+def test_images_of_instances_alone_are_asked_about(tmp_path):
     source = export(tmp_path / "src", BRIGHT, told=False)
     for path in (source / "SegmentationClass").iterdir():
         path.unlink()

@@ -31,9 +31,9 @@ def tiff(pixels):
 
 
 def palette(pixels):
-    picture = Image.fromarray(pixels).quantize(4)
+    image = Image.fromarray(pixels).quantize(4)
     data = io.BytesIO()
-    picture.save(data, "PNG")
+    image.save(data, "PNG")
     return data.getvalue()
 
 

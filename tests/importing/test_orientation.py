@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from polypda.importing.images.pictures import turned, turned_box
+from polypda.importing.images.decoded_image import turned, turned_box
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_as_pillow_turns(orientation):
     stored = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    picture = Image.fromarray(stored)
+    image = Image.fromarray(stored)
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = io.BytesIO()
-    picture.save(data, "PNG", exif=exif.tobytes())
+    image.save(data, "PNG", exif=exif.tobytes())
     upright = np.asarray(ImageOps.exif_transpose(Image.open(data)))
     assert np.array_equal(turned(stored, orientation), upright)
 

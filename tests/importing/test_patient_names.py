@@ -87,10 +87,10 @@ def test_a_table_needs_no_guess(tmp_path):
     assert lines(result) == {} and {patient for patient, _ in groups(result).values()} == {"p1"}
 
 
-def test_annotated_pictures_and_films_go_by_the_same_rule():
+def test_annotated_images_and_videos_go_by_the_same_rule():
     facts = facts_of(facts_in({}), "images/case1_2/a.png")
     assert (facts.patient, facts.sequence) == ("case1", "case1_2") and facts.patient_by
     named = facts_of(facts_in({"patient": "p9"}), "images/case1_2/a.png")
     assert named.patient == "p9" and named.patient_by is None
-    assert PatientRule().of("films/case3_1.mp4", film=True)[:2] == ("case3", "case3_1")
-    assert PatientRule().of("films/lesion3.mp4", film=True) == (None, None, None)
+    assert PatientRule().of("films/case3_1.mp4", video=True)[:2] == ("case3", "case3_1")
+    assert PatientRule().of("films/lesion3.mp4", video=True) == (None, None, None)

@@ -47,11 +47,11 @@ def test_neither_may_lie_among_the_frames_not_even_by_a_detour(tmp_path):
     root = tmp_path / "root"
     (root / "ward-7").mkdir(parents=True)
     (tmp_path / "link").symlink_to(root)
-    for place in (root / "key", root / "ward-7" / "key", tmp_path / "link" / "key", root / "x" / ".." / "key"):
+    for index in (root / "key", root / "ward-7" / "key", tmp_path / "link" / "key", root / "x" / ".." / "key"):
         with pytest.raises(UsageError, match="E_KEY_PLACE"):
-            load_key(place, [root])
+            load_key(index, [root])
         with pytest.raises(UsageError, match="E_CROSSWALK_PLACE"):
-            check_crosswalk(place, [root])
+            check_crosswalk(index, [root])
     assert not [path for path in root.rglob("*") if path.is_file()]
 
 

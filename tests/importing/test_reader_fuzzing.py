@@ -46,10 +46,10 @@ def flipped(data, chance):
 
 def renumbered(data, chance):
     """A number of the text replaced by one that nobody expects there."""
-    places = [place for place, byte in enumerate(data) if 48 <= byte <= 57 and not 48 <= data[place - 1] <= 57]
-    if not places:
+    indices = [index for index, byte in enumerate(data) if 48 <= byte <= 57 and not 48 <= data[index - 1] <= 57]
+    if not indices:
         return data
-    start = end = chance.choice(places)
+    start = end = chance.choice(indices)
     while end < len(data) and 48 <= data[end] <= 57:
         end += 1
     return data[:start] + chance.choice(NUMBERS) + data[end:]
@@ -98,13 +98,13 @@ def retyped(data, chance):
         value = json.loads(data)
     except ValueError:
         return changed_element(data, chance)
-    place = value
-    while isinstance(place, (dict, list)) and place:
-        key = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
-        if chance.random() < 0.25 or not (isinstance(place[key], (dict, list)) and place[key]):
-            place[key] = chance.choice(STRANGE)
+    index = value
+    while isinstance(index, (dict, list)) and index:
+        key = chance.choice(list(index) if isinstance(index, dict) else range(len(index)))
+        if chance.random() < 0.25 or not (isinstance(index[key], (dict, list)) and index[key]):
+            index[key] = chance.choice(STRANGE)
             break
-        place = place[key]
+        index = index[key]
     return json.dumps(value).encode()
 
 
@@ -159,8 +159,8 @@ def damaged(export, chance):
     for _ in range(chance.choice((1, 1, 2, 4))):
         files[path] = chance.choice(DAMAGE)(files[path], chance)
     if chance.random() < 0.2:
-        picture = chance.choice([other for other in files if other not in targets])
-        files[picture] = chance.choice((cut, flipped))(files[picture], chance)
+        image = chance.choice([other for other in files if other not in targets])
+        files[image] = chance.choice((cut, flipped))(files[image], chance)
     if chance.random() < 0.1:
         del files[chance.choice(sorted(files))]
     return MemoryTree(files, export.name)

@@ -38,7 +38,7 @@ def test_auto_recognises_each_export_and_no_other_reader_does(name, paint):
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_plain_pictures_are_recognised_by_none(name):
+def test_plain_images_are_recognised_by_none(name):
     assert not READERS[name]().recognises(MemoryTree({"images/a.png": png(), "masks/a.png": png()}))
     assert not READERS[name]().recognises(MemoryTree({}))
 

@@ -80,10 +80,10 @@ COLONDB = {1: "1", 38: "1", 39: "2", 155: "7", 156: "9", 208: "10", 300: "15", 3
 
 @pytest.mark.parametrize("form", ["{0}.tiff p{0}.tiff", "{0}.bmp p{0}.bmp", "images/{0}.png masks/{0}.png"])
 def test_colondbs_table_of_sequences(tmp_path, form):
-    picture, drawn = form.split()
+    image, drawn = form.split()
     for number in COLONDB:
-        path = (tmp_path / "CVC-ColonDB" / picture.format(number)).with_suffix(".png")
-        put(path, frame(number)).rename(path.with_suffix("." + picture.split(".")[1]))
+        path = (tmp_path / "CVC-ColonDB" / image.format(number)).with_suffix(".png")
+        put(path, frame(number)).rename(path.with_suffix("." + image.split(".")[1]))
         path = (tmp_path / "CVC-ColonDB" / drawn.format(number)).with_suffix(".png")
         put(path, mask()).rename(path.with_suffix("." + drawn.split(".")[1]))
     opened = open_cohort("cvc-colondb", tmp_path)

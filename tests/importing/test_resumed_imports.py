@@ -7,7 +7,7 @@ from importing.painted_sources import frame, put, run_import, snapshot
 
 from polypda.errors import DataError
 from polypda.importing import registry
-from polypda.importing.contract import ImportedFrame, Picture, Reader
+from polypda.importing.contract import DecodedImage, ImportedFrame, Reader
 from polypda.importing.writing.staging import staging
 
 decoded: list[str] = []
@@ -42,7 +42,7 @@ class Reels(Reader):
         if [path, str(number)] == STOP:
             raise KeyboardInterrupt
         decoded.append(f"{path[:-5]}_{number}")
-        return Picture(frame(number))
+        return DecodedImage(frame(number))
 
 
 @pytest.fixture

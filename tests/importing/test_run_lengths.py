@@ -121,7 +121,7 @@ def test_cvat_window_outside_the_frame_is_told(window):
         cvat_mask([4], window, (4, 5), "x")
 
 
-def test_brush_of_another_picture_is_told():
+def test_brush_of_another_image_is_told():
     with pytest.raises(DataError, match="E_RLE_LENGTH"):
         brush_mask(brush_stream(np.ones((3, 4), np.uint8)), (4, 4), "x")
 

@@ -34,17 +34,17 @@ def boxes(result, name="a"):
     return next(record.boxes for record in result.records if record.frame == name)
 
 
-def pictures(folder, *names):
+def images(folder, *names):
     for number, name in enumerate(names):
         put(folder / name, frame(number))
     return folder
 
 
-@pytest.mark.parametrize("place", ["labels/{}.txt", "images/{}.txt", "annotations/{}.txt"])
-def test_yolo_boxes_beside_frames(tmp_path, place):
-    source = pictures(tmp_path / "src", "images/a.jpg", "images/b.jpg", "images/c.jpg")
-    put(source / place.format("a"), YOLO_BOX.encode())
-    put(source / place.format("b"), b"")
+@pytest.mark.parametrize("index", ["labels/{}.txt", "images/{}.txt", "annotations/{}.txt"])
+def test_yolo_boxes_beside_frames(tmp_path, index):
+    source = images(tmp_path / "src", "images/a.jpg", "images/b.jpg", "images/c.jpg")
+    put(source / index.format("a"), YOLO_BOX.encode())
+    put(source / index.format("b"), b"")
     put(source / "data.yaml", b"names: [adenoma, grasper]\n")
     result = run_import(source, tmp_path / "root")
     assert states(result) == {"a": "box", "b": "negative", "c": "none"}
@@ -53,7 +53,7 @@ def test_yolo_boxes_beside_frames(tmp_path, place):
 
 
 def test_yolo_outlines_and_classes(tmp_path):
-    source = pictures(tmp_path / "src", "train/images/a.jpg", "val/images/a.jpg", "val/images/b.jpg")
+    source = images(tmp_path / "src", "train/images/a.jpg", "val/images/a.jpg", "val/images/b.jpg")
     put(source / "train/labels/a.txt", YOLO_OUTLINE.encode())
     put(source / "val/labels/a.txt", ("1" + YOLO_OUTLINE[1:]).encode())
     put(source / "val/labels/b.txt", (YOLO_OUTLINE + "1" + YOLO_BOX[1:]).encode())
@@ -66,7 +66,7 @@ def test_yolo_outlines_and_classes(tmp_path):
 
 
 def test_classes_without_names_are_asked_for(tmp_path):
-    source = pictures(tmp_path / "src", "a.jpg", "b.jpg")
+    source = images(tmp_path / "src", "a.jpg", "b.jpg")
     put(source / "a.txt", YOLO_BOX.encode())
     put(source / "b.txt", ("1" + YOLO_BOX[1:]).encode())
     assert lines(run_import(source, tmp_path / "root"))["W_CLASS_UNKNOWN"] == ["a.jpg", "b.jpg"]
@@ -77,15 +77,15 @@ def test_classes_without_names_are_asked_for(tmp_path):
 
 
 def test_what_a_yolo_model_predicted_is_no_label(tmp_path):
-    source = pictures(tmp_path / "src", "a.jpg")
+    source = images(tmp_path / "src", "a.jpg")
     put(source / "a.txt", YOLO_BOX.strip().encode() + b" 0.83\n")
     result = run_import(source, tmp_path / "root")
     assert states(result) == {"a": "none"} and "W_PREDICTION" in lines(result)
 
 
-def test_polypgens_box_texts_and_its_pictures_with_boxes_drawn_in(tmp_path):
-    source = pictures(tmp_path / "src", "data_C1/images_C1/a.jpg", "data_C1/images_C1/b.jpg")
-    pictures(source, "data_C1/bbox_image_C1/a.jpg")
+def test_polypgens_box_texts_and_its_images_with_boxes_drawn_in(tmp_path):
+    source = images(tmp_path / "src", "data_C1/images_C1/a.jpg", "data_C1/images_C1/b.jpg")
+    images(source, "data_C1/bbox_image_C1/a.jpg")
     put(source / "data_C1/bbox_C1/a.txt", b"polyp 6 4 20 20\n")
     result = run_import(source, tmp_path / "root")
     assert states(result) == {"a": "box", "b": "none"} and boxes(result) == ((*BOX, "polyp"),)
@@ -98,12 +98,12 @@ def test_polypgens_box_texts_and_its_pictures_with_boxes_drawn_in(tmp_path):
 
 
 def test_ldpolypvideo(tmp_path):
-    source = pictures(
-        tmp_path / "src", *(f"TrainValid/Images/{film}/{number:04d}.jpg" for film in (1, 2) for number in (1, 2))
+    source = images(
+        tmp_path / "src", *(f"TrainValid/Images/{video}/{number:04d}.jpg" for video in (1, 2) for number in (1, 2))
     )
-    for film in (1, 2):
-        put(source / f"TrainValid/Annotations/{film}/0001.txt", b"1\n6 4 20 20\n")
-        put(source / f"TrainValid/Annotations/{film}/0002.txt", b"0\n")
+    for video in (1, 2):
+        put(source / f"TrainValid/Annotations/{video}/0001.txt", b"1\n6 4 20 20\n")
+        put(source / f"TrainValid/Annotations/{video}/0002.txt", b"0\n")
     result = run_import(source, tmp_path / "root")
     assert [(record.frame, record.label_state, record.sequence) for record in result.records] == [
         ("1-0001", "box", "1"),
@@ -115,7 +115,7 @@ def test_ldpolypvideo(tmp_path):
 
 
 def test_voc_files_and_real_colons_folders(tmp_path):
-    source = pictures(tmp_path / "src", "001-001_frames/001-001_1.jpg", "001-001_frames/001-001_2.jpg")
+    source = images(tmp_path / "src", "001-001_frames/001-001_1.jpg", "001-001_frames/001-001_2.jpg")
     size = {"width": WIDTH, "height": HEIGHT}
     put(source / "001-001_annotations/001-001_1.xml", voc(("lesion", 7, 5, 20, 20), **size))
     put(source / "001-001_annotations/001-001_2.xml", voc(**size))
@@ -126,7 +126,7 @@ def test_voc_files_and_real_colons_folders(tmp_path):
 
 
 def test_voc_segmentation_goes_before_voc_boxes(tmp_path):
-    source = pictures(tmp_path / "src", "JPEGImages/a.jpg", "JPEGImages/b.jpg")
+    source = images(tmp_path / "src", "JPEGImages/a.jpg", "JPEGImages/b.jpg")
     for name in "ab":
         put(source / f"Annotations/{name}.xml", voc(("polyp", 7, 5, 20, 20), width=WIDTH, height=HEIGHT))
     put(source / "SegmentationClass/a.png", np.dstack([mask() // 2 + mask() % 2, mask() * 0, mask() * 0]))
@@ -137,7 +137,7 @@ RUNS = " ".join(f"{x * HEIGHT + 5} 16" for x in range(6, 20))
 
 
 def test_a_table_of_run_lengths(tmp_path):
-    source = pictures(tmp_path / "src", "train/a.jpg", "train/b.jpg", "train/c.jpg")
+    source = images(tmp_path / "src", "train/a.jpg", "train/b.jpg", "train/c.jpg")
     put(source / "train.csv", f"ImageId,EncodedPixels\na.jpg,{RUNS}\nb,\n".encode())
     result = run_import(source, tmp_path / "root")
     assert states(result) == {"a": "mask", "b": "negative", "c": "none"} and "N_RLE_ORDER" in lines(result)
@@ -159,7 +159,7 @@ def test_wrong_run_lengths_are_told(runs, code):
 
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_vias_projects(tmp_path, wrapped):
-    source = pictures(tmp_path / "src", "a.jpg", "b.jpg", "c.jpg")
+    source = images(tmp_path / "src", "a.jpg", "b.jpg", "c.jpg")
     xs, ys = zip(*OUTLINE, strict=True)
     outline = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
     rectangle = {"name": "rect", "x": 6, "y": 4, "width": 14, "height": 16}
@@ -213,13 +213,13 @@ def test_polypdbs_folders_of_modes(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".json", ".xml", ".txt", ".csv", ".pkl"])
 def test_label_files_that_nothing_understands_are_told(tmp_path, suffix):
-    source = pictures(tmp_path / "src", "images/a.jpg", "images/b.jpg")
-    for place in ("images", "labels"):
-        put(source / place / f"a{suffix}", b'{"a": [1]}' if suffix != ".xml" else b"<thing/>")
-        alone = run_import(source, tmp_path / place)
-        assert lines(alone) == {"E_ANNOTATION_UNKNOWN": [f"{place}/a{suffix}"]}
+    source = images(tmp_path / "src", "images/a.jpg", "images/b.jpg")
+    for index in ("images", "labels"):
+        put(source / index / f"a{suffix}", b'{"a": [1]}' if suffix != ".xml" else b"<thing/>")
+        alone = run_import(source, tmp_path / index)
+        assert lines(alone) == {"E_ANNOTATION_UNKNOWN": [f"{index}/a{suffix}"]}
         assert not alone.summary.everything_taken
-        (source / place / f"a{suffix}").unlink()
+        (source / index / f"a{suffix}").unlink()
     for name in "ab":
         put(source / "masks" / f"{name}.png", mask())
     put(source / "labels" / f"a{suffix}", b'{"a": [1]}' if suffix != ".xml" else b"<thing/>")
@@ -241,7 +241,7 @@ def via_table(*rows):
 
 
 def test_vias_table_of_regions(tmp_path):
-    source = pictures(tmp_path / "src", "a.jpg", "b.jpg", "c.jpg")
+    source = images(tmp_path / "src", "a.jpg", "b.jpg", "c.jpg")
     xs, ys = zip(*OUTLINE, strict=True)
     polygon = {"name": "polygon", "all_points_x": xs, "all_points_y": ys}
     rectangle = {"name": "rect", "x": 6, "y": 4, "width": 14, "height": 16}
@@ -259,7 +259,7 @@ def test_vias_table_of_regions(tmp_path):
 
 
 def test_a_damaged_table_of_via_is_told(tmp_path):
-    source = pictures(tmp_path / "src", "a.jpg")
+    source = images(tmp_path / "src", "a.jpg")
     put(source / "via.csv", via_table(("a.jpg", {"name": "rect"}, {})).replace(b'""name""', b"name"))
     assert "E_JSON" in run_import(source, tmp_path / "root").summary.left_out
 
@@ -286,11 +286,11 @@ def mat(**arrays):
     return held.getvalue()
 
 
-@pytest.mark.parametrize("place", ["masks/a{}", "a{}", "a_mask{}"])
+@pytest.mark.parametrize("index", ["masks/a{}", "a{}", "a_mask{}"])
 @pytest.mark.parametrize("kind", ARRAYS)
-def test_arrays_of_the_frames_size_are_masks(tmp_path, kind, place):
-    source = pictures(tmp_path / "src", "images/a.jpg" if "masks" in place else "a.jpg")
-    put(source / place.format(kind[-4:]), ARRAYS[kind](mask()))
+def test_arrays_of_the_frames_size_are_masks(tmp_path, kind, index):
+    source = images(tmp_path / "src", "images/a.jpg" if "masks" in index else "a.jpg")
+    put(source / index.format(kind[-4:]), ARRAYS[kind](mask()))
     result = run_import(source, tmp_path / "root")
     assert states(result) == {"a": "mask"} and result.summary.everything_taken
     assert np.array_equal(read_mask(result.folder / "masks/a.png"), (mask() > 0).astype(np.uint8))
@@ -298,14 +298,14 @@ def test_arrays_of_the_frames_size_are_masks(tmp_path, kind, place):
 
 @pytest.mark.parametrize("content", [npy(np.zeros((3, 4, 5))), npy(np.zeros((7, 9))), mat(a=np.eye(9)), b"\x93NUMPY\1"])
 def test_other_arrays_are_told_and_no_masks(tmp_path, content):
-    source = pictures(tmp_path / "src", "a.jpg", "b.jpg")
+    source = images(tmp_path / "src", "a.jpg", "b.jpg")
     put(source / ("a.npy" if content[:1] == b"\x93" else "a.mat"), content)
     result = run_import(source, tmp_path / "root")
     assert states(result) == {"a": "none", "b": "none"} and result.summary.left_out == {"E_ANNOTATION_UNKNOWN": 1}
 
 
 def test_an_array_beside_a_drawn_mask_is_not_joined_with_it(tmp_path):
-    source = pictures(tmp_path / "src", "images/a.jpg")
+    source = images(tmp_path / "src", "images/a.jpg")
     put(source / "masks/a.png", mask())
     put(source / "features/a.npy", npy(np.ones((HEIGHT, WIDTH))))
     result = run_import(source, tmp_path / "root")
@@ -313,6 +313,6 @@ def test_an_array_beside_a_drawn_mask_is_not_joined_with_it(tmp_path):
 
 
 def test_a_map_of_probabilities_is_no_mask(tmp_path):
-    source = pictures(tmp_path / "src", "a.jpg", "b.jpg")
+    source = images(tmp_path / "src", "a.jpg", "b.jpg")
     put(source / "a.npy", npy(np.linspace(0, 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)))
     assert run_import(source, tmp_path / "root").summary.left_out == {"E_MASK_FLOAT": 1}

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from importing.painted_sources import frame, lines, put, run_import, snapshot
-from importing.rendered_films import cut, interlaced, progressive, turned, write_film, write_pal
+from importing.rendered_videos import cut, interlaced, progressive, turned, write_pal, write_video
 
 from polypda.cohorts.frames_csv import read_frames_csv
 from polypda.cohorts.images import read_image
 from polypda.errors import DataError
 from polypda.importing.annotations.named_images import shortest_names
-from polypda.importing.images import films
+from polypda.importing.images import videos
 from polypda.quality.interlacing import measure_comb
 
 
@@ -22,7 +22,7 @@ from polypda.quality.interlacing import measure_comb
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Films that tests copy from, each encoded once."""
     folder = tmp_path_factory.mktemp("shelf")
-    write_film(folder / "plain.mp4", progressive(10))
+    write_video(folder / "plain.mp4", progressive(10))
     write_pal(folder / "pal.mpg", interlaced(10))
     return folder
 
@@ -39,7 +39,7 @@ def rows(folder: Path) -> dict:
     return read_frames_csv(folder / "frames.csv")
 
 
-def test_a_folder_of_films_becomes_a_cohort(shelf: Path, tmp_path: Path) -> None:
+def test_a_folder_of_videos_becomes_a_cohort(shelf: Path, tmp_path: Path) -> None:
     source = shelved(shelf, tmp_path / "src", a_dot_mp4="plain.mp4", case07__b_dot_mpg="pal.mpg")
     before = snapshot(source)
     result = run_import(source, tmp_path / "root", options={"every-s": "0.2"})
@@ -70,13 +70,13 @@ def test_interlaced_frames_are_kept_where_asked(shelf: Path, tmp_path: Path) -> 
     assert not any(measure_comb(single).combed for single in singles)
 
 
-def test_two_hundred_films_survive_those_that_are_broken(shelf: Path, tmp_path: Path) -> None:
+def test_two_hundred_videos_survive_those_that_are_broken(shelf: Path, tmp_path: Path) -> None:
     copies = {f"v{index:03d}_dot_mp4": "plain.mp4" for index in range(200)}
     source = shelved(shelf, tmp_path / "src", **copies)
     cut(shelf / "plain.mp4", 0.5, source / "v003.mp4")
     put(source / "v005.mp4", b"a text that somebody renamed")
     put(source / "v007.mp4", b"")
-    cut(write_film(tmp_path / "w.mkv", progressive(10), times_s=[0.2 * i for i in range(10)]), 0.6, source / "w.mkv")
+    cut(write_video(tmp_path / "w.mkv", progressive(10), times_s=[0.2 * i for i in range(10)]), 0.6, source / "w.mkv")
     result = run_import(source, tmp_path / "root", options={"every-s": "0.3", "deinterlace": "off"})
     left = {code: origins for code, origins in lines(result).items() if code.startswith("E_")}
     assert left == {
@@ -95,16 +95,16 @@ def test_an_interrupted_import_goes_on_without_decoding_again(shelf: Path, tmp_p
     options = {"every-s": "0.1"}
     whole = run_import(source, tmp_path / "whole", options=options)
     opened: list[str] = []
-    plain = films.Film.frames
+    plain = videos.Video.frames
 
-    def watched(film: films.Film):
-        opened.append(film.where)
-        for found in plain(film):
-            if stop and film.where == "c.mp4" and found.index == 4:
+    def watched(video: videos.Video):
+        opened.append(video.where)
+        for found in plain(video):
+            if stop and video.where == "c.mp4" and found.index == 4:
                 raise KeyboardInterrupt
             yield found
 
-    monkeypatch.setattr(films.Film, "frames", watched)
+    monkeypatch.setattr(videos.Video, "frames", watched)
     stop = True
     with pytest.raises(KeyboardInterrupt):
         run_import(source, tmp_path / "root", options=options)
@@ -118,7 +118,7 @@ def test_an_interrupted_import_goes_on_without_decoding_again(shelf: Path, tmp_p
     assert {name: told[0] for name, told in snapshot(resumed.folder).items()} == same
 
 
-def test_tables_tell_patient_sequence_and_mode_of_films(shelf: Path, tmp_path: Path) -> None:
+def test_tables_tell_patient_sequence_and_mode_of_videos(shelf: Path, tmp_path: Path) -> None:
     source = shelved(shelf, tmp_path / "src", x__a_dot_mp4="plain.mp4", x__b_dot_mp4="plain.mp4")
     (source / "list.csv").write_text(
         "视频,患者,序列,模式\na.mp4,P-1,left colon,白光\nb,P-2,,NBI\nmissing.mp4,P-3,,\n", "gbk"
@@ -138,7 +138,7 @@ def test_the_patient_may_be_a_folder_at_any_depth(shelf: Path, tmp_path: Path) -
     }
 
 
-def test_frames_beside_films_join_the_same_cohort(shelf: Path, tmp_path: Path) -> None:
+def test_frames_beside_videos_join_the_same_cohort(shelf: Path, tmp_path: Path) -> None:
     source = shelved(shelf, tmp_path / "src", a_dot_mp4="plain.mp4")
     put(source / "stills/one.jpg", frame(1))
     first = run_import(source, tmp_path / "root", format="video", options={"every-s": "9"})
@@ -163,14 +163,14 @@ def test_turned_named_by_time_and_written_as_jpeg(shelf: Path, tmp_path: Path) -
     assert "N_VIDEO_ROTATED" in lines(result)
 
 
-def test_a_single_film_and_a_dry_run(shelf: Path, tmp_path: Path) -> None:
+def test_a_single_video_and_a_dry_run(shelf: Path, tmp_path: Path) -> None:
     result = run_import(shelf / "plain.mp4", tmp_path / "root", options={"every-s": "0.1"}, dry_run=True)
     assert result.folder is None
     assert result.summary.taken == 4
     assert not (tmp_path / "root").exists()
 
 
-def test_without_a_film_there_is_nothing_to_import(tmp_path: Path) -> None:
+def test_without_a_video_there_is_nothing_to_import(tmp_path: Path) -> None:
     put(tmp_path / "src/a.jpg", frame())
     with pytest.raises(DataError, match="E_SOURCE_EMPTY"):
         run_import(tmp_path / "src", tmp_path / "root", format="video")

@@ -38,7 +38,7 @@ def test_a_triple_entry_moves_as_far_as_was_measured():
     """The entries share one momentum buffer: per iteration 1+1+1, then 1.9+2.71+3.439, then 4.0951+4.68559+5.217031."""
     segmenter = TinySegmenter().double()
     weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    options = AdaptSegNetOptions(rate=1.0, momentum=0.9, weight_decay=0.0)
+    options = AdaptSegNetOptions(learning_rate=1.0, momentum=0.9, weight_decay=0.0)
     sgd = segmenter_optimizer(segmenter, options, backbone=[weight, weight, weight])
     moves = []
     for _ in range(3):
@@ -56,7 +56,9 @@ def test_the_quirk_is_refused_where_there_is_none():
 
 def test_an_engine_steps_a_deduplicated_parameter_once():
     method = AdaptSegNet(
-        TinySegmenter(dropout=0.0).train(), AdaptSegNetOptions(rate=0.5, momentum=0.0, weight_decay=0.0), steps=10
+        TinySegmenter(dropout=0.0).train(),
+        AdaptSegNetOptions(learning_rate=0.5, momentum=0.0, weight_decay=0.0),
+        steps=10,
     )
     before = method.segmenter.first[0].weight.detach().clone()
     gradients = []

@@ -274,7 +274,7 @@ def test_tied_placements_train_one_network_on_the_task_and_both_domains(placemen
     assert math.copysign(1, losses["adv_target"]) == terms
 
 
-def test_partly_tied_networks_share_everything_behind_their_own_encoders():
+def test_partly_tied_networks_fraction_everything_behind_their_own_encoders():
     method = build(weights="partly", objective="gan", tap="decoder")
     names = {player.name for player in method.players()}
     assert names == {DISCRIMINATOR, SOURCE, SEGMENTER}
@@ -321,7 +321,7 @@ def test_the_anchor_keeps_the_answers_nearer_to_the_source_models():
     def drift(weight: float) -> float:
         torch.manual_seed(0)
         method = build(
-            segmenter=TinySegmenter(dropout=0.0), lambda_consistency=weight, target_rate=1e-2, lambda_adv=0.3
+            segmenter=TinySegmenter(dropout=0.0), lambda_consistency=weight, target_learning_rate=1e-2, lambda_adv=0.3
         )
         target = random_batches(0)[1]
         play(method, 8)

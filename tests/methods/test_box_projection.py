@@ -22,8 +22,8 @@ def logits_of(probability: torch.Tensor) -> torch.Tensor:
 
 def bits_of(*boxes, size=12) -> torch.Tensor:
     bits = torch.zeros(1, size, size, dtype=torch.int64)
-    for place, (x0, y0, x1, y1) in enumerate(boxes):
-        bits[0, y0:y1, x0:x1] |= 1 << place
+    for index, (x0, y0, x1, y1) in enumerate(boxes):
+        bits[0, y0:y1, x0:x1] |= 1 << index
     return bits
 
 

@@ -51,7 +51,7 @@ def test_a_term_of_no_weight_changes_nothing():
         assert torch.allclose(value, after[key], rtol=1e-5, atol=1e-7), key
 
 
-def test_terms_share_the_methods_forward_pass_of_the_target():
+def test_terms_fraction_the_methods_forward_pass_of_the_target():
     assert calls_per_step(build("adaptsegnet", **SMALL)) == 2
     assert calls_per_step(build("adaptsegnet+minent", **SMALL)) == 2
     assert calls_per_step(build("source-only+minent")) == 2
@@ -90,7 +90,7 @@ def test_the_gradients_of_all_parts_add_up():
         assert torch.allclose(both, game + term - supervised, rtol=1e-4, atol=1e-6)
 
 
-def test_a_restyled_source_reaches_the_base_method():
+def test_a_stylized_source_reaches_the_base_method():
     seen = []
 
     class Watching(SourceOnly):
@@ -99,7 +99,7 @@ def test_a_restyled_source_reaches_the_base_method():
             yield from super().play(source, target, step)
 
     kind = combined("watching+fda", Watching, (TERMS["fda"],))
-    method = kind(TinySegmenter(), kind.Options(fda_share=0.0), steps=3)
+    method = kind(TinySegmenter(), kind.Options(fda_fraction=0.0), steps=3)
     source, target = random_batches(0)
     Engine(FABRIC, method).step(source, target, 0)
     assert not torch.equal(seen[0], source.images)

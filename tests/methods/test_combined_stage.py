@@ -17,7 +17,7 @@ from polypda.training.stage import Stage, run_stage
 
 SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)
 NAME = "adaptsegnet+fda+polyp-mix+size-constraint"
-OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "rate": 1e-2, "robust_entropy_from": 1}
+OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "learning_rate": 1e-2, "robust_entropy_from": 1}
 
 
 class Crash(Silent):

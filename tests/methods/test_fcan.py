@@ -176,8 +176,8 @@ def test_permitted_target_labels_add_their_loss_and_unlabelled_frames_nothing():
     masks = (target.images[:, 0] > 0.7).long()
     labelled = LabelledBatch(target.images, target.valid, target.frames, masks)
     plain = gradients_of_one_step(fcan())[SEGMENTER]
-    taught = gradients_of_one_step(fcan(lambda_target_seg=2.0), labelled)[SEGMENTER]
-    assert any(not torch.equal(a, b) for a, b in zip(plain, taught, strict=True))
+    trained_on = gradients_of_one_step(fcan(lambda_target_seg=2.0), labelled)[SEGMENTER]
+    assert any(not torch.equal(a, b) for a, b in zip(plain, trained_on, strict=True))
     unknown = LabelledBatch(target.images, target.valid, target.frames, torch.full_like(masks, 255))
     untaught = gradients_of_one_step(fcan(lambda_target_seg=2.0), unknown)[SEGMENTER]
     assert all(torch.allclose(a, b, atol=1e-15) for a, b in zip(plain, untaught, strict=True))

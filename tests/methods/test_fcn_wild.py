@@ -120,7 +120,7 @@ def gradients_by_hand(method: FCNWild, step: int) -> tuple[list[torch.Tensor], l
 
 
 def test_the_segmenter_plays_against_the_discriminator_that_has_just_stepped():
-    options = {"lambda_size": 0, "lambda_adv": 0.7, "discriminator_rate": 0.05}
+    options = {"lambda_size": 0, "lambda_adv": 0.7, "discriminator_learning_rate": 0.05}
     of_d, of_segmenter = gradients_by_hand(wild(**options), 0)
     method, found = wild(**options), {}
     for player in method.players():
@@ -157,7 +157,7 @@ def test_the_size_term_pulls_towards_the_sources_sizes():
     """A segmenter that calls nearly everything polyp: with the constraint its mean polyp probability falls further."""
     shares = {}
     for weight in (0.0, 1.0):
-        method = wild(size_start=0, lambda_size=weight, lambda_adv=0, large_factor=1, rate=1e-2)
+        method = wild(size_start=0, lambda_size=weight, lambda_adv=0, large_factor=1, learning_rate=1e-2)
         with torch.no_grad():
             method.segmenter.main.bias[:] = torch.tensor([-0.5, 0.5])
         source, target = doubled()

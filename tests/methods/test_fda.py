@@ -25,7 +25,7 @@ def band_of(shape: tuple[int, int], b: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("side", "share", "cells"), [(256, 0.01, 2), (512, 0.01, 5), (192, 0.01, 1), (64, 0.01, 0)])
-def test_the_bands_half_width_is_a_floored_share_of_the_shorter_side(side, share, cells):
+def test_the_bands_half_width_is_a_floored_fraction_of_the_shorter_side(side, share, cells):
     assert half_width(side, 2 * side, share) == half_width(2 * side, side, share) == cells
 
 
@@ -65,18 +65,18 @@ def test_the_narrowest_band_exchanges_the_mean_colour():
     assert torch.allclose(mixed, content + shift)
 
 
-def restyled(valid: torch.Tensor, targets: int = 2) -> tuple[LabelledBatch, torch.Tensor, torch.Tensor]:
+def stylized(valid: torch.Tensor, targets: int = 2) -> tuple[LabelledBatch, torch.Tensor, torch.Tensor]:
     source, target = images((32, 32), 7), images((32, 32), 8, targets)
     masks = torch.zeros(2, 32, 32, dtype=torch.long)
     batch = LabelledBatch(source, valid, ("a", "b"), masks)
-    term = FDATerm(FDAOptions(fda_share=0.1), None)
-    return term.restyle(batch, UnlabelledBatch(target, valid[:targets], ("t",) * targets)), source, target
+    term = FDATerm(FDAOptions(fda_fraction=0.1), None)
+    return term.stylize(batch, UnlabelledBatch(target, valid[:targets], ("t",) * targets)), source, target
 
 
 def test_borders_keep_the_sources_pixels_and_masks_stay():
     valid = torch.ones(2, 1, 32, 32, dtype=torch.bool)
     valid[..., :5] = False
-    batch, source, target = restyled(valid)
+    batch, source, target = stylized(valid)
     expected = exchange_low_frequencies(source, target, 0.1)
     assert torch.equal(batch.images[..., :5], source[..., :5])
     assert torch.equal(batch.images[..., 5:], expected[..., 5:])
@@ -84,7 +84,7 @@ def test_borders_keep_the_sources_pixels_and_masks_stay():
 
 
 def test_a_smaller_target_batch_lends_its_styles_in_turn():
-    batch, source, target = restyled(torch.ones(2, 1, 32, 32, dtype=torch.bool), targets=1)
+    batch, source, target = stylized(torch.ones(2, 1, 32, 32, dtype=torch.bool), targets=1)
     assert torch.allclose(batch.images, exchange_low_frequencies(source, target.expand_as(source), 0.1))
 
 
@@ -105,6 +105,6 @@ def test_robust_entropy_begins_when_asked():
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.5])
-def test_a_share_beyond_the_spectrum_is_refused(share):
-    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*fda_share"):
-        method_options("fda", {"fda_share": share})
+def test_a_fraction_beyond_the_spectrum_is_refused(share):
+    with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*fda_fraction"):
+        method_options("fda", {"fda_fraction": share})

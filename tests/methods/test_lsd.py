@@ -161,7 +161,7 @@ def test_l4_a_naive_step_between_the_backward_passes_raises():
 
 
 def test_sequential_players_see_the_weights_of_those_before():
-    method = build(reduction="sum", update="sequential", adversary_rate=1e-2)
+    method = build(reduction="sum", update="sequential", adversary_learning_rate=1e-2)
     source, target = doubled()
     reference = copy.deepcopy(method)
     by_hand = {}
@@ -170,13 +170,13 @@ def test_sequential_players_see_the_weights_of_those_before():
         by_hand[player.name] = torch.autograd.grad(losses[player.name], player.parameters)
         for parameter, gradient in zip(player.parameters, by_hand[player.name], strict=True):
             parameter.grad = gradient
-        player.set_rates(0)
+        player.set_learning_rates(0)
         player.optimizer.step()
     played = stepped_with(method, source, target)
     for name in PLAYERS:
         assert_same(played[name], by_hand[name])
     # … which is another game than the simultaneous one, from G on.
-    together = stepped_with(build(reduction="sum", adversary_rate=1e-2), source, target)
+    together = stepped_with(build(reduction="sum", adversary_learning_rate=1e-2), source, target)
     assert_same(together[DISCRIMINATOR], played[DISCRIMINATOR])
     assert float((together[GENERATOR][0] - played[GENERATOR][0]).norm() / played[GENERATOR][0].norm()) > 1e-3
 
@@ -236,7 +236,7 @@ def test_nothing_outside_the_field_of_view_teaches_the_judge_or_the_generator():
         assert_same(one[name], other[name], 0.0)
 
 
-def test_labels_outside_are_ignored_and_batches_of_other_sizes_share_one_outline():
+def test_labels_outside_are_ignored_and_batches_of_other_sizes_fraction_one_outline():
     inside = torch.ones(1, 1, 16, 16, dtype=torch.bool)
     inside[..., :8] = False
     grid = torch.zeros(1, 4, 2, 2)
@@ -266,27 +266,27 @@ def test_l1_is_the_mean_over_the_pixels_inside():
 
 def test_the_swap_pulls_source_paintings_towards_the_target_label():
     """F's adversarial gradient alone makes D's answer to x̂_s more 'target' (before D answers)."""
-    method = build(lambda_adv=1.0, lambda_aux=0.0, rate=1e-3, head_factor=1.0, weight_decay=0.0, momentum=0.0)
+    method = build(lambda_adv=1.0, lambda_aux=0.0, learning_rate=1e-3, head_factor=1.0, weight_decay=0.0, momentum=0.0)
     source, target = doubled()
     source.masks.fill_(IGNORED)  # nothing supervised
 
-    def share_called(seen: Seen) -> float:
+    def fraction_called(seen: Seen) -> float:
         with torch.no_grad():
             painted = method.generator(method.segmenter(source.images).encoder, 64, 64)
             return float(method.discriminator(painted)[0].softmax(1)[:, seen].mean())
 
-    before = share_called(Seen.TARGET)
+    before = fraction_called(Seen.TARGET)
     for player in method.players():
         if player.name != SEGMENTER:
             player.optimizer.step = lambda: None
     for step in range(3):
         engine(method).step(source, target, step)
-    assert share_called(Seen.TARGET) > before
+    assert fraction_called(Seen.TARGET) > before
 
 
 def test_released_and_papers_options_are_valid_and_differ_only_in_the_adversaries_rate():
     released, paper = (method_options("lsd", values).model_dump() for values in PUBLISHED.values())
-    assert {key for key in released if released[key] != paper[key]} == {"adversary_rate"}
+    assert {key for key in released if released[key] != paper[key]} == {"adversary_learning_rate"}
     method = build(**PUBLISHED["released"])
     rates = {player.name: player.optimizer.param_groups[0]["lr"] for player in method.players()}
     assert rates == {DISCRIMINATOR: 1e-4, GENERATOR: 1e-4, SEGMENTER: 1e-5}

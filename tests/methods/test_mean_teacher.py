@@ -12,8 +12,8 @@ from polypda.data.batches import IGNORED
 from polypda.errors import UsageError
 from polypda.methods.mean_teacher import (
     blur,
+    ema_decay,
     follow,
-    kept_share,
     make_teacher,
     pseudo_labels,
     shown_blocks,
@@ -33,7 +33,7 @@ def build(name: str, seed: int = 0, **options):
 
 
 def test_the_teacher_keeps_ever_more_of_itself_up_to_alpha():
-    shares = [kept_share(t, 0.9) for t in range(12)]
+    shares = [ema_decay(t, 0.9) for t in range(12)]
     assert shares[:4] == pytest.approx([0, 1 / 2, 2 / 3, 3 / 4])
     assert shares[9:] == pytest.approx([0.9, 0.9, 0.9])
 
@@ -52,7 +52,7 @@ def test_following_averages_weights_and_takes_statistics():
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-def test_pseudo_labels_weigh_each_class_of_a_frame_by_its_confident_share():
+def test_pseudo_labels_weigh_each_class_of_a_frame_by_its_confident_fraction():
     polyp = torch.tensor([[[0.99, 0.6], [0.01, 0.3]], [[0.5, 0.5], [0.4, 0.6]]])
     probabilities = torch.stack([1 - polyp, polyp], dim=1)
     valid = torch.ones(2, 1, 2, 2, dtype=torch.bool)
@@ -104,7 +104,7 @@ def test_the_view_moves_nothing():
     images[:, :, 10:14, 20:24] = 0.8
     torch.manual_seed(0)
     brightest = student_view(images).mean(dim=1).flatten(1).argmax(dim=1)
-    assert all(10 <= place // 32 < 14 and 20 <= place % 32 < 24 for place in brightest.tolist())
+    assert all(10 <= index // 32 < 14 and 20 <= index % 32 < 24 for index in brightest.tolist())
 
 
 def test_blur_is_scipys():
@@ -144,8 +144,8 @@ def test_the_teacher_is_the_mean_of_the_students_weights():
         engine.step(*random_batches(step), step)
         history.append([p.detach().clone() for p in method.segmenter.parameters()])
     initial = [p.detach() for p in build("mean-teacher").segmenter.parameters()]
-    for place, teacher in enumerate(method.adapted().parameters()):
-        mean = (initial[place] + sum(weights[place] for weights in history)) / 5
+    for index, teacher in enumerate(method.adapted().parameters()):
+        mean = (initial[index] + sum(weights[index] for weights in history)) / 5
         assert torch.allclose(teacher, mean, atol=1e-6)
 
 
@@ -192,7 +192,7 @@ def test_checkpoints_hand_out_the_teacher_and_resume_the_student(tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
 
 
-def test_the_teacher_remembers_a_share_of_the_training():
+def test_the_teacher_remembers_a_fraction_of_the_training():
     alphas = [method_options("mean-teacher", {}).alpha(steps) for steps in (10, 100, 500, 100_000)]
     assert alphas == pytest.approx([0.9, 0.95, 0.99, 0.999])
     assert method_options("mean-teacher", {"ema_alpha": 0.5}).alpha(500) == 0.5

@@ -174,7 +174,7 @@ def test_unknown_names_offer_the_nearest():
     with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*'lambda_adv_main'"):
         method_options("adaptsegnet", {"lamda_adv_main": 1})
     with pytest.raises(UsageError, match=r"E_METHOD_OPTION.*rate"):
-        method_options("adaptsegnet", {"rate": "fast"})
+        method_options("adaptsegnet", {"learning_rate": "fast"})
 
 
 # --- the facts of a method on its class
@@ -219,9 +219,9 @@ def test_a_sum_has_its_bases_facts():
     assert method_class("lsd+minent").chance_accuracy == method_class("lsd").chance_accuracy == 0.25
     assert method_class("advent").preset_family == method_class("adaptsegnet-feature").preset_family == "adaptsegnet"
     assert not method_class("adda+minent").source_free
-    restyled = method_options("fcan+minent", {"stylise": "true", "aan_steps": 3}).restyling
-    assert restyled is not None and restyled.aan_steps == 3
-    assert method_options("fcan", {}).restyling is None and method_options("adaptsegnet", {}).restyling is None
+    stylized = method_options("fcan+minent", {"stylize": "true", "aan_steps": 3}).stylizing
+    assert stylized is not None and stylized.aan_steps == 3
+    assert method_options("fcan", {}).stylizing is None and method_options("adaptsegnet", {}).stylizing is None
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -35,7 +35,7 @@ def test_one_of_two_polyps_is_taken_and_either_can_be():
     assert taken == {"left", "right"}
 
 
-def test_the_margin_is_a_share_of_the_polyps_size():
+def test_the_margin_is_a_fraction_of_the_polyps_size():
     polyp = disc(16, 16, 5)
     (region,) = pasted_regions(batch_of(polyp), 0.3)[:, 0]
     margin = 0.3 * float(polyp.sum()) ** 0.5

@@ -14,11 +14,14 @@ from polypda.workflows.runs.presets import preset
 PUBLISHED = [
     ("adaptsegnet", {"lambda_adv_main": 0.001, "lambda_adv_aux": 0.0002, "lambda_seg_aux": 0.1}),
     ("fcan", {"lambda_seg": 5.0}),
-    ("fcn-wild", {"lambda_adv": 0.1, "presence_share": 0.1, "large_share": 0.1, "large_factor": 0.1, "lower_slack": 2}),
+    (
+        "fcn-wild",
+        {"lambda_adv": 0.1, "presence_fraction": 0.1, "large_fraction": 0.1, "large_factor": 0.1, "lower_slack": 2},
+    ),
     ("fda", {"robust_entropy_weight": 0.005, "robust_entropy_power": 2.0, "robust_entropy_from": 50_000}),
     ("mean-teacher", {"pseudo_threshold": 0.968, "pseudo_weight": 1.0}),
     ("mic", {"mask_ratio": 0.7}),
-    ("tent", {"tent_rate": 1e-3}),
+    ("tent", {"tent_learning_rate": 1e-3}),
 ]
 
 
@@ -28,7 +31,7 @@ def test_defaults_are_the_published_constants(method, constants):
     assert {name: getattr(options, name) for name in constants} == pytest.approx(constants)
 
 
-def test_the_preset_published_restyles_as_the_paper_does():
+def test_the_preset_published_stylizes_as_the_paper_does():
     options = method_options("fcan", preset("published")["options"]["fcan"])
     assert (options.aan_alpha, options.aan_steps, options.aan_rate) == (1e-14, 1000, 10)
     assert (options.aan_start.value, options.aan_normalisation.value) == ("noise", "published")

@@ -155,7 +155,7 @@ def masks_with(shares: list[float], side: int = 20) -> torch.Tensor:
 
 def labelled(shares: list[float], names: tuple[str, ...] | None = None) -> LabelledBatch:
     masks = masks_with(shares)
-    names = names or tuple(f"c/{place:02d}" for place in range(len(shares)))
+    names = names or tuple(f"c/{index:02d}" for index in range(len(shares)))
     return LabelledBatch(
         torch.zeros(len(shares), 3, 20, 20), torch.ones(len(shares), 1, 20, 20, dtype=torch.bool), names, masks
     )
@@ -174,7 +174,7 @@ def test_w4_statistics_count_only_frames_with_the_class():
     assert priors.frames.tolist() == [[8, 6]]
 
 
-def test_pixels_outside_the_field_of_view_are_no_part_of_a_share():
+def test_pixels_outside_the_field_of_view_are_no_part_of_a_fraction():
     batch = labelled([0.1])
     batch.masks[0, 10:] = IGNORED  # the polyp's 40 pixels lie in the upper half
     priors = SizePriors(FrameGroups(""))
@@ -238,7 +238,7 @@ def test_large_classes_count_a_tenth():
     _, plain = constrained_gradient({"large_factor": "1"}, logits, shares)
     _, less = constrained_gradient({}, logits, shares)
     assert plain.abs().max() > 0 and torch.allclose(less, 0.1 * plain, rtol=1e-12)
-    _, small = constrained_gradient({"large_share": "0.9"}, logits, shares)
+    _, small = constrained_gradient({"large_fraction": "0.9"}, logits, shares)
     assert torch.equal(small, plain)
 
 

@@ -124,12 +124,12 @@ def test_frames_are_drawn_by_the_step_and_all_of_them_in_the_end(bank):
         drawn.append(stored.draw(4, like)[0])
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
     assert drawn[0].dtype is torch.float64
-    seen = {place for _ in range(50) for frame in stored.draw(4, like)[0] for place in _place_of(frame, stored)}
+    seen = {index for _ in range(50) for frame in stored.draw(4, like)[0] for index in _place_of(frame, stored)}
     assert seen == set(range(6))
 
 
 def _place_of(frame, stored):
-    return [place for place in range(len(stored)) if torch.equal(stored.features[place].double(), frame)]
+    return [index for index in range(len(stored)) if torch.equal(stored.features[index].double(), frame)]
 
 
 def test_features_of_other_weights_or_another_tap_are_refused(bank):

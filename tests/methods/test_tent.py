@@ -77,7 +77,7 @@ def test_preparing_takes_the_targets_statistics():
 
 
 def test_entropy_falls_over_the_steps():
-    method = build(tent_rate=0.05)
+    method = build(tent_learning_rate=0.05)
     engine, target = Engine(FABRIC, method), targets()[0]
     values = [engine.step(random_batches(0)[0], target, step).losses["segmenter"]["entropy"] for step in range(8)]
     assert values[-1] < 0.8 * values[0]
@@ -106,7 +106,7 @@ def test_online_adabn_predicts_with_the_batchs_statistics_and_changes_nothing():
     before = {key: value.clone() for key, value in segmenter.state_dict().items()}
     reference = TinySegmenter(dropout=0.0).train()
     reference.load_state_dict(before)
-    for batch, probabilities in adapt_online(segmenter, targets(), rate=0.0):
+    for batch, probabilities in adapt_online(segmenter, targets(), learning_rate=0.0):
         logits = to_image_size(reference(batch.images).logits["main"], 64, 64)
         assert torch.allclose(probabilities, logits.softmax(1), atol=1e-5)
     assert all(torch.equal(before[key], value) for key, value in segmenter.state_dict().items())
@@ -121,7 +121,7 @@ def test_online_tent_goes_on_and_episodic_tent_begins_anew():
     for episodic in (False, True):
         entropies[episodic] = [
             float(-(p * p.log()).sum(1).mean())
-            for _, p in adapt_online(segmenter, same, rate=0.05, updates=2, episodic=episodic)
+            for _, p in adapt_online(segmenter, same, learning_rate=0.05, updates=2, episodic=episodic)
         ]
     going_on, anew = entropies[False], entropies[True]
     assert going_on[0] > going_on[1] > going_on[2]

@@ -29,22 +29,29 @@ SHIFTS = {
     "redder": ((1.1, 1.0, 1.0), (0.0, 0.0, -0.03)),  # the disc turns towards mucosa: their rims become unsure
 }
 """What the target's camera does to colours: gain and offset per channel."""
-SUPERVISED = {"optimizer": "adamw", "rate": 2e-3, "head_factor": 1.0, "weight_decay": 1e-4, "seg_loss": "ce+dice"}
-PATCHES = {"discriminator_width": 8, "discriminator_layers": 3, "discriminator_rate": 2e-3}
+SUPERVISED = {
+    "optimizer": "adamw",
+    "learning_rate": 2e-3,
+    "head_factor": 1.0,
+    "weight_decay": 1e-4,
+    "seg_loss": "ce+dice",
+}
+PATCHES = {"discriminator_width": 8, "discriminator_layers": 3, "discriminator_learning_rate": 2e-3}
 GAME = {**PATCHES, "lambda_adv_main": 0.1, "lambda_adv_aux": 0.02}
 OPTIONS = {
     "adaptsegnet": GAME,
     "adaptsegnet-feature": GAME,
-    "advent": GAME | {"lambda_adv_main": 0.5, "lambda_adv_aux": 0.1, "discriminator_rate": 5e-3, "objective": "ls"},
+    "advent": GAME
+    | {"lambda_adv_main": 0.5, "lambda_adv_aux": 0.1, "discriminator_learning_rate": 5e-3, "objective": "ls"},
     # its generator learns little in 40 steps: what it passes on is weighed up (more of it helps more, from 0.1 to 20)
     "lsd": {
         "generator_width": 4,
         "discriminator_width": 8,
         "lambda_adv": 5.0,
         "lambda_aux": 20.0,
-        "adversary_rate": 3e-3,
+        "adversary_learning_rate": 3e-3,
     },
-    "fcan": {"discriminator_width": 8, "lambda_seg": 1.0, "discriminator_rate": 2e-3},
+    "fcan": {"discriminator_width": 8, "lambda_seg": 1.0, "discriminator_learning_rate": 2e-3},
     "fcn-wild": {"discriminator_width": 8, "size_start": 0, "upper_slack": 1.0},
     "minent": {"entropy_weight": 0.5, "entropy_weight_aux": 0.1},
     "mean-teacher": {"pseudo_threshold": 0.5, "ema_alpha": 0.99},
@@ -75,11 +82,11 @@ def paint(domain: str, seed: int, count: int = BATCH) -> tuple[torch.Tensor, tor
     """
     generator = torch.Generator().manual_seed(2 * seed + (domain != "source"))
     y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
-    place = torch.rand(4, count, 1, 1, generator=generator)
-    mask = (y - 8 - 16 * place[0]) ** 2 + (x - 8 - 16 * place[1]) ** 2 < (4 + 5 * place[2]) ** 2
+    index = torch.rand(4, count, 1, 1, generator=generator)
+    mask = (y - 8 - 16 * index[0]) ** 2 + (x - 8 - 16 * index[1]) ** 2 < (4 + 5 * index[2]) ** 2
     noise = 0.05 * torch.randn(count, 3, SIDE, SIDE, generator=generator)
     mucosa, polyp = (torch.tensor(colour).view(1, 3, 1, 1) for colour in ((0.45, 0.30, 0.25), (0.25, 0.12, 0.05)))
-    images = mucosa + 0.1 * place[3][:, None] + noise + polyp * mask[:, None]
+    images = mucosa + 0.1 * index[3][:, None] + noise + polyp * mask[:, None]
     if domain in SHIFTS:
         gain, offset = (torch.tensor(values).view(1, 3, 1, 1) for values in SHIFTS[domain])
         images = images * gain + offset
@@ -146,7 +153,7 @@ def train(
 def start_of(seed: int) -> Segmenter:
     torch.manual_seed(seed)
     fresh = TinySegmenter(dropout=0.0)
-    return train("source-only", fresh, seed, START_STEPS, BatchNormPolicy.TRAIN, SUPERVISED | {"rate": 1e-2})
+    return train("source-only", fresh, seed, START_STEPS, BatchNormPolicy.TRAIN, SUPERVISED | {"learning_rate": 1e-2})
 
 
 @cache

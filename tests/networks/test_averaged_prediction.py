@@ -85,8 +85,8 @@ def test_the_grid_has_the_mean_of_the_scales_brought_there_by_area(native):
     assert small.shape == large.shape == (64, 64)
     image = native.image
     geometry = asked(scales=(2,)).geometry(native, 128)
-    picture = torch.from_numpy(geometry.image_to_network(image)).permute(2, 0, 1)[None] / 255
-    full = model(picture).logits["main"].softmax(1)[0, 1].detach().numpy()
+    rgb = torch.from_numpy(geometry.image_to_network(image)).permute(2, 0, 1)[None] / 255
+    full = model(rgb).logits["main"].softmax(1)[0, 1].detach().numpy()
     assert np.abs(large - cv2.resize(full, (64, 64), interpolation=cv2.INTER_AREA)).max() < 1e-6
     both = asked(scales=(1, 2)).grid_probability(model, native)
     assert np.abs(both - (small + large) / 2).max() < 1e-6

@@ -62,8 +62,8 @@ def _plain_lite0(state, images):
     x = norm(conv(images, "_conv_stem", 2), "_bn0").clamp(0, 6)
     number, maps = 0, []
     for repeats, first_stride in stages:
-        for place in range(repeats):
-            stride, block, before = (first_stride if place == 0 else 1), f"_blocks.{number}", x
+        for index in range(repeats):
+            stride, block, before = (first_stride if index == 0 else 1), f"_blocks.{number}", x
             if number:
                 x = norm(conv(x, f"{block}._expand_conv"), f"{block}._bn0").clamp(0, 6)
             x = norm(conv(x, f"{block}._depthwise_conv", stride, x.shape[1]), f"{block}._bn1").clamp(0, 6)
@@ -71,7 +71,7 @@ def _plain_lite0(state, images):
             x = x + before if stride == 1 and before.shape == x.shape else x
             number += 1
         maps.append(x)
-    return [maps[place] for place in (0, 1, 2, 4, 6)]
+    return [maps[index] for index in (0, 1, 2, 4, 6)]
 
 
 def test_features_are_those_of_the_published_network():
@@ -170,7 +170,7 @@ def install(tmp_path, monkeypatch):
 
 
 def _renamed(encoder):
-    return {f"theirs{place}.{key.rpartition('.')[2]}": v for place, (key, v) in enumerate(encoder.state_dict().items())}
+    return {f"theirs{index}.{key.rpartition('.')[2]}": v for index, (key, v) in enumerate(encoder.state_dict().items())}
 
 
 def test_any_version_of_a_package_serves_and_none_of_its_code_is_run(install):

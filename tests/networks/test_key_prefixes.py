@@ -19,7 +19,7 @@ PREFIXES = [
 
 
 def _state(names=NAMES, prefix=""):
-    return {f"{prefix}{name}": torch.full((place + 1,), float(place)) for place, name in enumerate(names)}
+    return {f"{prefix}{name}": torch.full((index + 1,), float(index)) for index, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -21,7 +21,7 @@ class _Manifest:
     phantom: PhantomLook | None
 
 
-LOOK = PhantomLook(sizes_px=((128, 104),), negative_share=0.3, frames_per_sequence=2)
+LOOK = PhantomLook(sizes_px=((128, 104),), negative_fraction=0.3, frames_per_sequence=2)
 COHORT = _Manifest("some-centre", LOOK)
 
 
@@ -53,9 +53,9 @@ def test_the_folder_is_an_ordinary_cohort(tmp_path: Path) -> None:
 def test_first_frames_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
     short = _files(render_cohort(COHORT, frames=3, out=tmp_path / "short"))
     long = _files(render_cohort(COHORT, frames=7, out=tmp_path / "long"))
-    pictures = {name: data for name, data in short.items() if name.startswith(("images", "masks"))}
-    assert len(pictures) == 6
-    assert all(long[name] == data for name, data in pictures.items())
+    images = {name: data for name, data in short.items() if name.startswith(("images", "masks"))}
+    assert len(images) == 6
+    assert all(long[name] == data for name, data in images.items())
     assert long["frames.csv"].startswith(short["frames.csv"])
 
 
@@ -84,7 +84,7 @@ def test_the_identical_phantom_is_returned_and_anything_else_refused(tmp_path: P
 def test_an_interrupted_rendering_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
-    written = cohort_folder._write_picture
+    written = cohort_folder._write_image
     count = 0
 
     def failing(*arguments: object) -> None:

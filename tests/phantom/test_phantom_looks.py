@@ -110,7 +110,7 @@ def test_every_phantom_looks_like_its_scope(cohort: str) -> None:
     look = _look_of(cohort, frames=120)
     print(f"\n{TABLE_HEADER}\n{table_row(cohort, look)}")
     described = load_catalogue()[cohort].phantom
-    assert described is not None and (look.polyps_per_frame > 0) is (described.negative_share < 1)
+    assert described is not None and (look.polyps_per_frame > 0) is (described.negative_fraction < 1)
     assert _misfits(look, _references(cohort)) == []
 
 

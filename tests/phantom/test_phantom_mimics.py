@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from polypda.cohorts.phantom_look import AreaQuantiles, LabSpread, MimicShares
+from polypda.cohorts.phantom_look import AreaQuantiles, LabSpread, MimicFractions
 from polypda.phantom import PhantomLook, render_frame
 from polypda.phantom.canvas import canvas_of
 from polypda.phantom.mimics import NO_MIMICS, Mimics
@@ -20,24 +20,24 @@ from polypda.phantom.tube import camera_rays, wall_distance
 
 SMALL = PhantomLook(
     sizes_px=((256, 208),),
-    negative_share=0.0,
+    negative_fraction=0.0,
     polyps_per_positive_frame=1.0,
     frames_per_sequence=1,
-    motion_blurred_share=0.0,
+    motion_blurred_fraction=0.0,
     noise_sd=0.0,
-    debris_share=0.0,
+    debris_fraction=0.0,
 )
-EVEN = {"fold_strength": 0.05, "lumen_in_view_share": 0.0, "specular_percent": 0.0}
+EVEN = {"fold_strength": 0.05, "lumen_in_view_fraction": 0.0, "specular_percent": 0.0}
 """An evenly lit wall without highlights, so that colours beside a polyp are those of the mucosa."""
 KINDS = ("folds", "bubbles", "stool", "glare")
 SCENES = range(5)
 
 
 def _with(kind: str, **update: object) -> PhantomLook:
-    return SMALL.model_copy(update={"mimics": MimicShares(**{kind: 1.0}), **update})
+    return SMALL.model_copy(update={"mimics": MimicFractions(**{kind: 1.0}), **update})
 
 
-def _picture(look: PhantomLook, scene: Scene) -> np.ndarray:
+def _image(look: PhantomLook, scene: Scene) -> np.ndarray:
     canvas = canvas_of(scene.size, look.field_of_view)
     return paint(look, scene, canvas, shade(look, scene, canvas, scene.pose(0.0)))[0]
 
@@ -54,10 +54,10 @@ def _contrast(image: np.ndarray, mask: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mimic_is_seen_and_has_no_mask(kind: str) -> None:
     changed = 0
-    look = _with(kind, negative_share=1.0)
+    look = _with(kind, negative_fraction=1.0)
     for index in SCENES:
         image, mask = render_frame(look, seed=3, index=index)
-        bare, _ = render_frame(SMALL.model_copy(update={"negative_share": 1.0}), seed=3, index=index)
+        bare, _ = render_frame(SMALL.model_copy(update={"negative_fraction": 1.0}), seed=3, index=index)
         assert not mask.any()
         changed += np.count_nonzero(np.abs(image.astype(int) - bare).max(axis=2) > 12) > 60
     assert changed >= len(SCENES) - 1
@@ -120,7 +120,7 @@ def test_flat_lesions_are_fainter_than_bulging_ones_at_the_same_size() -> None:
     sizes = AreaQuantiles(q10=3, q50=5, q90=8)
     for share in contrast:
         look = SMALL.model_copy(
-            update={**EVEN, "flat_share": share, "polyp_local_lightness": 14.0, "polyp_area_percent": sizes}
+            update={**EVEN, "flat_fraction": share, "polyp_local_lightness": 14.0, "polyp_area_percent": sizes}
         )
         for index in range(8):
             image, mask = render_frame(look, seed=4, index=index)
@@ -131,8 +131,8 @@ def test_flat_lesions_are_fainter_than_bulging_ones_at_the_same_size() -> None:
     assert np.median(area[1.0]) == pytest.approx(np.median(area[0.0]), rel=0.3)
 
 
-def test_the_share_of_flat_lesions_is_the_looks() -> None:
-    look = SMALL.model_copy(update={"flat_share": 0.4})
+def test_the_fraction_of_flat_lesions_is_the_looks() -> None:
+    look = SMALL.model_copy(update={"flat_fraction": 0.4})
     flat = [draw_scene(look, 6, index).polyps[0].elevation is not None for index in range(40)]
     assert 0.3 <= np.mean(flat) <= 0.5
 
@@ -161,11 +161,11 @@ def test_local_lightness_lowers_local_contrast_more_than_the_global_one() -> Non
 
 
 def test_glare_gathers_highlights_without_adding_any() -> None:
-    shine = {"negative_share": 1.0, "specular_percent": 2.0}
+    shine = {"negative_fraction": 1.0, "specular_percent": 2.0}
 
     def whites(look: PhantomLook) -> tuple[float, float]:
         """Mean of the highlights' area and of how large a part of it lies within one eighth of the frame's side."""
-        white = [(_picture(look, draw_scene(look, 3, index)).min(axis=2) > 235).astype(np.float32) for index in SCENES]
+        white = [(_image(look, draw_scene(look, 3, index)).min(axis=2) > 235).astype(np.float32) for index in SCENES]
         gathered = [cv2.blur(each, (41, 41)).max() * 41**2 / each.sum() for each in white]
         return float(np.mean([each.sum() for each in white])), float(np.mean(gathered))
 
@@ -178,14 +178,14 @@ def test_glare_gathers_highlights_without_adding_any() -> None:
 
 
 def test_dye_turns_sprayed_sequences_blue_and_no_others() -> None:
-    dyed = SMALL.model_copy(update={"dye_share": 0.5})
+    dyed = SMALL.model_copy(update={"dye_fraction": 0.5})
     scenes = [(draw_scene(SMALL, 2, index), draw_scene(dyed, 2, index)) for index in range(12)]
     sprayed = [after for before, after in scenes if after.dye]
     assert 2 <= len(sprayed) <= 10
     for before, after in scenes:
         assert (after.colour == before.colour) is (after.dye == 0.0)
         if after.dye:
-            blue = (_picture(dyed, after).astype(float) - _picture(SMALL, before))[..., 2].mean()
+            blue = (_image(dyed, after).astype(float) - _image(SMALL, before))[..., 2].mean()
             assert after.colour[2] < before.colour[2] - 5 and blue > 3
 
 
@@ -197,7 +197,9 @@ def test_a_neutral_look_draws_no_mimic() -> None:
 
 
 def test_mimics_are_the_same_whenever_they_are_drawn() -> None:
-    look = SMALL.model_copy(update={"mimics": MimicShares(folds=1, bubbles=1, stool=1, glare=1), "dye_share": 0.5})
+    look = SMALL.model_copy(
+        update={"mimics": MimicFractions(folds=1, bubbles=1, stool=1, glare=1), "dye_fraction": 0.5}
+    )
     first = [render_frame(look, seed=1, index=index) for index in (5, 0)]
     again = [render_frame(look, seed=1, index=index) for index in (0, 5)][::-1]
     assert all(

@@ -22,7 +22,7 @@ from polypda.phantom.scene import Polyp, draw_scene
 from polypda.phantom.shading import shade
 from polypda.phantom.tube import Fold, Pose, camera_rays, wall_distance
 
-SMALL = PhantomLook(sizes_px=((256, 208),), negative_share=0.0, polyps_per_positive_frame=1.0)
+SMALL = PhantomLook(sizes_px=((256, 208),), negative_fraction=0.0, polyps_per_positive_frame=1.0)
 
 
 def _digest(look: PhantomLook, seed: int, index: int) -> str:
@@ -122,23 +122,23 @@ def test_a_fold_hides_the_polyp_behind_it() -> None:
 
 @pytest.mark.parametrize("shape", list(FieldShape))
 def test_the_field_of_view_is_found_where_it_was_drawn(shape: FieldShape) -> None:
-    field = FieldOfViewLook(shape=shape, width_share=0.9, height_share=0.96, corner_share=0.22)
-    look = SMALL.model_copy(update={"field_of_view": field, "rim_to_centre": 1.1, "lumen_in_view_share": 1.0})
+    field = FieldOfViewLook(shape=shape, width_fraction=0.9, height_fraction=0.96, corner_fraction=0.22)
+    look = SMALL.model_copy(update={"field_of_view": field, "rim_to_centre": 1.1, "lumen_in_view_fraction": 1.0})
     image, mask = render_frame(look, seed=1, index=0)
     canvas = canvas_of((256, 208), field)
     drawn = np.zeros(mask.shape, bool)
-    place = (slice(canvas.top, canvas.top + canvas.height), slice(canvas.left, canvas.left + canvas.width))
-    drawn[place] = canvas.outline[..., 0] > 127
+    index = (slice(canvas.top, canvas.top + canvas.height), slice(canvas.left, canvas.left + canvas.width))
+    drawn[index] = canvas.outline[..., 0] > 127
     found = find_field_of_view(image).mask
     assert np.sum(found & drawn) / np.sum(found | drawn) > 0.93
     assert not (mask.astype(bool) & ~drawn).any()
     assert set(np.unique(mask)) <= {0, 255}
 
 
-def test_negative_share_and_inset() -> None:
-    negative = SMALL.model_copy(update={"negative_share": 1.0})
+def test_negative_fraction_and_inset() -> None:
+    negative = SMALL.model_copy(update={"negative_fraction": 1.0})
     assert not any(render_frame(negative, seed=0, index=index)[1].any() for index in range(0, 12, 4))
-    update = {"inset": Inset.GREEN, "inset_share": 1.0, "polyp_area_percent": AreaQuantiles(q10=30, q50=40, q90=50)}
+    update = {"inset": Inset.GREEN, "inset_fraction": 1.0, "polyp_area_percent": AreaQuantiles(q10=30, q50=40, q90=50)}
     image, mask = render_frame(SMALL.model_copy(update=update), seed=0, index=0)
     corner = image[-30:, :40].reshape(-1, 3).astype(int)
     assert np.all(np.median(corner, axis=0) == (46, 180, 142))
@@ -186,7 +186,7 @@ def test_a_look_refuses_unknown_keys_and_crossed_quantiles() -> None:
 
 def test_blur_and_noise_do_what_they_say() -> None:
     def sharpness(**update: float) -> float:
-        image, _ = render_frame(SMALL.model_copy(update={"motion_blurred_share": 0.0, **update}), seed=1, index=0)
+        image, _ = render_frame(SMALL.model_copy(update={"motion_blurred_fraction": 0.0, **update}), seed=1, index=0)
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[50:150, 60:190]
         return float(cv2.Laplacian(grey, cv2.CV_32F).std())
 

@@ -9,7 +9,7 @@ from polypda.quality.checking.check_cohorts import check_cohorts
 TABLE = "frame,split\nf1,train\nf2,validation\nf3,test\n"
 
 
-def test_picture_of_a_training_part_that_is_held_out_elsewhere_is_a_leak(tmp_path):
+def test_image_of_a_training_part_that_is_held_out_elsewhere_is_a_leak(tmp_path):
     write_ordinary(tmp_path, "zju2", table=TABLE)
     other = write_ordinary(
         tmp_path, "haining", stems=("g1", "g2", "g3"), table="frame,split\ng1,train\ng2,train\ng3,test\n"
@@ -49,13 +49,13 @@ def test_two_processes_find_the_same(tmp_path):
 
 def test_one_scene_in_two_parts_is_a_warning(tmp_path):
     folder = write_ordinary(tmp_path, "zju2", table=TABLE)
-    picture = paint_frame(0, (288, 384))
+    image = paint_frame(0, (288, 384))
     rng = np.random.default_rng(3)
     grain = cv2.resize(rng.normal(0, 1, (36, 48)).astype(np.float32), (384, 288), interpolation=cv2.INTER_CUBIC)
-    save(folder / "images" / "f1.jpg", picture)
+    save(folder / "images" / "f1.jpg", image)
     found = []
     for strength in (0, 6, 10, 14, 18, 24, 32, 44, 200):
-        save(folder / "images" / "f3.jpg", np.clip(picture + strength * grain[..., None], 35, 255).astype(np.uint8))
+        save(folder / "images" / "f3.jpg", np.clip(image + strength * grain[..., None], 35, 255).astype(np.uint8))
         codes = {finding.code for finding in check_cohorts(["zju2"], tmp_path).cohorts[0].findings}
         found.append(
             "copy" if codes & {"E_ALIKE_LEAK", "E_DUPLICATE_LEAK"} else "scene" if "W_SCENE_PARTED" in codes else ""

@@ -6,7 +6,7 @@ import pytest
 
 from polypda.cohorts.field_of_view import Box, FieldOfView
 from polypda.cohorts.manifest import FieldOfViewShape
-from polypda.quality.checking.frame_quality import is_overexposed, judge_mask, judge_picture, shape_of
+from polypda.quality.checking.frame_quality import is_overexposed, judge_image, judge_mask, shape_of
 from polypda.quality.checking.observation import cut_short
 
 SIZE = (240, 320)
@@ -91,12 +91,12 @@ def test_glare_and_blur():
     inside = np.ones(SIZE, bool)
     sharp = rng.integers(60, 190, (*SIZE, 3)).astype(np.uint8)
     soft = cv2.GaussianBlur(sharp, (0, 0), 4)
-    assert judge_picture(soft, inside).sharpness < 0.2 * judge_picture(sharp, inside).sharpness
+    assert judge_image(soft, inside).sharpness < 0.2 * judge_image(sharp, inside).sharpness
     white = sharp.copy()
     white[:60] = 255
-    judged = judge_picture(white, inside)
+    judged = judge_image(white, inside)
     assert is_overexposed(judged) and judged.overexposed == pytest.approx(0.25, abs=0.03)
-    assert not is_overexposed(judge_picture(sharp, inside))
+    assert not is_overexposed(judge_image(sharp, inside))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

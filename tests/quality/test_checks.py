@@ -80,10 +80,10 @@ def test_exif_orientation_is_told(tmp_path):
 
     folder = write_ordinary(tmp_path)
     path = folder / "images" / "f2.jpg"
-    with Image.open(path) as picture:
-        exif = picture.getexif()
+    with Image.open(path) as image:
+        exif = image.getexif()
         exif[0x0112] = 6
-        picture.save(path, exif=exif)
+        image.save(path, exif=exif)
     assert findings(tmp_path)["W_ORIENTATION"].values == {"f2": "orientation 6"}
 
 
@@ -137,23 +137,23 @@ def test_colour_coded_mask_is_told_from_grey_in_three_channels(tmp_path):
     save(tmp_path / "red.png", np.dstack([disc, disc * 0, disc * 0]))
     save(tmp_path / "grey.png", np.dstack([disc] * 3))
     red, grey = inspected(tmp_path / "red.png"), inspected(tmp_path / "grey.png")
-    assert (red.coloured, red.channels, red.grey_share) == (True, 3, 0.0)
+    assert (red.coloured, red.channels, red.grey_fraction) == (True, 3, 0.0)
     assert (grey.coloured, grey.channels) == (False, 3)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_grey_shares_are_counted(tmp_path, suffix):
+def test_grey_fractions_are_counted(tmp_path, suffix):
     values = np.zeros((10, 10), np.uint8)
     values[0, :4], values[1, :2], values[2, :5] = 7, 100, 255
     save(tmp_path / f"m{suffix}", values)
     file = inspected(tmp_path / f"m{suffix}")
-    assert (file.grey_share, file.ambiguous_share) == (0.06, 0.02)
+    assert (file.grey_fraction, file.ambiguous_fraction) == (0.06, 0.02)
     assert (file.width, file.height, file.channels) == (10, 10, 1)
 
 
 def test_zero_and_one_is_binary(tmp_path):
     save(tmp_path / "m.png", paint_mask() // 255)
-    assert inspected(tmp_path / "m.png").grey_share == 0
+    assert inspected(tmp_path / "m.png").grey_fraction == 0
 
 
 def test_gone_mask_has_its_own_code(tmp_path):
@@ -205,7 +205,7 @@ def test_duplicates_within_and_across_parts(tmp_path):
     assert told["W_SPLIT_EMPTY"].message == "no frame is in the validation part."
 
 
-def test_nearly_the_same_picture_across_parts(tmp_path):
+def test_nearly_the_same_image_across_parts(tmp_path):
     folder = write_ordinary(tmp_path, table="frame,split\nf1,train\nf2,validation\nf3,test\n")
     save(folder / "images" / "f3.jpg", np.clip(paint_frame(0).astype(int) + 4, 0, 255).astype(np.uint8))
     told = findings(tmp_path)

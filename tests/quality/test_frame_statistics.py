@@ -14,8 +14,8 @@ from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.quality.statistics import measuring
 from polypda.quality.statistics.figure_store import FigureStore
 from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
+from polypda.quality.statistics.image import image_figures, noise_sd, reduced_image
 from polypda.quality.statistics.measuring import measure_files, measure_frames
-from polypda.quality.statistics.picture import noise_sd, picture_figures, reduced_picture
 from polypda.quality.statistics.polyps import box_figures, mask_figures
 
 NOWHERE = FigureStore(None)
@@ -33,7 +33,7 @@ def _disc(size: int = 400, radius: int = 180) -> np.ndarray:
 
 
 def _figures(image: np.ndarray):
-    return picture_figures(image, reduced_picture(image))
+    return image_figures(image, reduced_image(image))
 
 
 @pytest.mark.parametrize("sd", [1.0, 3.0, 8.0])
@@ -74,36 +74,36 @@ def test_a_mask_has_its_area_place_and_contrast():
     mask[180:220, 290:330] = 255
     image = _lit(field)
     image[mask > 0] = (200, 150, 140)
-    told = mask_figures(reduced_picture(image), mask)
+    told = mask_figures(reduced_image(image), mask)
     assert told.polyps == 1
     assert told.area == pytest.approx(1600 / (np.pi * 180**2), rel=0.03)
     assert told.off_centre == pytest.approx(110 / 180, abs=0.02)
-    assert told.contrast_lightness > 15 and told.place is not None
-    rows, columns = np.nonzero(told.place > 127)
+    assert told.contrast_lightness > 15 and told.index is not None
+    rows, columns = np.nonzero(told.index > 127)
     assert abs(rows.mean() - 23.5) < 1 and columns.mean() > 36
-    assert mask_figures(reduced_picture(image), np.zeros_like(mask)).polyps == 0
+    assert mask_figures(reduced_image(image), np.zeros_like(mask)).polyps == 0
 
 
 def test_boxes_count_each_and_cover_their_union():
     image = _lit(_disc())
     boxes = [(150, 150, 250, 250), (200, 150, 300, 250)]
-    told = box_figures(reduced_picture(image), boxes, image.shape)
+    told = box_figures(reduced_image(image), boxes, image.shape)
     assert told.polyps == 2
     assert told.area == pytest.approx(15_000 / (np.pi * 180**2), rel=0.03)
     assert np.isnan(told.contrast_lightness)  # a box holds mucosa too
     large = cv2.resize(image, (1200, 1200))
-    same = box_figures(reduced_picture(large), [tuple(3 * v for v in box) for box in boxes], large.shape)
+    same = box_figures(reduced_image(large), [tuple(3 * v for v in box) for box in boxes], large.shape)
     assert same.area == pytest.approx(told.area, rel=0.03)
 
 
 def test_ignored_pixels_are_no_part_of_the_field():
     image = _lit(_disc())
     image[180:220, 180:220] = 255
-    reduced = reduced_picture(image)
+    reduced = reduced_image(image)
     ignored = np.zeros(image.shape[:2], np.uint8)
     ignored[180:220, 180:220] = 255
-    assert picture_figures(image, reduced).specular_share > 0.01
-    assert picture_figures(image, reduced.without(ignored)).specular_share == 0
+    assert image_figures(image, reduced).specular_share > 0.01
+    assert image_figures(image, reduced.without(ignored)).specular_share == 0
     assert reduced.without(np.ones_like(ignored)) is reduced
 
 
@@ -111,7 +111,7 @@ def test_frames_are_drawn_evenly_and_again_the_same():
     frames = list(range(1000))
     drawn = drawn_evenly(frames, 40, name="a", seed=0)
     assert len(drawn) == 40 and list(drawn) == sorted(set(drawn))
-    assert all(25 * place <= item < 25 * (place + 1) for place, item in enumerate(drawn))
+    assert all(25 * index <= item < 25 * (index + 1) for index, item in enumerate(drawn))
     assert drawn == drawn_evenly(frames, 40, name="a", seed=0) != drawn_evenly(frames, 40, name="b", seed=0)
     assert drawn_evenly(frames[:7], 40, name="a") == drawn_evenly(frames[:7], None, name="a") == tuple(range(7))
     assert len(set(drawn_evenly(range(7), 6, name="x"))) == 6
@@ -144,15 +144,15 @@ def test_a_damaged_or_missing_store_is_no_loss(tmp_path):
     assert len(entries) == 2  # the picture's and the label's
     for entry in entries:
         entry.write_text("{}")
-    assert measure_files(frame, store).picture.lightness == first.picture.lightness
+    assert measure_files(frame, store).image.lightness == first.image.lightness
     (tmp_path / "file").write_text("in the way")
-    assert measure_files(frame, FigureStore(tmp_path / "file" / "store")).picture is not None
+    assert measure_files(frame, FigureStore(tmp_path / "file" / "store")).image is not None
 
 
 def test_label_states_decide_what_is_read(tmp_path):
     (frame,) = write_frames(tmp_path / "c", 1)
     unlabelled = measure_files(frame.without_label(), NOWHERE)
-    assert unlabelled.picture is not None and unlabelled.polyps is None
+    assert unlabelled.image is not None and unlabelled.polyps is None
     negative = measure_files(replace(frame, mask=None, label_state=LabelState.NEGATIVE), NOWHERE)
     assert negative.polyps is not None and negative.polyps.polyps == 0
     boxed = replace(frame, mask=None, label_state=LabelState.BOX, boxes=(PolypBox(20, 20, 40, 40),))
@@ -172,7 +172,7 @@ def test_files_that_cannot_be_used_become_problems(tmp_path):
     cv2.imwrite(str(wrong_mask.mask), np.zeros((10, 10), np.uint8))
     told = [measure_files(frame, NOWHERE) for frame in (broken, wrong_mask, sound)]
     assert [one.problem.code if one.problem else None for one in told] == ["E_IMAGE_UNREADABLE", "E_MASK_SIZE", None]
-    assert told[0].picture is None and told[1].picture is not None and told[1].polyps is None
+    assert told[0].image is None and told[1].image is not None and told[1].polyps is None
     assert list(frame_table("c", told)["label"]) == ["none", "mask"]
 
 

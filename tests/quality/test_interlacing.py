@@ -104,7 +104,7 @@ def seen(combed: int, clean: int, unjudged: int = 0) -> list[Comb]:
     return frames + [Comb(np.nan, np.nan, np.nan, False, "too dark")] * unjudged
 
 
-def test_a_film_is_decided_by_its_frames() -> None:
+def test_a_video_is_decided_by_its_frames() -> None:
     assert decide([]).scan is Scan.UNKNOWN
     assert decide(seen(0, 1)).scan is Scan.UNKNOWN
     assert decide(seen(0, 0, unjudged=50)).scan is Scan.UNKNOWN

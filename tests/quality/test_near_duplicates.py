@@ -10,7 +10,7 @@ from support.planted_copies import KINDS, copy_of
 
 from polypda.cohorts.catalogue import manifest
 from polypda.phantom.renderer import render_frame
-from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint, lit_picture
+from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint, lit_image
 from polypda.quality.near_duplicates.pairs import (
     AlikePair,
     Likeness,
@@ -109,12 +109,12 @@ def test_likeness_is_one_with_itself_and_symmetric_in_mirroring():
         assert np.array_equal(mirrored(mirrored(relief, how), how), relief)
 
 
-def test_lit_picture_leaves_border_inset_and_text_out():
+def test_lit_image_leaves_border_inset_and_text_out():
     image = np.zeros((200, 300, 3), np.uint8)
     image[20:180, 100:280] = scene(1, (160, 180)).clip(60)
     image[150:200, 0:60] = (40, 200, 150)
     cv2.putText(image, "ID 123", (5, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1)
-    box, inside = lit_picture(image)
+    box, inside = lit_image(image)
     assert abs(box.left - 100) <= 4 and abs(box.right - 280) <= 4 and abs(box.top - 20) <= 4 and inside.mean() > 0.9
 
 
@@ -155,4 +155,4 @@ def test_planted_copies_of_real_frames_are_found():
     ],
 )
 def test_mirrored_frames_must_agree_in_more_detail(mirroring, fine, same):
-    assert AlikePair(0, 1, mirroring, Likeness(0.86, fine), 70).same_picture is same
+    assert AlikePair(0, 1, mirroring, Likeness(0.86, fine), 70).same_image is same

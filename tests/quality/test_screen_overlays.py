@@ -8,7 +8,7 @@ from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.phantom_look import BurnedInText, Inset
 from polypda.phantom.renderer import render_frame
 from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_picture import find_insets, find_scope_picture
+from polypda.quality.overlays.scope_image import find_insets, find_scope_image
 from polypda.quality.overlays.static_regions import StaticRegions, StillnessMap
 
 LINES = ("MEIER ANNA", "12/03/1961", "14:02:36", "ID:40417", "D.O.B.:")
@@ -24,12 +24,12 @@ def still_over(frames: list[np.ndarray]) -> StaticRegions:
 def _labelled(seed: int, size: float, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """A frame full of mucosa with glints and a panel of text at its left, through JPEG; and its text pixels."""
     rng = np.random.default_rng(seed)
-    picture = with_glints(mucosa(rng), rng, 60)
-    text = np.zeros(picture.shape[:2], bool)
+    image = with_glints(mucosa(rng), rng, 60)
+    text = np.zeros(image.shape[:2], bool)
     left, top = int(rng.integers(4, 60)), int(rng.integers(60, 200))
     for number, line in enumerate(LINES):
-        text |= write(picture, line, (left, top + round(number * 44 * size)), size, colour)
-    return through_jpeg(picture), text
+        text |= write(image, line, (left, top + round(number * 44 * size)), size, colour)
+    return through_jpeg(image), text
 
 
 @pytest.mark.parametrize("colour", [(235, 235, 235), (120, 255, 120), (255, 240, 90)], ids=["white", "green", "yellow"])
@@ -77,11 +77,11 @@ def _phantom_pair(cohort: str, index: int, **overlay) -> tuple[np.ndarray, np.nd
     return drawn, plain, np.any(drawn != plain, axis=2)
 
 
-@pytest.mark.parametrize("place", [BurnedInText.LEFT, BurnedInText.CORNERS])
-def test_text_of_phantoms_is_covered(place):
+@pytest.mark.parametrize("position", [BurnedInText.LEFT, BurnedInText.CORNERS])
+def test_text_of_phantoms_is_covered(position):
     for index in (0, 7, 30):
-        drawn, _, truth = _phantom_pair("zju2", index, burned_in_text=place, inset=Inset.NONE)
-        inside = find_scope_picture(drawn, np.zeros(drawn.shape[:2], bool)).mask
+        drawn, _, truth = _phantom_pair("zju2", index, burned_in_text=position, inset=Inset.NONE)
+        inside = find_scope_image(drawn, np.zeros(drawn.shape[:2], bool)).mask
         left = truth & inside & ~find_burned_in_text(drawn).mask
         assert truth.any() and np.count_nonzero(left) <= 0.005 * np.count_nonzero(truth)
 
@@ -89,14 +89,14 @@ def test_text_of_phantoms_is_covered(place):
 def test_green_insets_of_phantoms_are_found_and_mucosa_is_not():
     for index in (0, 9):
         drawn, plain, truth = _phantom_pair(
-            "polypgen-c4", index, inset=Inset.GREEN, inset_share=1.0, burned_in_text=BurnedInText.NONE
+            "polypgen-c4", index, inset=Inset.GREEN, inset_fraction=1.0, burned_in_text=BurnedInText.NONE
         )
         inset = find_insets(drawn)
         assert inset[truth].all() and np.count_nonzero(inset) < 1.12 * np.count_nonzero(truth)
         assert not find_insets(plain).any()
 
 
-def test_the_scopes_picture_leaves_out_panel_bar_and_second_picture():
+def test_the_scopes_image_leaves_out_panel_bar_and_second_image():
     rng = np.random.default_rng(1)
     shape = octagon(540, 720, 200, 10, bottom=40)
     screen = np.full((540, 720, 3), 14, np.uint8)
@@ -107,16 +107,16 @@ def test_the_scopes_picture_leaves_out_panel_bar_and_second_picture():
     screen[second] = mucosa(rng, 540, 720)[second]
     for number, line in enumerate(LINES):
         write(screen, line, (6, 200 + 24 * number))
-    picture = find_scope_picture(screen, np.zeros((540, 720), bool))
-    assert picture.found
-    assert np.count_nonzero(picture.mask & shape) > 0.97 * np.count_nonzero(shape)
-    assert np.count_nonzero(picture.mask & ~shape) < 0.005 * np.count_nonzero(shape)
-    assert np.count_nonzero(picture.others & second) > 0.9 * np.count_nonzero(second)
+    image = find_scope_image(screen, np.zeros((540, 720), bool))
+    assert image.found
+    assert np.count_nonzero(image.mask & shape) > 0.97 * np.count_nonzero(shape)
+    assert np.count_nonzero(image.mask & ~shape) < 0.005 * np.count_nonzero(shape)
+    assert np.count_nonzero(image.others & second) > 0.9 * np.count_nonzero(second)
 
 
-def test_no_picture_is_found_in_darkness():
+def test_no_image_is_found_in_darkness():
     dark = np.full((200, 300, 3), 9, np.uint8)
-    assert not find_scope_picture(dark, np.zeros((200, 300), bool)).found
+    assert not find_scope_image(dark, np.zeros((200, 300), bool)).found
 
 
 def test_labels_are_still_and_mucosa_is_not():

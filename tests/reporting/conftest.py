@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.metrics import frame_metrics
 
 SIZE = (36, 48)
@@ -34,9 +34,9 @@ def study() -> pd.DataFrame:
     """Target: a and d improve, b is harmed, c stays; n1 and n2 are negatives. Source: one frame. Sequences known."""
     columns = {"a": (0, 10), "b": (20, 16), "c": (12, 12), "d": (10, 20)}
     rows = []
-    for place, (frame, (before, after)) in enumerate(columns.items()):
+    for index, (frame, (before, after)) in enumerate(columns.items()):
         for model, marked in (("source-only", before), ("adaptsegnet", after), ("oracle", 20)):
-            rows.append(scored(model, frame, marked, sequence=f"s{place // 2}"))
+            rows.append(scored(model, frame, marked, sequence=f"s{index // 2}"))
     for frame, after in (("n1", 4), ("n2", 9), ("n3", 0)):
         for model, marked in (("source-only", 2), ("adaptsegnet", after), ("oracle", 0)):
             rows.append(scored(model, frame, marked, polyp=0, sequence="s9"))
@@ -45,8 +45,8 @@ def study() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def statement() -> ReportStatement:
-    return ReportStatement(
+def run_metadata() -> RunMetadata:
+    return RunMetadata(
         run="run",
         source="zju2",
         target="haining",

@@ -13,8 +13,8 @@ CAPTION = OverlayCaption("sun", "f1", "source-only", "adabn", float("nan"), floa
 BOXES = np.array([[100.0, 80, 220, 200], [300, 250, 420, 330]])
 
 
-def white(picture: np.ndarray) -> int:
-    return int(np.count_nonzero((picture[:, :920] == 255).all(axis=2)))
+def white(image: np.ndarray) -> int:
+    return int(np.count_nonzero((image[:, :920] == 255).all(axis=2)))
 
 
 def test_boxes_are_drawn_as_rectangles_in_the_references_colour():

@@ -12,7 +12,7 @@ from support.studies import told_everything
 from support.synthetic_cases import SyntheticCohort, synthetic_run
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.reporting.documents.checklist import (
     FilledItem,
     Origin,
@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "start_steps": 500,
     "adapt_steps": 200,
     "clip_norm": None,
-    "supervised": {"rate": 1e-4},
+    "supervised": {"learning_rate": 1e-4},
     "options": {"lambda_adv_main": 0.005},
 }
 
@@ -41,7 +41,7 @@ def results_of(
 ) -> CrossCentreResults:
     run = synthetic_run(source, target, ("adabn", "adaptsegnet"))
     told = {"settings": SETTINGS if settings is None else settings, "batch_norm": "policy frozen", **facts}
-    return cross_centre_results([replace(run, statement=run.statement.model_copy(update=told))])
+    return cross_centre_results([replace(run, run_metadata=run.run_metadata.model_copy(update=told))])
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_boxes_are_named_as_what_they_are() -> None:
 
 def test_predictions_made_elsewhere_leave_training_to_their_authors() -> None:
     one, other = SyntheticCohort("my-centre", patients=5), SyntheticCohort("her-centre", patients=5)
-    items = fill_checklist(results_of(one, other, {}, foreign=True))
+    items = fill_checklist(results_of(one, other, {}, external=True))
     for number in (19, 20, 22, 23, 24, 25, 27):
         assert item(items, number).state != "filled", number
         assert "author" in item(items, number).origins

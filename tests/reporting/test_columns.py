@@ -80,8 +80,8 @@ def test_numbers_are_written_by_their_unit() -> None:
 
 def test_only_an_improvement_is_bold_in_the_comparisons(results: CrossCentreResults) -> None:
     table = block_table(COMPARISONS, results.comparisons, View.PAGE, BY_PAIR)
-    place = table.headings.index("Δ Dice")
-    marked = [row[place].startswith(STRONG_START) for row in table.rows]
+    index = table.headings.index("Δ Dice")
+    marked = [row[index].startswith(STRONG_START) for row in table.rows]
     rows = results.comparisons[["low", "interval", "p_holm"]].itertuples(index=False)
     assert marked == [is_improvement(*row) for row in rows] and any(marked) and not all(marked)
     assert set(table.tones) <= {"better", "worse", "unchanged", "unknown", "bound"}

@@ -20,7 +20,7 @@ def test_every_kind_is_drawn_and_large_kinds_more(sizes):
     kinds = [kind for kind, size in sizes.items() for _ in range(size)]
     drawn = evenly_drawn(kinds)
     assert len(drawn) == len(set(drawn)) == min(16, len(kinds)) and drawn == sorted(drawn)
-    seats = Counter(kinds[place] for place in drawn)
+    seats = Counter(kinds[index] for index in drawn)
     assert set(seats) == set(sizes)
     assert all(seats[a] >= seats[b] for a in sizes for b in sizes if sizes[a] > sizes[b] and seats[b] > 1)
 

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.reporting.figures.cross_centre_figures import MOST_SLOPES, cross_centre_drawings, difference_panels
 from polypda.reporting.figures.curve_figures import MOST_LINES, model_panels
 from polypda.reporting.figures.figure_style import (
@@ -237,9 +237,9 @@ def test_groups_of_panels_stay_together() -> None:
     )  # rows of 30 panels without groups
     columns = -(-30 // room)
     together = panel_grid(2 * columns, size, WIDE, phantom=False, group=columns - 1)
-    assert [place for place, first in enumerate(together.first) if first] == [0, columns - 1, 2 * columns - 2]
+    assert [index for index, first in enumerate(together.first) if first] == [0, columns - 1, 2 * columns - 2]
     parted = panel_grid(4 * columns, size, WIDE, phantom=False, group=2 * columns)
-    assert [place for place, first in enumerate(parted.first) if first] == [0, columns, 2 * columns, 3 * columns]
+    assert [index for index, first in enumerate(parted.first) if first] == [0, columns, 2 * columns, 3 * columns]
     pairs = panel_grid(8, size, WIDE, phantom=False, group=2)
     assert sum(pairs.first) < 4  # several small groups share a row
     assert panel_grid(1, PanelSize(width=9.0, height=1.0), NARROW, phantom=True).figure.get_size_inches()[0] > 9

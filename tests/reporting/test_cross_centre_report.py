@@ -45,7 +45,7 @@ class Links(HTMLParser):
 def with_overlays(folder: Path, evaluation: Evaluation) -> Evaluation:
     """The same evaluation in a folder that holds three overlays of the target and one of the source."""
     (folder / "overlays").mkdir(parents=True)
-    said = evaluation.statement
+    said = evaluation.run_metadata
     reasons = ("most improved", "worst after adaptation", "most harmed")
     entries = [(said.target, f"{number:05d}", why) for number, why in enumerate(reasons)]
     listing = []
@@ -61,7 +61,7 @@ def with_overlays(folder: Path, evaluation: Evaluation) -> Evaluation:
 def evaluations(tmp_path_factory: pytest.TempPathFactory) -> list[Evaluation]:
     base = tmp_path_factory.mktemp("runs")
     runs = [synthetic_run(ADA, BEA, ("adabn", "adaptsegnet"), seed, oracle=True) for seed in (0, 1)]
-    return [with_overlays(base / run.statement.run, run) for run in runs]
+    return [with_overlays(base / run.run_metadata.run, run) for run in runs]
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +117,10 @@ def test_the_worst_frames_come_first_and_only_of_the_target(report: Path) -> Non
     assert len([link for link in Links(page).found if link.startswith("data:image/jpeg")]) == 6
 
 
-def test_many_runs_share_the_room_for_overlays(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+def test_many_runs_fraction_the_room_for_overlays(tmp_path: Path, evaluations: list[Evaluation]) -> None:
     gallery = copy_gallery(evaluations * 9, tmp_path)
-    assert len(gallery.pictures) == 48 and "6 further overlays" in gallery.left_out
-    assert sum(picture.preview is not None for picture in gallery.pictures) == 24
+    assert len(gallery.images) == 48 and "6 further overlays" in gallery.left_out
+    assert sum(image.preview is not None for image in gallery.images) == 24
     broken = replace(evaluations[0], folder=tmp_path / "nowhere")
     assert copy_gallery([broken], tmp_path).absent == "The runs hold no overlays to show."
 
@@ -216,7 +216,7 @@ def test_every_row_tells_whose_labels_and_which_target() -> None:
         assert ("ada", "bea → ada", "adabn") in keys and ("ada", "in ada", "oracle") in keys
 
 
-def test_a_report_of_one_foreign_model_speaks_of_no_adaptation_and_no_oracle() -> None:
+def test_a_report_of_one_external_model_speaks_of_no_adaptation_and_no_oracle() -> None:
     run = synthetic_run(ADA, BEA, ("unet",), oracle=True, on=[("target", BEA)])
     results = cross_centre_results([replace(run, cases=run.cases[run.cases["model"] == "unet"].reset_index(drop=True))])
     assert default_title(results) == "Polyp segmentation in bea: unet"

@@ -34,8 +34,8 @@ SETTINGS: dict[str, Any] = {
     "start_steps": 500,
     "adapt_steps": 200,
     "clip_norm": None,
-    "supervised": {"rate": 1e-4},
-    "start": {"rate": 1e-3},
+    "supervised": {"learning_rate": 1e-4},
+    "start": {"learning_rate": 1e-3},
     "options": {"lambda_adv_main": 0.005},
 }
 STUDY = """
@@ -55,7 +55,7 @@ cohorts:
 def stated(evaluation: Evaluation, **facts: Any) -> Evaluation:
     """The evaluation, its statement telling other facts."""
     told = {"settings": SETTINGS, "batch_norm": "policy frozen", **facts}
-    return replace(evaluation, statement=evaluation.statement.model_copy(update=told))
+    return replace(evaluation, run_metadata=evaluation.run_metadata.model_copy(update=told))
 
 
 def matrix() -> CrossCentreResults:
@@ -67,7 +67,7 @@ def matrix() -> CrossCentreResults:
     ]
     runs = SyntheticStudy(cohorts, ("adabn", "adaptsegnet")).evaluations()
     return cross_centre_results(
-        [stated(run, settings={**SETTINGS, "start_steps": 500 + run.statement.seeds[0]}) for run in runs]
+        [stated(run, settings={**SETTINGS, "start_steps": 500 + run.run_metadata.seeds[0]}) for run in runs]
     )
 
 
@@ -97,7 +97,7 @@ def packed() -> CrossCentreResults:
     return cross_centre_results(
         [
             stated(synthetic_run(one, other, ("minent",), run="packed"), settings=package, method="minent"),
-            stated(synthetic_run(one, other, ("adaptsegnet",), run="frames"), target_labels_taught=True),
+            stated(synthetic_run(one, other, ("adaptsegnet",), run="frames"), target_labels_trained_on=True),
             stated(synthetic_run(other, one, ("tent",), 1, run="free")),
         ]
     )
@@ -107,7 +107,7 @@ def elsewhere() -> CrossCentreResults:
     """Predictions that came as files, of two cohorts without a manifest."""
     one, other = SyntheticCohort("my-centre", patients=5), SyntheticCohort("her-centre", patients=5)
     run = synthetic_run(one, other, ("their-model",))
-    return cross_centre_results([stated(run, foreign=True, settings={}, versions={}, batch_norm="")])
+    return cross_centre_results([stated(run, external=True, settings={}, versions={}, batch_norm="")])
 
 
 RUNS: Mapping[str, Callable[[], tuple[CrossCentreResults, Study | None]]] = {

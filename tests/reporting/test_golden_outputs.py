@@ -21,7 +21,7 @@ from polypda.quality.statistics.features import FEATURES
 from polypda.quality.statistics.frame_table import PlaceMaps
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
 from polypda.reporting.pages.cohort_page import write_cohort_statistics
-from polypda.reporting.pages.gallery import OverlayPicture
+from polypda.reporting.pages.gallery import OverlayImage
 from polypda.reporting.pages.report_folder import write_report
 from polypda.reporting.pages.report_page import PageParts, render_report_page
 from polypda.reporting.tables.result_tables import sections
@@ -35,7 +35,7 @@ LOST = SyntheticCohort("lost", patients=5, frames_per_patient=10, clusters="unkn
 
 
 def selectors(evaluation: Evaluation) -> pd.DataFrame:
-    said = evaluation.statement
+    said = evaluation.run_metadata
     run = {"run": said.run, "source": said.source, "target": said.target, "model": said.method, "seed": said.seeds[0]}
     choices = {"last": 40, "mcd": 20, "oracle": 30}
     return regret_rows(run, choices, {20: 0.4375, 30: 0.625, 40: 0.5}, used="last", n=33)
@@ -100,11 +100,9 @@ RUNS = {
 @pytest.mark.parametrize("name", list(RUNS))
 def test_report_of_one_run(name: str, tmp_path: Path) -> None:
     run = RUNS[name]
-    picture = OverlayPicture(
-        run.statement.target, "00001", "worst after adaptation", np.full((60, 80, 3), 90, np.uint8)
-    )
+    image = OverlayImage(run.run_metadata.target, "00001", "worst after adaptation", np.full((60, 80, 3), 90, np.uint8))
     chosen = run.selectors if len(run.selectors) else None
-    folder = write_report(tmp_path / name, run.cases, run.statement, [picture], chosen)
+    folder = write_report(tmp_path / name, run.cases, run.run_metadata, [image], chosen)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     check_golden(f"{name}/files.txt", "\n".join(files) + "\n")
     check_golden(f"{name}/page.txt", page_text((folder / "index.html").read_text(encoding="utf-8")))
@@ -118,8 +116,8 @@ def test_report_of_one_run(name: str, tmp_path: Path) -> None:
 def cohort_frames(cohort: str, shift: float, clusters: bool) -> pd.DataFrame:
     rng = np.random.default_rng(len(cohort))
     n = 30
-    identity = {"cohort": cohort, "frame": [f"{place:03d}" for place in range(n)], "patient": ""}
-    identity |= {"cluster": [f"{cohort}-{place // 5}" if clusters else "" for place in range(n)], "label": "mask"}
+    identity = {"cohort": cohort, "frame": [f"{index:03d}" for index in range(n)], "patient": ""}
+    identity |= {"cluster": [f"{cohort}-{index // 5}" if clusters else "" for index in range(n)], "label": "mask"}
     values = {feature.name: 10 + shift + rng.normal(size=n) for feature in FEATURES}
     return pd.DataFrame(identity | values)
 

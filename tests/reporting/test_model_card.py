@@ -15,7 +15,7 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.cases.statement import ONE_SEED, PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import ONE_SEED, PHANTOM_BANNER
 from polypda.reporting.documents.checklist import checklist_markdown, fill_checklist
 from polypda.reporting.documents.model_card import model_card_markdown, write_model_card
 from polypda.reporting.documents.study import NOT_REPORTED, CohortStudy, Study
@@ -36,9 +36,9 @@ CENTRES = ("cvc-clinicdb", "bkai-neopolyp", "polypgen-c4")
 
 def with_settings(evaluation: Evaluation, **settings: Any) -> Evaluation:
     """The evaluation, its statement holding other settings."""
-    statement = evaluation.statement
-    told = {**statement.settings, "method": statement.method, "seed": statement.seeds[0], **settings}
-    return replace(evaluation, statement=statement.model_copy(update={"settings": told}))
+    run_metadata = evaluation.run_metadata
+    told = {**run_metadata.settings, "method": run_metadata.method, "seed": run_metadata.seeds[0], **settings}
+    return replace(evaluation, run_metadata=run_metadata.model_copy(update={"settings": told}))
 
 
 def study_of(sentinel: str, cohorts: Sequence[str] = ()) -> Study:
@@ -206,14 +206,14 @@ def test_settings_that_differ_are_explained_by_what_explains_them() -> None:
         for seed in (0, 1):
             one, other = SyntheticCohort("zju2"), SyntheticCohort("haining")
             run = synthetic_run(one, other, (method,), seed, run=f"{method}-{seed}")
-            runs.append(with_settings(run, options={"weight": weight}, steps=40, rate=seed / 10))
+            runs.append(with_settings(run, options={"weight": weight}, steps=40, learning_rate=seed / 10))
     card = model_card_markdown(cross_centre_results(runs))
     shared = {row["setting"]: row["value"] for row in table_rows(card, "Settings of every run")}
     differing = {row["setting"]: row["values"] for row in table_rows(card, "Settings that differ between runs")}
     assert shared["steps"] == "40"
     assert differing == {
         "options.weight": "by method: adabn: not set, adaptsegnet: 0.01",
-        "rate": "by seed: 0: 0.0, 1: 0.1",
+        "learning_rate": "by seed: 0: 0.0, 1: 0.1",
     }
 
 
@@ -250,8 +250,8 @@ def test_boxes_get_no_dice() -> None:
 
 def test_predictions_made_elsewhere_claim_no_training() -> None:
     run = synthetic_run(SyntheticCohort("zju2"), SyntheticCohort("haining"), ("their-model",))
-    statement = run.statement.model_copy(update={"foreign": True, "settings": {}, "versions": {}})
-    results = cross_centre_results([replace(run, statement=statement)])
+    run_metadata = run.run_metadata.model_copy(update={"external": True, "settings": {}, "versions": {}})
+    results = cross_centre_results([replace(run, run_metadata=run_metadata)])
     card = model_card_markdown(results)
     training = card.split("## Training data")[1].split("## ")[0]
     assert "nothing is known of their training" in training

@@ -44,19 +44,19 @@ def head_px(caption_: OverlayCaption, frame: np.ndarray) -> int:
     nothing = np.zeros(frame.shape[:2], bool)
     marker = np.zeros_like(frame)
     marker[...] = (1, 2, 3)
-    picture = draw_overlay(marker, nothing, nothing, nothing, ~nothing, caption_)
-    return int(np.argmax((picture[:, GAP_PX] == (1, 2, 3)).all(axis=1)))
+    image = draw_overlay(marker, nothing, nothing, nothing, ~nothing, caption_)
+    return int(np.argmax((image[:, GAP_PX] == (1, 2, 3)).all(axis=1)))
 
 
-def near(picture: np.ndarray, colour: tuple[int, int, int], tolerance: int = 8) -> np.ndarray:
-    return (np.abs(picture.astype(int) - colour).max(axis=2) <= tolerance).astype(bool)
+def near(image: np.ndarray, colour: tuple[int, int, int], tolerance: int = 8) -> np.ndarray:
+    return (np.abs(image.astype(int) - colour).max(axis=2) <= tolerance).astype(bool)
 
 
 def test_each_line_lies_on_its_own_mask_in_its_own_colour() -> None:
     frame, reference, before, after, fov = scene()
-    picture = draw_overlay(frame, reference, before, after, fov, caption())
+    image = draw_overlay(frame, reference, before, after, fov, caption())
     top, scale = head_px(caption(), frame), 900 / 384
-    shown = picture[top : top + 675, GAP_PX : GAP_PX + 900]
+    shown = image[top : top + 675, GAP_PX : GAP_PX + 900]
     centre = np.array([144, 192]) * scale
     for stroke, share in ((REFERENCE, 0.10), (BEFORE, 0.16), (AFTER, 0.12)):
         where = np.argwhere(near(shown, stroke.colour))
@@ -67,18 +67,18 @@ def test_each_line_lies_on_its_own_mask_in_its_own_colour() -> None:
 
 def test_the_mucosa_between_the_lines_stays_as_it_was() -> None:
     frame, reference, before, after, fov = scene()
-    picture = draw_overlay(frame, reference, before, after, fov, caption())
+    image = draw_overlay(frame, reference, before, after, fov, caption())
     top = head_px(caption(), frame)
-    shown = picture[top : top + 675, GAP_PX : GAP_PX + 900]
+    shown = image[top : top + 675, GAP_PX : GAP_PX + 900]
     assert near(shown, MUCOSA, 1).mean() > 0.95
     assert near(shown[287:387, 400:500], MUCOSA, 1).all(), "inside the polyp nothing is drawn"
 
 
 def test_where_all_agree_all_three_colours_are_seen() -> None:
     frame, reference, _, _, fov = scene()
-    picture = draw_overlay(frame, reference, reference, reference, fov, caption())
+    image = draw_overlay(frame, reference, reference, reference, fov, caption())
     top = head_px(caption(), frame)
-    shown = picture[top : top + 675, GAP_PX : GAP_PX + 900]
+    shown = image[top : top + 675, GAP_PX : GAP_PX + 900]
     for stroke in (REFERENCE, BEFORE, AFTER):
         assert near(shown, stroke.colour, 40).sum() > 100, stroke
 
@@ -87,11 +87,11 @@ def test_where_all_agree_all_three_colours_are_seen() -> None:
 def test_a_frame_is_never_shrunk_and_small_ones_are_enlarged(height: int, width: int) -> None:
     nothing = np.zeros((height, width), bool)
     frame = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-    picture = draw_overlay(frame, nothing, nothing, nothing, ~nothing, caption())
-    assert picture.dtype == np.uint8 and picture.shape[0] >= max(height, 900 * height // max(height, width))
-    assert picture.shape[1] > max(width, 900 * width // max(height, width))
+    image = draw_overlay(frame, nothing, nothing, nothing, ~nothing, caption())
+    assert image.dtype == np.uint8 and image.shape[0] >= max(height, 900 * height // max(height, width))
+    assert image.shape[1] > max(width, 900 * width // max(height, width))
     if max(height, width) >= 900:
-        flat = picture[-height - 400 :]
+        flat = image[-height - 400 :]
         first = frame[0, :40].reshape(-1)
         assert any(np.array_equal(row[x : x + 40].reshape(-1), first) for row in flat for x in range(10, 30))
 
@@ -99,9 +99,9 @@ def test_a_frame_is_never_shrunk_and_small_ones_are_enlarged(height: int, width:
 def test_only_what_lies_in_the_field_of_view_is_outlined() -> None:
     frame, reference, before, after, fov = scene()
     fov[:, 192:] = False
-    picture = draw_overlay(frame, reference, before, after, fov, caption())
+    image = draw_overlay(frame, reference, before, after, fov, caption())
     top = head_px(caption(), frame)
-    right = picture[top : top + 675, GAP_PX + 460 : GAP_PX + 900]
+    right = image[top : top + 675, GAP_PX + 460 : GAP_PX + 900]
     for stroke in (REFERENCE, BEFORE, AFTER):
         assert not near(right, stroke.colour).any()
 
@@ -135,7 +135,7 @@ def test_a_casing_makes_a_line_readable_on_white_and_on_black() -> None:
         assert column.sum(axis=1).min() < 200, "there is dark beside it"
 
 
-def test_dashes_cover_their_share_and_close_evenly() -> None:
+def test_dashes_cover_their_fraction_and_close_evenly() -> None:
     angle = np.linspace(0, 2 * np.pi, 200)
     circle = np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1)
     stroke = Stroke((0, 0, 0), 2, 1, dash_px=10, gap_px=10)

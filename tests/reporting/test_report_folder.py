@@ -16,10 +16,10 @@ from polypda.evaluation.aggregation.centres import centre_table
 from polypda.evaluation.cases.case_table import read_cases
 from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.answer import answer
-from polypda.reporting.pages.gallery import OverlayPicture, file_name
+from polypda.reporting.pages.gallery import OverlayImage, file_name
 from polypda.reporting.pages.report_folder import write_report
 
-PICTURE = np.full((300, 1400, 3), 120, np.uint8)
+IMAGE = np.full((300, 1400, 3), 120, np.uint8)
 
 
 class Links(HTMLParser):
@@ -35,10 +35,10 @@ class Links(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, study: pd.DataFrame, statement) -> Path:
+def report(tmp_path_factory: pytest.TempPathFactory, study: pd.DataFrame, run_metadata) -> Path:
     """Written once: no test changes it."""
-    overlays = (OverlayPicture("haining", frame, "median", PICTURE) for frame in ("a/1 ü", "息肉"))
-    return write_report(tmp_path_factory.mktemp("made") / "reports" / "demo", study, statement, overlays)
+    overlays = (OverlayImage("haining", frame, "median", IMAGE) for frame in ("a/1 ü", "息肉"))
+    return write_report(tmp_path_factory.mktemp("made") / "reports" / "demo", study, run_metadata, overlays)
 
 
 def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
@@ -90,56 +90,56 @@ def test_the_page_answers_warns_and_escapes(report: Path) -> None:
     assert "optimiser.lr" in page and "main, aux" in page and "2 min 5 s" in page
 
 
-def test_real_frames_carry_no_banner(tmp_path: Path, study: pd.DataFrame, statement) -> None:
-    real = statement.model_copy(update={"phantom": False, "target_labels_used": False})
+def test_real_frames_carry_no_banner(tmp_path: Path, study: pd.DataFrame, run_metadata) -> None:
+    real = run_metadata.model_copy(update={"phantom": False, "target_labels_used": False})
     folder = write_report(tmp_path / "r", study.assign(phantom=False), real)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "phantom" not in page.lower().replace("polypda", "") and '<div class="banner' not in page
     assert "no label of haining was used in training" in page and "No overlay was asked for." in page
 
 
-def test_an_existing_report_is_never_overwritten(report: Path, study: pd.DataFrame, statement) -> None:
+def test_an_existing_report_is_never_overwritten(report: Path, study: pd.DataFrame, run_metadata) -> None:
     before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
     with pytest.raises(DataError, match="E_REPORT_EXISTS"):
-        write_report(report, study, statement)
+        write_report(report, study, run_metadata)
     assert before == {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
 
 
-def test_a_failure_half_way_leaves_nothing(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+def test_a_failure_half_way_leaves_nothing(tmp_path: Path, study: pd.DataFrame, run_metadata) -> None:
     def overlays():
-        yield OverlayPicture("haining", "a", "", PICTURE)
+        yield OverlayImage("haining", "a", "", IMAGE)
         raise DataError("E_IMAGE_MISSING", "gone.")
 
     with pytest.raises(DataError, match="E_IMAGE_MISSING"):
-        write_report(tmp_path / "demo", study, statement, overlays())
+        write_report(tmp_path / "demo", study, run_metadata, overlays())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_statement_must_be_true_of_the_cases(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+def test_the_run_metadata_must_be_true_of_the_cases(tmp_path: Path, study: pd.DataFrame, run_metadata) -> None:
     for wrong in ({"phantom": False}, {"threshold": 0.4}, {"seeds": (0, 1)}, {"split": "validation"}, {"source": "x"}):
         with pytest.raises(DataError, match="E_REPORT_STATEMENT") as caught:
-            write_report(tmp_path / "demo", study, statement.model_copy(update=wrong))
+            write_report(tmp_path / "demo", study, run_metadata.model_copy(update=wrong))
         assert next(iter(wrong)) in str(caught.value)
     with pytest.raises(DataError, match=r"E_REPORT_MODEL.*adabn"):
-        write_report(tmp_path / "demo", study, statement.model_copy(update={"method": "adabn"}))
+        write_report(tmp_path / "demo", study, run_metadata.model_copy(update={"method": "adabn"}))
     with pytest.raises(UsageError, match="E_REPORT_METHOD"):
-        write_report(tmp_path / "demo", study, statement.model_copy(update={"method": "source-only"}))
+        write_report(tmp_path / "demo", study, run_metadata.model_copy(update={"method": "source-only"}))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_cases_give_the_same_figures(tmp_path: Path, study: pd.DataFrame, statement) -> None:
+def test_the_same_cases_give_the_same_figures(tmp_path: Path, study: pd.DataFrame, run_metadata) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        figures = write_figures(study, statement, tmp_path / name)
+        figures = write_figures(study, run_metadata, tmp_path / name)
         assert len(figures) == 2
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
         assert path.stat().st_size > 5_000
 
 
-def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Path, study, statement) -> None:
+def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Path, study, run_metadata) -> None:
     negatives = study[study["negative"]].reset_index(drop=True)
-    folder = write_report(tmp_path / "demo", negatives, statement)
+    folder = write_report(tmp_path / "demo", negatives, run_metadata)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "Not answered: haining has no scored frame with a polyp." in page
     assert list((folder / "figures").iterdir()) == []
@@ -156,14 +156,14 @@ def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Pa
     ],
 )
 def test_the_answer_claims_only_what_an_interval_over_clusters_shows(
-    study, statement, delta, low, high, kind, tone, words
+    study, run_metadata, delta, low, high, kind, tone, words
 ) -> None:
     table = centre_table(study)
     own = (table["model"] == "adaptsegnet") & (table["role"] == "target")
     changed = ["delta_dice_frame", "delta_low", "delta_high", "delta_interval", "share_worse"]
     table.loc[own, changed] = [delta, low, high, kind, 0.31]
     table.loc[own, ["delta_frame_specificity", "p_holm", "clusters"]] = [-0.2, math.nan, 12]
-    said = answer(table, statement)
+    said = answer(table, run_metadata)
     assert said.tone == tone and words in said.headline
     text = " ".join(said.cautions).replace("\u00a0", " ")
     assert "31 % of the frames with a polyp get worse." in text and "False alarms" in text

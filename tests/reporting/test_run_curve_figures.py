@@ -16,7 +16,7 @@ NAMES = ["as_source", "aux", "as_source_painted", "as_target", "as_target_painte
 def figure(request):
     steps = pd.RangeIndex(12)
     losses = {
-        player: pd.DataFrame({name: [1.0 + place] * 12 for place, name in enumerate(names)}, index=steps)
+        player: pd.DataFrame({name: [1.0 + index] * 12 for index, name in enumerate(names)}, index=steps)
         for player, names in (("discriminator", NAMES), ("segmenter", ["seg_main", "seg_aux", "adv", "entropy"]))
     }
     gradients = pd.DataFrame({player: [1.0] * 12 for player in losses}, index=steps)

@@ -93,7 +93,7 @@ def test_json_holds_null_and_never_nan(results, contents, phantom) -> None:
     assert head["models"][0]["delta_dice_frame"] == pytest.approx(row["delta"])
     assert head["models"][0]["p_holm"] == pytest.approx(row["p_holm"])
     assert head["source_only"]["delta_dice_frame"] is None and head["source_only"]["dice_frame"] > 0
-    assert "settings" not in summary["statements"][0] and summary["statements"][0]["selector"] == "last"
+    assert "settings" not in summary["runs"][0] and summary["runs"][0]["selector"] == "last"
 
 
 def cells_of(line: str) -> list[str]:

@@ -10,14 +10,14 @@ def mucosa(rng: np.random.Generator, height: int = 540, width: int = 640) -> np.
     folds = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     fine = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 3)
     level = 1 + 0.22 * folds + 0.5 * fine
-    picture = np.stack([level * 190, level * 112, level * 88], axis=2) + rng.normal(0, 3, (height, width, 3))
-    return np.clip(picture, 45, 235).astype(np.uint8)
+    image = np.stack([level * 190, level * 112, level * 88], axis=2) + rng.normal(0, 3, (height, width, 3))
+    return np.clip(image, 45, 235).astype(np.uint8)
 
 
-def with_glints(picture: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+def with_glints(image: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     """Small white ellipses of any size and direction, as wet mucosa shows them."""
-    shiny = picture.copy()
-    height, width = picture.shape[:2]
+    shiny = image.copy()
+    height, width = image.shape[:2]
     for _ in range(count):
         at = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(rng.integers(1, 9)), int(rng.integers(1, 5)))
@@ -36,15 +36,15 @@ def octagon(height: int, width: int, left: int, right: int, top: int = 4, bottom
     return mask.astype(bool)
 
 
-def write(picture: np.ndarray, text: str, at: tuple[int, int], size: float = 0.5, colour=(225, 225, 225)) -> np.ndarray:
+def write(image: np.ndarray, text: str, at: tuple[int, int], size: float = 0.5, colour=(225, 225, 225)) -> np.ndarray:
     """Write a line of text onto a picture, in place; at: left end of the base line. Returns bool H×W of its pixels."""
-    before = picture.copy()
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
-    return np.any(before != picture, axis=2)
+    before = image.copy()
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+    return np.any(before != image, axis=2)
 
 
-def through_jpeg(picture: np.ndarray, quality: int = 90) -> np.ndarray:
+def through_jpeg(image: np.ndarray, quality: int = 90) -> np.ndarray:
     """The picture as it comes back from a JPEG file."""
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].astype(np.uint8)

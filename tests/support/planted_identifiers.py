@@ -32,10 +32,10 @@ def _exif(thumbnail: bytes) -> bytes:
     inner[0x927C] = b"MAKER " + WHOLE.encode()
     inner[0x9286] = b"UNICODE\0" + WHOLE.encode("utf-16-le")
     inner[0xA420] = NUMBER
-    place = tags.get_ifd(0x8825)
-    place[0x0007] = (10.0, 11.0, 12.0)
-    place[0x001D] = BIRTH_ISO
-    place[0x001B] = WHOLE.encode()
+    index = tags.get_ifd(0x8825)
+    index[0x0007] = (10.0, 11.0, 12.0)
+    index[0x001D] = BIRTH_ISO
+    index[0x001B] = WHOLE.encode()
     return tags.tobytes() + thumbnail
 
 
@@ -146,15 +146,15 @@ def _unpacked(data: bytes) -> list[bytes]:
     """What is compressed in a PNG (text, pixels), and in a zip."""
     texts = []
     if data.startswith(b"\x89PNG"):
-        place, pixels = 8, b""
-        while place + 12 <= len(data):
-            length, kind = struct.unpack_from(">I4s", data, place)
-            content = data[place + 8 : place + 8 + length]
+        index, pixels = 8, b""
+        while index + 12 <= len(data):
+            length, kind = struct.unpack_from(">I4s", data, index)
+            content = data[index + 8 : index + 8 + length]
             if kind == b"IDAT":
                 pixels += content
             elif b"\0" in content:
                 texts += _inflated(content)
-            place += 12 + length
+            index += 12 + length
         texts.append(zlib.decompress(pixels))
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -199,7 +199,7 @@ def dicom(pixels: np.ndarray, number: int) -> bytes:
     return data.getvalue()
 
 
-def film(frames: list[np.ndarray], path: Path) -> Path:
+def video(frames: list[np.ndarray], path: Path) -> Path:
     """An MP4 with names in its metadata and in its stream's."""
     import av
 

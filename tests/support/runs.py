@@ -31,7 +31,7 @@ def write_run(
                 "step": step,
                 "losses": {"discriminator": {"d_source": 0.6, "d_target": 0.5}, "segmenter": segmenter},
                 "grad": {"segmenter": 3.0, "discriminator": 0.2},
-                "rates": {"segmenter": 1e-4},
+                "learning_rates": {"segmenter": 1e-4},
                 "accuracy": {"discriminator": accuracy},
                 "cpu_s": 0.5,
             }

@@ -17,7 +17,7 @@ import pandas as pd
 
 from polypda.evaluation.cases.case_table import SCHEMA_VERSION, checked_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.metrics import PROTOCOL
 
 WIDTH_PX, HEIGHT_PX, VALID_PX = 320, 256, 60_000
@@ -90,20 +90,20 @@ def synthetic_run(
             table = synthetic_cases(cohort, model, training, own_centre=own)
             parts.append(table.assign(run=run, source=source.id, target=target.id, model=model, seed=seed, role=role))
     cases = checked_cases(pd.concat(parts, ignore_index=True))
-    return Evaluation(cases, synthetic_statement(source, target, methods[-1], seed, run, oracle=oracle), Path(run))
+    return Evaluation(cases, synthetic_run_metadata(source, target, methods[-1], seed, run, oracle=oracle), Path(run))
 
 
 def training_of(model: str, source: str, target: str, seed: int) -> str:
     """Identity of the weights: source-only belongs to the source, oracle to the target, all others to the pair."""
-    place = {"source-only": source, "oracle": target}.get(model, f"{source}>{target}")
-    return f"{_number(f'{model} {place} {seed}'):08x}{seed:04x}"
+    index = {"source-only": source, "oracle": target}.get(model, f"{source}>{target}")
+    return f"{_number(f'{model} {index} {seed}'):08x}{seed:04x}"
 
 
-def synthetic_statement(
+def synthetic_run_metadata(
     source: SyntheticCohort, target: SyntheticCohort, method: str, seed: int, run: str, *, oracle: bool = False
-) -> ReportStatement:
+) -> RunMetadata:
     """What a run says of itself."""
-    return ReportStatement(
+    return RunMetadata(
         run=run,
         source=source.id,
         target=target.id,
@@ -130,14 +130,14 @@ def synthetic_cases(cohort: SyntheticCohort, model: str, training: str, *, own_c
     rng = np.random.default_rng(_number(f"{training} {cohort.id}"))
     skill = SKILL.get(model, 0.4 + 0.3 * (_number(model) % 100) / 100)
     skill = OWN_CENTRE_SKILL if own_centre and model != "oracle" else skill
-    difficulty = np.random.default_rng(_number(cohort.id)).normal(0, 0.12, cohort.patients)[frames["place"]]
+    difficulty = np.random.default_rng(_number(cohort.id)).normal(0, 0.12, cohort.patients)[frames["index"]]
     found = np.clip(skill + difficulty + rng.normal(0, 0.1, len(frames)) + rng.normal(0, 0.02), 0, 0.98)
     found[found < 0.15] = 0.0
     positive = frames["positive"].to_numpy()
     tp = np.where(positive, np.round(found * frames["reference_px"]), 0).astype(int)
     alarms = np.where(positive, 0, rng.random(len(frames)) < 0.5 - 0.3 * skill)
     fp = np.where(positive, np.where(tp > 0, 0.15 * frames["reference_px"], 0), alarms * 700).astype(int)
-    table = frames.drop(columns="place").assign(tp_px=tp, fp_px=fp, fp_components=np.where(positive, np.nan, alarms))
+    table = frames.drop(columns="index").assign(tp_px=tp, fp_px=fp, fp_components=np.where(positive, np.nan, alarms))
     table = _with_ratios(_with_lesions(table, rng), cohort)
     return table.assign(training=training, threshold=0.5, protocol=PROTOCOL, schema_version=SCHEMA_VERSION)
 
@@ -146,10 +146,10 @@ def synthetic_cases(cohort: SyntheticCohort, model: str, training: str, *, own_c
 def _frames(cohort: SyntheticCohort) -> pd.DataFrame:
     rng = np.random.default_rng(_number(f"frames of {cohort.id}"))
     count = cohort.patients * cohort.frames_per_patient
-    place = np.repeat(np.arange(cohort.patients), cohort.frames_per_patient)
+    index = np.repeat(np.arange(cohort.patients), cohort.frames_per_patient)
     positive = np.arange(count) % 10 >= round(10 * cohort.negatives)
     area = np.where(positive, np.exp(rng.uniform(np.log(0.004), np.log(0.3), count)), 0.0)
-    names = np.array([f"{cohort.id}-p{number:03d}" for number in place], dtype=object)
+    names = np.array([f"{cohort.id}-p{number:03d}" for number in index], dtype=object)
     patient = names if cohort.clusters == "patient" else np.full(count, "", dtype=object)
     sequence = names + "-v1" if cohort.clusters != "unknown" else np.full(count, "", dtype=object)
     return pd.DataFrame(
@@ -170,7 +170,7 @@ def _frames(cohort: SyntheticCohort) -> pd.DataFrame:
             "negative": ~positive,
             "reference_px": np.round(area * VALID_PX).astype(int),
             "reference_outside_share": 0.0,
-            "place": place,
+            "index": index,
         }
     )
 

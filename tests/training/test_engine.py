@@ -78,7 +78,7 @@ def test_rates_follow_the_schedule():
     for player in duel.players():
         player.schedule = Schedule(horizon=10, power=0.9, warmup=2)
     played = engine(duel)
-    rates = [played.step(random_batches(0)[0], None, step).rates["x"] for step in range(10)]
+    rates = [played.step(random_batches(0)[0], None, step).learning_rates["x"] for step in range(10)]
     assert rates[:2] == pytest.approx([0.1 / 3, 0.2 / 3])
     assert rates[2:] == pytest.approx([0.1 * (1 - step / 10) ** 0.9 for step in range(2, 10)])
 
@@ -170,5 +170,5 @@ def test_one_cycle_rises_straight_and_falls_as_half_a_cosine():
     assert factors[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
     assert factors[10] == 1 and factors[55] == pytest.approx(0.5) and factors[100] == pytest.approx(0)
     assert all(a > b for a, b in pairwise(factors[10:]))
-    options = method_options("source-only", {"warmup": 2, "warmup_share": 0.1, "decay": "cosine"})
+    options = method_options("source-only", {"warmup": 2, "warmup_fraction": 0.1, "decay": "cosine"})
     assert options.schedule(50) == Schedule(horizon=50, warmup=7, decay=Decay.COSINE)

@@ -13,11 +13,11 @@ from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.labels import BoxSupervision
-from polypda.data.loading import LabelledFrames, Share, frame_batches
+from polypda.data.loading import Fraction, LabelledFrames, frame_batches
 from polypda.data.sampling import Stream, UniformSampler
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_loss
 from polypda.networks.segmenter import POLYP
-from polypda.training.snapshot_scores import foreground_share
+from polypda.training.snapshot_scores import foreground_fraction
 
 LEARNT, STEPS = 24, 80
 
@@ -48,8 +48,8 @@ def mean_dice(segmenter, held_out) -> float:
     segmenter.eval()
     marked = image_size_logits(segmenter(batch.images), batch)["main"].argmax(dim=1) == POLYP
     values = []
-    for place, predicted in enumerate((marked & batch.valid[:, 0]).numpy()):
-        mask = (held_out.masks[place] > 0) & (held_out.valid[place] > 0)
+    for index, predicted in enumerate((marked & batch.valid[:, 0]).numpy()):
+        mask = (held_out.masks[index] > 0) & (held_out.valid[index] > 0)
         values.append(2 * np.count_nonzero(predicted & mask) / (predicted.sum() + mask.sum()))
     return float(np.mean(values))
 
@@ -60,7 +60,7 @@ def trained(cached, steps=STEPS):
     frames = LabelledFrames(cached, UniformSampler(LEARNT, 4, 0, Stream.SOURCE_POSITIVE), AugmentationKind.LIGHT, 0)
     optimizer = torch.optim.Adam(segmenter.parameters(), 1e-2)
     for step in range(steps):
-        batch = frames.batch(step, Share())
+        batch = frames.batch(step, Fraction())
         optimizer.zero_grad()
         logits = image_size_logits(segmenter(batch.images), batch)["main"]
         supervised_loss(logits, batch, SegmentationLoss.CE).backward()
@@ -78,7 +78,7 @@ def test_boxes_teach_where_the_polyp_is(material, kind):
     assert dice > 0.8 and dice > nothing + 0.4
 
 
-def test_the_share_of_polyp_is_estimated_from_boxes(material):
+def test_the_fraction_of_polyp_is_estimated_from_boxes(material):
     """Half of the band counts, so that the guard on areas holds for sources with boxes: discs fill 79 % of a box."""
     learnt, _ = material
-    assert foreground_share(learnt["filled"]) == pytest.approx(foreground_share(learnt["masks"]), rel=0.12)
+    assert foreground_fraction(learnt["filled"]) == pytest.approx(foreground_fraction(learnt["masks"]), rel=0.12)

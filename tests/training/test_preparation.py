@@ -27,10 +27,10 @@ def test_every_labelled_frame_comes_once_with_its_own_mask(cached):
         assert batch.images.dtype is torch.float64
         seen.update(zip(batch.frames, batch.masks, strict=True))
     assert list(seen) != sorted(seen) and len(seen) == 19
-    for place in range(len(source)):
-        valid = source.valid[place] > 0
-        expected = np.where(valid, source.masks[place], IGNORED)
-        assert np.array_equal(seen[source.name(place)].numpy(), expected)
+    for index in range(len(source)):
+        valid = source.valid[index] > 0
+        expected = np.where(valid, source.masks[index], IGNORED)
+        assert np.array_equal(seen[source.name(index)].numpy(), expected)
         assert (expected == IGNORED).any() and (expected == 1).any()
 
 

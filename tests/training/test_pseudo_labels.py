@@ -82,14 +82,14 @@ def test_labels_of_a_model_that_knows_are_the_truth_and_are_made_once(target, tm
     assert facts.frames == len(target) == len(labelled) and facts.with_polyp == 5
     assert 0 < facts.polyp_share < 0.5 and facts.words.startswith("5 of 5 frames teach")
     masks = FrameCache(tmp_path / "masks", NetworkGrid(64)).labelled(write_frames(tmp_path / "same", 5)).masks
-    for place in range(5):
-        pseudo, mask = labelled.pseudo[place], masks[place]
+    for index in range(5):
+        pseudo, mask = labelled.pseudo[index], masks[index]
         counted = pseudo != 255
         assert (pseudo == 1).any() and np.mean(pseudo[counted] == mask[counted]) > 0.98
-        assert (pseudo[target.valid[place] == 0] == 255).all()
+        assert (pseudo[target.valid[index] == 0] == 255).all()
     monkeypatch.setattr(Bright, "forward", lambda *_: pytest.fail("it was asked again"))
     again = pseudo_labelled(folder, [Bright()], target, RULE, ASKED, Silent())
-    assert all(np.array_equal(again.pseudo[place], labelled.pseudo[place]) for place in range(5))
+    assert all(np.array_equal(again.pseudo[index], labelled.pseudo[index]) for index in range(5))
 
 
 def test_labels_that_were_not_finished_are_made_again_alike(target, tmp_path):
@@ -110,21 +110,21 @@ def test_frames_that_do_not_teach_are_left_out_with_their_pixels(target, tmp_pat
             mine = images.mean(dim=(1, 2, 3)) < between
             return Prediction({"main": torch.where(mine[:, None, None, None], seen, dull)}, {})
 
-    means = [float(target.images[place].mean()) / 255 for place in range(5)]
-    between, place = sum(sorted(means)[:2]) / 2, means.index(min(means))
+    means = [float(target.images[index].mean()) / 255 for index in range(5)]
+    between, index = sum(sorted(means)[:2]) / 2, means.index(min(means))
     labelled = pseudo_labelled(
         tmp_path / "round", [OnlyOne()], target, RULE, Asked(ASKED.grid, Inference(), ASKED.device), Silent()
     )
-    assert read_facts(tmp_path / "round").places == (place,)
-    assert labelled.name(0) == target.name(place) and np.array_equal(labelled.images[0], target.images[place])
+    assert read_facts(tmp_path / "round").indices == (index,)
+    assert labelled.name(0) == target.name(index) and np.array_equal(labelled.images[0], target.images[index])
 
 
 def test_agreement_is_the_dice_of_what_both_rounds_decide(tmp_path):
-    def write(name, places, labels):
+    def write(name, indices, labels):
         folder = tmp_path / name
         folder.mkdir()
         np.save(folder / LABELS, np.array(labels, np.uint8))
-        facts = {"frames": 3, "places": places, "with_polyp": 1, "polyp_share": 0.1, "ignored_share": 0.1}
+        facts = {"frames": 3, "indices": indices, "with_polyp": 1, "polyp_share": 0.1, "ignored_share": 0.1}
         (folder / FACTS).write_text(json.dumps(facts))
         return folder
 

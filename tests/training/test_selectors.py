@@ -13,7 +13,7 @@ from polypda.training.selectors import Choice, Verdict, choose, judged, set_asid
 from polypda.training.snapshot_scores import (
     CONTROL_STEP,
     SnapshotScore,
-    foreground_share,
+    foreground_fraction,
     score_snapshot,
     score_snapshots,
 )
@@ -150,9 +150,9 @@ def test_a_constant_prediction_carries_no_information(cached):
 def test_everything_polyp_scores_the_dice_of_the_masks_area(cached):
     target, source = cached
     result = score_snapshot(Constant(0.9), 0, target, source, CPU)
-    shares = [source.masks[place].mean() for place in range(len(source))]
+    shares = [source.masks[index].mean() for index in range(len(source))]
     assert result["source_dice"] == pytest.approx(sum(2 * s / (1 + s) for s in shares) / len(shares), abs=1e-6)
-    assert foreground_share(source) == pytest.approx(sum(shares) / len(shares))
+    assert foreground_fraction(source) == pytest.approx(sum(shares) / len(shares))
 
 
 def test_density_is_largest_for_equal_pixels_and_falls_with_every_group():

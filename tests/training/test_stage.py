@@ -22,7 +22,7 @@ from polypda.training.engine import Engine
 from polypda.training.progress import Silent
 from polypda.training.stage import Stage, run_stage, statistics_batches
 
-OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "rate": 1e-2}
+OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "learning_rate": 1e-2}
 SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)
 ONE_THREAD = Compute(device="cpu", threads=1)
 
@@ -185,7 +185,7 @@ def test_snapshots_keep_segmenters_and_the_two_newest_resume(make_stage):
 
 
 def test_a_non_finite_loss_keeps_the_last_good_checkpoint(make_stage):
-    stage = make_stage("burst", method="source-only", options={"rate": 1e25}, steps=6)
+    stage = make_stage("burst", method="source-only", options={"learning_rate": 1e25}, steps=6)
     with pytest.raises(TrainingError, match=r"E_NONFINITE.*source/"):
         run_stage(stage, ONE_THREAD)
     assert not stage.done

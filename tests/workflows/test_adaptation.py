@@ -16,7 +16,7 @@ from polypda.workflows.runs import adapt as adapt_module
 from polypda.workflows.runs.adapt import adapt, open_data, start_run
 from polypda.workflows.runs.adaptation import Adaptation
 from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import StagePlan
 
 WHOLE = "adaptsegnet+target-colours+self-training"
@@ -73,12 +73,12 @@ def run_of(root, tmp_path):
             },
             options=options,
         )
-        places = Places(data_root=root, cache=tmp_path / "cache", overlays=1)
-        pair = open_data(config, places)
-        here = start_run(tmp_path / name, config, places, pair)
+        paths = Paths(data_root=root, cache=tmp_path / "cache", overlays=1)
+        pair = open_data(config, paths)
+        here = start_run(tmp_path / name, config, paths, pair)
         while True:
             try:
-                adapt(here, places, pair, progress)
+                adapt(here, paths, pair, progress)
             except KeyboardInterrupt:
                 continue
             return here
@@ -100,7 +100,7 @@ def test_rounds_resume_bit_exactly_and_each_begins_from_the_start(run_of):
     assert [len((stage / "events.jsonl").read_text().splitlines()) for stage in (first, last)] == [4, 4]
     for stage in (first, last):
         facts = json.loads((stage / FACTS).read_text())
-        assert facts["frames"] == len(facts["places"]) == 6
+        assert facts["frames"] == len(facts["indices"]) == 6
     # the second round is taught by the first's student
     assert (first / LABELS).read_bytes() != (last / LABELS).read_bytes()
     events = [json.loads((stage / "events.jsonl").read_text().splitlines()[0]) for stage in (first, last)]
@@ -134,7 +134,7 @@ def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, monkeypatch
         return build(plan, start, labelled, target, number)
 
     monkeypatch.setattr(StagePlan, "method", remembered)
-    monkeypatch.setattr(adapt_module, "restyled_source", lambda run, source, *_: source)
+    monkeypatch.setattr(adapt_module, "stylized_source", lambda run, source, *_: source)
     run = run_of("parts", parts=True, adapt_steps=2)
     cases = pd.read_csv(run.report / "cases.csv")
     parts = ["adaptsegnet", "adaptsegnet+target-colours"]

@@ -52,9 +52,9 @@ def test_leak_ends_with_four_and_is_shown_as_two_frames_side_by_side(tmp_path):
     assert "Training and evaluation refuse such a split" in page and leak["code"] in page
     shown = re.search(r'<figure class="pair"><img src="data:image/jpeg;base64,([^"]+)"', page)
     assert shown is not None
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(shown[1]), np.uint8), cv2.IMREAD_COLOR)
-    left, right = picture[:, :340], picture[:, -340:]
-    assert picture.shape[1] == 2 * 340 + 6
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(shown[1]), np.uint8), cv2.IMREAD_COLOR)
+    left, right = image[:, :340], image[:, -340:]
+    assert image.shape[1] == 2 * 340 + 6
     assert np.abs(left[:, ::-1].astype(int) - right).mean() < 6 < np.abs(left.astype(int) - right).mean()
 
 
@@ -82,7 +82,7 @@ def test_page_fetches_nothing_and_warns_of_the_frames_in_it(tmp_path):
     assert not re.search(r"(src|href)=\"(?!data:|#)", page) and "url(" not in page and "<script" not in page
 
 
-def test_without_pictures_no_frame_is_on_the_page(tmp_path):
+def test_without_images_no_frame_is_on_the_page(tmp_path):
     leaking(tmp_path)
     run(tmp_path, "--out", tmp_path / "page", "--no-pictures")
     found, page = read(tmp_path / "page")

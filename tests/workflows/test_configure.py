@@ -31,10 +31,10 @@ def test_every_preset_serves_every_method(preset, method):
 
 def test_options_of_the_supervised_part_reach_the_control_too():
     """An equal-budget control with another learning rate or loss would be no control."""
-    config = resolve(options={"rate": "0.01", "seg_loss": "ce", "lambda_adv_main": "0.5"})
-    assert config.supervised["rate"] == 0.01 and config.supervised["seg_loss"] == "ce"
+    config = resolve(options={"learning_rate": "0.01", "seg_loss": "ce", "lambda_adv_main": "0.5"})
+    assert config.supervised["learning_rate"] == 0.01 and config.supervised["seg_loss"] == "ce"
     assert config.options["lambda_adv_main"] == 0.5  # of the option's own type, however it was given
-    assert not set(config.options) & {"rate", "seg_loss"}
+    assert not set(config.options) & {"learning_rate", "seg_loss"}
 
 
 def test_another_architecture_brings_its_own_encoder():
@@ -54,7 +54,7 @@ def test_options_are_pairs():
         parse_options(["a"])
 
 
-def test_cohorts_that_share_frames_are_refused():
+def test_cohorts_that_fraction_frames_are_refused():
     with pytest.raises(LeakageError, match="E_SHARED_FRAMES"):
         check_pair("cvc-colondb", "polypsset")
 

@@ -20,11 +20,11 @@ from support.planted_identifiers import (
     PLANTS,
     annotation_texts,
     dicom,
-    film,
     found_in,
     jpeg,
     png,
     tiff,
+    video,
     zipped,
 )
 from typer.testing import CliRunner
@@ -40,12 +40,12 @@ def screen(seed: int, *, inside: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """A processor's screen with a panel of text that begins on the border and runs into the mucosa; its text pixels."""
     rng = np.random.default_rng(seed)
     shape = octagon(HEIGHT, WIDTH, 90, 8)
-    picture = np.full((HEIGHT, WIDTH, 3), 8, np.uint8)
-    picture[shape] = mucosa(rng, HEIGHT, WIDTH)[shape]
+    image = np.full((HEIGHT, WIDTH, 3), 8, np.uint8)
+    image[shape] = mucosa(rng, HEIGHT, WIDTH)[shape]
     text = np.zeros((HEIGHT, WIDTH), bool)
     for number, line in enumerate(PANEL):
-        text |= write(picture, line, (8 if inside else 2, 150 + 22 * number), 0.5 if inside else 0.28)
-    return picture, text
+        text |= write(image, line, (8 if inside else 2, 150 + 22 * number), 0.5 if inside else 0.28)
+    return image, text
 
 
 def mask() -> bytes:
@@ -93,32 +93,32 @@ def state_of(source: Path) -> dict[str, tuple[bytes, float]]:
     return {str(path): (path.read_bytes(), path.stat().st_mtime) for path in files}
 
 
-def run(source: Path, place: Path, *options: str, cohort: str = "ward-7"):
+def run(source: Path, index: Path, *options: str, cohort: str = "ward-7"):
     """The command, with key and crosswalk in a folder of their own; the outcome, and the cohort folder."""
-    private = ("--key", str(place / "private" / "key"), "--crosswalk", str(place / "private" / "crosswalk.csv"))
-    command = ["cohorts", "import", str(source), "--as", cohort, "--out", str(place / "data"), "--deidentify"]
-    return CliRunner().invoke(app, [*command, *private, *options]), place / "data" / cohort
+    private = ("--key", str(index / "private" / "key"), "--crosswalk", str(index / "private" / "crosswalk.csv"))
+    command = ["cohorts", "import", str(source), "--as", cohort, "--out", str(index / "data"), "--deidentify"]
+    return CliRunner().invoke(app, [*command, *private, *options]), index / "data" / cohort
 
 
-def names_of(place: Path, kind: str = "frame") -> dict[str, str]:
+def names_of(index: Path, kind: str = "frame") -> dict[str, str]:
     """Original → pseudonym, of the crosswalk."""
-    with (place / "private" / "crosswalk.csv").open(encoding="utf-8", newline="") as file:
+    with (index / "private" / "crosswalk.csv").open(encoding="utf-8", newline="") as file:
         return {row["original"]: row["pseudonym"] for row in csv.DictReader(file) if row["kind"] == kind}
 
 
 @pytest.fixture(scope="module", params=["folder", "zip"])
 def ward(request, tmp_path_factory) -> tuple:
     """The planted files, imported once: the place, the outcome of the command, the cohort folder."""
-    place = tmp_path_factory.mktemp(f"ward-{request.param}")
+    index = tmp_path_factory.mktemp(f"ward-{request.param}")
     if request.param == "zip":
-        source = zipped(planted_files(), place / f"{NAME}-{NUMBER}.zip")
+        source = zipped(planted_files(), index / f"{NAME}-{NUMBER}.zip")
         os.utime(source, (LONG_AGO_S, LONG_AGO_S))
     else:
-        source = lay(planted_files(), place / f"{NAME}-{NUMBER}")
+        source = lay(planted_files(), index / f"{NAME}-{NUMBER}")
     before = state_of(source)
-    outcome, folder = run(source, place)
+    outcome, folder = run(source, index)
     assert state_of(source) == before
-    return place, outcome, folder
+    return index, outcome, folder
 
 
 def test_the_search_finds_every_plant_in_the_source(tmp_path):
@@ -144,29 +144,29 @@ def test_no_identifier_is_printed(ward):
 
 
 def test_nothing_is_left_beside_the_cohort(ward):
-    place, _, folder = ward
+    index, _, folder = ward
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert {path.stat().st_mtime for path in [folder, *folder.rglob("*")]} == {946_684_800}
-    assert sorted(path.name for path in (place / "private").iterdir()) == ["crosswalk.csv", "key"]
+    assert sorted(path.name for path in (index / "private").iterdir()) == ["crosswalk.csv", "key"]
 
 
-def test_pictures_hold_pixels_alone_and_no_text(ward):
-    place, _, folder = ward
-    names = names_of(place)
+def test_images_hold_pixels_alone_and_no_text(ward):
+    index, _, folder = ward
+    names = names_of(index)
     for number in (1, 2, 3):
-        picture, text = screen(number)
+        image, text = screen(number)
         path = folder / "images" / f"{names[f'{NUMBER}_{number}']}.png"
         with Image.open(path) as opened:
             assert opened.format == "PNG" and not opened.info and not opened.getexif()
         written = read_image(path)
-        assert written.shape == picture.shape and not written[text].any()
+        assert written.shape == image.shape and not written[text].any()
         middle = (slice(180, 260), slice(250, 400))
-        assert np.abs(written[middle].astype(int) - picture[middle]).mean() < 4  # mucosa stays as it was
+        assert np.abs(written[middle].astype(int) - image[middle]).mean() < 4  # mucosa stays as it was
 
 
 def test_ignored_regions_hide_the_text_and_little_else(ward):
-    place, _, folder = ward
-    names = names_of(place)
+    index, _, folder = ward
+    names = names_of(index)
     shape = octagon(HEIGHT, WIDTH, 90, 8)
     for number in (1, 2, 3):
         text = screen(number)[1] & shape
@@ -176,10 +176,10 @@ def test_ignored_regions_hide_the_text_and_little_else(ward):
 
 
 def test_times_are_relative_and_modes_are_known_ones(ward):
-    place, _, folder = ward
+    index, _, folder = ward
     with (folder / "frames.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["frame"]: row for row in csv.DictReader(file)}
-    names = names_of(place)
+    names = names_of(index)
     ordered = [rows[names[f"{NUMBER}_{number}"]] for number in (1, 2, 3)]
     assert [float(row["t_s"]) for row in ordered] == [0, 1, 2]
     assert [row["frame"] for row in ordered] == sorted(rows)
@@ -230,10 +230,10 @@ def test_of_dicom_objects_pixels_alone_stay_and_a_patient_keeps_the_pseudonym(tm
     assert len(patients[0]) == 1 and patients[0] == patients[1]
 
 
-def test_of_a_film_frames_alone_stay(tmp_path):
+def test_of_a_video_frames_alone_stay(tmp_path):
     source = tmp_path / f"{NUMBER} {NAME}"
     source.mkdir()
-    film([screen(1)[0]] * 4, source / f"{NAME}_{BIRTH}.mp4")
+    video([screen(1)[0]] * 4, source / f"{NAME}_{BIRTH}.mp4")
     assert {NAME, NUMBER, BIRTH, FIRST_NAME} <= set(found_in(source))
     outcome, folder = run(source, tmp_path)
     assert list((folder / "images").glob("*.png")), outcome.output
@@ -245,13 +245,13 @@ def test_of_a_film_frames_alone_stay(tmp_path):
 
 
 def test_masks_and_boxes_stay_and_what_is_blank_of_them_is_told(tmp_path):
-    picture, text = screen(5)
+    image, text = screen(5)
     rows, columns = np.nonzero(text)
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     drawn[rows.min() : rows.max() + 1, 100 : columns.max()] = 255  # the polyp lies under the patient's name
     data = io.BytesIO()
     Image.fromarray(drawn).save(data, "PNG")
-    files = {"images/a.jpg": jpeg(picture), "masks/a.png": data.getvalue()}
+    files = {"images/a.jpg": jpeg(image), "masks/a.png": data.getvalue()}
     outcome, folder = run(lay(files, tmp_path / "in"), tmp_path)
     assert outcome.exit_code == 0, (outcome.output, outcome.exception)
     (mask_file,) = (folder / "masks").iterdir()

@@ -15,12 +15,12 @@ from polypda.workflows.runs.configure import (
     told_weights,
     weights_to_load,
 )
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.presets import PRESETS
 
 LITE0 = "tu-tf_efficientnet_lite0"
 TOLD = bundled.bundled_weights(LITE0).told
-PLACES = {given: Places(None, None, encoder_weights=given) for given in (None, "none", "bundled", "mine.safetensors")}
+PLACES = {given: Paths(None, None, encoder_weights=given) for given in (None, "none", "bundled", "mine.safetensors")}
 
 
 @pytest.fixture

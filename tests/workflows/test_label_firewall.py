@@ -14,7 +14,7 @@ from polypda.training.progress import Silent
 from polypda.workflows.runs import adapt as adapt_module
 from polypda.workflows.runs.adapt import adapt, open_data, start_run
 from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 
 WHOLE = "adaptsegnet+target-colours+self-training"
 FILE_EVENTS = {"open", "os.listdir", "os.scandir"}
@@ -58,11 +58,11 @@ def material(tmp_path):
             "peak_from": 0,
         },  # so that two steps' start labels every pixel
     )
-    return root, config, Places(data_root=root, cache=tmp_path / "cache", overlays=1)
+    return root, config, Paths(data_root=root, cache=tmp_path / "cache", overlays=1)
 
 
 def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monkeypatch):
-    root, config, places = material
+    root, config, paths = material
     masks, images = root / "haining" / "masks", root / "haining" / "images"
     boxes = root / "haining" / "boxes.csv"
     boxes.write_text("frame,x0,y0,x1,y1\n000,1,1,9,9\n")
@@ -75,8 +75,8 @@ def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monk
 
     monkeypatch.setattr(adapt_module, "evaluate_and_report", evaluate_later)
     watch = FileWatch(root)
-    pair = open_data(config, places)
-    page = adapt(start_run(tmp_path / "run", config, places, pair), places, pair, Silent())
+    pair = open_data(config, paths)
+    page = adapt(start_run(tmp_path / "run", config, paths, pair), paths, pair, Silent())
     watch.active = False
     assert page.is_file()
     assert [path for path in seen_while_adapting if path.startswith(str(images))], "the watch must see image files"
@@ -87,14 +87,14 @@ def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monk
 
 def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
     """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
-    root, config, places = material
-    pair = open_data(config, places)
-    adapt(start_run(tmp_path / "with", config, places, pair), places, pair, Silent())
+    root, config, paths = material
+    pair = open_data(config, paths)
+    adapt(start_run(tmp_path / "with", config, paths, pair), paths, pair, Silent())
     for mask in (root / "haining" / "masks").iterdir():
         mask.unlink()
-    pair = open_data(config, places)
+    pair = open_data(config, paths)
     with pytest.raises(DataError, match=r"E_TARGET_UNLABELLED.*have no mask"):
-        adapt(start_run(tmp_path / "without", config, places, pair), places, pair, Silent())
+        adapt(start_run(tmp_path / "without", config, paths, pair), paths, pair, Silent())
     one, other = (
         load_file(list_checkpoints(tmp_path / name / "stages" / WHOLE)[-1].segmenter) for name in ("with", "without")
     )
@@ -102,16 +102,16 @@ def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path)
 
 
 def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_path):
-    root, config, places = material
+    root, config, paths = material
     table = root / "haining" / "frames.csv"
     lines = table.read_text().splitlines()
     table.write_text("\n".join([lines[0] + ",label_state", *(f"{line},none" for line in lines[1:])]))
     for mask in (root / "haining" / "masks").iterdir():
         mask.unlink()
-    pair = open_data(config, places)
-    run = start_run(tmp_path / "run", config, places, pair)
+    pair = open_data(config, paths)
+    run = start_run(tmp_path / "run", config, paths, pair)
     with pytest.raises(DataError, match="E_TARGET_UNLABELLED"):
-        adapt(run, places, pair, Silent())
+        adapt(run, paths, pair, Silent())
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
     assert run.status()["state"] == "failed"
     assert run.status()["error"] == "E_TARGET_UNLABELLED"

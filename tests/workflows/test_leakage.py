@@ -10,19 +10,19 @@ import pytest
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import UNTRUSTED, LeakageError
-from polypda.evaluation.cases.statement import ReportStatement, joint_lines
+from polypda.evaluation.cases.run_metadata import RunMetadata, joint_lines
 from polypda.quality.near_duplicates import fingerprint_cache
 from polypda.quality.near_duplicates.fingerprint_cache import cached_fingerprints
 from polypda.workflows.runs.adapt import open_data
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.leakage import leaks_among, leaks_into, record_leakage, recorded_leakage, require_allowed
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 
 HEIGHT, WIDTH = 72, 96
 PARTS = ("train", "train", "validation", "test")
 
 
-def picture(number):
+def image(number):
     rng = np.random.default_rng(number)
     coarse = rng.uniform(60, 230, (7, 9, 3)).astype(np.float32)
     return cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(45, 255).astype(np.uint8)
@@ -35,7 +35,7 @@ def write(root, cohort, first, table="frame,split\n"):
     for kind in ("images", "masks"):
         (root / cohort / kind).mkdir(parents=True)
     for number, part in enumerate(PARTS):
-        cv2.imwrite(str(root / cohort / "images" / f"f{number}.png"), picture(first + number)[..., ::-1])
+        cv2.imwrite(str(root / cohort / "images" / f"f{number}.png"), image(first + number)[..., ::-1])
         cv2.imwrite(str(root / cohort / "masks" / f"f{number}.png"), disc)
         table += f"f{number},{part}\n"
     (root / cohort / "frames.csv").write_text(table)
@@ -62,18 +62,18 @@ def test_independent_cohorts_leak_nothing(root, tmp_path):
 
 
 def test_mirrored_training_frame_in_the_test_part_is_a_leak(root, tmp_path):
-    put(root / "zju2", "f3", picture(1)[:, ::-1])
+    put(root / "zju2", "f3", image(1)[:, ::-1])
     (leak,) = leaks_among(opened(root, "zju2", "haining"), tmp_path / "cache")
     assert leak.code == "E_ALIKE_LEAK" and leak.exit_status == UNTRUSTED and leak.where == "zju2"
     assert "zju2/f1 (train) ≈ zju2/f3 (test, mirrored left to right)" in leak.what and "--allow-leakage" in leak.fix
 
 
 def test_frame_of_the_source_held_out_in_the_target_is_a_leak_and_a_shared_training_frame_is_none(root, tmp_path):
-    put(root / "haining", "f3", picture(0))
+    put(root / "haining", "f3", image(0))
     (leak,) = leaks_among(opened(root, "zju2", "haining"), tmp_path / "cache")
     assert "zju2/f0 (train) ≈ haining/f3 (test)" in leak.what
-    put(root / "haining", "f3", picture(53))
-    put(root / "haining", "f0", picture(0))
+    put(root / "haining", "f3", image(53))
+    put(root / "haining", "f0", image(0))
     assert leaks_among(opened(root, "zju2", "haining"), tmp_path / "cache") == ()
 
 
@@ -88,7 +88,7 @@ def test_patient_in_two_parts_is_a_leak(root, tmp_path):
 
 def test_scored_frames_are_held_against_learnt_ones_but_not_against_themselves(root, tmp_path):
     zju2, haining = opened(root, "zju2", "haining")
-    put(root / "haining", "f1", picture(0))
+    put(root / "haining", "f1", image(0))
     learnt = (*zju2.split(Split.TRAIN), *haining.split(Split.TRAIN)[:1])
     assert leaks_into(haining.split(Split.TEST), learnt, tmp_path / "cache") == ()
     (leak,) = leaks_into(haining.frames, learnt, tmp_path / "cache")
@@ -115,7 +115,7 @@ def test_fingerprints_are_made_once_per_content(root, tmp_path, monkeypatch):
     assert all(
         np.array_equal(a.relief, b.relief) and (a.bits == b.bits).all() for a, b in zip(first, again, strict=True)
     )
-    put(root / "zju2", "f2", picture(90))
+    put(root / "zju2", "f2", image(90))
     with pytest.raises(AssertionError):
         cached_fingerprints(frames, tmp_path)
 
@@ -142,16 +142,16 @@ def config(**top):
 
 
 def test_data_of_a_run_is_refused_or_taken_with_words(root, tmp_path):
-    put(root / "haining", "f3", picture(50))
-    places = Places(root, tmp_path / "cache")
+    put(root / "haining", "f3", image(50))
+    paths = Paths(root, tmp_path / "cache")
     with pytest.raises(LeakageError) as refused:
-        open_data(config(), places)
+        open_data(config(), paths)
     assert refused.value.exit_status == UNTRUSTED
-    pair = open_data(config(allow_leakage=True), places)
+    pair = open_data(config(allow_leakage=True), paths)
     assert pair.leakage is not None and "haining/f0 (train) ≈ haining/f3 (test)" in pair.leakage[0]
-    put(root / "haining", "f3", picture(53))
-    assert open_data(config(), places).leakage is None
-    assert open_data(config(allow_leakage=True), places).leakage == ()
+    put(root / "haining", "f3", image(53))
+    assert open_data(config(), paths).leakage is None
+    assert open_data(config(allow_leakage=True), paths).leakage == ()
 
 
 def test_ancestry_passes_by_leave_only():
@@ -175,7 +175,7 @@ def _rest(top):
 def test_command_ends_with_four(root, tmp_path, monkeypatch, capsys):
     from polypda.cli.main import main
 
-    put(root / "zju2", "f3", picture(0))
+    put(root / "zju2", "f3", image(0))
     words = ["polypda", "adapt", "--source", "zju2", "--target", "haining", "--data-root", str(root)]
     monkeypatch.setattr(sys, "argv", [*words, "--cache-dir", str(tmp_path / "cache"), "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as ended:
@@ -184,17 +184,19 @@ def test_command_ends_with_four(root, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def statement(**more):
+def run_metadata(**more):
     facts = {"run": "r", "source": "a", "target": "b", "method": "adabn", "selector": "last"}
-    return ReportStatement(phantom=False, seeds=(0,), input_size=(64, 64), **facts, **more)
+    return RunMetadata(phantom=False, seeds=(0,), input_size=(64, 64), **facts, **more)
 
 
 def test_stamp_stands_beside_every_table(tmp_path):
-    assert "leakage" not in statement().lines() and statement().leakage_text == ""
-    told = statement(leakage=("a: two are one.",))
+    assert "leakage" not in run_metadata().lines() and run_metadata().leakage_text == ""
+    told = run_metadata(leakage=("a: two are one.",))
     assert told.lines()["leakage"] == "LEAKAGE ALLOWED: a: two are one."
-    assert statement(leakage=()).lines()["leakage"] == "LEAKAGE ALLOWED: none was found"
-    assert joint_lines([statement(), told], ["adabn"], phantom=False)["leakage"] == "LEAKAGE ALLOWED: a: two are one."
-    assert "leakage" not in joint_lines([statement()], ["adabn"], phantom=False)
+    assert run_metadata(leakage=()).lines()["leakage"] == "LEAKAGE ALLOWED: none was found"
+    assert (
+        joint_lines([run_metadata(), told], ["adabn"], phantom=False)["leakage"] == "LEAKAGE ALLOWED: a: two are one."
+    )
+    assert "leakage" not in joint_lines([run_metadata()], ["adabn"], phantom=False)
     record_leakage(tmp_path, told.leakage)
     assert recorded_leakage(tmp_path) == told.leakage and json.loads((tmp_path / "leakage.json").read_text())

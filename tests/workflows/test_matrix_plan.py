@@ -58,7 +58,7 @@ def test_controls_alone_need_a_run_per_pair():
     assert [(run.config.target, run.start is None) for run in plan.runs] == [("haining", True), ("ningbo", False)]
 
 
-def test_pairs_that_share_frames_are_left_out_and_named():
+def test_pairs_that_fraction_frames_are_left_out_and_named():
     plan = plan_matrix(
         every_pair(["cvc-clinicdb"], ["cvc-colondb", "haining", "cvc-clinicdb"]), ["adaptsegnet"], [0], configure
     )

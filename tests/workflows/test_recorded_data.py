@@ -16,9 +16,9 @@ from polypda.workflows.runs.recorded_data import (
     LEARNT_OF_SOURCE,
     changes_since,
     data_table,
-    learnt_of_target,
     record_data,
     require_recorded,
+    trained_target_parts,
 )
 
 
@@ -145,9 +145,9 @@ def test_no_mask_is_opened_of_frames_whose_labels_are_not_learnt(root):
 
 def test_of_the_target_only_permitted_labels_count(run):
     config = run.config()
-    assert learnt_of_target(config) == frozenset()
-    assert learnt_of_target(config.model_copy(update={"oracle": True})) == {Split.TRAIN}
-    assert learnt_of_target(config.model_copy(update={"selector": "oracle"})) == {Split.VALIDATION}
+    assert trained_target_parts(config) == frozenset()
+    assert trained_target_parts(config.model_copy(update={"oracle": True})) == {Split.TRAIN}
+    assert trained_target_parts(config.model_copy(update={"selector": "oracle"})) == {Split.VALIDATION}
 
 
 def test_a_record_of_an_earlier_version_is_compared_as_far_as_it_goes(root, run, caplog):

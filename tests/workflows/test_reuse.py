@@ -42,7 +42,7 @@ MUST_AGREE = {
         "compute.precision",
         "compute.processes",
     ),
-    *("start_steps", "supervised", "start", "settle_statistics", "clip_norm"),
+    *("start_steps", "supervised", "start", "recompute_batch_norm", "clip_norm"),
 }
 """What decides a start. A field that is neither here nor free to differ was never thought about."""
 

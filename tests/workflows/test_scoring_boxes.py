@@ -119,7 +119,7 @@ def test_a_source_of_boxes_needs_the_users_word():
     assert len(require_teaching(cohort_of(mask=2, box=3), Split.TRAIN, None)) == 2
 
 
-def test_every_table_is_told_what_taught():
+def test_every_table_is_told_what_trained_on():
     learnt = LearntLabels.of(cohort_of(box=3, negative=2), BoxSupervision.FILLED)
     assert learnt.words == "trained on boxes (filled, ignore band): 3 frames, no masks" and learnt.notes == ()
     beside = LearntLabels.of(cohort_of(mask=4, box=3, none=1), BoxSupervision.PROJECTION)

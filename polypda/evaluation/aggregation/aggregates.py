@@ -118,8 +118,8 @@ def size_stratum(relative_area: FloatArray) -> NDArray[np.int64]:
     """
     area = np.asarray(relative_area, dtype=np.float64)
     small, middle, large = SIZE_LIMITS
-    places = (area >= small).astype(np.int64) + (area >= middle) + (area > large)
-    return np.where(area > 0, places, NO_STRATUM)
+    strata = (area >= small).astype(np.int64) + (area >= middle) + (area > large)
+    return np.where(area > 0, strata, NO_STRATUM)
 
 
 def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:

@@ -34,7 +34,7 @@ from polypda.evaluation.aggregation.panel_values import (
 from polypda.evaluation.aggregation.panels import GROUP, Panel, frames_differ, panels
 from polypda.evaluation.cases.case_table import checked_cases
 from polypda.evaluation.cases.joined_cases import check_comparable, with_controls
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import Estimate, IntervalKind
 from polypda.evaluation.statistics.comparison import CHANGED_BY
 
@@ -99,13 +99,13 @@ def centre_rows(
         "lesion_sensitivity_10": estimates(groups, hit_values),
     }
     rows = []
-    for place, panel in enumerate(groups):
+    for index, panel in enumerate(groups):
         row = panel.key._asdict() | panel_counts(panel)
         for block in (positive_block(panel), negative_block(panel), lesion_block(panel)):
             row |= {name: float(np.mean(values)) for name, values in block.items()}
         for name, found in intervals.items():
-            row |= _interval_columns(name, found[place])
-        none = intervals["dice"][place].kind is IntervalKind.NONE
+            row |= _interval_columns(name, found[index])
+        none = intervals["dice"][index].kind is IntervalKind.NONE
         rows.append(row | {"dice_cluster_means": _cluster_means(panel) if none else ""} | _seed_spread(panel))
     table = pd.DataFrame(rows).astype({"clusters": "Int64", "clusters_negative": "Int64"})
     if comparisons is None:
@@ -199,7 +199,7 @@ def _with_comparisons(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.Data
 def _reading_order(table: pd.DataFrame, source_only: str) -> list[int]:
     """Target before source; source-only first, oracle last; otherwise as the cases came."""
     rank = {source_only: 0, ORACLE: 2}
-    position = {model: place for place, model in enumerate(dict.fromkeys(table["model"]))}
+    position = {model: index for index, model in enumerate(dict.fromkeys(table["model"]))}
     keys = [
         (source, target, role != "target", cohort, split, rank.get(model, 1), position[model])
         for source, target, role, cohort, split, model in table[GROUP].itertuples(index=False)
@@ -214,14 +214,14 @@ def strata_table(panels: Sequence[Panel]) -> pd.DataFrame:
     interval, words, cluster_means, fail_rate. Panels of one cohort must hold the same frames.
     """
     rows = []
-    for place, stratum in enumerate(SIZE_STRATA):
-        choice = _dice_of(place)
+    for index, stratum in enumerate(SIZE_STRATA):
+        choice = _dice_of(index)
         for panel, estimate in zip(panels, estimates(panels, choice), strict=True):
             chosen, values = choice(panel)
             none = estimate.kind is IntervalKind.NONE
             rows.append(
                 panel.key._asdict()
-                | {"stratum": stratum, "stratum_place": place, "n": estimate.n, "clusters": estimate.clusters}
+                | {"stratum": stratum, "stratum_place": index, "n": estimate.n, "clusters": estimate.clusters}
                 | {"dice": estimate.value, "low": estimate.low, "high": estimate.high}
                 | {"interval": str(estimate.kind), "words": estimate.words}
                 | {"cluster_means": cluster_means_text(values, panel_clusters(panel, chosen)) if none else ""}
@@ -230,10 +230,10 @@ def strata_table(panels: Sequence[Panel]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"clusters": "Int64"})
 
 
-def _dice_of(place: int) -> Choice:
+def _dice_of(index: int) -> Choice:
     def choose(panel: Panel) -> PerFrame:
         areas = panel.frames["relative_polyp_area"].to_numpy(dtype=np.float64)
-        rows = np.flatnonzero(dice_frames(panel) & (size_stratum(areas) == place))
+        rows = np.flatnonzero(dice_frames(panel) & (size_stratum(areas) == index))
         return rows, panel.mean_values("dice")[rows]
 
     return choose

@@ -16,7 +16,7 @@ import pandas as pd
 from polypda.evaluation.aggregation.aggregates import FloatArray, lesion_fp_per_frame, mean_over_frames
 from polypda.evaluation.aggregation.panel_values import cluster_means_text, dice_frames, hit_values, panel_clusters
 from polypda.evaluation.aggregation.panels import GROUP, GroupKey, Panel
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import (
     Comparison,
     GapClosed,
@@ -112,15 +112,15 @@ def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) 
     negative = _negative_comparisons(control, members)
     lesions = _lesion_comparisons(control, members)
     rows = []
-    for place, (member, comparison, gap) in enumerate(zip(members, compared, gaps, strict=True)):
+    for index, (member, comparison, gap) in enumerate(zip(members, compared, gaps, strict=True)):
         none = comparison.delta.kind is IntervalKind.NONE
-        differences = after[:, place] - before
+        differences = after[:, index] - before
         aligned = control.with_trainings(member.controls)
         rows.append(
             member.key._asdict()
             | {"n": len(chosen), "clusters": comparison.delta.clusters, "cluster_unit": clusters.unit}
             | {"n_trainings": len(member.trainings), "n_seeds": member.n_seeds}
-            | {"dice_before": float(mean_over_frames(before)), "dice_after": float(mean_over_frames(after[:, place]))}
+            | {"dice_before": float(mean_over_frames(before)), "dice_after": float(mean_over_frames(after[:, index]))}
             | _delta_columns(comparison, len(chosen) == 0 and bool(control.mask("positive").any()))
             | {"cluster_means": cluster_means_text(differences, clusters, signed=True) if none else ""}
             | {"in_family": _in_family(member, len(chosen))}
@@ -128,8 +128,8 @@ def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) 
             | _found_columns(aligned, member)
             | gap
             | {"delta_iou_frame": _mean_change(aligned, member, "iou", chosen)}
-            | lesions[place]
-            | negative[place]
+            | lesions[index]
+            | negative[index]
         )
     return rows
 

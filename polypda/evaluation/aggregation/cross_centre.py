@@ -19,7 +19,7 @@ from polypda.evaluation.aggregation.result_notes import result_notes
 from polypda.evaluation.aggregation.selector_regret import joined_selectors
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cases.joined_cases import joined_cases
-from polypda.evaluation.cases.statement import SOURCE_ONLY, ReportStatement, joint_lines
+from polypda.evaluation.cases.run_metadata import SOURCE_ONLY, RunMetadata, joint_lines
 from polypda.evaluation.scoring.lesions import LESION_RULE
 
 FACTS = [
@@ -68,7 +68,7 @@ class CrossCentreResults:
     """
 
     cases: pd.DataFrame = field(repr=False)
-    statements: tuple[ReportStatement, ...] = field(repr=False)
+    metadata_of_runs: tuple[RunMetadata, ...] = field(repr=False)
     centres: pd.DataFrame = field(repr=False)
     matrix: pd.DataFrame = field(repr=False)
     comparisons: pd.DataFrame = field(repr=False)
@@ -88,7 +88,7 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
     Raises: what :func:`polypda.evaluation.cases.joined_cases.joined_cases` raises.
     """
     cases = joined_cases(evaluations)
-    statements = tuple(evaluation.statement for evaluation in evaluations)
+    metadata_of_runs = tuple(evaluation.run_metadata for evaluation in evaluations)
     groups = panels(cases)
     comparisons = comparison_table(groups, source_only)
     centres = centre_rows(groups, source_only, comparisons)
@@ -97,7 +97,7 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
     phantom = bool(cases["phantom"].any())
     return CrossCentreResults(
         cases=cases,
-        statements=statements,
+        metadata_of_runs=metadata_of_runs,
         centres=centres,
         matrix=matrix,
         comparisons=comparisons,
@@ -106,8 +106,8 @@ def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = S
         lesions=_lesions(centres),
         frames=frame_means(groups, source_only),
         selectors=joined_selectors([evaluation.selectors for evaluation in evaluations]),
-        stated=joint_lines(statements, models_in_order(list(centres["model"]), source_only), phantom=phantom),
-        notes=result_notes(cases, centres, comparisons, aggregates, statements, uncompared(groups, source_only)),
+        stated=joint_lines(metadata_of_runs, models_in_order(list(centres["model"]), source_only), phantom=phantom),
+        notes=result_notes(cases, centres, comparisons, aggregates, metadata_of_runs, uncompared(groups, source_only)),
         phantom=phantom,
     )
 

@@ -18,7 +18,7 @@ from polypda.evaluation.aggregation.panel_values import (
     panel_clusters,
 )
 from polypda.evaluation.aggregation.panels import GROUP, Panel, panels
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import IntervalKind
 
 FACTS = ("frame", "training", "seed", "patient", "sequence", "cluster", "phantom", "annotation", "positive", "dice")
@@ -150,7 +150,7 @@ def _with_deltas(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame
 
 def _in_reading_order(table: pd.DataFrame, source_only: str) -> pd.DataFrame:
     """By source, then source-only, methods, oracle; cohorts by name within."""
-    rank = {model: place for place, model in enumerate(models_in_order(sorted(table["model"]), source_only))}
+    rank = {model: index for index, model in enumerate(models_in_order(sorted(table["model"]), source_only))}
     keys = table.assign(rank=table["model"].map(rank)).sort_values(["source", "rank", "adapted_to", "cohort"])
     return table.loc[keys.index].reset_index(drop=True)
 

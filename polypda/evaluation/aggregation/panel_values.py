@@ -141,12 +141,12 @@ def estimates(panels: Sequence[Panel], choice: Choice) -> list[Estimate]:
     (:func:`polypda.evaluation.cases.joined_cases.check_comparable`).
     """
     found: list[Estimate | None] = [None] * len(panels)
-    for places in _by_cohort(panels):
-        chosen = [choice(panels[place]) for place in places]
-        clusters = panel_clusters(panels[places[0]], chosen[0][0])
+    for indices in _by_cohort(panels):
+        chosen = [choice(panels[index]) for index in indices]
+        clusters = panel_clusters(panels[indices[0]], chosen[0][0])
         values = np.stack([per_frame for _, per_frame in chosen], axis=1)
-        for place, estimate in zip(places, mean_estimates(values, clusters), strict=True):
-            found[place] = estimate
+        for index, estimate in zip(indices, mean_estimates(values, clusters), strict=True):
+            found[index] = estimate
     return [estimate for estimate in found if estimate is not None]
 
 
@@ -165,7 +165,7 @@ def cluster_means_text(values: FloatArray, clusters: Clusters, *, signed: bool =
 
 
 def _by_cohort(panels: Sequence[Panel]) -> Iterable[list[int]]:
-    places: dict[tuple[str, str], list[int]] = {}
-    for place, panel in enumerate(panels):
-        places.setdefault((panel.key.cohort, panel.key.split), []).append(place)
-    return places.values()
+    indices: dict[tuple[str, str], list[int]] = {}
+    for index, panel in enumerate(panels):
+        indices.setdefault((panel.key.cohort, panel.key.split), []).append(index)
+    return indices.values()

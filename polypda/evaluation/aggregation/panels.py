@@ -69,13 +69,13 @@ class Panel:
 
     def with_trainings(self, wanted: Sequence[str]) -> Panel:
         """The same frames with these of the panel's trainings, in this order; one may come several times."""
-        places = [self.trainings.index(training) for training in wanted]
+        indices = [self.trainings.index(training) for training in wanted]
         return replace(
             self,
             trainings=tuple(wanted),
-            seeds=tuple(self.seeds[place] for place in places),
-            controls=tuple(self.controls[place] for place in places),
-            _places=self._places[places],
+            seeds=tuple(self.seeds[index] for index in indices),
+            controls=tuple(self.controls[index] for index in indices),
+            _places=self._places[indices],
         )
 
     @property

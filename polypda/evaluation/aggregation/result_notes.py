@@ -8,7 +8,7 @@ import pandas as pd
 
 from polypda.evaluation.aggregation.panels import GroupKey
 from polypda.evaluation.cases.case_values import BOX
-from polypda.evaluation.cases.statement import ONE_SEED, ORACLE, PHANTOM_BANNER, SOURCE_ONLY, ReportStatement
+from polypda.evaluation.cases.run_metadata import ONE_SEED, ORACLE, PHANTOM_BANNER, SOURCE_ONLY, RunMetadata
 from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM, INDEPENDENT_FRAMES
 
 
@@ -17,7 +17,7 @@ def result_notes(
     centres: pd.DataFrame,
     comparisons: pd.DataFrame,
     aggregates: pd.DataFrame,
-    statements: Sequence[ReportStatement],
+    metadata_of_runs: Sequence[RunMetadata],
     uncompared: Sequence[GroupKey],
 ) -> tuple[str, ...]:
     """Lines for people, the ones about whole cohorts first. Tables as :class:`.cross_centre.CrossCentreResults` has."""
@@ -27,10 +27,10 @@ def result_notes(
         *(note for _, row in cohorts.iterrows() for note in _cohort_notes(row)),
         *_missing_notes(cases),
         *_seed_notes(centres),
-        *_run_notes(statements, oracle=bool((cases["model"] == ORACLE).any())),
+        *_run_notes(metadata_of_runs, oracle=bool((cases["model"] == ORACLE).any())),
         *_comparison_notes(comparisons, uncompared),
         *_aggregate_notes(aggregates),
-        *(f"{statement.run}: {note}" for statement in statements for note in statement.notes),
+        *(f"{run_metadata.run}: {note}" for run_metadata in metadata_of_runs for note in run_metadata.notes),
     ]
     return tuple(dict.fromkeys(lines))
 
@@ -111,29 +111,31 @@ def _single_seed_notes(centres: pd.DataFrame) -> Iterator[str]:
         yield f"{source!s} → {target!s}, {', '.join(part['model'])}: one seed: {ONE_SEED} there."
 
 
-def _run_notes(statements: Sequence[ReportStatement], *, oracle: bool) -> Iterator[str]:
+def _run_notes(metadata_of_runs: Sequence[RunMetadata], *, oracle: bool) -> Iterator[str]:
     facts = {
-        "checkpoint rules": [statement.selector for statement in statements],
-        "input sizes": [f"{s.input_size[1]}×{s.input_size[0]} px" for s in statements if not s.foreign],
-        "inferences": [statement.inference for statement in statements if not statement.foreign],
-        "batch-norm policies": [statement.batch_norm for statement in statements if statement.batch_norm],
+        "checkpoint rules": [run_metadata.selector for run_metadata in metadata_of_runs],
+        "input sizes": [f"{s.input_size[1]}×{s.input_size[0]} px" for s in metadata_of_runs if not s.external],
+        "inferences": [run_metadata.inference for run_metadata in metadata_of_runs if not run_metadata.external],
+        "batch-norm policies": [
+            run_metadata.batch_norm for run_metadata in metadata_of_runs if run_metadata.batch_norm
+        ],
     }
     for what, found in facts.items():
         if len(set(found)) > 1:
             yield f"The runs have different {what}: {'; '.join(dict.fromkeys(found))}."
-    chosen = [statement.run for statement in statements if statement.selector == ORACLE]
-    for statement in statements:
-        if statement.set_aside:
-            why = "; ".join(statement.set_aside)
-            yield f"{statement.run}: the adapted model is set aside, its rows are the source-only control's: {why}."
+    chosen = [run_metadata.run for run_metadata in metadata_of_runs if run_metadata.selector == ORACLE]
+    for run_metadata in metadata_of_runs:
+        if run_metadata.set_aside:
+            why = "; ".join(run_metadata.set_aside)
+            yield f"{run_metadata.run}: the adapted model is set aside, its rows are the source-only control's: {why}."
     if chosen:
         yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
-    taught = [statement.run for statement in statements if statement.target_labels_taught]
-    if taught:
-        yield f"MODELS TAUGHT BY TARGET LABELS (semi-supervised), no unlabelled results: {', '.join(taught)}."
-    for statement in statements:
-        if statement.supervision:
-            yield f"{statement.source}: {statement.supervision}; models from it are no models of masks."
+    trained_on = [run_metadata.run for run_metadata in metadata_of_runs if run_metadata.target_labels_trained_on]
+    if trained_on:
+        yield f"MODELS TAUGHT BY TARGET LABELS (semi-supervised), no unlabelled results: {', '.join(trained_on)}."
+    for run_metadata in metadata_of_runs:
+        if run_metadata.supervision:
+            yield f"{run_metadata.source}: {run_metadata.supervision}; models from it are no models of masks."
     if oracle:
         yield "The oracle was trained on target labels: an upper bound, not a method."
 

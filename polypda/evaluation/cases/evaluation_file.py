@@ -13,12 +13,13 @@ from polypda.errors import DataError
 from polypda.evaluation.aggregation.selector_regret import COLUMNS as SELECTOR_COLUMNS
 from polypda.evaluation.aggregation.selector_regret import read_selectors
 from polypda.evaluation.cases.case_table import read_cases, write_cases
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.files import write_whole
+from polypda.options import with_present_names
 
 CASES_FILE = "cases.csv"
 FACTS_FILE = "evaluation.json"
-EVALUATION_SCHEMA = "polypda-evaluation 1"
+EVALUATION_SCHEMA, FORMER_SCHEMA = "polypda-evaluation 2", "polypda-evaluation 1"
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,18 @@ class Evaluation:
     """
 
     cases: pd.DataFrame
-    statement: ReportStatement
+    run_metadata: RunMetadata
     folder: Path
     selectors: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SELECTOR_COLUMNS))
 
 
-def write_evaluation(folder: Path, cases: pd.DataFrame, statement: ReportStatement) -> None:
+def write_evaluation(folder: Path, cases: pd.DataFrame, run_metadata: RunMetadata) -> None:
     """Write cases.csv and evaluation.json into an existing folder, each whole or not at all, the facts last.
 
     Raises: DataError E_WRITE_FAILED, and what :func:`polypda.evaluation.cases.case_table.checked_cases` raises.
     """
     write_cases(cases, folder / CASES_FILE)
-    document = {"schema": EVALUATION_SCHEMA, "statement": statement.model_dump(mode="json")}
+    document = {"schema": EVALUATION_SCHEMA, "run_metadata": run_metadata.model_dump(mode="json")}
     write_whole(folder / FACTS_FILE, json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
@@ -67,9 +68,10 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         found = document["schema"]
-        if found != EVALUATION_SCHEMA:
+        if found not in (EVALUATION_SCHEMA, FORMER_SCHEMA):
             raise ValueError(f"schema '{found}', this version reads '{EVALUATION_SCHEMA}'")
-        statement = ReportStatement.model_validate(document["statement"])
+        facts = document["run_metadata"] if found == EVALUATION_SCHEMA else with_present_names(document["statement"])
+        run_metadata = RunMetadata.model_validate(facts)
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -78,7 +80,7 @@ def read_evaluation(folder: Path) -> Evaluation:
             where=path,
             fix="score the run again with this version: `polypda evaluate RUN --on COHORT`.",
         ) from error
-    return Evaluation(read_cases(folder / CASES_FILE), statement, folder, read_selectors(folder))
+    return Evaluation(read_cases(folder / CASES_FILE), run_metadata, folder, read_selectors(folder))
 
 
 def find_evaluations(folder: Path) -> list[Path]:

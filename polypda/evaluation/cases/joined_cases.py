@@ -15,7 +15,7 @@ from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.panels import CONTROL, GROUP, frames_differ
 from polypda.evaluation.cases.case_table import COLUMNS, SCHEMA_VERSION, checked_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.cases.statement import SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import SOURCE_ONLY
 
 SCORING = ["run", "source", "target", "model", "seed", "cohort"]
 """Columns that name one model's pass over one cohort in one run."""
@@ -40,7 +40,9 @@ def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     if not evaluations:
         raise UsageError("E_REPORT_EMPTY", "no evaluation was given.", fix="name one run folder or more.")
     cases = pd.concat([_of_this_version(evaluation) for evaluation in evaluations], ignore_index=True)
-    check_trainings(cases, {(e.statement.run, e.statement.method) for e in evaluations if not e.statement.foreign})
+    check_trainings(
+        cases, {(e.run_metadata.run, e.run_metadata.method) for e in evaluations if not e.run_metadata.external}
+    )
     check_comparable(cases)
     cases = with_controls(cases)
     return cases.drop_duplicates([*GROUP, "training", "frame"], ignore_index=True)

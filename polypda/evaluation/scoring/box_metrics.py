@@ -18,7 +18,7 @@ from polypda.evaluation.scoring.frame_inputs import check_frame
 from polypda.evaluation.scoring.lesions import bounding_box, find_lesions
 from polypda.evaluation.scoring.metrics import (
     DEFAULT_THRESHOLD,
-    FALSE_POSITIVE_FRAME_SHARE,
+    FALSE_POSITIVE_FRAME_FRACTION,
     FrameMetrics,
     Reliability,
     lesion_counts,
@@ -76,7 +76,7 @@ def frame_metrics_boxes(
         positive=positive,
         negative=negative,
         missed=positive and marked.count == 0,
-        false_positive_frame=negative and predicted_px > FALSE_POSITIVE_FRAME_SHARE * valid_px,
+        false_positive_frame=negative and predicted_px > FALSE_POSITIVE_FRAME_FRACTION * valid_px,
         **lesion_counts(box_ious(known, marked.boxes.astype(np.float64)), marked),
         lesion_specks_reference=0,
         reliability=_without_reference(probability, valid),

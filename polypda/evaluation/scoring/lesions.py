@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 SPECK_PX = 20
-SPECK_SHARE = 0.0002
+SPECK_FRACTION = 0.0002
 """A component below max(SPECK_PX, SPECK_SHARE of the valid area) is a speck: dropped, but counted."""
 HEADLINE_IOU = 0.1
 STRICT_IOU = 0.5
@@ -57,7 +57,7 @@ def find_lesions(mask: NDArray[np.bool_], valid_px: int) -> Lesions:
     found = np.ascontiguousarray(mask[top : top + height, left : left + width]).view(np.uint8)
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
     areas_px = statistics[1:, cv2.CC_STAT_AREA].astype(np.int64)
-    kept = areas_px >= max(SPECK_PX, SPECK_SHARE * valid_px)
+    kept = areas_px >= max(SPECK_PX, SPECK_FRACTION * valid_px)
     if not kept.all():
         renumbered = np.zeros(count, np.int32)
         renumbered[1:][kept] = np.arange(1, kept.sum() + 1)

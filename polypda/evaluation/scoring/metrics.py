@@ -61,7 +61,7 @@ def reliability(
 
 PROTOCOL = "polypda-metrics v1"
 DEFAULT_THRESHOLD = THRESHOLD
-FALSE_POSITIVE_FRAME_SHARE = 0.01
+FALSE_POSITIVE_FRAME_FRACTION = 0.01
 """A frame counts as a false-positive frame when more than this share of its field of view is wrongly marked."""
 
 
@@ -205,7 +205,7 @@ def _scored(
         positive=reference_px > 0,
         negative=negative,
         missed=missed,
-        false_positive_frame=fp > FALSE_POSITIVE_FRAME_SHARE * valid_px,
+        false_positive_frame=fp > FALSE_POSITIVE_FRAME_FRACTION * valid_px,
         **lesion_counts(lesion_ious(lesions, marked), marked),
         lesion_specks_reference=lesions.specks,
         reliability=tenths,

@@ -71,7 +71,7 @@ def pranet_scores(
     """
     check_frame(probability, reference, np.ones(reference.shape, bool), ANY_THRESHOLD, frame)
     library = _pysodmetrics()
-    picture = np.rint(np.clip(probability, 0.0, 1.0) * 255).astype(np.uint8)
+    image = np.rint(np.clip(probability, 0.0, 1.0) * 255).astype(np.uint8)
     truth = reference.astype(np.uint8) * np.uint8(255)
     settings = {"with_dynamic": True, "with_adaptive": False}
     curves = library.FmeasureV2(
@@ -83,7 +83,7 @@ def pranet_scores(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the S-measure's empty quarter is counted by the table
         for measure in (curves, *parts.values()):
-            measure.step(pred=picture, gt=truth)
+            measure.step(pred=image, gt=truth)
     found = {name: measure.get_results() for name, measure in parts.items()}
     overlaps = curves.get_results()
     return PranetScores(

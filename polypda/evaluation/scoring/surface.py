@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from polypda.evaluation.scoring.lesions import Box, bounding_box
 
-TOLERANCE_SHARE = 0.01
+TOLERANCE_FRACTION = 0.01
 LEAST_TOLERANCE_PX = 2.0
 PERCENTILE = 95.0
 FEW_PAIRS = 4_000_000
@@ -33,7 +33,7 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 def nsd_tolerance_px(field: Box) -> float:
     """1 % of the field of view's diameter (the larger side of its bounding box, px), at least 2 px."""
-    return max(LEAST_TOLERANCE_PX, TOLERANCE_SHARE * max(field[2], field[3]))
+    return max(LEAST_TOLERANCE_PX, TOLERANCE_FRACTION * max(field[2], field[3]))
 
 
 def field_diagonal_px(field: Box) -> float:

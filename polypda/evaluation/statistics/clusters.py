@@ -131,8 +131,8 @@ def clusters_of(cases: pd.DataFrame) -> Clusters:
     cohort = cases["cohort"].astype(str).to_numpy(dtype=str)
     keys = list(zip(cohort, np.where(patient, PATIENT, SEQUENCE), cluster, strict=True))
     used = sorted(set(keys))
-    place = {key: code for code, key in enumerate(used)}
-    codes = np.array([place[key] for key in keys], dtype=np.int64)
+    index = {key: code for code, key in enumerate(used)}
+    codes = np.array([index[key] for key in keys], dtype=np.int64)
     several = len(set(cohort)) > 1
     names = tuple(f"{key[0]}/{key[2]}" if several else str(key[2]) for key in used)
     return Clusters(codes, len(used), unit, known=True, names=names)
@@ -158,8 +158,8 @@ class ClusterSums:
 def cluster_sums(values: FloatArray, clusters: Clusters) -> ClusterSums:
     """Sums per cluster of checked values [N, M]."""
     sums = np.zeros((clusters.count, values.shape[1]))
-    for place, column in enumerate(values.T):
-        sums[:, place] = np.bincount(clusters.codes, weights=column, minlength=clusters.count)
+    for index, column in enumerate(values.T):
+        sums[:, index] = np.bincount(clusters.codes, weights=column, minlength=clusters.count)
     return ClusterSums(sums, clusters.sizes.astype(np.float64))
 
 

@@ -79,8 +79,8 @@ def paired_comparisons(
     differences = paired_differences(before, after, clusters)
     deltas = estimates_from_sums(cluster_sums(differences, clusters), clusters, resamples=resamples, seed=seed)
     tests = sign_flip_tests(differences, clusters, flips=flips, seed=seed)
-    better = _share(differences > CHANGED_BY + ROUNDING)
-    worse = _share(differences < -CHANGED_BY - ROUNDING)
+    better = _fraction(differences > CHANGED_BY + ROUNDING)
+    worse = _fraction(differences < -CHANGED_BY - ROUNDING)
     return [
         Comparison(delta, test.p_value, float(more), float(less), len(clusters), test.words)
         for delta, test, more, less in zip(deltas, tests, better, worse, strict=True)
@@ -93,7 +93,7 @@ def paired_differences(before: npt.ArrayLike, after: npt.ArrayLike, clusters: Cl
     return checked_values(after, clusters, "values after") - start
 
 
-def _share(moved: npt.NDArray[np.bool_]) -> FloatArray:
+def _fraction(moved: npt.NDArray[np.bool_]) -> FloatArray:
     return moved.mean(axis=0) if len(moved) else np.full(moved.shape[1], math.nan)
 
 

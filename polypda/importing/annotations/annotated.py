@@ -26,10 +26,10 @@ from polypda.importing.annotations.meanings import EveryClass, FrameFacts, Meani
 from polypda.importing.annotations.shapes import Corners, Painted, Region, Shape
 from polypda.importing.contract import (
     BoxLabel,
+    DecodedImage,
     Label,
     MaskLabel,
     MaskPixels,
-    Picture,
     Remark,
     UnknownLabel,
 )
@@ -75,14 +75,14 @@ class AnnotatedImage:
     file: str
     origin: str
     shapes: tuple[Drawn, ...] = ()
-    in_shares: bool = False
+    in_fractions: bool = False
     size: tuple[int, int] | None = None
     empty: Label | None = None
     withheld: Remark | None = None
     facts: FrameFacts = field(default_factory=FrameFacts)
     remarks: tuple[Remark, ...] = ()
     frame: str = ""
-    stands_in: tuple[str, Callable[[], Picture]] | None = None
+    stands_in: tuple[str, Callable[[], DecodedImage]] | None = None
     polyps_alone: bool = False
     listed: bool = False
     problem: DataError | None = None
@@ -100,9 +100,9 @@ class AnnotatedImage:
         """The same in px of an image of ``size`` (height, width)."""
         height, width = size
         shapes = self.shapes
-        if self.in_shares:
+        if self.in_fractions:
             shapes = tuple(replace(each, shape=each.shape.scaled(width, height)) for each in shapes)
-        return replace(self, shapes=shapes, size=size, in_shares=False)
+        return replace(self, shapes=shapes, size=size, in_fractions=False)
 
 
 def label_of(

@@ -122,8 +122,8 @@ def _folder(path: str) -> str:
 def shortest_names(paths: Iterable[str]) -> dict[str, str]:
     """Path → its stem, with as many folders before it, and at last its suffix, as it takes to be the only one."""
     parts = {path: PurePosixPath(path) for path in paths}
-    names = {path: place.stem for path, place in parts.items()}
-    for depth in range(1, max((len(place.parts) for place in parts.values()), default=1)):
+    names = {path: index.stem for path, index in parts.items()}
+    for depth in range(1, max((len(index.parts) for index in parts.values()), default=1)):
         often = _folded(names)
         for path, name in names.items():
             if often[name.casefold()] > 1:

@@ -133,30 +133,30 @@ def _values(bits: NDArray[np.uint8], expected: int, where: str) -> NDArray[np.in
         raise DataError("E_RLE_LENGTH", what, where=where, fix="find the annotation of this very picture.")
     weights = 1 << np.arange(word, dtype=np.int64)[::-1]
     values = np.zeros(count, np.int64)
-    done, place = 0, 53
+    done, index = 0, 53
     while done < count:
         try:
-            run = text[place] == "1"
-            counter = counters[int(text[place + 1 : place + 3], 2)]
-            place += 3
-            many = min(_number(text, place, counter) + 1, count - done)
-            place += counter
+            run = text[index] == "1"
+            counter = counters[int(text[index + 1 : index + 3], 2)]
+            index += 3
+            many = min(_number(text, index, counter) + 1, count - done)
+            index += counter
             if run:
-                values[done : done + many] = _number(text, place, word)
-                place += word
+                values[done : done + many] = _number(text, index, word)
+                index += word
             else:
-                values[done : done + many] = bits[place : place + many * word].reshape(many, word) @ weights
-                place += many * word
+                values[done : done + many] = bits[index : index + many * word].reshape(many, word) @ weights
+                index += many * word
         except (ValueError, IndexError):
             raise _broken(f"the packed brush breaks off after {done} of {count} values.", where) from None
         done += many
     return values
 
 
-def _number(text: str, place: int, length: int) -> int:
-    digits = text[place : place + length]
+def _number(text: str, index: int, length: int) -> int:
+    digits = text[index : index + length]
     if len(digits) < length:
-        raise IndexError(place)
+        raise IndexError(index)
     return int(digits, 2)
 
 

@@ -41,7 +41,7 @@ class FrameFindings:
     text_lines: int
     text_inside: bool
     inset: bool
-    second_picture: bool
+    second_image: bool
     field_found: bool
     doubtful_rows: int
     metadata: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Findings:
             "frames_with_text": sum(frame.text_lines > 0 for frame in self.frames),
             "frames_with_text_in_the_field": sum(frame.text_inside for frame in self.frames),
             "frames_with_inset": sum(frame.inset for frame in self.frames),
-            "frames_with_second_picture": sum(frame.second_picture for frame in self.frames),
+            "frames_with_second_picture": sum(frame.second_image for frame in self.frames),
             "frames_without_field_of_view": sum(not frame.field_found for frame in self.frames),
             "frames_whose_polyp_is_partly_blank": sum(bool(frame.polyp_lost) for frame in self.frames),
             "frames_to_look_at": len(self.to_look_at()),
@@ -158,31 +158,31 @@ def metadata_kinds(encoded: bytes | None) -> tuple[str, ...]:
 
 
 def _in_jpeg(data: bytes) -> Iterator[str]:
-    place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        content = data[place + 4 : place + 2 + length]
+    index = 2
+    while index + 4 <= len(data) and data[index] == 0xFF and data[index + 1] != 0xDA:
+        marker, length = data[index + 1], int.from_bytes(data[index + 2 : index + 4], "big")
+        content = data[index + 4 : index + 2 + length]
         named = [kind for code, start, kind in _SEGMENTS if marker == code and content.startswith(start)]
         if named:
             yield named[0]
         elif 0xE1 <= marker <= 0xEF:
             yield "other application data"
-        place += 2 + length
+        index += 2 + length
     end = data.rfind(b"\xff\xd9")
     if end >= 0 and data[end + 2 :].strip(b"\x00"):
         yield "bytes after the picture"
 
 
 def _in_png(data: bytes) -> Iterator[str]:
-    place = len(_PNG)
-    while place + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
+    index = len(_PNG)
+    while index + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, index)
         if name in _CHUNKS:
             yield _CHUNKS[name]
-        place += 12 + length
+        index += 12 + length
         if name == b"IEND":
             break
-    if data[place:]:
+    if data[index:]:
         yield "bytes after the picture"
 
 

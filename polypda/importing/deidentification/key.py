@@ -53,18 +53,18 @@ def load_key(path: Path, forbidden: Sequence[Path]) -> Key:
 
     Raises: UsageError E_KEY_PLACE; DataError E_KEY_UNREADABLE, E_KEY_SHORT, E_KEY_EXPOSED, E_KEY_NOT_MADE.
     """
-    place = path.expanduser()
+    index = path.expanduser()
     for folder in forbidden:
-        if place.resolve().is_relative_to(folder.resolve()):
+        if index.resolve().is_relative_to(folder.resolve()):
             what = "the key would lie among the frames: whoever gets these could tell who they are of."
             raise UsageError("E_KEY_PLACE", what, where=path, fix="name a file elsewhere with --key.")
-    if not place.exists():
-        _make(place)
-        return Key(_read(place), created=True)
-    if os.name == "posix" and place.stat().st_mode & OTHERS:
+    if not index.exists():
+        _make(index)
+        return Key(_read(index), created=True)
+    if os.name == "posix" and index.stat().st_mode & OTHERS:
         what = "others on this machine may read or change the key."
         raise DataError("E_KEY_EXPOSED", what, where=path, fix=f"chmod 600 '{path}'.")
-    return Key(_read(place))
+    return Key(_read(index))
 
 
 def _read(path: Path) -> bytes:
@@ -184,13 +184,13 @@ def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:
 
     Raises: DataError E_CROSSWALK_UNREADABLE, E_WRITE_FAILED.
     """
-    place = path.expanduser()
-    every = list(dict.fromkeys([*_former(place), *rows]))
+    index = path.expanduser()
+    every = list(dict.fromkeys([*_former(index), *rows]))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *every])
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(place, private=True) as temporary:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(index, private=True) as temporary:
             temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     except OSError as error:
         what = f"{error.strerror or error}."

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_picture import find_insets, find_scope_picture
+from polypda.quality.overlays.scope_image import find_insets, find_scope_image
 from polypda.quality.overlays.static_regions import StillnessMap
 from polypda.quality.overlays.text_lines import TextLine
 
@@ -36,7 +36,7 @@ class Blanked:
     field_px: int
     lines: int
     doubtful: int
-    second_pictures: bool
+    second_images: bool
     found: bool
 
     @property
@@ -58,10 +58,10 @@ def blank(image: NDArray[np.uint8], memory: OverlayMemory, regions: tuple[Region
     """
     size = (image.shape[0], image.shape[1])
     inset = find_insets(image)
-    scope = find_scope_picture(image, inset)
+    scope = find_scope_image(image, inset)
     seen = find_burned_in_text(image)
     possible = memory.possible(size)
-    promoted = [line for line in seen.doubtful if _share_within(line, possible) >= 0.5]
+    promoted = [line for line in seen.doubtful if _fraction_within(line, possible) >= 0.5]
     doubtful = [line for line in seen.doubtful if line not in promoted]
     text = seen.mask.copy()
     for line in promoted:
@@ -81,8 +81,8 @@ def blank(image: NDArray[np.uint8], memory: OverlayMemory, regions: tuple[Region
         insets=inset & field,
         field_px=int(np.count_nonzero(field)),
         lines=len(seen.lines) + len(promoted),
-        doubtful=sum(_share_within(line, kept) > 0.3 for line in doubtful),
-        second_pictures=bool(scope.others.any()),
+        doubtful=sum(_fraction_within(line, kept) > 0.3 for line in doubtful),
+        second_images=bool(scope.others.any()),
         found=scope.found,
     )
 
@@ -93,7 +93,7 @@ def _box(line: TextLine, size: tuple[int, int]) -> tuple[slice, slice]:
     return rows, slice(max(0, int(line.left - margin)), min(size[1], int(np.ceil(line.right + margin))))
 
 
-def _share_within(line: TextLine, mask: NDArray[np.bool_]) -> float:
+def _fraction_within(line: TextLine, mask: NDArray[np.bool_]) -> float:
     part = mask[int(line.top) : int(np.ceil(line.bottom)), int(line.left) : int(np.ceil(line.right))]
     return float(part.mean()) if part.size else 0.0
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from polypda.errors import DataError, PolypdaError
 from polypda.importing.contract import (
     BoxLabel,
+    DecodedImage,
     ImportedFrame,
     Label,
     LedgerLine,
     MaskLabel,
     MaskPixels,
-    Picture,
     Remark,
 )
 from polypda.importing.deidentification.findings import (
@@ -30,8 +30,8 @@ from polypda.importing.deidentification.findings import (
 )
 from polypda.importing.deidentification.key import Key, Pseudonyms, Row
 from polypda.importing.deidentification.pixels import Blanked, OverlayMemory, Region, blank
-from polypda.importing.images.pictures import turned
-from polypda.importing.writing.cohort_writer import TreatedPicture
+from polypda.importing.images.decoded_image import turned
+from polypda.importing.writing.cohort_writer import TreatedImage
 from polypda.importing.writing.label_files import label_files
 
 FIXED_TIME_S = 946_684_800
@@ -120,20 +120,20 @@ class Deidentification:
             remarks=tuple(Remark(remark.code, "") for remark in frame.remarks),
         )
 
-    def picture(self, frame: ImportedFrame, picture: Picture) -> TreatedPicture:
+    def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
         """The picture, blanked and without its file. Raises: DataError E_NO_FIELD_OF_VIEW."""
-        done = blank(picture.pixels, self._memory, self._choices.regions)
+        done = blank(image.pixels, self._memory, self._choices.regions)
         if not done.found and not self._choices.keep_without_field:
             what = "no field of view was found in it, so nothing tells the scope's picture from the screen around it."
             fix = "look at the file; --keep-without-field keeps such frames, blanking only text and insets."
             raise DataError("E_NO_FIELD_OF_VIEW", what, where=frame.origin, fix=fix)
-        self._last = (frame.name, done, picture.orientation)
-        self.findings.frames.append(_findings(frame.name, done, metadata_kinds(picture.encoded)))
+        self._last = (frame.name, done, image.orientation)
+        self.findings.frames.append(_findings(frame.name, done, metadata_kinds(image.encoded)))
         if isinstance(frame.label, BoxLabel):
-            self._note_loss(frame.name, _boxes_lost(frame, picture, done))
+            self._note_loss(frame.name, _boxes_lost(frame, image, done))
         ignore = done.hidden.astype(np.uint8) if self._choices.ignore and done.hidden.any() else None
-        remarks = tuple(Remark(remark.code, "") for remark in picture.remarks)
-        return TreatedPicture(Picture(done.pixels, orientation=picture.orientation, remarks=remarks), ignore)
+        remarks = tuple(Remark(remark.code, "") for remark in image.remarks)
+        return TreatedImage(DecodedImage(done.pixels, orientation=image.orientation, remarks=remarks), ignore)
 
     def line(self, line: LedgerLine) -> LedgerLine:
         """A line without names: which file it was is told by the crosswalk alone."""
@@ -207,15 +207,15 @@ def _findings(name: str, done: Blanked, metadata: tuple[str, ...]) -> FrameFindi
         text_lines=done.lines,
         text_inside=bool(done.text.any()),
         inset=bool(done.insets.any()),
-        second_picture=done.second_pictures,
+        second_image=done.second_images,
         field_found=done.found,
         doubtful_rows=done.doubtful,
         metadata=metadata,
     )
 
 
-def _boxes_lost(frame: ImportedFrame, picture: Picture, done: Blanked) -> float | None:
-    boxes = label_files(frame.label, picture, frame.origin).boxes
+def _boxes_lost(frame: ImportedFrame, image: DecodedImage, done: Blanked) -> float | None:
+    boxes = label_files(frame.label, image, frame.origin).boxes
     drawn: NDArray[np.bool_] = np.zeros(done.kept.shape, bool)
     for box in boxes:
         drawn[int(box.y0) : int(np.ceil(box.y1)), int(box.x0) : int(np.ceil(box.x1))] = True

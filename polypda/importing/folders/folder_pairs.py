@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from polypda.cohorts.picture_kinds import suffix_of
+from polypda.cohorts.image_kinds import suffix_of
 from polypda.cohorts.stored_arrays import ARRAY_SUFFIXES, decode_array, is_array
 from polypda.errors import DataError
 from polypda.importing.annotations.meanings import Meaning, PolypClasses
@@ -25,7 +25,7 @@ from polypda.importing.folders.folder_words import (
     without_mask_affix,
     words_of,
 )
-from polypda.importing.images.pictures import picture_size
+from polypda.importing.images.decoded_image import image_size
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _LETTERED = re.compile(r"([pcsPCS])(\d+)")
@@ -55,7 +55,7 @@ class Pairs:
     drawings: list[str] = field(default_factory=list)
 
 
-def pair_up(pictures: Sequence[str], masks: Collection[str] = ()) -> Pairs:
+def pair_up(images: Sequence[str], masks: Collection[str] = ()) -> Pairs:
     """Pair the pictures of a folder tree. masks: those of them that are masks whatever they are called.
 
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
@@ -66,14 +66,14 @@ def pair_up(pictures: Sequence[str], masks: Collection[str] = ()) -> Pairs:
     ``p7`` beside ``7`` is its mask, as CVC names them, and then ``c7`` (contour) and ``s7`` (specular) are drawings, as
     are pictures in folders of edges, scribbles, overlays and the like.
     """
-    lettered, beside = _lettered(pictures)
-    drawn = {path for path in pictures if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
-    drawings = [path for path in pictures if path in drawn]
-    pictures = [path for path in pictures if path not in drawn]
-    sure = _twin_masks(pictures) | lettered | set(masks)
-    masks = [path for path in pictures if path in sure or _says_mask(path)]
+    lettered, beside = _lettered(images)
+    drawn = {path for path in images if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
+    drawings = [path for path in images if path in drawn]
+    images = [path for path in images if path not in drawn]
+    sure = _twin_masks(images) | lettered | set(masks)
+    masks = [path for path in images if path in sure or _says_mask(path)]
     told = set(masks)
-    pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in pictures if path not in told]
+    pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in images if path not in told]
     by_key: dict[Key, list[Pair]] = defaultdict(list)
     by_stem: dict[str, list[Pair]] = defaultdict(list)
     by_number: dict[Key, list[Pair]] = defaultdict(list)
@@ -86,19 +86,19 @@ def pair_up(pictures: Sequence[str], masks: Collection[str] = ()) -> Pairs:
         by_place[pair.meaning.key].append(pair)
     left = []
     for mask in masks:
-        place = meaning_of(PurePosixPath(mask).parts[:-1]).key
+        index = meaning_of(PurePosixPath(mask).parts[:-1]).key
         stem = folded_stem(mask)
-        found = _spelt_alike(by_key.get((place, stem), []), mask) or _exact(by_key, by_stem, place, stem)
-        found = found or _only(by_number.get((place, without_mask_affix(stem)), []))
+        found = _spelt_alike(by_key.get((index, stem), []), mask) or _exact(by_key, by_stem, index, stem)
+        found = found or _only(by_number.get((index, without_mask_affix(stem)), []))
         if found is None:
-            left.append((mask, place, stem))
+            left.append((mask, index, stem))
         else:
             found.masks.append(mask)
     exact = {id(pair) for pair in pairs if pair.masks}
     orphans = []
-    for mask, place, stem in left:
-        alone = by_place.get(place, []) if place or len(pairs) == 1 else []
-        found = _begun(by_key, place, stem) or _only(alone)
+    for mask, index, stem in left:
+        alone = by_place.get(index, []) if index or len(pairs) == 1 else []
+        found = _begun(by_key, index, stem) or _only(alone)
         if found is None or id(found) in exact:
             orphans.append(mask)
         else:
@@ -121,13 +121,13 @@ def shown_stem(image: str) -> str:
 
 def several_channels(images: Iterable[str]) -> set[str]:
     """The files of pictures whose channels nnU-Net keeps apart: each alone is no frame."""
-    by_picture: dict[str, list[str]] = defaultdict(list)
+    by_image: dict[str, list[str]] = defaultdict(list)
     for image in images:
         *folders, name = PurePosixPath(image).parts
         match = _CHANNEL.fullmatch(PurePosixPath(name).stem)
         if match and any(map(_NNUNET.fullmatch, folders)):
-            by_picture["/".join((*folders, match[1]))].append(image)
-    return {image for files in by_picture.values() if len(files) > 1 for image in files}
+            by_image["/".join((*folders, match[1]))].append(image)
+    return {image for files in by_image.values() if len(files) > 1 for image in files}
 
 
 def _spelt_alike(pairs: list[Pair], mask: str) -> Pair | None:
@@ -143,10 +143,10 @@ def _says_mask(path: str) -> bool:
     return without_mask_affix(stem) != stem
 
 
-def _twin_masks(pictures: Sequence[str]) -> set[str]:
+def _twin_masks(images: Sequence[str]) -> set[str]:
     """Of files of one folder that share a stem, a JPEG and one that is lossless: the latter."""
     by_place: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for path in pictures:
+    for path in images:
         by_place[PurePosixPath(path).parent.as_posix(), folded_stem(path)].append(path)
     twins = [paths for paths in by_place.values() if len(paths) == 2]
     masks = set()
@@ -157,11 +157,11 @@ def _twin_masks(pictures: Sequence[str]) -> set[str]:
     return masks
 
 
-def _lettered(pictures: Sequence[str]) -> tuple[set[str], set[str]]:
+def _lettered(images: Sequence[str]) -> tuple[set[str], set[str]]:
     """CVC's masks ``p7`` beside their frames ``7``, and the contours and highlights that lie with them."""
-    numbered = {(path.rpartition("/")[0], PurePosixPath(path).stem) for path in pictures}
+    numbered = {(path.rpartition("/")[0], PurePosixPath(path).stem) for path in images}
     found: dict[str, set[str]] = defaultdict(set)
-    for path in pictures:
+    for path in images:
         match = _LETTERED.fullmatch(PurePosixPath(path).stem)
         if match and (path.rpartition("/")[0], match[2]) in numbered:
             found[match[1].lower()].add(path)
@@ -169,11 +169,11 @@ def _lettered(pictures: Sequence[str]) -> tuple[set[str], set[str]]:
 
 
 def _exact(
-    by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], place: tuple[str, ...], stem: str
+    by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], index: tuple[str, ...], stem: str
 ) -> Pair | None:
     for wanted in _wanted(stem):
-        if (place, wanted) in by_key:
-            return _only(by_key[place, wanted])
+        if (index, wanted) in by_key:
+            return _only(by_key[index, wanted])
     for wanted in _wanted(stem):
         found = _only(by_stem.get(wanted, []))
         if found is not None:
@@ -188,11 +188,11 @@ def _wanted(stem: str) -> list[str]:
     return list(dict.fromkeys((stem, without_mask_affix(stem), *numbered)))
 
 
-def _begun(by_key: dict[Key, list[Pair]], place: tuple[str, ...], stem: str) -> Pair | None:
+def _begun(by_key: dict[Key, list[Pair]], index: tuple[str, ...], stem: str) -> Pair | None:
     """The image whose stem the mask's begins with, the longest first: ``a_1`` and ``a_2`` belong to ``a``."""
     ends = [match.start() for match in _SEPARATOR.finditer(stem)]
     for end in reversed(ends):
-        found = _only(by_key.get((place, stem[:end]), []))
+        found = _only(by_key.get((index, stem[:end]), []))
         if found is not None:
             return found
     return None
@@ -273,6 +273,6 @@ def add_arrays(tree: SourceTree, pairs: Sequence[Pair]) -> None:
 def _fits(tree: SourceTree, path: str, image: str) -> bool:
     data = tree.read(path)
     try:
-        return is_array(data) and decode_array(data, path).pixels.shape == picture_size(tree, image)
+        return is_array(data) and decode_array(data, path).pixels.shape == image_size(tree, image)
     except DataError:
         return False

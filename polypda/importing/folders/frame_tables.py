@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.frames_csv import FrameRow
-from polypda.cohorts.picture_kinds import suffix_of
+from polypda.cohorts.image_kinds import suffix_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.folders.folder_words import mode_of, split_of, words_of
@@ -118,12 +118,12 @@ def read_ranges(data: bytes, path: str) -> tuple[RangeRow, ...]:
     except csv.Error as error:
         raise DataError("E_TABLE", f"no table ({error}).", where=path, fix="save it as CSV in UTF-8.") from error
     known = {heading: column for column, headings in RANGE_NAMES.items() for heading in headings}
-    columns = {known[words_of(heading)]: place for place, heading in enumerate(header) if words_of(heading) in known}
+    columns = {known[words_of(heading)]: index for index, heading in enumerate(header) if words_of(heading) in known}
     if not {"patient", "sequence"} & columns.keys() or not ({"first", "last"} <= columns.keys() or "range" in columns):
         return ()
     found: list[RangeRow] = []
     for number, row in enumerate(rows, 2):
-        told = {column: row[place] if place < len(row) else "" for column, place in columns.items()}
+        told = {column: row[index] if index < len(row) else "" for column, index in columns.items()}
         ends = [told["first"], told["last"]] if "first" in told else re.split(r"\s*[-–—]\s*", told["range"])
         if not 1 <= len(ends) <= 2 or not all(end.isascii() and end.isdecimal() for end in ends):
             what = f"'{'-'.join(ends)[:80]}' is no range of frame numbers."
@@ -140,17 +140,17 @@ def _columns(header: Sequence[str]) -> dict[str, int] | None:
     """Column → its place; None without a frame column and one more."""
     known = {heading: column for column, headings in COLUMN_NAMES.items() for heading in headings}
     columns: dict[str, int] = {}
-    for place, heading in enumerate(header):
+    for index, heading in enumerate(header):
         column = known.get(words_of(heading))
         if column is not None:
-            columns.setdefault(column, place)
+            columns.setdefault(column, index)
     useful = set(columns) - {"frame", "label"}
     return columns if "frame" in columns and useful else None
 
 
 def _row(row: list[str], columns: dict[str, int], line: int, path: str, boxes: bool) -> TableRow:
     where = f"{path} line {line}"
-    value = {column: row[place] if place < len(row) else "" for column, place in columns.items()}
+    value = {column: row[index] if index < len(row) else "" for column, index in columns.items()}
     if not value["frame"]:
         raise DataError("E_TABLE_ROW", "names no frame.", where=where, fix="write the image's name in each row.")
     split = value.get("split", "")

@@ -35,7 +35,7 @@ class PatientRule:
             raise UsageError("E_OPTION", f"patients is '{text}', no regular expression ({error}).", fix=fix) from error
         return cls("pattern", pattern)
 
-    def of(self, path: str, outer: str = "", *, film: bool = False) -> tuple[str | None, str | None, str | None]:
+    def of(self, path: str, outer: str = "", *, video: bool = False) -> tuple[str | None, str | None, str | None]:
         """Patient, clip and how the patient was found, by a frame's path below the source called ``outer``.
 
         film: the path is a film's, whose own name may be a clip's.
@@ -48,7 +48,7 @@ class PatientRule:
             return None, None, None
         *folders, stem = PurePosixPath(path).with_suffix("").parts
         above = [(folder, "folders") for folder in (*reversed(folders), outer)]
-        for name, kind in [*above, (stem, "films" if film else "files")]:
+        for name, kind in [*above, (stem, "films" if video else "files")]:
             named = patient_named(name)
             if named is not None:
                 return self._told(named, kind)

@@ -146,10 +146,10 @@ def _csv(content: str, path: str) -> ClassTable:
     if name is None or not full:
         return ClassTable(path)
     if {"r", "g", "b"} <= set(plain):
-        places = [plain.index(channel) for channel in "rgb"]
+        indices = [plain.index(channel) for channel in "rgb"]
         colours: dict[Colour, str] = {}
         for row in full:
-            red, green, blue = (whole(row[place]) for place in places)
+            red, green, blue = (whole(row[index]) for index in indices)
             if red is not None and green is not None and blue is not None:
                 colours[red, green, blue] = row[name]
         return ClassTable(path, colours)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.importing.contract import ImportedFrame, Picture, Pixels, Remark
-from polypda.importing.images.films import Film, FilmFrame, pyav, rgb
+from polypda.importing.contract import DecodedImage, ImportedFrame, Pixels, Remark
+from polypda.importing.images.videos import Video, VideoFrame, pyav, rgb
 from polypda.quality.interlacing import Comb, Scan, ScanDecision, decide, measure_comb
 
 PROBED_FRAMES, PROBED_STEP = 75, 3
@@ -38,7 +38,7 @@ class Deinterlace(StrEnum):
 
 
 @dataclass(frozen=True)
-class FilmScan:
+class VideoScan:
     """How a film was recorded: what its pixels tell, what it says of itself.
 
     top_first: whether the even lines (0, 2…) are the earlier ones; None where nothing moved.
@@ -55,24 +55,24 @@ class FilmScan:
         return self.decision.scan is Scan.INTERLACED if known else self.coded_interlaced
 
 
-def probe_scan(film: Film) -> FilmScan:
+def probe_scan(video: Video) -> VideoScan:
     """Look at the beginning of a film, which is gone through by this: open it anew for its frames."""
     combs: list[Comb] = []
     greens: list[NDArray[np.uint8]] = []
     evenness = [0.0, 0.0]
-    for frame in islice(film.frames(), PROBED_FRAMES):
+    for frame in islice(video.frames(), PROBED_FRAMES):
         if frame.index % PROBED_STEP < 2:  # neighbours, for the order of fields
-            pixels = rgb(frame.picture)
+            pixels = rgb(frame.image)
             greens = [*greens[-1:], pixels[..., 1]]
             for earlier, later in pairwise(greens):
-                for place, jump in enumerate(_jumps(earlier, later)):
-                    evenness[place] += jump
+                for index, jump in enumerate(_jumps(earlier, later)):
+                    evenness[index] += jump
             if frame.index % PROBED_STEP == 0:
                 combs.append(measure_comb(pixels))
                 greens = greens[-1:]
     top, bottom = evenness
     known = max(top, bottom) > SURER * min(top, bottom)
-    return FilmScan(decide(combs), film.coded_interlaced, top < bottom if known else None)
+    return VideoScan(decide(combs), video.coded_interlaced, top < bottom if known else None)
 
 
 def _jumps(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> tuple[float, float]:
@@ -92,46 +92,46 @@ def _fields(green: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int
     return lines[2::2], (lines[1:-1:2] + lines[3::2]) >> 1
 
 
-def bwdif(film: Film, frames: Iterator[FilmFrame], *, top_first: bool | None) -> Iterator[FilmFrame]:
+def bwdif(video: Video, frames: Iterator[VideoFrame], *, top_first: bool | None) -> Iterator[VideoFrame]:
     """The film's frames, each of one moment, in the same number; index and time stay."""
     av = pyav()
     parity = "auto" if top_first is None else "tff" if top_first else "bff"
     graph, form = None, None
-    waiting: deque[FilmFrame] = deque()
+    waiting: deque[VideoFrame] = deque()
     for frame in frames:
-        picture = frame.picture
-        if graph is None or form != (picture.width, picture.height, picture.format.name):
+        image = frame.image
+        if graph is None or form != (image.width, image.height, image.format.name):
             if graph is not None:
                 yield from _flushed(av, graph, waiting)
-            graph, form = _graph(av, film, picture, parity), (picture.width, picture.height, picture.format.name)
+            graph, form = _graph(av, video, image, parity), (image.width, image.height, image.format.name)
         waiting.append(frame)
-        picture.pts, picture.time_base = frame.index, film.stream.time_base
-        graph.vpush(picture)
+        image.pts, image.time_base = frame.index, video.stream.time_base
+        graph.vpush(image)
         yield from _pulled(av, graph, waiting)
     if graph is not None:
         yield from _flushed(av, graph, waiting)
 
 
-def _graph(av: Any, film: Film, picture: Any, parity: str) -> Any:
+def _graph(av: Any, video: Video, image: Any, parity: str) -> Any:
     graph = av.filter.Graph()
     source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=film.stream.time_base
+        width=image.width, height=image.height, format=image.format, time_base=video.stream.time_base
     )
     deinterlacer = graph.add("bwdif", f"mode=send_frame:parity={parity}:deint=all")
     graph.link_nodes(source, deinterlacer, graph.add("buffersink")).configure()
     return graph
 
 
-def _pulled(av: Any, graph: Any, waiting: deque[FilmFrame]) -> Iterator[FilmFrame]:
+def _pulled(av: Any, graph: Any, waiting: deque[VideoFrame]) -> Iterator[VideoFrame]:
     while True:
         try:
-            picture = graph.vpull()
+            image = graph.vpull()
         except (av.BlockingIOError, av.EOFError):
             return
-        yield replace(waiting.popleft(), picture=picture)
+        yield replace(waiting.popleft(), image=image)
 
 
-def _flushed(av: Any, graph: Any, waiting: deque[FilmFrame]) -> Iterator[FilmFrame]:
+def _flushed(av: Any, graph: Any, waiting: deque[VideoFrame]) -> Iterator[VideoFrame]:
     graph.vpush(None)
     yield from _pulled(av, graph, waiting)
     waiting.clear()
@@ -142,14 +142,14 @@ def of_one_moment(frame: ImportedFrame) -> ImportedFrame:
     return replace(frame, read=partial(_read, frame))
 
 
-def _read(frame: ImportedFrame) -> Picture:
-    picture = frame.read()
-    comb = measure_comb(picture.pixels)
+def _read(frame: ImportedFrame) -> DecodedImage:
+    image = frame.read()
+    comb = measure_comb(image.pixels)
     if not comb.combed:
-        return picture
+        return image
     what = f"it held two moments in alternate lines (score {comb.score:.2f}): the even lines are kept, the others are"
     remark = Remark("N_DEINTERLACED", f"{what} interpolated from them.")
-    return replace(picture, pixels=one_field(picture.pixels), encoded=None, remarks=(*picture.remarks, remark))
+    return replace(image, pixels=one_field(image.pixels), encoded=None, remarks=(*image.remarks, remark))
 
 
 def one_field(pixels: Pixels, *, top: bool = True) -> Pixels:

@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cohorts.image_kinds import JPEG, Kind
 from polypda.cohorts.mask_files import mask_size_error
-from polypda.cohorts.picture_kinds import JPEG, Kind
 from polypda.cohorts.polyp_values import COLOUR_TOLERANCE, MOST_CLASSES, PolypValues
 from polypda.cohorts.stored_masks import LEAST_CHROMA, MOST_FLAT_GREYS, FellowMasks, decode_mask, has_region, mask_of
 from polypda.errors import DataError
 from polypda.importing.contract import Ledger, MaskLabel, MaskPixels, SourceTree
 from polypda.importing.images.class_tables import VOID, ClassTable, Colour, class_tables, table_for
-from polypda.importing.images.pictures import turned
+from polypda.importing.images.decoded_image import turned
 
 NEAR_GREY = 16
 """Greys that differ by less are one: 248–255 is what JPEG makes of white."""

@@ -17,17 +17,17 @@ from polypda.importing.annotations.annotated import AnnotatedImage
 from polypda.importing.annotations.meanings import PolypClasses, class_names, facts_of, require_classes
 from polypda.importing.annotations.named_images import NamedImages
 from polypda.importing.contract import (
+    DecodedImage,
     ImportedFrame,
     Label,
     Ledger,
     NegativeLabel,
-    Picture,
     Reader,
     Remark,
     SourceTree,
     UnknownLabel,
 )
-from polypda.importing.images.pictures import read_picture
+from polypda.importing.images.decoded_image import read_image
 
 UNANNOTATED: dict[str, Label] = {"unknown": UnknownLabel(), "negative": NegativeLabel()}
 DAMAGED_FILE = (
@@ -98,14 +98,14 @@ class AnnotatedReader(Reader):
                 if not (image.listed and error.code == "E_IMAGE_TWICE"):
                     ledger.leave_out(image.origin, error)
         for path in images.unannotated():
-            yield ImportedFrame(images.names[path], path, partial(read_picture, tree, path), remarks=(NOT_ANNOTATED,))
+            yield ImportedFrame(images.names[path], path, partial(read_image, tree, path), remarks=(NOT_ANNOTATED,))
 
     def _frame(
         self, tree: SourceTree, images: NamedImages, image: AnnotatedImage, classes: PolypClasses
     ) -> ImportedFrame:
         if image.problem is not None:
             raise image.problem
-        path, read = _picture(tree, images, image)
+        path, read = _image(tree, images, image)
         notes: list[Remark] = []
         label = image.label(path, classes, notes, unannotated=self.unannotated)
         facts = facts_of(image.facts, path) if self.folders_tell else image.facts
@@ -123,7 +123,7 @@ class AnnotatedReader(Reader):
         )
 
 
-def _picture(tree: SourceTree, images: NamedImages, image: AnnotatedImage) -> tuple[str, Callable[[], Picture]]:
+def _image(tree: SourceTree, images: NamedImages, image: AnnotatedImage) -> tuple[str, Callable[[], DecodedImage]]:
     """The path of the image and its decoder. Raises: DataError E_IMAGE_MISSING, E_IMAGE_AMBIGUOUS, E_IMAGE_TWICE."""
     problem = DataError("E_IMAGE_MISSING", "the annotation names no picture.", where=image.file)
     for name in image.names:
@@ -134,7 +134,7 @@ def _picture(tree: SourceTree, images: NamedImages, image: AnnotatedImage) -> tu
             if error.code != "E_IMAGE_MISSING":
                 break
         else:
-            return path, partial(read_picture, tree, path)
+            return path, partial(read_image, tree, path)
     if image.stands_in is None or problem.code == "E_IMAGE_TWICE":
         raise problem
     return image.stands_in

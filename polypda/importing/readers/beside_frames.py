@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
 
-from polypda.cohorts.picture_kinds import suffix_of
+from polypda.cohorts.image_kinds import suffix_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage
 from polypda.importing.annotations.annotation_files import read_text, read_xml
@@ -17,7 +17,7 @@ from polypda.importing.annotations.shapes import Painted
 from polypda.importing.contract import Label, Ledger, Remark, SourceTree, UnknownLabel
 from polypda.importing.folders.folder_pairs import Pair, folded_stem
 from polypda.importing.folders.folder_words import Role, meaning_of, role_of
-from polypda.importing.images.pictures import picture_size
+from polypda.importing.images.decoded_image import image_size
 from polypda.importing.readers.beside_tables import table_images
 from polypda.importing.readers.beside_texts import class_names_of, is_name_file, text_image
 from polypda.importing.readers.voc import voc_image
@@ -49,7 +49,7 @@ class LabelsBeside:
         if said is None:
             return None
         if suffix_of(said.file) != ".xml":  # VOC tells the size itself
-            said = said.sized(picture_size(self.tree, image))
+            said = said.sized(image_size(self.tree, image))
         return said.label(image, self.classes, notes, unannotated=UnknownLabel())
 
     def sequence(self, image: str) -> str | None:

@@ -37,7 +37,7 @@ from polypda.importing.folders.frame_tables import COLUMN_NAMES, table_rows
 VIA_FIELDS = {"region shape attributes": "shape_attributes", "region attributes": "region_attributes"}
 """Headings of VIA's table, and what its projects call the same."""
 RUN_HEADINGS = ("encoded pixels", "encodedpixels", "rle", "mask rle", "rle mask", "run lengths", "runs")
-PICTURE_HEADINGS = (*COLUMN_NAMES["frame"], "id", "imageid")
+IMAGE_HEADINGS = (*COLUMN_NAMES["frame"], "id", "imageid")
 CLASS_HEADINGS = ("class", "label", "class name", "class id", "classid")
 NOTHING = ("", "-1", "nan", "none")
 
@@ -76,15 +76,15 @@ def runs_mask(told: str, rows: bool, where: str, size: tuple[int, int]) -> MaskP
 
 def _run_table(lines: list[dict[str, str]], path: str, rows: bool) -> list[AnnotatedImage] | None:
     columns = lines[0] if lines else {}
-    picture, runs, kind = (
+    image, runs, kind = (
         next((heading for heading in headings if heading in columns), None)
-        for headings in (PICTURE_HEADINGS, RUN_HEADINGS, CLASS_HEADINGS)
+        for headings in (IMAGE_HEADINGS, RUN_HEADINGS, CLASS_HEADINGS)
     )
-    if picture is None or runs is None:
+    if image is None or runs is None:
         return None
     found: defaultdict[str, list[Drawn]] = defaultdict(list)
     for line in lines:
-        drawn = found[line[picture]] if line.get(picture) else []
+        drawn = found[line[image]] if line.get(image) else []
         told = line.get(runs, "")
         if told.casefold() not in NOTHING:
             decode = partial(runs_mask, told, rows, path)

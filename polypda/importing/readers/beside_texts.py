@@ -42,12 +42,12 @@ def text_image(content: str, path: str, names: Mapping[int, str]) -> AnnotatedIm
         return replace(said, listed=True)
     if all(map(_is_yolo, rows)):
         predicted = any(len(row) == 6 for row in rows)
-        shapes = tuple(Drawn(_share(row), names.get(int(float(row[0])), f"class {row[0]}")) for row in rows)
-        return replace(said, shapes=shapes, in_shares=True, withheld=PREDICTED if predicted else None)
+        shapes = tuple(Drawn(_fraction(row), names.get(int(float(row[0])), f"class {row[0]}")) for row in rows)
+        return replace(said, shapes=shapes, in_fractions=True, withheld=PREDICTED if predicted else None)
     if len(rows[0]) == 1 and whole(rows[0][0]) == len(rows) - 1 and all(map(_is_box, rows[1:])):
-        film = FrameFacts(sequence=PurePosixPath(path).parent.name or None)
+        video = FrameFacts(sequence=PurePosixPath(path).parent.name or None)
         boxes = tuple(Drawn(Box(*map(number, row)), "polyp") for row in rows[1:])
-        return replace(said, shapes=boxes, facts=film, polyps_alone=True)
+        return replace(said, shapes=boxes, facts=video, polyps_alone=True)
     if all(len(row) >= 5 and _is_box(row[-4:]) and not np.isfinite(number(row[0])) for row in rows):
         return replace(said, shapes=tuple(Drawn(Box(*map(number, row[-4:])), " ".join(row[:-4])) for row in rows))
     return None
@@ -89,7 +89,7 @@ def _is_box(row: Sequence[str]) -> bool:
     return len(row) == 4 and all(np.isfinite(number(value)) for value in row)
 
 
-def _share(row: Sequence[str]) -> Shape:
+def _fraction(row: Sequence[str]) -> Shape:
     """A box or an outline in shares of the picture."""
     values = list(map(number, row[1:]))
     if len(values) in (4, 5):

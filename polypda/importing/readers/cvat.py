@@ -38,7 +38,7 @@ from polypda.importing.annotations.shapes import (
 )
 from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Remark, SourceTree
 from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
-from polypda.importing.readers.video import FramesOfFilm, only_film
+from polypda.importing.readers.video import FramesOfVideo, only_video
 
 _ROOT = re.compile(rb"<annotations[\s>]")
 _KNOWN = re.compile(rb"<(image|track|meta)[\s>]")
@@ -78,13 +78,13 @@ def _annotated(tree: SourceTree, images: NamedImages, path: str, root: Element) 
     near = [each for each in images.paths if folder == "." or each.startswith(f"{folder}/")]
     tracked = _tracked_images(root, near)
     # where no frame lies there as a picture, the film must
-    film = _film_of(tree, path, root) if tracked and not any(map(_is_frame_name, near)) else None
+    video = _video_of(tree, path, root) if tracked and not any(map(_is_frame_name, near)) else None
     for image in (*_listed_images(root), *tracked):
-        of_film = film if image.number is not None else None
+        of_video = video if image.number is not None else None
         # a project's subsets are folders, and may hold pictures of equal names
         written = "/".join(filter(None, (image.fields.get("subset", ""), image.written)))
         yield AnnotatedImage(
-            names=() if of_film else (written,),
+            names=() if of_video else (written,),
             file=path,
             origin=f"{path} image {image.written}",
             shapes=tuple(Drawn(shape, label) for label, shape in image.drawn),
@@ -92,12 +92,12 @@ def _annotated(tree: SourceTree, images: NamedImages, path: str, root: Element) 
             empty=NegativeLabel() if any(map(says_no_polyp, image.tags)) else None,
             withheld=GAP if image.gap else None,
             facts=facts_in(image.fields),
-            frame=f"{of_film.stem}_{image.number:06d}" if of_film else "",
-            stands_in=(of_film.path, partial(of_film.picture, image.number or 0)) if of_film else None,
+            frame=f"{of_video.stem}_{image.number:06d}" if of_video else "",
+            stands_in=(of_video.path, partial(of_video.image, image.number or 0)) if of_video else None,
         )
 
 
-def _film_of(tree: SourceTree, path: str, root: Element) -> FramesOfFilm | None:
+def _video_of(tree: SourceTree, path: str, root: Element) -> FramesOfVideo | None:
     """The film that an annotation file is about: the one that it names, else the only one in its folder or below.
 
     None where there is no such film, and where only every n-th frame was annotated (``frame_filter``): how CVAT then
@@ -105,7 +105,7 @@ def _film_of(tree: SourceTree, path: str, root: Element) -> FramesOfFilm | None:
     """
     if text(root.findtext("meta/task/frame_filter")):
         return None
-    return only_film(tree, path, {PurePosixPath(text(root.findtext(place))).name for place in PLACES})
+    return only_video(tree, path, {PurePosixPath(text(root.findtext(index))).name for index in PLACES})
 
 
 def _class_names(root: Element) -> set[str]:
@@ -146,7 +146,7 @@ def _listed_images(root: Element) -> Iterator[_Image]:
         yield image
 
 
-def _tracked_images(root: Element, pictures: list[str]) -> list[_Image]:
+def _tracked_images(root: Element, images: list[str]) -> list[_Image]:
     """The frames of a video's task, in order: those of its tracks, and those that lie there as ``frame_000000``.
 
     pictures: the paths of pictures that may be frames.
@@ -155,7 +155,7 @@ def _tracked_images(root: Element, pictures: list[str]) -> list[_Image]:
         return []
     sequence = text(root.findtext("meta/task/name") or root.findtext("meta/job/name"))
     size = size_px(root.findtext(".//original_size/width"), root.findtext(".//original_size/height"))
-    paths = {int(match[1]): path for path in pictures if (match := _FRAME.fullmatch(PurePosixPath(path).stem))}
+    paths = {int(match[1]): path for path in images if (match := _FRAME.fullmatch(PurePosixPath(path).stem))}
     frames: dict[int, _Image] = {}
 
     def frame(index: int) -> _Image:

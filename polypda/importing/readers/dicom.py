@@ -17,7 +17,7 @@ from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from polypda.cohorts.picture_kinds import suffix_of
+from polypda.cohorts.image_kinds import suffix_of
 from polypda.errors import DataError, UsageError, nearest
 from polypda.git_lfs import is_pointer, pointer_error
 from polypda.importing.annotations.named_images import shortest_names
@@ -32,7 +32,7 @@ SUFFIXES = (".dcm", ".dicom", ".dic")
 MAGIC, MAGIC_AT = b"DICM", 128
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4",)
-FILM_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
+VIDEO_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
 LARGEST_PX = 64_000_000
 OPTIONS = {"patients": "pseudonym (default) or raw: the identifiers of the header, which may name people"}
 
@@ -204,7 +204,7 @@ def _opened(tree: SourceTree, path: str) -> FileDataset:
         known = pydicom.uid.UID(sop_class).name if sop_class else "of no known kind"
         what = f"has no pixels ({known})."
         raise DataError("E_DICOM_NO_PIXELS", what, where=path, fix="leave it out.")
-    if syntax in FILM_SYNTAXES:
+    if syntax in VIDEO_SYNTAXES:
         what = f"a film wrapped in DICOM ({pydicom.uid.UID(syntax).name}), which is not unwrapped here."
         raise DataError("E_DICOM_FILM", what, where=path, fix="export it as MP4 or MPEG, then --format video.")
     if rows * columns > LARGEST_PX or rows * columns == 0:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polypda.errors import DataError
-from polypda.importing.contract import Picture, Pixels, Remark
+from polypda.importing.contract import DecodedImage, Pixels, Remark
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -41,7 +41,7 @@ COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PALETTE = "PALETTE COLOR"
 
 
-def read_frame(dataset: Dataset, index: int, where: str) -> Picture:
+def read_frame(dataset: Dataset, index: int, where: str) -> DecodedImage:
     """Frame ``index`` (from 0) of an object that has pixels.
 
     Raises: DataError E_DICOM_COLOUR, E_DICOM_SYNTAX, E_DICOM_PIXELS.
@@ -55,15 +55,15 @@ def read_frame(dataset: Dataset, index: int, where: str) -> Picture:
         from pydicom.pixels import apply_color_lut
 
         coloured = apply_color_lut(stored, dataset)
-        return Picture(_top_bits(coloured, 8 * coloured.dtype.itemsize))  # tables of 8 and of 16 bits are in use
+        return DecodedImage(_top_bits(coloured, 8 * coloured.dtype.itemsize))  # tables of 8 and of 16 bits are in use
     if photometric in GREY and stored.ndim == 2:
         grey, windowed = _windowed(stored, dataset)
         grey = 255 - grey if photometric == "MONOCHROME1" else grey
-        return Picture(np.repeat(grey[..., None], 3, axis=2), remarks=windowed)
+        return DecodedImage(np.repeat(grey[..., None], 3, axis=2), remarks=windowed)
     if stored.ndim != 3 or stored.shape[2] < 3:
         what = f"says {photometric}, but its pixels have the form {stored.shape}."
         raise DataError("E_DICOM_PIXELS", what, where=where, fix="export it again.")
-    return Picture(_top_bits(stored[..., :3], int(dataset.get("BitsStored", 8))), remarks=remarks)
+    return DecodedImage(_top_bits(stored[..., :3], int(dataset.get("BitsStored", 8))), remarks=remarks)
 
 
 def _stored(dataset: Dataset, index: int, where: str) -> tuple[NDArray[Any], tuple[Remark, ...]]:
@@ -175,16 +175,16 @@ class JpegHeader:
         """Read the segments before the scan; what cannot be followed is left to the decoder."""
         marked, names = False, b""
         sampling: tuple[int, ...] = ()
-        place = 2
-        while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != START_OF_SCAN:
-            marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-            body = data[place + 4 : place + 2 + length]
+        index = 2
+        while index + 4 <= len(data) and data[index] == 0xFF and data[index + 1] != START_OF_SCAN:
+            marker, length = data[index + 1], int.from_bytes(data[index + 2 : index + 4], "big")
+            body = data[index + 4 : index + 2 + length]
             marked |= (marker == APP0 and body.startswith(b"JFIF")) or (marker == APP14 and body.startswith(b"Adobe"))
             if marker in FRAME_HEADERS and len(body) >= 6:
                 components = [body[6 + 3 * k : 9 + 3 * k] for k in range(body[5])]
                 names = b"".join(component[:1] for component in components)
                 sampling = tuple(component[1] for component in components if len(component) > 1)
-            place += 2 + max(length, 2)
+            index += 2 + max(length, 2)
         return cls(marked, names, sampling)
 
 
@@ -205,8 +205,8 @@ def decode_colour_jpeg(data: bytes, photometric: str) -> tuple[Pixels, tuple[Rem
             what = "its JPEG does not tell how colours are coded: read as RGB, as the object says. Look at the colours."
             remarks.append(Remark("W_DICOM_COLOUR", what))
         data = _with_adobe_marker(data, AS_RGB if rgb else AS_YCBCR)
-    picture = Image.open(io.BytesIO(data), formats=("JPEG",))
-    return np.asarray(picture.convert("RGB")), tuple(remarks)
+    image = Image.open(io.BytesIO(data), formats=("JPEG",))
+    return np.asarray(image.convert("RGB")), tuple(remarks)
 
 
 def _with_adobe_marker(data: bytes, transform: int) -> bytes:

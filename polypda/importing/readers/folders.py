@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from polypda.cohorts.picture_kinds import is_picture_name
+from polypda.cohorts.image_kinds import is_image_name
 from polypda.cohorts.polyp_values import PolypValues
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError, nearest
@@ -41,8 +41,8 @@ from polypda.importing.folders.frame_tables import TableRow
 from polypda.importing.folders.patient_names import AUTO as PATIENTS_AUTO
 from polypda.importing.folders.patient_names import PatientRule
 from polypda.importing.folders.table_lookup import Tables
+from polypda.importing.images.decoded_image import read_image
 from polypda.importing.images.masks import MaskColours, mask_colours, mask_label, source_masks
-from polypda.importing.images.pictures import read_picture
 from polypda.importing.readers.beside_frames import LabelsBeside, find_labels_beside, tell_unread
 
 OPTIONS = {
@@ -112,15 +112,15 @@ class FoldersReader(Reader):
 
     def recognises(self, tree: SourceTree) -> bool:
         """Any picture will do."""
-        return any(map(is_picture_name, tree.files()))
+        return any(map(is_image_name, tree.files()))
 
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         """Raises: DataError E_SOURCE_EMPTY."""
-        pictures = [path for path in tree.files() if is_picture_name(path) and not _own(path)]
-        if not pictures:
+        images = [path for path in tree.files() if is_image_name(path) and not _own(path)]
+        if not images:
             fix = "name the folder that holds the frames, or another --format."
             raise DataError("E_SOURCE_EMPTY", "there is no picture in it.", where=tree.name, fix=fix)
-        found = pair_up(pictures)
+        found = pair_up(images)
         add_arrays(tree, found.pairs)
         for orphan in found.orphans:
             fix = BY_TASK if _TASK_MASK.match(PurePosixPath(orphan).name) else NAME_IT
@@ -152,8 +152,8 @@ class FoldersReader(Reader):
             yield frame
         used = {*beside.used, *tables.read, *fellows.names, *OWN_RECORDS}
         tell_unread(tree, found.pairs, used, unlabelled, ledger)
-        for place, nowhere in tables.unused():
-            ledger.leave_out(place, nowhere)
+        for index, nowhere in tables.unused():
+            ledger.leave_out(index, nowhere)
 
     def _colours(self, tree: SourceTree, pairs: list[Pair], ledger: Ledger) -> MaskColours:
         """Which colour is the polyp. Raises: UsageError E_CLASS; DataError E_MASK_CLASS when the user must say."""
@@ -182,7 +182,7 @@ class FoldersReader(Reader):
         return ImportedFrame(
             name=name,
             origin=pair.image,
-            read=lambda: read_picture(tree, pair.image),
+            read=lambda: read_image(tree, pair.image),
             label=label,
             patient=told.patient or patient,
             patient_by=None if told.patient else by,

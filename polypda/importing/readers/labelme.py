@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from polypda.cohorts.picture_kinds import kind_of
+from polypda.cohorts.image_kinds import kind_of
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, Sheet
@@ -38,9 +38,9 @@ from polypda.importing.annotations.shapes import (
     Unpaintable,
     ring_of_pairs,
 )
-from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Picture, SourceTree
+from polypda.importing.contract import DecodedImage, Ledger, MaskPixels, NegativeLabel, SourceTree
 from polypda.importing.folders.folder_words import mode_of
-from polypda.importing.images.pictures import picture_of
+from polypda.importing.images.decoded_image import image_of
 from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
 
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
@@ -92,7 +92,7 @@ def _annotated(tree: SourceTree, ledger: Ledger) -> Iterator[AnnotatedImage]:
         )
 
 
-def _embedded(tree: SourceTree, path: str) -> Picture:
+def _embedded(tree: SourceTree, path: str) -> DecodedImage:
     """The picture within a file, read again when it is due: thousands of them do not fit into memory."""
     try:
         data = base64.b64decode(mapping(read_json(tree, path))["imageData"], validate=True)
@@ -100,7 +100,7 @@ def _embedded(tree: SourceTree, path: str) -> Picture:
         what = f"the embedded picture is no base64 ({error})."
         raise DataError("E_IMAGE_UNREADABLE", what, where=path, fix="lay the picture file beside it.") from error
     kind = kind_of(data)
-    return picture_of(data, path + (kind.suffixes[0] if kind else ""))
+    return image_of(data, path + (kind.suffixes[0] if kind else ""))
 
 
 def _facts(flags: dict[str, Any]) -> FrameFacts:

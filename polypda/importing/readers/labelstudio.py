@@ -82,7 +82,7 @@ def _annotated(path: str, task: dict[str, Any]) -> AnnotatedImage:
     notes: list[Remark] = []
     sizes = {size for each in mappings((chosen or {}).get("result")) if (size := _drawn_on(each)) is not None}
     problem = None
-    if len(sizes) > 1 and not _turned_picture(chosen or {}):
+    if len(sizes) > 1 and not _turned_image(chosen or {}):
         what = f"drawn on pictures of different sizes: {sizes}."
         problem = DataError("E_ANNOTATION_SIZE", what, fix="export the annotation again.")
     names = _names(data)
@@ -112,8 +112,8 @@ def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
 def _chosen(task: dict[str, Any]) -> dict[str, Any] | None:
     """The annotation that counts (see the module); among equals the last one in the file."""
     ranked = [
-        (each.get("ground_truth") is True, text(each.get("updated_at")) or text(each.get("created_at")), place)
-        for place, each in enumerate(_annotations(task))
+        (each.get("ground_truth") is True, text(each.get("updated_at")) or text(each.get("created_at")), index)
+        for index, each in enumerate(_annotations(task))
     ]
     return _annotations(task)[max(ranked)[2]] if ranked else None
 
@@ -128,7 +128,7 @@ def _withheld(
     if many > 1:
         rule = "the ground truth" if chosen.get("ground_truth") is True else "the one changed last"
         notes.append(Remark("N_ANNOTATORS", f"{many} annotations; {rule} counts."))
-    if _turned_picture(chosen):
+    if _turned_image(chosen):
         return TURNED
     told = _choices(chosen)
     if drawn and any(map(says_no_polyp, told)):
@@ -186,7 +186,7 @@ def _choices(annotation: dict[str, Any]) -> list[str]:
     ]
 
 
-def _turned_picture(annotation: dict[str, Any]) -> bool:
+def _turned_image(annotation: dict[str, Any]) -> bool:
     """Whether the annotator had turned the picture."""
     return any(number(result.get("image_rotation", 0)) != 0 for result in mappings(annotation.get("result")))
 

@@ -66,30 +66,30 @@ class PolyDeepReader(AnnotatedReader):
     folders_tell = False
 
     def recognises(self, tree: SourceTree) -> bool:
-        pictures = any(map(is_image, tree.files()))
+        images = any(map(is_image, tree.files()))
         if any(_is_place_table(data) for _, data in first_bytes(tree, files_ending(tree, ".csv"))):
-            return pictures
+            return images
         pairs = any(_ANNOTATION.fullmatch(path) for path in tree.files())
         metadata = any(path.lower().rsplit("/", 1)[-1] == "metadata.csv" for path in tree.files())
         called_so = any(_CALLED_SO.search(path) for path in (tree.name, *tree.files()))
-        return pictures and pairs and (metadata or called_so)
+        return images and pairs and (metadata or called_so)
 
     def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
         if not images.paths:
             raise DataError("E_LAYOUT", "there is no picture here.", where=tree.name, fix="unpack the export there.")
         told = _read_tables(tree, ledger)
         files = _annotation_files(tree, images.paths, ledger)
-        for picture_id in told.keys() - {_stem(path) for path in images.paths}:
-            if told[picture_id].drawn:
-                what = f"the table's picture '{picture_id}' is not there."
-                ledger.leave_out(told[picture_id].origin, DataError("E_IMAGE_MISSING", what, fix="add the picture."))
+        for image_id in told.keys() - {_stem(path) for path in images.paths}:
+            if told[image_id].drawn:
+                what = f"the table's picture '{image_id}' is not there."
+                ledger.leave_out(told[image_id].origin, DataError("E_IMAGE_MISSING", what, fix="add the picture."))
         return Annotation(len(images.paths), _annotated(tree, images.paths, told, files, ledger))
 
 
 def _annotated(
-    tree: SourceTree, pictures: Sequence[str], told: Mapping[str, Told], files: Mapping[str, str], ledger: Ledger
+    tree: SourceTree, images: Sequence[str], told: Mapping[str, Told], files: Mapping[str, str], ledger: Ledger
 ) -> Iterator[AnnotatedImage]:
-    for path in pictures:
+    for path in images:
         facts, xml = told.get(_stem(path), Told(path)), files.get(path)
         drawn, size = list(facts.drawn), None
         if xml is not None:
@@ -120,10 +120,10 @@ def _annotated(
         )
 
 
-def _annotation_files(tree: SourceTree, pictures: Sequence[str], ledger: Ledger) -> dict[str, str]:
+def _annotation_files(tree: SourceTree, images: Sequence[str], ledger: Ledger) -> dict[str, str]:
     """Picture → its XML file: the same stem, in the same folder or in its twin ``JPEGImages``, else anywhere once."""
     by_stem: dict[str, list[str]] = {}
-    for path in pictures:
+    for path in images:
         by_stem.setdefault(_stem(path), []).append(path)
     found: dict[str, str] = {}
     for xml in files_ending(tree, ".xml"):
@@ -153,10 +153,10 @@ def _read_tables(tree: SourceTree, ledger: Ledger) -> dict[str, Told]:
     told: dict[str, Told] = {}
     for path, rows in sound_files(tree, ".csv", _rows, ledger):
         for line, row in rows:
-            picture = _picture(row)
-            if picture:
-                _take(told.setdefault(picture, Told(path)), row)
-                _take_box(told[picture], row, f"{path} line {line}", ledger)
+            image = _image(row)
+            if image:
+                _take(told.setdefault(image, Told(path)), row)
+                _take_box(told[image], row, f"{path} line {line}", ledger)
     return told
 
 
@@ -180,7 +180,7 @@ def _plain(header: Sequence[str]) -> list[str]:
     return [re.sub(r"[\s-]+", "_", name.strip().strip('"').casefold()) for name in header]
 
 
-def _picture(row: Mapping[str, str]) -> str:
+def _image(row: Mapping[str, str]) -> str:
     """The picture's name without folder and suffix; public code reads the last word of the field."""
     named = _first(row, _IMAGE).replace("\\", "/").rsplit("/", 1)[-1]
     words = named.split()

@@ -51,51 +51,51 @@ class PolypsSetReader(AnnotatedReader):
         return kinds == {"image", "annotation"}
 
     def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
-        pictures, annotations = _sorted(tree, ledger)
-        if not pictures:
+        image_files, annotations = _sorted(tree, ledger)
+        if not image_files:
             what = "there is no train2019/Image, val2019/Image or test2019/Image with pictures."
             raise DataError("E_LAYOUT", what, where=tree.name, fix="unpack PolypsSet and name its folder.")
-        for place, path in annotations.items():
-            if place not in pictures:
+        for index, path in annotations.items():
+            if index not in image_files:
                 what = "the annotation's picture is not there."
                 ledger.leave_out(path, DataError("E_IMAGE_MISSING", what, fix="fetch the picture, or leave it so."))
-        return Annotation(len(pictures), _annotated(tree, pictures, annotations, ledger))
+        return Annotation(len(image_files), _annotated(tree, image_files, annotations, ledger))
 
 
 def _annotated(
-    tree: SourceTree, pictures: Mapping[_Place, str], annotations: Mapping[_Place, str], ledger: Ledger
+    tree: SourceTree, image_files: Mapping[_Place, str], annotations: Mapping[_Place, str], ledger: Ledger
 ) -> Iterator[AnnotatedImage]:
-    for place, path in pictures.items():
+    for index, path in image_files.items():
         said = AnnotatedImage((path,), path, path, withheld=NOT_ANNOTATED)
-        if place in annotations:
+        if index in annotations:
             try:
-                said = voc_image(read_xml(tree, annotations[place]), annotations[place])
+                said = voc_image(read_xml(tree, annotations[index]), annotations[index])
             except DataError as error:
-                ledger.leave_out(annotations[place], error)
+                ledger.leave_out(annotations[index], error)
                 continue
         facts = FrameFacts(
-            sequence=f"{place.part}-{place.sequence}" if place.sequence else None,
-            split=split_of(place.part.rstrip("0123456789")),
+            sequence=f"{index.part}-{index.sequence}" if index.sequence else None,
+            split=split_of(index.part.rstrip("0123456789")),
         )
-        yield replace(said, names=(path,), facts=facts, frame="_".join(filter(None, place)), polyps_alone=True)
+        yield replace(said, names=(path,), facts=facts, frame="_".join(filter(None, index)), polyps_alone=True)
 
 
 def _sorted(tree: SourceTree, ledger: Ledger) -> tuple[Mapping[_Place, str], Mapping[_Place, str]]:
-    pictures: dict[_Place, str] = {}
+    image_files: dict[_Place, str] = {}
     annotations: dict[_Place, str] = {}
     for path in tree.files():
         match = _PLACE.fullmatch(path)
         if match is None:
             continue
-        place = _Place(match["part"].casefold(), match["sequence"], without_suffix(match["stem"]))
+        index = _Place(match["part"].casefold(), match["sequence"], without_suffix(match["stem"]))
         wanted, fits = (
-            (pictures, is_image(path))
+            (image_files, is_image(path))
             if match["kind"].casefold() == "image"
             else (annotations, path.lower().endswith(".xml"))
         )
-        if fits and place in wanted:
-            what = f"a second file for the frame of {wanted[place]}; the first counts."
+        if fits and index in wanted:
+            what = f"a second file for the frame of {wanted[index]}; the first counts."
             ledger.leave_out(path, DataError("E_IMAGE_TWICE", what, fix="keep one of them."))
         elif fits:
-            wanted[place] = path
-    return pictures, annotations
+            wanted[index] = path
+    return image_files, annotations

@@ -10,16 +10,16 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from polypda.cohorts.frames import Split
+from polypda.cohorts.image_kinds import is_image_name
 from polypda.cohorts.layouts import ranged_sequence
 from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
-from polypda.cohorts.picture_kinds import is_picture_name
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
 from polypda.importing.folders.table_lookup import Tables
+from polypda.importing.images.decoded_image import read_image
 from polypda.importing.images.masks import mask_label, source_masks
-from polypda.importing.images.pictures import read_picture
 
 Told = dict[str, str | None]
 """The named groups of a path."""
@@ -80,7 +80,7 @@ class ReleaseReader(Reader):
             yield ImportedFrame(
                 name=frame,
                 origin=path,
-                read=lambda path=path: read_picture(tree, path),  # type: ignore[misc]
+                read=lambda path=path: read_image(tree, path),  # type: ignore[misc]
                 label=label,
                 patient=(row.patient if row else None) or told.get("patient"),
                 sequence=sequence or scenes.get(frame),
@@ -157,7 +157,7 @@ def _matching(tree: SourceTree, base: str, globs: Sequence[str], pattern: str) -
     compiled = re.compile(pattern)
     for path in tree.files():
         inner = path.removeprefix(base)
-        if not path.startswith(base) or not is_picture_name(path) or not any(_globbed(inner, glob) for glob in globs):
+        if not path.startswith(base) or not is_image_name(path) or not any(_globbed(inner, glob) for glob in globs):
             continue
         match = compiled.fullmatch(PurePosixPath(inner).with_suffix("").as_posix())
         yield path, None if match is None else match.groupdict()

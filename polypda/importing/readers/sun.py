@@ -47,23 +47,23 @@ class SunReader(AnnotatedReader):
 
     def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
         rows, text_files = _all_rows(tree, ledger)
-        pictures = [(path, case) for path in images.paths if (case := _case_of(path))]
-        if not pictures:
+        image_files = [(path, case) for path in images.paths if (case := _case_of(path))]
+        if not image_files:
             raise DataError(
                 "E_LAYOUT", "there is no folder case1, case2… with pictures.", where=tree.name, fix="unpack SUN there."
             )
-        return Annotation(len(pictures), _annotated(tree, pictures, rows, text_files, ledger))
+        return Annotation(len(image_files), _annotated(tree, image_files, rows, text_files, ledger))
 
 
 def _annotated(
     tree: SourceTree,
-    pictures: list[tuple[str, str]],
+    image_files: list[tuple[str, str]],
     rows: dict[str, Rows],
     text_files: dict[str, str],
     ledger: Ledger,
 ) -> Iterator[AnnotatedImage]:
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for path, case in pictures:
+    for path, case in image_files:
         negative = _is_negative(tree, path)
         if not negative:
             found[case].add(_name(path))

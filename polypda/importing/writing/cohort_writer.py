@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from polypda.errors import DataError, PolypdaError
-from polypda.importing.contract import ImportedFrame, Ledger, LedgerLine, MaskPixels, Picture, Pixels, Remark
+from polypda.importing.contract import DecodedImage, ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels, Remark
 from polypda.importing.folders.patient_names import PatientTally
 from polypda.importing.writing.frame_names import FrameNames, readable, safe_name
 from polypda.importing.writing.label_files import LabelFiles, label_files
@@ -30,7 +30,7 @@ PNG_COMPRESSION = 3
 @dataclass(frozen=True)
 class _Seen:
     frame: ImportedFrame
-    treated: TreatedPicture
+    treated: TreatedImage
     label: LabelFiles
 
 
@@ -99,8 +99,8 @@ class CohortWriter:
                 fix = "nothing need be done; to replace it, import into a new folder."
                 raise DataError("N_FRAME_THERE", "the cohort has this frame already.", where=frame.name, fix=fix)
             read = frame.read()
-            treated = self.treatment.picture(frame, read)
-            upright = replace(treated.picture, orientation=read.orientation)
+            treated = self.treatment.image(frame, read)
+            upright = replace(treated.image, orientation=read.orientation)
             return _Seen(frame, treated, label_files(frame.label, upright, frame.origin))
         except (PolypdaError, MemoryError):
             raise
@@ -110,9 +110,9 @@ class CohortWriter:
             raise DataError("E_FRAME_FAILED", what, where=found.origin, fix="leave the file out.") from error
 
     def _written(self, seen: _Seen, name: str, origin: str) -> FrameRecord:
-        frame, picture, label = seen.frame, seen.treated.picture, seen.label
-        image = f"{name}{picture.suffix}" if picture.encoded else f"{name}.png"
-        files = {f"images/{image}": picture.encoded or encode_png(picture.pixels)}
+        frame, decoded, label = seen.frame, seen.treated.image, seen.label
+        image = f"{name}{decoded.suffix}" if decoded.encoded else f"{name}.png"
+        files = {f"images/{image}": decoded.encoded or encode_png(decoded.pixels)}
         if label.mask is not None:
             files[f"masks/{name}.png"] = encode_mask(label.mask)
         if seen.treated.ignore is not None:
@@ -120,9 +120,9 @@ class CohortWriter:
         if self.staging is not None:
             for path, data in files.items():
                 self.staging.write(path, data)
-        for remark in (*_renamed(frame.name, name), *frame.remarks, *picture.remarks, *label.remarks):
+        for remark in (*_renamed(frame.name, name), *frame.remarks, *decoded.remarks, *label.remarks):
             self.ledger.remark(origin, remark.code, remark.what)
-        size = (picture.pixels.shape[1], picture.pixels.shape[0])
+        size = (decoded.pixels.shape[1], decoded.pixels.shape[0])
         record = record_of(frame, name, image, f"{name}.png" if label.mask is not None else "", label, size)
         self._note({"row": record.as_entry(), "wish": frame.name, "origin": origin, "files": list(files)})
         return record
@@ -185,10 +185,10 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 @dataclass(frozen=True)
-class TreatedPicture:
+class TreatedImage:
     """picture: what is written. ignore: H×W, 1 where a pixel must neither count nor teach; None: nowhere."""
 
-    picture: Picture
+    image: DecodedImage
     ignore: MaskPixels | None = None
 
 
@@ -209,7 +209,7 @@ class Treatment(Protocol):
         """The frame under the name, patient, sequence and time that the cohort shall know; ``origin`` stays."""
         ...
 
-    def picture(self, frame: ImportedFrame, picture: Picture) -> TreatedPicture:
+    def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
         """The picture as it shall be written, of the same size. Raises: DataError to leave the frame out."""
         ...
 
@@ -237,8 +237,8 @@ class AsItIs:
     def frame(self, frame: ImportedFrame) -> ImportedFrame:
         return frame
 
-    def picture(self, frame: ImportedFrame, picture: Picture) -> TreatedPicture:
-        return TreatedPicture(picture)
+    def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
+        return TreatedImage(image)
 
     def line(self, line: LedgerLine) -> LedgerLine:
         return line

@@ -11,14 +11,14 @@ from polypda.cohorts.frames import PolypBox
 from polypda.errors import DataError
 from polypda.importing.contract import (
     BoxLabel,
+    DecodedImage,
     Label,
     MaskLabel,
     MaskPixels,
     NegativeLabel,
-    Picture,
     Remark,
 )
-from polypda.importing.images.pictures import SIDES_SWAPPED, turned, turned_box
+from polypda.importing.images.decoded_image import SIDES_SWAPPED, turned, turned_box
 
 MOST_OVERHANG_PX = 2.0
 """Boxes may reach beyond the frame by rounding; further, they were drawn on another picture."""
@@ -41,47 +41,47 @@ class LabelFiles:
         return None if self.state == "none" else self.state == "box"
 
 
-def label_files(label: Label, picture: Picture, where: str) -> LabelFiles:
+def label_files(label: Label, image: DecodedImage, where: str) -> LabelFiles:
     """Read a label for its picture.
 
     Raises: DataError E_MASK_…, E_BOX_SIZE, E_BOX_NONE, E_BOX_WRONG, E_BOX_OUTSIDE.
     """
     if isinstance(label, MaskLabel):
-        return _mask(label, picture)
+        return _mask(label, image)
     if isinstance(label, BoxLabel):
-        return _boxes(label, picture, where)
+        return _boxes(label, image, where)
     return LabelFiles("negative" if isinstance(label, NegativeLabel) else "none")
 
 
-def _mask(label: MaskLabel, picture: Picture) -> LabelFiles:
-    height, width = picture.pixels.shape[:2]
-    doubt = _doubt(picture, "mask")
+def _mask(label: MaskLabel, image: DecodedImage) -> LabelFiles:
+    height, width = image.pixels.shape[:2]
+    doubt = _doubt(image, "mask")
     try:
         mask = label.read((height, width))
     except DataError as error:
         other_size = error.code in ("E_MASK_SIZE", "E_ANNOTATION_SIZE")
-        if not other_size or picture.orientation not in SIDES_SWAPPED:
+        if not other_size or image.orientation not in SIDES_SWAPPED:
             raise
-        mask = turned(label.read((width, height)), picture.orientation)
+        mask = turned(label.read((width, height)), image.orientation)
         what = "the mask has the size of the picture as stored: it was turned upright with it."
         doubt = (Remark("N_MASK_ORIENTATION", what),)
     return LabelFiles("mask", np.ascontiguousarray(mask), remarks=doubt)
 
 
-def _boxes(label: BoxLabel, picture: Picture, where: str) -> LabelFiles:
+def _boxes(label: BoxLabel, image: DecodedImage, where: str) -> LabelFiles:
     if not label.boxes:
         fix = "if the frame is known to show no polyp, say so; else it is unlabelled."
         raise DataError("E_BOX_NONE", "annotated with no box.", where=where, fix=fix)
-    height, width = picture.pixels.shape[:2]
-    stored = (width, height) if picture.orientation in SIDES_SWAPPED else (height, width)
-    remarks = list(_doubt(picture, "boxes"))
+    height, width = image.pixels.shape[:2]
+    stored = (width, height) if image.orientation in SIDES_SWAPPED else (height, width)
+    remarks = list(_doubt(image, "boxes"))
     boxes = label.boxes
     if label.size is not None and label.size != (height, width):
         if label.size != stored:
             drawn, here = (f"{size[1]}×{size[0]}" for size in (label.size, (height, width)))
             what = f"the boxes were drawn on a picture of {drawn}, this one has {here}."
             raise DataError("E_BOX_SIZE", what, where=where, fix="import the pictures that were annotated.")
-        boxes = tuple(_turned(box, stored, picture.orientation) for box in boxes)
+        boxes = tuple(_turned(box, stored, image.orientation) for box in boxes)
         what = "the boxes were drawn on the picture as stored: they were turned upright with it."
         remarks = [Remark("N_BOX_ORIENTATION", what)]
     kept = tuple(_inside(box, width, height, where) for box in boxes)
@@ -90,10 +90,10 @@ def _boxes(label: BoxLabel, picture: Picture, where: str) -> LabelFiles:
     return LabelFiles("box", boxes=kept, remarks=tuple(remarks))
 
 
-def _doubt(picture: Picture, what: str) -> tuple[Remark, ...]:
+def _doubt(image: DecodedImage, what: str) -> tuple[Remark, ...]:
     """Where the sizes cannot tell which picture the label was drawn on."""
-    height, width = picture.pixels.shape[:2]
-    if picture.orientation == 1 or (picture.orientation in SIDES_SWAPPED and height != width):
+    height, width = image.pixels.shape[:2]
+    if image.orientation == 1 or (image.orientation in SIDES_SWAPPED and height != width):
         return ()
     told = f"taken to be drawn on the upright picture; the sizes do not tell. Look whether the {what} fit."
     return (Remark("W_LABEL_ORIENTATION", told),)

@@ -14,10 +14,10 @@ from polypda.cohorts.boxes_csv import boxes_csv, read_boxes_csv
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, frames_csv, plain_cell, read_frames_csv
+from polypda.cohorts.image_files import image_files
 from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
 from polypda.cohorts.label_files import cohort_masks
 from polypda.cohorts.ordering import natural_key
-from polypda.cohorts.picture_files import picture_files
 from polypda.cohorts.splits import require_no_leak
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, LeakageError
@@ -121,7 +121,7 @@ def existing_records(folder: Path) -> list[FrameRecord]:
 
     Raises: DataError E_COHORT_EXISTS when it is none, and what reading its files raises.
     """
-    images = {path.stem: path for path in sorted(picture_files(folder, ("images/*",)))}
+    images = {path.stem: path for path in sorted(image_files(folder, ("images/*",)))}
     if not images:
         what = "the folder holds no cohort that could be added to (no images/)."
         raise DataError("E_COHORT_EXISTS", what, where=folder.name, fix="choose another folder with --out, or move it.")

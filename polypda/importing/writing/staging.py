@@ -36,7 +36,7 @@ class Staging:
     """
 
     def __init__(self, root: Path, cohort_id: str) -> None:
-        self.place = root / cohort_id
+        self.folder = root / cohort_id
         self.folder = staging_folder(root, cohort_id)
         self.cohort = self.folder / COHORT
         self.unpacked = self.folder / UNPACKED
@@ -67,13 +67,13 @@ class Staging:
     def publish(self) -> None:
         """Put the staged cohort into its place; a former one there is kept until the new one is."""
         former = self.folder / FORMER
-        if self.place.exists():
-            self.place.rename(former)
+        if self.folder.exists():
+            self.folder.rename(former)
         try:
-            self.cohort.rename(self.place)
+            self.cohort.rename(self.folder)
         except OSError:
             if former.exists():
-                former.rename(self.place)
+                former.rename(self.folder)
             raise
 
     def can_be_resumed(self) -> bool:
@@ -144,8 +144,8 @@ def link_tree(source: Path, target: Path, leave: frozenset[str]) -> None:
 def _restore_former(staged: Staging) -> None:
     """Undo an exchange of folders that a crash cut in half."""
     former = staged.folder / FORMER
-    if former.exists() and not staged.place.exists():
-        former.rename(staged.place)
+    if former.exists() and not staged.folder.exists():
+        former.rename(staged.folder)
     shutil.rmtree(former, ignore_errors=True)
 
 
@@ -203,7 +203,7 @@ class Journal:
         entries = list(_entries(path))
         if not entries or entries[0].get("identity") != identity:
             return []
-        ends = [place for place, entry in enumerate(entries) if "finished" in entry]
+        ends = [index for index, entry in enumerate(entries) if "finished" in entry]
         return entries[1 : ends[-1] + 1] if ends else []
 
     def _sync(self) -> None:

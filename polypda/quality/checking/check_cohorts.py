@@ -34,7 +34,7 @@ from polypda.quality.checking.check_files import (
     check_problems,
     check_sizes,
 )
-from polypda.quality.checking.check_pictures import (
+from polypda.quality.checking.check_images import (
     check_field_of_view,
     check_glare_and_blur,
     check_interlacing,

@@ -77,7 +77,7 @@ def check_hidden_sequences(view: CohortView) -> list[Finding]:
     """Chains of frames that look like one scene though no sequence is told, in different parts of the split."""
     likely = [(pair, (view.seen[pair.first], view.seen[pair.second])) for pair in view.alike.pairs]
     untold = [
-        entry for entry in likely if not entry[0].same_picture and any(one.frame.cluster is None for one in entry[1])
+        entry for entry in likely if not entry[0].same_image and any(one.frame.cluster is None for one in entry[1])
     ]
     parted = [entry for entry in untold if held_out_apart(entry[1][0].frame.split, entry[1][1].frame.split)]
     findings = []
@@ -88,13 +88,13 @@ def check_hidden_sequences(view: CohortView) -> list[Finding]:
         )
         findings.append(_of_pairs("W_SCENE_PARTED", Severity.WARNING, message, parted, leak=False))
     chains = [chain for chain in _chains(pair for pair, _ in likely) if len(chain) > 2]
-    chains = [chain for chain in chains if any(view.seen[place].frame.cluster is None for place in chain)]
+    chains = [chain for chain in chains if any(view.seen[index].frame.cluster is None for index in chain)]
     if chains:
         most = max(len(chain) for chain in chains)
         message = (
             f"{len(chains)} chains of three frames or more look like sequences that nobody told (up to {most} frames)."
         )
-        frames = tuple(view.seen[place].frame.frame for chain in chains for place in chain)
+        frames = tuple(view.seen[index].frame.frame for chain in chains for index in chain)
         values = {view.seen[p].frame.frame: f"chain {n}" for n, chain in enumerate(chains, start=1) for p in chain}
         findings.append(Finding("N_CHAINS", Severity.NOTE, message, frames, drawing=Drawing.FRAME, values=values))
     return findings
@@ -104,19 +104,19 @@ def _chains(pairs: Iterable[AlikePair]) -> list[list[int]]:
     """Connected positions, each chain and the list of chains in ascending order."""
     parent: dict[int, int] = {}
 
-    def root(place: int) -> int:
-        parent.setdefault(place, place)
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def root(index: int) -> int:
+        parent.setdefault(index, index)
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
 
     for pair in pairs:
         one, other = sorted((root(pair.first), root(pair.second)))
         parent[other] = one
     chains: dict[int, list[int]] = defaultdict(list)
-    for place in sorted(parent):
-        chains[root(place)].append(place)
+    for index in sorted(parent):
+        chains[root(index)].append(index)
     return list(chains.values())
 
 
@@ -193,8 +193,8 @@ def check_ancestry(view: CohortView) -> list[Finding]:
 def check_ancestry_between(cohorts: Sequence[str]) -> list[Finding]:
     """Cohorts of one check that share frames by what their manifests say."""
     findings = []
-    for place, one in enumerate(cohorts):
-        for other in cohorts[place + 1 :]:
+    for index, one in enumerate(cohorts):
+        for other in cohorts[index + 1 :]:
             overlap = shared_frames(one, other)
             if overlap is not None:
                 message = f"{one} and {other} share frames: {overlap.what}."
@@ -246,7 +246,7 @@ def _identical(seen: Sequence[Observation]) -> list[tuple[Observation, Observati
     return [
         (one, other)
         for group in groups
-        for place, one in enumerate(group)
-        for other in group[place + 1 :]
+        for index, one in enumerate(group)
+        for other in group[index + 1 :]
         if one.frame.cohort != other.frame.cohort
     ]

@@ -20,7 +20,7 @@ from polypda.quality.checking.findings import FrameName
 from polypda.quality.checking.observation import Observation
 from polypda.quality.near_duplicates.pairs import PairSearch
 from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_picture import find_insets
+from polypda.quality.overlays.scope_image import find_insets
 from polypda.quality.overlays.static_regions import StillnessMap
 
 FRAMES_PER_SIZE = 40
@@ -74,8 +74,8 @@ def _map_of(size: tuple[int, int], group: Sequence[Observation]) -> OverlayMap |
     stillness, names = StillnessMap(height, width), []
     with_text: list[FrameName] = []
     with_inset: list[FrameName] = []
-    for place in np.unique(np.linspace(0, len(group) - 1, FRAMES_PER_SIZE).astype(int)):
-        frame = group[place].frame
+    for index in np.unique(np.linspace(0, len(group) - 1, FRAMES_PER_SIZE).astype(int)):
+        frame = group[index].frame
         try:
             image = read_image(frame.image)
         except DataError:  # gone since the first look
@@ -127,7 +127,7 @@ def name_of(frame: Frame) -> FrameName:
     return frame.cohort, frame.frame
 
 
-def share_text(part: Sequence[object], whole: Sequence[object]) -> str:
+def fraction_text(part: Sequence[object], whole: Sequence[object]) -> str:
     """``12 of 300 frames (4.0 %)``."""
     share = len(part) / len(whole) if whole else 0.0
     return f"{len(part)} of {len(whole)} frames ({share:.1%})"

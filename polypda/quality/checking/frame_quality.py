@@ -15,21 +15,21 @@ LONGER_SIDE_PX = 512
 """Sharpness is measured at this size, so that scopes of different resolution are compared on the same footing."""
 WHITE = 250
 """A pixel is over-exposed when its darkest channel reaches this (0–255)."""
-GLARE_SHARE = 0.10
+GLARE_FRACTION = 0.10
 """A frame with more of its field of view over-exposed than this is an over-exposed frame; highlights stay below 5 %."""
 BLUR_RATIO = 0.4
 """A frame less sharp than this share of its cohort's median is a blurred frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class PictureQuality:
+class ImageQuality:
     """overexposed: share of the field of view. sharpness: SD of the Laplacian in grey levels at 512 px."""
 
     overexposed: float
     sharpness: float
 
 
-def judge_picture(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> PictureQuality:
+def judge_image(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> ImageQuality:
     """Judge an RGB frame, uint8 H×W×3; inside: bool H×W, its field of view."""
     scale = min(1.0, LONGER_SIDE_PX / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -40,12 +40,12 @@ def judge_picture(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Pictur
         core = np.ones(core.shape, bool)
     darkest = cv2.min(cv2.min(small[..., 0], small[..., 1]), small[..., 2])
     laplacian = cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
-    return PictureQuality(float(np.mean(darkest[core] >= WHITE)), float(laplacian[core].std()))
+    return ImageQuality(float(np.mean(darkest[core] >= WHITE)), float(laplacian[core].std()))
 
 
-def is_overexposed(quality: PictureQuality) -> bool:
+def is_overexposed(quality: ImageQuality) -> bool:
     """Whether glare hides a good part of the frame."""
-    return quality.overexposed > GLARE_SHARE
+    return quality.overexposed > GLARE_FRACTION
 
 
 LEAST_CUT = 0.06
@@ -107,9 +107,9 @@ def _first(line: NDArray[np.bool_]) -> int:
 
 
 SPECK_PX = 20
-SPECK_SHARE = 0.01
+SPECK_FRACTION = 0.01
 """A region smaller than both this many pixels and this share of the largest region is a speck…"""
-SMALLEST_POLYP_SHARE = 2e-5
+SMALLEST_POLYP_FRACTION = 2e-5
 """…and so is one below this share of the frame, beside a larger one."""
 SMOOTHING = 2.0
 """Standard deviation (px) of the smoothing along an outline that takes the stairs of a clean edge away."""
@@ -119,7 +119,7 @@ LEAST_STEP_PX, MOST_CORNERS = 3, 8
 """An outline with this many right angles between straight runs of such a length was drawn with larger pixels: that of
 a digitised curve turns by 45° at once, a box has four."""
 SHORTEST_OUTLINE_PX = 40
-BORDER_RUN_SHARE = 0.02
+BORDER_RUN_FRACTION = 0.02
 """A mask touches the frame's border when so much of the border's length is polyp."""
 
 
@@ -146,7 +146,7 @@ class MaskQuality:
 
     @property
     def touches_border(self) -> bool:
-        return self.on_border >= BORDER_RUN_SHARE
+        return self.on_border >= BORDER_RUN_FRACTION
 
 
 def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
@@ -159,8 +159,8 @@ def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
     count, _, stats, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
     areas = stats[1:count, cv2.CC_STAT_AREA]
     largest = int(areas.max())
-    small = (areas < SPECK_PX) & (areas < SPECK_SHARE * largest)
-    small |= (areas < SMALLEST_POLYP_SHARE * mask.size) & (areas < largest)
+    small = (areas < SPECK_PX) & (areas < SPECK_FRACTION * largest)
+    small |= (areas < SMALLEST_POLYP_FRACTION * mask.size) & (areas < largest)
     contours, hierarchy = cv2.findContours(
         cv2.copyMakeBorder(cut, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
     )

@@ -14,16 +14,16 @@ import PIL.Image
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
-from polypda.cohorts.images import Image, decode_picture, file_bytes
+from polypda.cohorts.images import Image, decode_image, file_bytes
 from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, read_ignored, swapped
 from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
 from polypda.quality.checking.frame_quality import (
     FieldShape,
+    ImageQuality,
     MaskQuality,
-    PictureQuality,
+    judge_image,
     judge_mask,
-    judge_picture,
     shape_of,
 )
 from polypda.quality.interlacing import Comb, measure_comb
@@ -51,8 +51,8 @@ def orientation(data: bytes) -> int:
     if b"Exif" not in data[:TAIL_BYTES] and not data.startswith((b"II", b"MM", PNG_START)):
         return UPRIGHT
     try:
-        with PIL.Image.open(io.BytesIO(data)) as picture:
-            told = picture.getexif().get(ORIENTATION_TAG, UPRIGHT)
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            told = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
     except (PIL.UnidentifiedImageError, OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return UPRIGHT
     return told if isinstance(told, int) and 1 <= told <= 8 else UPRIGHT
@@ -72,12 +72,12 @@ class Observation:
     image_size: Size | None = None
     image_sha256: str | None = None
     print: Fingerprint | None = None
-    picture: PictureQuality | None = None
+    image: ImageQuality | None = None
     field: FieldShape | None = None
     mask_file: MaskFile | None = None
     mask: MaskQuality | None = None
     mask_digest: bytes | None = None
-    outside_share: float | None = None
+    outside_fraction: float | None = None
     boxes_outside: int = 0
     box_misfit: float | None = None
     orientation: int = 1
@@ -96,13 +96,13 @@ def observe(frame: Frame) -> Observation:
         seen = replace(seen, image_sha256=hashlib.sha256(data).hexdigest(), orientation=orientation(data))
         if cut_short(data):
             raise _truncated("E_IMAGE_TRUNCATED", frame.image)
-        image = decode_picture(data, frame.image)
+        image = decode_image(data, frame.image)
         seen = replace(seen, image_size=(image.shape[1], image.shape[0]))
         view = find_field_of_view(image)
         seen = replace(
             seen,
             print=fingerprint(image),
-            picture=judge_picture(image, view.mask),
+            image=judge_image(image, view.mask),
             field=shape_of(view),
             comb=measure_comb(image),
             boxes_outside=sum(_leaves(box, image.shape[1], image.shape[0]) for box in frame.boxes),
@@ -133,7 +133,7 @@ def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) 
     outside = float(np.mean(~inside[mask > 0])) if quality.area_px else None
     misfit = _misfit(mask, seen.frame.boxes) if quality.area_px and seen.frame.boxes else None
     digest = hashlib.sha256(np.packbits(mask).tobytes()).digest()
-    return replace(seen, mask=quality, mask_digest=digest, outside_share=outside, box_misfit=misfit)
+    return replace(seen, mask=quality, mask_digest=digest, outside_fraction=outside, box_misfit=misfit)
 
 
 def of_one_scale(seen: Sequence[Observation], *, any_colour: bool) -> tuple[Observation, ...]:

@@ -22,7 +22,7 @@ LIT_THRESHOLD = 32
 """A pixel belongs to the picture when its brightest channel, blurred, exceeds this (0–255)."""
 OPENING_SIDE_PX = 7
 """Details narrower than this in the reduced frame (text, thin lines) are no part of the picture."""
-LEAST_SHARE = 0.15
+LEAST_FRACTION = 0.15
 """A lit region below this share of the frame is not believed: the whole frame is taken."""
 RELIEF_SIDE = 64
 RELIEF_BLUR = 12.0
@@ -54,7 +54,7 @@ def fingerprint(image: Image) -> Fingerprint | None:
 
 def relief_of(image: Image) -> Relief | None:
     """int8 64×64: the lit picture's brightness less its surroundings, in standard deviations; None where uniform."""
-    box, inside = lit_picture(image)
+    box, inside = lit_image(image)
     grey = cv2.cvtColor(image[box.top : box.bottom, box.left : box.right], cv2.COLOR_RGB2GRAY)
     side = (RELIEF_SIDE, RELIEF_SIDE)
     small = cv2.resize(grey, side, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -75,7 +75,7 @@ def difference_hash(relief: Relief) -> Hash:
     return np.packbits((cells[:, 1:] > cells[:, :-1]).ravel()).view(np.uint64)
 
 
-def lit_picture(image: Image) -> tuple[Box, NDArray[np.float32]]:
+def lit_image(image: Image) -> tuple[Box, NDArray[np.float32]]:
     """Where the picture lies in the frame, and which part of that rectangle is lit (float32, 0–1, reduced).
 
     The lit part is the largest lit region without its holes; insets, which a scope shows in all frames, are left out.
@@ -89,7 +89,7 @@ def lit_picture(image: Image) -> tuple[Box, NDArray[np.float32]]:
     lit = np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((OPENING_SIDE_PX,) * 2, np.uint8)), np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=4)
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) if count > 1 else 0
-    if not largest or stats[largest, cv2.CC_STAT_AREA] < LEAST_SHARE * lit.size:
+    if not largest or stats[largest, cv2.CC_STAT_AREA] < LEAST_FRACTION * lit.size:
         return Box(0, 0, width, height), np.ones((2, 2), np.float32)
     contours, _ = cv2.findContours((labels == largest).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     filled = np.zeros_like(lit)

@@ -11,7 +11,7 @@ import numpy as np
 
 from polypda.cache import Store
 from polypda.cohorts.frames import Frame
-from polypda.cohorts.images import decode_picture
+from polypda.cohorts.images import decode_image
 from polypda.errors import DataError
 from polypda.quality.near_duplicates.fingerprint import HASH_WORDS, RELIEF_SIDE, Fingerprint, fingerprint
 
@@ -40,7 +40,7 @@ def cached_fingerprints(frames: Sequence[Frame], folder: Path) -> list[Fingerpri
             return None
         if kept is not None and len(kept) == ENTRY_BYTES:
             return _unpacked(kept)
-        made = fingerprint(decode_picture(data, frame.image))
+        made = fingerprint(decode_image(data, frame.image))
         store.keep(name, UNIFORM if made is None else made.bits.tobytes() + made.relief.tobytes())
         return made
 

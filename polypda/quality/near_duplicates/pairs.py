@@ -134,7 +134,7 @@ class AlikePair:
     bits: int
 
     @property
-    def same_picture(self) -> bool:
+    def same_image(self) -> bool:
         """True for a copy or all but a copy; False for what is only alike."""
         least_fine = LEAST_FINE if self.mirroring is Mirroring.NONE else MIRRORED_FINE
         return self.likeness.coarse >= LEAST_COARSE and self.likeness.fine >= least_fine
@@ -150,7 +150,7 @@ class PairSearch:
     @property
     def copies(self) -> tuple[AlikePair, ...]:
         """The pairs that show the same picture."""
-        return tuple(pair for pair in self.pairs if pair.same_picture)
+        return tuple(pair for pair in self.pairs if pair.same_image)
 
 
 def find_alike(fingerprints: Sequence[Fingerprint | None], groups: Sequence[object] | None = None) -> PairSearch:
@@ -160,7 +160,7 @@ def find_alike(fingerprints: Sequence[Fingerprint | None], groups: Sequence[obje
         fingerprints: None for a frame that has none; it is in no pair.
         groups: pairs within one group are not looked for (neighbours of one known sequence); None belongs to none.
     """
-    known = np.array([place for place, entry in enumerate(fingerprints) if entry is not None], np.intp)
+    known = np.array([index for index, entry in enumerate(fingerprints) if entry is not None], np.intp)
     if len(known) < 2:
         return PairSearch(())
     held = [entry for entry in fingerprints if entry is not None]
@@ -184,7 +184,7 @@ def find_alike(fingerprints: Sequence[Fingerprint | None], groups: Sequence[obje
 def _counts(pair: AlikePair) -> bool:
     coarse, fine = pair.likeness
     same_scene = pair.mirroring is Mirroring.NONE and coarse >= SCENE_COARSE and fine >= SCENE_FINE
-    return pair.same_picture or same_scene
+    return pair.same_image or same_scene
 
 
 def _candidates(
@@ -206,5 +206,5 @@ def _group_numbers(groups: Sequence[object] | None, known: NDArray[np.intp]) -> 
     if groups is None:
         return np.full(len(known), -1, np.int64)
     numbers: dict[object, int] = {}
-    of = [groups[place] for place in known]
+    of = [groups[index] for index in known]
     return np.array([-1 if name is None else numbers.setdefault(name, len(numbers)) for name in of], np.int64)

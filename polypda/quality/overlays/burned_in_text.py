@@ -21,7 +21,7 @@ ACROSS_HEIGHTS, DOWN_HEIGHTS = 7.0, 3.4
 """Lines of one panel are at most this many letter heights apart."""
 WORD_LETTERS, WORD_REACH = 4, 1.6
 """A row of several marks above or below a line, or of so many letters, may be farther away, by this factor."""
-LEFT_PANEL_SHARE = 0.2
+LEFT_PANEL_FRACTION = 0.2
 """A column that starts in this share of the width is filled to the frame's left edge: lines start there."""
 MARGIN_HEIGHTS = (0.6, 0.35)
 """Added to a line at its ends, and above and below it: blur and compression spread letters."""
@@ -43,7 +43,7 @@ def cover(lines: Sequence[TextLine], shape: tuple[int, int]) -> NDArray[np.bool_
     mask = np.zeros(shape, bool)
     for column in _columns(lines):
         left, right = min(line.left for line in column), max(line.right for line in column)
-        if left < LEFT_PANEL_SHARE * shape[1]:
+        if left < LEFT_PANEL_FRACTION * shape[1]:
             left = 0.0
         for line in column:
             _fill(mask, left, line.top, right, line.bottom, line.height)

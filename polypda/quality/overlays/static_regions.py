@@ -16,7 +16,7 @@ LEAST_LEVEL = 60
 """Still pixels darker than this (mean over the frames) are border, not overlay."""
 LEAST_MOTION_SD = 18.0
 """When the median pixel of the lit frame varies less, the frames are alike and say nothing about overlays."""
-MOST_SHARE = 0.25
+MOST_FRACTION = 0.25
 """More still area than this share of the lit frame means the same."""
 
 
@@ -59,7 +59,11 @@ class StillnessMap:
         deviation = np.sqrt(np.maximum(0, self._squares / self.frames - np.square(mean)))
         lit = mean > LEAST_LEVEL
         still = lit & (deviation < STILL_SD)
-        if not lit.any() or float(np.median(deviation[lit])) < LEAST_MOTION_SD or still.sum() > MOST_SHARE * lit.sum():
+        if (
+            not lit.any()
+            or float(np.median(deviation[lit])) < LEAST_MOTION_SD
+            or still.sum() > MOST_FRACTION * lit.sum()
+        ):
             return nothing
         square = np.ones((3, 3), np.uint8)
         wide = cv2.dilate(still.astype(np.uint8), square)

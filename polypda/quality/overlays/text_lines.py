@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-LEAST_LETTER_SHARE, MOST_LETTER_SHARE = 0.010, 0.055
+LEAST_LETTER_FRACTION, MOST_LETTER_FRACTION = 0.010, 0.055
 """Heights of letters as shares of the frame's height: processors write between 1 and 5 %."""
 LEAST_LETTER_PX = 4
 WIDEST_IN_HEIGHTS = 14
 """A mark may be a whole word whose letters run into each other."""
 LEAST_FILL = 0.12
 """Strokes fill at least this share of their box."""
-SURROUNDINGS_SHARE = 0.028
+SURROUNDINGS_FRACTION = 0.028
 """What is narrower than this share of the frame's height stands out from its surroundings."""
 MOST_MARKS = 2000
 """A frame of foam or noise has thousands of specks: the strongest are enough to find lines among them."""
@@ -56,7 +56,7 @@ def contrast_to_surroundings(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Green and blue only: mucosa is red, so that letters of white, green, yellow or blue stand out in these.
     image: uint8 H×W×3, RGB.
     """
-    side = max(7, round(SURROUNDINGS_SHARE * image.shape[0]) | 1)
+    side = max(7, round(SURROUNDINGS_FRACTION * image.shape[0]) | 1)
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
     lifted = cv2.morphologyEx(np.ascontiguousarray(image[..., 1:]), cv2.MORPH_TOPHAT, square)
     return np.maximum(lifted[..., 0], lifted[..., 1]).astype(np.uint8, copy=False)
@@ -70,8 +70,8 @@ def find_marks(image: NDArray[np.uint8], contrast: NDArray[np.uint8], threshold:
     width, height, area = (
         stats[:, column].astype(np.float32) for column in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA)
     )
-    least = max(LEAST_LETTER_PX, LEAST_LETTER_SHARE * height_px)
-    most = max(12.0, MOST_LETTER_SHARE * height_px)
+    least = max(LEAST_LETTER_PX, LEAST_LETTER_FRACTION * height_px)
+    most = max(12.0, MOST_LETTER_FRACTION * height_px)
     fits = (height >= least) & (height <= most) & (width <= WIDEST_IN_HEIGHTS * height) & (width >= 0.1 * height)
     fits &= area >= LEAST_FILL * width * height
     fits[0] = False  # the background

@@ -17,7 +17,7 @@ LEAST = 1e-6
 class Basis(StrEnum):
     """What a figure is made from; it exists only for frames that have it."""
 
-    PICTURE = "picture"
+    IMAGE = "picture"
     LABEL = "label"
     MASK = "mask"
 
@@ -36,7 +36,7 @@ class Feature:
     name: str
     title: str
     unit: str
-    basis: Basis = Basis.PICTURE
+    basis: Basis = Basis.IMAGE
     logarithmic: bool = False
     digits: int = 1
     mean: bool = False

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cache import Store
-from polypda.quality.statistics.picture import MAP_SIDE, PictureFigures
+from polypda.quality.statistics.image import MAP_SIDE, ImageFigures
 from polypda.quality.statistics.polyps import PolypFigures
 
 FIGURES_VERSION = 2
 """Raise it whenever a figure is measured differently: older entries are then never found."""
-Figures = TypeVar("Figures", PictureFigures, PolypFigures)
+Figures = TypeVar("Figures", ImageFigures, PolypFigures)
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class FigureStore:
         except (ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
             return None  # damaged: it is measured again
 
-    def keep(self, figures: PictureFigures | PolypFigures, files: tuple[Path, ...], beside: str = "") -> None:
+    def keep(self, figures: ImageFigures | PolypFigures, files: tuple[Path, ...], beside: str = "") -> None:
         """Keep figures for the next time. A store that cannot be written to is no reason to stop measuring."""
         name = _name(type(figures), files, beside)
         if name is not None:
             Store(self.folder).keep(name, json.dumps(_packed(figures)).encode())
 
 
-def _name(kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str) -> str | None:
+def _name(kind: type[ImageFigures] | type[PolypFigures], files: tuple[Path, ...], beside: str) -> str | None:
     digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__} {beside}".encode())
     try:
         for file in files:
@@ -60,7 +60,7 @@ def _name(kind: type[PictureFigures] | type[PolypFigures], files: tuple[Path, ..
     return f"{digest.hexdigest()[:40]}.json"
 
 
-def _packed(figures: PictureFigures | PolypFigures) -> dict[str, Any]:
+def _packed(figures: ImageFigures | PolypFigures) -> dict[str, Any]:
     values = {field.name: getattr(figures, field.name) for field in fields(figures)}
     return {
         name: {"map": base64.b64encode(zlib.compress(value.tobytes())).decode()}

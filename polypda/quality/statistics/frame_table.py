@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.frames import LabelState
 from polypda.quality.statistics.features import FEATURES
+from polypda.quality.statistics.image import ImageFigures
 from polypda.quality.statistics.measuring import MeasuredFrame
-from polypda.quality.statistics.picture import PictureFigures
 from polypda.quality.statistics.polyps import PolypFigures
 
 Item = TypeVar("Item")
@@ -61,7 +61,7 @@ def frame_table(cohort: str, measured: Iterable[MeasuredFrame]) -> pd.DataFrame:
     """
     rows = []
     for one in measured:
-        if one.picture is None:
+        if one.image is None:
             continue
         frame = one.frame
         identity: dict[str, object] = {
@@ -71,43 +71,45 @@ def frame_table(cohort: str, measured: Iterable[MeasuredFrame]) -> pd.DataFrame:
             "cluster": frame.cluster or "",
             "label": "none" if one.polyps is None else frame.label_state.value,
         }
-        rows.append(identity | _picture_values(one.picture) | _label_values(one.polyps, frame.label_state))
+        rows.append(identity | _image_values(one.image) | _label_values(one.polyps, frame.label_state))
     table = pd.DataFrame(rows, columns=[*IDENTITY, *(feature.name for feature in FEATURES)])
     return table.astype({feature.name: np.float64 for feature in FEATURES})
 
 
 def place_maps(measured: Iterable[MeasuredFrame]) -> PlaceMaps | None:
     """The mean maps of the frames whose image was read; None when there is none."""
-    read = [(one.picture, one.polyps) for one in measured if one.picture is not None]
+    read = [(one.image, one.polyps) for one in measured if one.image is not None]
     if not read:
         return None
-    places = [polyps.place for _, polyps in read if polyps is not None and polyps.place is not None]
-    pictures = [picture for picture, _ in read]
-    frame_aspect = float(np.median([picture.width_px / picture.height_px for picture in pictures]))
+    location_maps = [
+        polyps.location_map for _, polyps in read if polyps is not None and polyps.location_map is not None
+    ]
+    images = [image for image, _ in read]
+    frame_aspect = float(np.median([image.width_px / image.height_px for image in images]))
     return PlaceMaps(
-        field=np.mean([picture.field_map for picture in pictures], axis=0) / 255.0,
-        polyps=np.mean(places, axis=0) / 255.0 if places else None,
-        aspects=(frame_aspect, float(np.median([picture.field_aspect for picture in pictures]))),
-        polyp_frames=len(places),
+        field=np.mean([image.field_map for image in images], axis=0) / 255.0,
+        polyps=np.mean(location_maps, axis=0) / 255.0 if location_maps else None,
+        aspects=(frame_aspect, float(np.median([image.field_aspect for image in images]))),
+        polyp_frames=len(location_maps),
     )
 
 
-def _picture_values(picture: PictureFigures) -> dict[str, float]:
+def _image_values(image: ImageFigures) -> dict[str, float]:
     return {
-        "longer_side_px": max(picture.width_px, picture.height_px),
-        "field_share": 100.0 * picture.field_share,
-        "field_fill": 100.0 * picture.field_fill,
-        "field_aspect": picture.field_aspect,
-        "lightness": picture.lightness,
-        "lightness_sd": picture.lightness_sd,
-        "a": picture.a,
-        "a_sd": picture.a_sd,
-        "b": picture.b,
-        "b_sd": picture.b_sd,
-        "rim_to_centre": picture.rim_lightness / max(picture.centre_lightness, 1.0),
-        "specular_percent": 100.0 * picture.specular_share,
-        "laplacian_sd": picture.laplacian_sd,
-        "noise_sd": picture.noise_sd,
+        "longer_side_px": max(image.width_px, image.height_px),
+        "field_share": 100.0 * image.field_share,
+        "field_fill": 100.0 * image.field_fill,
+        "field_aspect": image.field_aspect,
+        "lightness": image.lightness,
+        "lightness_sd": image.lightness_sd,
+        "a": image.a,
+        "a_sd": image.a_sd,
+        "b": image.b,
+        "b_sd": image.b_sd,
+        "rim_to_centre": image.rim_lightness / max(image.centre_lightness, 1.0),
+        "specular_percent": 100.0 * image.specular_share,
+        "laplacian_sd": image.laplacian_sd,
+        "noise_sd": image.noise_sd,
     }
 
 

@@ -16,11 +16,11 @@ from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError
 from polypda.processes import WorkerPool
 from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.picture import (
-    PictureFigures,
-    ReducedPicture,
-    picture_figures,
-    reduced_picture,
+from polypda.quality.statistics.image import (
+    ImageFigures,
+    ReducedImage,
+    image_figures,
+    reduced_image,
 )
 from polypda.quality.statistics.polyps import NO_POLYP, PolypFigures, box_figures, mask_figures
 
@@ -33,7 +33,7 @@ class MeasuredFrame:
     """
 
     frame: Frame
-    picture: PictureFigures | None
+    image: ImageFigures | None
     polyps: PolypFigures | None
     problem: DataError | None = None
 
@@ -48,11 +48,11 @@ def measure_files(frame: Frame, store: FigureStore) -> MeasuredFrame:
         return known
     try:
         image = read_image(frame.image)
-        reduced = reduced_picture(image)
+        reduced = reduced_image(image)
         if frame.ignore is not None:
             reduced = reduced.without(_mask_of(frame, frame.ignore, image))
-        picture = picture_figures(image, reduced)
-        store.keep(picture, _picture_files(frame))
+        decoded = image_figures(image, reduced)
+        store.keep(decoded, _image_files(frame))
     except DataError as problem:
         return MeasuredFrame(frame, None, None, problem)
     try:
@@ -60,22 +60,22 @@ def measure_files(frame: Frame, store: FigureStore) -> MeasuredFrame:
         if polyps is not None:
             store.keep(polyps, _label_files(frame), _beside(frame))
     except DataError as problem:
-        return MeasuredFrame(frame, picture, None, problem)
-    return MeasuredFrame(frame, picture, polyps)
+        return MeasuredFrame(frame, decoded, None, problem)
+    return MeasuredFrame(frame, decoded, polyps)
 
 
 def stored_figures(frame: Frame, store: FigureStore) -> MeasuredFrame | None:
     """The frame's figures where all of them are in the store, else None."""
-    picture = store.find(PictureFigures, _picture_files(frame))
-    if picture is None:
+    decoded = store.find(ImageFigures, _image_files(frame))
+    if decoded is None:
         return None
     if frame.label_state is LabelState.NONE:
-        return MeasuredFrame(frame, picture, None)
+        return MeasuredFrame(frame, decoded, None)
     polyps = store.find(PolypFigures, _label_files(frame), _beside(frame))
-    return None if polyps is None else MeasuredFrame(frame, picture, polyps)
+    return None if polyps is None else MeasuredFrame(frame, decoded, polyps)
 
 
-def _labelled(frame: Frame, image: Image, reduced: ReducedPicture) -> PolypFigures | None:
+def _labelled(frame: Frame, image: Image, reduced: ReducedImage) -> PolypFigures | None:
     if frame.mask is not None:
         return mask_figures(reduced, _mask_of(frame, frame.mask, image, frame.fellows))
     if frame.boxes:
@@ -83,12 +83,12 @@ def _labelled(frame: Frame, image: Image, reduced: ReducedPicture) -> PolypFigur
     return NO_POLYP if frame.label_state is LabelState.NEGATIVE else None
 
 
-def _picture_files(frame: Frame) -> tuple[Path, ...]:
+def _image_files(frame: Frame) -> tuple[Path, ...]:
     return (frame.image, frame.ignore) if frame.ignore is not None else (frame.image,)
 
 
 def _label_files(frame: Frame) -> tuple[Path, ...]:
-    return (*_picture_files(frame), frame.mask) if frame.mask is not None else _picture_files(frame)
+    return (*_image_files(frame), frame.mask) if frame.mask is not None else _image_files(frame)
 
 
 def _beside(frame: Frame) -> str:
@@ -127,25 +127,25 @@ def measure_frames(
     """
     told = on_frame or (lambda: None)
     measured: dict[int, MeasuredFrame] = {}
-    for place, frame in enumerate(frames):
+    for index, frame in enumerate(frames):
         known = stored_figures(frame, store)
         if known is not None:
-            measured[place] = known
+            measured[index] = known
             told()
-    missing = [place for place in range(len(frames)) if place not in measured]
+    missing = [index for index in range(len(frames)) if index not in measured]
     work = partial(measure_files, store=store)
-    wanted = [frames[place] for place in missing]
+    wanted = [frames[index] for index in missing]
     if min(processes, MOST_PROCESSES) < 2 or len(missing) < WORTH_A_PROCESS:
-        for place, frame in zip(missing, wanted, strict=True):
-            measured[place] = work(frame)
+        for index, frame in zip(missing, wanted, strict=True):
+            measured[index] = work(frame)
             told()
     else:
         with WorkerPool(MOST_PROCESSES, cv2.setNumThreads, (1,)) as pool:
             try:
-                for place, done in zip(missing, pool.map(work, wanted, chunksize=FRAMES_AT_ONCE), strict=True):
-                    measured[place] = done
+                for index, done in zip(missing, pool.map(work, wanted, chunksize=FRAMES_AT_ONCE), strict=True):
+                    measured[index] = done
                     told()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return [measured[place] for place in range(len(frames))]
+    return [measured[index] for index in range(len(frames))]

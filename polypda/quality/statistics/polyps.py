@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.statistics.picture import Map, ReducedPicture, coverage_map, reduce_to_common_size
+from polypda.quality.statistics.image import Map, ReducedImage, coverage_map, reduce_to_common_size
 
 SMALLEST_POLYP_PX = 10
 """Polyp pixels of the reduced frame below which colours are not compared and a component is not counted."""
@@ -33,13 +33,13 @@ class PolypFigures:
     contrast_lightness: float = math.nan
     contrast_a: float = math.nan
     contrast_b: float = math.nan
-    place: Map | None = None
+    location_map: Map | None = None
 
 
 NO_POLYP = PolypFigures(0)
 
 
-def mask_figures(reduced: ReducedPicture, mask: NDArray[np.uint8]) -> PolypFigures:
+def mask_figures(reduced: ReducedImage, mask: NDArray[np.uint8]) -> PolypFigures:
     """The figures of a mask, uint8 H×W of the frame as stored, polyp where non-zero."""
     polyp = (reduce_to_common_size(mask, cv2.INTER_NEAREST_EXACT) > 0) & reduced.inside
     count = int(np.count_nonzero(polyp))
@@ -59,7 +59,7 @@ def mask_figures(reduced: ReducedPicture, mask: NDArray[np.uint8]) -> PolypFigur
 
 
 def box_figures(
-    reduced: ReducedPicture, boxes: Sequence[tuple[float, float, float, float]], shape: tuple[int, ...]
+    reduced: ReducedImage, boxes: Sequence[tuple[float, float, float, float]], shape: tuple[int, ...]
 ) -> PolypFigures:
     """The figures of boxes (x0, y0, x1, y1 in px, half-open) on a frame of ``shape`` (height, width)."""
     height, width = reduced.inside.shape
@@ -74,7 +74,7 @@ def box_figures(
     return PolypFigures(len(boxes), **_extent(reduced, union))
 
 
-def _extent(reduced: ReducedPicture, polyp: NDArray[np.bool_]) -> dict:
+def _extent(reduced: ReducedImage, polyp: NDArray[np.bool_]) -> dict:
     left, top, width, height = cv2.boundingRect(reduced.inside.astype(np.uint8))
     moments = cv2.moments(polyp.astype(np.uint8), binaryImage=True)
     x = (moments["m10"] / moments["m00"] - (left + (width - 1) / 2)) / max(width / 2, 1.0)
@@ -82,7 +82,7 @@ def _extent(reduced: ReducedPicture, polyp: NDArray[np.bool_]) -> dict:
     return {
         "area": float(np.count_nonzero(polyp)) / float(np.count_nonzero(reduced.inside)),
         "off_centre": math.hypot(x, y),
-        "place": coverage_map(polyp[top : top + height, left : left + width]),
+        "location_map": coverage_map(polyp[top : top + height, left : left + width]),
     }
 
 

@@ -122,8 +122,8 @@ def _missing_text(group: Sequence[Part]) -> str:
     keys = list(dict.fromkeys(part.key for part in group if part.key))
     if not keys:
         return f"{MISSING} (to be written by the author)"
-    place = keys[0] if len(keys) == 1 else f"cohorts.ID.{keys[0].rsplit('.', 1)[-1]}"
-    return f"{MISSING} (study.yaml: {code(place)})"
+    location = keys[0] if len(keys) == 1 else f"cohorts.ID.{keys[0].rsplit('.', 1)[-1]}"
+    return f"{MISSING} (study.yaml: {code(location)})"
 
 
 @cache
@@ -215,20 +215,22 @@ def _parts(answers: Sequence[Answer], known: Mapping[str, Any]) -> Iterator[Part
 
 def _part(answer: Answer, known: Mapping[str, Any]) -> Part:
     aspect, cohort = _rendered(answer.label, known), known.get("cohort")
-    place = cohort.id if cohort else ""
+    location = cohort.id if cohort else ""
     if answer.run is not None:
-        return Part(Origin.RUN, aspect, _rendered(answer.run, known) or None, place)
+        return Part(Origin.RUN, aspect, _rendered(answer.run, known) or None, location)
     if answer.manifest is not None:
         text = _rendered(answer.manifest, known)
-        return Part(Origin.MANIFEST, aspect, text or None, place, f"cohorts.{place}.acquisition")
+        return Part(Origin.MANIFEST, aspect, text or None, location, f"cohorts.{location}.acquisition")
     if answer.cohort and cohort:
         own = getattr(cohort.study, answer.cohort)
         if own or not answer.study:
-            return Part(Origin.STUDY, aspect, inline(own or "") or None, place, f"cohorts.{place}.{answer.cohort}")
+            return Part(
+                Origin.STUDY, aspect, inline(own or "") or None, location, f"cohorts.{location}.{answer.cohort}"
+            )
     section, name = str(answer.study).split(".")
     said = getattr(getattr(known["facts"].study, section), name) or ""
     text = "; ".join(map(inline, said)) if isinstance(said, tuple) else inline(said)
-    return Part(Origin.STUDY, aspect, text or None, place, f"{section}.{name}")
+    return Part(Origin.STUDY, aspect, text or None, location, f"{section}.{name}")
 
 
 def _rendered(text: str, known: Mapping[str, Any]) -> str:

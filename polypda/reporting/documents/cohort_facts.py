@@ -61,7 +61,7 @@ class CohortFacts:
         return inline(name if mode is None else f"{name}, imaging mode {mode.upper()} only")
 
     @property
-    def place(self) -> str | None:
+    def location(self) -> str | None:
         """Centre, city and country; None where nothing is known."""
         if self.manifest is None:
             return None
@@ -120,7 +120,7 @@ class CohortFacts:
         if self.manifest is None:
             return ""
         access = self.manifest.access
-        told = (self.title, self.place, access.level.value, access.how, access.licence, access.citation)
+        told = (self.title, self.location, access.level.value, access.how, access.licence, access.citation)
         return "; ".join(inline(part).rstrip(".") for part in told if part)
 
     @property
@@ -189,10 +189,10 @@ def _facts_of(cohort: str, cases: pd.DataFrame, study: Study) -> CohortFacts:
 
 
 def _strata(frames: pd.DataFrame) -> dict[str, int]:
-    places = size_stratum(frames.loc[frames["positive"], "relative_polyp_area"].to_numpy(dtype=float))
-    if (places == NO_STRATUM).any():  # boxes tell no area
+    strata = size_stratum(frames.loc[frames["positive"], "relative_polyp_area"].to_numpy(dtype=float))
+    if (strata == NO_STRATUM).any():  # boxes tell no area
         return {}
-    return {name: int((places == place).sum()) for place, name in enumerate(SIZE_STRATA)}
+    return {name: int((strata == location).sum()) for location, name in enumerate(SIZE_STRATA)}
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:

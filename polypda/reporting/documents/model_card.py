@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from polypda.errors import UsageError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import ORACLE
+from polypda.evaluation.cases.run_metadata import ORACLE
 from polypda.files import write_whole
 from polypda.reporting.documents.cohort_facts import overlaps_between
 from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
@@ -78,9 +78,9 @@ def _method(name: str) -> type[Method] | None:
 def _models(facts: ReportFacts) -> Iterator[dict[str, Any]]:
     """Every model with its title and paper; neither is known of what was made elsewhere."""
     for model in facts.models:
-        known = None if model in facts.foreign_models else _method(model)
+        known = None if model in facts.external_models else _method(model)
         title, paper = (known.title, known.paper) if known else ("not a method of this version", None)
-        yield {"name": model, "foreign": model in facts.foreign_models, "title": title, "paper": paper}
+        yield {"name": model, "foreign": model in facts.external_models, "title": title, "paper": paper}
 
 
 def _told_here(settings: dict[str, str]) -> dict[str, str]:
@@ -108,6 +108,6 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
         ],
         "supervised": sorted({(run.source, run.supervision) for run in runs if run.supervision}),
         "oracle_trained": any(run.target_labels_used for run in runs),
-        "semi_supervised": sorted({run.method for run in runs if run.target_labels_taught}),
+        "semi_supervised": sorted({run.method for run in runs if run.target_labels_trained_on}),
         "chosen_on_labels": any(run.selector == ORACLE for run in runs),
     }

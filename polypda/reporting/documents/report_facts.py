@@ -8,7 +8,7 @@ from typing import Any
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY, ReportStatement, labels_in_short
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY, RunMetadata, labels_in_short
 from polypda.reporting.documents.cohort_facts import CohortFacts, cohort_facts
 from polypda.reporting.documents.markdown_document import shortened
 from polypda.reporting.documents.study import Study
@@ -22,7 +22,7 @@ NOT_SET = "not set"
 MOST_RUNS = 3
 """Up to here the use of target labels is told with the target's name."""
 
-Factor = Callable[[ReportStatement], tuple[str, ...]]
+Factor = Callable[[RunMetadata], tuple[str, ...]]
 FACTORS: Mapping[str, Factor] = {
     "method": lambda run: (run.method,),
     "source": lambda run: (run.source,),
@@ -54,34 +54,36 @@ class SettingsSummary:
         return {name[len(prefix) + 1 :]: text for name, text in both.items() if name.startswith(f"{prefix}.")}
 
 
-def summarise_settings(statements: Sequence[ReportStatement]) -> SettingsSummary:
+def summarise_settings(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
     """The settings of all runs that this software trained (predictions made elsewhere tell none)."""
-    own = [statement for statement in statements if not statement.foreign]
-    rows = [dict(flattened(statement.settings)) for statement in own]
+    own = [run_metadata for run_metadata in metadata_of_runs if not run_metadata.external]
+    rows = [dict(flattened(run_metadata.settings)) for run_metadata in own]
     names = list(dict.fromkeys(name for row in rows for name in row))
     kept = [name for name in names if name not in IDENTITY_SETTINGS | REUSE_SETTINGS]
     return _summary(own, {name: [row.get(name, NOT_SET) for row in rows] for name in kept})
 
 
-def summarise_versions(statements: Sequence[ReportStatement]) -> SettingsSummary:
+def summarise_versions(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
     """Package versions that trained and scored (of predictions made elsewhere: scored)."""
-    names = list(dict.fromkeys(name for statement in statements for name in statement.versions))
-    return _summary(statements, {name: [run.versions.get(name, NOT_SET) for run in statements] for name in names})
+    names = list(dict.fromkeys(name for run_metadata in metadata_of_runs for name in run_metadata.versions))
+    return _summary(
+        metadata_of_runs, {name: [run.versions.get(name, NOT_SET) for run in metadata_of_runs] for name in names}
+    )
 
 
-def by_runs(statements: Sequence[ReportStatement], tell: Callable[[ReportStatement], str]) -> str:
+def by_runs(metadata_of_runs: Sequence[RunMetadata], tell: Callable[[RunMetadata], str]) -> str:
     """One fact of all runs in words: the value itself where all agree, else which runs have which."""
-    summary = _summary(list(statements), {"": [tell(statement) for statement in statements]})
+    summary = _summary(list(metadata_of_runs), {"": [tell(run_metadata) for run_metadata in metadata_of_runs]})
     return summary.shared.get("") or summary.differing.get("", "")
 
 
-def _summary(runs: Sequence[ReportStatement], values: Mapping[str, Sequence[str]]) -> SettingsSummary:
+def _summary(runs: Sequence[RunMetadata], values: Mapping[str, Sequence[str]]) -> SettingsSummary:
     shared = {name: column[0] for name, column in values.items() if len(set(column)) == 1}
     differing = {name: _explained(runs, column) for name, column in values.items() if len(set(column)) > 1}
     return SettingsSummary(shared, differing)
 
 
-def _explained(runs: Sequence[ReportStatement], column: Sequence[str]) -> str:
+def _explained(runs: Sequence[RunMetadata], column: Sequence[str]) -> str:
     for label, factor in FACTORS.items():
         levels: dict[tuple[str, ...], set[str]] = {}
         for run, value in zip(runs, column, strict=True):
@@ -129,28 +131,28 @@ class ReportFacts:
     untold: tuple[str, ...]
 
     @property
-    def statements(self) -> tuple[ReportStatement, ...]:
-        return tuple(self.results.statements)
+    def metadata_of_runs(self) -> tuple[RunMetadata, ...]:
+        return tuple(self.results.metadata_of_runs)
 
     @property
-    def trained_here(self) -> tuple[ReportStatement, ...]:
+    def trained_here(self) -> tuple[RunMetadata, ...]:
         """Statements of runs that this software trained; empty where all predictions came as files."""
-        return tuple(statement for statement in self.statements if not statement.foreign)
+        return tuple(run_metadata for run_metadata in self.metadata_of_runs if not run_metadata.external)
 
     @property
     def run_count(self) -> int:
         """Distinct runs: a run that was scored again on a further cohort is one run."""
-        return len({statement.run for statement in self.statements})
+        return len({run_metadata.run for run_metadata in self.metadata_of_runs})
 
     @property
     def adapted_models(self) -> tuple[str, ...]:
         """The models that were adapted here to a target centre without its labels."""
-        return tuple(model for model in self.models if model not in (*NO_ADAPTATION, *self.foreign_models))
+        return tuple(model for model in self.models if model not in (*NO_ADAPTATION, *self.external_models))
 
     @property
     def adaptations(self) -> tuple[tuple[str, str], ...]:
         """Distinct (source, target) pairs of the runs trained here, in their order."""
-        return tuple(dict.fromkeys((statement.source, statement.target) for statement in self.trained_here))
+        return tuple(dict.fromkeys((run_metadata.source, run_metadata.target) for run_metadata in self.trained_here))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -163,13 +165,13 @@ class ReportFacts:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Distinct seeds of the runs trained here."""
-        return tuple(sorted({seed for statement in self.trained_here for seed in statement.seeds}))
+        return tuple(sorted({seed for run_metadata in self.trained_here for seed in run_metadata.seeds}))
 
     @property
-    def foreign_models(self) -> tuple[str, ...]:
+    def external_models(self) -> tuple[str, ...]:
         """Models of which there are only predictions that came as files."""
-        foreign = {statement.run for statement in self.statements if statement.foreign}
-        own = set(self.results.cases.loc[~self.results.cases["run"].isin(foreign), "model"])
+        external = {run_metadata.run for run_metadata in self.metadata_of_runs if run_metadata.external}
+        own = set(self.results.cases.loc[~self.results.cases["run"].isin(external), "model"])
         return tuple(model for model in self.models if model not in own)
 
     @property
@@ -197,8 +199,8 @@ def gather_facts(results: CrossCentreResults, study: Study | None) -> ReportFact
         results=results,
         study=study,
         cohorts=cohorts,
-        settings=summarise_settings(results.statements),
-        versions=summarise_versions(results.statements),
+        settings=summarise_settings(results.metadata_of_runs),
+        versions=summarise_versions(results.metadata_of_runs),
         models=tuple(sorted(found, key=lambda model: rank.get(model, 1))),
         untold=tuple(cohort for cohort in study.cohorts if cohort not in here),
     )
@@ -206,10 +208,10 @@ def gather_facts(results: CrossCentreResults, study: Study | None) -> ReportFact
 
 def facts_of_runs(facts: ReportFacts) -> dict[str, str]:
     """What the runs have in common, in words; where they differ, which run has which; "" where nothing is known."""
-    every, trained = facts.statements, facts.trained_here
+    every, trained = facts.metadata_of_runs, facts.trained_here
     versions = {**facts.versions.shared, **facts.versions.differing}
     labels = by_runs(trained, lambda run: run.labels_text) if len(trained) <= MOST_RUNS else ""
-    taught = dict.fromkeys(f"{run.source}: {run.supervision}" for run in trained if run.supervision)
+    trained_on = dict.fromkeys(f"{run.source}: {run.supervision}" for run in trained if run.supervision)
     return {
         "seeds": by_runs(every, lambda run: run.seeds_text),
         "selector": by_runs(every, lambda run: run.selector),
@@ -219,5 +221,5 @@ def facts_of_runs(facts: ReportFacts) -> dict[str, str]:
         "batch_norm": by_runs(trained, lambda run: run.batch_norm),
         "trained_selector": by_runs(trained, lambda run: run.selector),
         "target_labels": labels or by_runs(trained, labels_in_short),
-        "source_labels": "; ".join(taught),
+        "source_labels": "; ".join(trained_on),
     }

@@ -91,12 +91,12 @@ def require_known_cohorts(study: Study, known: Collection[str], *, where: str = 
 def _study_error(error: ValidationError, where: str) -> DataError:
     problems = error.errors()
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    place = first["loc"]
-    dotted = ".".join(map(str, place))
+    location = first["loc"]
+    dotted = ".".join(map(str, location))
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
-        known = _section_at(place[:-1]).model_fields
-        hint = nearest(str(place[-1]), known) or _section_that_knows(str(place[-1]))
+        known = _section_at(location[:-1]).model_fields
+        hint = nearest(str(location[-1]), known) or _section_that_knows(str(location[-1]))
         what = f"unknown key '{dotted}'.{hint}{more}"
         return DataError("E_STUDY_KEY", what, where=where, fix=f"known keys there: {', '.join(known)}.")
     what = f"{dotted}: {_in_words(first['type'], first['msg'])}.{more}"
@@ -117,11 +117,11 @@ def _in_words(kind: str, message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _section_at(place: Sequence[int | str]) -> type[BaseModel]:
+def _section_at(location: Sequence[int | str]) -> type[BaseModel]:
     """The section whose keys stand at a place such as ("cohorts", "haining")."""
-    if not place:
+    if not location:
         return Study
-    return _section_of(str(place[0]))
+    return _section_of(str(location[0]))
 
 
 def _section_of(name: str) -> type[BaseModel]:

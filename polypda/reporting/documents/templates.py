@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from polypda.cohorts.splits import SHARES
-from polypda.evaluation.cases.statement import ONE_SEED, PHANTOM_BANNER
+from polypda.cohorts.splits import FRACTIONS
+from polypda.evaluation.cases.run_metadata import ONE_SEED, PHANTOM_BANNER
 from polypda.evaluation.scoring.metrics import PROTOCOL
 from polypda.evaluation.statistics.bootstrap import RESAMPLES
 from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM
@@ -22,7 +22,7 @@ from polypda.reporting.wording import counted, plain, whole
 
 FOLDER = Path(__file__).parent
 CONSTANTS: Mapping[str, Any] = {
-    "shares": {part.value: f"{share:.0%}" for part, share in SHARES.items()},
+    "shares": {part.value: f"{share:.0%}" for part, share in FRACTIONS.items()},
     "protocol": PROTOCOL,
     "bootstrap_from": BOOTSTRAP_FROM,
     "cluster_t_from": CLUSTER_T_FROM,

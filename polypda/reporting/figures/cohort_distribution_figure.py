@@ -17,7 +17,7 @@ from polypda.quality.statistics.features import BY_NAME, Feature
 from polypda.reporting.figures.figure_style import INK, RULE, SOFT_INK, Layout, PanelSize, panel_grid
 from polypda.reporting.wording import plain
 
-PICTURE_FEATURES = (
+IMAGE_FEATURES = (
     "longer_side_px", "field_share", "laplacian_sd", "lightness", "a", "b", "specular_percent", "rim_to_centre",
     "noise_sd",
 )  # fmt: skip
@@ -93,14 +93,15 @@ def _draw_panel(axis: Axes, frames: pd.DataFrame, feature: Feature, cohorts: Seq
 
 
 def _draw_row(axis: Axes, values: NDArray[np.float64], row: int, colour: str, limits: tuple[float, float]) -> None:
-    places = np.linspace(*limits, CELLS)
-    density = _density(values, places)
+    positions = np.linspace(*limits, CELLS)
+    density = _density(values, positions)
     # A hump's feet stand on the row's line; what is flat between humps is that line
     raised = np.convolve(density > FLAT, (1, 1, 1), "same") > 0
     base = row + 0.18
     heights = base - 0.78 * np.where(density > FLAT, density, 0.0)
     axis.fill(
-        np.r_[places[raised], places[raised][::-1][:1], places[raised][:1]], np.r_[heights[raised], base, base],
+        np.r_[positions[raised], positions[raised][::-1][:1], positions[raised][:1]],
+        np.r_[heights[raised], base, base],
         facecolor=to_rgba(colour, 0.35), edgecolor=colour, linewidth=0.8, zorder=2,
     )  # fmt: skip
     axis.plot(limits, [row + 0.18] * 2, color=colour, linewidth=0.6, zorder=1)
@@ -109,12 +110,12 @@ def _draw_row(axis: Axes, values: NDArray[np.float64], row: int, colour: str, li
     axis.plot([median] * 2, [row + 0.18, row + 0.36], color=INK, linewidth=1.4, zorder=5)
 
 
-def _density(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+def _density(values: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Normal kernel, Silverman's width, its highest point at 1."""
     quartiles = np.quantile(values, (0.25, 0.75))
     spread = min(float(values.std()), float(quartiles[1] - quartiles[0]) / 1.34 or np.inf)
-    width = max(0.9 * spread * len(values) ** -0.2, LEAST_BANDWIDTH * float(places[-1] - places[0]))
-    heights = np.exp(-0.5 * ((places[:, None] - values[None, :]) / width) ** 2).sum(axis=1)
+    width = max(0.9 * spread * len(values) ** -0.2, LEAST_BANDWIDTH * float(positions[-1] - positions[0]))
+    heights = np.exp(-0.5 * ((positions[:, None] - values[None, :]) / width) ** 2).sum(axis=1)
     return np.asarray(heights / max(float(heights.max()), 1e-9))
 
 

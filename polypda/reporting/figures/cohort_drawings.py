@@ -17,8 +17,8 @@ from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM
 from polypda.quality.statistics.frame_table import PlaceMaps
 from polypda.reporting.cohort_statistics import CohortStatistics
 from polypda.reporting.figures.cohort_distribution_figure import (
+    IMAGE_FEATURES,
     LABEL_FEATURES,
-    PICTURE_FEATURES,
     distributions,
     shown_features,
 )
@@ -113,7 +113,7 @@ def _drawings(statistics: CohortStatistics) -> Iterator[Drawing]:
         "pictures",
         "Pictures, side by side",
         READING,
-        lambda layout: distributions(frames, PICTURE_FEATURES, layout, phantom=phantom),
+        lambda layout: distributions(frames, IMAGE_FEATURES, layout, phantom=phantom),
         small,
     )
     if shown_features(frames, LABEL_FEATURES):

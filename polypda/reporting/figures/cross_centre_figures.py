@@ -13,7 +13,7 @@ from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order
 from polypda.evaluation.aggregation.panels import CONTROL
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.reporting.figures import curve_figures
 from polypda.reporting.figures.curve_figures import ModelPanel, model_panels
 from polypda.reporting.figures.figure_style import Drawing, Layout

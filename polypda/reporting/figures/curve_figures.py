@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from polypda.evaluation.aggregation.aggregates import SIZE_LIMITS, size_stratum
-from polypda.evaluation.cases.statement import SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import SOURCE_ONLY
 from polypda.reporting.figures.figure_style import (
     INK,
     MODEL_LINES,
@@ -83,10 +83,10 @@ def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
         strata = size_stratum(area)
         for model, style in styles:
             dice = frames[model].to_numpy()
-            means = [dice[strata == place].mean() if (strata == place).any() else np.nan for place in range(4)]
+            means = [dice[strata == index].mean() if (strata == index).any() else np.nan for index in range(4)]
             axis.plot(middles, means, **style, zorder=3, markersize=4.5)
-        for place, (left, right) in enumerate(pairwise(edges)):
-            count = int((strata == place).sum())
+        for index, (left, right) in enumerate(pairwise(edges)):
+            count = int((strata == index).sum())
             axis.text(np.sqrt(left * right), 1.03, f"n={count}", ha="center", va="bottom", fontsize=7, color=SOFT_INK)
         for limit in SIZE_LIMITS:
             axis.axvline(limit, color="#C8C8C8", linewidth=0.8, linestyle=":")
@@ -148,7 +148,7 @@ def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) 
 def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[str, Any]]]:
     """source-only, then the panel's methods, each with its line: that of its place among the figure's methods."""
     lines = [{**line, "marker": marker} for line, marker in zip(MODEL_LINES, MODEL_MARKERS, strict=True)]
-    own = [(method, lines[place]) for place, method in enumerate(methods) if method in panel.methods]
+    own = [(method, lines[index]) for index, method in enumerate(methods) if method in panel.methods]
     return [(SOURCE_ONLY, {**REFERENCE_LINE, "marker": "s"}), *own]
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.files import write_whole
 
 # Okabe and Ito's colours: told apart by all common kinds of colour vision, and by lightness in print.
@@ -164,10 +164,10 @@ def _cells(count: int, columns: int, group: int) -> tuple[int, list[tuple[int, i
     """How many columns are used, and row and column of each panel."""
     if not group or group <= columns:
         columns = columns // group * group if group else columns
-        return columns, [divmod(place, columns) for place in range(count)]
+        return columns, [divmod(index, columns) for index in range(count)]
     rows_per_group = -(-group // columns)
     columns = -(-group // rows_per_group)
-    numbers = [divmod(place, group) for place in range(count)]
+    numbers = [divmod(index, group) for index in range(count)]
     return columns, [(block * rows_per_group + number // columns, number % columns) for block, number in numbers]
 
 

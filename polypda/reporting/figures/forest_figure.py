@@ -161,8 +161,8 @@ def _draw_rows(
 ) -> None:
     beside = blended_transform_factory(axis.transAxes, axis.transData)
     y = 0.0
-    for place, (heading, rows) in enumerate(panel.groups.items()):
-        if place:
+    for index, (heading, rows) in enumerate(panel.groups.items()):
+        if index:
             axis.axhline(y, color=RULE, linewidth=0.8, zorder=0)
         label = {"fontsize": 8.5, "va": "center", "clip_on": False}
         axis.annotate(

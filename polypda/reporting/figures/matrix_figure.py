@@ -51,11 +51,11 @@ def heat_maps(heat: HeatPanels, layout: Layout) -> Figure:
     """Draw the panels with one colour scale, which lies below them."""
     colours, scale = _scale(heat)
     grid = panel_grid(len(heat.panels), _panel_size(heat), layout, phantom=heat.phantom, foot_in=0.75)
-    for place, (axis, (title, cells)) in enumerate(zip(grid.axes, heat.panels.items(), strict=True)):
+    for index, (axis, (title, cells)) in enumerate(zip(grid.axes, heat.panels.items(), strict=True)):
         _draw_panel(axis, heat, title, cells, colours, scale)
         axis.set_title(title, fontsize=10, fontweight="bold", loc="left")
         axis.set_xticks(range(len(heat.centres)), list(heat.centres), rotation=40, ha="right", rotation_mode="anchor")
-        labels = list(heat.sources) if grid.first[place] else [""] * len(heat.sources)
+        labels = list(heat.sources) if grid.first[index] else [""] * len(heat.sources)
         axis.set_yticks(range(len(heat.sources)), labels)
         axis.tick_params(length=0, labelsize=9)
     _colour_bar(grid, heat, colours, scale)

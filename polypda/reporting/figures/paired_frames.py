@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from polypda.evaluation.aggregation.centres import cluster_count
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 
 RELIABILITY = [f"reliability_{kind}_{tenth}" for kind in "npg" for tenth in range(10)]
 PAIR = ["source", "target", "split"]
@@ -55,7 +55,7 @@ def target_models(frames: pd.DataFrame, cases: pd.DataFrame) -> list[TargetModel
         models = _models_of(part, {model: values for (*pair, model), values in bins.items() if tuple(pair) == key})
         if models is not None:
             found.append(models)
-    order = {name: place for place, name in enumerate(dict.fromkeys(scored["target"]))}
+    order = {name: index for index, name in enumerate(dict.fromkeys(scored["target"]))}
     return sorted(found, key=lambda models: order[models.target])
 
 
@@ -84,5 +84,5 @@ def _models_of(part: pd.DataFrame, bins: dict[str, pd.Series]) -> TargetModels |
 def in_chunks(methods: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
     """The methods in groups of at most ``most``, as equal in size as possible."""
     count = -(-len(methods) // most)
-    for place in range(count):
-        yield methods[place * len(methods) // count : (place + 1) * len(methods) // count]
+    for index in range(count):
+        yield methods[index * len(methods) // count : (index + 1) * len(methods) // count]

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter
 from polypda.evaluation.aggregation.aggregates import SIZE_LIMITS
 from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE, paired_cases
 from polypda.evaluation.cases.case_values import BOX
-from polypda.evaluation.cases.statement import PHANTOM_BANNER, ReportStatement
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER, RunMetadata
 from polypda.evaluation.scoring.lesions import HEADLINE_IOU
 from polypda.files import write_whole
 from polypda.reporting.figures.figure_style import (
@@ -39,21 +39,21 @@ MOST_SINGLE_FRAMES = 150
 """Above this many frames sequences are drawn instead, where they are known."""
 
 
-def write_figures(cases: pd.DataFrame, statement: ReportStatement, folder: Path) -> list[ReportFigure]:
+def write_figures(cases: pd.DataFrame, run_metadata: RunMetadata, folder: Path) -> list[ReportFigure]:
     """Draw the report's figures as PNG and SVG; a figure without a frame to show is left out.
 
     Dice is drawn of frames with a mask; frames annotated with boxes have a figure of their own.
 
     Raises: DataError E_CASES_FRAMES_DIFFER, E_WRITE_FAILED.
     """
-    pairs = paired_cases(cases, statement.source_only, statement.method)
+    pairs = paired_cases(cases, run_metadata.source_only, run_metadata.method)
     positive, boxed = pairs[pairs["positive"] & pairs["dice_before"].notna()], boxed_frames(pairs)
     drawings = []
     if len(boxed):
-        drawings.append(("polyps-found", "Polyps found before and after", lesions_found(boxed, statement)))
+        drawings.append(("polyps-found", "Polyps found before and after", lesions_found(boxed, run_metadata)))
     if len(positive):
-        drawings.append(("paired-dice", "Dice before and after adaptation", paired_dice(positive, statement)))
-        drawings.append(("dice-by-size", "Dice against polyp size", dice_by_size(positive, statement)))
+        drawings.append(("paired-dice", "Dice before and after adaptation", paired_dice(positive, run_metadata)))
+        drawings.append(("dice-by-size", "Dice against polyp size", dice_by_size(positive, run_metadata)))
     figures = []
     for name, title, (figure, caption) in drawings:
         png, svg = folder / f"{name}.png", folder / f"{name}.svg"
@@ -63,39 +63,39 @@ def write_figures(cases: pd.DataFrame, statement: ReportStatement, folder: Path)
     return figures
 
 
-def paired_dice(positive: pd.DataFrame, statement: ReportStatement) -> tuple[Figure, str]:
+def paired_dice(positive: pd.DataFrame, run_metadata: RunMetadata) -> tuple[Figure, str]:
     """One line per frame (or sequence) from its Dice before to its Dice after; target beside source."""
     units = {role: _units(part) for role, part in _by_role(positive)}
     with mpl.rc_context(STYLE):
-        figure, axes = _panels(len(units), statement, share_y=True)
+        figure, axes = _panels(len(units), run_metadata, fraction_y=True)
         for axis, (role, (table, unit)) in zip(axes, units.items(), strict=True):
             _draw_pairs(axis, table)
-            axis.set_title(f"{_cohort(statement, role)} ({role})\n{len(table)} {unit}", fontsize=11)
-            axis.set_xticks([0, 1], [statement.source_only, statement.method])
+            axis.set_title(f"{_cohort(run_metadata, role)} ({role})\n{len(table)} {unit}", fontsize=11)
+            axis.set_xticks([0, 1], [run_metadata.source_only, run_metadata.method])
         axes[0].set_ylabel("Dice")
         _legend_of_changes(figure, axes[0])
     limit = f"{CHANGED_BY_DICE:g}"
     return figure, (
-        f"Each line is one of the units named above the panel, from {statement.source_only} to {statement.method}; "
-        f"blue gained and red lost more than {limit} Dice. Black: mean. {_origin(statement)}"
+        f"Each line is one of the units named above the panel, from {run_metadata.source_only} to "
+        f"{run_metadata.method}; blue gained and red lost more than {limit} Dice. Black: mean. {_origin(run_metadata)}"
     )
 
 
-def dice_by_size(positive: pd.DataFrame, statement: ReportStatement) -> tuple[Figure, str]:
+def dice_by_size(positive: pd.DataFrame, run_metadata: RunMetadata) -> tuple[Figure, str]:
     """Dice of each frame before and after against its relative polyp area, with the mean of each size stratum."""
     parts = _by_role(positive)
     with mpl.rc_context(STYLE):
-        figure, axes = _panels(len(parts), statement, share_y=True)
+        figure, axes = _panels(len(parts), run_metadata, fraction_y=True)
         for axis, (role, part) in zip(axes, parts, strict=True):
             frames = _mean_of_trainings(part, "frame")
-            _draw_sizes(axis, frames, statement)
-            axis.set_title(f"{_cohort(statement, role)} ({role})\n{len(frames)} frames", fontsize=11)
+            _draw_sizes(axis, frames, run_metadata)
+            axis.set_title(f"{_cohort(run_metadata, role)} ({role})\n{len(frames)} frames", fontsize=11)
         axes[0].set_ylabel("Dice")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure, (
         "Polyp area as a share of the field of view (an endoscope gives no millimetres). Bars: mean Dice within <1 %, "
-        f"1–5 %, 5–15 % and >15 %, with the number of frames below. {_origin(statement)}"
+        f"1–5 %, 5–15 % and >15 %, with the number of frames below. {_origin(run_metadata)}"
     )
 
 
@@ -114,11 +114,11 @@ def _draw_pairs(axis: Axes, table: pd.DataFrame) -> None:
             axis.plot([0, 1], ends, color=colour, alpha=alpha, linewidth=1.1, marker="o", markersize=3.5, clip_on=False)
     means = [table["dice_before"].mean(), table["dice_after"].mean()]
     axis.plot([0, 1], means, color=INK, linewidth=2.6, marker="D", markersize=7, markeredgecolor="white", zorder=5)
-    for place, mean in enumerate(means):
-        side = -1 if place == 0 else 1
+    for index, mean in enumerate(means):
+        side = -1 if index == 0 else 1
         axis.annotate(
-            f"{mean:.2f}", (place, mean), (side * 12, 0), textcoords="offset points", va="center",
-            ha="right" if place == 0 else "left", fontweight="bold",
+            f"{mean:.2f}", (index, mean), (side * 12, 0), textcoords="offset points", va="center",
+            ha="right" if index == 0 else "left", fontweight="bold",
         )  # fmt: skip
     axis.set_xlim(-0.3, 1.3)
     axis.set_ylim(-0.02, 1.02)
@@ -126,11 +126,11 @@ def _draw_pairs(axis: Axes, table: pd.DataFrame) -> None:
     axis.set_axisbelow(True)
 
 
-def _draw_sizes(axis: Axes, frames: pd.DataFrame, statement: ReportStatement) -> None:
+def _draw_sizes(axis: Axes, frames: pd.DataFrame, run_metadata: RunMetadata) -> None:
     area = frames["relative_polyp_area"].to_numpy()
     low, high = min(area.min(), 0.005) / 1.4, min(1.0, max(area.max(), 0.25) * 1.4)
     edges = [low, *SIZE_LIMITS, high]
-    models = (("dice_before", BEFORE, "s", statement.source_only), ("dice_after", AFTER, "o", statement.method))
+    models = (("dice_before", BEFORE, "s", run_metadata.source_only), ("dice_after", AFTER, "o", run_metadata.method))
     for column, colour, marker, name in models:
         axis.scatter(
             area, frames[column], s=22, c=colour, marker=marker, alpha=0.6, linewidths=0.4, edgecolors=INK, label=name,
@@ -175,12 +175,12 @@ def _by_role(positive: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(role, part) for role, part in parts if not part.empty]
 
 
-def _panels(count: int, statement: ReportStatement, *, share_y: bool) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, run_metadata: RunMetadata, *, fraction_y: bool) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(1.0 + 4.2 * count, 5.0), layout="constrained")
     FigureCanvasAgg(figure)
-    if statement.phantom:
+    if run_metadata.phantom:
         figure.suptitle(PHANTOM_BANNER, fontsize=10, backgroundcolor=BANNER_PAPER)
-    return figure, list(figure.subplots(1, count, sharey=share_y, squeeze=False)[0])
+    return figure, list(figure.subplots(1, count, sharey=fraction_y, squeeze=False)[0])
 
 
 def _legend_of_changes(figure: Figure, axis: Axes) -> None:
@@ -191,12 +191,12 @@ def _legend_of_changes(figure: Figure, axis: Axes) -> None:
     figure.legend(handles=lines, loc="outside lower center", ncols=4, frameon=False)
 
 
-def _cohort(statement: ReportStatement, role: str) -> str:
-    return statement.target if role == "target" else statement.source
+def _cohort(run_metadata: RunMetadata, role: str) -> str:
+    return run_metadata.target if role == "target" else run_metadata.source
 
 
-def _origin(statement: ReportStatement) -> str:
-    return f"Split {statement.split}; {statement.seeds_text}; checkpoint rule: {statement.selector_text}."
+def _origin(run_metadata: RunMetadata) -> str:
+    return f"Split {run_metadata.split}; {run_metadata.seeds_text}; checkpoint rule: {run_metadata.selector_text}."
 
 
 KINDS = (
@@ -213,30 +213,30 @@ def boxed_frames(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["positive"] & (pairs["annotation"] == BOX)]
 
 
-def lesions_found(boxed: pd.DataFrame, statement: ReportStatement) -> tuple[Figure, str]:
+def lesions_found(boxed: pd.DataFrame, run_metadata: RunMetadata) -> tuple[Figure, str]:
     """A bar per cohort: frames on which any polyp was found, by which model; with the share of polyps found."""
     parts = [(role, part) for role in ("target", "source") if len(part := boxed[boxed["role"] == role])]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.4, 1.6 + 1.1 * len(parts)), layout="constrained")
         FigureCanvasAgg(figure)
-        if statement.phantom:
+        if run_metadata.phantom:
             figure.suptitle(PHANTOM_BANNER, fontsize=10, backgroundcolor=BANNER_PAPER)
         axis = figure.subplots()
         names = []
-        for place, (role, part) in enumerate(parts):
-            shares, frames = _shares(part)
+        for index, (role, part) in enumerate(parts):
+            shares, frames = _fractions(part)
             left = 0.0
             for (name, colour), share in zip(KINDS, shares, strict=True):
-                label = name if place == 0 else None
-                axis.barh(place, share, left=left, height=0.55, color=colour, edgecolor=INK, linewidth=0.8, label=label)
+                label = name if index == 0 else None
+                axis.barh(index, share, left=left, height=0.55, color=colour, edgecolor=INK, linewidth=0.8, label=label)
                 if share >= NARROWEST_LABELLED:
                     dark = colour in (BETTER, WORSE)
                     axis.text(
-                        left + share / 2, place, f"{share:.0%}".replace("%", " %"), ha="center", va="center",
+                        left + share / 2, index, f"{share:.0%}".replace("%", " %"), ha="center", va="center",
                         color="white" if dark else INK,
                     )  # fmt: skip
                 left += share
-            cohort = statement.target if role == "target" else statement.source
+            cohort = run_metadata.target if role == "target" else run_metadata.source
             names.append(f"{cohort} ({role})\n{frames} frames")
         axis.set_yticks(range(len(parts)), names)
         axis.invert_yaxis()
@@ -246,12 +246,12 @@ def lesions_found(boxed: pd.DataFrame, statement: ReportStatement) -> tuple[Figu
         figure.legend(loc="outside lower center", ncols=len(KINDS), frameon=False)
     return figure, (
         f"A polyp counts as found when the box around a region that was marked overlaps its box by IoU ≥ "
-        f"{HEADLINE_IOU:g}. Before: {statement.source_only}; after: {statement.method}. Split {statement.split}; "
-        f"{statement.seeds_text}; checkpoint rule: {statement.selector_text}."
+        f"{HEADLINE_IOU:g}. Before: {run_metadata.source_only}; after: {run_metadata.method}. "
+        f"Split {run_metadata.split}; {run_metadata.seeds_text}; checkpoint rule: {run_metadata.selector_text}."
     )
 
 
-def _shares(part: pd.DataFrame) -> tuple[np.ndarray, int]:
+def _fractions(part: pd.DataFrame) -> tuple[np.ndarray, int]:
     """Share of the frames of each kind, [4], and how many frames there are; trainings weigh alike."""
     before, after = ((part[f"lesions_hit_10_{when}"] > 0).to_numpy() for when in ("before", "after"))
     kinds = [before & after, ~before & after, before & ~after, ~before & ~after]

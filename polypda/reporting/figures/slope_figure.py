@@ -115,9 +115,9 @@ def _draw(axis: Axes, panel: SlopePanel) -> None:
     )  # fmt: skip
     means = (panel.mean_before, panel.mean_after)
     axis.plot([0, 1], means, color=INK, linewidth=2.3, marker="o", markersize=4, zorder=5)
-    for place, (mean, side, align) in enumerate(zip(means, (-4, 4), ("right", "left"), strict=True)):
+    for index, (mean, side, align) in enumerate(zip(means, (-4, 4), ("right", "left"), strict=True)):
         axis.annotate(
-            f"{mean:.2f}", (place, mean), (side, 0), textcoords="offset points", va="center", ha=align, fontsize=7.5,
+            f"{mean:.2f}", (index, mean), (side, 0), textcoords="offset points", va="center", ha=align, fontsize=7.5,
             fontweight="bold",
         )  # fmt: skip
     axis.set_xlim(-0.42, 1.42)

@@ -14,7 +14,7 @@ from polypda.reporting.overlays.lettering import PAPER, Colour, Text, text_block
 from polypda.reporting.overlays.overlay_legend import REFERENCE
 from polypda.reporting.overlays.strokes import Outline, Stroke, View, draw_strokes, mask_outlines
 
-Picture = NDArray[np.uint8]
+DecodedImage = NDArray[np.uint8]
 
 SHOWN = 16
 COLUMNS = 4
@@ -40,7 +40,7 @@ class SheetFrame:
 
     name: str
     kind: str
-    pixels: Picture
+    pixels: DecodedImage
     mask: NDArray[np.bool_] | None = None
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     ignored: NDArray[np.bool_] | None = None
@@ -51,13 +51,13 @@ def evenly_drawn(kinds: Sequence[str], count: int = SHOWN) -> list[int]:
 
     Returns: ascending places, at most ``count``; the same for the same kinds.
     """
-    places: dict[str, list[int]] = {}
-    for place, kind in enumerate(kinds):
-        places.setdefault(kind, []).append(place)
-    seats = _seats({kind: len(own) for kind, own in places.items()}, min(count, len(kinds)))
+    paths: dict[str, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        paths.setdefault(kind, []).append(index)
+    seats = _seats({kind: len(own) for kind, own in paths.items()}, min(count, len(kinds)))
     drawn = [
         own[round((seat + 0.5) * len(own) / seats[kind] - 0.5)]
-        for kind, own in places.items()
+        for kind, own in paths.items()
         for seat in range(seats[kind])
     ]
     return sorted(set(drawn))
@@ -75,7 +75,7 @@ def _seats(sizes: dict[str, int], count: int) -> dict[str, int]:
     return {kind: seats.get(kind, 0) for kind in sizes}
 
 
-def draw_contact_sheet(title: str, subtitle: str, frames: Sequence[SheetFrame]) -> Picture:
+def draw_contact_sheet(title: str, subtitle: str, frames: Sequence[SheetFrame]) -> DecodedImage:
     """Draw the sheet. Returns: uint8 RGB, about 1900 px wide."""
     width = COLUMNS * CELL_WIDTH_PX + (COLUMNS - 1) * GAP_PX
     shapes = [frame.pixels.shape[0] / frame.pixels.shape[1] for frame in frames]
@@ -110,7 +110,7 @@ def _legend(frames: Sequence[SheetFrame]) -> str:
     )
 
 
-def _row(cells: list[Picture]) -> Picture:
+def _row(cells: list[DecodedImage]) -> DecodedImage:
     height = max(cell.shape[0] for cell in cells)
     spaced = []
     for cell in cells:
@@ -119,27 +119,27 @@ def _row(cells: list[Picture]) -> Picture:
     return np.concatenate(spaced[:-1], axis=1)
 
 
-def _cell(frame: SheetFrame, height: int) -> Picture:
+def _cell(frame: SheetFrame, height: int) -> DecodedImage:
     words = text_block([Text(frame.name, 17, bold=True), Text(frame.kind, 16, colour=GREY)], CELL_WIDTH_PX)
     gap = np.full((6, CELL_WIDTH_PX, 3), PAPER, np.uint8)
     return np.concatenate([_with_label(frame, height), gap, words], axis=0)
 
 
-def _with_label(frame: SheetFrame, cell_height: int) -> Picture:
+def _with_label(frame: SheetFrame, cell_height: int) -> DecodedImage:
     height, width = frame.pixels.shape[:2]
     scale = min(CELL_WIDTH_PX / width, cell_height / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.resize(frame.pixels, size, interpolation=way).astype(np.uint8, copy=False)
+    image = cv2.resize(frame.pixels, size, interpolation=way).astype(np.uint8, copy=False)
     view = View(0.0, 0.0, scale)
     lines = [] if frame.mask is None else mask_outlines(frame.mask)
     ignored = [] if frame.ignored is None else mask_outlines(frame.ignored)
-    picture = draw_strokes(picture, [view.to_display(line) for line in ignored], IGNORED_LINE)
-    picture = draw_strokes(picture, [view.to_display(line) for line in lines], MASK_LINE)
-    picture = draw_strokes(picture, [view.to_display(_box_outline(box)) for box in frame.boxes], BOX_LINE)
+    image = draw_strokes(image, [view.to_display(line) for line in ignored], IGNORED_LINE)
+    image = draw_strokes(image, [view.to_display(line) for line in lines], MASK_LINE)
+    image = draw_strokes(image, [view.to_display(_box_outline(box)) for box in frame.boxes], BOX_LINE)
     cell = np.full((cell_height, CELL_WIDTH_PX, 3), BACKDROP, np.uint8)
     left, top = (CELL_WIDTH_PX - size[0]) // 2, (cell_height - size[1]) // 2
-    cell[top : top + size[1], left : left + size[0]] = picture
+    cell[top : top + size[1], left : left + size[0]] = image
     return cell
 
 

@@ -45,8 +45,8 @@ def _choice(findings: Findings) -> list[FrameFindings]:
     names = {frame.frame for frame in first}
     others = [frame for frame in findings.frames if frame.frame not in names]
     room = min(MOST_FRAMES - len(first), len(others))
-    places = sorted({round(place) for place in np.linspace(0, len(others) - 1, room)}) if room else []
-    return [*first, *(others[place] for place in places)]
+    indices = sorted({round(index) for index in np.linspace(0, len(others) - 1, room)}) if room else []
+    return [*first, *(others[index] for index in indices)]
 
 
 def _tile(folder: Path, frame: FrameFindings) -> NDArray[np.uint8]:

@@ -21,11 +21,11 @@ class ChosenFrame(NamedTuple):
 
 
 class _Pick(NamedTuple):
-    """place: rank within the reason, from 1; 0 where rank means nothing."""
+    """rank: within the reason, from 1; 0 where rank means nothing."""
 
     frame: str
     why: str
-    place: int
+    rank: int
 
 
 def choose_frames(
@@ -52,8 +52,8 @@ def choose_frames(
         if len(chosen) >= limit:
             break
         if pick.frame not in chosen:
-            chosen[pick.frame] = pick.why if pick.place < 2 else f"{pick.why}, number {pick.place}"
-        elif pick.place == 1:
+            chosen[pick.frame] = pick.why if pick.rank < 2 else f"{pick.why}, number {pick.rank}"
+        elif pick.rank == 1:
             chosen[pick.frame] += f"; {pick.why}"
     return [ChosenFrame(frame, why) for frame, why in chosen.items()]
 
@@ -113,9 +113,9 @@ def _picks(frames: pd.DataFrame) -> Iterator[_Pick]:
     outside = frames[(frames["positive"] == 0) & (frames["negative"] == 0)]
     rest = _ranked(negative, "frame", True, "frame without a polyp, nothing marked")
     rest += _ranked(outside, "frame", True, "polyp outside the field of view")
-    yield from (pick._replace(place=0) for pick in rest)
+    yield from (pick._replace(rank=0) for pick in rest)
 
 
 def _ranked(frames: pd.DataFrame, column: str, ascending: bool, why: str) -> list[_Pick]:
     ordered = frames.sort_values(column, ascending=ascending, kind="stable")["frame"]
-    return [_Pick(str(frame), why, place) for place, frame in enumerate(ordered, 1)]
+    return [_Pick(str(frame), why, index) for index, frame in enumerate(ordered, 1)]

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.errors import DataError
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.reporting.overlays.lettering import PAPER, Colour, Text, text_block
 from polypda.reporting.overlays.overlay_legend import (
     AFTER,
     BEFORE,
     FIELD_EDGE,
     REFERENCE,
+    DecodedImage,
     FrameLines,
     OverlayCaption,
-    Picture,
     legend,
 )
 from polypda.reporting.overlays.strokes import (
@@ -58,7 +58,7 @@ BANNER: Colour = (255, 214, 102)
 
 
 def draw_overlay(
-    frame_rgb: Picture,
+    frame_rgb: DecodedImage,
     reference: MaskArray | None,
     before: MaskArray,
     after: MaskArray,
@@ -67,7 +67,7 @@ def draw_overlay(
     *,
     boxes: NDArray[np.float64] | None = None,
     ignored: NDArray[np.bool_] | None = None,
-) -> Picture:
+) -> DecodedImage:
     """Draw a frame with its reference and two predictions.
 
     Args:
@@ -104,24 +104,26 @@ def draw_overlay(
     return _composed(annotated, panel, caption, lettering)
 
 
-def _with_lines(frame: Picture, lines: FrameLines, box: Box, scale: float, line_scale: float) -> Picture:
+def _with_lines(frame: DecodedImage, lines: FrameLines, box: Box, scale: float, line_scale: float) -> DecodedImage:
     """A cut-out (left, top, right, bottom) of the frame, enlarged, with all lines."""
     view = View(box[0], box[1], scale)
-    picture = _enlarged(frame, box, scale)
+    image = _enlarged(frame, box, scale)
     if lines.ignored is not None:
-        picture = hatched(picture, lines.ignored[box[1] : box[3], box[0] : box[2]], line_scale)
+        image = hatched(image, lines.ignored[box[1] : box[3], box[0] : box[2]], line_scale)
     if not lines.field.all():
         outlines = [view.to_display(line) for line in mask_outlines(lines.field)]
-        picture = draw_strokes(picture, outlines, FIELD_EDGE)
+        image = draw_strokes(image, outlines, FIELD_EDGE)
     # Before lies on top of after: where both agree, orange dashes on a blue line still show both.
     reference = list(lines.boxes) or mask_outlines(lines.reference)
     drawn = ((reference, REFERENCE), (mask_outlines(lines.after), AFTER), (mask_outlines(lines.before), BEFORE))
     for outlines, stroke in drawn:
-        picture = draw_strokes(picture, [view.to_display(line) for line in outlines], stroke.scaled(line_scale))
-    return picture
+        image = draw_strokes(image, [view.to_display(line) for line in outlines], stroke.scaled(line_scale))
+    return image
 
 
-def _panel(frame: Picture, lines: FrameLines, caption: OverlayCaption, scale: float, lettering: float) -> Picture:
+def _panel(
+    frame: DecodedImage, lines: FrameLines, caption: OverlayCaption, scale: float, lettering: float
+) -> DecodedImage:
     width = round(PANEL_WIDTH_PX * lettering)
     height_px, width_px = frame.shape[:2]
     small = Text("Frame without lines", 14 * lettering, colour=GREY)
@@ -167,7 +169,7 @@ def _detail_box(lines: FrameLines) -> Box | None:
     return left, top, left + side, top + side
 
 
-def _composed(annotated: Picture, panel: Picture, caption: OverlayCaption, lettering: float) -> Picture:
+def _composed(annotated: DecodedImage, panel: DecodedImage, caption: OverlayCaption, lettering: float) -> DecodedImage:
     gap = round(GAP_PX * lettering)
     height = max(annotated.shape[0], panel.shape[0])
     width = annotated.shape[1] + panel.shape[1] + 3 * gap
@@ -184,12 +186,12 @@ def _composed(annotated: Picture, panel: Picture, caption: OverlayCaption, lette
     return np.concatenate([*head, page], axis=0)
 
 
-def _stacked(blocks: list[Picture], gap: int) -> Picture:
+def _stacked(blocks: list[DecodedImage], gap: int) -> DecodedImage:
     spacer = np.full((gap, blocks[0].shape[1], 3), PAPER, np.uint8)
     return np.concatenate([part for block in blocks for part in (block, spacer)][:-1], axis=0)
 
 
-def _enlarged(frame: Picture, box: Box, scale: float) -> Picture:
+def _enlarged(frame: DecodedImage, box: Box, scale: float) -> DecodedImage:
     left, top, right, bottom = box
     size = (round((right - left) * scale), round((bottom - top) * scale))
     cut = np.ascontiguousarray(frame[top:bottom, left:right])
@@ -199,7 +201,7 @@ def _enlarged(frame: Picture, box: Box, scale: float) -> Picture:
     return resized.astype(np.uint8, copy=False)
 
 
-def _check_sizes(frame: Picture, masks: dict[str, MaskArray | NDArray[np.bool_]]) -> None:
+def _check_sizes(frame: DecodedImage, masks: dict[str, MaskArray | NDArray[np.bool_]]) -> None:
     wrong = {name: mask.shape for name, mask in masks.items() if mask.shape != frame.shape[:2]}
     if wrong or frame.ndim != 3:
         sizes = ", ".join(f"{name} {'×'.join(map(str, shape[::-1]))}" for name, shape in wrong.items())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from polypda.reporting.overlays.lettering import PAPER, Text, text_block
 from polypda.reporting.overlays.strokes import Outline, Stroke, draw_strokes, hatched
 
-Picture = NDArray[np.uint8]
+DecodedImage = NDArray[np.uint8]
 
 # Okabe–Ito: told apart with every common colour deficiency; width and dash tell them apart in grey.
 # The reference is wider than a cased prediction: where both agree, white is still seen on either side.
@@ -62,7 +62,7 @@ class FrameLines:
     ignored: NDArray[np.bool_] | None = None
 
 
-def legend(lines: FrameLines, caption: OverlayCaption, width: int, lettering: float) -> list[Picture]:
+def legend(lines: FrameLines, caption: OverlayCaption, width: int, lettering: float) -> list[DecodedImage]:
     """One picture per line kind: a sample of it, what it is, and what it is worth on this frame."""
     field_px = max(1, int(np.count_nonzero(lines.field)))
     negative = not lines.reference.any()
@@ -89,7 +89,7 @@ def legend(lines: FrameLines, caption: OverlayCaption, width: int, lettering: fl
     return blocks
 
 
-def _row(stroke: Stroke | None, name: str, verdict: str, width: int, lettering: float) -> Picture:
+def _row(stroke: Stroke | None, name: str, verdict: str, width: int, lettering: float) -> DecodedImage:
     """One row; without a stroke its sample is hatched."""
     swatch_width, swatch_height = round(76 * lettering), round((40 if verdict else 22) * lettering)
     swatch = np.full((swatch_height, swatch_width, 3), SWATCH, np.uint8)

@@ -92,18 +92,18 @@ def _without_stairs(outline: Outline) -> Outline:
     return np.concatenate([ring, ring[:1]])
 
 
-def draw_strokes(picture: NDArray[np.uint8], lines: list[Outline], stroke: Stroke) -> NDArray[np.uint8]:
+def draw_strokes(image: NDArray[np.uint8], lines: list[Outline], stroke: Stroke) -> NDArray[np.uint8]:
     """Return the picture with the lines drawn; lines in display coordinates (pixel corners at whole numbers).
 
     Args:
         picture: uint8 H×W×3, RGB.
     """
     if not lines:
-        return picture
+        return image
     pieces = lines if stroke.dash_px is None else [dash for line in lines for dash in dashes(line, stroke)]
-    casing = _coverage(picture.shape[:2], pieces, stroke.width_px + 2 * stroke.casing_px)
-    core = _coverage(picture.shape[:2], pieces, stroke.width_px)
-    cased = _painted(picture.astype(np.float32), casing * CASING_OPACITY, CASING)
+    casing = _coverage(image.shape[:2], pieces, stroke.width_px + 2 * stroke.casing_px)
+    core = _coverage(image.shape[:2], pieces, stroke.width_px)
+    cased = _painted(image.astype(np.float32), casing * CASING_OPACITY, CASING)
     return np.rint(_painted(cased, core, stroke.colour)).astype(np.uint8)
 
 
@@ -139,9 +139,9 @@ def _coverage(size: tuple[int, ...], lines: list[Outline], width_px: float) -> N
     return cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
 
 
-def _painted(picture: NDArray[np.float32], opacity: NDArray[np.float32], colour: Colour) -> NDArray[np.float32]:
+def _painted(image: NDArray[np.float32], opacity: NDArray[np.float32], colour: Colour) -> NDArray[np.float32]:
     share = opacity[..., None]
-    return picture * (1.0 - share) + np.asarray(colour, np.float32) * share
+    return image * (1.0 - share) + np.asarray(colour, np.float32) * share
 
 
 DIMMED = 0.45
@@ -150,15 +150,15 @@ PERIOD_PX, LINE_PX = 11, 2
 """Display px from line to line along a row, and the width of one."""
 
 
-def hatched(picture: NDArray[np.uint8], region: NDArray[np.bool_], scale: float = 1.0) -> NDArray[np.uint8]:
+def hatched(image: NDArray[np.uint8], region: NDArray[np.bool_], scale: float = 1.0) -> NDArray[np.uint8]:
     """A copy of a displayed RGB picture h×w×3 with a region hatched.
 
     Args: region: bool, of any size; it covers the picture as a whole. scale: of the lines, as of the other strokes.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     covered = cv2.resize(region.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     y, x = np.mgrid[:height, :width]
     period = max(4, round(PERIOD_PX * scale))
     lines = (x + y) % period < max(1, round(LINE_PX * scale))
-    dimmed = np.where(lines[..., None], LINE_LEVEL, picture * DIMMED)
-    return np.where(covered[..., None], np.rint(dimmed), picture).astype(np.uint8)
+    dimmed = np.where(lines[..., None], LINE_LEVEL, image * DIMMED)
+    return np.where(covered[..., None], np.rint(dimmed), image).astype(np.uint8)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.cases.statement import ONE_SEED, ReportStatement
+from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
 from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
-NOTABLE_SHARE = 0.2
+NOTABLE_FRACTION = 0.2
 """From this share of worsened frames on, the first screen says so beside the mean."""
 NOTABLE_LOSS = 0.05
 """From this loss of frame specificity on, likewise."""
@@ -28,23 +28,23 @@ class Answer:
     cautions: tuple[str, ...]
 
 
-def answer(table: pd.DataFrame, statement: ReportStatement) -> Answer:
+def answer(table: pd.DataFrame, run_metadata: RunMetadata) -> Answer:
     """Put the target's rows of the centre table into words.
 
     Args:
         table: as :func:`polypda.evaluation.aggregation.centres.centre_table` makes it, with source-only and the
             method on the target.
     """
-    target = table[(table["role"] == "target") & (table["cohort"] == statement.target)]
-    before = target[target["model"] == statement.source_only].iloc[0]
-    after = target[target["model"] == statement.method].iloc[0]
+    target = table[(table["role"] == "target") & (table["cohort"] == run_metadata.target)]
+    before = target[target["model"] == run_metadata.source_only].iloc[0]
+    after = target[target["model"] == run_metadata.method].iloc[0]
     comparison = _comparison(after)
     judged = verdict(comparison, str(after["cluster_unit"]))
-    control = target[target["model"] == statement.statistics_control]
-    shares = [] if control.empty else [_statistics_share(control.iloc[0], after, statement)]
-    told = (*_certainty(comparison, after), *_cautions(after, statement), *statement.notes)
+    control = target[target["model"] == run_metadata.statistics_control]
+    shares = [] if control.empty else [_statistics_fraction(control.iloc[0], after, run_metadata)]
+    told = (*_certainty(comparison, after), *_cautions(after, run_metadata), *run_metadata.notes)
     cautions = (*filter(None, shares), *told)
-    return Answer(judged.tone, _headline(judged.finding, after, statement), _figures(before, after), cautions)
+    return Answer(judged.tone, _headline(judged.finding, after, run_metadata), _figures(before, after), cautions)
 
 
 def _comparison(after: pd.Series) -> dict[str, Any]:
@@ -56,19 +56,19 @@ def _comparison(after: pd.Series) -> dict[str, Any]:
     return {name: after[column] for name, column in names.items()} | {name: after[name] for name in same}
 
 
-def _headline(found: Finding, after: pd.Series, statement: ReportStatement) -> str:
-    if statement.set_aside:
-        return f"Keep the source model: what was adapted is set aside, because {'; '.join(statement.set_aside)}."
-    where, change = f"Dice in {statement.target}", after["delta_dice_frame"]
+def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> str:
+    if run_metadata.set_aside:
+        return f"Keep the source model: what was adapted is set aside, because {'; '.join(run_metadata.set_aside)}."
+    where, change = f"Dice in {run_metadata.target}", after["delta_dice_frame"]
     if found is Finding.UNKNOWN:
         if after["annotation"] == "box" and pd.notna(after["delta_lesion_sensitivity_10"]):
             return (
-                f"Dice cannot be known in {statement.target}, which has boxes only: lesion sensitivity changes by "
+                f"Dice cannot be known in {run_metadata.target}, which has boxes only: lesion sensitivity changes by "
                 f"{points(after['delta_lesion_sensitivity_10'])}."
             )
         boxes = after["annotation"] == "box"
         why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
-        return f"Not answered: {statement.target} {why}."
+        return f"Not answered: {run_metadata.target} {why}."
     if found is Finding.HELPS:
         return f"Yes: {where} rises by {change:.2f} on average."
     if found is Finding.HARMS:
@@ -87,7 +87,7 @@ def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
     return [f"{verdict(comparison, str(after['cluster_unit'])).words}."] if kind in CLUSTER_INTERVALS else []
 
 
-def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportStatement) -> str:
+def _statistics_fraction(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
     """How much of the change needs no adaptation but new batch-norm statistics."""
     if pd.isna(after["delta_dice_frame"]):
         if pd.isna(after["delta_lesion_sensitivity_10"]):
@@ -96,12 +96,12 @@ def _statistics_share(control: pd.Series, after: pd.Series, statement: ReportSta
         beyond = after["lesion_sensitivity_10"] - control["lesion_sensitivity_10"]
         return (
             f"{points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
-            f"{statement.method} adds {points(beyond)} to that."
+            f"{run_metadata.method} adds {points(beyond)} to that."
         )
     alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
     return (
         f"{signed(alone, 3)} of this comes from batch-norm statistics alone ({control['model']}); "
-        f"{statement.method} adds {signed(beyond, 3)} to that."
+        f"{run_metadata.method} adds {signed(beyond, 3)} to that."
     )
 
 
@@ -159,14 +159,14 @@ def _lesion_figures(before: pd.Series, after: pd.Series) -> list[tuple[str, str,
         ),
         (
             "Marked regions that are polyps (PPV)",
-            f"{_share(before['lesion_ppv_10'])} → {_share(after['lesion_ppv_10'])}",
+            f"{_fraction(before['lesion_ppv_10'])} → {_fraction(after['lesion_ppv_10'])}",
             f"regions marked elsewhere per frame: {before['lesion_fp_per_frame_10']:.2f} → "
             f"{after['lesion_fp_per_frame_10']:.2f}",
         ),
     ]
 
 
-def _share(value: float) -> str:
+def _fraction(value: float) -> str:
     return "nothing marked" if pd.isna(value) else percent(value)
 
 
@@ -179,9 +179,9 @@ def _clusters(row: pd.Series) -> str:
     return "patients and sequences unknown" if unknown else clusters_text(row["clusters"], str(row["cluster_unit"]))
 
 
-def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
+def _cautions(after: pd.Series, run_metadata: RunMetadata) -> tuple[str, ...]:
     cautions = []
-    if after["share_worse"] >= NOTABLE_SHARE:
+    if after["share_worse"] >= NOTABLE_FRACTION:
         cautions.append(f"{percent(after['share_worse'])} of the frames with a polyp get worse.")
     if after["delta_frame_specificity"] <= -NOTABLE_LOSS:
         cautions.append("False alarms on frames without a polyp become more frequent.")
@@ -192,7 +192,7 @@ def _cautions(after: pd.Series, statement: ReportStatement) -> tuple[str, ...]:
         cautions.append(f"Every number is a mean over {after['n_seeds']} seeds; {spread}.")
     if pd.isna(after["clusters"]):
         cautions.append("Neighbouring frames may show the same polyp: n frames are fewer independent cases.")
-    if statement.supervision:
-        cautions.append(f"Source labels: {statement.supervision}. Outlines follow what boxes can teach.")
-    cautions.append(f"Target labels: {statement.labels_text}.")
+    if run_metadata.supervision:
+        cautions.append(f"Source labels: {run_metadata.supervision}. Outlines follow what boxes can teach.")
+    cautions.append(f"Target labels: {run_metadata.labels_text}.")
     return tuple(map(_unbroken, cautions))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import holm
 from polypda.evaluation.statistics.permutation import smallest_p_value
 from polypda.reporting.verdict import (
@@ -135,8 +135,8 @@ def _could_hold(claimed: list[dict[str, Any]], comparisons: pd.DataFrame) -> boo
     """Whether any of these would pass if every comparison of the family had the least p that its clusters allow."""
     family = records(comparisons[comparisons["in_family"].astype(bool)])
     best = holm(np.array([_smallest_p(row) for row in family]))
-    places = {(row["source"], row["target"], row["model"], row["split"]) for row in claimed}
-    own = [(row["source"], row["target"], row["model"], row["split"]) in places for row in family]
+    claims = {(row["source"], row["target"], row["model"], row["split"]) for row in claimed}
+    own = [(row["source"], row["target"], row["model"], row["split"]) in claims for row in family]
     return bool((best[own] < SIGNIFICANT_P).any())
 
 

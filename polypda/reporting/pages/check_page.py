@@ -8,11 +8,11 @@ from typing import Any
 
 from polypda import __version__
 from polypda.cohorts.frames import Frame
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.quality.checking.check_cohorts import CheckReport, JointReport
 from polypda.quality.checking.cohort_view import OverlayMap
 from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
-from polypda.reporting.overlays.check_pictures import finding_pictures
+from polypda.reporting.overlays.check_images import finding_images
 from polypda.reporting.pages.page import data_uri, page_environment
 from polypda.reporting.wording import counted
 
@@ -29,11 +29,11 @@ LEGEND = {
 }
 
 
-def render_check_page(report: JointReport, *, pictures: bool, leakage_allowed: bool) -> str:
+def render_check_page(report: JointReport, *, images: bool, leakage_allowed: bool) -> str:
     """The page's HTML. Reads the few frames that it shows, unless ``pictures`` is False."""
     frames = {(frame.cohort, frame.frame): frame for one in report.cohorts for frame in one.opened.frames}
-    cohorts = [_cohort(one, frames, pictures) for one in report.cohorts]
-    between = [_card(finding, frames, "", pictures) for finding in report.between]
+    cohorts = [_cohort(one, frames, images) for one in report.cohorts]
+    between = [_card(finding, frames, "", images) for finding in report.between]
     real = any(not one.opened.phantom for one in report.cohorts)
     shown = any(card["pictures"] for part in (*(c["cards"] for c in cohorts), between) for card in part)
     return (
@@ -49,7 +49,7 @@ def render_check_page(report: JointReport, *, pictures: bool, leakage_allowed: b
             cohorts=cohorts,
             between=between,
             several=len(cohorts) > 1,
-            pictures=pictures,
+            images=images,
         )
     )
 
@@ -78,10 +78,10 @@ def _leakage(report: JointReport, allowed: bool) -> str:
     return f"Leakage: {told}. Training and evaluation refuse such a split unless --allow-leakage is given."
 
 
-def _cohort(report: CheckReport, frames: dict[FrameName, Frame], pictures: bool) -> dict[str, Any]:
+def _cohort(report: CheckReport, frames: dict[FrameName, Frame], images: bool) -> dict[str, Any]:
     tally = Counter(finding.severity.value for finding in report.findings)
     tone, sentence = verdict(report.findings)
-    cards = [_card(finding, frames, report.cohort, pictures) for finding in report.findings]
+    cards = [_card(finding, frames, report.cohort, images) for finding in report.findings]
     plain = [card for card in cards if card["severity"] == "note" and not card["pictures"] and not card["listed"]]
     return {
         "id": report.cohort,
@@ -95,8 +95,8 @@ def _cohort(report: CheckReport, frames: dict[FrameName, Frame], pictures: bool)
     }
 
 
-def _card(finding: Finding, frames: dict[FrameName, Frame], cohort: str, pictures: bool) -> dict[str, Any]:
-    drawn = finding_pictures(finding, frames, cohort) if pictures else []
+def _card(finding: Finding, frames: dict[FrameName, Frame], cohort: str, images: bool) -> dict[str, Any]:
+    drawn = finding_images(finding, frames, cohort) if images else []
     listed = list(finding.values.items()) or [(name, "") for name in finding.frames]
     return {
         "code": finding.code,

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM
 from polypda.files import write_whole
 from polypda.quality.statistics.features import IN_DISTANCE
@@ -105,7 +105,7 @@ def render_cohort_page(statistics: CohortStatistics, figures: Sequence[ReportFig
             quantiles=quantile_tables(statistics),
             effect_tables=[] if many else _effect_tables(statistics, pairs),
             samples={
-                cohort: [data_uri(one, "jpeg") for one in pictures] for cohort, pictures in statistics.samples.items()
+                cohort: [data_uri(one, "jpeg") for one in images] for cohort, images in statistics.samples.items()
             },
             settings=[*statistics.settings.items(), *DEFINITIONS.items()],
             files=FILES,
@@ -222,7 +222,7 @@ def statistics_json(statistics: CohortStatistics) -> str:
         "settings": dict(statistics.settings),
         "notes": notes(statistics),
         "headlines": headlines(statistics),
-        "cohorts": [_cohort(statistics, place) for place in range(len(statistics.facts))],
+        "cohorts": [_cohort(statistics, index) for index in range(len(statistics.facts))],
         "summary": _rows(differences.summary),
         "differences": _rows(differences.effects),
         "distances": _rows(differences.distances),
@@ -247,8 +247,8 @@ def _values(row: dict[str, Any]) -> list[Any]:
     return [float(f"{value:.6g}") if isinstance(value, float) else value for value in row.values()]
 
 
-def _cohort(statistics: CohortStatistics, place: int) -> dict[str, Any]:
-    facts = statistics.facts[place]
+def _cohort(statistics: CohortStatistics, index: int) -> dict[str, Any]:
+    facts = statistics.facts[index]
     maps = statistics.maps.get(facts.cohort)
     return {
         "cohort": facts.cohort, "frames": facts.frames, "measured": facts.measured, "phantom": facts.phantom,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.files import write_whole
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, Drawing, Layout, write_drawings
 from polypda.reporting.figures.run_curve_figures import curve_panels, draw_curves
@@ -78,7 +78,7 @@ def _drawing(stage: ShownStage, *, phantom: bool) -> Drawing:
 
 WON, ABOVE_CHANCE = 0.95, 0.05
 """An accuracy above the first, or less than the second above chance, leaves the alignment little to follow."""
-LATE_SHARE = 0.25
+LATE_FRACTION = 0.25
 COLLAPSED = 0.25
 """Foreground on the target fell below this share of what the start marked."""
 FLOODED = 4.0
@@ -95,7 +95,7 @@ def curve_findings(curves: StageCurves, snapshots: pd.DataFrame, *, chance: floa
         snapshots: as :func:`polypda.training.curves.snapshot_table` makes it; may be empty.
         chance: accuracy of a discriminator that guesses.
     """
-    found = [*_collapse(snapshots), *_forgotten(snapshots), *_judges(curves, chance), *_losses(curves)]
+    found = [*_collapse(snapshots), *_forgotten(snapshots), *_discriminators(curves, chance), *_losses(curves)]
     return found or ["No collapse, no runaway loss and no decided discriminator was found by these rules."]
 
 
@@ -126,10 +126,10 @@ def _forgotten(snapshots: pd.DataFrame) -> Iterator[str]:
         yield f"The task on the source was partly forgotten: validation Dice {dice.iloc[0]:.3f} → {dice.iloc[-1]:.3f}."
 
 
-def _judges(curves: StageCurves, chance: float) -> Iterator[str]:
+def _discriminators(curves: StageCurves, chance: float) -> Iterator[str]:
     for name in curves.accuracy.columns:
         judged = curves.accuracy[name].dropna()
-        late = judged.iloc[-max(1, round(LATE_SHARE * len(judged))) :].mean()
+        late = judged.iloc[-max(1, round(LATE_FRACTION * len(judged))) :].mean()
         if late > WON:
             yield f"{name} won (accuracy {late:.2f} in the last quarter): the domains stayed apart."
         elif late < chance + ABOVE_CHANCE:

@@ -24,7 +24,7 @@ def deidentification_markdown(findings: Findings) -> str:
         _removed(findings),
         "## Figures",
         table(("what", "frames"), _counts(figures), ("frames",)),
-        _shares(figures),
+        _fractions(figures),
         "## Frames to look at",
         _to_look_at(findings.to_look_at()),
         "## What this cannot promise",
@@ -65,7 +65,7 @@ def _counts(figures: dict) -> list[tuple[str, str]]:
     return [(told, str(figures[name])) for name, told in wanted.items() if figures[name] or name == "frames"]
 
 
-def _shares(figures: dict) -> str:
+def _fractions(figures: dict) -> str:
     if figures["field_lost_median"] is None:
         return "No frame was measured."
     return (
@@ -83,7 +83,7 @@ def _to_look_at(frames: list[FrameFindings]) -> str:
             code(frame.frame),
             "; ".join(frame.look_at),
             f"{frame.field_lost:.1%}",
-            _share(frame.polyp_lost),
+            _fraction(frame.polyp_lost),
         )
         for frame in frames[:MOST_NAMED]
     ]
@@ -92,7 +92,7 @@ def _to_look_at(frames: list[FrameFindings]) -> str:
     return table(headers, rows, headers[2:]) + more
 
 
-def _share(share: float | None) -> str:
+def _fraction(share: float | None) -> str:
     if share is None:
         return "–"
     return "<0.1%" if 0 < share < 0.001 else f"{share:.1%}"

@@ -34,17 +34,17 @@ NONE_FOUND = "The runs hold no overlays to show."
 
 
 @dataclass(frozen=True)
-class OverlayPicture:
+class OverlayImage:
     """A drawn overlay: uint8 H×W×3 RGB, its frame and the reason for showing it ("" for none)."""
 
     cohort: str
     frame: str
     why: str
-    picture: NDArray[np.uint8]
+    shown: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class GalleryPicture:
+class GalleryImage:
     """An overlay on the page. href: its full-size file, relative to the page. preview: JPEG bytes, or None to link."""
 
     cohort: str
@@ -58,7 +58,7 @@ class GalleryPicture:
 class Gallery:
     """Overlays on the page; left_out: what is not shown, in words; absent: what stands there when there is none."""
 
-    pictures: Sequence[GalleryPicture] = ()
+    images: Sequence[GalleryImage] = ()
     left_out: str = ""
     absent: str = NO_OVERLAYS
 
@@ -66,19 +66,19 @@ class Gallery:
         """The pictures as the templates take them: small copies inside the page, links to the files."""
         return [
             {
-                "cohort": picture.cohort,
-                "frame": picture.frame,
-                "why": picture.why,
-                "href": quote(picture.href),
-                "source": data_uri(picture.preview, "jpeg") if picture.preview else quote(picture.href),
+                "cohort": shown.cohort,
+                "frame": shown.frame,
+                "why": shown.why,
+                "href": quote(shown.href),
+                "source": data_uri(shown.preview, "jpeg") if shown.preview else quote(shown.href),
             }
-            for picture in self.pictures
+            for shown in self.images
         ]
 
 
-def preview(picture: NDArray[np.uint8]) -> bytes:
+def preview(shown: NDArray[np.uint8]) -> bytes:
     """A JPEG of an overlay, reduced to the page's width; picture is uint8 H×W×3 RGB."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(shown)
     if image.width > PREVIEW_WIDTH_PX:
         size = (PREVIEW_WIDTH_PX, round(image.height * PREVIEW_WIDTH_PX / image.width))
         image = image.resize(size, Image.Resampling.LANCZOS)
@@ -87,31 +87,31 @@ def preview(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def draw_gallery(overlays: Iterable[OverlayPicture], folder: Path) -> Gallery:
+def draw_gallery(overlays: Iterable[OverlayImage], folder: Path) -> Gallery:
     """Write overlays/*.png, consumed one by one, so that a generator never holds more than one picture, and the list of
     what each shows and why, for reports of several runs.
 
     Raises: DataError E_WRITE_FAILED.
     """
     (folder / "overlays").mkdir()
-    pictures = list(_drawn(folder, overlays))
-    if pictures:
+    images = list(_drawn(folder, overlays))
+    if images:
         listed = [
             {"file": Path(shown.href).name, "cohort": shown.cohort, "frame": shown.frame, "why": shown.why}
-            for shown in pictures
+            for shown in images
         ]
         write_whole(folder / OVERLAY_LIST, json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
-    return Gallery(pictures, absent=NOT_ASKED_FOR)
+    return Gallery(images, absent=NOT_ASKED_FOR)
 
 
-def _drawn(folder: Path, overlays: Iterable[OverlayPicture]) -> Iterator[GalleryPicture]:
-    for place, overlay in enumerate(overlays, 1):
-        name = f"overlays/{place:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
+def _drawn(folder: Path, overlays: Iterable[OverlayImage]) -> Iterator[GalleryImage]:
+    for index, overlay in enumerate(overlays, 1):
+        name = f"overlays/{index:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
         buffer = io.BytesIO()
-        Image.fromarray(overlay.picture).save(buffer, "PNG", compress_level=6)
+        Image.fromarray(overlay.shown).save(buffer, "PNG", compress_level=6)
         write_whole(folder / name, buffer.getvalue())
-        small = preview(overlay.picture) if place <= MOST_EMBEDDED_PREVIEWS else None
-        yield GalleryPicture(overlay.cohort, overlay.frame, overlay.why, name, small)
+        small = preview(overlay.shown) if index <= MOST_EMBEDDED_PREVIEWS else None
+        yield GalleryImage(overlay.cohort, overlay.frame, overlay.why, name, small)
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,10 @@ def copy_gallery(evaluations: Sequence[Evaluation], folder: Path) -> Gallery:
         return Gallery(absent=NONE_FOUND)
     (folder / "overlays").mkdir()
     chosen = list(_in_turn(per_run))[:MOST_COPIED]
-    pictures = [_copy(overlay, folder, place) for place, overlay in enumerate(chosen, 1)]
+    images = [_copy(overlay, folder, index) for index, overlay in enumerate(chosen, 1)]
     left = found - len(chosen)
     words = f"{left} further overlays of these centres lie in the runs' own reports." if left else ""
-    return Gallery(pictures, words)
+    return Gallery(images, words)
 
 
 def _overlays_of(evaluation: Evaluation) -> list[_RunOverlay]:
@@ -149,7 +149,7 @@ def _overlays_of(evaluation: Evaluation) -> list[_RunOverlay]:
     listing = evaluation.folder / OVERLAY_LIST
     try:
         entries = json.loads(listing.read_text(encoding="utf-8"))
-        said = evaluation.statement
+        said = evaluation.run_metadata
         overlays = [
             _RunOverlay(
                 listing.parent / Path(entry["file"]).name, said.run, entry["cohort"], entry["frame"], entry["why"]
@@ -167,18 +167,18 @@ def _in_turn(per_run: Sequence[Sequence[_RunOverlay]]) -> Iterator[_RunOverlay]:
         yield from (overlays[rank] for overlays in per_run if rank < len(overlays))
 
 
-def _copy(overlay: _RunOverlay, folder: Path, place: int) -> GalleryPicture:
-    name = f"overlays/{place:03d}-{file_name(f'{overlay.run}-{overlay.cohort}-{overlay.frame}')}.png"
+def _copy(overlay: _RunOverlay, folder: Path, index: int) -> GalleryImage:
+    name = f"overlays/{index:03d}-{file_name(f'{overlay.run}-{overlay.cohort}-{overlay.frame}')}.png"
     try:
         shutil.copyfile(overlay.path, folder / name)
         small = None
-        if place <= MOST_EMBEDDED_PREVIEWS:
-            with Image.open(overlay.path) as picture:
-                small = preview(np.asarray(picture.convert("RGB")))
+        if index <= MOST_EMBEDDED_PREVIEWS:
+            with Image.open(overlay.path) as shown:
+                small = preview(np.asarray(shown.convert("RGB")))
     except OSError as error:
         raise write_failed(folder / name, error) from error
     why = f"{overlay.run}: {overlay.why}" if overlay.why else overlay.run
-    return GalleryPicture(overlay.cohort, overlay.frame, why, name, small)
+    return GalleryImage(overlay.cohort, overlay.frame, why, name, small)
 
 
 def file_name(text: str) -> str:

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 from PIL import Image
 
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.reporting.figures.figure_style import ReportFigure
 from polypda.reporting.tables.text_table import STRONG_END, STRONG_START
 
@@ -83,8 +83,8 @@ def svg_in_page(svg: Path, *, in_set: bool = False) -> Markup:
 def shrink_png(png: Path) -> bytes:
     """A drawing's PNG with a palette of 128 colours."""
     buffer = io.BytesIO()
-    picture = Image.open(png).convert("RGB")
-    picture.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+    image = Image.open(png).convert("RGB")
+    image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
         buffer, "PNG", optimize=True
     )
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cros
 from polypda.evaluation.aggregation.panels import CONTROL
 from polypda.evaluation.cases.case_table import checked_cases, write_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.files import write_whole
 from polypda.reporting.documents.checklist import write_checklist
 from polypda.reporting.documents.model_card import write_model_card
@@ -21,7 +21,7 @@ from polypda.reporting.documents.study import Study
 from polypda.reporting.figures.cross_centre_figures import cross_centre_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, write_drawings
 from polypda.reporting.figures.run_figures import write_figures
-from polypda.reporting.pages.gallery import Gallery, OverlayPicture, copy_gallery, draw_gallery
+from polypda.reporting.pages.gallery import Gallery, OverlayImage, copy_gallery, draw_gallery
 from polypda.reporting.pages.page import page_environment
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
 from polypda.reporting.report_folders import refuse_existing, whole_folder
@@ -65,8 +65,8 @@ def write_cross_centre_report(
 def write_report(
     folder: Path,
     cases: pd.DataFrame,
-    statement: ReportStatement,
-    overlays: Iterable[OverlayPicture] = (),
+    run_metadata: RunMetadata,
+    overlays: Iterable[OverlayImage] = (),
     selectors: pd.DataFrame | None = None,
 ) -> Path:
     """Write the report of one run: the tables and the page of :func:`write_cross_centre_report` for it alone, its own
@@ -81,23 +81,23 @@ def write_report(
         :func:`polypda.evaluation.aggregation.cross_centre.cross_centre_results`.
     """
     cases = checked_cases(cases)
-    _check_statement(cases, statement)
+    _check_run_metadata(cases, run_metadata)
     refuse_existing(folder)
-    evaluation = Evaluation(cases, statement, folder, *([] if selectors is None else [selectors]))
-    results = cross_centre_results([evaluation], statement.source_only)
+    evaluation = Evaluation(cases, run_metadata, folder, *([] if selectors is None else [selectors]))
+    results = cross_centre_results([evaluation], run_metadata.source_only)
     with whole_folder(folder) as work:
         (work / "figures").mkdir()
-        write_evaluation(work, cases, statement)
+        write_evaluation(work, cases, run_metadata)
         write_tables(results, work)
-        figures = write_figures(cases, statement, work / "figures")
+        figures = write_figures(cases, run_metadata, work / "figures")
         gallery = draw_gallery(overlays, work)
-        title = f"{statement.source} → {statement.target} by {statement.method}"
-        page = render_report_page(results, PageParts(title, figures, gallery, statement))
+        title = f"{run_metadata.source} → {run_metadata.target} by {run_metadata.method}"
+        page = render_report_page(results, PageParts(title, figures, gallery, run_metadata))
         write_whole(work / "index.html", page)
     return folder
 
 
-def write_unscored(folder: Path, statement: ReportStatement, why: str, overlays: Iterable[OverlayPicture]) -> Path:
+def write_unscored(folder: Path, run_metadata: RunMetadata, why: str, overlays: Iterable[OverlayImage]) -> Path:
     """Write index.html and overlays/*.png of a run whose target has no label: pictures of what was marked, and no
     figure; over a former such folder. Returns the page.
 
@@ -106,35 +106,35 @@ def write_unscored(folder: Path, statement: ReportStatement, why: str, overlays:
     with whole_folder(folder, replace=True, former=("index.html",)) as work:
         gallery = draw_gallery(overlays, work).entries()
         page = page_environment().get_template("unscored_page.html.jinja")
-        facts = [(name, text) for name, text in statement.lines().items() if name not in ("threshold", "protocol")]
-        text = page.render(statement=statement, why=why.rstrip("."), gallery=gallery, facts=facts)
+        facts = [(name, text) for name, text in run_metadata.lines().items() if name not in ("threshold", "protocol")]
+        text = page.render(run_metadata=run_metadata, why=why.rstrip("."), gallery=gallery, facts=facts)
         write_whole(work / "index.html", text)
     return folder / "index.html"
 
 
-def _check_statement(cases: pd.DataFrame, statement: ReportStatement) -> None:
-    if statement.method == statement.source_only:
+def _check_run_metadata(cases: pd.DataFrame, run_metadata: RunMetadata) -> None:
+    if run_metadata.method == run_metadata.source_only:
         raise UsageError(
             "E_REPORT_METHOD",
-            f"the report compares a method with {statement.source_only}, not {statement.source_only} with itself.",
+            f"the report compares a method with {run_metadata.source_only}, not that with itself.",
             fix="report a run that adapted, such as adabn or adaptsegnet.",
         )
-    target = cases[(cases["role"] == "target") & (cases["cohort"] == statement.target)]
-    missing = {statement.source_only, statement.method} - set(target["model"])
+    target = cases[(cases["role"] == "target") & (cases["cohort"] == run_metadata.target)]
+    missing = {run_metadata.source_only, run_metadata.method} - set(target["model"])
     if missing:
         raise DataError(
             "E_REPORT_MODEL",
-            f"{', '.join(sorted(missing))} was not scored on the target {statement.target}.",
+            f"{', '.join(sorted(missing))} was not scored on the target {run_metadata.target}.",
             where="cases",
-            fix=f"evaluate {statement.source_only} and {statement.method} on the same frames of {statement.target}.",
+            fix=f"evaluate {run_metadata.source_only} and {run_metadata.method} on the same frames of it.",
         )
     facts: dict[str, tuple[set, set]] = {
-        "phantom": ({statement.phantom}, set(cases["phantom"])),
-        "threshold": ({statement.threshold}, set(cases["threshold"])),
-        "seeds": (set(statement.seeds), set(cases["seed"])),
-        "split": ({statement.split}, set(cases["split"])),
-        "source": ({statement.source}, set(cases["source"])),
-        "target": ({statement.target}, set(cases["target"])),
+        "phantom": ({run_metadata.phantom}, set(cases["phantom"])),
+        "threshold": ({run_metadata.threshold}, set(cases["threshold"])),
+        "seeds": (set(run_metadata.seeds), set(cases["seed"])),
+        "split": ({run_metadata.split}, set(cases["split"])),
+        "source": ({run_metadata.source}, set(cases["source"])),
+        "target": ({run_metadata.target}, set(cases["target"])),
     }
     wrong = {name: (said, found) for name, (said, found) in facts.items() if said != found}
     if wrong:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import ORACLE, ReportStatement
+from polypda.evaluation.cases.run_metadata import ORACLE, RunMetadata
 from polypda.evaluation.scoring.lesions import LESION_RULE
 from polypda.reporting.documents.report_facts import flattened
 from polypda.reporting.figures.figure_style import ReportFigure
@@ -49,7 +49,7 @@ class PageParts:
     title: str
     figures: Sequence[ReportFigure] = ()
     gallery: Gallery = field(default_factory=Gallery)
-    run: ReportStatement | None = None
+    run: RunMetadata | None = None
 
 
 def render_report_page(results: CrossCentreResults, parts: PageParts) -> str:
@@ -82,7 +82,7 @@ def render_report_page(results: CrossCentreResults, parts: PageParts) -> str:
     )
 
 
-def _banners(results: CrossCentreResults, run: ReportStatement | None) -> Iterator[tuple[str, str]]:
+def _banners(results: CrossCentreResults, run: RunMetadata | None) -> Iterator[tuple[str, str]]:
     """(kind, text) of what must be read before anything else."""
     if leakage := results.stated.get("leakage", ""):
         yield "leak", leakage
@@ -90,13 +90,13 @@ def _banners(results: CrossCentreResults, run: ReportStatement | None) -> Iterat
         if (results.cases["model"] == ORACLE).any():
             yield "labels", "Labels of a target centre were used, for the upper bound “oracle” only"
         return
-    if run.target_labels_used or run.target_labels_taught or ORACLE in (run.method, run.selector):
+    if run.target_labels_used or run.target_labels_trained_on or ORACLE in (run.method, run.selector):
         yield "labels", f"Labels of the target centre were used: {run.labels_text}"
     if run.supervision:
         yield "labels", f"Labels of the source: {run.supervision}"
 
 
-def _facts(run: ReportStatement) -> Iterator[tuple[str, str]]:
+def _facts(run: RunMetadata) -> Iterator[tuple[str, str]]:
     yield from run.lines().items()
     if run.duration_s is not None:
         minutes, seconds = divmod(round(run.duration_s), 60)
@@ -130,8 +130,8 @@ def run_table(results: CrossCentreResults) -> TextTable:
     rows = [
         [
             said.run, f"{said.source} → {said.target}", said.method, said.selector_text,
-            NOT_KNOWN if said.foreign else ", ".join(map(str, said.seeds)), said.resolution_text, said.labels_text,
+            NOT_KNOWN if said.external else ", ".join(map(str, said.seeds)), said.resolution_text, said.labels_text,
         ]
-        for said in results.statements
+        for said in results.metadata_of_runs
     ]  # fmt: skip
     return TextTable(headings, rows, left=len(headings))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.cases.statement import ORACLE, ReportStatement
+from polypda.evaluation.cases.run_metadata import ORACLE, RunMetadata
 from polypda.reporting.tables.column import Block, View
 from polypda.reporting.tables.columns import (
     AGGREGATES,
@@ -58,7 +58,7 @@ class Section:
     anchor: str = ""
 
 
-def report_sections(results: CrossCentreResults, figures: Figures, run: ReportStatement | None = None) -> list[Section]:
+def report_sections(results: CrossCentreResults, figures: Figures, run: RunMetadata | None = None) -> list[Section]:
     """All sections that have something to show, in reading order.
 
     run: what a single run says of itself, where the report is that run's; it has one centre to adapt to, so the tables
@@ -101,7 +101,7 @@ def _comparisons(results: CrossCentreResults, figures: Figures) -> Iterator[Sect
     yield Section(COMPARISONS.title, shown, _drawn(figures, "forest"), notes, anchor="comparisons")
 
 
-def _centres(results: CrossCentreResults, figures: Figures, run: ReportStatement | None) -> Iterator[Section]:
+def _centres(results: CrossCentreResults, figures: Figures, run: RunMetadata | None) -> Iterator[Section]:
     centres, strata = once(results.centres), once(results.strata)
     drawn = {
         POSITIVES: _drawn(figures, "paired-dice", "dice-distribution", "reliability"),
@@ -139,8 +139,8 @@ def _block(
 
 
 def _standing_out(table: TextTable, model: str) -> TextTable:
-    place = table.headings.index(MODEL.heading)
-    return replace(table, tones=tuple("adapted" if row[place] == model else "" for row in table.rows))
+    index = table.headings.index(MODEL.heading)
+    return replace(table, tones=tuple("adapted" if row[index] == model else "" for row in table.rows))
 
 
 def _drawn(figures: Figures, *stems: str) -> list[dict[str, Any]]:

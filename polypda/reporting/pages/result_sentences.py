@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.reporting.documents.markdown_document import code, inline
 from polypda.reporting.documents.report_facts import NO_ADAPTATION, ReportFacts
 from polypda.reporting.tables.result_tables import by_place, distinct_words
@@ -94,10 +94,10 @@ def internal_sentences(facts: ReportFacts) -> list[str]:
 def external_sentences(facts: ReportFacts) -> list[str]:
     """Centres whose labels trained nothing."""
     cells = facts.results.matrix
-    foreign = cells[~cells["own_centre"] & (cells["model"] == SOURCE_ONLY) & cells["dice"].notna()]
+    external = cells[~cells["own_centre"] & (cells["model"] == SOURCE_ONLY) & cells["dice"].notna()]
     sentences = [
         f"{code(cell['source'])} → {code(cell['cohort'])}, source-only: {_cell_text(cell)}"
-        for _, cell in foreign.iterrows()
+        for _, cell in external.iterrows()
     ]
     adapted = facts.results.aggregates
     adapted = adapted[~adapted["model"].isin(NO_ADAPTATION) & (adapted["n_centers"] > 0)]
@@ -174,7 +174,7 @@ def _dice_text(dice: str, stem: str, n: str, row: pd.Series) -> str:
     return f"Dice {with_interval(*values, kind=row[f'{stem}interval'])}, n = {counted(row[n], 'frame')}, {groups}"
 
 
-def _share_text(name: str, row: pd.Series) -> str:
+def _fraction_text(name: str, row: pd.Series) -> str:
     """A share with its interval."""
     values = (percent(row[column]) for column in (name, f"{name}_low", f"{name}_high"))
     return with_interval(*values, kind=row[f"{name}_interval"])
@@ -202,9 +202,9 @@ def _diagnostic_sentence(row: pd.Series) -> str:
     clean = "no frame without a polyp was scored"
     if row["n_negative"]:
         frames = counted(row["n_negative"], "frame")
-        clean = f"{_share_text('frame_specificity', row)} of {frames} without a polyp left clean"
+        clean = f"{_fraction_text('frame_specificity', row)} of {frames} without a polyp left clean"
     return (
-        f"lesion sensitivity {_share_text('lesion_sensitivity_10', row)}, PPV {percent(row['lesion_ppv_10'])}, "
+        f"lesion sensitivity {_fraction_text('lesion_sensitivity_10', row)}, PPV {percent(row['lesion_ppv_10'])}, "
         f"{plain(row['lesion_fp_per_frame_10'])} false positives per frame; {clean}"
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import NO_ORACLE, NOT_THE_TARGET
 from polypda.evaluation.cases.case_values import BOX
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.scoring.lesions import LESION_RULE
 from polypda.reporting.tables.column import (
     NOT_IN_A_PAPER,
@@ -67,7 +67,7 @@ BY_PAIR = (ADAPTATION, MODEL)
 BY_SOURCE = (TRAINED_IN, MODEL)
 
 
-def _shares(first: str, second: str) -> Write:
+def _fractions(first: str, second: str) -> Write:
     return lambda row: (
         NOT_KNOWN if pd.isna(row[first]) else f"{percent(row[first])} / {percent(row[second])}".replace(" ", NO_BREAK)
     )
@@ -142,7 +142,7 @@ POSITIVES = Block(
         Column("p_holm", "p (Holm)", "p", views=NOT_ON_THE_PAGE, note=P_NOTE),
         Column(
             "share_better", "better / worse", "%", views=NOT_ON_THE_PAGE, note=MOVED_NOTE,
-            write=_shares("share_better", "share_worse"),
+            write=_fractions("share_better", "share_worse"),
         ),
         Column(
             "gap_closed", "gap closed", "%", higher_is_better=True, views=NOT_ON_THE_PAGE - {View.PAPER},
@@ -282,7 +282,7 @@ COMPARISONS = Block(
         Column("p_holm", "p (Holm)", "p", note=P_NOTE),
         Column("p_value", "p (alone)", "p", views=ONLY_FILE, note="before that adjustment"),
         Column(
-            "share_better", "better / worse", "%", note=MOVED_NOTE, write=_shares("share_better", "share_worse")
+            "share_better", "better / worse", "%", note=MOVED_NOTE, write=_fractions("share_better", "share_worse")
         ),
         Column(
             "polyps_gained", "found / lost", "n", views=NOT_IN_A_PAPER, note=FOUND_NOTE,

@@ -11,7 +11,7 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order, target_cells
 from polypda.evaluation.aggregation.selector_regret import regret_by_rule
 from polypda.evaluation.cases.case_values import BOX
-from polypda.evaluation.cases.statement import ORACLE, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics import IntervalKind
 from polypda.reporting.tables.column import BOLD, BOLD_NOTE, Block, Column, Row, View
 from polypda.reporting.tables.columns import (
@@ -188,8 +188,8 @@ def once(rows: pd.DataFrame) -> pd.DataFrame:
     control = (rows["model"] == SOURCE_ONLY) & rows.duplicated(["source", *same])
     bound = (rows["model"] == ORACLE) & rows.duplicated(["target", *same])
     order = rows[~(control | bound)]
-    place = {name: number for number, name in enumerate(dict.fromkeys(order["cohort"]))}
-    return order.sort_values("cohort", key=lambda names: names.map(place), kind="stable")
+    index = {name: number for number, name in enumerate(dict.fromkeys(order["cohort"]))}
+    return order.sort_values("cohort", key=lambda names: names.map(index), kind="stable")
 
 
 def interval_notes(*kinds: pd.Series) -> list[str]:

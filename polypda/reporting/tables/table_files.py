@@ -13,7 +13,7 @@ import pandas as pd
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.selector_regret import SELECTORS_FILE
-from polypda.evaluation.cases.statement import PHANTOM_BANNER, SOURCE_ONLY
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER, SOURCE_ONLY
 from polypda.files import write_whole
 from polypda.reporting.tables.column import View
 from polypda.reporting.tables.columns import AGGREGATES, BY_ADAPTATION, BY_PAIR, BY_SOURCE, COMPARISONS, POSITIVES
@@ -38,7 +38,7 @@ METRICS_LINE = (
     "Dice = 2TP/(2TP+FP+FN) per frame at native resolution inside the field of view, no smoothing; mean over frames "
     "with a polyp (dice_frame); frames without a polyp apart"
 )
-CENTRES_SCHEMA, SUMMARY_SCHEMA = "polypda-centres v2", "polypda-summary 1"
+CENTRES_SCHEMA, SUMMARY_SCHEMA = "polypda-centres v2", "polypda-summary 2"
 CENTRES_TITLE = "Every centre: what each model scores"
 HEADLINE = (
     *("model", "n_dice", "n_negative", "clusters", "cluster_unit", "n_seeds", "dice_frame", "dice_low", "dice_high"),
@@ -198,7 +198,9 @@ def summary_json(results: CrossCentreResults) -> str:
         "stated": results.stated | {"metrics": METRICS_LINE},
         "notes": list(results.notes),
         # the resolved settings lie beside each run; here they would be repeated for every evaluation
-        "statements": [statement.model_dump(mode="json", exclude={"settings"}) for statement in results.statements],
+        "runs": [
+            run_metadata.model_dump(mode="json", exclude={"settings"}) for run_metadata in results.metadata_of_runs
+        ],
         "headline": headline(results.centres),
         **{
             name: json_rows(getattr(results, name))

@@ -32,19 +32,19 @@ class TextTable:
     left: int = 2
     tones: tuple[str, ...] = ()
 
-    def tone(self, place: int) -> str:
+    def tone(self, index: int) -> str:
         """ "" where no tone is given."""
-        return self.tones[place] if self.tones else ""
+        return self.tones[index] if self.tones else ""
 
     def without_empty_columns(self) -> TextTable:
         """Columns of numbers that hold only dashes left out."""
         kept = [
-            place
-            for place in range(len(self.headings))
-            if place < self.left or any(row[place] not in ("", NOT_KNOWN) for row in self.rows)
+            index
+            for index in range(len(self.headings))
+            if index < self.left or any(row[index] not in ("", NOT_KNOWN) for row in self.rows)
         ]
-        rows = [[row[place] for place in kept] for row in self.rows]
-        return replace(self, headings=[self.headings[place] for place in kept], rows=rows)
+        rows = [[row[index] for index in kept] for row in self.rows]
+        return replace(self, headings=[self.headings[index] for index in kept], rows=rows)
 
 
 def strong(text: str) -> str:
@@ -55,13 +55,13 @@ def strong(text: str) -> str:
 def markdown_table(table: TextTable) -> str:
     """Markdown, padded so that a terminal shows the table as well as a browser; no tag in a cell comes to life."""
     grid = [[markdown_escaped(cell) for cell in row] for row in (table.headings, *table.rows)]
-    return padded_markdown(grid, [place >= table.left for place in range(len(table.headings))])
+    return padded_markdown(grid, [index >= table.left for index in range(len(table.headings))])
 
 
 def padded_markdown(grid: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """A Markdown table of cells that are Markdown already, the headings first. right: columns set to the right."""
     # The rule below the headings is no rule without a dash, which stands before the colon of a column set to the right
-    widths = [max(1 + right[place], *(_width(row[place]) for row in grid)) for place in range(len(right))]
+    widths = [max(1 + right[index], *(_width(row[index]) for row in grid)) for index in range(len(right))]
 
     def line(row: Sequence[str]) -> str:
         padded = []
@@ -101,7 +101,7 @@ def latex_table(table: TextTable, *, caption: str, label: str, banner: str = "",
         label: letters, digits, "-" and ":" only.
         group: heading of the column at whose changes a small space parts the rows; "" for none.
     """
-    columns = "".join("l" if place < table.left else "r" for place in range(len(table.headings)))
+    columns = "".join("l" if index < table.left else "r" for index in range(len(table.headings)))
     head = " & ".join(map(latex_escaped, table.headings)) + r" \\"
     told = (rf"\textbf{{{latex_escaped(banner)}.}} " if banner else "") + latex_escaped(caption)
     lines = [
@@ -121,9 +121,9 @@ def latex_table(table: TextTable, *, caption: str, label: str, banner: str = "",
 
 def _latex_rows(table: TextTable, group: str) -> list[str]:
     lines: list[str] = []
-    place = table.headings.index(group) if group else None
+    index = table.headings.index(group) if group else None
     for number, row in enumerate(table.rows):
-        if place is not None and number and row[place] != table.rows[number - 1][place]:
+        if index is not None and number and row[index] != table.rows[number - 1][index]:
             lines.append(r"\addlinespace")
         lines.append(" & ".join(map(latex_escaped, row)) + r" \\")
     return lines

@@ -20,7 +20,7 @@ class CheckOutput:
 
     out: Path | None = None
     json: Path | None = None
-    pictures: bool = True
+    images: bool = True
 
 
 def check(
@@ -46,7 +46,7 @@ def check(
     report = check_cohorts(cohorts, data_root, processes=processes, on_frame=on_frame)
     text = check_json(report, leakage_allowed=leakage_allowed)
     if output.out is not None:
-        page = render_check_page(report, pictures=output.pictures, leakage_allowed=leakage_allowed)
+        page = render_check_page(report, images=output.images, leakage_allowed=leakage_allowed)
         try:
             output.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

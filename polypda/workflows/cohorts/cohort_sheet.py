@@ -22,15 +22,15 @@ def contact_sheet(title: str, folder: Path, records: Sequence[FrameRecord]) -> b
     """Draw the sheet of a cohort folder's frames. Returns: PNG."""
     ordered = sorted(records, key=lambda record: natural_key(record.frame))
     kinds = [_kind(record) for record in ordered]
-    shown = [_frame(folder, ordered[place]) for place in evenly_drawn(kinds)]
-    return encode_png(draw_contact_sheet(title, _shares(kinds), shown))
+    shown = [_frame(folder, ordered[index]) for index in evenly_drawn(kinds)]
+    return encode_png(draw_contact_sheet(title, _fractions(kinds), shown))
 
 
 def _kind(record: FrameRecord) -> str:
     return "empty" if record.label_state == "mask" and record.polyp is False else str(record.label_state)
 
 
-def _shares(kinds: Sequence[str]) -> str:
+def _fractions(kinds: Sequence[str]) -> str:
     counts = Counter(kinds)
     parts = [f"{KINDS[kind]} {count / len(kinds):.0%} ({count:,})" for kind, count in counts.most_common()]
     return f"{len(kinds):,} frames: {', '.join(parts)}"

@@ -14,9 +14,9 @@ import pandas as pd
 from polypda import __version__
 from polypda.cache import FIGURES, trim
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort
+from polypda.cohorts.image_files import name_some
 from polypda.cohorts.images import Image, read_image
 from polypda.cohorts.opening import open_cohort
-from polypda.cohorts.picture_files import name_some
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cohort_differences.results import compare_cohorts
 from polypda.evaluation.statistics.clusters import clusters_of
@@ -128,7 +128,7 @@ def _measured(
             told(name, done, len(drawn))
 
     measured = measure_frames(drawn, store, processes=processes, on_frame=on_frame)
-    if all(one.picture is None for one in measured):
+    if all(one.image is None for one in measured):
         first = next(one.problem for one in measured if one.problem is not None)
         raise DataError(
             "E_STATS_UNREADABLE",
@@ -165,7 +165,7 @@ WORDS = {
 
 
 def _sizes(measured: Sequence[MeasuredFrame]) -> str:
-    sizes = Counter((one.picture.width_px, one.picture.height_px) for one in measured if one.picture is not None)
+    sizes = Counter((one.image.width_px, one.image.height_px) for one in measured if one.image is not None)
     told = [f"{width}×{height} ({count})" for (width, height), count in sizes.most_common(COMMONEST_SIZES)]
     more = len(sizes) - len(told)
     return ", ".join(told) + (f" and {more} more" if more else "")
@@ -177,7 +177,7 @@ def _problems(measured: Sequence[MeasuredFrame]) -> list[str]:
         if one.problem is not None:
             by_code.setdefault(one.problem.code, []).append(one)
     return [
-        f"{len(group)} of {len(measured)} {'masks' if group[0].picture is not None else 'frames'} could not be used "
+        f"{len(group)} of {len(measured)} {'masks' if group[0].image is not None else 'frames'} could not be used "
         f"({code}): {name_some([one.frame.frame for one in group])}."
         for code, group in by_code.items()
     ]
@@ -193,7 +193,7 @@ def _settings(request: StatsRequest) -> dict[str, str]:
 
 
 def _samples(measured: Sequence[MeasuredFrame], request: StatsRequest) -> list[bytes]:
-    held: list[Frame] = [one.frame for one in measured if one.picture is not None]
+    held: list[Frame] = [one.frame for one in measured if one.image is not None]
     shown = drawn_evenly(held, request.samples, name="samples", seed=request.seed)
     return [preview(_small(read_image(frame.image))) for frame in shown]
 

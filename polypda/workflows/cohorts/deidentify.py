@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polypda import __version__
+from polypda.cohorts.image_files import image_files
 from polypda.cohorts.ordering import natural_key
-from polypda.cohorts.picture_files import picture_files
 from polypda.errors import DataError, UsageError
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
 from polypda.importing.deidentification.key import check_crosswalk, load_key, write_crosswalk
@@ -41,7 +41,7 @@ class DeidentifyingImport(Deidentification):
         key = load_key(wanted.key, forbidden)
         self._former = _former(request, key.fingerprint)
         self._crosswalk_file = wanted.crosswalk
-        existing = sorted({path.stem for path in picture_files(request.place, ("images/*",))}, key=natural_key)
+        existing = sorted({path.stem for path in image_files(request.folder, ("images/*",))}, key=natural_key)
         super().__init__(
             key,
             request.cohort_id,
@@ -72,23 +72,23 @@ class DeidentifyingImport(Deidentification):
 
 def refuse_mixing(request: ImportRequest) -> None:
     """Frames with names must not join a cohort that has none. Raises: DataError E_DEIDENTIFY_MIXED."""
-    if request.update and (request.place / FILE_NAME).is_file():
+    if request.update and (request.folder / FILE_NAME).is_file():
         what = "the cohort is de-identified; frames as they are would join it."
         raise DataError(
-            "E_DEIDENTIFY_MIXED", what, where=request.place, fix="add --deidentify, or choose another --as."
+            "E_DEIDENTIFY_MIXED", what, where=request.folder, fix="add --deidentify, or choose another --as."
         )
 
 
 def _former(request: ImportRequest, fingerprint: str) -> dict | None:
     """The report of the cohort that is added to."""
-    if not request.update or not request.place.is_dir():
+    if not request.update or not request.folder.is_dir():
         return None
-    path = request.place / FILE_NAME
+    path = request.folder / FILE_NAME
     if not path.is_file():
         what = "the cohort that would be added to is not de-identified."
-        raise DataError("E_DEIDENTIFY_MIXED", what, where=request.place, fix="import into a new folder.")
+        raise DataError("E_DEIDENTIFY_MIXED", what, where=request.folder, fix="import into a new folder.")
     former = json.loads(path.read_text(encoding="utf-8"))
     if former["key_fingerprint"] != fingerprint:
         what = "the cohort was made with another key: its patients would get a second name."
-        raise UsageError("E_KEY_OTHER", what, where=request.place, fix="name that key with --key.")
+        raise UsageError("E_KEY_OTHER", what, where=request.folder, fix="name that key with --key.")
     return former

@@ -49,7 +49,7 @@ class ImportRequest:
     deinterlace: bool = False
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """The cohort's folder."""
         return self.root / self.cohort_id
 
@@ -108,7 +108,7 @@ def _imported(
     on_advance: Callable[[str, float], None] | None,
 ) -> ImportResult:
     known = _known(request)
-    kept = existing_records(request.place) if request.update else []
+    kept = existing_records(request.folder) if request.update else []
     ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
     resumed = [] if request.dry_run else staged.begin(identity, resumable=reader.resumable)
@@ -122,8 +122,8 @@ def _imported(
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
     unseen = tree.unseen({line.origin for line in ledger.lines} | ledger.finished)
     records = writer.complete()
-    places = (request.source.resolve(), request.source.absolute(), staged.unpacked, staged.folder, Path.home())
-    summary = summarise(request.cohort_id, tree.name, reader.name, ledger, writer.records, unseen, treatment, places)
+    indices = (request.source.resolve(), request.source.absolute(), staged.unpacked, staged.folder, Path.home())
+    summary = summarise(request.cohort_id, tree.name, reader.name, ledger, writer.records, unseen, treatment, indices)
     nothing = not writer.records and not request.update
     if request.dry_run or nothing or (request.strict and not summary.everything_taken):
         staged.discard()
@@ -131,7 +131,7 @@ def _imported(
     _describe(request, known, reader, staged, summary, records)
     treatment.seal(staged.cohort)
     staged.publish()
-    return ImportResult(summary, request.place, tuple(records))
+    return ImportResult(summary, request.folder, tuple(records))
 
 
 def _describe(
@@ -144,8 +144,8 @@ def _describe(
 ) -> None:
     """The files beside the frames: ledger, manifest, contact sheet."""
     if request.update:
-        link_tree(request.place, staged.cohort, REWRITTEN)
-    former = request.place / LEDGER_FILE
+        link_tree(request.folder, staged.cohort, REWRITTEN)
+    former = request.folder / LEDGER_FILE
     earlier = former.read_text(encoding="utf-8") if request.update and former.is_file() else None
     staged.write(LEDGER_FILE, ledger_json(summary, __version__, earlier).encode())
     left_out = sum(count for code, count in summary.left_out.items() if not code.startswith("N_"))
@@ -172,16 +172,16 @@ def check_request(request: ImportRequest) -> None:
     if not COHORT_ID.fullmatch(request.cohort_id):
         what = f"'{request.cohort_id}' cannot be a cohort's id."
         raise UsageError("E_COHORT_ID", what, fix="use small letters and digits, parted by single hyphens.")
-    source, root, place = request.source.resolve(), request.root.resolve(), request.place
+    source, root, folder = request.source.resolve(), request.root.resolve(), request.folder
     if source.is_dir() and (root == source or root.is_relative_to(source)):
         what = "the data root lies in the folder that is imported, which is never written to."
         raise UsageError("E_OUT_INSIDE_SOURCE", what, where=request.root, fix="name another with --out.")
-    if request.update and not place.is_dir():
+    if request.update and not folder.is_dir():
         what = "there is no such cohort that could be added to."
-        raise DataError("E_COHORT_ABSENT", what, where=place, fix="leave --update out.")
-    if not request.update and place.exists():
+        raise DataError("E_COHORT_ABSENT", what, where=folder, fix="leave --update out.")
+    if not request.update and folder.exists():
         fix = "--update adds new frames to it; else choose another --out, or remove it."
-        raise DataError("E_COHORT_EXISTS", "something lies there already.", where=place, fix=fix)
+        raise DataError("E_COHORT_EXISTS", "something lies there already.", where=folder, fix=fix)
     check_format(request.format, request.options)
     if not request.dry_run:
         require_writable(request.root)

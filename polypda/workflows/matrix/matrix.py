@@ -32,7 +32,7 @@ from polypda.training.run_folder import RunFolder
 from polypda.workflows.matrix.launchers import Launcher, Outcome, Sequential
 from polypda.workflows.matrix.matrix_plan import PlannedRun
 from polypda.workflows.runs.adapt import adapt, check_start, open_both, open_data, start_run
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, require_recorded
 from polypda.workflows.runs.reuse import RUN_MAY_DIFFER, differing
 from polypda.workflows.runs.stages import SOURCE_ONLY, adapts
@@ -49,16 +49,16 @@ class RunState(StrEnum):
 
 def state_of(run: PlannedRun, folder: Path) -> RunState:
     """Where a run stands. Raises: UsageError E_MATRIX_DIFFERS when another experiment lies in its folder."""
-    place = folder / run.name
-    if not (place / "config.json").is_file():
+    index = folder / run.name
+    if not (index / "config.json").is_file():
         return RunState.MISSING
-    found = RunFolder.open(place)
+    found = RunFolder.open(index)
     different = differing(found.config(), run.config, RUN_MAY_DIFFER)
     if different:
         raise UsageError(
             "E_MATRIX_DIFFERS",
             f"the run that lies there differs from the plan in {', '.join(different)}.",
-            where=place,
+            where=index,
             fix="give the options it was made with, or another --out.",
         )
     if found.status()["state"] != "complete":
@@ -73,7 +73,7 @@ def state_of(run: PlannedRun, folder: Path) -> RunState:
 def run_matrix(
     runs: Sequence[PlannedRun],
     folder: Path,
-    places: Places,
+    paths: Paths,
     progress: Progress,
     launcher: Launcher | None = None,
     announce: Callable[[PlannedRun, RunState], None] = lambda run, state: None,
@@ -86,18 +86,18 @@ def run_matrix(
     Raises: before anything is run UsageError E_MATRIX_DIFFERS, DataError E_DATA_CHANGED, and what :func:`check_matrix`
         raises; Interrupted.
     """
-    check_matrix(runs, folder, places)
-    _require_recorded(runs, folder, places)
+    check_matrix(runs, folder, paths)
+    _require_recorded(runs, folder, paths)
     folder.mkdir(parents=True, exist_ok=True)
 
     def begin(run: PlannedRun) -> None:
         announce(run, state_of(run, folder))
 
-    bring = partial(_bring_to_end, folder=folder, places=places, progress=progress)
+    bring = partial(_bring_to_end, folder=folder, paths=paths, progress=progress)
     yield from (launcher or Sequential()).launch(runs, bring, begin)
 
 
-def check_matrix(runs: Sequence[PlannedRun], folder: Path, places: Places) -> None:
+def check_matrix(runs: Sequence[PlannedRun], folder: Path, paths: Paths) -> None:
     """Check all that needs no frame, for every run that is still to be begun.
 
     Raises: UsageError E_MATRIX_DIFFERS; DataError E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO;
@@ -110,36 +110,36 @@ def check_matrix(runs: Sequence[PlannedRun], folder: Path, places: Places) -> No
         one = (config.method, config.network, config.data, config.compute, config.supervised, config.options)
         if one not in known:  # else it was checked with another seed or pair
             known.append(one)
-            check_start(folder / run.name, config, places)
+            check_start(folder / run.name, config, paths)
     for cohort in dict.fromkeys(name for run in missing for name in (run.config.source, run.config.target)):
         if not missing[0].config.phantom:
-            find_cohort(manifest(cohort), places.data_root)
+            find_cohort(manifest(cohort), paths.data_root)
 
 
-def _require_recorded(runs: Sequence[PlannedRun], folder: Path, places: Places) -> None:
+def _require_recorded(runs: Sequence[PlannedRun], folder: Path, paths: Paths) -> None:
     """Runs that are there must have learnt the data that the others will learn. Raises: DataError E_DATA_CHANGED."""
     for run in runs:
         if state_of(run, folder) is not RunState.MISSING:
             found = RunFolder.open(folder / run.name)
-            require_recorded(found, data_tables(run.config, open_both(run.config, places)))
+            require_recorded(found, data_tables(run.config, open_both(run.config, paths)))
 
 
-def _bring_to_end(run: PlannedRun, folder: Path, places: Places, progress: Progress) -> None:
-    use_data_root(places.data_root)  # a process of its own knows nothing of the manifests that lie there
+def _bring_to_end(run: PlannedRun, folder: Path, paths: Paths, progress: Progress) -> None:
+    use_data_root(paths.data_root)  # a process of its own knows nothing of the manifests that lie there
     state = state_of(run, folder)
     if state is RunState.COMPLETE:
         return
     config = run.config
     if state is RunState.MISSING:
         start, oracle = (folder / name if name else None for name in (run.start, run.oracle))
-        taking = replace(places, start=start, oracle=oracle)
+        taking = replace(paths, start=start, oracle=oracle)
         segmenter = check_start(folder / run.name, config, taking)
-        pair = open_data(config, places)
+        pair = open_data(config, paths)
         here = start_run(folder / run.name, config, taking, pair, segmenter)
     else:
         here = RunFolder.open(folder / run.name)
-        pair = open_data(config, places, here)
-    adapt(here, places, pair, progress)
+        pair = open_data(config, paths, here)
+    adapt(here, paths, pair, progress)
 
 
 TIMED_STEPS = 3
@@ -173,19 +173,19 @@ class RandomFrames:
     """What a method may look at before its first step; here one batch of each domain."""
 
     of_source: LabelledBatch
-    of_target: UnlabelledBatch
+    target_batch: UnlabelledBatch
 
     def source(self) -> Iterator[LabelledBatch]:
         yield self.of_source
 
     def target(self) -> Iterator[UnlabelledBatch]:
-        yield self.of_target
+        yield self.target_batch
 
     def statistics(self) -> Iterator[UnlabelledBatch]:
-        yield self.of_target
+        yield self.target_batch
 
     def target_names(self) -> tuple[str, ...]:
-        return self.of_target.frames
+        return self.target_batch.frames
 
 
 def timed_step(config: AdaptConfig, method: str) -> float:

@@ -30,8 +30,8 @@ from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.devices import open_fabric
+from polypda.training.dry_run import rehearse
 from polypda.training.progress import Progress
-from polypda.training.rehearsal import rehearse
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice
 from polypda.training.stage import Stage, run_stage
@@ -39,13 +39,13 @@ from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
 from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_same_start, source_only_of, start_of
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
 from polypda.workflows.runs.source_package import FACTS, MODEL, SourcePackage, packaged_facts
 from polypda.workflows.runs.stages import FEATURES, SOURCE_ONLY, StagePlan, TrainingData, adapts
-from polypda.workflows.runs.stylize import require_restyling, restyled_source
+from polypda.workflows.runs.stylize import require_stylizing, stylized_source
 from polypda.workflows.runs.trained_models import (
     INITIAL,
     REUSED_CONTROL,
@@ -61,7 +61,7 @@ from polypda.workflows.scoring.evaluate import EvaluatedRun, evaluate_and_report
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
 
-def open_data(config: AdaptConfig, places: Places, run: RunFolder | None = None) -> CohortPair:
+def open_data(config: AdaptConfig, paths: Paths, run: RunFolder | None = None) -> CohortPair:
     """Find (or render) the cohorts, the target without labels; their held-out frames must be independent.
 
     Of a run from a source package only the target is opened.
@@ -70,25 +70,25 @@ def open_data(config: AdaptConfig, places: Places, run: RunFolder | None = None)
     Raises: what :func:`open_pair` raises; DataError E_DATA_CHANGED; LeakageError E_ALIKE_LEAK.
     """
     allowed = config.allow_leakage
-    pair = open_both(config, places)
+    pair = open_both(config, paths)
     if run is not None:
         require_recorded(run, data_tables(config, pair))
     if config.phantom:  # scenes of the renderer are independent by construction
         return pair
-    leakage = require_allowed(leaks_among(pair.here, places.cache), allowed=allowed)
+    leakage = require_allowed(leaks_among(pair.here, paths.cache), allowed=allowed)
     return replace(pair, leakage=leakage if allowed else None)
 
 
-def open_both(config: AdaptConfig, places: Places) -> CohortPair:
+def open_both(config: AdaptConfig, paths: Paths) -> CohortPair:
     """Likewise, without asking whether held-out frames are independent: no picture is read."""
     allowed = config.allow_leakage
     check_pair(config.source, config.target, allow_leakage=allowed)
     cohorts = (config.target,) if config.source_package is not None else (config.source, config.target)
-    roots = data_roots(cohorts, config, places)
+    roots = data_roots(cohorts, config, paths)
     return open_pair(config.source, config.target, roots, config.data.box_supervision, allow_leakage=allowed)
 
 
-def check_start(folder: Path, config: AdaptConfig, places: Places, package: SourcePackage | None = None) -> Segmenter:
+def check_start(folder: Path, config: AdaptConfig, paths: Paths, package: SourcePackage | None = None) -> Segmenter:
     """Check all that needs no frame, before any is rendered or read; returns the segmenter before training.
 
     Args: package: in place of source frames; config is then as :func:`~.runs.from_package` makes it.
@@ -96,28 +96,28 @@ def check_start(folder: Path, config: AdaptConfig, places: Places, package: Sour
         E_SOURCE_FEATURES; what building networks and :func:`require_same_start` raise.
     """
     RunFolder.require_free(folder)
-    require_writable(places.cache)
+    require_writable(paths.cache)
     open_fabric(config.compute)
-    if places.start:
-        require_same_start(places.start, config)
+    if paths.start:
+        require_same_start(paths.start, config)
     torch.manual_seed(seed_of(config.seed, Stream.STEP))
     if package is not None:
         segmenter = load_segmenter(config.network, package.folder / MODEL)
         if method_class(config.method).reads_source_features:
             load_source_features(package.folder / FEATURES, segmenter, package.facts.tap)
     else:
-        weights = weights_to_load(config, places)
+        weights = weights_to_load(config, paths)
         segmenter = build_segmenter(config.network.model_copy(update={"encoder_weights": weights}))
     check_input_size(torch.empty(1, 3, config.data.size, config.data.size), segmenter.stride)
     if adapts(config.method):
-        require_restyling(config, segmenter)
+        require_stylizing(config, segmenter)
     return segmenter
 
 
 def start_run(
     folder: Path,
     config: AdaptConfig,
-    places: Places,
+    paths: Paths,
     pair: CohortPair,
     segmenter: Segmenter | None = None,
     package: SourcePackage | None = None,
@@ -132,8 +132,8 @@ def start_run(
     Raises: DataError E_BOX_SUPERVISION (of an oracle); what :func:`check_start`, :func:`start_of` and
         :func:`oracle_of` raise.
     """
-    segmenter = segmenter or check_start(folder, config, places, package)
-    reused, names = _reused(config, places, pair, package)
+    segmenter = segmenter or check_start(folder, config, paths, package)
+    reused, names = _reused(config, paths, pair, package)
     config = config.model_copy(update=names)
     _require_permitted_labels(config, pair)
     tables = data_tables(config, pair)
@@ -149,7 +149,7 @@ def start_run(
         for name in (FEATURES, FACTS):
             shutil.copyfile(package.folder / name, run.folder / name)
         return run
-    record_initial_weights(run, segmenter, places)
+    record_initial_weights(run, segmenter, paths)
     save_module(segmenter, run.folder / INITIAL)
     return run
 
@@ -166,26 +166,26 @@ def _require_permitted_labels(config: AdaptConfig, pair: CohortPair) -> None:
 
 
 def _reused(
-    config: AdaptConfig, places: Places, pair: CohortPair, package: SourcePackage | None
+    config: AdaptConfig, paths: Paths, pair: CohortPair, package: SourcePackage | None
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """Models made elsewhere: file name here → their file; and what the configuration then says of their origin."""
     reused: dict[str, Path] = {}
     names: dict[str, str] = {}
     if package is not None:
         reused = dict.fromkeys((REUSED_START, REUSED_CONTROL), package.folder / MODEL)
-    if places.start and pair.source is not None:
-        reused[REUSED_START] = start_of(places.start, config, pair.source)
-        names["start_from"] = places.start.resolve().name
-        if has_same_control(places.start, config):
-            reused[REUSED_CONTROL] = source_only_of(places.start)
+    if paths.start and pair.source is not None:
+        reused[REUSED_START] = start_of(paths.start, config, pair.source)
+        names["start_from"] = paths.start.resolve().name
+        if has_same_control(paths.start, config):
+            reused[REUSED_CONTROL] = source_only_of(paths.start)
             names["control_from"] = names["start_from"]
-    if places.oracle:
-        reused[REUSED_ORACLE] = oracle_of(places.oracle, config, pair.labelled_target())
-        names["oracle_from"] = places.oracle.resolve().name
+    if paths.oracle:
+        reused[REUSED_ORACLE] = oracle_of(paths.oracle, config, pair.labelled_target())
+        names["oracle_from"] = paths.oracle.resolve().name
     return reused, names
 
 
-def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) -> Path:
+def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) -> Path:
     """Run, or go on with, an adaptation in its folder; returns the report's page.
 
     Raises: Interrupted after a checkpoint; DataError E_DATA_CHANGED where the data are not what the run learnt;
@@ -194,19 +194,19 @@ def adapt(run: RunFolder, places: Places, pair: CohortPair, progress: Progress) 
     config, began = run.config(), monotonic()
     require_recorded(run, data_tables(config, pair))
     with _told_states(run) as complete:
-        choice, snapshots = _train(run, config, places, pair, progress)
+        choice, snapshots = _train(run, config, paths, pair, progress)
         run.set_status("evaluating")
         models = RunModels(run, config).loaded()
-        memory = ScoreMemory(places.cache / "scores", config.data.grid, config.inference)
+        memory = ScoreMemory(paths.cache / "scores", config.data.grid, config.inference)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
-        return complete(evaluate_and_report(evaluated, pair, overlays=places.overlays, progress=progress))
+        return complete(evaluate_and_report(evaluated, pair, overlays=paths.overlays, progress=progress))
 
 
 def _train(
-    run: RunFolder, config: AdaptConfig, places: Places, pair: CohortPair, progress: Progress
+    run: RunFolder, config: AdaptConfig, paths: Paths, pair: CohortPair, progress: Progress
 ) -> tuple[Choice | None, Snapshots | None]:
     """Train what is not there yet, in order; afterwards :class:`RunModels` finds every model."""
-    cache = FrameCache(places.cache / "frames", config.data.grid)
+    cache = FrameCache(paths.cache / "frames", config.data.grid)
     facts = packaged_facts(run)
     foreground = facts.source_foreground if facts else 0.0
     data = TrainingData.of(pair, cache, config.data.box_supervision, foreground)
@@ -218,18 +218,18 @@ def _train(
         run_stage(stage, config.compute, progress)
         return stage.final_segmenter
 
-    taught = None
+    trained_on = None
     if learns_target_labels(config):
-        taught = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
+        trained_on = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
     if plan.adapts and not run.stage(plan.first_of_method).exists():
-        rehearse(rehearsed(plan, plan.initial, taught), config.compute)
+        rehearse(rehearsed(plan, plan.initial, trained_on), config.compute)
     start = models.start if config.start_from else trained(plan.start())
     control = models.control if config.control_from else plan.control(start)
     trainings = [Training(SOURCE_ONLY, partial(_train_controls, plan, control))]
-    adaptation = Adaptation(run, config, plan, data, start, control, config.compute, taught=taught)
+    adaptation = Adaptation(run, config, plan, data, start, control, config.compute, trained_on=trained_on)
     if plan.adapts:
-        restyled = restyled_source(run, data.source, data.target, start, places.cache, progress)
-        adaptation = replace(adaptation, restyled=restyled)
+        stylized = stylized_source(run, data.source, data.target, start, paths.cache, progress)
+        adaptation = replace(adaptation, stylized=stylized)
         trainings += adaptation.trainings()
     results = train_all(trainings, config.compute, progress, lambda names: run.set_status("training", stage=names))
     choice, snapshots = None, None

@@ -51,8 +51,8 @@ class Adaptation:
     start: Path
     control: Path | Stage
     compute: Compute
-    restyled: CachedFrames | None = None
-    taught: CachedFrames | None = None
+    stylized: CachedFrames | None = None
+    trained_on: CachedFrames | None = None
     progress: Progress = field(default_factory=Silent)
 
     def trainings(self) -> list[Training]:
@@ -70,13 +70,13 @@ class Adaptation:
         """Train every round; the last stage that was trained (None: not even the first), and what stopped it."""
         rule = self.plan.pseudo_labels
         if rule is None:
-            stage = self.plan.method(self.start, self.restyled, self.taught)
+            stage = self.plan.method(self.start, self.stylized, self.trained_on)
             self._train(stage)
             return stage, ()
         done: Stage | None = None
         labellers = self._first_labellers(rule.first)
         for number in range(1, rule.rounds + 1):
-            stage = self.plan.method(self.start, self.restyled, number=number)
+            stage = self.plan.method(self.start, self.stylized, number=number)
             target = self._labelled(stage, labellers, rule)
             if alarms := self._alarms(stage, done):
                 return done, alarms
@@ -134,7 +134,7 @@ class Adaptation:
     def _alarms(self, stage: Stage, before: Stage | None) -> tuple[str, ...]:
         """What speaks against learning these pseudo-labels, in words. The user can do without (``guard``)."""
         facts = read_facts(stage.folder)
-        if len(facts.places) < LEAST_TEACHING:
+        if len(facts.indices) < LEAST_TEACHING:
             return (f"round '{stage.name}': only {facts.words}",)
         if not self.config.guard:
             return ()
@@ -193,12 +193,12 @@ def _keep_part(adaptation: Adaptation, compute: Compute, progress: Progress) -> 
     replace(adaptation, compute=compute, progress=progress).keep_part()
 
 
-def rehearsed(plan: StagePlan, initial: Path, taught: CachedFrames | None) -> Stage:
+def rehearsed(plan: StagePlan, initial: Path, trained_on: CachedFrames | None) -> Stage:
     """A method's first training as it can be played before there is a model to label the target with.
 
     Args: initial: the segmenter before any training. taught: the target with permitted labels.
     """
-    target = taught
+    target = trained_on
     if plan.pseudo_labels is not None:
         size, frames = plan.config.data.size, plan.data.target
         target = frames.with_pseudo_labels(range(len(frames)), ConstantPixels(IGNORED, (size, size)))

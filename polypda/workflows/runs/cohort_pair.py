@@ -21,7 +21,7 @@ from polypda.phantom.renderer import RENDERER_VERSION
 from polypda.processes import WorkerPool
 from polypda.training.config import AdaptConfig
 from polypda.workflows.runs.leakage import shared_ancestry
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.source_labels import require_teaching
 
 TRAINING_FRAMES_PER_SEQUENCE = 2
@@ -130,11 +130,11 @@ def require_polyps(target: OpenedCohort) -> None:
         )
 
 
-def data_roots(cohorts: Sequence[str], config: AdaptConfig, places: Places) -> dict[str, Path]:
+def data_roots(cohorts: Sequence[str], config: AdaptConfig, paths: Paths) -> dict[str, Path]:
     """Where each cohort's folder lies: below the data root, or rendered when the run is on phantoms."""
     if config.phantom:
-        return render_phantoms(cohorts, config.phantom_frames, config.phantom_seed, places.cache / "phantoms")
-    return dict.fromkeys(cohorts, places.data_root)
+        return render_phantoms(cohorts, config.phantom_frames, config.phantom_seed, paths.cache / "phantoms")
+    return dict.fromkeys(cohorts, paths.data_root)
 
 
 def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path) -> dict[str, Path]:

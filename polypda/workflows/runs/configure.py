@@ -29,7 +29,7 @@ from polypda.training.config import AdaptConfig
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import check_pair
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.presets import PRESETS, preset
 
 RECORD = "initial-weights.json"
@@ -51,16 +51,16 @@ def told_weights(given: str | None, base: Mapping[str, Any], encoder: str) -> st
     return bundled_weights(encoder).told if given == BUNDLED else given
 
 
-def weights_to_load(config: AdaptConfig, places: Places) -> str:
+def weights_to_load(config: AdaptConfig, paths: Paths) -> str:
     """Return what a segmenter is built with: none, bundled, imagenet or a path."""
-    if places.encoder_weights is not None:
-        return places.encoder_weights
+    if paths.encoder_weights is not None:
+        return paths.encoder_weights
     return BUNDLED if config.encoder_weights.startswith(f"{BUNDLED} (") else config.encoder_weights
 
 
-def record_initial_weights(run: RunFolder, segmenter: Segmenter, places: Places) -> None:
+def record_initial_weights(run: RunFolder, segmenter: Segmenter, paths: Paths) -> None:
     """Write what a run's segmenter starts from, and why where the preset's weights could not be taken."""
-    note = _preset_note(run.config(), places)
+    note = _preset_note(run.config(), paths)
     write_json(run.folder / RECORD, {**segmenter.describe_initial_weights(), **({"note": note} if note else {})})
 
 
@@ -72,9 +72,9 @@ def recorded_note(run: RunFolder) -> str:
         return ""
 
 
-def _preset_note(config: AdaptConfig, places: Places) -> str:
+def _preset_note(config: AdaptConfig, paths: Paths) -> str:
     wanted = PRESETS.get(config.preset, {}).get("encoder_weights", NONE)
-    given = places.encoder_weights is not None or has_bundled_weights(config.network.encoder)
+    given = paths.encoder_weights is not None or has_bundled_weights(config.network.encoder)
     if given or wanted != BUNDLED or config.encoder_weights != NONE:
         return ""
     return (
@@ -131,13 +131,13 @@ def resolve_config(
         what = f"'{method}' would learn the target's pseudo-labels and its labels at once."
         fix = "leave self-training out, or the semi-supervised term."
         raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
-    _share_supervised_options(values)
+    _fraction_supervised_options(values)
     try:
         return AdaptConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        told = f"{place}={first['input']!r}: " if place else ""
+        index = ".".join(str(part) for part in first["loc"])
+        told = f"{index}={first['input']!r}: " if index else ""
         raise UsageError(
             "E_OPTION",
             f"{told}{first['msg']}.",
@@ -167,7 +167,7 @@ def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) ->
     raise UsageError("E_TARGET_LABELS", what, fix="add --target-labels to permit it; every table will say so.")
 
 
-def _share_supervised_options(values: dict[str, Any]) -> None:
+def _fraction_supervised_options(values: dict[str, Any]) -> None:
     """What decides the supervised part holds for the control as well, or it would be no control."""
     shared = {name: value for name, value in values["options"].items() if name in SupervisedOptions.model_fields}
     values["supervised"] = {**values["supervised"], **shared}

@@ -74,7 +74,7 @@ def alike_error(frames: Sequence[Frame], pairs: Sequence[AlikePair]) -> LeakageE
     named = "; ".join(_told(frames, pair) for pair in pairs[:MOST_NAMED])
     more = f"; and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
     one = len(pairs) == 1
-    cohorts = list(dict.fromkeys(frames[place].cohort for pair in pairs for place in (pair.first, pair.second)))
+    cohorts = list(dict.fromkeys(frames[index].cohort for pair in pairs for index in (pair.first, pair.second)))
     return LeakageError(
         "E_ALIKE_LEAK",
         f"{len(pairs)} pair{'' if one else 's'} of nearly the same picture {'lies' if one else 'lie'} in parts that "

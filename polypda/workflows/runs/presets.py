@@ -13,7 +13,7 @@ from polypda.errors import UsageError, nearest
 from polypda.methods.adda import PUBLISHED as ADDA_RELEASED
 from polypda.methods.lsd import PUBLISHED as LSD_PUBLISHED
 from polypda.networks.encoder_sources import BUNDLED
-from polypda.stylisation.settings import PUBLISHED as AAN_PUBLISHED
+from polypda.stylization.settings import PUBLISHED as AAN_PUBLISHED
 
 BUNDLED_ENCODER = "tu-tf_efficientnet_lite0"
 _LIGHT_FPN = {
@@ -27,22 +27,22 @@ _ONE_CYCLE = {
     "weight_decay": 1e-2,
     "seg_loss": "ce+frame-dice",
     "decay": "cosine",
-    "warmup_share": 0.1,
+    "warmup_fraction": 0.1,
     "decoder_factor": 3.0,
     "head_factor": 3.0,
 }
 # the published game (λ_seg 5 beside a full reversal) on the preset's learning rate, on a restyled source
-_FCAN = {"stylise": True, "lambda_seg": 1.0, "lambda_adv": 0.2, "aan_target_frames": 64}
+_FCAN = {"stylize": True, "lambda_seg": 1.0, "lambda_adv": 0.2, "aan_target_frames": 64}
 
 _TRAINED = {
     "network": _LIGHT_FPN,
     "encoder_weights": BUNDLED,
-    "supervised": {**_ONE_CYCLE, "rate": 3e-4},
-    "start": {"rate": 5e-4},
+    "supervised": {**_ONE_CYCLE, "learning_rate": 3e-4},
+    "start": {"learning_rate": 5e-4},
     "clip_norm": 1.0,
     "batch_norm": "train",
     # Strong changes are part of what the statistics describe: on unchanged frames they are another network's.
-    "settle_statistics": False,
+    "recompute_batch_norm": False,
     "phantom_frames": 300,
 }
 """What ``quick`` and ``standard`` share."""
@@ -60,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "ramp": 20,
                 "discriminator_width": 16,
                 "discriminator_layers": 4,
-                "discriminator_rate": 1e-3,
+                "discriminator_learning_rate": 1e-3,
             },
             # a short start's labels flood or miss: only what it says with either centre's statistics is learnt
             "self-training": {"first_labels": "agreement"},
@@ -87,7 +87,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "ramp": 50,
                 "discriminator_width": 32,
                 "discriminator_layers": 4,
-                "discriminator_rate": 2.5e-4,
+                "discriminator_learning_rate": 2.5e-4,
             },
             # a quarter of the published widths: those (64 million weights) are for street scenes
             "lsd": {"generator_width": 16, "discriminator_width": 32},
@@ -110,7 +110,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "start": {},
         "options": {
             "adda": ADDA_RELEASED,
-            "fcan": {"stylise": True, **AAN_PUBLISHED.model_dump(mode="json", exclude_none=True)},
+            "fcan": {"stylize": True, **AAN_PUBLISHED.model_dump(mode="json", exclude_none=True)},
             "lsd": LSD_PUBLISHED["released"],
         },
         "batch_norm": "affine-frozen",

@@ -15,7 +15,7 @@ import pandas as pd
 
 from polypda.cohorts.catalogue import manifest_hash
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
-from polypda.cohorts.picture_files import name_some
+from polypda.cohorts.image_files import name_some
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.data.cache import content_hash, label_content
 from polypda.data.labels import BoxSupervision, teaches
@@ -42,24 +42,24 @@ def data_table(cohort: OpenedCohort, learnt: Collection[Split], boxes: BoxSuperv
     Raises: DataError E_FILE_UNREADABLE.
     """
     table = cohort.table()[list(PLACE)]
-    taught = [frame.split in learnt and teaches(frame.label_state, boxes) for frame in cohort.frames]
+    trained_on = [frame.split in learnt and teaches(frame.label_state, boxes) for frame in cohort.frames]
     table["image_sha256"] = [content_hash(frame.image).hex() for frame in cohort.frames]
     table["ignore_sha256"] = [content_hash(frame.ignore).hex() if frame.ignore else "" for frame in cohort.frames]
     table["label_sha256"] = [
-        _label_hash(frame) if known else "" for frame, known in zip(cohort.frames, taught, strict=True)
+        _label_hash(frame) if known else "" for frame, known in zip(cohort.frames, trained_on, strict=True)
     ]
     return table
 
 
 def data_tables(config: AdaptConfig, pair: CohortPair) -> dict[str, pd.DataFrame]:
     """Cohort → its table, of the cohorts of an adaptation whose frames are here."""
-    boxes, parts = config.data.box_supervision, learnt_of_target(config)
+    boxes, parts = config.data.box_supervision, trained_target_parts(config)
     target = pair.labelled_target() if parts else pair.target
     tables = {} if pair.source is None else {pair.source.id: data_table(pair.source, LEARNT_OF_SOURCE, boxes)}
     return tables | {pair.target.id: data_table(target, parts, boxes)}
 
 
-def learnt_of_target(config: AdaptConfig) -> frozenset[Split]:
+def trained_target_parts(config: AdaptConfig) -> frozenset[Split]:
     """Parts of the target whose labels a run learns or chooses by; none without the permission."""
     parts = set()
     if wants_oracle(config) or learns_target_labels(config):

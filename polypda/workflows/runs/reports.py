@@ -48,12 +48,12 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
     shown, chance = [], method_class(config.method).chance_accuracy
     for name in [stage] if stage else names:
         adapted = name == config.method
-        taught = "taught by the target's labels" if name == ORACLE else "without the target"
+        trained_on = "taught by the target's labels" if name == ORACLE else "without the target"
         if name.startswith((f"{config.method}.", *(f"{part}." for part in trained_parts(config)))):
-            taught = "a round before the last"
+            trained_on = "a round before the last"
         elif name in trained_parts(config):
-            taught = "a part of the adaptation"
-        title = f"{name}: the adaptation" if adapted else f"{name}: {taught}"
+            trained_on = "a part of the adaptation"
+        title = f"{name}: the adaptation" if adapted else f"{name}: {trained_on}"
         shown.append(
             ShownStage(
                 read_curves(run, name),
@@ -103,11 +103,11 @@ def report(
     # The same folder named twice, or a run beside its own report, is one evaluation
     evaluations: dict[Path, Evaluation] = {}
     left_out: list[str] = []
-    for places in [find_evaluations(run) for run in runs]:  # all are found before the first is read
-        of_run = [read_evaluation(place.resolve()) for place in places]
-        part = of_run[0].statement.split
-        evaluations |= {one.folder: one for one in of_run if one.statement.split == part}
-        left_out += [_other_part(one, part) for one in of_run if one.statement.split != part]
+    for indices in [find_evaluations(run) for run in runs]:  # all are found before the first is read
+        of_run = [read_evaluation(index.resolve()) for index in indices]
+        part = of_run[0].run_metadata.split
+        evaluations |= {one.folder: one for one in of_run if one.run_metadata.split == part}
+        left_out += [_other_part(one, part) for one in of_run if one.run_metadata.split != part]
     results = cross_centre_results(list(evaluations.values()))
     results = replace(results, notes=(*results.notes, *notes, *left_out))
     return write_cross_centre_report(
@@ -123,8 +123,8 @@ def check_report(folder: Path, study: Path | None, *, force: bool) -> None:
 
 
 def _other_part(evaluation: Evaluation, part: str) -> str:
-    statement = evaluation.statement
+    run_metadata = evaluation.run_metadata
     return (
-        f"{statement.run}: its evaluation '{evaluation.folder.name}' (part {statement.split}) is not in this report, "
-        f"which shows part {part}; give that folder by itself for a report of its own."
+        f"{run_metadata.run}: its evaluation '{evaluation.folder.name}' (part {run_metadata.split}) is not in this "
+        f"report, which shows part {part}; give that folder by itself for a report of its own."
     )

@@ -30,9 +30,9 @@ from polypda.training.config import AdaptConfig
 from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.snapshot_scores import foreground_share
+from polypda.training.snapshot_scores import foreground_fraction
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, data_table, require_recorded
 from polypda.workflows.runs.reuse import finished_start
 from polypda.workflows.runs.source_labels import require_teaching
@@ -79,7 +79,7 @@ class SourcePackage:
         return self.folder.resolve().name
 
 
-def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Places, progress: Progress) -> Path:
+def write_source_package(folder: Path, out: Path, tap: FeatureTap, paths: Paths, progress: Progress) -> Path:
     """Pack the source-only start of a run, with features of all its source training frames; returns the folder.
 
     Raises: UsageError E_FEATURE_TAP; DataError E_RUN_MISSING, E_RUN_INCOMPLETE, E_START_MISSING, E_REPORT_EXISTS,
@@ -88,21 +88,21 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
     run = RunFolder.open(folder)
     config = run.config()
     refuse_existing(out)
-    require_writable(places.cache)
+    require_writable(paths.cache)
     segmenter = load_segmenter(config.network, _start(run, config))
     tap_width(segmenter, tap)  # a place that is not there is told before frames are read
     boxes = config.data.box_supervision
     pair = open_pair(
         config.source,
         config.target,
-        data_roots((config.source, config.target), config, places),
+        data_roots((config.source, config.target), config, paths),
         boxes,
         allow_leakage=config.allow_leakage,
     )
     assert pair.source is not None  # its root was given
     source = pair.source
     require_recorded(run, {source.id: data_table(source, LEARNT_OF_SOURCE, boxes)})
-    cache = FrameCache(places.cache / "frames", config.data.grid)
+    cache = FrameCache(paths.cache / "frames", config.data.grid)
     labelled = cache.labelled(require_teaching(source, Split.TRAIN, boxes), boxes)
     device_of(config.compute)  # the wanted number of threads
     progress.begin("features", 0, len(labelled))
@@ -123,7 +123,7 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, places: Place
                 source_manifest=manifest_hash(config.source),
                 frames=frames,
                 tap=tap,
-                source_foreground=foreground_share(labelled),
+                source_foreground=foreground_fraction(labelled),
                 config=config.model_dump(mode="json"),
             )
             write_json(work / FACTS, facts.model_dump(mode="json"))

@@ -22,7 +22,7 @@ from polypda.methods.registry import method_class
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
-from polypda.training.snapshot_scores import foreground_share
+from polypda.training.snapshot_scores import foreground_fraction
 from polypda.training.stage import Stage
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.source_labels import teaching_frames
@@ -60,7 +60,7 @@ class TrainingData:
     @cached_property
     def source_foreground(self) -> float:
         """The source's mean share of polyp pixels, 0–1; as its package says where it is not here."""
-        return self.packaged_foreground if self.source is None else foreground_share(self.source)
+        return self.packaged_foreground if self.source is None else foreground_fraction(self.source)
 
     @classmethod
     def of(
@@ -180,7 +180,7 @@ class StagePlan:
             options=options,
             steps=steps,
             batch_norm=policy,
-            settle_statistics=self.config.settle_statistics
+            recompute_batch_norm=self.config.recompute_batch_norm
             and method in (SOURCE_ONLY, ORACLE)
             and policy is not BatchNormPolicy.FROZEN,
             clip_norm=self.config.clip_norm,

@@ -15,35 +15,35 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from polypda.cache import STYLISED
+from polypda.cache import STYLIZED
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.splits import require_split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import DataError, UsageError, nearest
-from polypda.evaluation.cases.statement import PHANTOM_BANNER
+from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.files import require_writable, write_json, write_png
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.reporting.overlays.lettering import PAPER, Text, text_block
 from polypda.reporting.report_folders import whole_folder
-from polypda.stylisation.appearance import layer_weights
-from polypda.stylisation.restyled_frames import GROUP, EncoderMaps, Stylisation
-from polypda.stylisation.settings import StylisationSettings
+from polypda.stylization.appearance import layer_weights
+from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.stylized_frames import GROUP, EncoderMaps, Stylization
 from polypda.training.config import AdaptConfig, Compute, DataConfig
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.trained_models import RunModels
 
-RECORD = "stylisation.json"
+RECORD = "stylization.json"
 
 
-def restyled_source(
+def stylized_source(
     run: RunFolder, source: CachedFrames | None, target: CachedFrames, start: Path, cache: Path, progress: Progress
 ) -> CachedFrames | None:
     """The source as the run's method is to learn it: restyled where its options ask for that, else None (as it is).
@@ -55,26 +55,26 @@ def restyled_source(
     """
     config = run.config()
     options = config.of_method
-    if options.restyling is None or source is None:
+    if options.stylizing is None or source is None:
         return None
     encoder, device = _encoder(config, run, start), device_of(config.compute)
-    stylisation = Stylisation(source, target, encoder, options.restyling, cache / STYLISED.name, device)
-    _record(run, {**stylisation.record, "cache": stylisation.key})
-    progress.begin("stylise", 0, len(source))
+    stylization = Stylization(source, target, encoder, options.stylizing, cache / STYLIZED.name, device)
+    _record(run, {**stylization.record, "cache": stylization.key})
+    progress.begin("stylize", 0, len(source))
     try:
-        return stylisation.frames(lambda done, _: progress.advance(done))
+        return stylization.frames(lambda done, _: progress.advance(done))
     finally:
         progress.end()
 
 
-def _record(run: RunFolder, restyling: dict[str, object]) -> None:
+def _record(run: RunFolder, stylizing: dict[str, object]) -> None:
     """Write once by what the source is restyled. Raises: DataError E_DATA_CHANGED where it was by something else."""
     path = run.folder / RECORD
     if not path.is_file():
-        write_json(path, restyling)
+        write_json(path, stylizing)
         return
     then = json.loads(path.read_text(encoding="utf-8"))
-    different = [name for name in restyling if then.get(name) != restyling[name]]
+    different = [name for name in stylizing if then.get(name) != stylizing[name]]
     if different:
         raise DataError(
             "E_DATA_CHANGED",
@@ -84,16 +84,16 @@ def _record(run: RunFolder, restyling: dict[str, object]) -> None:
         )
 
 
-def require_restyling(config: AdaptConfig, segmenter: Segmenter) -> None:
+def require_stylizing(config: AdaptConfig, segmenter: Segmenter) -> None:
     """Check what can be checked of a wanted restyling before any frame is looked at; the segmenter stays as it is.
 
     Raises: UsageError E_FEATURE_TAP, E_STYLE_LAYERS.
     """
     options = config.of_method
-    if options.restyling is not None:
+    if options.stylizing is not None:
         size = config.data.size
         maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, size, size))
-        layer_weights(options.restyling, len(maps))
+        layer_weights(options.stylizing, len(maps))
 
 
 def device_of(compute: Compute) -> torch.device:
@@ -126,34 +126,34 @@ class Preview:
     network: SegmenterSpec = field(default_factory=SegmenterSpec)
     data: DataConfig = field(default_factory=DataConfig)  # type: ignore[arg-type]
     compute: Compute = field(default_factory=Compute)
-    settings: StylisationSettings = field(default_factory=StylisationSettings)  # type: ignore[arg-type]
+    settings: StylizationSettings = field(default_factory=StylizationSettings)  # type: ignore[arg-type]
 
 
-def stylisation_options(values: Mapping[str, Any]) -> StylisationSettings:
+def stylization_options(values: Mapping[str, Any]) -> StylizationSettings:
     """Validated settings from NAME=VALUE texts. Raises: UsageError E_METHOD_OPTION."""
-    known = StylisationSettings.model_fields
+    known = StylizationSettings.model_fields
     for name in values:
         if name not in known:
             raise UsageError(
                 "E_METHOD_OPTION",
-                f"the stylisation has no option '{name}'.{nearest(name, known)}",
+                f"the stylization has no option '{name}'.{nearest(name, known)}",
                 fix=f"it has {', '.join(known)}.",
             )
     try:
-        return StylisationSettings.model_validate(dict(values))
+        return StylizationSettings.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(
             "E_METHOD_OPTION",
-            f"the stylisation cannot take {first['loc'][0]}={first['input']!r}: {first['msg']}.",
+            f"the stylization cannot take {first['loc'][0]}={first['input']!r}: {first['msg']}.",
             fix="`polypda methods fcan` lists the options with their meaning.",
         ) from error
 
 
-def stylize(preview: Preview, places: Places, out: Path, progress: Progress) -> Path:
+def stylize(preview: Preview, paths: Paths, out: Path, progress: Progress) -> Path:
     """Restyle evenly spaced source frames and write a before/after picture of each; no mask file is opened.
 
-    Returns: the folder: NNN.png per frame (before, after, a target frame) and stylisation.json with the settings, what
+    Returns: the folder: NNN.png per frame (before, after, a target frame) and stylization.json with the settings, what
     the encoder and the target were, and each frame's content and style distances at start and end.
 
     Raises: UsageError E_SAME_COHORT, E_COHORT_UNKNOWN, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; LeakageError
@@ -163,46 +163,46 @@ def stylize(preview: Preview, places: Places, out: Path, progress: Progress) -> 
     if out.exists():
         raise DataError("E_OUT_EXISTS", "something lies there already.", where=out, fix="choose another folder.")
     require_writable(out)
-    require_writable(places.cache)
+    require_writable(paths.cache)
     torch.manual_seed(seed_of(preview.seed, Stream.STEP))
-    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": places.encoder_weights or NONE}))
+    segmenter = build_segmenter(preview.network.model_copy(update={"encoder_weights": paths.encoder_weights or NONE}))
     check_input_size(torch.empty(1, 3, preview.data.size, preview.data.size), segmenter.stride)
     maps = EncoderMaps(deepcopy(segmenter))(torch.zeros(1, 3, preview.data.size, preview.data.size))
     layer_weights(preview.settings, len(maps))
     device = device_of(preview.compute)
-    source, target = _opened(preview, places)
-    stylisation = Stylisation(
-        source, target, EncoderMaps(segmenter.to(device)), preview.settings, places.cache / STYLISED.name, device
+    source, target = _opened(preview, paths)
+    stylization = Stylization(
+        source, target, EncoderMaps(segmenter.to(device)), preview.settings, paths.cache / STYLIZED.name, device
     )
-    progress.begin("stylise", 0, len(source))
+    progress.begin("stylize", 0, len(source))
     rows = []
     try:
         with whole_folder(out) as work:
             for start in range(0, len(source), GROUP):
                 group = list(range(start, min(start + GROUP, len(source))))
-                restyled = stylisation.restyled(group)
-                after = restyled.images.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-                for place, image, first, last in zip(group, after, restyled.first, restyled.last, strict=True):
-                    shown = target.images[place * len(target) // len(source)]
-                    _write_picture(work / f"{place:03d}.png", preview, source, place, image, shown)
-                    rows.append({"frame": source.frames[place].frame, "first": first.tolist(), "last": last.tolist()})
+                stylized = stylization.stylized(group)
+                after = stylized.images.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+                for index, image, first, last in zip(group, after, stylized.first, stylized.last, strict=True):
+                    shown = target.images[index * len(target) // len(source)]
+                    _write_image(work / f"{index:03d}.png", preview, source, index, image, shown)
+                    rows.append({"frame": source.frames[index].frame, "first": first.tolist(), "last": last.tolist()})
                 progress.advance(group[-1] + 1)
-            write_json(work / RECORD, {**stylisation.record, "distances": "content, weighted style", "frames": rows})
+            write_json(work / RECORD, {**stylization.record, "distances": "content, weighted style", "frames": rows})
     finally:
         progress.end()
     return out
 
 
-def _opened(preview: Preview, places: Places) -> tuple[CachedFrames, CachedFrames]:
+def _opened(preview: Preview, paths: Paths) -> tuple[CachedFrames, CachedFrames]:
     """The chosen source frames and all target training frames, cached without labels."""
     cohorts = (preview.source, preview.target)
-    roots = dict.fromkeys(cohorts, places.data_root)
+    roots = dict.fromkeys(cohorts, paths.data_root)
     if preview.phantom_frames:
-        roots = render_phantoms(cohorts, preview.phantom_frames, 0, places.cache / "phantoms")
+        roots = render_phantoms(cohorts, preview.phantom_frames, 0, paths.cache / "phantoms")
     opened = [open_cohort(cohort, roots[cohort], labels=False) for cohort in cohorts]
     source, target = (require_split(cohort, Split.TRAIN) for cohort in opened)
-    cache = FrameCache(places.cache / "frames", preview.data.grid)
-    chosen = [source[place] for place in _evenly(len(source), preview.frames)]
+    cache = FrameCache(paths.cache / "frames", preview.data.grid)
+    chosen = [source[index] for index in _evenly(len(source), preview.frames)]
     return cache.unlabelled(chosen), cache.unlabelled(target)
 
 
@@ -210,14 +210,14 @@ def _evenly(count: int, wanted: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist()
 
 
-def _write_picture(
-    path: Path, preview: Preview, source: CachedFrames, place: int, after: NDArray[np.uint8], target: NDArray[np.uint8]
+def _write_image(
+    path: Path, preview: Preview, source: CachedFrames, index: int, after: NDArray[np.uint8], target: NDArray[np.uint8]
 ) -> None:
-    titles = [f"{preview.source}/{source.frames[place].frame}", f"in the style of {preview.target}"]
+    titles = [f"{preview.source}/{source.frames[index].frame}", f"in the style of {preview.target}"]
     panels = [
         _panel(image, title, preview.phantom_frames > 0)
         for image, title in zip(
-            (source.images[place], after, target), [*titles, f"a frame of {preview.target}"], strict=True
+            (source.images[index], after, target), [*titles, f"a frame of {preview.target}"], strict=True
         )
     ]
     height = max(panel.shape[0] for panel in panels)
@@ -225,8 +225,8 @@ def _write_picture(
     for panel in panels:
         below = height - panel.shape[0]
         row += [_paper(height, GAP_PX), np.pad(panel, ((0, below), (0, 0), (0, 0)), constant_values=PAPER[0])]
-    picture = np.hstack([*row, _paper(height, GAP_PX)])
-    write_png(path, picture)
+    drawing = np.hstack([*row, _paper(height, GAP_PX)])
+    write_png(path, drawing)
 
 
 def _panel(image: NDArray[np.uint8], title: str, phantom: bool) -> NDArray[np.uint8]:

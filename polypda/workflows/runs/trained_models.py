@@ -29,7 +29,7 @@ from polypda.training.preparation import statistics_batches
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import DONE
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
 
 INITIAL, ADAPTED = "initial.safetensors", "adapted.safetensors"
@@ -194,13 +194,13 @@ FUSED = "fused"
 def fused_model(first: RunFolder, others: Sequence[Path]) -> FusedSegmenter:
     """The mean of the adapted models' probabilities, of the first run and the others.
 
-    FCAN fuses models trained on sources restyled in several directions (``-O stylise=false`` is one of them).
+    FCAN fuses models trained on sources restyled in several directions (``-O stylize=false`` is one of them).
     Raises: UsageError E_FUSION_RUNS where a run is named twice, adapted nothing, or differs in its cohorts, its split
         seed or its geometry; DataError E_RUN_MISSING, E_RUN_UNFINISHED.
     """
     runs = [first, *(RunFolder.open(folder) for folder in others)]
-    places = [run.folder.resolve() for run in runs]
-    if len(set(places)) < len(places):
+    paths = [run.folder.resolve() for run in runs]
+    if len(set(paths)) < len(paths):
         raise _not_fusible(first.name, "a run is named twice.")
     own = first.config()
     members = []
@@ -241,7 +241,7 @@ def _not_fusible(run: str, what: str) -> UsageError:
 NOT_HERE = ("E_COHORT_ABSENT", "E_COHORT_EMPTY", "E_COHORT_BOXES", "E_COHORT_VIDEO")
 
 
-def learnt_frames(run: RunFolder, config: AdaptConfig, places: Places) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+def learnt_frames(run: RunFolder, config: AdaptConfig, paths: Paths) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
     """Frames of the run's training and validation parts as they were recorded, without labels; and what was not found.
 
     The target's are among them: the methods saw them, without labels. Nothing is found of rendered cohorts.
@@ -256,7 +256,7 @@ def learnt_frames(run: RunFolder, config: AdaptConfig, places: Places) -> tuple[
             continue  # a run from a source package never saw source frames
         split = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("frame")["split"]
         try:
-            opened = open_cohort(cohort, places.data_root, labels=False, allow_leakage=True)
+            opened = open_cohort(cohort, paths.data_root, labels=False, allow_leakage=True)
         except DataError as error:
             if error.code not in NOT_HERE:
                 raise

@@ -15,13 +15,13 @@ from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
 from polypda.evaluation.aggregation.selector_regret import regret_rows
 from polypda.evaluation.cases.case_table import CaseKey
-from polypda.evaluation.cases.statement import SOURCE_ONLY, ReportStatement
+from polypda.evaluation.cases.run_metadata import SOURCE_ONLY, RunMetadata
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import NativePrediction, predict_native
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.overlays.frame_choice import choose_frames
-from polypda.reporting.pages.gallery import OverlayPicture
+from polypda.reporting.pages.gallery import OverlayImage
 from polypda.reporting.pages.report_folder import write_report, write_unscored
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
@@ -99,10 +99,10 @@ class EvaluatedRun:
         return key
 
     @property
-    def statement(self) -> ReportStatement:
+    def run_metadata(self) -> RunMetadata:
         config = self.config
         chosen = self.choice is not None and self.shown == config.method
-        return ReportStatement(
+        return RunMetadata(
             run=self.run.name,
             source=config.source,
             target=config.target,
@@ -125,7 +125,7 @@ class EvaluatedRun:
                 *([CONTROL_NOTE] if config.source_package else []),
             ),
             target_labels_used=wants_oracle(config),
-            target_labels_taught=learns_target_labels(config),
+            target_labels_trained_on=learns_target_labels(config),
             set_aside=set_aside(self.run.folder),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
@@ -163,13 +163,13 @@ def _draw_unscored(evaluated: EvaluatedRun, target: OpenedCohort, why: str, over
     """Pictures of a target that nothing can score: evenly spaced held-out frames."""
     frames = target.split(Split.TEST)
     count = len(frames) if overlays is None else min(overlays, len(frames))
-    chosen = [frames[place] for place in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
+    chosen = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
     models = (SOURCE_ONLY, evaluated.shown)
     drawn = (
-        OverlayPicture(target.id, seen.frame.frame, "", unscored_overlay(seen, target, models, ""))
+        OverlayImage(target.id, seen.frame.frame, "", unscored_overlay(seen, target, models, ""))
         for seen in _predictions(evaluated, chosen, models, scored=False)
     )
-    write_unscored(evaluated.run.folder / UNSCORED, evaluated.statement, why.split("scored: ")[-1], drawn)
+    write_unscored(evaluated.run.folder / UNSCORED, evaluated.run_metadata, why.split("scored: ")[-1], drawn)
 
 
 def _report_on(
@@ -179,8 +179,10 @@ def _report_on(
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
-    pictures = _overlays(evaluated, cohorts, cases, overlays)
-    write_report(report, cases, evaluated.statement, pictures, _selector_regret(evaluated, cohorts["target"], progress))
+    images = _overlays(evaluated, cohorts, cases, overlays)
+    write_report(
+        report, cases, evaluated.run_metadata, images, _selector_regret(evaluated, cohorts["target"], progress)
+    )
     return report / "index.html"
 
 
@@ -247,7 +249,7 @@ def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Pr
 
 def _overlays(
     evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], cases: pd.DataFrame, count: int | None
-) -> Iterator[OverlayPicture]:
+) -> Iterator[OverlayImage]:
     """Draw the frames chosen by rule, the target's first."""
     for cohort in (cohorts[role] for role in ("target", "source") if role in cohorts):
         chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
@@ -255,8 +257,8 @@ def _overlays(
         predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen], (SOURCE_ONLY, evaluated.shown))
         for (name, why), prediction in zip(chosen, predictions, strict=True):
             own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")
-            picture = prediction_overlay(prediction, cohort, own.loc[[SOURCE_ONLY, evaluated.shown]], why)
-            yield OverlayPicture(cohort.id, name, why, picture)
+            image = prediction_overlay(prediction, cohort, own.loc[[SOURCE_ONLY, evaluated.shown]], why)
+            yield OverlayImage(cohort.id, name, why, image)
 
 
 def _predictions(

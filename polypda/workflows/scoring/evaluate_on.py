@@ -17,7 +17,7 @@ from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.evaluation.aggregation.cross_centre import cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.pranet2020 import PranetTable
 from polypda.evaluation.scoring.prediction import predict_native
 from polypda.files import require_writable, whole_folder, write_failed
@@ -30,7 +30,7 @@ from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION, Choice
 from polypda.workflows.runs.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.runs.leakage import leaks_into, require_allowed
-from polypda.workflows.runs.places import Places
+from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import ORACLE
 from polypda.workflows.runs.trained_models import FUSED, RunModels, fused_model, fusion_note, learnt_frames
 from polypda.workflows.scoring.evaluate import EvaluatedRun
@@ -50,7 +50,7 @@ class OpenedPart:
 def evaluate_run(
     folder: Path,
     parts: Sequence[ScoredPart],
-    places: Places,
+    paths: Paths,
     profile: Profile,
     progress: Progress,
     fuse: Sequence[Path] = (),
@@ -77,14 +77,14 @@ def evaluate_run(
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
     if fuse:
         models[FUSED] = fused_model(run, fuse)
-    roots = data_roots([part.cohort for part in parts], config, places)
+    roots = data_roots([part.cohort for part in parts], config, paths)
     opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
     for one in opened:
         for learner in (run, *map(RunFolder.open, fuse)):
             _require_recorded_split(learner, one, weights)
-    learnt, unchecked = learnt_frames(run, config, places)
+    learnt, unchecked = learnt_frames(run, config, paths)
     scored = [frame for one in opened for frame in one.frames]
-    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, places.cache)), allowed=allowed)
+    leakage = require_allowed((*leaks, *leaks_into(scored, learnt, paths.cache)), allowed=allowed)
     phantom = config.phantom or any(one.cohort.phantom for one in opened)
     evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
     device = open_fabric(config.compute, one_process=True).device
@@ -92,15 +92,15 @@ def evaluate_run(
     for one in opened:
         seen = predict_native(models, one.frames, config.asked(device))
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)
-    statement = evaluated.statement
-    notes = (*statement.notes, *listed_notes(opened), *_seen_while_adapting(parts, config), *unchecked)
+    run_metadata = evaluated.run_metadata
+    notes = (*run_metadata.notes, *listed_notes(opened), *_seen_while_adapting(parts, config), *unchecked)
     if fuse:
         notes = (*notes, fusion_note(run, fuse))
     update = {"split": parts[0].part, "duration_s": None, "notes": notes}
     if allowed:
-        update["leakage"] = tuple(dict.fromkeys((*(statement.leakage or ()), *leakage)))
-    statement = statement.model_copy(update=update)
-    return write_scored(run.folder / "evaluations" / _name(parts, fused=bool(fuse)), scoring, statement)
+        update["leakage"] = tuple(dict.fromkeys((*(run_metadata.leakage or ()), *leakage)))
+    run_metadata = run_metadata.model_copy(update=update)
+    return write_scored(run.folder / "evaluations" / _name(parts, fused=bool(fuse)), scoring, run_metadata)
 
 
 def _name(parts: Sequence[ScoredPart], *, fused: bool) -> str:
@@ -211,21 +211,21 @@ def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: boo
     return tuple(shared)
 
 
-def write_scored(folder: Path, scoring: Scoring, statement: ReportStatement) -> Path:
+def write_scored(folder: Path, scoring: Scoring, run_metadata: RunMetadata) -> Path:
     """Write an evaluation's folder whole, over a former one: cases, facts, tables, the legacy table.
 
     Raises: DataError E_WRITE_FAILED.
     """
     cases = scoring.cases()
-    results = cross_centre_results([Evaluation(cases, statement, folder)], statement.source_only)
+    results = cross_centre_results([Evaluation(cases, run_metadata, folder)], run_metadata.source_only)
     try:
         with whole_folder(folder, replace=True) as work:
             if scoring.legacy is not None:
                 scoring.legacy.write(work)
                 notes = tuple(_legacy_notes(scoring, results.centres))
-                statement = statement.model_copy(update={"notes": (*statement.notes, *notes)})
-                results = replace(results, statements=(statement,), notes=(*results.notes, *notes))
-            write_evaluation(work, cases, statement)
+                run_metadata = run_metadata.model_copy(update={"notes": (*run_metadata.notes, *notes)})
+                results = replace(results, metadata_of_runs=(run_metadata,), notes=(*results.notes, *notes))
+            write_evaluation(work, cases, run_metadata)
             write_tables(results, work)
     except OSError as error:
         raise write_failed(folder, error) from error

@@ -12,7 +12,7 @@ from polypda.cohorts.frames import Frame
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, LeakageError, UsageError
 from polypda.evaluation.cases.case_table import CaseKey
-from polypda.evaluation.cases.statement import ReportStatement
+from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.map_scale import MapScale
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.pranet2020 import PranetTable
@@ -66,7 +66,7 @@ def evaluate_predictions(
     seen = predictions_of(found, opened.frames, missing_as_empty=missing_as_empty)
     keys = _Keys(out.name, trained_on or NOT_STATED, opened, {folder.name: folder for folder in found})
     scoring.add(opened.cohort, len(opened.frames), seen, keys, progress)
-    statement = ReportStatement(
+    run_metadata = RunMetadata(
         run=out.name,
         source=trained_on or NOT_STATED,
         target=part.cohort,
@@ -77,11 +77,11 @@ def evaluate_predictions(
         input_size=(0, 0),
         split=part.part,
         phantom=opened.cohort.phantom,
-        foreign=True,
+        external=True,
         notes=tuple(notes),
         versions=environment(),
     )
-    return write_scored(out, scoring, statement)
+    return write_scored(out, scoring, run_metadata)
 
 
 class _Keys:

@@ -12,10 +12,10 @@ from polypda.evaluation.cases.case_values import BOX
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.prediction import NativePrediction
 from polypda.reporting.overlays.frame_overlay import draw_overlay
-from polypda.reporting.overlays.overlay_legend import OverlayCaption, Picture
+from polypda.reporting.overlays.overlay_legend import DecodedImage, OverlayCaption
 
 
-def prediction_overlay(prediction: NativePrediction, cohort: OpenedCohort, own: pd.DataFrame, why: str) -> Picture:
+def prediction_overlay(prediction: NativePrediction, cohort: OpenedCohort, own: pd.DataFrame, why: str) -> DecodedImage:
     """Draw a scored frame.
 
     Args:
@@ -39,7 +39,9 @@ def prediction_overlay(prediction: NativePrediction, cohort: OpenedCohort, own: 
     return _drawn(prediction, caption, before, after, boxed=any(boxed))
 
 
-def unscored_overlay(prediction: NativePrediction, cohort: OpenedCohort, models: tuple[str, str], why: str) -> Picture:
+def unscored_overlay(
+    prediction: NativePrediction, cohort: OpenedCohort, models: tuple[str, str], why: str
+) -> DecodedImage:
     """Draw a frame that has no label: only what the two models marked."""
     caption = OverlayCaption(
         cohort.id, prediction.frame.frame, *models, math.nan, math.nan, phantom=cohort.phantom, why=why
@@ -56,7 +58,9 @@ def lesion_words(case: pd.Series) -> str:
     return f"{hits} of {reference} {'polyp' if reference == 1 else 'polyps'} found{elsewhere}"
 
 
-def _drawn(prediction: NativePrediction, caption: OverlayCaption, before: str, after: str, *, boxed: bool) -> Picture:
+def _drawn(
+    prediction: NativePrediction, caption: OverlayCaption, before: str, after: str, *, boxed: bool
+) -> DecodedImage:
     marked = {model: p >= DEFAULT_THRESHOLD for model, p in prediction.probabilities.items()}
     return draw_overlay(
         prediction.image,

@@ -15,7 +15,7 @@ from polypda.evaluation.statistics import (
 )
 
 
-def test_shares_count_moves_over_five_hundredths_and_not_of_it() -> None:
+def test_fractions_count_moves_over_five_hundredths_and_not_of_it() -> None:
     before = [0.50, 0.50, 0.50, 0.55, 0.90]
     after = [0.55, 0.56, 0.45, 0.49, 0.90]
     comparison = paired_comparisons(before, after, frames_as_clusters(5))[0]

@@ -18,10 +18,10 @@ def test_holm_rejects_as_the_step_down_rule_does() -> None:
     for _ in range(200):
         family = generator.random(7) ** 3
         rejected = np.zeros(7, dtype=bool)
-        for step, place in enumerate(np.argsort(family)):
-            if family[place] > 0.05 / (7 - step):
+        for step, index in enumerate(np.argsort(family)):
+            if family[index] > 0.05 / (7 - step):
                 break
-            rejected[place] = True
+            rejected[index] = True
         np.testing.assert_array_equal(holm(family) <= 0.05, rejected)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from polypda.errors import UsageError
 from polypda.importing.images.deinterlacing import Deinterlace
-from polypda.importing.images.film_options import FilmOptions, FrameNaming
-from polypda.importing.images.film_sampling import (
+from polypda.importing.images.video_options import FrameNaming, VideoOptions
+from polypda.importing.images.video_sampling import (
     first_of_each,
     interval_s,
     new_scenes,
@@ -20,14 +20,14 @@ from polypda.importing.images.film_sampling import (
     sharpness,
     unlikeness,
 )
-from polypda.importing.images.films import FilmFrame
+from polypda.importing.images.videos import VideoFrame
 
 
-def at(times: Sequence[float]) -> list[FilmFrame]:
-    return [FilmFrame(index, moment, None) for index, moment in enumerate(times)]  # type: ignore[arg-type]
+def at(times: Sequence[float]) -> list[VideoFrame]:
+    return [VideoFrame(index, moment, None) for index, moment in enumerate(times)]  # type: ignore[arg-type]
 
 
-def taken(frames: Sequence[FilmFrame]) -> list[int]:
+def taken(frames: Sequence[VideoFrame]) -> list[int]:
     return [frame.index for frame in frames]
 
 
@@ -61,23 +61,23 @@ def test_new_scenes_are_compared_with_the_last_frame_taken() -> None:
     assert taken(slower) == [0, 2, 4]
 
 
-def test_most_frames_are_spread_over_a_film_whose_length_is_known() -> None:
+def test_most_frames_are_spread_over_a_video_whose_length_is_known() -> None:
     frames = at([index / 10 for index in range(1000)])
-    options = FilmOptions(every_s=0.5, most_frames=4)
+    options = VideoOptions(every_s=0.5, most_frames=4)
     assert interval_s(options, 100.0) == 25.0
     assert taken(list(sampled(iter(frames), options, 100.0))) == [0, 250, 500, 750]
     assert taken(list(sampled(iter(frames), options, None))) == [0, 5, 10, 15]
-    assert interval_s(FilmOptions(every_s=2.0, most_frames=1000), 100.0) == 2.0
+    assert interval_s(VideoOptions(every_s=2.0, most_frames=1000), 100.0) == 2.0
 
 
 def test_sharpness_falls_with_blur_and_is_blind_to_border_and_highlights() -> None:
     rng = np.random.default_rng(1)
-    picture = cv2.GaussianBlur(rng.integers(40, 220, (120, 160), dtype=np.uint8), (0, 0), 1.0)
-    blurred = cv2.GaussianBlur(picture, (0, 0), 2.5)
+    image = cv2.GaussianBlur(rng.integers(40, 220, (120, 160), dtype=np.uint8), (0, 0), 1.0)
+    blurred = cv2.GaussianBlur(image, (0, 0), 2.5)
     lit = blurred.copy()
     lit[30:40, 50:90] = 255
     lit[:, :20] = 0
-    assert sharpness(picture) > 5 * sharpness(blurred)
+    assert sharpness(image) > 5 * sharpness(blurred)
     assert sharpness(lit) < 2 * sharpness(blurred)
     assert sharpness(np.zeros((50, 50), np.uint8)) == 0.0
 
@@ -94,12 +94,12 @@ def test_unlikeness_is_half_of_one_minus_the_correlation() -> None:
 
 
 def test_options_are_read() -> None:
-    options = FilmOptions.parse(
+    options = VideoOptions.parse(
         {"per-second": "4", "sharpest": "yes", "deinterlace": "field", "names": "time", "jpeg": "92"}
     )
-    assert options == FilmOptions(0.25, True, deinterlace=Deinterlace.FIELD, names=FrameNaming.TIME, jpeg=92)
-    assert FilmOptions.parse({}) == FilmOptions()
-    assert FilmOptions.parse({"scenes": "0.3"}).every_s == 0.0  # unless said otherwise, every change counts
+    assert options == VideoOptions(0.25, True, deinterlace=Deinterlace.FIELD, names=FrameNaming.TIME, jpeg=92)
+    assert VideoOptions.parse({}) == VideoOptions()
+    assert VideoOptions.parse({"scenes": "0.3"}).every_s == 0.0  # unless said otherwise, every change counts
 
 
 @pytest.mark.parametrize(
@@ -119,5 +119,5 @@ def test_options_are_read() -> None:
 )
 def test_wrong_options_are_refused(given: dict[str, str], told: str) -> None:
     with pytest.raises(UsageError, match="E_OPTION") as caught:
-        FilmOptions.parse(given)
+        VideoOptions.parse(given)
     assert told in str(caught.value)

@@ -13,7 +13,7 @@ from itertools import islice
 import torch
 
 from polypda.data.batches import UnlabelledBatch
-from polypda.data.loading import Share
+from polypda.data.loading import Fraction
 from polypda.methods.contract import require_several_target_frames
 from polypda.networks.segmenter import channels_last
 from polypda.training.config import Compute, Precision
@@ -38,19 +38,19 @@ def rehearse(stage: Stage, compute: Compute) -> None:
         E_INPUT_SIZE, E_METHOD_OPTION, E_TARGET_LABELS….
     """
     fabric = open_fabric(compute, one_process=True)
-    numbers = torch.float64 if compute.precision is Precision.FP64 else torch.float32
+    dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
     method = build_method(stage)
     for module in method.modules().values():
-        channels_last(module.to(fabric.device, numbers))
-    frames = _OneBatch(stage.labelled, stage.target, fabric.device, numbers)
+        channels_last(module.to(fabric.device, dtype))
+    frames = _OneBatch(stage.labelled, stage.target, fabric.device, dtype)
     if method.plays_on_target:
         require_several_target_frames(frames)
     method.prepare(frames)
     training_mode(method, stage)
-    batches = step_dataset(stage, method, Share(0, compute.processes))
+    batches = step_dataset(stage, method, Fraction(0, compute.processes))
     for step in dict.fromkeys((0, stage.config.steps - 1)):
         source, target = batches[step]
-        target = target.to(fabric.device, numbers) if target else None
+        target = target.to(fabric.device, dtype) if target else None
         with fabric.autocast():
-            for losses in method.play(source.to(fabric.device, numbers), target, step):
+            for losses in method.play(source.to(fabric.device, dtype), target, step):
                 del losses  # frees its graph

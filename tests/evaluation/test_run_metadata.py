@@ -2,10 +2,10 @@
 
 import pytest
 
-from polypda.evaluation.cases.statement import ReportStatement, joint_lines
+from polypda.evaluation.cases.run_metadata import RunMetadata, joint_lines
 
 
-def statement(**changed):
+def run_metadata(**changed):
     facts = {
         "run": "r",
         "source": "zju2",
@@ -16,7 +16,7 @@ def statement(**changed):
         "input_size": (64, 64),
         "phantom": True,
     }
-    return ReportStatement(**(facts | changed))
+    return RunMetadata(**(facts | changed))
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def statement(**changed):
         ({"selector": "oracle"}, "LABELS OF haining CHOSE THE CHECKPOINT"),
         ({"selector": "oracle", "target_labels_used": True}, "trained the oracle only"),
         ({"method": "oracle"}, "no adaptation"),
-        ({"foreign": True}, "not known"),
+        ({"external": True}, "not known"),
     ],
 )
 def test_whose_labels_had_a_hand_in_it_is_told(changed, said):
-    assert said in statement(**changed).lines()["target labels"]
+    assert said in run_metadata(**changed).lines()["target labels"]
 
 
 def test_one_run_chosen_on_target_labels_stamps_the_table_of_all():
-    lines = joint_lines([statement(), statement(run="s", selector="oracle")], ["adda"], phantom=True)
+    lines = joint_lines([run_metadata(), run_metadata(run="s", selector="oracle")], ["adda"], phantom=True)
     assert "LABELS OF THE TARGET CHOSE A CHECKPOINT" in lines["target labels"]
     assert "oracle" in lines["checkpoint rule"]

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from polypda.errors import UsageError, nearest
 from polypda.importing.contract import Remark
-from polypda.importing.images.deinterlacing import Deinterlace, FilmScan
-from polypda.importing.images.films import Film
+from polypda.importing.images.deinterlacing import Deinterlace, VideoScan
+from polypda.importing.images.videos import Video
 from polypda.quality.interlacing import Scan
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -35,7 +35,7 @@ class FrameNaming(StrEnum):
 
 
 @dataclass(frozen=True)
-class FilmOptions:
+class VideoOptions:
     """See ``MEANINGS``. every_s 0: every frame. None: not asked for."""
 
     every_s: float = DEFAULT_EVERY_S
@@ -48,7 +48,7 @@ class FilmOptions:
     patient_folder: int | None = None
 
     @classmethod
-    def parse(cls, given: Mapping[str, str], format_name: str = "video") -> FilmOptions:
+    def parse(cls, given: Mapping[str, str], format_name: str = "video") -> VideoOptions:
         """Raises: UsageError E_OPTION."""
         for name in given:
             if name not in MEANINGS:
@@ -121,27 +121,27 @@ def _wrong(name: str, value: str, hint: str = "") -> UsageError:
     return UsageError("E_OPTION", f"{name} is '{value}'.{hint}", fix=f"{name}: {MEANINGS[name]}.")
 
 
-def film_remarks(film: Film, scan: FilmScan | None, how: Deinterlace) -> Iterator[Remark]:
+def video_remarks(video: Video, scan: VideoScan | None, how: Deinterlace) -> Iterator[Remark]:
     """What is worth knowing of a film whose frames were taken. scan: None where it was not looked for."""
-    if film.pixel_aspect is not None and film.pixel_aspect != 1:
-        aspect = film.pixel_aspect
+    if video.pixel_aspect is not None and video.pixel_aspect != 1:
+        aspect = video.pixel_aspect
         what = (
             f"says that its pixels are {aspect.numerator}:{aspect.denominator}, not square; they are kept as they are."
         )
         yield Remark("N_VIDEO_PIXEL_ASPECT", what)
-    if film.turned_degrees:
-        yield Remark("N_VIDEO_ROTATED", f"turned upright by {film.turned_degrees} degrees as it says.")
-    if film.without_times:
+    if video.turned_degrees:
+        yield Remark("N_VIDEO_ROTATED", f"turned upright by {video.turned_degrees} degrees as it says.")
+    if video.without_times:
         what = "some frames carry no time: it was counted from their number and the frame rate."
         yield Remark("W_VIDEO_TIMES", what)
-    if film.clock_set_back:
+    if video.clock_set_back:
         what = "its clock goes back within it, as where recordings were joined: times go on from the frame before."
         yield Remark("W_VIDEO_TIMES", what)
     if scan is not None:
         yield scan_remark(scan, how)
 
 
-def scan_remark(scan: FilmScan, how: Deinterlace) -> Remark:
+def scan_remark(scan: VideoScan, how: Deinterlace) -> Remark:
     """What the interlace detector saw, what the film says of itself, and what was done."""
     decision = scan.decision
     seen = (

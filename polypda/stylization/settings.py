@@ -34,7 +34,7 @@ class StepNorm(StrEnum):
     L1 = "l1"  # Σ|g|, the formula taken literally: at 256² no value ever moves by more than 0.03 grey levels
 
 
-class StylisationSettings(BaseModel):
+class StylizationSettings(BaseModel):
     """Published: start noise, normalisation published, α 1e-14, 1000 steps, rate 10; layer weights are not given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,12 +72,12 @@ class StylisationSettings(BaseModel):
         return weights
 
 
-def stylisation_settings(options: StylisationSettings) -> StylisationSettings:
-    """Only the stylisation's part of a method's options, so that nothing else decides what is cached."""
-    return StylisationSettings(**{name: getattr(options, name) for name in StylisationSettings.model_fields})
+def stylization_settings(options: StylizationSettings) -> StylizationSettings:
+    """Only the stylization's part of a method's options, so that nothing else decides what is cached."""
+    return StylizationSettings(**{name: getattr(options, name) for name in StylizationSettings.model_fields})
 
 
-PUBLISHED = StylisationSettings.model_validate(
+PUBLISHED = StylizationSettings.model_validate(
     {
         "aan_start": Start.NOISE,
         "aan_normalisation": Normalisation.PUBLISHED,

@@ -14,15 +14,15 @@ from polypda.cohorts.stored_pixels import brightest_channel
 INSET_SEARCH_LONGER_SIDE_PX = 480
 COOL_BY = 50
 """Green or blue exceeds red by this (0–255) in an inset's background; in mucosa only under blue dye."""
-INSET_LEAST_SHARE = 0.008
+INSET_LEAST_FRACTION = 0.008
 """An inset covers at least this share of the frame…"""
 LEAST_FILL = 0.72
 """…fills its rectangle to this share (drawings of the scope and letters are holes in it)…"""
 MOST_GRADIENT = 5.0
 """…and is flat: the median step between neighbouring pixels (0–255) of dyed mucosa is far larger."""
-CLOSED_SHARE = 0.025
+CLOSED_FRACTION = 0.025
 """Gaps of up to this share of the longer side are closed first: an inset of two colours with lines is one inset."""
-INSET_MARGIN_SHARE = 0.006
+INSET_MARGIN_FRACTION = 0.006
 """Added around it, as a share of the frame's longer side: compression blurs its edge."""
 
 
@@ -33,15 +33,15 @@ def find_insets(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     cool = (cv2.subtract(cv2.max(small[..., 1], small[..., 2]), small[..., 0]) > COOL_BY).astype(np.uint8)
-    side = max(3, round(CLOSED_SHARE * max(size)))
+    side = max(3, round(CLOSED_FRACTION * max(size)))
     joined = cv2.morphologyEx(cool, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     mask = np.zeros((height, width), bool)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
     steps = _steps(small)
-    margin = INSET_MARGIN_SHARE * max(size)
+    margin = INSET_MARGIN_FRACTION * max(size)
     for number in range(1, count):
         left, top, box_width, box_height, area = (int(value) for value in stats[number])
-        if area < INSET_LEAST_SHARE * cool.size or area < LEAST_FILL * box_width * box_height:
+        if area < INSET_LEAST_FRACTION * cool.size or area < LEAST_FILL * box_width * box_height:
             continue
         if float(np.median(steps[(labels == number) & (cool > 0)])) > MOST_GRADIENT:
             continue
@@ -66,20 +66,20 @@ LIT_THRESHOLD, LEAST_ABOVE_BORDER = 22, 10
 """A pixel is lit when its brightest channel (0–255) exceeds the first, and the darkest corner's by the second."""
 DIM, REDDER_BY = 70, 8
 """Dim pixels count only where red exceeds blue by this: bars and dim borders of a screen are grey or teal."""
-OPENING_SHARE = 0.035
+OPENING_FRACTION = 0.035
 """Details narrower than this share of the shorter side (letters, lines, bars) are no part of the picture."""
-LEAST_SHARE = 0.15
+LEAST_FRACTION = 0.15
 """A smaller region is not believed to be the picture."""
-MARGIN_SHARE = 0.003
+MARGIN_FRACTION = 0.003
 """The picture is drawn in by this share of the shorter side: its blurred edge is border."""
-SECOND_PICTURE_SHARE = 0.01
+SECOND_IMAGE_FRACTION = 0.01
 """Lit regions below this share of the frame count for nothing."""
-INSIDE_SHARE = 0.9
+INSIDE_FRACTION = 0.9
 """A region with this share inside the field of view belongs to it; any other is a second picture (a still)."""
 
 
 @dataclass(frozen=True)
-class ScopePicture:
+class ScopeImage:
     """mask: bool H×W, True where the scope's picture is; all False when it was not found.
 
     with_insets: the same, with what insets hide of it. others: bool H×W, further pictures outside it.
@@ -94,7 +94,7 @@ class ScopePicture:
         return bool(self.mask.any())
 
 
-def find_scope_picture(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> ScopePicture:
+def find_scope_image(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> ScopeImage:
     """The convex hull of the lit regions within the field of view; bars, letters and insets do not widen it.
 
     image: uint8 H×W×3, RGB. insets: bool H×W.
@@ -105,30 +105,30 @@ def find_scope_picture(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> S
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     lit = _lit(small) & (cv2.resize(insets.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0)
-    side = max(3, round(OPENING_SHARE * min(lit.shape)))
+    side = max(3, round(OPENING_FRACTION * min(lit.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     solid = cv2.morphologyEx(lit.astype(np.uint8), cv2.MORPH_OPEN, disc)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
     nothing = np.zeros((height, width), bool)
     if count < 2 or not field.found:
-        return ScopePicture(nothing, nothing, nothing)
-    large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= SECOND_PICTURE_SHARE * lit.size]
+        return ScopeImage(nothing, nothing, nothing)
+    large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] >= SECOND_IMAGE_FRACTION * lit.size]
     belongs = cv2.resize(field.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
-    inside = [number for number in large if float(np.mean(belongs[labels == number])) >= INSIDE_SHARE]
-    picture = np.isin(labels, inside).astype(np.uint8)
-    contours, _ = cv2.findContours(picture, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    inside = [number for number in large if float(np.mean(belongs[labels == number])) >= INSIDE_FRACTION]
+    found = np.isin(labels, inside).astype(np.uint8)
+    contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hull = cv2.convexHull(np.concatenate(contours)).astype(np.float64) if contours else np.zeros((1, 1, 2))
-    if cv2.contourArea(hull.astype(np.float32)) < LEAST_SHARE * lit.size:
-        return ScopePicture(nothing, nothing, nothing)
+    if cv2.contourArea(hull.astype(np.float32)) < LEAST_FRACTION * lit.size:
+        return ScopeImage(nothing, nothing, nothing)
     factors = np.array([width / size[0], height / size[1]])
     filled = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(filled, np.rint((hull + 0.5) * factors - 0.5).astype(np.int32), 1)
-    side = 2 * max(1, round(MARGIN_SHARE * min(height, width))) + 1
+    side = 2 * max(1, round(MARGIN_FRACTION * min(height, width))) + 1
     drawn_in = cv2.erode(filled, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     whole = drawn_in.astype(bool) & field.mask
     second = np.isin(labels, [number for number in large if number not in inside]).astype(np.uint8)
     others = cv2.resize(second, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
-    return ScopePicture(whole & ~insets, whole, others & ~whole)
+    return ScopeImage(whole & ~insets, whole, others & ~whole)
 
 
 def _lit(image: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class FilmFrame:
+class VideoFrame:
     """A decoded frame: its number from 0, its seconds since the film's first frame, and the decoder's picture.
 
     quarter_turns: how often it must be turned counter-clockwise by 90 degrees to be upright.
@@ -44,12 +44,12 @@ class FilmFrame:
 
     index: int
     t_s: float
-    picture: av.VideoFrame
+    image: av.VideoFrame
     quarter_turns: int = 0
 
 
 @dataclass
-class Film:
+class Video:
     """An open film. ``frames`` can be gone through once; afterwards ``broken`` tells what was wrong, if anything.
 
     width, height: in px as coded. duration_s: as the header tells; None where it does not. pixel_aspect: width of a
@@ -73,35 +73,35 @@ class Film:
     turned_degrees: int = 0
     _last_s: float = field(default=0.0, repr=False)
 
-    def frames(self) -> Iterator[FilmFrame]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Every frame that can be decoded, in order of presentation. Damaged ones are passed over."""
         first: float | None = None
         latest = -1.0 / self.rate
-        for index, picture in enumerate(self._pictures()):
+        for index, image in enumerate(self._images()):
             if self.decoded == 0:
-                self.coded_interlaced = bool(picture.interlaced_frame)
-                self.turned_degrees = 90 * (-quarter_turns(picture) % 4)
-            if picture.pts is None or picture.time_base is None:
+                self.coded_interlaced = bool(image.interlaced_frame)
+                self.turned_degrees = 90 * (-quarter_turns(image) % 4)
+            if image.pts is None or image.time_base is None:
                 self.without_times = True
                 moment = index / self.rate
             else:
-                moment = float(picture.pts * picture.time_base)
+                moment = float(image.pts * image.time_base)
             first = moment if first is None else first
             if moment - first < latest:  # recordings that were joined: each has a clock of its own
                 self.clock_set_back = True
                 first = moment - latest - 1.0 / self.rate
             latest = moment - first
-            if picture.is_corrupt:
+            if image.is_corrupt:
                 self._note_broken(latest, "a damaged frame was left out")
                 continue
             self.decoded += 1
             self._last_s = latest
-            yield FilmFrame(index, latest, picture, quarter_turns(picture))
+            yield VideoFrame(index, latest, image, quarter_turns(image))
         missing = (self.duration_s or 0.0) - self._last_s - 1.0 / self.rate
         if self.broken is None and self.decoded and missing > MISSING_S:
             self.broken = f"it ends at {self._last_s:.2f} s of the {self.duration_s:.2f} s that its header tells"
 
-    def _pictures(self) -> Iterator[av.VideoFrame]:
+    def _images(self) -> Iterator[av.VideoFrame]:
         import av
 
         in_a_row = 0
@@ -111,7 +111,7 @@ class Film:
                 packet = next(packets, None)
                 if packet is None:
                     return
-                pictures = packet.decode()
+                images = packet.decode()
             except (av.FFmpegError, ValueError) as error:
                 in_a_row += 1
                 self.undecodable += 1
@@ -120,9 +120,9 @@ class Film:
                     return
                 continue
             in_a_row = 0
-            for picture in pictures:
-                if isinstance(picture, av.VideoFrame):
-                    yield picture
+            for image in images:
+                if isinstance(image, av.VideoFrame):
+                    yield image
 
     def _note_broken(self, moment_s: float, why: str) -> None:
         if self.broken is None:
@@ -130,7 +130,7 @@ class Film:
 
 
 @contextmanager
-def open_film(path: Path, where: str) -> Iterator[Film]:
+def open_video(path: Path, where: str) -> Iterator[Video]:
     """Open a film for the length of the block. Audio and data are never decoded.
 
     Args:
@@ -150,7 +150,7 @@ def open_film(path: Path, where: str) -> Iterator[Film]:
         what = f"no film that can be opened ({_reason(error)}). A recording that was cut off may lack its index."
         raise DataError("E_VIDEO_UNREADABLE", what, where=where, fix="fetch it again, or repair it.") from error
     with container:
-        yield _film(container, where)
+        yield _video(container, where)
 
 
 def pyav() -> Any:
@@ -158,16 +158,16 @@ def pyav() -> Any:
     return extra_module("av", "films are read by PyAV", logger="libav")
 
 
-def _film(container: av.container.InputContainer, where: str) -> Film:
+def _video(container: av.container.InputContainer, where: str) -> Video:
     found = list(container.streams.video)
     if any(stream.codec_context is None for stream in found):
         raise _no_codec(container, where)
-    pictures = [stream for stream in found if not _is_cover(stream)]
-    if not pictures:
+    images = [stream for stream in found if not _is_cover(stream)]
+    if not images:
         kinds = sorted({stream.type for stream in container.streams})
         what = f"there is no video in it, only {', '.join(kinds) or 'nothing'}."
         raise DataError("E_VIDEO_NO_STREAM", what, where=where, fix="leave the file out.")
-    stream = max(pictures, key=lambda each: (each.width or 0) * (each.height or 0))
+    stream = max(images, key=lambda each: (each.width or 0) * (each.height or 0))
     context = stream.codec_context
     if not stream.width or not stream.height or not context.pix_fmt:
         what = "its header tells neither size nor kind of the picture: damaged, or of an unknown codec."
@@ -177,7 +177,7 @@ def _film(container: av.container.InputContainer, where: str) -> Film:
         raise DataError("E_VIDEO_TOO_LARGE", what, where=where, fix="no endoscope records this: check the file.")
     stream.thread_type = "AUTO"
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    return Film(
+    return Video(
         where=where,
         container=container,
         stream=stream,
@@ -223,11 +223,11 @@ UNSPECIFIED = 2
 """libav's number of a colour matrix that is not told."""
 
 
-def rgb(picture: av.VideoFrame) -> Pixels:
+def rgb(image: av.VideoFrame) -> Pixels:
     """uint8 H×W×3, RGB, as coded: not turned, none of its pixels resampled."""
-    untold = int(picture.colorspace) == UNSPECIFIED and "yuv" in picture.format.name
-    matrix = "ITU709" if picture.height >= HIGH_DEFINITION_PX else "ITU601"
-    reformatted = picture.reformat(format="rgb24", src_colorspace=matrix if untold else None)
+    untold = int(image.colorspace) == UNSPECIFIED and "yuv" in image.format.name
+    matrix = "ITU709" if image.height >= HIGH_DEFINITION_PX else "ITU601"
+    reformatted = image.reformat(format="rgb24", src_colorspace=matrix if untold else None)
     return np.asarray(reformatted.to_ndarray(), np.uint8)
 
 
@@ -236,13 +236,13 @@ def upright(pixels: Pixels, quarter_turns: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 
 
-def quarter_turns(picture: av.VideoFrame) -> int:
+def quarter_turns(image: av.VideoFrame) -> int:
     """How often the frame must be turned counter-clockwise by 90 degrees to be upright, 0–3."""
-    return round(picture.rotation / 90) % 4
+    return round(image.rotation / 90) % 4
 
 
-def grey(picture: av.VideoFrame, longer_side_px: int) -> NDArray[np.uint8]:
+def grey(image: av.VideoFrame, longer_side_px: int) -> NDArray[np.uint8]:
     """uint8 h×w, reduced to a longer side of at most ``longer_side_px`` (never enlarged); not turned."""
-    scale = min(1.0, longer_side_px / max(picture.width, picture.height))
-    width, height = max(2, round(picture.width * scale)), max(2, round(picture.height * scale))
-    return np.asarray(picture.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
+    scale = min(1.0, longer_side_px / max(image.width, image.height))
+    width, height = max(2, round(image.width * scale)), max(2, round(image.height * scale))
+    return np.asarray(image.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)

@@ -52,7 +52,7 @@ MAP_SIDE = 48
 
 
 @dataclass(frozen=True)
-class PictureFigures:
+class ImageFigures:
     """A frame without its label. Shares lie in 0–1; L* in 0–100; ``laplacian_sd`` and ``noise_sd`` in grey levels.
 
     width_px, height_px, noise_sd: of the frame as stored. All else on the frame reduced to 512 px; ``laplacian_sd`` on
@@ -82,7 +82,7 @@ class PictureFigures:
 
 
 @dataclass(frozen=True)
-class ReducedPicture:
+class ReducedImage:
     """A frame at the size of measuring: RGB, its field of view (bool) and L*a*b* (float32), each h×w."""
 
     image: NDArray[np.uint8]
@@ -90,21 +90,21 @@ class ReducedPicture:
     lab: NDArray[np.float32]
     field_found: bool
 
-    def without(self, ignored: NDArray[np.uint8]) -> ReducedPicture:
+    def without(self, ignored: NDArray[np.uint8]) -> ReducedImage:
         """The same frame with pixels (uint8 H×W as stored, non-zero) taken out of the field; all are never taken."""
         kept = self.inside & ~(reduce_to_common_size(ignored, cv2.INTER_NEAREST_EXACT) > 0)
         return replace(self, inside=kept) if kept.any() else self
 
 
-def reduced_picture(image: NDArray[np.uint8]) -> ReducedPicture:
+def reduced_image(image: NDArray[np.uint8]) -> ReducedImage:
     """Reduce a frame (uint8 H×W×3, RGB) to a longer side of 512 px at most, and find its field of view there."""
     small = reduce_to_common_size(image, cv2.INTER_AREA)
     view = find_field_of_view(small)
     lab = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB).astype(np.float32, copy=False)
-    return ReducedPicture(small, view.mask, lab, view.found)
+    return ReducedImage(small, view.mask, lab, view.found)
 
 
-def picture_figures(image: NDArray[np.uint8], reduced: ReducedPicture) -> PictureFigures:
+def image_figures(image: NDArray[np.uint8], reduced: ReducedImage) -> ImageFigures:
     """Measure one frame; ``reduced`` is :func:`reduced_picture` of it, which the label's figures share."""
     inside, lab = reduced.inside, reduced.lab
     # OpenCV's sums: NumPy's over a short last axis take twenty times as long
@@ -113,7 +113,7 @@ def picture_figures(image: NDArray[np.uint8], reduced: ReducedPicture) -> Pictur
     radius = _radius(inside)
     lightness = lab[..., 0]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
-    return PictureFigures(
+    return ImageFigures(
         width_px=image.shape[1],
         height_px=image.shape[0],
         field_found=reduced.field_found,

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from polypda.cohorts.stored_masks import AMBIGUOUS_GREY
-from polypda.quality.checking.cohort_view import CohortView, OverlayMap, names, share_text
+from polypda.quality.checking.cohort_view import CohortView, OverlayMap, fraction_text, names
 from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
-from polypda.quality.checking.frame_quality import BLUR_RATIO, GLARE_SHARE, FieldShape, is_overexposed
+from polypda.quality.checking.frame_quality import BLUR_RATIO, GLARE_FRACTION, FieldShape, is_overexposed
 from polypda.quality.checking.observation import Observation, Size
 from polypda.quality.interlacing import Scan, decide
 
-COMMON_SHARE = 0.05
+COMMON_FRACTION = 0.05
 """A shape of fewer frames than this share is an outlier, not a second device."""
 ODD_EXTENT = 0.15
 """A field of view whose share of the frame differs by more than this from the median of its size is an outlier."""
@@ -23,29 +23,28 @@ FEWEST_JUDGED = 10
 
 def check_glare_and_blur(view: CohortView) -> list[Finding]:
     """Over-exposed frames, and frames far less sharp than their cohort."""
-    judged = [(one, one.picture) for one in view.seen if one.picture is not None]
+    judged = [(one, one.image) for one in view.seen if one.image is not None]
     if not judged:
         return []
-    bright = sorted((o for o, p in judged if is_overexposed(p)), key=lambda o: -(o.picture.overexposed))  # type: ignore[union-attr]
-    shares = np.array([picture.overexposed for _, picture in judged])
-    sharpness = np.array([picture.sharpness for _, picture in judged])
+    bright = sorted((o for o, p in judged if is_overexposed(p)), key=lambda o: -(o.image.overexposed))  # type: ignore[union-attr]
+    shares = np.array([image.overexposed for _, image in judged])
+    sharpness = np.array([image.sharpness for _, image in judged])
     middle = float(np.median(sharpness))
     findings = []
     if bright:
-        message = (
-            f"over-exposed (more than {GLARE_SHARE:.0%} of the field of view is white): {share_text(bright, judged)}."
-        )
-        values = {one.frame.frame: f"{one.picture.overexposed:.0%} white" for one in bright if one.picture}
+        limit = f"more than {GLARE_FRACTION:.0%} of the field of view is white"
+        message = f"over-exposed ({limit}): {fraction_text(bright, judged)}."
+        values = {one.frame.frame: f"{one.image.overexposed:.0%} white" for one in bright if one.image}
         findings.append(
             Finding("N_GLARE", Severity.NOTE, message, names(bright), drawing=Drawing.GLARE, values=values,
                     facts={"share": len(bright) / len(judged), "mean_white": float(shares.mean())})
         )  # fmt: skip
-    blurred = [(one, picture.sharpness / middle) for one, picture in judged if picture.sharpness < BLUR_RATIO * middle]
+    blurred = [(one, image.sharpness / middle) for one, image in judged if image.sharpness < BLUR_RATIO * middle]
     if blurred and len(judged) >= FEWEST_JUDGED:
         blurred.sort(key=lambda entry: entry[1])
         message = (
             f"blurred (less than {BLUR_RATIO:.0%} of the cohort's median sharpness, {middle:.1f}): "
-            f"{share_text(blurred, judged)}."
+            f"{fraction_text(blurred, judged)}."
         )
         values = {one.frame.frame: f"{ratio:.0%} of the median" for one, ratio in blurred}
         findings.append(
@@ -67,7 +66,7 @@ def check_interlacing(view: CohortView) -> list[Finding]:
     if decision.scan is not Scan.INTERLACED:
         return []
     message = (
-        f"{'as the manifest says, ' if told else ''}interlaced: {share_text(combed, combs)} hold two moments in "
+        f"{'as the manifest says, ' if told else ''}interlaced: {fraction_text(combed, combs)} hold two moments in "
         f"alternate lines (confidence {decision.confidence:.2f}); edges are combed wherever something moved. "
         "`polypda cohorts import --deinterlace` keeps one field of such frames."
     )
@@ -83,12 +82,12 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
     findings = []
     lost = [one for one, field in judged if field.shape is None]
     if lost:
-        message = f"no field of view was found, so the whole frame is taken: {share_text(lost, judged)}."
+        message = f"no field of view was found, so the whole frame is taken: {fraction_text(lost, judged)}."
         findings.append(Finding("W_FIELD_LOST", Severity.WARNING, message, names(lost), drawing=Drawing.FRAME))
     if not shaped:
         return findings
     shapes = Counter(field.shape for _, field in shaped)
-    common = [shape for shape, count in shapes.items() if count >= COMMON_SHARE * len(shaped)]
+    common = [shape for shape, count in shapes.items() if count >= COMMON_FRACTION * len(shaped)]
     extents = {shape: float(np.median([f.share for _, f in shaped if f.shape == shape])) for shape in shapes}
     listed = ", ".join(
         f"{shape} {count / len(shaped):.0%} (covers {extents[shape]:.0%} of the frame)"
@@ -98,7 +97,7 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
     facts = {str(shape): count for shape, count in shapes.items()}
     message = f"field of view: {listed}."
     findings.append(Finding("N_FIELD", Severity.NOTE, message, drawing=Drawing.NOTHING, facts=facts))
-    usual = _usual_shares(shaped)
+    usual = _usual_fractions(shaped)
     odd = [
         (one, field)
         for one, field in shaped
@@ -107,7 +106,7 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
     if odd:
         odd.sort(key=lambda entry: -abs(entry[1].share - usual[entry[0].image_size]))
         message = (
-            f"{share_text(odd, shaped)} have a field of view unlike others of their size: another device, a dark "
+            f"{fraction_text(odd, shaped)} have a field of view unlike others of their size: another device, a dark "
             "frame, or a wrong outline."
         )
         values = {one.frame.frame: f"{field.shape}, {field.share:.0%} of the frame" for one, field in odd}
@@ -122,7 +121,7 @@ def check_field_of_view(view: CohortView) -> list[Finding]:
     return findings
 
 
-def _usual_shares(shaped: Sequence[tuple[Observation, FieldShape]]) -> dict[Size | None, float]:
+def _usual_fractions(shaped: Sequence[tuple[Observation, FieldShape]]) -> dict[Size | None, float]:
     """Size of the image → median share of the frame that is field of view."""
     shares: dict[Size | None, list[float]] = defaultdict(list)
     for one, field in shaped:
@@ -130,10 +129,10 @@ def _usual_shares(shaped: Sequence[tuple[Observation, FieldShape]]) -> dict[Size
     return {size: float(np.median(held)) for size, held in shares.items()}
 
 
-LEAST_STILL_SHARE = 2e-4
+LEAST_STILL_FRACTION = 2e-4
 """Still content below this share of the frame is not worth a word."""
 
-RARE_SHARE = 0.05
+RARE_FRACTION = 0.05
 """Text on a smaller share of the frames may be a chain of glints: a note, to be looked at."""
 
 
@@ -151,7 +150,7 @@ def check_overlays(view: CohortView) -> list[Finding]:
             maps = tuple(one for one in view.overlays if _shows(one, concerned))
             message = f"{what} on {len(concerned)} of {looked} frames that were looked at: {hint}."
             frames = tuple(name[1] for name in concerned)
-            rare = len(concerned) < RARE_SHARE * looked
+            rare = len(concerned) < RARE_FRACTION * looked
             if rare:
                 code, severity = code.replace("W_", "N_"), Severity.NOTE
             remedy = "" if _all_ignored(view, frames) else " `polypda cohorts import --deidentify` deals with it."
@@ -159,7 +158,7 @@ def check_overlays(view: CohortView) -> list[Finding]:
                 Finding(code, severity, message + remedy, frames, drawing=Drawing.MAP, maps=maps,
                         facts={"looked_at": looked, "share": len(concerned) / looked})
             )  # fmt: skip
-    still = [one for one in view.overlays if one.still_share >= LEAST_STILL_SHARE]
+    still = [one for one in view.overlays if one.still_share >= LEAST_STILL_FRACTION]
     if still:
         listed = "; ".join(
             f"{one.size[0]}×{one.size[1]}: {one.still_share:.1%} of the frame ({one.frames} frames)" for one in still
@@ -178,7 +177,7 @@ def _all_ignored(view: CohortView, frames: Sequence[str]) -> bool:
     return all(frame in ignoring for frame in frames)
 
 
-MOST_OUTSIDE_SHARE = 0.05
+MOST_OUTSIDE_FRACTION = 0.05
 """A mask with more than this share of its area outside the field of view was probably not drawn on this picture."""
 
 
@@ -187,7 +186,7 @@ def check_mask_files(view: CohortView) -> list[Finding]:
     files = [(one, one.mask_file) for one in view.seen if one.mask_file is not None]
     several = [one for one, file in files if file.channels > 1]
     coloured = [one for one, file in files if file.coloured]
-    grey = [one for one, file in files if file.grey_share > 0]
+    grey = [one for one, file in files if file.grey_fraction > 0]
     findings = []
     if several:
         message = f"{len(several)} of {len(files)} masks have several channels; the brightest counts."
@@ -196,7 +195,7 @@ def check_mask_files(view: CohortView) -> list[Finding]:
         message = f"{len(coloured)} masks are coloured; whatever is bright is taken as polyp."
         findings.append(Finding("N_MASK_COLOURED", Severity.NOTE, message, names(coloured), drawing=Drawing.MASK))
     if grey:
-        ambiguous = {one.frame.frame: file.ambiguous_share for one, file in files}
+        ambiguous = {one.frame.frame: file.ambiguous_fraction for one, file in files}
         most = sorted(grey, key=lambda one: -ambiguous[one.frame.frame])
         message = (
             f"{len(grey)} of {len(files)} masks hold values between black and white, as JPEG or resizing leaves them "
@@ -221,8 +220,8 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
     specked = sorted(((one, mask) for one, mask in drawn if mask.specks), key=lambda entry: -entry[1].specks)
     bordering = sorted(((o, m) for o, m in drawn if m.touches_border), key=lambda entry: -entry[1].on_border)
     several = sorted(((one, mask) for one, mask in drawn if mask.polyps > 1), key=lambda entry: -entry[1].polyps)
-    outside = [one for one in view.seen if (one.outside_share or 0) > MOST_OUTSIDE_SHARE]
-    outside.sort(key=lambda one: -(one.outside_share or 0))
+    outside = [one for one in view.seen if (one.outside_fraction or 0) > MOST_OUTSIDE_FRACTION]
+    outside.sort(key=lambda one: -(one.outside_fraction or 0))
     findings = []
     for code, severity, entries, drawing, what, value in (
         ("W_MASK_JAGGED", Severity.WARNING, jagged, Drawing.MASK,
@@ -243,8 +242,8 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
             frames = names(one for one, _ in entries)
             findings.append(Finding(code, severity, message, frames, drawing=drawing, values=values))
     if outside:
-        message = f"{len(outside)} masks lie with more than {MOST_OUTSIDE_SHARE:.0%} outside the lit field of view."
-        values = {one.frame.frame: f"{one.outside_share or 0:.0%} outside" for one in outside}
+        message = f"{len(outside)} masks lie with more than {MOST_OUTSIDE_FRACTION:.0%} outside the lit field of view."
+        values = {one.frame.frame: f"{one.outside_fraction or 0:.0%} outside" for one in outside}
         findings.append(
             Finding("W_MASK_OUTSIDE", Severity.WARNING, message, names(outside), drawing=Drawing.OUTSIDE, values=values)
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Places:
+class Paths:
     """Where things lie on this machine; never written into a run.
 
     data_root: the folder that holds real cohorts' folders. cache: decoded frames and rendered phantoms.

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from polypda.errors import DataError, UsageError
-from polypda.stylisation.appearance import AppearanceLoss, mean_gram, restyle, smoothed
-from polypda.stylisation.grams import MeanGram, gram, inside_at
-from polypda.stylisation.settings import PUBLISHED, StylisationSettings, stylisation_settings
+from polypda.stylization.appearance import AppearanceLoss, mean_gram, smoothed, stylize
+from polypda.stylization.grams import MeanGram, gram, inside_at
+from polypda.stylization.settings import PUBLISHED, StylizationSettings, stylization_settings
 
 SIDE = 32
 
@@ -48,15 +48,15 @@ def style_of(images, features, settings):
     return mean.value(torch.float64)
 
 
-def settings(**values) -> StylisationSettings:
-    return StylisationSettings.model_validate({"aan_steps": 30, "aan_rate": 4.0} | values)
+def settings(**values) -> StylizationSettings:
+    return StylizationSettings.model_validate({"aan_steps": 30, "aan_rate": 4.0} | values)
 
 
 @pytest.mark.parametrize("normalisation", ["relative", "published"])
 def test_f4_without_style_the_source_is_already_best_and_stays(features, normalisation):
     chosen = settings(aan_alpha=0, aan_normalisation=normalisation)
     source = tinted(0.0, 2, 0)
-    result = restyle(source, everywhere(source), style_of(tinted(0.3, 3, 1), features, chosen), features, chosen)
+    result = stylize(source, everywhere(source), style_of(tinted(0.3, 3, 1), features, chosen), features, chosen)
     assert torch.equal(result.images, source)
     assert not result.first.any() and not result.last.any()
 
@@ -77,7 +77,7 @@ def from_noise(features, step_norm: str):
     source = tinted(0.0, 1, 0)
     noise = torch.rand(source.shape, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     style = style_of(tinted(0.3, 3, 1), features, chosen)
-    result = restyle(source, everywhere(source), style, features, chosen, noise)
+    result = stylize(source, everywhere(source), style, features, chosen, noise)
     return noise, result
 
 
@@ -97,10 +97,10 @@ def test_the_style_comes_nearer_and_each_image_is_optimised_for_itself(features)
     chosen = settings()
     source = tinted(0.0, 3, 0)
     style = style_of(tinted(0.3, 5, 1), features, chosen)
-    result = restyle(source, everywhere(source), style, features, chosen)
+    result = stylize(source, everywhere(source), style, features, chosen)
     assert (result.last.sum(dim=1) < 0.7 * result.first.sum(dim=1)).all()
     assert (result.last[:, 1] < 0.5 * result.first[:, 1]).all()
-    alone = restyle(source[1:2], everywhere(source[1:2]), style, features, chosen)
+    alone = stylize(source[1:2], everywhere(source[1:2]), style, features, chosen)
     assert torch.allclose(alone.images[0], result.images[1], atol=1e-9)
 
 
@@ -120,7 +120,7 @@ def test_more_style_weight_keeps_less_content(features):
     for alpha in (0.01, 10.0):
         chosen = settings(aan_alpha=alpha, aan_steps=60)
         style = style_of(tinted(0.3, 5, 1), features, chosen)
-        last = restyle(source, everywhere(source), style, features, chosen).last[0]
+        last = stylize(source, everywhere(source), style, features, chosen).last[0]
         parts[alpha] = float(last[0]), float(last[1]) / alpha
     assert parts[10.0][0] > parts[0.01][0] and parts[10.0][1] < parts[0.01][1]
 
@@ -131,11 +131,11 @@ def test_nothing_moves_or_counts_outside_the_field_of_view(features):
     valid = everywhere(source)
     valid[..., :16] = False
     style = style_of(tinted(0.3, 5, 1), features, chosen)
-    result = restyle(source, valid, style, features, chosen)
+    result = stylize(source, valid, style, features, chosen)
     assert torch.equal(result.images[..., :16], source[..., :16])
     assert not torch.equal(result.images[..., 16:], source[..., 16:])
     noise = torch.rand_like(source)
-    assert torch.equal(restyle(source, valid, style, features, chosen, noise).images[..., :16], source[..., :16])
+    assert torch.equal(stylize(source, valid, style, features, chosen, noise).images[..., :16], source[..., :16])
     inside = inside_at(valid, (8, 8), torch.float64)
     layer = torch.randn(1, 4, 8, 8, dtype=torch.float64)
     assert torch.allclose(gram(layer, inside, mean=True), gram(layer[..., 4:], mean=True))
@@ -169,20 +169,20 @@ def test_the_published_alpha_is_carried_to_other_sizes():
 
 
 def test_settings_come_from_texts_and_alone_name_the_cache():
-    chosen = StylisationSettings.model_validate({"aan_style_weights": "1, 0.5,0", "aan_steps": "7"})
+    chosen = StylizationSettings.model_validate({"aan_style_weights": "1, 0.5,0", "aan_steps": "7"})
     assert chosen.aan_style_weights == (1.0, 0.5, 0.0)
     from polypda.methods.fcan import FCANOptions
 
-    options = FCANOptions.model_validate({"aan_steps": "7", "aan_style_weights": "1,0.5,0", "rate": "0.1"})
-    assert stylisation_settings(options) == chosen
+    options = FCANOptions.model_validate({"aan_steps": "7", "aan_style_weights": "1,0.5,0", "learning_rate": "0.1"})
+    assert stylization_settings(options) == chosen
 
 
 def test_weights_and_grams_must_fit_the_encoder(features):
     source = tinted(0.0, 1, 0)
     style = style_of(source, features, settings())
     with pytest.raises(UsageError, match=r"E_STYLE_LAYERS.*aan_content_weights has 1"):
-        restyle(source, everywhere(source), style, features, settings(aan_content_weights="1"))
+        stylize(source, everywhere(source), style, features, settings(aan_content_weights="1"))
     with pytest.raises(UsageError, match="E_STYLE_LAYERS: 1 mean Grams"):
-        restyle(source, everywhere(source), style[:1], features, settings())
+        stylize(source, everywhere(source), style[:1], features, settings())
     with pytest.raises(DataError, match="E_STYLE_EMPTY"):
         mean_gram(settings()).value(torch.float64)

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.importing.images.film_options import FilmOptions
-from polypda.importing.images.films import FilmFrame, grey
+from polypda.importing.images.video_options import VideoOptions
+from polypda.importing.images.videos import VideoFrame, grey
 
 SHARPNESS_LONGER_SIDE_PX = 360
 """Sharpness is compared on reduced frames: noise of single pixels is none."""
@@ -25,7 +25,7 @@ TIME_TOLERANCE_S = 1e-6
 Grey = NDArray[np.uint8]
 
 
-def sampled(frames: Iterator[FilmFrame], options: FilmOptions, duration_s: float | None) -> Iterator[FilmFrame]:
+def sampled(frames: Iterator[VideoFrame], options: VideoOptions, duration_s: float | None) -> Iterator[VideoFrame]:
     """The frames that the options ask for.
 
     Args:
@@ -46,14 +46,14 @@ def sampled(frames: Iterator[FilmFrame], options: FilmOptions, duration_s: float
         yield frame
 
 
-def interval_s(options: FilmOptions, duration_s: float | None) -> float:
+def interval_s(options: VideoOptions, duration_s: float | None) -> float:
     """Seconds between frames, at least those asked for; longer where a film would give too many."""
     if options.most_frames is None or duration_s is None or options.scenes is not None:
         return options.every_s
     return max(options.every_s, duration_s / options.most_frames)
 
 
-def first_of_each(frames: Iterator[FilmFrame], every_s: float) -> Iterator[FilmFrame]:
+def first_of_each(frames: Iterator[VideoFrame], every_s: float) -> Iterator[VideoFrame]:
     """The first frame at or after each multiple of ``every_s`` (0: all), by real times: the rate may vary."""
     due = -math.inf
     for frame in frames:
@@ -63,11 +63,11 @@ def first_of_each(frames: Iterator[FilmFrame], every_s: float) -> Iterator[FilmF
 
 
 def sharpest_of_each(
-    frames: Iterator[FilmFrame], every_s: float, measure: Callable[[FilmFrame], float] | None = None
-) -> Iterator[FilmFrame]:
+    frames: Iterator[VideoFrame], every_s: float, measure: Callable[[VideoFrame], float] | None = None
+) -> Iterator[VideoFrame]:
     """The sharpest frame of each interval [k, k+1) · ``every_s``; of equally sharp ones the first."""
-    measure = measure or (lambda frame: sharpness(grey(frame.picture, SHARPNESS_LONGER_SIDE_PX)))
-    best: FilmFrame | None = None
+    measure = measure or (lambda frame: sharpness(grey(frame.image, SHARPNESS_LONGER_SIDE_PX)))
+    best: VideoFrame | None = None
     best_value, open_interval = -math.inf, -1
     for frame in frames:
         interval = _interval(frame.t_s, every_s)
@@ -83,10 +83,10 @@ def sharpest_of_each(
 
 
 def new_scenes(
-    frames: Iterator[FilmFrame], least_change: float, every_s: float, look: Callable[[FilmFrame], Grey] | None = None
-) -> Iterator[FilmFrame]:
+    frames: Iterator[VideoFrame], least_change: float, every_s: float, look: Callable[[VideoFrame], Grey] | None = None
+) -> Iterator[VideoFrame]:
     """Frames that are at least ``least_change`` unlike the one taken before (see :func:`unlikeness`)."""
-    look = look or (lambda frame: grey(frame.picture, SCENE_LONGER_SIDE_PX))
+    look = look or (lambda frame: grey(frame.image, SCENE_LONGER_SIDE_PX))
     before: Grey | None = None
     due = -math.inf
     for frame in frames:
@@ -98,12 +98,12 @@ def new_scenes(
             before, due = now, frame.t_s + every_s
 
 
-def sharpness(picture: Grey) -> float:
+def sharpness(image: Grey) -> float:
     """Mean squared Laplacian of a grey picture (uint8 h×w) where it is neither border nor highlight; 0 or more."""
-    used = cv2.erode(((picture >= DARKEST) & (picture <= BRIGHTEST)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    used = cv2.erode(((image >= DARKEST) & (image <= BRIGHTEST)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     if not used.any():
         return 0.0
-    return float(np.square(cv2.Laplacian(picture, cv2.CV_32F)[used]).mean())
+    return float(np.square(cv2.Laplacian(image, cv2.CV_32F)[used]).mean())
 
 
 def unlikeness(first: Grey, second: Grey) -> float:

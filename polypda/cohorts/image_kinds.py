@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff"),
     *(".gif", ".webp", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
 )
@@ -58,6 +58,6 @@ def suffix_of(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def is_picture_name(path: str) -> bool:
+def is_image_name(path: str) -> bool:
     """Whether a file's name promises a picture."""
-    return suffix_of(path) in PICTURE_SUFFIXES
+    return suffix_of(path) in IMAGE_SUFFIXES

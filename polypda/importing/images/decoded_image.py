@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from polypda.cohorts.image_kinds import JPEG, PNG, suffix_of
 from polypda.cohorts.images import eight_bit_rgb
-from polypda.cohorts.picture_kinds import JPEG, PNG, suffix_of
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
-from polypda.importing.contract import Picture, Pixels, Remark, SourceTree
+from polypda.importing.contract import DecodedImage, Pixels, Remark, SourceTree
 
 
-def read_picture(tree: SourceTree, path: str) -> Picture:
+def read_image(tree: SourceTree, path: str) -> DecodedImage:
     """Read a frame. What had to be changed or guessed is told in the picture's remarks.
 
     Raises: DataError E_FILE_UNREADABLE, E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE, E_IMAGE_TRUNCATED,
         E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED, E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH, E_IMAGE_DRAWING (a mask or
         another drawing, no frame).
     """
-    return picture_of(tree.read(path), path)
+    return image_of(tree.read(path), path)
 
 
-def picture_of(data: bytes, path: str) -> Picture:
+def image_of(data: bytes, path: str) -> DecodedImage:
     """As :func:`read_picture`, of bytes that are at hand; ``path`` is for messages and its suffix."""
     stored = decode_stored(data, path)
     remarks = []
@@ -49,7 +49,7 @@ def picture_of(data: bytes, path: str) -> Picture:
     if stored.orientation != 1:
         what = f"turned upright as its EXIF orientation {stored.orientation} says."
         remarks.append(Remark("N_IMAGE_ORIENTATION", what))
-    return Picture(
+    return DecodedImage(
         np.ascontiguousarray(turned(pixels, stored.orientation)),
         data if keeps else None,
         stored.kind.suffixes[0] if keeps else ".png",
@@ -58,12 +58,12 @@ def picture_of(data: bytes, path: str) -> Picture:
     )
 
 
-def picture_size(tree: SourceTree, path: str) -> tuple[int, int]:
+def image_size(tree: SourceTree, path: str) -> tuple[int, int]:
     """A picture's (height, width) as stored, by its header where that tells. Raises: DataError."""
     data = tree.read(path)
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return picture.height, picture.width
+        with Image.open(io.BytesIO(data)) as image:
+            return image.height, image.width
     except Exception:  # a decoder that is fed foreign bytes raises anything; the whole decoding has its own errors
         height, width = decode_stored(data, path).pixels.shape[:2]
         return height, width
@@ -71,9 +71,9 @@ def picture_size(tree: SourceTree, path: str) -> tuple[int, int]:
 
 MOST_LOOKED_AT_PX = 256
 """Longer sides are thinned out."""
-LEAST_PLAIN_SHARE = 0.9
+LEAST_PLAIN_FRACTION = 0.9
 """Of the pixels that are black or white: a frame's border is black and may be large, but what it shows is neither."""
-LEAST_GREY_SHARE = 0.995
+LEAST_GREY_FRACTION = 0.995
 END, CHROMA = 8, 12
 """How far from 0 or 255, and between channels, JPEG leaves black and white."""
 MOST_COLOURS = 8
@@ -86,7 +86,7 @@ def is_drawing(pixels: Pixels) -> bool:
     low, high = thin.min(axis=1), thin.max(axis=1)
     grey = np.mean(high - low <= CHROMA)
     black, white = high <= END, low >= 255 - END
-    if grey >= LEAST_GREY_SHARE and black.any() and white.any() and np.mean(black | white) >= LEAST_PLAIN_SHARE:
+    if grey >= LEAST_GREY_FRACTION and black.any() and white.any() and np.mean(black | white) >= LEAST_PLAIN_FRACTION:
         return True
     return 1 < len(np.unique(thin.astype(np.int32) @ np.array([0x10000, 0x100, 1]))) <= MOST_COLOURS
 

@@ -17,12 +17,12 @@ from polypda.cohorts.images import read_image, read_mask
 from polypda.errors import DataError
 from polypda.quality.checking.cohort_view import OverlayMap
 from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
-from polypda.quality.checking.frame_quality import SPECK_PX, SPECK_SHARE, WHITE
+from polypda.quality.checking.frame_quality import SPECK_FRACTION, SPECK_PX, WHITE
 
 WIDTH_PX = 340
 PAIR_GAP_PX = 6
 QUALITY = 80
-MOST_PICTURES = {Severity.ERROR: 6, Severity.WARNING: 6, Severity.NOTE: 3}
+MOST_IMAGES = {Severity.ERROR: 6, Severity.WARNING: 6, Severity.NOTE: 3}
 COMB_ZOOM = 4
 CASING, OUTLINE, ALARM, FIELD = (0, 0, 0), (255, 255, 255), (255, 64, 160), (0, 220, 255)
 """White outline on black: the mask. Magenta: what is wrong. Cyan: the field of view."""
@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class FindingPicture:
+class FindingImage:
     """caption: the frame's name (or both) and its figure. jpeg: bytes. wide: two frames side by side."""
 
     caption: str
@@ -38,28 +38,28 @@ class FindingPicture:
     wide: bool = False
 
 
-def finding_pictures(finding: Finding, frames: Mapping[FrameName, Frame], cohort: str) -> list[FindingPicture]:
+def finding_images(finding: Finding, frames: Mapping[FrameName, Frame], cohort: str) -> list[FindingImage]:
     """Pictures of the first frames of a finding; a frame that cannot be read has none."""
-    most = MOST_PICTURES[finding.severity]
+    most = MOST_IMAGES[finding.severity]
     if finding.drawing is Drawing.NOTHING:
         return []
     if finding.drawing is Drawing.PAIRS:
         pairs = finding.pairs[:most]
-        return [picture for pair in pairs if (picture := _pair(finding, pair, frames)) is not None]
+        return [drawing for pair in pairs if (drawing := _pair(finding, pair, frames)) is not None]
     if finding.drawing is Drawing.MAP:
-        return [picture for one in finding.maps if (picture := _map(finding, one, frames)) is not None]
+        return [drawing for one in finding.maps if (drawing := _map(finding, one, frames)) is not None]
     known = [(name, frames[cohort, name]) for name in finding.frames if (cohort, name) in frames]
-    pictures = []
+    images = []
     for name, frame in known:
         try:
             drawn = DRAWN[finding.drawing](frame)
         except DataError:
             continue
         told = finding.values.get(name, "")
-        pictures.append(FindingPicture(f"{name}: {told}" if told else name, _jpeg(drawn)))
-        if len(pictures) == most:
+        images.append(FindingImage(f"{name}: {told}" if told else name, _jpeg(drawn)))
+        if len(images) == most:
             break
-    return pictures
+    return images
 
 
 def _plain(frame: Frame) -> Pixels:
@@ -68,61 +68,61 @@ def _plain(frame: Frame) -> Pixels:
 
 def _with_mask(frame: Frame) -> Pixels:
     image, mask = read_image(frame.image), _mask_of(frame)
-    picture = _reduced(image)
+    drawing = _reduced(image)
     if mask is not None:
-        _outline(picture, mask, OUTLINE)
-    scale_x, scale_y = picture.shape[1] / image.shape[1], picture.shape[0] / image.shape[0]
+        _outline(drawing, mask, OUTLINE)
+    scale_x, scale_y = drawing.shape[1] / image.shape[1], drawing.shape[0] / image.shape[0]
     for box in frame.boxes:
         corners = (round(box.x0 * scale_x), round(box.y0 * scale_y)), (round(box.x1 * scale_x), round(box.y1 * scale_y))
-        cv2.rectangle(picture, *corners, CASING, 3)
-        cv2.rectangle(picture, *corners, FIELD, 1)
-    return picture
+        cv2.rectangle(drawing, *corners, CASING, 3)
+        cv2.rectangle(drawing, *corners, FIELD, 1)
+    return drawing
 
 
 def _defects(frame: Frame) -> Pixels:
     mask = _mask_of(frame)
-    picture = _with_mask(frame)
+    drawing = _with_mask(frame)
     if mask is None:
-        return picture
+        return drawing
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     largest = int(areas[1:].max(initial=1))
-    small = [k for k in range(1, count) if areas[k] < max(SPECK_PX, SPECK_SHARE * largest) and areas[k] < largest]
+    small = [k for k in range(1, count) if areas[k] < max(SPECK_PX, SPECK_FRACTION * largest) and areas[k] < largest]
     filled = np.zeros_like(mask)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)
     wrong = (np.isin(labels, small) | ((filled > 0) & (mask == 0))).astype(np.uint8)
-    _, _, places, centres = cv2.connectedComponentsWithStats(wrong, connectivity=8)
-    scale = picture.shape[1] / mask.shape[1], picture.shape[0] / mask.shape[0]
-    for (x, y), place in list(zip(centres, places, strict=True))[1:25]:
-        radius = max(5, round(max(place[cv2.CC_STAT_WIDTH], place[cv2.CC_STAT_HEIGHT]) * scale[0] / 2) + 3)
-        cv2.circle(picture, (round(x * scale[0]), round(y * scale[1])), radius, ALARM, 2, cv2.LINE_AA)
-    return picture
+    _, _, indices, centres = cv2.connectedComponentsWithStats(wrong, connectivity=8)
+    scale = drawing.shape[1] / mask.shape[1], drawing.shape[0] / mask.shape[0]
+    for (x, y), index in list(zip(centres, indices, strict=True))[1:25]:
+        radius = max(5, round(max(index[cv2.CC_STAT_WIDTH], index[cv2.CC_STAT_HEIGHT]) * scale[0] / 2) + 3)
+        cv2.circle(drawing, (round(x * scale[0]), round(y * scale[1])), radius, ALARM, 2, cv2.LINE_AA)
+    return drawing
 
 
 def _outside(frame: Frame) -> Pixels:
     image, mask = read_image(frame.image), _mask_of(frame)
     view = find_field_of_view(image)
-    picture = _reduced(image)
+    drawing = _reduced(image)
     if mask is not None and mask.shape == view.mask.shape:
-        _tint(picture, (mask > 0) & ~view.mask, ALARM)
-        _outline(picture, mask, OUTLINE)
-    _outline(picture, view.mask.astype(np.uint8), FIELD)
-    return picture
+        _tint(drawing, (mask > 0) & ~view.mask, ALARM)
+        _outline(drawing, mask, OUTLINE)
+    _outline(drawing, view.mask.astype(np.uint8), FIELD)
+    return drawing
 
 
 def _field(frame: Frame) -> Pixels:
     image = read_image(frame.image)
-    picture = _reduced(image)
-    _outline(picture, find_field_of_view(image).mask.astype(np.uint8), FIELD)
-    return picture
+    drawing = _reduced(image)
+    _outline(drawing, find_field_of_view(image).mask.astype(np.uint8), FIELD)
+    return drawing
 
 
 def _glare(frame: Frame) -> Pixels:
     image = read_image(frame.image)
-    picture = _reduced(image)
-    _tint(picture, (image.min(axis=2) >= WHITE) & find_field_of_view(image).mask, ALARM)
-    return picture
+    drawing = _reduced(image)
+    _tint(drawing, (image.min(axis=2) >= WHITE) & find_field_of_view(image).mask, ALARM)
+    return drawing
 
 
 def _comb(frame: Frame) -> Pixels:
@@ -148,7 +148,7 @@ DRAWN: dict[Drawing, Callable[[Frame], Pixels]] = {
 
 def _pair(
     finding: Finding, pair: tuple[FrameName, FrameName], frames: Mapping[FrameName, Frame]
-) -> FindingPicture | None:
+) -> FindingImage | None:
     try:
         left, right = (_reduced(read_image(frames[name].image)) for name in pair)
     except (DataError, KeyError):
@@ -160,25 +160,23 @@ def _pair(
     across = pair[0][0] != pair[1][0]
     names = ["/".join(name) if across else name[1] for name in pair]
     told = finding.values.get(f"{names[0]} ≈ {names[1]}") or finding.values.get(f"{names[0]} = {names[1]}", "")
-    return FindingPicture(
-        f"{names[0]} and {names[1]}: {told}" if told else " and ".join(names), _jpeg(canvas), wide=True
-    )
+    return FindingImage(f"{names[0]} and {names[1]}: {told}" if told else " and ".join(names), _jpeg(canvas), wide=True)
 
 
-def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -> FindingPicture | None:
+def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -> FindingImage | None:
     """The map over a dimmed frame: the brighter, the more frames show something there."""
     try:
-        picture = _reduced(read_image(frames[one.example].image))
+        drawing = _reduced(read_image(frames[one.example].image))
     except (DataError, KeyError):
         return None
     chosen = {"W_TEXT": one.text, "N_TEXT": one.text, "N_INSET": one.inset}.get(finding.code)
     heat = one.still.astype(np.float32) if chosen is None else chosen
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.6
-    opacity = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)[..., None] * 0.85
+    grey = cv2.cvtColor(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.6
+    opacity = cv2.resize(heat, (drawing.shape[1], drawing.shape[0]), interpolation=cv2.INTER_LINEAR)[..., None] * 0.85
     drawn = grey * (1 - opacity) + np.array(ALARM, np.float32) * opacity
     told = "the same in all" if chosen is None else f"in up to {float(heat.max()):.0%}"
     caption = f"frames of {one.size[0]}×{one.size[1]}: {told} of {one.frames}"
-    return FindingPicture(caption, _jpeg(np.clip(drawn, 0, 255).astype(np.uint8)))
+    return FindingImage(caption, _jpeg(np.clip(drawn, 0, 255).astype(np.uint8)))
 
 
 def _mask_of(frame: Frame) -> NDArray[np.uint8] | None:
@@ -197,21 +195,21 @@ def _reduced(image: Pixels) -> Pixels:
     return np.ascontiguousarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
 
 
-def _outline(picture: Pixels, mask: NDArray[np.uint8], colour: tuple[int, int, int]) -> None:
+def _outline(drawing: Pixels, mask: NDArray[np.uint8], colour: tuple[int, int, int]) -> None:
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    scale = np.array([picture.shape[1] / mask.shape[1], picture.shape[0] / mask.shape[0]])
+    scale = np.array([drawing.shape[1] / mask.shape[1], drawing.shape[0] / mask.shape[0]])
     points = [np.rint((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
-    cv2.polylines(picture, points, True, CASING, 3, cv2.LINE_AA)
-    cv2.polylines(picture, points, True, colour, 1, cv2.LINE_AA)
+    cv2.polylines(drawing, points, True, CASING, 3, cv2.LINE_AA)
+    cv2.polylines(drawing, points, True, colour, 1, cv2.LINE_AA)
 
 
-def _tint(picture: Pixels, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
-    size = (picture.shape[1], picture.shape[0])
+def _tint(drawing: Pixels, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    size = (drawing.shape[1], drawing.shape[0])
     share = cv2.resize(where.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None] * 0.75
-    picture[...] = np.rint(picture * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
+    drawing[...] = np.rint(drawing * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
 
 
-def _jpeg(picture: Pixels) -> bytes:
+def _jpeg(drawing: Pixels) -> bytes:
     buffer = io.BytesIO()
-    PilImage.fromarray(picture).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    PilImage.fromarray(drawing).save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()

@@ -12,8 +12,8 @@ from support.tiny_segmenter import TinySegmenter
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import DataError, UsageError
 from polypda.networks.segmenter import Prediction
-from polypda.stylisation.restyled_frames import GROUP, RECORD, EncoderMaps, Stylisation
-from polypda.stylisation.settings import StylisationSettings
+from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.stylized_frames import GROUP, RECORD, EncoderMaps, Stylization
 
 CPU = torch.device("cpu")
 FRAMES = GROUP + 3
@@ -34,30 +34,30 @@ def tiny(seed: int = 0) -> TinySegmenter:
 
 @pytest.fixture
 def make(cohorts, tmp_path):
-    def stylisation(segmenter=None, folder=tmp_path, target=cohorts[1], **settings):
-        chosen = StylisationSettings.model_validate({"aan_steps": 3} | settings)
-        return Stylisation(cohorts[0], target, EncoderMaps(segmenter or tiny()), chosen, folder, CPU)
+    def stylization(segmenter=None, folder=tmp_path, target=cohorts[1], **settings):
+        chosen = StylizationSettings.model_validate({"aan_steps": 3} | settings)
+        return Stylization(cohorts[0], target, EncoderMaps(segmenter or tiny()), chosen, folder, CPU)
 
-    return stylisation
+    return stylization
 
 
 def pixels(cached) -> np.ndarray:
-    return np.stack([cached.images[place] for place in range(len(cached))])
+    return np.stack([cached.images[index] for index in range(len(cached))])
 
 
-def test_restyled_frames_keep_their_masks_and_change_their_looks(make, cohorts):
+def test_stylized_frames_keep_their_masks_and_change_their_looks(make, cohorts):
     source, target = cohorts
     told = []
-    restyled = make(aan_steps=40, aan_alpha=5).frames(lambda done, every: told.append((done, every)))
+    stylized = make(aan_steps=40, aan_alpha=5).frames(lambda done, every: told.append((done, every)))
     assert told == [(GROUP, FRAMES), (FRAMES, FRAMES)]
-    assert restyled.frames == source.frames and restyled.masks is source.masks and restyled.valid is source.valid
-    before, after, wanted = (pixels(cached).astype(float).mean(axis=(0, 1, 2)) for cached in (source, restyled, target))
+    assert stylized.frames == source.frames and stylized.masks is source.masks and stylized.valid is source.valid
+    before, after, wanted = (pixels(cached).astype(float).mean(axis=(0, 1, 2)) for cached in (source, stylized, target))
     assert np.abs(after - wanted).sum() < np.abs(before - wanted).sum()
-    assert pixels(restyled).dtype == np.uint8 and restyled.images[0].shape == (32, 32, 3)
-    assert np.array_equal(pickle.loads(pickle.dumps(restyled)).images[FRAMES - 1], restyled.images[FRAMES - 1])
+    assert pixels(stylized).dtype == np.uint8 and stylized.images[0].shape == (32, 32, 3)
+    assert np.array_equal(pickle.loads(pickle.dumps(stylized)).images[FRAMES - 1], stylized.images[FRAMES - 1])
 
 
-def test_an_interrupted_stylisation_goes_on_to_the_same_bytes(make, tmp_path):
+def test_an_interrupted_stylization_goes_on_to_the_same_bytes(make, tmp_path):
     whole = pixels(make(folder=tmp_path / "whole").frames())
     interrupted = make(folder=tmp_path / "interrupted")
 
@@ -79,7 +79,7 @@ def test_an_interrupted_stylisation_goes_on_to_the_same_bytes(make, tmp_path):
 
 def test_what_is_cached_is_not_computed_again(make, monkeypatch):
     kept = pixels(make().frames())
-    monkeypatch.setattr(Stylisation, "restyled", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(Stylization, "stylized", lambda *_: pytest.fail("computed again"))
     assert np.array_equal(pixels(make().frames()), kept)
 
 
@@ -100,9 +100,9 @@ def test_the_decoders_weights_do_not_matter(make):
 
 
 def test_a_folder_of_something_else_is_refused(make, tmp_path):
-    stylisation = make()
-    stylisation.frames()
-    (tmp_path / stylisation.key / RECORD).write_text('{"encoder": "another"}')
+    stylization = make()
+    stylization.frames()
+    (tmp_path / stylization.key / RECORD).write_text('{"encoder": "another"}')
     with pytest.raises(DataError, match="E_STYLISATION_CACHE"):
         make().frames()
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.phantom.renderer import film_moments, woven
+from polypda.phantom.renderer import video_moments, woven
 
 Pixels = NDArray[np.uint8]
 WIDTH, HEIGHT = 192, 160
@@ -26,9 +26,9 @@ def moments(count: int = 24, scene: int = 0) -> tuple[Pixels, ...]:
     look = load_catalogue()["zju2"].phantom
     assert look is not None
     small = look.model_copy(
-        update={"sizes_px": ((WIDTH, HEIGHT),), "softness_px": 0.4, "motion_blurred_share": 0.0, "noise_sd": 1.0}
+        update={"sizes_px": ((WIDTH, HEIGHT),), "softness_px": 0.4, "motion_blurred_fraction": 0.0, "noise_sd": 1.0}
     )
-    return tuple(film_moments(small, seed=3, moments=count, scene=scene))
+    return tuple(video_moments(small, seed=3, moments=count, scene=scene))
 
 
 def progressive(count: int = 12) -> list[Pixels]:
@@ -41,7 +41,7 @@ def interlaced(count: int = 12, *, top_first: bool = True) -> list[Pixels]:
     return list(woven(iter(moments(2 * count)), top_first=top_first))
 
 
-def write_film(
+def write_video(
     path: Path,
     frames: Sequence[Pixels],
     *,
@@ -80,7 +80,7 @@ def write_pal(path: Path, frames: Sequence[Pixels], codec: str = "mpeg2video") -
         options = {"flags": "+ildct+ilme", "b": "8000000", "qmin": "1", "top": "1", "field_order": "tt"}
     else:
         options = {"crf": "12", "preset": "veryfast", "x264-params": "tff=1"}
-    return write_film(path, frames, codec=codec, options=options, sample_aspect=Fraction(16, 15))
+    return write_video(path, frames, codec=codec, options=options, sample_aspect=Fraction(16, 15))
 
 
 def write_voice(path: Path) -> Path:
@@ -103,8 +103,8 @@ def turned(path: Path, degrees: int, out: Path) -> Path:
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
     one = 0x10000
     matrix = struct.pack(">9i", cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 0x40000000)
-    place = data.index(b"tkhd") + 4 + 40
-    data[place : place + 36] = matrix
+    index = data.index(b"tkhd") + 4 + 40
+    data[index : index + 36] = matrix
     out.write_bytes(bytes(data))
     return out
 

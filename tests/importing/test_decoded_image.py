@@ -11,7 +11,7 @@ from importing.painted_sources import encoded, frame, lines, mask, put, run_impo
 from PIL import Image
 
 from polypda.errors import DataError
-from polypda.importing.images.pictures import picture_of
+from polypda.importing.images.decoded_image import image_of
 
 RGB = frame(3)
 
@@ -73,7 +73,7 @@ BAD = {
 def test_each_defect_has_its_code(name):
     data, code = BAD[name]
     with pytest.raises(DataError) as caught:
-        picture_of(data, name)
+        image_of(data, name)
     assert caught.value.code == code and caught.value.fix
 
 
@@ -92,57 +92,57 @@ def test_all_defects_in_one_folder_leave_the_rest(tmp_path):
 @pytest.mark.parametrize("pixels", [RGB, RGB[..., 0]], ids=["rgb", "grey"])
 def test_usual_frames_are_kept_byte_for_byte(kind, name, pixels):
     data = encoded(pixels, kind)
-    picture = picture_of(data, name)
-    assert picture.encoded is data and picture.remarks == () and picture.pixels.shape == RGB.shape
-    assert picture.suffix == {"JPEG": ".jpg", "PNG": ".png"}[kind]
+    image = image_of(data, name)
+    assert image.encoded is data and image.remarks == () and image.pixels.shape == RGB.shape
+    assert image.suffix == {"JPEG": ".jpg", "PNG": ".png"}[kind]
     seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    assert np.array_equal(picture.pixels, seen)
+    assert np.array_equal(image.pixels, seen)
 
 
-def codes(picture):
-    return [remark.code for remark in picture.remarks]
+def codes(image):
+    return [remark.code for remark in image.remarks]
 
 
 def test_content_decides_and_not_the_name():
-    picture = picture_of(encoded(RGB, "PNG"), "a.jpg")
-    assert codes(picture) == ["N_IMAGE_SUFFIX"] and picture.suffix == ".png" and picture.encoded is not None
-    assert np.array_equal(picture.pixels, RGB)
+    image = image_of(encoded(RGB, "PNG"), "a.jpg")
+    assert codes(image) == ["N_IMAGE_SUFFIX"] and image.suffix == ".png" and image.encoded is not None
+    assert np.array_equal(image.pixels, RGB)
 
 
 def test_palette_sixteen_bit_alpha_and_cmyk_are_converted_with_a_remark():
     flat = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, 5, 0), 5, 1)
     palette = io.BytesIO()
     Image.fromarray(np.dstack([flat, 255 - flat, flat])).quantize(16).save(palette, "PNG")
-    picture = picture_of(palette.getvalue(), "a.png")
-    assert codes(picture) == ["N_IMAGE_PALETTE"] and picture.encoded is None
-    assert np.array_equal(picture.pixels, np.dstack([flat, 255 - flat, flat]))
+    image = image_of(palette.getvalue(), "a.png")
+    assert codes(image) == ["N_IMAGE_PALETTE"] and image.encoded is None
+    assert np.array_equal(image.pixels, np.dstack([flat, 255 - flat, flat]))
 
-    deep = picture_of(tiff(RGB.astype(np.uint16) * 257), "a.tif")
+    deep = image_of(tiff(RGB.astype(np.uint16) * 257), "a.tif")
     assert codes(deep) == ["N_IMAGE_16_BIT"] and np.array_equal(deep.pixels, RGB)
-    grey = picture_of(encoded((RGB[..., 0].astype(np.uint16) * 257), "PNG"), "a.png")
+    grey = image_of(encoded((RGB[..., 0].astype(np.uint16) * 257), "PNG"), "a.png")
     assert codes(grey) == ["N_IMAGE_16_BIT"] and np.array_equal(grey.pixels[..., 1], RGB[..., 0])
 
-    opaque = picture_of(encoded(np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)]), "PNG"), "a.png")
+    opaque = image_of(encoded(np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)]), "PNG"), "a.png")
     assert codes(opaque) == ["N_IMAGE_ALPHA"] and np.array_equal(opaque.pixels, RGB)
-    hidden = picture_of(encoded(np.dstack([RGB, mask()]), "PNG"), "a.png")
+    hidden = image_of(encoded(np.dstack([RGB, mask()]), "PNG"), "a.png")
     assert codes(hidden) == ["W_IMAGE_ALPHA"] and np.array_equal(hidden.pixels, RGB * (mask() > 0)[..., None])
 
     cmyk = io.BytesIO()
     Image.fromarray(RGB).convert("CMYK").save(cmyk, "JPEG", quality=100)
-    picture = picture_of(cmyk.getvalue(), "a.jpg")
-    assert codes(picture) == ["W_IMAGE_CMYK"] and picture.suffix == ".png"
-    assert np.abs(picture.pixels.astype(int) - RGB).mean() < 3
+    image = image_of(cmyk.getvalue(), "a.jpg")
+    assert codes(image) == ["W_IMAGE_CMYK"] and image.suffix == ".png"
+    assert np.abs(image.pixels.astype(int) - RGB).mean() < 3
 
 
 def test_clinicdbs_tiff_keeps_its_colours():
-    picture = picture_of(tiff(RGB, photometric="minisblack", planarconfig="contig"), "1.tif")
-    assert np.array_equal(picture.pixels, RGB) and picture.encoded is None and picture.suffix == ".png"
-    planar = picture_of(tiff(np.moveaxis(RGB, 2, 0), photometric="rgb", planarconfig="separate"), "1.tif")
+    image = image_of(tiff(RGB, photometric="minisblack", planarconfig="contig"), "1.tif")
+    assert np.array_equal(image.pixels, RGB) and image.encoded is None and image.suffix == ".png"
+    planar = image_of(tiff(np.moveaxis(RGB, 2, 0), photometric="rgb", planarconfig="separate"), "1.tif")
     assert np.array_equal(planar.pixels, RGB)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_turned_pictures_and_their_masks_stay_together(tmp_path, orientation):
+def test_turned_images_and_their_masks_stay_together(tmp_path, orientation):
     stored = np.zeros((40, 60, 3), np.uint8)
     stored[..., 1] = np.arange(60) // 4  # a frame is not black alone
     stored[mask() > 0] = (200, 90, 80)  # the lesion is where the mask is
@@ -172,7 +172,7 @@ def _transposition(orientation):
     }[orientation]
 
 
-def test_a_mask_drawn_on_the_upright_picture_is_left_as_it_is(tmp_path):
+def test_a_mask_drawn_on_the_upright_image_is_left_as_it_is(tmp_path):
     put(tmp_path / "src/images/a.png", with_orientation(RGB, 6))
     put(tmp_path / "src/masks/a.png", mask((60, 40)))
     result = run_import(tmp_path / "src", tmp_path / "root")

@@ -7,7 +7,7 @@ of layer l, G^l their Gram matrices, Ḡ_t^l the mean of those over the target c
     x ← x − w · g / ‖g‖,   w = β (I − i) / I,   i = 0 … I − 1,   g = ∂L/∂x
 
 Dist is the squared Euclidean distance. Its units and the norm are declared in
-:mod:`polypda.stylisation.settings`. Only pixels inside the field of view move, and only they count in the Grams: a
+:mod:`polypda.stylization.settings`. Only pixels inside the field of view move, and only they count in the Grams: a
 black corner belongs to the processor and not to the mucosa's style. Values are kept within [0, 1].
 
 Beside the paper: an encoder's strided convolutions put a chequered pattern into g, which the norm then enlarges. Where
@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from polypda.errors import UsageError
-from polypda.stylisation.grams import MeanGram, gram, inside_at
-from polypda.stylisation.settings import Normalisation, StepNorm, StylisationSettings
+from polypda.stylization.grams import MeanGram, gram, inside_at
+from polypda.stylization.settings import Normalisation, StepNorm, StylizationSettings
 
 PUBLISHED_PIXELS = 1914 * 1052
 GREY_LEVELS = 255.0
@@ -36,7 +36,7 @@ Features = Callable[[Tensor], Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
-class Restyled:
+class Stylized:
     """images: B×3×H×W in [0, 1]. first, last: B×2, content distance and α-weighted style distance at start and end."""
 
     images: Tensor
@@ -44,14 +44,14 @@ class Restyled:
     last: Tensor
 
 
-def restyle(
+def stylize(
     source: Tensor,
     valid: Tensor,
     style: Sequence[Tensor],
     features: Features,
-    settings: StylisationSettings,
+    settings: StylizationSettings,
     start: Tensor | None = None,
-) -> Restyled:
+) -> Stylized:
     """Optimise a batch of images, each for itself.
 
     Args:
@@ -78,10 +78,10 @@ def restyle(
     with torch.no_grad():
         last = loss(features(images))
     assert first is not None  # at least one step
-    return Restyled(images.detach(), first, last)
+    return Stylized(images.detach(), first, last)
 
 
-def mean_gram(settings: StylisationSettings) -> MeanGram:
+def mean_gram(settings: StylizationSettings) -> MeanGram:
     """An empty mean Gram in the units of the settings, to which a cohort's maps are added."""
     return MeanGram(mean=settings.aan_normalisation is Normalisation.RELATIVE)
 
@@ -99,7 +99,7 @@ class AppearanceLoss:
     """L(x) of a batch, per image: B×2, content and α-weighted style; its sum differentiates each image for itself."""
 
     def __init__(
-        self, content: Sequence[Tensor], valid: Tensor, style: Sequence[Tensor], settings: StylisationSettings
+        self, content: Sequence[Tensor], valid: Tensor, style: Sequence[Tensor], settings: StylizationSettings
     ) -> None:
         self.content = content
         self.style = style
@@ -119,13 +119,13 @@ class AppearanceLoss:
     def __call__(self, maps: Sequence[Tensor]) -> Tensor:
         content = maps[0].new_zeros(len(maps[0]))
         style = content
-        for place, layer in enumerate(maps):
-            inside = self.inside[place]
-            wanted = self.content[place] * inside
-            content = content + self.content_weights[place] * self._distance(layer * inside, wanted)
+        for index, layer in enumerate(maps):
+            inside = self.inside[index]
+            wanted = self.content[index] * inside
+            content = content + self.content_weights[index] * self._distance(layer * inside, wanted)
             drawn = gram(layer, inside, mean=self.relative)
-            aim = self.style[place].expand_as(drawn)
-            style = style + self.alpha * self.style_weights[place] * self._distance(drawn, aim)
+            aim = self.style[index].expand_as(drawn)
+            style = style + self.alpha * self.style_weights[index] * self._distance(drawn, aim)
         return torch.stack([content, style], dim=1)
 
     def _distance(self, found: Tensor, wanted: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def _normed(gradient: Tensor, moves: Tensor, norm: StepNorm) -> Tensor:
     )
 
 
-def layer_weights(settings: StylisationSettings, layers: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def layer_weights(settings: StylizationSettings, layers: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Weights of content and of style, one per encoder map. Raises: UsageError E_STYLE_LAYERS."""
     return (
         _weights(settings.aan_content_weights, layers, "aan_content_weights"),

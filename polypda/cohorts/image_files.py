@@ -31,7 +31,7 @@ def name_some(frames: Sequence[str]) -> str:
     return ", ".join(frames[:MOST_NAMED]) + more
 
 
-def picture_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
+def image_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """The picture files that match the globs, as the disk lists them."""
     for pattern in patterns:
         for path in folder.glob(pattern):
@@ -48,7 +48,7 @@ def files_by_frame(
     """
     pattern = re.compile(name)
     found: dict[str, tuple[Path, dict[str, str | None]]] = {}
-    for path in sorted(set(picture_files(folder, patterns)), key=lambda path: natural_key(path.as_posix())):
+    for path in sorted(set(image_files(folder, patterns)), key=lambda path: natural_key(path.as_posix())):
         match = pattern.fullmatch(path.relative_to(folder).with_suffix("").as_posix())
         relative = path.relative_to(folder.parent).as_posix()
         if match is None:

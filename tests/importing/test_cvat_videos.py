@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from importing.painted_sources import lines, run_import, snapshot
-from importing.rendered_films import HEIGHT, WIDTH, progressive, write_film
+from importing.rendered_videos import HEIGHT, WIDTH, progressive, write_video
 
 from polypda.cohorts.images import read_image, read_mask
 
@@ -23,19 +23,19 @@ def track(*numbers: int) -> str:
 
 
 def export(
-    folder: Path, tracks: str, head: str = "<source>case9.mp4</source>", films: tuple[str, ...] = ("case9.mp4",)
+    folder: Path, tracks: str, head: str = "<source>case9.mp4</source>", videos: tuple[str, ...] = ("case9.mp4",)
 ):
     size = f"<original_size><width>{WIDTH}</width><height>{HEIGHT}</height></original_size>"
     text = f"<annotations><version>1.1</version><meta><task><name>case 9</name>{head}{size}</task></meta>{tracks}"
     folder.mkdir()
     (folder / "annotations.xml").write_text(f"{text}</annotations>", encoding="utf-8")
-    for film in films:
-        write_film(folder / film, progressive(FRAMES))
+    for video in videos:
+        write_video(folder / video, progressive(FRAMES))
     return folder
 
 
-def test_annotated_frames_are_decoded_from_the_film(tmp_path):
-    source = export(tmp_path / "src", track(1, 4, 7), films=("case9.mp4", "another.mp4"))
+def test_annotated_frames_are_decoded_from_the_video(tmp_path):
+    source = export(tmp_path / "src", track(1, 4, 7), videos=("case9.mp4", "another.mp4"))
     before = snapshot(source)
     result = run_import(source, tmp_path / "root")
     assert snapshot(source) == before
@@ -50,7 +50,7 @@ def test_annotated_frames_are_decoded_from_the_film(tmp_path):
         assert drawn[:20].sum() == 0 and drawn[30, 40] == 1 and drawn.shape == (HEIGHT, WIDTH)
 
 
-def test_a_frame_that_the_film_does_not_have_is_told(tmp_path):
+def test_a_frame_that_the_video_does_not_have_is_told(tmp_path):
     result = run_import(export(tmp_path / "src", track(2, FRAMES + 3)), tmp_path / "root")
     assert lines(result) == {"E_VIDEO_FRAME": ["case9.mp4"], "N_PATIENTS": ["src"]}
     assert [record.frame for record in result.records] == ["case9_000002"]
@@ -63,6 +63,6 @@ def test_a_frame_that_the_film_does_not_have_is_told(tmp_path):
         ("<source>case9.mp4</source><frame_filter>step=5</frame_filter>", ("case9.mp4",)),
     ],
 )
-def test_no_film_is_guessed(tmp_path, head, films):
-    result = run_import(export(tmp_path / "src", track(1), head, films), tmp_path / "root")
+def test_no_video_is_guessed(tmp_path, head, videos):
+    result = run_import(export(tmp_path / "src", track(1), head, videos), tmp_path / "root")
     assert result.folder is None and "E_IMAGE_MISSING" in lines(result)

@@ -17,7 +17,7 @@ LEAKAGE_ALLOWED = "LEAKAGE ALLOWED"
 ONE_SEED = "training variability not assessed"
 
 
-class ReportStatement(BaseModel):
+class RunMetadata(BaseModel):
     """The facts of a run that its tables, figures and page repeat.
 
     source, target: cohort ids. method: the adapted model's name in the cases; source_only: the one it starts from.
@@ -57,11 +57,11 @@ class ReportStatement(BaseModel):
     statistics_control: str | None = None
     phantom: bool
     target_labels_used: bool = False
-    target_labels_taught: bool = False
+    target_labels_trained_on: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
-    foreign: bool = False
+    external: bool = False
     supervision: str = ""
     leakage: tuple[str, ...] | None = None
     set_aside: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class ReportStatement(BaseModel):
     @property
     def seeds_text(self) -> str:
         """The seeds, and what a single one cannot tell."""
-        if self.foreign:
+        if self.external:
             return f"not known; {ONE_SEED}"
         listed = ", ".join(str(seed) for seed in self.seeds)
         return f"seed {listed}; {ONE_SEED}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds ({listed})"
@@ -88,7 +88,7 @@ class ReportStatement(BaseModel):
     @property
     def labels_text(self) -> str:
         """Whether target labels were used, and by whom."""
-        if self.foreign:
+        if self.external:
             return "not known: the predictions came as files"
         if self.method == "oracle":
             return f"the adapted model was trained on the labels of {self.target}: an upper bound, no adaptation"
@@ -97,7 +97,7 @@ class ReportStatement(BaseModel):
             told.append(
                 f"LABELS OF {self.target} CHOSE THE CHECKPOINT (selector oracle): {self.method} is no unlabelled result"
             )
-        if self.target_labels_taught:
+        if self.target_labels_trained_on:
             told.append(f"LABELS OF {self.target} TAUGHT {self.method} (semi-supervised): it is no unlabelled result")
         if self.target_labels_used:
             told.append(f"labels of {self.target} trained the oracle only (an upper bound)")
@@ -106,7 +106,7 @@ class ReportStatement(BaseModel):
     @property
     def resolution_text(self) -> str:
         """Where the frames were scored, and what the network saw of them."""
-        if self.foreign:
+        if self.external:
             return "native (maps as they came)"
         return f"native (the network sees {self.input_size[1]}×{self.input_size[0]} px; {self.inference})"
 
@@ -129,57 +129,61 @@ class ReportStatement(BaseModel):
         }
 
 
-def joint_leakage(statements: Iterable[ReportStatement]) -> str:
+def joint_leakage(metadata_of_runs: Iterable[RunMetadata]) -> str:
     """The stamp of a report of several runs; empty where no leave was given for any."""
-    stamped = [statement for statement in statements if statement.leakage is not None]
-    told = list(dict.fromkeys(text for statement in stamped for text in statement.leakage or ()))
+    stamped = [run_metadata for run_metadata in metadata_of_runs if run_metadata.leakage is not None]
+    told = list(dict.fromkeys(text for run_metadata in stamped for text in run_metadata.leakage or ()))
     return f"{LEAKAGE_ALLOWED}: {' '.join(told) or 'none was found'}" if stamped else ""
 
 
-def joint_lines(statements: Sequence[ReportStatement], models: Sequence[str], *, phantom: bool) -> dict[str, str]:
+def joint_lines(metadata_of_runs: Sequence[RunMetadata], models: Sequence[str], *, phantom: bool) -> dict[str, str]:
     """Name → text of everything that a table of several runs repeats, in reading order; what differs is listed.
 
     models: every model that was scored. phantom: some of the frames are rendered.
     """
-    seeds = sorted({seed for statement in statements if not statement.foreign for seed in statement.seeds})
-    policies = _distinct(statement.batch_norm for statement in statements if statement.batch_norm)
-    taught = _distinct(f"{s.source} {s.supervision}" for s in statements if s.supervision)
-    labels = _distinct(s.labels_text if len(statements) == 1 else labels_in_short(s) for s in statements)
+    seeds = sorted(
+        {seed for run_metadata in metadata_of_runs if not run_metadata.external for seed in run_metadata.seeds}
+    )
+    policies = _distinct(run_metadata.batch_norm for run_metadata in metadata_of_runs if run_metadata.batch_norm)
+    trained_on = _distinct(f"{s.source} {s.supervision}" for s in metadata_of_runs if s.supervision)
+    labels = _distinct(s.labels_text if len(metadata_of_runs) == 1 else labels_in_short(s) for s in metadata_of_runs)
     return {
         "protocol": PROTOCOL,
-        "runs": f"{len({statement.run for statement in statements})}",
-        "adaptations": _distinct(f"{s.source} → {s.target}" for s in statements if not s.foreign) or "none",
+        "runs": f"{len({run_metadata.run for run_metadata in metadata_of_runs})}",
+        "adaptations": _distinct(f"{s.source} → {s.target}" for s in metadata_of_runs if not s.external) or "none",
         "models": ", ".join(models),
-        "checkpoint rule": _distinct(s.selector if len(statements) > 1 else s.selector_text for s in statements),
-        "seeds": _seeds_text(seeds, foreign=any(statement.foreign for statement in statements)),
-        "resolution": _distinct(statement.resolution_text for statement in statements),
-        "threshold": _distinct(f"{statement.threshold:g}" for statement in statements),
-        "split": _distinct(statement.split for statement in statements),
+        "checkpoint rule": _distinct(
+            s.selector if len(metadata_of_runs) > 1 else s.selector_text for s in metadata_of_runs
+        ),
+        "seeds": _seeds_text(seeds, external=any(run_metadata.external for run_metadata in metadata_of_runs)),
+        "resolution": _distinct(run_metadata.resolution_text for run_metadata in metadata_of_runs),
+        "threshold": _distinct(f"{run_metadata.threshold:g}" for run_metadata in metadata_of_runs),
+        "split": _distinct(run_metadata.split for run_metadata in metadata_of_runs),
         **({"batch norm": policies} if policies else {}),
-        **({"source labels": taught} if taught else {}),
+        **({"source labels": trained_on} if trained_on else {}),
         "target labels": labels,
-        **({"leakage": leakage} if (leakage := joint_leakage(statements)) else {}),
+        **({"leakage": leakage} if (leakage := joint_leakage(metadata_of_runs)) else {}),
         "frames": PHANTOM_BANNER if phantom else "real frames",
     }
 
 
-def labels_in_short(statement: ReportStatement) -> str:
+def labels_in_short(run_metadata: RunMetadata) -> str:
     """Whether target labels were used, without naming the target."""
-    if statement.foreign:
-        return statement.labels_text
-    if statement.selector == ORACLE:
+    if run_metadata.external:
+        return run_metadata.labels_text
+    if run_metadata.selector == ORACLE:
         return "LABELS OF THE TARGET CHOSE A CHECKPOINT (selector oracle): no unlabelled result"
-    if statement.target_labels_taught:
+    if run_metadata.target_labels_trained_on:
         return "LABELS OF THE TARGET TAUGHT AN ADAPTED MODEL (semi-supervised): no unlabelled result"
-    if statement.method == ORACLE or statement.target_labels_used:
+    if run_metadata.method == ORACLE or run_metadata.target_labels_used:
         return "labels of the target trained the oracle only (an upper bound)"
     return "no label of the target was used in training"
 
 
-def _seeds_text(seeds: list[int], *, foreign: bool) -> str:
+def _seeds_text(seeds: list[int], *, external: bool) -> str:
     listed = ", ".join(str(seed) for seed in seeds)
     known = f"{len(seeds)} seeds ({listed})" if len(seeds) > 1 else f"seed {listed}; {ONE_SEED}" if seeds else ""
-    return "; ".join(filter(None, [known, "not known of predictions made elsewhere" if foreign else ""]))
+    return "; ".join(filter(None, [known, "not known of predictions made elsewhere" if external else ""]))
 
 
 def _distinct(texts: Iterable[str]) -> str:

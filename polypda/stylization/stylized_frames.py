@@ -28,14 +28,14 @@ from polypda.errors import DataError, UsageError
 from polypda.files import whole_file, write_json
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
-from polypda.stylisation.appearance import Restyled, mean_gram, restyle
-from polypda.stylisation.settings import Start, StylisationSettings, stylisation_settings
+from polypda.stylization.appearance import Stylized, mean_gram, stylize
+from polypda.stylization.settings import Start, StylizationSettings, stylization_settings
 
 VERSION = 1
 GROUP = 8
 """Source frames that are optimised together, and kept in one file."""
 KEY_HEX = 24
-RECORD = "stylisation.json"
+RECORD = "stylization.json"
 
 
 class CachedGroups(CachedArray):
@@ -81,7 +81,7 @@ class EncoderMaps:
 
 
 @dataclass(frozen=True)
-class Stylisation:
+class Stylization:
     """One restyling of a source to a target: what decides it, and where it is kept.
 
     source, target: cached at one network size; no mask of either is read. folder: of the cache.
@@ -90,7 +90,7 @@ class Stylisation:
     source: CachedFrames
     target: CachedFrames
     features: EncoderMaps
-    settings: StylisationSettings
+    settings: StylizationSettings
     folder: Path
     device: torch.device
 
@@ -104,7 +104,7 @@ class Stylisation:
         """What decides a restyled frame beside its own pixels; nothing of this machine."""
         return {
             "version": VERSION,
-            "settings": stylisation_settings(self.settings).model_dump(mode="json"),
+            "settings": stylization_settings(self.settings).model_dump(mode="json"),
             "encoder": self.features.identity(),
             "target": _digest(self.target, self._style_places()),
             "target_frames": len(self._style_places()),
@@ -129,27 +129,27 @@ class Stylisation:
         home = self._home()
         paths = []
         for start in range(0, len(self.source), GROUP):
-            places = list(range(start, min(start + GROUP, len(self.source))))
-            path = home / f"{_digest(self.source, places)}.npy"
+            indices = list(range(start, min(start + GROUP, len(self.source))))
+            path = home / f"{_digest(self.source, indices)}.npy"
             if not path.exists():
                 with whole_file(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, _pixels(self.restyled(places).images))
+                    np.save(file, _pixels(self.stylized(indices).images))
             paths.append(path)
             if advance:
-                advance(places[-1] + 1, len(self.source))
+                advance(indices[-1] + 1, len(self.source))
         trim(self.folder.parent)
         return replace(self.source, images=CachedGroups(tuple(paths)))
 
-    def restyled(self, places: list[int]) -> Restyled:
+    def stylized(self, indices: list[int]) -> Stylized:
         """Restyle the frames at these places together; nothing is cached."""
-        (batch,) = frame_batches(self.source, len(places), places)
+        (batch,) = frame_batches(self.source, len(indices), indices)
         moved = batch.to(self.device)
-        start = self._noise(batch, places).to(self.device) if self.settings.aan_start is Start.NOISE else None
-        return restyle(moved.images, moved.valid, self.style, self.features, self.settings, start)
+        start = self._noise(batch, indices).to(self.device) if self.settings.aan_start is Start.NOISE else None
+        return stylize(moved.images, moved.valid, self.style, self.features, self.settings, start)
 
-    def _noise(self, batch: UnlabelledBatch, places: list[int]) -> Tensor:
+    def _noise(self, batch: UnlabelledBatch, indices: list[int]) -> Tensor:
         """White noise of each frame's own seed, drawn on the CPU so that it is the same on every device."""
-        seeds = [int(_digest(self.source, [place])[:15], 16) for place in places]
+        seeds = [int(_digest(self.source, [index])[:15], 16) for index in indices]
         drawn = [torch.rand(batch.images.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(drawn)
 
@@ -182,10 +182,10 @@ def _normalisations(segmenter: Segmenter) -> list[nn.Module]:
     return [found] if isinstance(found, nn.Module) else []
 
 
-def _digest(cached: CachedFrames, places: list[int]) -> str:
+def _digest(cached: CachedFrames, indices: list[int]) -> str:
     digest = hashlib.sha256()
-    for place in places:
-        for pixels in (cached.images[place], cached.valid[place]):
+    for index in indices:
+        for pixels in (cached.images[index], cached.valid[index]):
             digest.update(f"{pixels.shape}".encode())
             digest.update(pixels.tobytes())
     return digest.hexdigest()[:KEY_HEX]

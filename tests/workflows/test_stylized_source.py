@@ -12,7 +12,7 @@ from polypda.networks.weights import save_module
 from polypda.training.progress import Silent
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.configure import resolve_config
-from polypda.workflows.runs.stylize import RECORD, restyled_source
+from polypda.workflows.runs.stylize import RECORD, stylized_source
 from polypda.workflows.runs.trained_models import INITIAL
 
 
@@ -25,7 +25,7 @@ def cached(tmp_path_factory):
 
 
 @pytest.fixture
-def restyle(cached, tmp_path):
+def stylize(cached, tmp_path):
     def run(name, method="fcan", weights="none", **options):
         config = resolve_config(
             source="zju2",
@@ -42,27 +42,27 @@ def restyle(cached, tmp_path):
         save_module(build_segmenter(config.network), folder.folder / INITIAL)
         torch.manual_seed(1)
         save_module(build_segmenter(config.network), tmp_path / "start.safetensors")
-        found = restyled_source(folder, *cached, tmp_path / "start.safetensors", tmp_path / "cache", Silent())
+        found = stylized_source(folder, *cached, tmp_path / "start.safetensors", tmp_path / "cache", Silent())
         record = folder.folder / RECORD
         return found, json.loads(record.read_text()) if record.exists() else None
 
     return run
 
 
-def test_the_source_stays_as_it_is_unless_asked_for(restyle):
-    assert restyle("plain", stylise="false") == (None, None)
-    assert restyle("other", method="adaptsegnet") == (None, None)
+def test_the_source_stays_as_it_is_unless_asked_for(stylize):
+    assert stylize("plain", stylize="false") == (None, None)
+    assert stylize("other", method="adaptsegnet") == (None, None)
 
 
-def test_restyled_frames_reach_the_run_with_their_record(restyle, cached):
-    found, record = restyle("styled", stylise="true")
+def test_stylized_frames_reach_the_run_with_their_record(stylize, cached):
+    found, record = stylize("styled", stylize="true")
     assert len(found) == 3 and found.masks is cached[0].masks
     assert (found.images[0] != cached[0].images[0]).any()
     assert record["settings"]["aan_steps"] == 2 and record["target_frames"] == 2
-    again, second = restyle("combined", method="fcan+minent", stylise="true")
+    again, second = stylize("combined", method="fcan+minent", stylize="true")
     assert second["cache"] == record["cache"] and (again.images[0] == found.images[0]).all()
 
 
-def test_a_pretrained_encoder_is_preferred_to_the_starts(restyle):
-    trained, pretrained = (restyle(weights, weights=weights, stylise="true")[1] for weights in ("none", "imagenet"))
+def test_a_pretrained_encoder_is_preferred_to_the_starts(stylize):
+    trained, pretrained = (stylize(weights, weights=weights, stylize="true")[1] for weights in ("none", "imagenet"))
     assert trained["encoder"] != pretrained["encoder"]

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from polypda.cohorts.catalogue import parse_manifest
+from polypda.methods.registry import method_options
+from polypda.options import FORMER_NAMES, with_present_names
+from polypda.training.config import AdaptConfig
+
+
+def test_former_names_are_read_at_every_depth_and_a_present_one_wins():
+    given = {"rate": 1, "options": [{"warmup_share": 0.1}], "learning_rate": 2, "kept": ("x", {"stylise": True})}
+    present = {"learning_rate": 2, "options": [{"warmup_fraction": 0.1}], "kept": ("x", {"stylize": True})}
+    assert with_present_names(given) == present
+    assert with_present_names(with_present_names(given)) == present
+
+
+def test_no_present_name_is_a_former_one():
+    assert not set(FORMER_NAMES) & set(FORMER_NAMES.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "former", "present"),
+    [("adaptsegnet", "discriminator_rate", "discriminator_learning_rate"), ("fda", "fda_share", "fda_fraction")],
+)
+def test_a_methods_options_are_taken_by_their_former_names(method, former, present):
+    assert getattr(method_options(method, {former: 0.05}), present) == 0.05
+
+
+def test_a_configuration_of_an_earlier_version_is_read():
+    given = {"source": "zju2", "target": "haining", "supervised": {"rate": 0.5}, "settle_statistics": True}
+    read = AdaptConfig.model_validate(given | {"options": {"warmup_share": 0.2}})
+    assert read.supervised["learning_rate"] == 0.5 and read.recompute_batch_norm
+    assert read.options["warmup_fraction"] == 0.2
+
+
+def test_a_manifest_of_an_earlier_version_is_read():
+    text = (Path(__file__).parent.parent / "cohorts" / "zju2.yaml").read_text(encoding="utf-8")
+    assert "width_fraction" in text
+    assert parse_manifest(text.replace("width_fraction", "width_share"), where="x") == parse_manifest(text, where="x")
