@@ -2,10 +2,12 @@
 
     python benchmarks/real_frames.py --data-root DATA --encoder-weights mobilenet_v2.safetensors --out runs/bench
     python benchmarks/real_frames.py … --dry-run          # what would be run
+    python benchmarks/real_frames.py … --gpu --minutes 12 # at 352 px on one data-centre GPU
 
 The whole recipe comes first, on every pair with every seed, then what it is made of, then every further method on the
 headline pair (Olympus → Fuji) and at last elsewhere. Give the same command again to go on; ``--core`` ends after them.
-Sizes are those that two CPU cores can finish; on a GPU raise --size, --batch-size, --start-steps and --adapt-steps.
+Sizes are those that two CPU cores can finish. ``--gpu`` is the same bench at 352 px: bfloat16, frames changed on the
+device, several runs at once; after ``--minutes`` no further run begins, and the report holds what is complete.
 Options are the preset ``standard``'s: none was chosen on these pairs' labels.
 """
 
@@ -53,6 +55,8 @@ OWN_LABELS = {HEADLINE, ("bkai-neopolyp", "cvc-clinicdb")}
 """Pairs whose oracle costs nothing further: it is the source-only model of the pair the other way round."""
 OWN_LABELS_ONCE = {("cvc-clinicdb", "polypgen-c4")}
 """Pairs whose oracle is trained for the first seed."""
+ON_DEVICE: dict[str, object] = {"augment_on": "device"}
+MIXED: dict[str, object] = {"precision": "bf16-mixed", "workers": 2}
 COMMAND = "python benchmarks/real_frames.py --data-root DATA --encoder-weights mobilenet_v2-imagenet.safetensors"
 
 
@@ -65,6 +69,8 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path, default=Path("runs/cache"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the headline pair")
     parser.add_argument("--core", action="store_true", help="only the core methods")
+    parser.add_argument("--gpu", action="store_true", help="352 px, batches of 16, bf16-mixed, four runs at once")
+    parser.add_argument("--minutes", type=float, help="begin no run after so long")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--start-steps", type=int, default=900)
@@ -73,6 +79,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--report-only", action="store_true", help="report what is complete, run nothing")
+    if parser.parse_known_args()[0].gpu:
+        parser.set_defaults(size=352, batch_size=16, device="cuda", jobs=4)
     arguments = parser.parse_args()
     runs = bench_runs(arguments)
     if arguments.dry_run:
@@ -170,8 +178,12 @@ def configuration(
         },
         sections={
             "network": {"encoder": "mobilenet_v2"},
-            "data": {"size": arguments.size, "batch_size": arguments.batch_size},
-            "compute": {"threads": 1, "device": arguments.device},
+            "data": {
+                "size": arguments.size,
+                "batch_size": arguments.batch_size,
+                **(ON_DEVICE if arguments.gpu else {}),
+            },
+            "compute": {"threads": 1, "device": arguments.device, **(MIXED if arguments.gpu else {})},
         },
         options={},
     )
@@ -186,7 +198,9 @@ def bring_to_end(runs: list[PlannedRun], arguments: argparse.Namespace) -> list[
         if state is not RunState.COMPLETE:
             print(f"[{numbers[run.name]}/{len(runs)}] {run.name}: {state.value}", file=sys.stderr, flush=True)
 
-    outcomes = run_matrix(runs, arguments.out, paths, Silent(), InProcesses(arguments.jobs), announce)
+    outcomes = run_matrix(
+        runs, arguments.out, paths, Silent(), InProcesses(arguments.jobs, arguments.minutes), announce
+    )
     failed = [f"{outcome.run.name}: {outcome.error}" for outcome in outcomes if outcome.error]
     print("\n".join(failed), file=sys.stderr)
     return failed

@@ -6,6 +6,7 @@ from polypda.cohorts.catalogue import parse_manifest
 from polypda.methods.registry import method_options
 from polypda.options import FORMER_NAMES, with_present_names
 from polypda.training.config import AdaptConfig
+from polypda.workflows.runs.configure import resolve_config
 
 
 def test_former_names_are_read_at_every_depth_and_a_present_one_wins():
@@ -28,8 +29,11 @@ def test_a_methods_options_are_taken_by_their_former_names(method, former, prese
 
 
 def test_a_configuration_of_an_earlier_version_is_read():
-    given = {"source": "zju2", "target": "haining", "supervised": {"rate": 0.5}, "settle_statistics": True}
-    read = AdaptConfig.model_validate(given | {"options": {"warmup_share": 0.2}})
+    pair = {"source": "zju2", "target": "haining", "method": "adaptsegnet"}
+    written = resolve_config(**pair, preset_name="quick", phantom=True, top={}, sections={}, options={})
+    given = written.model_dump(mode="json", exclude={"recompute_batch_norm"})
+    former = {"supervised": {"rate": 0.5}, "options": {"warmup_share": 0.2}, "settle_statistics": True}
+    read = AdaptConfig.model_validate(given | former)
     assert read.supervised["learning_rate"] == 0.5 and read.recompute_batch_norm
     assert read.options["warmup_fraction"] == 0.2
 

@@ -110,7 +110,7 @@ class PhantomLook(_Strict):
     ``polyp_contrast``, ``polyp_contrast_sd``: polyp − all the rest of the field, and its spread between polyps.
     ``polyp_local_lightness``: median L* of a polyp − its direct surroundings, which the lamp lights with it; None: the
     surroundings stay as lit as they are. ``polyp_shading_sd``: most L* deviation within a polyp (how ball-like it is).
-    ``flat_fraction``: of polyps that are flat lesions, hardly raised and faint at their border; ``flat_contrast``: their
+    ``flat_fraction``: of polyps that are flat lesions, hardly raised and faint at the border; ``flat_contrast``: their
     contrast as a share of what another polyp there would have.
     ``mimics``: see :class:`MimicFractions`. ``dye_fraction``: share of sequences sprayed with a blue dye.
     ``debris_fraction``: share of sequences with thin patches of stool and mucus.

@@ -252,7 +252,7 @@ class AdaptConfig(BaseModel):
         return name
 
     @model_validator(mode="after")
-    def _processes_fraction_batches_evenly(self) -> AdaptConfig:
+    def _processes_share_batches_evenly(self) -> AdaptConfig:
         if self.data.batch_size % self.compute.processes:
             raise ValueError(
                 f"a batch of {self.data.batch_size} is not shared evenly by {self.compute.processes} processes"

@@ -114,7 +114,7 @@ def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path, mon
 @pytest.mark.parametrize(
     ("words", "at_once"), [(["--jobs", "2"], 1), (["--jobs", "2", "--trainings-at-once", "2"], 2), ([], 2)]
 )
-def test_runs_that_fraction_the_cores_do_not_part_them_again(polypda, root, monkeypatch, words, at_once):
+def test_runs_that_share_the_cores_do_not_part_them_again(polypda, root, monkeypatch, words, at_once):
     """jobs × threads is what the user counts with."""
     monkeypatch.setitem(PRESETS, "quick", PRESETS["quick"] | {"compute": {"threads": 2, "trainings_at_once": 2}})
     planned = []

@@ -84,7 +84,7 @@ def test_leaking_official_split_is_refused(frames):
     assert "frame 1" in caught.value.what and "frame 2" in caught.value.what
 
 
-def test_sequences_of_two_patients_may_fraction_a_name():
+def test_sequences_of_two_patients_may_share_a_name():
     require_no_leak([frame("1", "p", "1", Split.TRAIN), frame("2", "q", "1", Split.TEST)])
     with pytest.raises(LeakageError, match="E_SPLIT_LEAK"):  # the same sequence of one patient may not
         require_no_leak([frame("1", "p", "1", Split.TRAIN), frame("2", "p", "1", Split.TEST)])

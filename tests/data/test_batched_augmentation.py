@@ -47,7 +47,7 @@ def test_frames_move_as_the_processor_moves_them(batch):
         assert np.mean(labels[index].numpy() != mask) < 0.02 and np.mean(valid[index].numpy() != (inside > 0)) < 0.03
 
 
-def test_a_frame_changes_alike_whatever_fractions_its_batch(batch):
+def test_a_frame_changes_alike_whatever_shares_its_batch(batch):
     images, (valid, masks) = tensors(*batch)
     together = BatchedAugmentation()(images, [valid, masks], SEEDS)
     for index in (0, 3):

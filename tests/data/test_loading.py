@@ -44,7 +44,7 @@ def test_a_step_is_the_same_whatever_came_before_and_whoever_loads_it(dataset):
     assert not torch.equal(alone, dataset()[6][0].images)
 
 
-def test_processes_fraction_the_joint_batch(dataset):
+def test_processes_share_the_joint_batch(dataset):
     joint = dataset()[2][0]
     parts = [dataset(Fraction(rank, 2))[2][0] for rank in range(2)]
     assert torch.equal(parts[0].images, joint.images[0::2])

@@ -42,7 +42,7 @@ def all_cases(evaluations: list[Evaluation]) -> pd.DataFrame:
     return pd.concat([evaluation.cases for evaluation in evaluations])
 
 
-def test_a_control_that_runs_fraction_counts_once(evaluations, results) -> None:
+def test_a_control_that_runs_share_counts_once(evaluations, results) -> None:
     cell = one(results.matrix, source="ada", cohort="ada", model="source-only")
     raw = all_cases(evaluations).query("source == 'ada' and cohort == 'ada' and model == 'source-only' and positive")
     assert raw["run"].nunique() == 4 and raw["training"].nunique() == 2

@@ -56,7 +56,7 @@ def test_predictions_lie_on_the_frames_own_grid(frames, fit):
         assert frame_metrics(probability, prediction.reference, prediction.view.mask).dice > 0.93
 
 
-def test_models_are_put_into_evaluation_mode_and_fraction_one_reading(frames, monkeypatch):
+def test_models_are_put_into_evaluation_mode_and_share_one_reading(frames, monkeypatch):
     reads = []
     from polypda.data import cache
 

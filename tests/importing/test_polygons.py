@@ -62,7 +62,7 @@ def test_start_and_direction_do_not_matter(ring):
 
 @settings(max_examples=100)
 @given(coordinates, coordinates)
-def test_triangles_of_a_rectangle_fraction_no_pixel_and_leave_none_out(x, y):
+def test_triangles_of_a_rectangle_share_no_pixel_and_leave_none_out(x, y):
     corners = [(-5, -5), (22, -5), (22, 16), (-5, 16)]
     x, y = min(max(float(x), -4), 21), min(max(float(y), -4), 15)
     total = np.zeros(SIZE, int)

@@ -274,7 +274,7 @@ def test_tied_placements_train_one_network_on_the_task_and_both_domains(placemen
     assert math.copysign(1, losses["adv_target"]) == terms
 
 
-def test_partly_tied_networks_fraction_everything_behind_their_own_encoders():
+def test_partly_tied_networks_share_everything_behind_their_own_encoders():
     method = build(weights="partly", objective="gan", tap="decoder")
     names = {player.name for player in method.players()}
     assert names == {DISCRIMINATOR, SOURCE, SEGMENTER}

@@ -51,7 +51,7 @@ def test_a_term_of_no_weight_changes_nothing():
         assert torch.allclose(value, after[key], rtol=1e-5, atol=1e-7), key
 
 
-def test_terms_fraction_the_methods_forward_pass_of_the_target():
+def test_terms_share_the_methods_forward_pass_of_the_target():
     assert calls_per_step(build("adaptsegnet", **SMALL)) == 2
     assert calls_per_step(build("adaptsegnet+minent", **SMALL)) == 2
     assert calls_per_step(build("source-only+minent")) == 2

@@ -236,7 +236,7 @@ def test_nothing_outside_the_field_of_view_teaches_the_judge_or_the_generator():
         assert_same(one[name], other[name], 0.0)
 
 
-def test_labels_outside_are_ignored_and_batches_of_other_sizes_fraction_one_outline():
+def test_labels_outside_are_ignored_and_batches_of_other_sizes_share_one_outline():
     inside = torch.ones(1, 1, 16, 16, dtype=torch.bool)
     inside[..., :8] = False
     grid = torch.zeros(1, 4, 2, 2)

@@ -54,7 +54,7 @@ def test_options_are_pairs():
         parse_options(["a"])
 
 
-def test_cohorts_that_fraction_frames_are_refused():
+def test_cohorts_that_share_frames_are_refused():
     with pytest.raises(LeakageError, match="E_SHARED_FRAMES"):
         check_pair("cvc-colondb", "polypsset")
 

@@ -58,7 +58,7 @@ def test_controls_alone_need_a_run_per_pair():
     assert [(run.config.target, run.start is None) for run in plan.runs] == [("haining", True), ("ningbo", False)]
 
 
-def test_pairs_that_fraction_frames_are_left_out_and_named():
+def test_pairs_that_share_frames_are_left_out_and_named():
     plan = plan_matrix(
         every_pair(["cvc-clinicdb"], ["cvc-colondb", "haining", "cvc-clinicdb"]), ["adaptsegnet"], [0], configure
     )
@@ -127,3 +127,12 @@ def test_a_process_that_is_killed_ends_the_matrix_with_a_code():
     plan = plan_matrix([("zju2", "haining")], ["adaptsegnet"], [0], configure)
     with pytest.raises(PolypdaError, match="E_MATRIX_PROCESS"):
         list(InProcesses(1).launch(plan.runs, die, lambda run: None))
+
+
+def test_when_the_time_is_over_no_further_run_begins(tmp_path):
+    plan = plan_matrix(every_pair(["zju2", "haining"], ["zju2", "haining"]), ["adaptsegnet"], [0], configure)
+    begun = []
+    run_one = partial(leave_a_trace, folder=tmp_path, broken="")
+    outcomes = list(InProcesses(1, minutes=0).launch(plan.runs, run_one, lambda run: begun.append(run.name)))
+    assert not begun and not outcomes and not list(tmp_path.iterdir())
+    assert len(list(InProcesses(1, minutes=60).launch(plan.runs, run_one, lambda run: None))) == len(plan.runs)

@@ -41,7 +41,7 @@ def answer(table: pd.DataFrame, run_metadata: RunMetadata) -> Answer:
     comparison = _comparison(after)
     judged = verdict(comparison, str(after["cluster_unit"]))
     control = target[target["model"] == run_metadata.statistics_control]
-    shares = [] if control.empty else [_statistics_fraction(control.iloc[0], after, run_metadata)]
+    shares = [] if control.empty else [_statistics_share(control.iloc[0], after, run_metadata)]
     told = (*_certainty(comparison, after), *_cautions(after, run_metadata), *run_metadata.notes)
     cautions = (*filter(None, shares), *told)
     return Answer(judged.tone, _headline(judged.finding, after, run_metadata), _figures(before, after), cautions)
@@ -87,7 +87,7 @@ def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
     return [f"{verdict(comparison, str(after['cluster_unit'])).words}."] if kind in CLUSTER_INTERVALS else []
 
 
-def _statistics_fraction(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
+def _statistics_share(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
     """How much of the change needs no adaptation but new batch-norm statistics."""
     if pd.isna(after["delta_dice_frame"]):
         if pd.isna(after["delta_lesion_sensitivity_10"]):

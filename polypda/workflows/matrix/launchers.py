@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -56,19 +57,26 @@ class Sequential:
 
 
 class InProcesses:
-    """Up to ``jobs`` at once, each in a process of its own. Give each run few threads: jobs × threads ≤ cores."""
+    """Up to ``jobs`` at once, each in a process of its own. Give each run few threads: jobs × threads ≤ cores.
 
-    def __init__(self, jobs: int) -> None:
+    minutes: after so long no further run begins; those that run are waited for.
+    """
+
+    def __init__(self, jobs: int, minutes: float | None = None) -> None:
         self.jobs = jobs
+        self.minutes = minutes
 
     def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
         planned = {run.name for run in runs}
         waiting, going = list(runs), dict[Future[None], PlannedRun]()
         done: set[str] = set()
         failed: set[str] = set()
+        ends = float("inf") if self.minutes is None else time.monotonic() + 60 * self.minutes
         # Left by an error, Ctrl-C or SIGTERM, the pool waits: an interrupted run writes its checkpoint first.
         with WorkerPool(self.jobs, use_data_root, (named_data_root(),)) as pool:
             while waiting or going:
+                if time.monotonic() > ends:
+                    waiting.clear()
                 ready = [run for run in waiting if not any(name in planned - done - failed for name in run.needs)]
                 for run in ready[: self.jobs - len(going)]:
                     waiting.remove(run)

@@ -131,7 +131,7 @@ def resolve_config(
         what = f"'{method}' would learn the target's pseudo-labels and its labels at once."
         fix = "leave self-training out, or the semi-supervised term."
         raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
-    _fraction_supervised_options(values)
+    _share_supervised_options(values)
     try:
         return AdaptConfig.model_validate(values)
     except ValidationError as error:
@@ -167,7 +167,7 @@ def _require_no_target_labels(values: dict[str, Any], options: MethodOptions) ->
     raise UsageError("E_TARGET_LABELS", what, fix="add --target-labels to permit it; every table will say so.")
 
 
-def _fraction_supervised_options(values: dict[str, Any]) -> None:
+def _share_supervised_options(values: dict[str, Any]) -> None:
     """What decides the supervised part holds for the control as well, or it would be no control."""
     shared = {name: value for name, value in values["options"].items() if name in SupervisedOptions.model_fields}
     values["supervised"] = {**values["supervised"], **shared}

@@ -55,7 +55,7 @@ def test_many_clusters_come_to_the_normal_interval() -> None:
     assert (low[0], high[0]) == pytest.approx((means.mean() - half, means.mean() + half), abs=0.1 * half)
 
 
-def test_the_seed_alone_decides_and_quantities_fraction_resamples() -> None:
+def test_the_seed_alone_decides_and_quantities_share_resamples() -> None:
     clusters = unequal_clusters()
     values = values_of(clusters, 3)
     together = mean_estimates(values, clusters, seed=2)
