@@ -25,6 +25,7 @@ from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import network_of
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.smp_names import plain_architecture
+from polypda.options import with_present_names
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.run_folder import RunFolder
@@ -103,6 +104,7 @@ def resolve_config(
     Raises: UsageError E_PRESET_UNKNOWN, E_METHOD_UNKNOWN, E_METHOD_OPTION, E_TARGET_LABELS, E_OPTION; what
         :func:`check_pair` and :func:`told_weights` raise.
     """
+    top, sections, options = (with_present_names(given) for given in (top, sections, options))
     check_pair(source, target, allow_leakage=bool(top.get("allow_leakage")))
     source, target = canonical(source), canonical(target)
     method_class(method)
