@@ -111,4 +111,4 @@ def test_a_record_of_an_earlier_version_is_read_with_types():
     assert record["options"]["lambda_adv_main"] == 0.5 and record["supervised"]["learning_rate"] == 1e-3
     record["options"]["lambda_adv_main"], record["supervised"]["learning_rate"] = "0.5", "1e-3"
     assert AdaptConfig.model_validate(record) == config
-    assert AdaptConfig.model_validate(record).of_method.rate == 1e-3
+    assert AdaptConfig.model_validate(record).of_method.learning_rate == 1e-3
