@@ -94,7 +94,7 @@ def test_an_interrupted_rendering_leaves_nothing(
             raise failure
         written(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cohort_folder, "_write_picture", failing)
+    monkeypatch.setattr(cohort_folder, "_write_image", failing)
     with pytest.raises((KeyboardInterrupt, DataError)) as caught:
         render_cohort(COHORT, frames=5, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
