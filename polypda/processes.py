@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,6 +23,25 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 _busy, _stopping = threading.Event(), threading.Event()
 """In a worker: set while it runs a task; set once it must run no other."""
+
+
+class _WithoutMain(SpawnProcess):
+    """A process that does not run the script again which started it: tasks are functions of modules, and a script that
+    adapts without ``if __name__ == "__main__":`` would start itself over and over."""
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        hidden: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+        vars(main).pop("__file__", None)
+        main.__spec__ = None
+        try:
+            super().start()
+        finally:
+            vars(main).update(hidden)
+
+
+class _Context(SpawnContext):
+    Process = _WithoutMain
 
 
 class WorkerPool(ProcessPoolExecutor):
@@ -35,7 +56,7 @@ class WorkerPool(ProcessPoolExecutor):
     def __init__(
         self, processes: int, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()
     ) -> None:
-        context = get_context("spawn")
+        context = _Context()
         reader, self._lifeline = context.Pipe(duplex=False)
         begin = (reader, os.getpid(), initializer, initargs)
         super().__init__(processes, mp_context=context, initializer=_begin, initargs=begin)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from polypda.cohorts.catalogue import use_data_root
+from polypda.cohorts.named_root import use_data_root
 from polypda.networks.smp_names import import_torchvision
 from polypda.workflows.runs.presets import PRESETS
 

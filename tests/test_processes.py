@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = """
-import os, signal, sys, time
+WORK = """
+import os, time
 from pathlib import Path
-from polypda.processes import WorkerPool, interrupt
 
 def work(name):
     half = Path(name + ".half")
@@ -23,13 +22,27 @@ def work(name):
     except BaseException:
         half.unlink()
         raise
+"""
+SCRIPT = """
+import signal, sys
+from polypda.processes import WorkerPool, interrupt
+from work import work
 
-if __name__ == "__main__":
-    if sys.argv[1] == "handled":
-        signal.signal(signal.SIGTERM, interrupt)  # as every command does
-    with WorkerPool(2) as pool:
-        for task in [pool.submit(work, name) for name in ("one", "two", "queued", "queued too")]:
-            task.result()
+if sys.argv[1] == "handled":
+    signal.signal(signal.SIGTERM, interrupt)  # as every command does
+with WorkerPool(2) as pool:
+    for task in [pool.submit(work, name) for name in ("one", "two", "queued", "queued too")]:
+        task.result()
+"""
+UNGUARDED = """
+from pathlib import Path
+from polypda.processes import WorkerPool
+
+with Path("runs.txt").open("a") as file:
+    file.write("once ")
+with WorkerPool(2) as pool:
+    print(sum(pool.map(abs, [-1, -2, -3])))
+print(__file__)
 """
 
 
@@ -62,6 +75,7 @@ def wait_until(condition, seconds: float = 60.0) -> bool:
 def test_workers_do_not_outlive_their_parent(tmp_path, how, number):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
+    (tmp_path / "work.py").write_text(WORK)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen([sys.executable, script, how], cwd=tmp_path, stderr=subprocess.PIPE, env=environment)
     files = [tmp_path / "one.pid", tmp_path / "two.pid"]
@@ -86,3 +100,12 @@ def test_results_and_errors_come_back_as_from_any_pool():
         assert list(pool.map(abs, [-1, -2, -3], chunksize=2)) == [1, 2, 3]
         with pytest.raises(ZeroDivisionError):
             pool.submit(divmod, 1, 0).result()
+
+
+def test_a_script_without_a_guard_is_run_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["6", str(script)], done.stderr
+    assert (tmp_path / "runs.txt").read_text() == "once "

@@ -12,7 +12,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from polypda.cache import DAY_S, GB, KINDS, LIMIT_VARIABLE, entries, limit_bytes, remove_unfinished
-from polypda.cli.configuration import default_cache
+from polypda.workflows.runs.paths import default_cache
 
 cache_app = typer.Typer(
     help="What is kept so that it need not be computed again; all of it may be removed at any time.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from polypda.cli.configuration import OptionalDataRoot, default_cache
+from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import wide_console
 from polypda.cohorts.image_files import MOST_NAMED, name_some
-from polypda.quality.checking.check_cohorts import CheckReport, JointReport
 from polypda.quality.checking.findings import Finding, Severity
+from polypda.workflows.runs.paths import default_cache
+
+if TYPE_CHECKING:
+    from polypda.quality.checking.check_cohorts import CheckReport, JointReport
 
 Opt = typer.Option
 SEVERITY_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,22 +12,21 @@ from rich.text import Text
 from polypda.cli.cohort_quality import check_command, stats_command
 from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import wide_console
-from polypda.cli.import_command import import_command
-from polypda.cohorts.catalogue import load_catalogue, manifest
-from polypda.cohorts.manifest import Extent, FactStatus, Manifest
-from polypda.cohorts.opening import open_cohort, present
-from polypda.cohorts.sub_cohorts import label_words, mode_words, whole_cohort
+from polypda.cli.import_command import ImportCommand, import_command
 from polypda.errors import PolypdaError
 
+if TYPE_CHECKING:
+    from polypda.cohorts.manifest import Extent, Manifest
+
 UNKNOWN = "unknown"
-STATUS_STYLE = {FactStatus.VERIFIED: "green", FactStatus.CONTRADICTED: "red", FactStatus.UNVERIFIED: "yellow"}
+STATUS_STYLE = {"verified": "green", "contradicted": "red", "unverified": "yellow"}
 
 cohorts_app = typer.Typer(
     name="cohorts", help="Cohorts: list, describe, import, check, compare, render as phantoms.", no_args_is_help=True
 )
 
 cohorts_app.command("check")(check_command)
-cohorts_app.command("import")(import_command)
+cohorts_app.command("import", cls=ImportCommand)(import_command)
 cohorts_app.command("stats")(stats_command)
 
 CohortId = Annotated[str, typer.Argument(metavar="ID", help="Cohort id, as `polypda cohorts list` shows it.")]
@@ -36,6 +35,9 @@ CohortId = Annotated[str, typer.Argument(metavar="ID", help="Cohort id, as `poly
 @cohorts_app.command("list")
 def list_cohorts(data_root: OptionalDataRoot = None) -> None:
     """List all cohorts, and which of them are present below the data root."""
+    from polypda.cohorts.catalogue import load_catalogue
+    from polypda.cohorts.opening import present
+
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for name, justify in (
         ("id", "left"),
@@ -69,6 +71,8 @@ def list_cohorts(data_root: OptionalDataRoot = None) -> None:
 @cohorts_app.command("show")
 def show_cohort(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None:
     """Show everything that is known of a cohort: declared, verified, contradicted and unknown."""
+    from polypda.cohorts.catalogue import manifest
+
     described = manifest(cohort_id, data_root)
     console = wide_console()
     local = f" · {described.title.local}" if described.title.local else ""
@@ -79,10 +83,10 @@ def show_cohort(cohort_id: CohortId, data_root: OptionalDataRoot = None) -> None
     facts.add_column("status", no_wrap=True)
     facts.add_column("fact, and where it is from")
     for fact in described.facts:
-        status = Text(fact.status.value, style=STATUS_STYLE.get(fact.status, ""))
+        status = Text(fact.status.value, style=STATUS_STYLE.get(fact.status.value, ""))
         facts.add_row(status, Text.assemble(fact.statement.strip(), (f" [{fact.source.strip()}]", "dim")))
     for overlap in described.overlaps:
-        status = Text(overlap.status.value, style=STATUS_STYLE.get(overlap.status, ""))
+        status = Text(overlap.status.value, style=STATUS_STYLE.get(overlap.status.value, ""))
         facts.add_row(status, f"Shares frames with {overlap.data_set}: {overlap.what}.")
     console.print(facts)
 
@@ -95,6 +99,7 @@ def phantom(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Render a synthetic cohort with exact masks, laid out as an ordinary cohort folder."""
+    from polypda.cohorts.catalogue import manifest
     from polypda.phantom import render_cohort  # the renderer loads slowly and only this command needs it
 
     folder = render_cohort(manifest(cohort_id), frames=frames, out=out, seed=seed)
@@ -108,6 +113,9 @@ def _labels(described: Manifest) -> str:
 
 def _found(cohort_id: str, data_root: Path | None) -> dict[str, str]:
     """What the frames below the data root are labelled with, in all and per imaging mode; {} where there are none."""
+    from polypda.cohorts.opening import open_cohort, present
+    from polypda.cohorts.sub_cohorts import label_words, mode_words, whole_cohort
+
     if data_root is None or not present(whole_cohort(cohort_id), data_root):
         return {}
     try:
@@ -139,6 +147,8 @@ def _times(size: tuple[int, int]) -> str:
 
 
 def _properties(described: Manifest, cohort_id: str, data_root: Path | None) -> Table:
+    from polypda.cohorts.opening import present
+
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column()

@@ -1,12 +1,9 @@
-"""From options as parsed to a resolved configuration: options that several commands share, those that are made of the
-configuration's fields, and a file of them.
-"""
+"""Options that several commands share, those that are made of the configuration's fields, and a file of them."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,18 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from polypda.cohorts.catalogue import use_data_root
+from polypda.cohorts.named_root import VARIABLE, use_data_root
 from polypda.errors import UsageError, nearest
-from polypda.workflows.runs.paths import Paths
+from polypda.methods.index import DEFAULT_METHOD
+from polypda.workflows.runs.paths import Paths, default_cache
 
 if TYPE_CHECKING:
     from polypda.options import OptionField
-    from polypda.training.config import AdaptConfig
-
-
-VARIABLE = "POLYPDA_DATA"
-DEFAULT_METHOD = "adaptsegnet+target-colours+self-training"
-"""Output-space adversarial adaptation, with what moves a target beside it."""
 
 
 def name_data_root(root: Path | None) -> Path | None:
@@ -48,13 +40,6 @@ OptionalDataRoot = Annotated[
 ]
 
 
-def default_cache() -> Path:
-    """Where decoded frames and phantoms are kept: POLYPDA_CACHE, else the user's cache folder."""
-    if "POLYPDA_CACHE" in os.environ:
-        return Path(os.environ["POLYPDA_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polypda"
-
-
 def places_of(options: Mapping[str, Any]) -> Paths:
     """Where the options say that things lie. Raises: UsageError E_OPTION."""
     return Paths(
@@ -63,42 +48,6 @@ def places_of(options: Mapping[str, Any]) -> Paths:
         encoder_weights=options["encoder_weights"],
         start=Path(options["start"]) if options["start"] else None,
         overlays=_overlay_count(options["overlays"]),
-    )
-
-
-def configuration(
-    options: Mapping[str, Any], *, source: str, target: str, method: str, method_options: dict[str, str]
-) -> AdaptConfig:
-    """Resolve the options of one run over their preset.
-
-    Raises: what :func:`polypda.workflows.runs.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
-    """
-    from polypda.networks.encoder_sources import BUNDLED
-    from polypda.networks.encoder_weights import IMAGENET, NONE
-    from polypda.options import options_of
-    from polypda.training.config import AdaptConfig
-    from polypda.workflows.runs.configure import resolve_config, weights_name
-
-    own = {"source", "target", "method", "preset", "phantom"}
-    phantom, weights = bool(options["phantom"]), options["encoder_weights"]
-    wished: dict[str, dict[str, Any]] = {"": {}, "network": {}, "data": {}, "compute": {}}
-    for known in options_of(AdaptConfig):
-        if known.name not in own:
-            wished[known.section][known.name] = options[known.name]
-    top = wished.pop("")
-    top["phantom_frames"] = options["phantom_frames"] if phantom else None
-    if weights is not None:
-        is_word = weights.lower() in (NONE, BUNDLED, IMAGENET)
-        top["encoder_weights"] = weights.lower() if is_word else weights_name(Path(weights).expanduser())
-    return resolve_config(
-        source=source,
-        target=target,
-        method=method,
-        preset_name=options["preset"] or ("quick" if phantom else "standard"),
-        phantom=phantom,
-        top=top,
-        sections=wished,
-        options=method_options,
     )
 
 

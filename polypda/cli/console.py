@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -21,8 +22,9 @@ from rich.progress import (
 )
 from rich.progress import TimeRemainingColumn as TimeLeft
 
-from polypda.training.engine import StepReport
-from polypda.training.progress import Progress as TrainingProgress
+if TYPE_CHECKING:
+    from polypda.training.engine import StepReport
+    from polypda.training.progress import Progress as TrainingProgress
 
 NARROWEST_COLUMNS = 80
 

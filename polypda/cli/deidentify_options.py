@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polypda.errors import UsageError
-from polypda.importing.deidentification.pixels import Region
-from polypda.importing.deidentification.treatment import Choices
-from polypda.workflows.cohorts.deidentify import DeidentifyingImport, DeidentifyRequest, refuse_mixing
-from polypda.workflows.cohorts.import_cohort import ImportRequest
+
+if TYPE_CHECKING:
+    from polypda.importing.deidentification.pixels import Region
+    from polypda.workflows.cohorts.deidentify import DeidentifyingImport
+    from polypda.workflows.cohorts.import_cohort import ImportRequest
 
 PANEL = "De-identification"
 
@@ -88,6 +89,9 @@ def treatment_for(
     crosswalk: Path | None,
 ) -> DeidentifyingImport | None:
     """The treatment that the options ask for. Raises: UsageError E_OPTION, and as :class:`DeidentifyingImport`."""
+    from polypda.importing.deidentification.treatment import Choices
+    from polypda.workflows.cohorts.deidentify import DeidentifyingImport, DeidentifyRequest, refuse_mixing
+
     if not deidentify:
         if keep_without_field or regions or key or crosswalk:
             what = "--keep-without-field, --blank-region, --key and --crosswalk belong to --deidentify."

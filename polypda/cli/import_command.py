@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperCommand
 
 from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import import_progress, wide_console
@@ -27,23 +28,31 @@ from polypda.cli.deidentify_options import (
     treatment_for,
 )
 from polypda.errors import DATA, Interrupted, UsageError
-from polypda.importing.contract import LedgerLine
-from polypda.importing.readers.release import ReleaseReader
-from polypda.importing.registry import AUTO, READERS
-from polypda.importing.writing.import_ledger import ImportSummary
-from polypda.importing.writing.manifest_of_import import Details
-from polypda.importing.writing.staging import staging_folder
-from polypda.workflows.cohorts.import_cohort import ImportRequest, ImportResult, check_request, import_cohort
 
-FORMATS = "|".join((AUTO, ReleaseReader.name, *READERS))
+if TYPE_CHECKING:
+    from polypda.importing.contract import LedgerLine
+    from polypda.importing.writing.import_ledger import ImportSummary
+    from polypda.workflows.cohorts.import_cohort import ImportRequest, ImportResult
+
 LONGEST_ORIGIN = 48
 Opt = typer.Option
+
+
+class ImportCommand(TyperCommand):
+    """`polypda cohorts import`: its help names the formats that there are, which are asked for only then."""
+
+    def format_help(self, context: Any, formatter: Any) -> None:
+        from polypda.importing.registry import format_names
+
+        named = next(parameter for parameter in self.params if parameter.name == "format_name")
+        named.help = f"{'|'.join(format_names())}."  # type: ignore[attr-defined]
+        super().format_help(context, formatter)
 
 
 def import_command(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder, archive or file. It is never written to.")],
     cohort_id: Annotated[str, Opt("--as", metavar="ID", help="The cohort's id, one of the catalogue's or a new one.")],
-    format_name: Annotated[str, Opt("--format", metavar="FORMAT", help=f"{FORMATS}.")] = AUTO,
+    format_name: Annotated[str, Opt("--format", metavar="FORMAT", help="Name of the format.")] = "auto",
     out: Annotated[Path | None, Opt(help="Data root for the cohort's folder (default: --data-root).")] = None,
     data_root: OptionalDataRoot = None,
     option: Annotated[
@@ -71,6 +80,9 @@ def import_command(
     crosswalk: Crosswalk = None,
 ) -> None:
     """Import frames and labels of other tools as a cohort; exit status 3 when something was left out."""
+    from polypda.importing.writing.manifest_of_import import Details
+    from polypda.workflows.cohorts.import_cohort import ImportRequest, check_request, import_cohort
+
     request = ImportRequest(
         source=source,
         cohort_id=cohort_id,
@@ -105,6 +117,7 @@ def import_command(
 @contextmanager
 def _stoppable(request: ImportRequest) -> Iterator[None]:
     """End on Ctrl-C, and on a polite kill as well, with a word on what is left."""
+    from polypda.importing.writing.staging import staging_folder
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

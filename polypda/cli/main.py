@@ -19,11 +19,14 @@ from polypda import __version__
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
-from polypda.cli.configuration import VARIABLE, command_with_options, name_data_root
+from polypda.cli.configuration import command_with_options, name_data_root
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command, stylize_command
+from polypda.cli.models import export_command, show_command
+from polypda.cli.predict import predict_command
 from polypda.cli.runs import curves_command, report_command, source_package_command
+from polypda.cohorts.named_root import VARIABLE
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
 from polypda.processes import interrupt
 
@@ -48,9 +51,12 @@ app = typer.Typer(
 app.command("adapt", cls=AdaptCommand)(adapt_command)
 app.command("curves")(curves_command)
 app.command("evaluate")(evaluate_command)
+app.command("export")(export_command)
 app.command("matrix", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(matrix_command)
 app.command("methods")(methods_command)
+app.command("predict")(predict_command)
 app.command("report")(report_command)
+app.command("show")(show_command)
 app.command("source-package")(source_package_command)
 app.command("stylize")(stylize_command)
 app.add_typer(cohorts_app, name="cohorts")

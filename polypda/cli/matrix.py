@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polypda.cli.adapt import adapt_command
-from polypda.cli.configuration import (
-    DEFAULT_METHOD,
-    command_with_options,
-    configuration,
-    given_options,
-    places_of,
-)
+from polypda.cli.configuration import DEFAULT_METHOD, command_with_options, given_options, places_of
 from polypda.errors import DataError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +62,7 @@ def matrix_command(
     from polypda.training.criteria import ORACLE
     from polypda.workflows.matrix.matrix import state_of
     from polypda.workflows.matrix.matrix_plan import plan_matrix
+    from polypda.workflows.runs.launch import configuration
     from polypda.workflows.runs.reports import check_report
 
     report_folder = report or out / "report"

@@ -9,40 +9,35 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from polypda.cli.configuration import DataRoot, default_cache
-from polypda.workflows.runs.paths import Paths
+from polypda.cli.configuration import DataRoot
+from polypda.workflows.runs.paths import Paths, default_cache
 
 METHOD = typer.Argument(None, help="Show the options of one method, or of a sum such as adaptsegnet+minent.")
 
 
 def methods_command(method: str | None = METHOD) -> None:
     """List the methods with their papers; with a name, its options, defaults and meaning."""
-    from polypda.methods.registry import METHODS, TERMS, method_class
+    from polypda.methods.index import method_summaries, method_summary
 
     console = Console()
     if method is None:
         table = Table("method", "what", "paper", "options", "role", box=None, pad_edge=False)
-        for name, kind in METHODS.items():
-            roles = ["term" if name in TERMS else "base" if kind.takes_terms else ""]
-            roles += ["source-free"] if kind.source_free else []
-            table.add_row(
-                name, kind.title, kind.paper, str(len(kind.Options.model_fields)), ", ".join(filter(None, roles))
-            )
+        known = method_summaries()
+        for name, summary in known.items():
+            table.add_row(name, summary.title, summary.paper, str(len(summary.options)), ", ".join(summary.roles))
+        terms = [name for name, summary in known.items() if "term" in summary.roles]
         console.print(table)
         console.print(
             "\nMETHOD+TERM+… adds terms to a method, e.g. adaptsegnet+minent; "
-            f"terms: {', '.join(TERMS)} (alone: source-only+TERM)."
+            f"terms: {', '.join(terms)} (alone: source-only+TERM)."
         )
         console.print("`polypda methods NAME` lists a method's options with their defaults.")
         return
-    kind = method_class(method)
-    console.print(f"{kind.title}\n{kind.paper}\n")
+    summary = method_summary(method)
+    console.print(f"{summary.title}\n{summary.paper}\n")
     table = Table("option", "default", "meaning", box=None, pad_edge=False)
-    for name, field in kind.Options.model_fields.items():
-        default = field.default
-        choices = ", ".join(str(value) for value in type(default)) if hasattr(type(default), "__members__") else ""
-        meaning = "; ".join(part for part in (field.description or "", f"one of {choices}" if choices else "") if part)
-        table.add_row(name, str(default), meaning)
+    for option in summary.options:
+        table.add_row(option.name, option.default, option.meaning)
     console.print(table)
 
 

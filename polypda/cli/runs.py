@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from polypda.cli.configuration import DataRoot, default_cache
+from polypda.cli.configuration import DataRoot
 from polypda.errors import UsageError
+from polypda.workflows.runs.paths import Paths, default_cache
 
 Opt = typer.Option
 
@@ -80,7 +81,6 @@ def source_package_command(
     from polypda.cli.console import terminal_progress
     from polypda.errors import UsageError, nearest
     from polypda.networks.taps import FeatureTap
-    from polypda.workflows.runs.paths import Paths
     from polypda.workflows.runs.source_package import write_source_package
 
     taps = [known.value for known in FeatureTap]

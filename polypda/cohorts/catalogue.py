@@ -1,8 +1,9 @@
-"""The cohorts that are known: those of this installation, and those whose manifest lies in a data root.
+"""The cohorts that are known: those of this installation (and of installed packages that add some, see
+:mod:`polypda.plugins`), and those whose manifest lies in a data root.
 
 A cohort folder may hold a ``manifest.yaml`` (an import writes one); it goes before the installation's of that id. The
-command line names its data root once, by :func:`use_data_root`; whoever has a root at hand passes it on. A manifest
-that is no YAML or says what the schema does not know is refused, with the key and the nearest one.
+command line names its data root once (:mod:`polypda.cohorts.named_root`); whoever has a root at hand passes it on. A
+manifest that is no YAML or says what the schema does not know is refused, with the key and the nearest one.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import logging
 import re
 from functools import cache, lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from polypda.cohorts.manifest import Manifest, Overlap
+from polypda.cohorts.named_root import named_data_root
 from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, UsageError, nearest
 from polypda.options import with_present_names
+from polypda.plugins import plugins
 
 log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
@@ -28,32 +32,41 @@ _PACKAGE = Path(__file__).parent
 MANIFEST_FOLDERS = (_PACKAGE / "manifests", _PACKAGE.parents[1] / "cohorts")
 FILE_NAME = "manifest.yaml"
 COHORT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_named_root: Path | None = None
-
-
-def use_data_root(root: Path | None) -> None:
-    """Name the data root whose manifests count from now on in this process; None: only the installation's count."""
-    global _named_root
-    _named_root = root
-
-
-def named_data_root() -> Path | None:
-    """What :func:`use_data_root` was last given: to be named again in a process that is started."""
-    return _named_root
 
 
 @cache
 def shipped_catalogue() -> dict[str, Manifest]:
     """The installation's manifests by id, sorted naturally. The result is shared: do not change it.
 
-    Raises: DataError E_CATALOGUE_ABSENT when the installation carries no manifests; E_MANIFEST… for a wrong one.
+    Raises: DataError E_CATALOGUE_ABSENT when the installation carries no manifests; E_MANIFEST… for a wrong one;
+        UsageError E_PLUGIN where a package adds an id that is here already.
     """
     folder = next((folder for folder in MANIFEST_FOLDERS if any(folder.glob("*.yaml"))), None)
     if folder is None:
         raise DataError(
             "E_CATALOGUE_ABSENT", "this installation carries no cohort manifests.", fix="install polypda again."
         )
-    return _sorted([read_manifest(path) for path in sorted(folder.glob("*.yaml"))])
+    found: dict[str, Manifest] = {}
+    for described in map(read_manifest, (*_files_in(folder), *_added_files())):
+        if described.id in found:
+            raise UsageError(
+                "E_PLUGIN",
+                f"an installed package adds the cohort '{described.id}', which is known already.",
+                fix="rename it in that package, or uninstall the package.",
+            )
+        found[described.id] = described
+    return _sorted(list(found.values()))
+
+
+def _added_files() -> list[Path]:
+    """The manifests of other packages: of each Python package or folder that an entry point names."""
+    named = plugins("polypda.cohorts", ModuleType, Path)
+    folders = [one if isinstance(one, Path) else Path(next(iter(one.__path__))) for one in named]
+    return [path for folder in folders for path in _files_in(folder)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.yaml"))
 
 
 def load_catalogue(data_root: Path | None = None) -> dict[str, Manifest]:
@@ -95,7 +108,7 @@ def manifest(cohort_id: str, data_root: Path | None = None) -> Manifest:
 
 def _roots(data_root: Path | None) -> list[Path]:
     """The roots that count, the one that goes before the others last."""
-    return [root for root in (_named_root, data_root) if root is not None]
+    return [root for root in (named_data_root(), data_root) if root is not None]
 
 
 def _in_root(root: Path, cohort_id: str) -> Manifest | None:
@@ -133,7 +146,10 @@ def shared_frames(one: str, other: str) -> Overlap | None:
     return None
 
 
-class _UniqueKeys(yaml.SafeLoader):
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
+
+
+class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]
     """YAML keeps the last of two equal keys silently; a manifest with such a pair says two things."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

@@ -25,6 +25,20 @@ LEAST_FRACTION = 0.2
 """A lit region below this share of the frame is not believed to be the field of view: the whole frame is taken."""
 SEARCH_LONGER_SIDE_PX = 480
 """The region is found on a reduced frame: its outline is smooth, and an eighth of the pixels says the same."""
+RULE: dict[str, str | int | float] = {
+    "name": "hull of the largest lit region",
+    "version": 1,
+    "lit_threshold": LIT_THRESHOLD,
+    "least_above_border": LEAST_ABOVE_BORDER,
+    "darkest_mucosa_in_corner": DARKEST_MUCOSA_IN_CORNER,
+    "inset_green": INSET_GREEN,
+    "opening_share": OPENING_FRACTION,
+    "blur_px": BLUR_PX,
+    "least_share": LEAST_FRACTION,
+    "search_longer_side_px": SEARCH_LONGER_SIDE_PX,
+}
+"""What decides a field of view; a model says by which rule its training frames were cropped. A change of what
+:func:`find_field_of_view` does is another version."""
 
 
 @dataclass(frozen=True)

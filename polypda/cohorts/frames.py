@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
-from polypda.cohorts.stored_masks import FellowMasks
+    from polypda.cohorts.stored_masks import FellowMasks
 
 
 class Split(StrEnum):
@@ -105,6 +106,8 @@ class OpenedCohort:
 
 def frames_table(frames: Iterable[Frame], root: Path) -> pd.DataFrame:
     """The frames as a table; paths are relative to ``root``, with forward slashes; ``boxes`` is their number."""
+    import pandas as pd  # only here: listing cohorts does without it
+
     rows = [
         {
             "cohort": frame.cohort,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from polypda.cohorts.images import IMAGE_SUFFIXES
+from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
 from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError
 

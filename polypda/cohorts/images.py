@@ -21,7 +21,6 @@ from polypda.errors import DataError
 
 Image = NDArray[np.uint8]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 FULL_16_BIT = 65535
 TWELVE_BIT = 4096
 """16-bit files whose largest value lies below this hold 12 bits or fewer: scaled as 16 they would be nearly black."""

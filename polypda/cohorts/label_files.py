@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.frames import Frame, LabelState, PolypBox
 from polypda.cohorts.image_files import files_by_frame, name_some
 from polypda.cohorts.manifest import Layout, Unmasked
-from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from polypda.cohorts.stored_masks import FellowMasks
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def with_labels(
 
 def cohort_masks(paths: Iterable[Path], *, any_colour: bool = False) -> FellowMasks:
     """The masks of a cohort, by their files. Nothing is opened."""
+    from polypda.cohorts.stored_masks import FellowMasks  # brings the decoders with it
+
     return FellowMasks(tuple(map(str, paths)), _read, any_colour)
 
 

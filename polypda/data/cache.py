@@ -257,11 +257,15 @@ class NativeFrame:
 def load_native(frame: Frame, grid: NetworkGrid) -> NativeFrame:
     """Read a frame and plan its way to the network's grid."""
     image = read_image(frame.image)
+    return native_frame(image, grid, read_ignored(frame, image.shape))
+
+
+def native_frame(image: NDArray[np.uint8], grid: NetworkGrid, ignored: NDArray[np.bool_] | None = None) -> NativeFrame:
+    """Plan the way of an image at hand, uint8 H×W×3 RGB, to the network's grid."""
     view = find_field_of_view(image)
     height, width = image.shape[:2]
     crop = view.box if grid.crop_to_field_of_view else Box(0, 0, width, height)
-    geometry = Geometry.of((height, width), crop, grid.size, grid.fit)
-    return NativeFrame(image, view, geometry, read_ignored(frame, image.shape))
+    return NativeFrame(image, view, Geometry.of((height, width), crop, grid.size, grid.fit), ignored)
 
 
 def label_identity(frame: Frame) -> bytes:

@@ -188,9 +188,9 @@ def frame_batches(
         )
 
 
-def image_tensor(image: np.ndarray) -> torch.Tensor:
-    """uint8 H×W×3 → float32 1×3×H×W in [0, 1]."""
-    return _images([image])
+def image_tensor(*images: np.ndarray) -> torch.Tensor:
+    """Images of one size, uint8 H×W×3 each → float32 B×3×H×W in [0, 1]."""
+    return _images(images)
 
 
 def _leave_interruption_to_the_loop(_: int) -> None:

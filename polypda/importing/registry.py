@@ -1,4 +1,6 @@
-"""The formats that can be imported. To add one: its file, and a line here, the more specific format first."""
+"""The formats that can be imported. To add one: its file, and a line here, the more specific format first; or an entry
+point of another package (``polypda.readers``, see :mod:`polypda.plugins`), which is asked before those here.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +21,43 @@ from polypda.importing.readers.polypsset import PolypsSetReader
 from polypda.importing.readers.release import ReleaseReader, release_reader
 from polypda.importing.readers.sun import SunReader
 from polypda.importing.readers.video import VideoReader
+from polypda.plugins import Registry, plugins, register
 
 AUTO = "auto"
 
-READERS: dict[str, type[Reader]] = {
-    reader.name: reader
-    for reader in (
-        SunReader,
-        PolypsSetReader,
-        PolyDeepReader,
-        CocoReader,
-        LabelMeReader,
-        CvatReader,
-        LabelStudioReader,
-        DicomReader,
-        VideoReader,
-        FoldersReader,
-    )
-}
-"""By the name that ``--format`` takes. ``auto`` asks in this order; ``folders``, which takes any pictures, is last."""
+READERS: Registry[type[Reader]] = Registry(
+    {
+        reader.name: reader
+        for reader in (
+            SunReader,
+            PolypsSetReader,
+            PolyDeepReader,
+            CocoReader,
+            LabelMeReader,
+            CvatReader,
+            LabelStudioReader,
+            DicomReader,
+            VideoReader,
+            FoldersReader,
+        )
+    },
+    lambda: {reader.name: reader for reader in plugins("polypda.readers", Reader)},
+    added_first=True,
+)
+"""By the name that ``--format`` takes. ``auto`` asks in this order; ``folders``, which takes any images, is last."""
+
+
+def register_reader(reader: type[Reader]) -> type[Reader]:
+    """Add a format in this process; ``auto`` asks it before the formats here. A decorator of a :class:`Reader`.
+
+    Raises: UsageError E_NAME_TAKEN, E_REGISTER.
+    """
+    return register(READERS, reader, Reader)
+
+
+def format_names() -> tuple[str, ...]:
+    """What ``--format`` takes."""
+    return (AUTO, ReleaseReader.name, *READERS)
 
 
 def check_format(name: str, options: Mapping[str, str]) -> None:
@@ -62,7 +82,7 @@ def check_format(name: str, options: Mapping[str, str]) -> None:
 
 def _named(name: str) -> type[Reader]:
     if name not in READERS:
-        known_names = [AUTO, ReleaseReader.name, *READERS]
+        known_names = format_names()
         what = f"no format is called '{name}'.{nearest(name, known_names)}"
         raise UsageError("E_FORMAT", what, fix=f"formats are {', '.join(known_names)}.")
     return READERS[name]

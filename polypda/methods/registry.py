@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -31,7 +31,7 @@ from polypda.methods.size_priors import SizeConstraintTerm
 from polypda.methods.target_terms import TargetTerm
 from polypda.methods.tent import Tent
 from polypda.options import with_present_names
-from polypda.plugins import Registry, plugins
+from polypda.plugins import Registry, name_taken, plugins, register
 
 _OWN_TERMS: tuple[type[TargetTerm], ...] = (
     MinEntTerm,
@@ -74,6 +74,28 @@ METHODS: Registry[type[Method]] = Registry({method.name: method for method in _O
 """Every method, and every term on top of source-only."""
 
 
+Kind = TypeVar("Kind", bound=type[Method] | type[TargetTerm])
+
+
+def register_method(kind: Kind) -> Kind:
+    """Add a method, or a term for ``METHOD+TERM``, in this process: a decorator of a :class:`Method` or TargetTerm.
+
+    What was registered under the name before is replaced. Trainings in processes of their own (``processes``,
+    ``trainings_at_once`` and ``matrix --jobs`` above 1) know only what a package adds by an entry point.
+
+    Raises: UsageError E_NAME_TAKEN, E_REGISTER.
+    """
+    if isinstance(kind, type) and issubclass(kind, TargetTerm):
+        if kind.name in METHODS and kind.name not in TERMS:
+            raise name_taken(kind.name)
+        register(TERMS, kind, TargetTerm)
+        METHODS.look_again()
+    else:
+        register(METHODS, kind, Method)
+    method_class.cache_clear()
+    return kind
+
+
 def source_free_methods() -> list[str]:
     """Names of the methods that adapt from a source package, without a source frame."""
     return [name for name, method in METHODS.items() if method.source_free]
@@ -101,10 +123,15 @@ def method_class(name: str) -> type[Method]:
     if issubclass(base, Combined):  # a term's name in first place
         terms = [*base.term_kinds, *terms]
         base = base.base_kind
-    doubled = next((term.name for term in terms if terms.count(term) > 1 or issubclass(base.Options, term.Options)), "")
+    doubled = next((term.name for term in terms if terms.count(term) > 1 or _has(base, term)), "")
     if doubled:
         raise UsageError("E_METHOD_COMBINATION", f"'{name}' has '{doubled}' twice.", fix="name each part once.")
     return combined(name, base, tuple(terms))
+
+
+def _has(base: type[Method], term: type[TargetTerm]) -> bool:
+    """Whether a method has a term's options already; one without options of its own tells nothing."""
+    return term.Options is not MethodOptions and issubclass(base.Options, term.Options)
 
 
 def parts_of(name: str) -> tuple[str, ...]:

@@ -53,12 +53,27 @@ class Asked:
         Every scale is brought to native pixels bilinearly before the mean is taken. Regions without the peak that the
         inference asks for are brought below the threshold.
         """
-        sizes = self.sizes(segmenter)
+        (maps,) = self.network_maps(segmenter, [self.network_inputs(segmenter, native)])
+        return self.to_native(native, maps)
+
+    def network_inputs(self, segmenter: Segmenter, native: NativeFrame) -> tuple[NDArray[np.uint8], ...]:
+        """What the network is shown of a frame: for each size, smallest first, uint8 h×w×3."""
+        return tuple(self.geometry(native, size).image_to_network(native.image) for size in self.sizes(segmenter))
+
+    @torch.no_grad()
+    def network_maps(
+        self, segmenter: Segmenter, inputs: Sequence[tuple[NDArray[np.uint8], ...]]
+    ) -> list[tuple[NDArray[np.float32], ...]]:
+        """P(polyp) of several frames' inputs in one batch for each size, each on its own grid h×w."""
+        by_size = [self._probabilities(segmenter, images) for images in zip(*inputs, strict=True)]
+        return list(zip(*by_size, strict=True))
+
+    def to_native(self, native: NativeFrame, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """A frame's maps, one for each size, as one on the frame's own grid: see :meth:`native_probability`."""
         total = np.zeros(native.geometry.native, np.float32)
-        for size in sizes:
-            geometry = self.geometry(native, size)
-            total += geometry.to_native(self._probability(segmenter, geometry.image_to_network(native.image)))
-        return without_low_regions(np.clip(total / len(sizes), 0.0, 1.0), self.inference.peak)
+        for found in maps:
+            total += self.geometry(native, found.shape[0]).to_native(found)
+        return without_low_regions(np.clip(total / len(maps), 0.0, 1.0), self.inference.peak)
 
     @torch.no_grad()
     def grid_probability(self, segmenter: Segmenter, native: NativeFrame) -> NDArray[np.float32]:
@@ -72,14 +87,17 @@ class Asked:
         return np.clip(total / len(sizes), 0.0, 1.0)
 
     def _probability(self, segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """P(polyp) of an input picture on its own grid, the mean with its mirrored answer where that is asked for."""
-        images = image_tensor(image).to(self.device)
+        return self._probabilities(segmenter, [image])[0]
+
+    def _probabilities(self, segmenter: Segmenter, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """P(polyp) of inputs of one size, B×h×w, the mean with the mirrored answers where these are asked for."""
+        images = image_tensor(*batch).to(self.device)
         if self.inference.flips:
             images = torch.cat([images, images.flip(-1)])
         maps = polyp_probability(segmenter, images)
         if self.inference.flips:
-            maps = (maps[:1] + maps[1:].flip(-1)) / 2
-        return maps[0].float().cpu().numpy()
+            maps = (maps[: len(batch)] + maps[len(batch) :].flip(-1)) / 2
+        return maps.float().cpu().numpy()
 
 
 def without_low_regions(probability: NDArray[np.float32], peak: float) -> NDArray[np.float32]:

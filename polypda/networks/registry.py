@@ -22,7 +22,7 @@ from polypda.networks.segmenters import build_smp_segmenter
 from polypda.networks.smp_names import find_architecture, plain_architecture
 from polypda.networks.weights import load_module, read_state_dict
 from polypda.options import Option
-from polypda.plugins import Registry, plugins
+from polypda.plugins import Registry, plugins, register
 
 PACKED = Option("Training", by_package=True)
 DEEPLAB_V2, DEEPLAB_V2_ENCODER = "deeplab-v2", "resnet101"
@@ -173,3 +173,11 @@ NETWORKS: Registry[Network] = Registry(
     lambda: {network.name: network for network in plugins("polypda.networks", Network)},
 )
 """Beside the library's architectures."""
+
+
+def register_network(network: Network) -> Network:
+    """Add an architecture in this process: ``architecture=NAME`` then builds it.
+
+    Raises: UsageError E_NAME_TAKEN, E_REGISTER.
+    """
+    return register(NETWORKS, network, Network)

@@ -97,21 +97,23 @@ def require_finite(tensors: Mapping[str, Tensor], where: str | Path) -> None:
 
 
 def save_module(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a module's parameters and persistent buffers to a safetensors file.
+    """Write a module's parameters and persistent buffers to a safetensors file: see :func:`save_tensors`."""
+    save_tensors(module.state_dict(), path, metadata)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors by name to a safetensors file.
 
     The file appears whole or not at all: it is written beside its place, flushed to the disk, then renamed.
 
     Raises DataError E_WEIGHTS_WRITE when it cannot be written (full disk, no permission).
     """
     # Cloned: safetensors refuses tensors that share memory, and wants them contiguous.
-    tensors = {
-        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in module.state_dict().items()
-    }
+    own = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata=dict(metadata or {}))
+            save_file(own, temporary, metadata=dict(metadata or {}))
         flush(path.parent)
     except (OSError, SafetensorError) as error:
         fix = "make room or choose a folder you may write to."
@@ -126,15 +128,23 @@ def load_module(module: nn.Module, path: Path) -> dict[str, str]:
     Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS.
     """
     tensors, metadata = read_safetensors(path)
+    fill_module(module, tensors, path)
+    return metadata
+
+
+def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str | Path) -> None:
+    """Copy all of a file's tensors into a module of the same architecture, or change nothing.
+
+    Raises DataError E_WEIGHTS_KEYS.
+    """
     expected = module.state_dict()
     mismatch = key_mismatch(expected, tensors, [key for key in tensors if key not in expected]) or _unexpected(
         expected, tensors
     )
     if mismatch:
         fix = "build the network with the settings that were saved with these weights."
-        raise DataError("E_WEIGHTS_KEYS", mismatch, where=path, fix=fix)
+        raise DataError("E_WEIGHTS_KEYS", mismatch, where=where, fix=fix)
     copy_tensors(module, tensors)
-    return metadata
 
 
 def training_identity(module: nn.Module) -> str:
@@ -143,13 +153,18 @@ def training_identity(module: nn.Module) -> str:
     Names, dtypes, shapes and bytes enter, in the order of the names: equal values give equal identities on every
     device, in every process; one changed bit gives another.
     """
+    return tensors_sha256(module.state_dict())[:IDENTITY_HEX]
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 (64 digits) that :func:`training_identity` begins with, of tensors by name."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         tensor = value.detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         # as plain bytes: NumPy has no bfloat16
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    return digest.hexdigest()[:IDENTITY_HEX]
+    return digest.hexdigest()
 
 
 def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], unused: Sequence[str] = ()) -> str:

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import torch
 
-from polypda.plugins import Registry, plugins
+from polypda.plugins import Registry, plugins, register
 
 LAST, SOURCE_DICE, ORACLE = "last", "source-dice", "oracle"
 DENSITY_PIXELS = 2048
@@ -220,3 +220,11 @@ CRITERIA: Registry[Criterion] = Registry(
     lambda: {criterion.name: criterion for criterion in plugins("polypda.selectors", Criterion)},
 )
 """``oracle`` is the rule of every published table: it needs permission, and is no method."""
+
+
+def register_selector(criterion: Criterion) -> Criterion:
+    """Add a rule for choosing checkpoints in this process: ``selector=NAME`` then takes it.
+
+    Raises: UsageError E_NAME_TAKEN, E_REGISTER.
+    """
+    return register(CRITERIA, criterion, Criterion)

@@ -109,6 +109,12 @@ class RunFolder:
         write_json(self.folder / "STATUS.json", {"state": state, "updated": now, **more})
 
 
+def run_name(config: AdaptConfig) -> str:
+    """The folder of a run within ``runs`` or its matrix."""
+    kind = "-phantom" if config.phantom else ""
+    return f"{file_name_of(config.source)}-to-{file_name_of(config.target)}-{config.method}-s{config.seed}{kind}"
+
+
 def free_folder(parent: Path, name: str) -> Path:
     """``parent/name``, or ``parent/name-2``, ``-3``… when that is taken."""
     folder, number = parent / name, 2

@@ -19,6 +19,8 @@ from support.painted import write_cohort
 from polypda.cli.configuration import DEFAULT_METHOD
 from polypda.cli.main import main
 from polypda.cohorts import images
+from polypda.prediction.model import read_facts
+from polypda.workflows.runs.model_facts import load_model
 from polypda.workflows.runs.presets import PRESETS
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
@@ -63,6 +65,15 @@ def test_the_whole_way(adapt, tmp_path):
     assert list((run / "report" / "overlays").glob("*.png"))
     assert "oracle" in (run / "report" / "centers.md").read_text()
     assert "ETA" not in err and re.search(r"start: 2/2 .* left", err)
+    facts = read_facts(run / "adapted.safetensors")
+    assert [(one.cohort, one.role, one.frames) for one in facts.training.cohorts] == [
+        ("zju2", "labelled source", 8),
+        ("haining", "unlabelled target", 8),
+    ]
+    assert facts.input.size == 64 and "8 with masks; no target label was learnt" in facts.training.labels
+    assert str(tmp_path) not in facts.model_dump_json()
+    oracle = load_model(run, "oracle").facts.training
+    assert oracle.target_labels_used and [one.role for one in oracle.cohorts] == ["labelled target"]
     for path in run.rglob("*.json*"):
         assert str(tmp_path) not in path.read_text(), f"{path.name} names a place on this machine"
 

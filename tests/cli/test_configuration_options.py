@@ -5,10 +5,11 @@ import json
 import pytest
 
 from polypda.cli.adapt import adapt_command
-from polypda.cli.configuration import chosen_options, command_with_options, configuration
+from polypda.cli.configuration import chosen_options, command_with_options
 from polypda.errors import UsageError
 from polypda.options import options_of
 from polypda.training.config import AdaptConfig
+from polypda.workflows.runs.launch import configuration
 from polypda.workflows.runs.presets import PRESETS
 
 

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from polypda.cohorts.catalogue import load_catalogue, manifest, manifest_hash, use_data_root
+from polypda.cohorts.catalogue import load_catalogue, manifest, manifest_hash
+from polypda.cohorts.named_root import use_data_root
 from polypda.cohorts.opening import present
 from polypda.errors import DataError, UsageError
 

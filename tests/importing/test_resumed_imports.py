@@ -47,7 +47,7 @@ class Reels(Reader):
 
 @pytest.fixture
 def reels(tmp_path, monkeypatch):
-    monkeypatch.setitem(registry.READERS, "reels", Reels)
+    monkeypatch.setattr(registry, "READERS", {"reels": Reels, **registry.READERS})
     decoded.clear()
     STOP.clear()
     for name in ("a", "broken", "c", "d"):

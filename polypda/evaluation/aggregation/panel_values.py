@@ -18,6 +18,7 @@ from polypda.evaluation.aggregation import aggregates
 from polypda.evaluation.aggregation.aggregates import FloatArray
 from polypda.evaluation.aggregation.panels import Panel
 from polypda.evaluation.cases.case_values import MASK
+from polypda.evaluation.scoring.frame_metric import FRAME_METRICS
 from polypda.evaluation.statistics import Clusters, Estimate, cluster_means, clusters_of, mean_estimates
 
 Block = dict[str, FloatArray]
@@ -29,7 +30,10 @@ def dice_frames(panel: Panel) -> NDArray[np.bool_]:
 
 
 def positive_block(panel: Panel) -> Block:
-    """Aggregates over the frames that enter Dice; ``mae_frame`` is over all frames with a mask."""
+    """Aggregates over the frames that enter Dice; ``mae_frame`` is over all frames with a mask.
+
+    Of an added metric, too, the mean over frames where it is defined; NaN where the cases do not hold it.
+    """
     chosen = dice_frames(panel)
 
     def values(column: str) -> FloatArray:
@@ -37,6 +41,11 @@ def positive_block(panel: Panel) -> Block:
 
     dice, ppv, hd95 = values("dice"), values("ppv"), values("hd95_px")
     masked = (panel.frames["annotation"] == MASK).to_numpy()
+    unknown = np.full(len(panel.trainings), math.nan)
+    added = {
+        metric.mean_name: aggregates.mean_of_defined(values(name)) if panel.holds(name) else unknown
+        for name, metric in FRAME_METRICS.items()
+    }
     return {
         "dice_frame": aggregates.mean_over_frames(dice),
         "iou_frame": aggregates.mean_over_frames(values("iou")),
@@ -57,6 +66,7 @@ def positive_block(panel: Panel) -> Block:
         "nsd_undefined": aggregates.undefined_count(values("nsd")),
         "mae_frame": aggregates.mean_of_defined(panel.values("mae")[:, masked]),
         "missed": panel.values("missed")[:, panel.mask("positive")].sum(axis=-1),
+        **added,
     }
 
 

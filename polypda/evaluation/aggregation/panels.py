@@ -59,6 +59,10 @@ class Panel:
         numbers = self._table[column].to_numpy(dtype=np.float64, na_value=np.nan)
         return numbers.reshape(-1, len(self.frames))[self._places]
 
+    def holds(self, column: str) -> bool:
+        """Whether the cases have this column."""
+        return column in self._table
+
     def mean_values(self, column: str) -> FloatArray:
         """Per frame the mean over the trainings, float64 [N]."""
         return self.values(column).mean(axis=0)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.errors import DataError
+from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.case_values import BOX as BOX
 from polypda.evaluation.cases.case_values import MASK as MASK
 from polypda.evaluation.cases.case_values import check_values
+from polypda.evaluation.scoring.frame_metric import FRAME_METRICS
 from polypda.evaluation.scoring.metrics import PROTOCOL, TENTHS, FrameMetrics
 from polypda.files import write_table
 
@@ -175,9 +176,10 @@ def read_cases(path: Path) -> pd.DataFrame:
 
 
 def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
-    """The same rows with the schema's columns, order and types; extra columns are kept at the end.
+    """The same rows with the schema's columns, order and types, then added metrics; other columns stay at the end.
 
-    Raises: DataError E_CASES_EMPTY, E_CASES_COLUMNS, E_CASES_VERSION, E_CASES_VALUE, E_CASES_DUPLICATE.
+    Raises: DataError E_CASES_EMPTY, E_CASES_COLUMNS, E_CASES_VERSION, E_CASES_VALUE, E_CASES_DUPLICATE; UsageError
+        E_METRIC_NAME.
     """
     if cases.empty:
         raise _empty(where)
@@ -190,12 +192,22 @@ def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
             where=where,
             fix="evaluate the run again with this version.",
         )
-    extra = [column for column in cases.columns if column not in COLUMNS]
-    typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in COLUMNS.items()})
+    known = {**COLUMNS, **{name: REAL for name in added_columns() if name in cases}}
+    extra = [column for column in cases.columns if column not in known]
+    typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in known.items()})
     table = typed.join(cases[extra].reset_index(drop=True)) if extra else typed
     check_values(table, where)
     _check_duplicates(table, where)
     return table
+
+
+def added_columns() -> tuple[str, ...]:
+    """The columns of added metrics. Raises: UsageError E_METRIC_NAME for one that is called as a column here."""
+    if taken := sorted(set(FRAME_METRICS) & set(COLUMNS)):
+        raise UsageError(
+            "E_METRIC_NAME", f"a metric that was added is called '{taken[0]}', a column of cases.csv.", fix="rename it."
+        )
+    return tuple(FRAME_METRICS)
 
 
 def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:

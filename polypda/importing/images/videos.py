@@ -150,7 +150,7 @@ def open_video(path: Path, where: str) -> Iterator[Video]:
         what = f"no film that can be opened ({_reason(error)}). A recording that was cut off may lack its index."
         raise DataError("E_VIDEO_UNREADABLE", what, where=where, fix="fetch it again, or repair it.") from error
     with container:
-        yield _video(container, where)
+        yield video_of(container, where)
 
 
 def pyav() -> Any:
@@ -158,7 +158,8 @@ def pyav() -> Any:
     return extra_module("av", "films are read by PyAV", logger="libav")
 
 
-def _video(container: av.container.InputContainer, where: str) -> Video:
+def video_of(container: av.container.InputContainer, where: str) -> Video:
+    """The largest video in an open container. Raises: DataError as :func:`open_film`."""
     found = list(container.streams.video)
     if any(stream.codec_context is None for stream in found):
         raise _no_codec(container, where)

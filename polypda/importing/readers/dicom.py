@@ -143,18 +143,19 @@ class DicomReader(Reader):
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         """Raises: DataError E_SOURCE_EMPTY; UsageError E_EXTRA_MISSING."""
         _pydicom()
-        found = [path for path in tree.files() if suffix_of(path) in SUFFIXES or _has_magic(tree, path)]
+        found = [path for path in tree.files() if is_dicom(tree, path)]
         if not found:
             fix = "name the folder that holds them, or another --format."
             raise DataError("E_SOURCE_EMPTY", "there is no DICOM object in it.", where=tree.name, fix=fix)
         names = shortest_names(found)
         for path in found:
             try:
-                yield from self._of_object(tree, path, names[path])
+                yield from self.of_object(tree, path, names[path])
             except DataError as error:
                 ledger.leave_out(path, error)
 
-    def _of_object(self, tree: SourceTree, path: str, name: str) -> Iterator[ImportedFrame]:
+    def of_object(self, tree: SourceTree, path: str, name: str) -> Iterator[ImportedFrame]:
+        """The frames of one object. Raises: DataError E_FILE_UNREADABLE, E_DICOM_…, N_DICOM_DIRECTORY."""
         dataset = _opened(tree, path)
         count = max(1, int(dataset.get("NumberOfFrames", 1) or 1))
         times = frame_times_s(dataset, count)
@@ -213,6 +214,11 @@ def _opened(tree: SourceTree, path: str) -> FileDataset:
     if not syntax:  # written without a file header: by the standard's default
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     return dataset
+
+
+def is_dicom(tree: SourceTree, path: str) -> bool:
+    """Whether a file is a DICOM object, by its name or its beginning."""
+    return suffix_of(path) in SUFFIXES or _has_magic(tree, path)
 
 
 def _has_magic(tree: SourceTree, path: str) -> bool:

@@ -15,7 +15,8 @@ from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, frames_csv, plain_cell, read_frames_csv
 from polypda.cohorts.image_files import image_files
-from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
+from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
+from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.label_files import cohort_masks
 from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.splits import require_no_leak

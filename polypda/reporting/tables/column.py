@@ -110,7 +110,8 @@ BOLD_NOTE = (
 class Block:
     """A table of figures that belong together. lead: what its frames are. absent: said where it has no row. chosen:
     which rows of the data it shows, by the column that must be above 0. improved: columns that decide whether a row is
-    a significant improvement (low end of Δ, kind of its interval, adjusted p): then its :data:`BOLD` cells are bold."""
+    a significant improvement (low end of Δ, kind of its interval, adjusted p): then its :data:`BOLD` cells are bold.
+    added: asked for further columns whenever it is shown."""
 
     title: str
     lead: str
@@ -118,10 +119,16 @@ class Block:
     columns: tuple[Column, ...]
     chosen: str = ""
     improved: tuple[str, str, str] | None = None
+    added: Callable[[], tuple[Column, ...]] = tuple
+
+    @property
+    def every_column(self) -> tuple[Column, ...]:
+        """Its columns with those that were added."""
+        return (*self.columns, *self.added())
 
     def shown(self, view: View) -> list[Column]:
         """Its columns in one view."""
-        return [column for column in self.columns if view in column.views]
+        return [column for column in self.every_column if view in column.views]
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of the data that it shows."""
@@ -129,7 +136,7 @@ class Block:
 
     def caption(self, headings: Sequence[str]) -> str:
         """What stands below the table: its frames, the definitions of the columns shown, which of them are costs."""
-        columns = [column for column in self.columns if column.title in headings]
+        columns = [column for column in self.every_column if column.title in headings]
         notes = [f"{column.heading}: {column.note}." for column in columns if column.note]
         costs = [column.heading for column in columns if column.higher_is_better is False]
         bold = [BOLD_NOTE] if self.improved and BOLD & {column.name for column in columns} else []

@@ -1,7 +1,8 @@
 """Every column of every table: what it is called, how its numbers are written, which way is better, where it stands.
 
 A new figure needs its computation (:mod:`polypda.evaluation.aggregation`) and its :class:`Column` here; then it is in
-the page, the Markdown and LaTeX files, the model card, and under its own name in the CSV and JSON files.
+the page, the Markdown and LaTeX files, the model card, and under its own name in the CSV and JSON files. A metric of
+frames needs one place (:mod:`polypda.evaluation.scoring.frame_metric`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import pandas as pd
 from polypda.evaluation.aggregation.comparisons import NO_ORACLE, NOT_THE_TARGET
 from polypda.evaluation.cases.case_values import BOX
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
+from polypda.evaluation.scoring.frame_metric import FRAME_METRICS
 from polypda.evaluation.scoring.lesions import LESION_RULE
 from polypda.reporting.tables.column import (
     NOT_IN_A_PAPER,
@@ -174,6 +176,18 @@ POSITIVES = Block(
     "n_positive",
     ("delta_low", "delta_interval", "p_holm"),
 )  # fmt: skip
+
+
+def _of_added_metrics() -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            metric.mean_name, metric.heading, metric.unit, metric.digits,
+            higher_is_better=metric.higher_is_better, note=metric.note,
+        )
+        for metric in FRAME_METRICS.values()
+    )  # fmt: skip
+
+
 PIXELS = Block(
     "Pixels and outlines",
     "Means over frames with a polyp and a mask.",
@@ -198,6 +212,7 @@ PIXELS = Block(
         ),
     ),
     "n_dice",
+    added=_of_added_metrics,
 )  # fmt: skip
 NEGATIVES = Block(
     "Frames without a polyp",

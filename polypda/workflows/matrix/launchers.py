@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Protocol
 
-from polypda.cohorts.catalogue import named_data_root, use_data_root
+from polypda.cohorts.named_root import named_data_root, use_data_root
 from polypda.errors import Interrupted, PolypdaError
 from polypda.processes import WorkerPool
 from polypda.workflows.matrix.matrix_plan import PlannedRun

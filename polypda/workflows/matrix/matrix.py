@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from polypda.cohorts.catalogue import manifest, use_data_root
+from polypda.cohorts.catalogue import manifest
+from polypda.cohorts.named_root import use_data_root
 from polypda.cohorts.opening import find_cohort
 from polypda.data.batches import LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.errors import PolypdaError, UsageError

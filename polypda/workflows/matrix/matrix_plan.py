@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from polypda.cohorts.sub_cohorts import canonical, file_name_of
+from polypda.cohorts.sub_cohorts import canonical
 from polypda.errors import LeakageError, UsageError
 from polypda.methods.registry import method_class
 from polypda.training.config import AdaptConfig
+from polypda.training.run_folder import run_name
 from polypda.workflows.runs.cohort_pair import check_pair
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
 
@@ -81,12 +82,6 @@ def plan_matrix(
                 run = PlannedRun(name, config, bases[source], bases[target] if oracle else None)
                 planned.setdefault(run.name, run)
     return MatrixPlan(tuple(planned.values()), tuple(left_out))
-
-
-def run_name(config: AdaptConfig) -> str:
-    """The folder of a run within its matrix."""
-    kind = "-phantom" if config.phantom else ""
-    return f"{file_name_of(config.source)}-to-{file_name_of(config.target)}-{config.method}-s{config.seed}{kind}"
 
 
 def every_pair(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from polypda.files import write_json
 from polypda.methods.contract import FirstLabeller, PseudoLabelRule
 from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
-from polypda.networks.weights import save_module
+from polypda.prediction.model import save_model
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress, Silent
@@ -25,6 +25,7 @@ from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
 from polypda.training.snapshot_scores import CONTROL_STEP, score_snapshot, score_snapshots
 from polypda.training.stage import Stage, run_stage
+from polypda.workflows.runs.model_facts import model_facts
 from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData
 from polypda.workflows.runs.trained_models import ADAPTED, Snapshots, part_file, trained_parts
 from polypda.workflows.runs.trainings import Training
@@ -105,7 +106,7 @@ class Adaptation:
         else:
             snapshots = Snapshots(self.config, stage.folder, self.data.target, self._device)
             model = snapshots.as_used(max(snapshots.files))
-        save_module(model, file)
+        save_model(model, file, model_facts(self.run, self.config, self.config.method, model))
 
     @property
     def _control(self) -> Path:
@@ -168,7 +169,8 @@ class Adaptation:
                 )
             nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
             write_json(run.folder / SELECTION, nothing.as_json())
-            save_module(load_segmenter(config.network, self._control), run.folder / ADAPTED)
+            kept = load_segmenter(config.network, self._control)
+            save_model(kept, run.folder / ADAPTED, model_facts(run, config, config.method, kept))
             return None, None
         snapshots = Snapshots(config, stage.folder, self.data.target, self._device)
         choice = keep_chosen(
@@ -231,5 +233,5 @@ def keep_chosen(
     choice = judged(choice, own, foreground, alarms) if config.guard else replace(choice, control=own)
     write_json(run.folder / SELECTION, choice.as_json())
     used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)
-    save_module(used, run.folder / ADAPTED)
+    save_model(used, run.folder / ADAPTED, model_facts(run, config, config.method, used))
     return choice

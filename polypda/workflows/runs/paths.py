@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+DEFAULT_OVERLAYS = 12
 
 
 @dataclass(frozen=True)
@@ -22,4 +25,11 @@ class Paths:
     encoder_weights: str | None = None
     start: Path | None = None
     oracle: Path | None = None
-    overlays: int | None = 12
+    overlays: int | None = DEFAULT_OVERLAYS
+
+
+def default_cache() -> Path:
+    """Where decoded frames and phantoms are kept: POLYPDA_CACHE, else the user's cache folder."""
+    if "POLYPDA_CACHE" in os.environ:
+        return Path(os.environ["POLYPDA_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "polypda"

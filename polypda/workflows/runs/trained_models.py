@@ -98,14 +98,24 @@ class RunModels:
 
     def by_name(self) -> dict[str, Path]:
         """Model name → weights of a run whose trainings are finished, controls first."""
-        models = {SOURCE_ONLY: self.control, ADABN: self._final(ADABN)}
-        if adapts(self.config.method):
-            adapted = self.adapted
-            models |= {part: self._kept(part_file(part)) for part in trained_parts(self.config)}
-            models[self.config.method] = adapted
-        if wants_oracle(self.config):
-            models[ORACLE] = self.oracle
-        return models
+        return {name: self.of(name) for name in self.names}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models that the run has once it is finished, controls first."""
+        adapted = (*trained_parts(self.config), self.config.method) if adapts(self.config.method) else ()
+        return (SOURCE_ONLY, ADABN, *adapted, *([ORACLE] if wants_oracle(self.config) else []))
+
+    def of(self, name: str) -> Path:
+        """The weights of one of :attr:`names`."""
+        if name == SOURCE_ONLY:
+            return self.control
+        if name == ADABN:
+            return self._final(ADABN)
+        if name == ORACLE:
+            return self.oracle
+        adapted = self.adapted  # a run without it is unfinished; only beside it a missing part is one that was lost
+        return adapted if name == self.config.method else self._kept(part_file(name))
 
     def loaded(self) -> dict[str, Segmenter]:
         """The same models, ready to predict."""

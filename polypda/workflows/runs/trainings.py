@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from polypda.cohorts.catalogue import named_data_root, use_data_root
+from polypda.cohorts.named_root import named_data_root, use_data_root
 from polypda.errors import Interrupted, TrainingError
 from polypda.processes import WorkerPool
 from polypda.training.config import Compute

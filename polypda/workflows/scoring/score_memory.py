@@ -18,7 +18,7 @@ from polypda.cache import Store
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
-from polypda.evaluation.cases.case_table import SCHEMA_VERSION
+from polypda.evaluation.cases.case_table import SCHEMA_VERSION, added_columns
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
 from polypda.workflows.scoring.scoring import KeyOf
 
@@ -39,6 +39,7 @@ class ScoreMemory:
     def signature(self, cohort: OpenedCohort, frames: Sequence[Frame]) -> str:
         """What these frames are, with all that they are scored by."""
         facts = f"{PROTOCOL} {SCHEMA_VERSION} {DEFAULT_THRESHOLD} {self.grid.key()} {self.inference.key()} {cohort.id}"
+        facts = " ".join((facts, *added_columns()))
         digest = hashlib.sha256(facts.encode())
         for frame in frames:
             digest.update(repr((frame.frame, frame.label_state.value, _rest(frame))).encode())

@@ -13,12 +13,13 @@ import pandas as pd
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.image_files import name_some
-from polypda.cohorts.images import IMAGE_SUFFIXES
+from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.case_table import BOX, CaseKey, case_row, cases_table
 from polypda.evaluation.scoring.box_metrics import frame_metrics_boxes
+from polypda.evaluation.scoring.frame_metric import added_values
 from polypda.evaluation.scoring.metrics import frame_metrics
 from polypda.evaluation.scoring.pranet2020 import PranetTable
 from polypda.evaluation.scoring.prediction import NativePrediction
@@ -166,15 +167,16 @@ class Scoring:
     def _add_frame(self, cohort: OpenedCohort, seen: NativePrediction, key: KeyOf, boxes_only: bool) -> None:
         where = f"{cohort.id}/{seen.frame.frame}"
         for model, probability in seen.probabilities.items():
-            row = key(model, seen.frame)
+            row, added = key(model, seen.frame), {}
             if seen.reference is None or boxes_only:
                 metrics = frame_metrics_boxes(probability, box_corners(seen.frame), seen.valid, frame=where)
                 row = replace(row, annotation=BOX)
             else:
                 metrics = frame_metrics(probability, seen.reference, seen.valid, frame=where)
+                added = added_values(probability, seen.reference, seen.valid)
                 if self.legacy is not None:
                     self.legacy.add(cohort.id, model, probability, seen.reference, frame=where)
-            self.rows.append(case_row(row, metrics))
+            self.rows.append({**case_row(row, metrics), **added})
 
 
 def is_boxes_only(cohort: OpenedCohort) -> bool:

@@ -1,0 +1,225 @@
+"""What is written of predictions: masks, probability maps, overlays, and the table of all frames.
+
+The table is added to as frames are done. An input whose frames are all written is noted in ``.finished``; a repeated
+command takes those as they are and does the others anew.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from polypda.errors import DataError
+from polypda.evaluation.scoring.lesions import find_lesions
+from polypda.files import whole_file, write_failed
+from polypda.prediction.inputs import Input
+from polypda.prediction.pipeline import PredictedFrame
+
+MASKS, PROBABILITIES, OVERLAYS = "masks", "probabilities", "overlays"
+TABLE, FINISHED = "predictions.csv", ".finished"
+FULL_16_BIT = 65535
+
+
+class Probabilities(StrEnum):
+    """What ``--probabilities`` takes: how maps are kept."""
+
+    NONE = "none"
+    PNG16 = "png16"
+    NPY = "npy"
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """One line of predictions.csv; coordinates in px of the frame, half-open. Values of a broken frame are empty.
+
+    input: as the user named it. name: of its files. regions: connected regions that are no specks; area: of all that is
+    marked; left … bottom: box of the largest region; boxes: of all, "left top right bottom" each. max_probability:
+    inside the field of view. field_of_view: found, or whole frame where none could be told from the frame.
+    """
+
+    input: str
+    kind: str
+    name: str
+    frame: int
+    t_s: float | str = ""
+    width: int | str = ""
+    height: int | str = ""
+    regions: int | str = ""
+    specks: int | str = ""
+    area_px: int | str = ""
+    area_percent: float | str = ""
+    left: int | str = ""
+    top: int | str = ""
+    right: int | str = ""
+    bottom: int | str = ""
+    boxes: str = ""
+    max_probability: float | str = ""
+    field_of_view: str = ""
+    field_px: int | str = ""
+    mask: str = ""
+    notes: str = ""
+    error: str = ""
+
+
+COLUMNS = tuple(one.name for one in fields(FrameRow))
+
+
+def frame_row(one: Input, seen: PredictedFrame, mask: str) -> FrameRow:
+    """The line of a frame. mask: the written mask's path below the output folder, empty for none."""
+    row = FrameRow(
+        input=one.origin,
+        kind=one.kind.value,
+        name=seen.frame.name,
+        frame=seen.frame.index,
+        t_s="" if seen.frame.t_s is None else round(seen.frame.t_s, 6),
+        notes="; ".join(f"{remark.code} {remark.what}" for remark in seen.remarks),
+    )
+    if seen.prediction is None:
+        return replace(row, error=f"{seen.error.code} {seen.error.what}" if seen.error else "")
+    found, view = seen.prediction, seen.prediction.view
+    field_px, area = view.area_px, int(np.count_nonzero(found.mask))
+    regions = find_lesions(found.mask, field_px)
+    row = replace(
+        row,
+        width=found.mask.shape[1],
+        height=found.mask.shape[0],
+        regions=regions.count,
+        specks=regions.specks,
+        area_px=area,
+        area_percent=round(100 * area / max(1, field_px), 4),
+        boxes="; ".join(" ".join(str(int(value)) for value in box) for box in regions.boxes),
+        max_probability=round(float(found.probability[view.mask].max(initial=0.0)), 4),
+        field_of_view="found" if view.found else "whole frame",
+        field_px=field_px,
+        mask=mask,
+    )
+    if not regions.count:
+        return row
+    left, top, right, bottom = (int(value) for value in regions.boxes[int(np.argmax(regions.areas_px))])
+    return replace(row, left=left, top=top, right=right, bottom=bottom)
+
+
+def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write a bool H×W mask as PNG, 0 and 255. Raises: DataError E_WRITE_FAILED."""
+    _write_encoded(path, mask.astype(np.uint8) * 255)
+
+
+def write_probability(folder: Path, name: str, probability: NDArray[np.float32], kind: Probabilities) -> None:
+    """Write a map, float32 H×W in [0, 1]: as 16-bit PNG (65535 is 1) or as NPY. Raises: DataError E_WRITE_FAILED."""
+    if kind is Probabilities.PNG16:
+        _write_encoded(folder / f"{name}.png", np.rint(probability * FULL_16_BIT).astype(np.uint16))
+        return
+    path = folder / f"{name}.npy"
+    try:
+        with whole_file(path, durable=False) as temporary, temporary.open("wb") as file:
+            np.save(file, probability.astype(np.float32))
+    except OSError as error:
+        raise write_failed(path, error) from error
+
+
+def _write_encoded(path: Path, pixels: NDArray) -> None:
+    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert done  # any array of these types can be encoded
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, durable=False) as temporary:  # thousands of them: a lost one is made again
+            temporary.write_bytes(data.tobytes())
+    except OSError as error:
+        raise write_failed(path, error) from error
+
+
+class PredictionTable:
+    """predictions.csv, one line per frame, written as frames are done."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the table of a folder. Lines of inputs that were not finished are taken out: they are made anew."""
+        self.path = folder / TABLE
+        self._marks = folder / FINISHED
+        self.finished = self._read_finished()
+        self.errors: Counter[str] = Counter()
+        self._keep_finished()
+        self._file = self.path.open("a", encoding="utf-8", newline="")
+        self.added = 0
+
+    def add(self, row: FrameRow) -> None:
+        """Add a frame. Raises: DataError E_WRITE_FAILED."""
+        if row.error:
+            self.errors[row.error.split(" ", 1)[0]] += 1
+        try:
+            self._file.write(_line(asdict(row).values()) + "\n")
+        except OSError as error:
+            raise write_failed(self.path, error) from error
+        self.added += 1
+
+    def finish(self, origin: str) -> None:
+        """All frames of an input are written. Raises: DataError E_WRITE_FAILED."""
+        try:
+            self._file.flush()
+            with self._marks.open("a", encoding="utf-8") as marks:
+                marks.write(origin + "\n")
+        except OSError as error:
+            raise write_failed(self.path, error) from error
+        self.finished.add(origin)
+
+    def close(self) -> None:
+        """Hand over what is still held."""
+        self._file.close()
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """What is in the file, line by line: an hour of video has 90,000. An unfinished last one is passed over."""
+        if self.path.is_file():
+            with self.path.open(encoding="utf-8", newline="") as file:
+                yield from (row for row in csv.DictReader(file) if row.get(COLUMNS[-1]) is not None)
+
+    def _keep_finished(self) -> None:
+        try:
+            with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.write(",".join(COLUMNS) + "\n")
+                for row in self.rows():
+                    if row["input"] in self.finished:
+                        file.write(_line(row.get(column, "") for column in COLUMNS) + "\n")
+        except OSError as error:
+            raise write_failed(self.path, error) from error
+
+    def _read_finished(self) -> set[str]:
+        if not self._marks.is_file():
+            return set()
+        text = self._marks.read_text(encoding="utf-8")
+        return set(text.splitlines()) if text.endswith("\n") else set(text.splitlines()[:-1])
+
+
+def _line(values: Iterable[object]) -> str:
+    cells = [str(value) for value in values]
+    return ",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' if set(cell) & set(',"\n\r') else cell for cell in cells)
+
+
+def region_words(row: FrameRow) -> str:
+    """What an overlay says of its frame: "2 regions, 3.1 % of the field, highest probability 0.93"."""
+    if not row.regions:
+        return f"no region, highest probability {row.max_probability}"
+    number = "1 region" if row.regions == 1 else f"{row.regions} regions"
+    return (
+        f"{number}, {float(row.area_percent):.1f} % of the field, highest probability {float(row.max_probability):.2f}"
+    )
+
+
+def require_same(folder: Path, told: dict[str, object], recorded: dict[str, object] | None) -> None:
+    """A folder goes on with the model and options that it was begun with. Raises: DataError E_PREDICTIONS_DIFFER."""
+    if recorded is None:
+        return
+    different = sorted(name for name in {*told, *recorded} if told.get(name) != recorded.get(name))
+    if different:
+        raise DataError(
+            "E_PREDICTIONS_DIFFER",
+            f"the folder holds predictions made otherwise (other {', '.join(different)}).",
+            where=folder.name,
+            fix="choose another --out, or remove the folder.",
+        )

@@ -1,0 +1,26 @@
+"""The table of methods says what their classes say."""
+
+import sys
+
+from polypda.methods import index
+from polypda.methods.registry import METHODS, TERMS
+
+
+def test_the_table_is_that_of_the_classes():
+    stored, asked = index.method_summaries(), index.summaries_of_registry()
+    assert stored == asked, "write it anew: python -m polypda.methods.index"
+    assert list(stored) == list(METHODS)
+    assert [name for name, summary in stored.items() if "term" in summary.roles] == list(TERMS)
+
+
+def test_a_sum_has_the_options_of_its_parts():
+    known = index.method_summaries()
+    summed = {option.name for option in index.method_summary("adaptsegnet+minent").options}
+    parts = {option.name for name in ("adaptsegnet", "minent") for option in known[name].options}
+    assert summed == parts and summed > {option.name for option in known["adaptsegnet"].options}
+
+
+def test_a_package_that_adds_a_method_is_asked(monkeypatch):
+    monkeypatch.setattr(index.metadata, "entry_points", lambda group: ["one"])
+    monkeypatch.setattr(index, "summaries_of_registry", lambda: {"asked": sys.modules})
+    assert index.method_summaries() == {"asked": sys.modules}
