@@ -64,7 +64,8 @@ def adapt_command(
     """Adapt a segmenter from one cohort to another without the target's labels, and report whether it helped.
 
     Trains a source-only start, adapts it, trains its equal-budget control, and scores all on the held-out part of both
-    cohorts at native resolution. The last line printed is the report's path.
+    cohorts at native resolution. A target without labels is predicted and weighed without them instead. The last line
+    printed is the report's path.
     """
     from polypda.cli.console import terminal_progress
     from polypda.workflows.runs.adapt import adapt
@@ -83,6 +84,8 @@ def adapt_command(
         what = error.what if isinstance(error, Interrupted) else "stopped."
         again = _resume_command(run.folder, paths, run.config().phantom)
         raise Interrupted("E_INTERRUPTED", what, fix=f"go on with: {again}") from error
+    if verdict := run.status().get("verdict"):
+        print(verdict)
     print(page)
 
 

@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 from polypda import __version__
 from polypda.cli.adapt import adapt_command
+from polypda.cli.audit import audit_command
 from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
 from polypda.cli.configuration import command_with_options, name_data_root
@@ -49,6 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("adapt", cls=AdaptCommand)(adapt_command)
+app.command("audit")(audit_command)
 app.command("curves")(curves_command)
 app.command("evaluate")(evaluate_command)
 app.command("export")(export_command)

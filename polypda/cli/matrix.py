@@ -136,11 +136,17 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> lis
 def _report(
     plan: MatrixPlan, out: Path, folder: Path, failed: list[str], study: Path | None, *, overlays: bool
 ) -> Path:
-    from polypda.workflows.runs.reports import report
+    from polypda.workflows.runs.reports import report, was_scored
+    from polypda.workflows.scoring.evaluate import UNSCORED
 
     broken = {line.partition(":")[0] for line in failed}
     # Each run's own report: what was evaluated later, on whatever part, is no cell of the matrix
-    complete = [out / run.name / "report" for run in plan.runs if run.name not in broken]
+    ended = [out / run.name for run in plan.runs if run.name not in broken]
+    complete = [run / "report" for run in ended if was_scored(run)]
+    unscored = [run / UNSCORED / "index.html" for run in ended if not was_scored(run)]
+    if unscored and not complete:
+        print("adapted; not scored (no labels): each run has its own page", file=sys.stderr)
+        return unscored[0]
     if not complete:
         raise DataError(
             "E_MATRIX_FAILED",
@@ -149,6 +155,7 @@ def _report(
             fix="see the errors above.",
         )
     notes = [f"Planned, but not in these numbers: {' '.join(line.split())}" for line in failed]
+    notes += [f"Adapted, but not scored (no labels): {page.parents[1].name}." for page in unscored]
     notes += [f"Left out: {source} → {target}: {reason}" for source, target, reason in plan.left_out]
     return report(complete, folder, study=study, overlays=overlays, force=True, notes=notes)
 

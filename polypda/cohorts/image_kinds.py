@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 """Names of the frames and masks of a cohort folder."""
-IMAGE_SUFFIXES = (
+READABLE_SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff"),
     *(".gif", ".webp", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
 )
@@ -62,4 +62,4 @@ def suffix_of(path: str) -> str:
 
 def is_image_name(path: str) -> bool:
     """Whether a file's name promises a picture."""
-    return suffix_of(path) in IMAGE_SUFFIXES
+    return suffix_of(path) in READABLE_SUFFIXES

@@ -55,6 +55,18 @@ def test_a_matrix_is_run_once_and_reported(polypda, root, tmp_path):
     assert status == 2 and "E_MATRIX_DIFFERS" in err and "data" in err
 
 
+def test_a_target_without_labels_ends_a_matrix_well(polypda, root, tmp_path):
+    for mask in (root / "haining" / "masks").iterdir():
+        mask.unlink()
+    one = ["matrix", "--sources", "zju2", "--targets", "haining", "--methods", "source-only", "--out", "matrix"]
+    status, out, err = polypda(*one, *TINY, *REST)
+    assert status == 0, err
+    page = tmp_path / out.splitlines()[-1]
+    assert page == tmp_path / "matrix" / "zju2-to-haining-source-only-s0" / "unscored" / "index.html"
+    assert page.is_file() and "not scored (no labels)" in err
+    assert json.loads((page.parents[1] / "STATUS.json").read_text())["verdict"] == "trained; not scored (no labels)"
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(polypda, root, tmp_path):
     status, out, err = polypda(*MATRIX, *TINY, *REST, "--seeds", "0,1", "--dry-run")
     assert status == 0, err

@@ -97,7 +97,7 @@ def packed() -> CrossCentreResults:
     return cross_centre_results(
         [
             stated(synthetic_run(one, other, ("minent",), run="packed"), settings=package, method="minent"),
-            stated(synthetic_run(one, other, ("adaptsegnet",), run="frames"), target_labels_trained_on=True),
+            stated(synthetic_run(one, other, ("adaptsegnet",), run="frames"), target_labels_taught=True),
             stated(synthetic_run(other, one, ("tent",), 1, run="free")),
         ]
     )

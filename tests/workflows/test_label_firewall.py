@@ -8,7 +8,6 @@ import pytest
 from safetensors.torch import load_file
 from support.painted import write_cohort
 
-from polypda.errors import DataError
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.progress import Silent
 from polypda.workflows.runs import adapt as adapt_module
@@ -93,8 +92,8 @@ def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path)
     for mask in (root / "haining" / "masks").iterdir():
         mask.unlink()
     pair = open_data(config, paths)
-    with pytest.raises(DataError, match=r"E_TARGET_UNLABELLED.*have no mask"):
-        adapt(start_run(tmp_path / "without", config, paths, pair), paths, pair, Silent())
+    page = adapt(start_run(tmp_path / "without", config, paths, pair), paths, pair, Silent())
+    assert page.parent.name == "unscored" and "12 of 12 images have no mask" in page.read_text()
     one, other = (
         load_file(list_checkpoints(tmp_path / name / "stages" / WHOLE)[-1].segmenter) for name in ("with", "without")
     )
@@ -110,12 +109,28 @@ def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_p
         mask.unlink()
     pair = open_data(config, paths)
     run = start_run(tmp_path / "run", config, paths, pair)
-    with pytest.raises(DataError, match="E_TARGET_UNLABELLED"):
-        adapt(run, paths, pair, Silent())
+    page = adapt(run, paths, pair, Silent())
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
-    assert run.status()["state"] == "failed"
-    assert run.status()["error"] == "E_TARGET_UNLABELLED"
-    unscored = tmp_path / "run" / "unscored"
-    assert len(list((unscored / "overlays").glob("*.png"))) == 1
-    page = (unscored / "index.html").read_text()
-    assert "Cannot be scored: no held-out frame of the target has a label" in page and "Dice" not in page
+    assert run.status()["state"] == "complete" and run.status()["verdict"] == "adapted; not scored (no labels)"
+    assert page == tmp_path / "run" / "unscored" / "index.html"
+    assert len(list((page.parent / "overlays").glob("*.png"))) == 1
+    assert "no held-out frame of the target has a label" in page.read_text()
+
+
+def test_weighing_without_labels_opens_no_label_of_the_target(material, tmp_path, monkeypatch):
+    """Of the target not even labels that lie there are read once it is known that none can be scored by."""
+    root, config, paths = material
+    table = root / "haining" / "frames.csv"
+    lines = table.read_text().splitlines()
+    stated = [f"{line},{'none' if line.endswith(',test') else ''}" for line in lines[1:]]
+    table.write_text("\n".join([lines[0] + ",label_state", *stated]))
+    masks = root / "haining" / "masks"
+    for line in lines[1:]:
+        if line.endswith(",test"):
+            (masks / f"{line.split(',')[0]}.png").unlink()
+    pair = open_data(config, paths)
+    run = start_run(tmp_path / "run", config, paths, pair)
+    watch = FileWatch(masks)
+    assert adapt(run, paths, pair, Silent()).parent.name == "unscored"
+    watch.active = False
+    assert not [path for path in watch.touched if path.endswith(".png")], "files are listed, none is opened"

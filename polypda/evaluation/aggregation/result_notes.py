@@ -130,7 +130,7 @@ def _run_notes(metadata_of_runs: Sequence[RunMetadata], *, oracle: bool) -> Iter
             yield f"{run_metadata.run}: the adapted model is set aside, its rows are the source-only control's: {why}."
     if chosen:
         yield f"CHECKPOINTS CHOSEN ON TARGET LABELS (selector oracle), no unlabelled results: {', '.join(chosen)}."
-    trained_on = [run_metadata.run for run_metadata in metadata_of_runs if run_metadata.target_labels_trained_on]
+    trained_on = [run_metadata.run for run_metadata in metadata_of_runs if run_metadata.target_labels_taught]
     if trained_on:
         yield f"MODELS TAUGHT BY TARGET LABELS (semi-supervised), no unlabelled results: {', '.join(trained_on)}."
     for run_metadata in metadata_of_runs:

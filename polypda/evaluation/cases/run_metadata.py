@@ -57,7 +57,7 @@ class RunMetadata(BaseModel):
     statistics_control: str | None = None
     phantom: bool
     target_labels_used: bool = False
-    target_labels_trained_on: bool = False
+    target_labels_taught: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -97,7 +97,7 @@ class RunMetadata(BaseModel):
             told.append(
                 f"LABELS OF {self.target} CHOSE THE CHECKPOINT (selector oracle): {self.method} is no unlabelled result"
             )
-        if self.target_labels_trained_on:
+        if self.target_labels_taught:
             told.append(f"LABELS OF {self.target} TAUGHT {self.method} (semi-supervised): it is no unlabelled result")
         if self.target_labels_used:
             told.append(f"labels of {self.target} trained the oracle only (an upper bound)")
@@ -173,7 +173,7 @@ def labels_in_short(run_metadata: RunMetadata) -> str:
         return run_metadata.labels_text
     if run_metadata.selector == ORACLE:
         return "LABELS OF THE TARGET CHOSE A CHECKPOINT (selector oracle): no unlabelled result"
-    if run_metadata.target_labels_trained_on:
+    if run_metadata.target_labels_taught:
         return "LABELS OF THE TARGET TAUGHT AN ADAPTED MODEL (semi-supervised): no unlabelled result"
     if run_metadata.method == ORACLE or run_metadata.target_labels_used:
         return "labels of the target trained the oracle only (an upper bound)"

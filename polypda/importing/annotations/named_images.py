@@ -9,14 +9,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
+from polypda.cohorts.image_kinds import READABLE_SUFFIXES
 from polypda.errors import DataError
 from polypda.importing.contract import SourceTree
 
 
 def is_image(path: str) -> bool:
     """Whether a path ends as a picture does."""
-    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+    return PurePosixPath(path).suffix.lower() in READABLE_SUFFIXES
 
 
 def without_suffix(path: str) -> str:

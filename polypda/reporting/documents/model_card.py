@@ -108,6 +108,6 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
         ],
         "supervised": sorted({(run.source, run.supervision) for run in runs if run.supervision}),
         "oracle_trained": any(run.target_labels_used for run in runs),
-        "semi_supervised": sorted({run.method for run in runs if run.target_labels_trained_on}),
+        "semi_supervised": sorted({run.method for run in runs if run.target_labels_taught}),
         "chosen_on_labels": any(run.selector == ORACLE for run in runs),
     }

@@ -22,7 +22,6 @@ from polypda.reporting.figures.cross_centre_figures import cross_centre_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, write_drawings
 from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.gallery import Gallery, OverlayImage, copy_gallery, draw_gallery
-from polypda.reporting.pages.page import page_environment
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
 from polypda.reporting.report_folders import refuse_existing, whole_folder
 from polypda.reporting.tables.table_files import write_tables
@@ -95,21 +94,6 @@ def write_report(
         page = render_report_page(results, PageParts(title, figures, gallery, run_metadata))
         write_whole(work / "index.html", page)
     return folder
-
-
-def write_unscored(folder: Path, run_metadata: RunMetadata, why: str, overlays: Iterable[OverlayImage]) -> Path:
-    """Write index.html and overlays/*.png of a run whose target has no label: pictures of what was marked, and no
-    figure; over a former such folder. Returns the page.
-
-    Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
-    """
-    with whole_folder(folder, replace=True, former=("index.html",)) as work:
-        gallery = draw_gallery(overlays, work).entries()
-        page = page_environment().get_template("unscored_page.html.jinja")
-        facts = [(name, text) for name, text in run_metadata.lines().items() if name not in ("threshold", "protocol")]
-        text = page.render(run_metadata=run_metadata, why=why.rstrip("."), gallery=gallery, facts=facts)
-        write_whole(work / "index.html", text)
-    return folder / "index.html"
 
 
 def _check_run_metadata(cases: pd.DataFrame, run_metadata: RunMetadata) -> None:

@@ -90,7 +90,7 @@ def _banners(results: CrossCentreResults, run: RunMetadata | None) -> Iterator[t
         if (results.cases["model"] == ORACLE).any():
             yield "labels", "Labels of a target centre were used, for the upper bound “oracle” only"
         return
-    if run.target_labels_used or run.target_labels_trained_on or ORACLE in (run.method, run.selector):
+    if run.target_labels_used or run.target_labels_taught or ORACLE in (run.method, run.selector):
         yield "labels", f"Labels of the target centre were used: {run.labels_text}"
     if run.supervision:
         yield "labels", f"Labels of the source: {run.supervision}"

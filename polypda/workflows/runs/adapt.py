@@ -57,7 +57,7 @@ from polypda.workflows.runs.trained_models import (
     wants_oracle,
 )
 from polypda.workflows.runs.trainings import Training, train_all
-from polypda.workflows.scoring.evaluate import EvaluatedRun, evaluate_and_report
+from polypda.workflows.scoring.evaluate import EvaluatedRun, Reported, evaluate_and_report
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
 
@@ -259,15 +259,17 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
 
 
 @contextmanager
-def _told_states(run: RunFolder) -> Iterator[Callable[[Path], Path]]:
+def _told_states(run: RunFolder) -> Iterator[Callable[[Reported], Path]]:
     """STATUS.json says training from here on; interrupted or failed where the block is left by an error.
 
-    Yields what takes the report's page, writes that the run is complete, and returns the page.
+    Yields what takes the report, writes that the run is complete (with its verdict where it was not scored), and
+    returns the page.
     """
 
-    def complete(page: Path) -> Path:
-        run.set_status("complete", report=page.relative_to(run.folder).as_posix())
-        return page
+    def complete(reported: Reported) -> Path:
+        told = {"verdict": reported.verdict} if reported.verdict else {}
+        run.set_status("complete", report=reported.page.relative_to(run.folder).as_posix(), **told)
+        return reported.page
 
     try:
         run.set_status("training")

@@ -93,14 +93,16 @@ def report(
         study: a study file, for what only people can say.
         notes: further lines that must be read with the numbers, such as runs that failed.
 
-    Raises: UsageError E_REPORT_EMPTY, E_STUDY_…; DataError E_REPORT_EXISTS, E_EVALUATION_MISSING, and what reading and
-    joining evaluations raises.
+    Raises: UsageError E_REPORT_EMPTY, E_STUDY_…; DataError E_REPORT_EXISTS, E_EVALUATION_MISSING, E_RUN_UNSCORED,
+    and what reading and joining evaluations raises.
     """
     if not runs:
         raise UsageError("E_REPORT_EMPTY", "no run was given.", fix="name one run folder or more.")
     refuse_existing(folder, replace=force)
     words = read_study(study) if study else None
     # The same folder named twice, or a run beside its own report, is one evaluation
+    for run in runs:
+        _require_scored(run)
     evaluations: dict[Path, Evaluation] = {}
     left_out: list[str] = []
     for indices in [find_evaluations(run) for run in runs]:  # all are found before the first is read
@@ -113,6 +115,25 @@ def report(
     return write_cross_centre_report(
         folder, results, list(evaluations.values()), study=words, overlays=overlays, title=title, replace=force
     )
+
+
+def _require_scored(run: Path) -> None:
+    """Raises: DataError E_RUN_UNSCORED for the folder of a complete run that could not be scored."""
+    if was_scored(run) or (run / "evaluations").is_dir():
+        return
+    what = "its target has no labels, so there is no figure to report; what it marks is on unscored/index.html."
+    fix = (
+        f"label some frames (polypda audit {run.name} --frames 20), or score it elsewhere: polypda evaluate RUN --on …"
+    )
+    raise DataError("E_RUN_UNSCORED", what, where=run, fix=fix)
+
+
+def was_scored(folder: Path) -> bool:
+    """False for a complete run whose target had no labels to score by; True for everything else."""
+    try:
+        return not RunFolder(folder).status().get("verdict")
+    except DataError:
+        return True
 
 
 def check_report(folder: Path, study: Path | None, *, force: bool) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
@@ -22,7 +21,7 @@ from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.overlays.frame_choice import choose_frames
 from polypda.reporting.pages.gallery import OverlayImage
-from polypda.reporting.pages.report_folder import write_report, write_unscored
+from polypda.reporting.pages.report_folder import write_report
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric
 from polypda.training.progress import Progress
@@ -32,14 +31,15 @@ from polypda.workflows.runs.cohort_pair import CohortPair, labelled_frames
 from polypda.workflows.runs.configure import recorded_note
 from polypda.workflows.runs.leakage import recorded_leakage
 from polypda.workflows.runs.source_labels import LearntLabels
-from polypda.workflows.runs.source_package import CONTROL_NOTE
+from polypda.workflows.runs.source_package import CONTROL_NOTE, packaged_facts
 from polypda.workflows.runs.stages import ADABN
 from polypda.workflows.runs.trained_models import Snapshots, learns_target_labels, wants_oracle
-from polypda.workflows.scoring.prediction_overlay import prediction_overlay, unscored_overlay
+from polypda.workflows.scoring.label_free_evidence import UnscoredRun
+from polypda.workflows.scoring.prediction_overlay import prediction_overlay
 from polypda.workflows.scoring.score_memory import Rows, ScoreMemory
 from polypda.workflows.scoring.scoring import KeyOf, Scoring
+from polypda.workflows.scoring.unscored import NOT_SCORED, report_unscored
 
-UNLABELLED = "E_TARGET_UNLABELLED"
 UNSCORED = "unscored"
 """Folder of a run whose target cannot be scored."""
 
@@ -125,7 +125,7 @@ class EvaluatedRun:
                 *([CONTROL_NOTE] if config.source_package else []),
             ),
             target_labels_used=wants_oracle(config),
-            target_labels_trained_on=learns_target_labels(config),
+            target_labels_taught=learns_target_labels(config),
             set_aside=set_aside(self.run.folder),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
@@ -141,35 +141,45 @@ def _batch_norm_text(config: AdaptConfig) -> str:
     return f"{policy}; statistics as trained"
 
 
-def evaluate_and_report(evaluated: EvaluatedRun, pair: CohortPair, *, overlays: int | None, progress: Progress) -> Path:
-    """Score every model on the test part of source and target, write the report folder; returns its page.
+@dataclass(frozen=True)
+class Reported:
+    """page: of the report, or of a target without labels. verdict: what is said of the latter; "" for a report."""
 
-    Only here are the target's masks opened. Args: overlays: how many per cohort, None for all.
-    Raises: DataError E_TARGET_UNLABELLED after drawing what was marked; what scoring and writing raise.
+    page: Path
+    verdict: str = ""
+
+
+def evaluate_and_report(
+    evaluated: EvaluatedRun, pair: CohortPair, *, overlays: int | None, progress: Progress
+) -> Reported:
+    """Score every model on the test part of source and target, write the report folder.
+
+    Only here are the target's masks opened. Where it has none to score by, the models are weighed without labels.
+    Args: overlays: how many per cohort, None for all. Raises: what scoring and writing raise.
     """
-    try:
-        target = _labelled_target(evaluated, pair)
-    except DataError as error:
-        if error.code != UNLABELLED:
-            raise
-        _draw_unscored(evaluated, pair.target, error.what, overlays)
-        drawn = f"{error.what} What it marks can be looked at: {UNSCORED}/index.html."
-        raise DataError(UNLABELLED, drawn, where=error.where, fix=error.fix) from error
+    target, why = _labelled_target(pair)
+    if target is None:
+        page = report_unscored(_unscored(evaluated, pair), why, overlays, progress)
+        done = "trained" if evaluated.config.method == SOURCE_ONLY else "adapted"
+        return Reported(page, f"{done}; {NOT_SCORED}")
     cohorts = {"target": target} if pair.source is None else {"source": pair.source, "target": target}
-    return _report_on(evaluated, cohorts, overlays, progress)
+    return Reported(_report_on(evaluated, cohorts, overlays, progress))
 
 
-def _draw_unscored(evaluated: EvaluatedRun, target: OpenedCohort, why: str, overlays: int | None) -> None:
-    """Pictures of a target that nothing can score: evenly spaced held-out frames."""
-    frames = target.split(Split.TEST)
-    count = len(frames) if overlays is None else min(overlays, len(frames))
-    chosen = [frames[index] for index in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
-    models = (SOURCE_ONLY, evaluated.shown)
-    drawn = (
-        OverlayImage(target.id, seen.frame.frame, "", unscored_overlay(seen, target, models, ""))
-        for seen in _predictions(evaluated, chosen, models, scored=False)
+def _unscored(evaluated: EvaluatedRun, pair: CohortPair) -> UnscoredRun:
+    run, config = evaluated.run, evaluated.config
+    facts = packaged_facts(run)
+    return UnscoredRun(
+        folder=run.folder / UNSCORED,
+        run_metadata=evaluated.run_metadata,
+        models={name: evaluated.models[name] for name in (SOURCE_ONLY, evaluated.shown)},
+        asked=config.asked(open_fabric(config.compute, one_process=True).device),
+        source=pair.source,
+        target=pair.target,
+        choice=evaluated.choice,
+        data_root=None if evaluated.phantom else pair.target_root,
+        source_foreground=facts.source_foreground if facts else float("nan"),
     )
-    write_unscored(evaluated.run.folder / UNSCORED, evaluated.run_metadata, why.split("scored: ")[-1], drawn)
 
 
 def _report_on(
@@ -186,23 +196,17 @@ def _report_on(
     return report / "index.html"
 
 
-def _labelled_target(evaluated: EvaluatedRun, pair: CohortPair) -> OpenedCohort:
-    """The target with its labels. Raises: DataError E_TARGET_UNLABELLED where there is nothing to score by."""
-    why = "no held-out frame of the target has a label to score it by"
+def _labelled_target(pair: CohortPair) -> tuple[OpenedCohort | None, str]:
+    """The target with its labels; None, and why, where there is nothing to score by."""
     try:
         target = pair.labelled_target()
     except DataError as error:
         if error.code != "E_MASK_MISSING":
             raise
-        target, why = None, error.what.rstrip(".")
-    if target is None or not labelled_frames(target, Split.TEST):
-        raise DataError(
-            UNLABELLED,
-            f"the model is adapted (adapted.safetensors), but cannot be scored: {why}.",
-            where=evaluated.run.name,
-            fix="add masks (or label_state in frames.csv) and resume the run: only the evaluation is then done.",
-        )
-    return target
+        return None, error.what.rstrip(".")
+    if not labelled_frames(target, Split.TEST):
+        return None, "no held-out frame of the target has a label to score it by"
+    return target, ""
 
 
 def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
@@ -261,10 +265,8 @@ def _overlays(
             yield OverlayImage(cohort.id, name, why, image)
 
 
-def _predictions(
-    evaluated: EvaluatedRun, frames: Sequence[Frame], models: Iterable[str], *, scored: bool = True
-) -> Iterator[NativePrediction]:
+def _predictions(evaluated: EvaluatedRun, frames: Sequence[Frame], models: Iterable[str]) -> Iterator[NativePrediction]:
     config = evaluated.config
     device = open_fabric(config.compute, one_process=True).device
     chosen = {name: evaluated.models[name] for name in models}
-    return predict_native(chosen, frames, config.asked(device), scored=scored)
+    return predict_native(chosen, frames, config.asked(device))
