@@ -80,7 +80,7 @@ def _models(facts: ReportFacts) -> Iterator[dict[str, Any]]:
     for model in facts.models:
         known = None if model in facts.external_models else _method(model)
         title, paper = (known.title, known.paper) if known else ("not a method of this version", None)
-        yield {"name": model, "foreign": model in facts.external_models, "title": title, "paper": paper}
+        yield {"name": model, "external": model in facts.external_models, "title": title, "paper": paper}
 
 
 def _told_here(settings: dict[str, str]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def render_check_page(report: JointReport, *, images: bool, leakage_allowed: boo
     cohorts = [_cohort(one, frames, images) for one in report.cohorts]
     between = [_card(finding, frames, "", images) for finding in report.between]
     real = any(not one.opened.phantom for one in report.cohorts)
-    shown = any(card["pictures"] for part in (*(c["cards"] for c in cohorts), between) for card in part)
+    shown = any(card["images"] for part in (*(c["cards"] for c in cohorts), between) for card in part)
     return (
         page_environment()
         .get_template("check_page.html.jinja")
@@ -82,7 +82,7 @@ def _cohort(report: CheckReport, frames: dict[FrameName, Frame], images: bool) -
     tally = Counter(finding.severity.value for finding in report.findings)
     tone, sentence = verdict(report.findings)
     cards = [_card(finding, frames, report.cohort, images) for finding in report.findings]
-    plain = [card for card in cards if card["severity"] == "note" and not card["pictures"] and not card["listed"]]
+    plain = [card for card in cards if card["severity"] == "note" and not card["images"] and not card["listed"]]
     return {
         "id": report.cohort,
         "layout": report.layout,
@@ -105,7 +105,7 @@ def _card(finding: Finding, frames: dict[FrameName, Frame], cohort: str, images:
         "leak": finding.leak,
         "message": finding.message[0].upper() + finding.message[1:] if finding.message else "",
         "legend": LEGEND.get(finding.drawing, "") if drawn else "",
-        "pictures": [{"source": data_uri(one.jpeg, "jpeg"), "caption": one.caption, "wide": one.wide} for one in drawn],
+        "images": [{"source": data_uri(one.jpeg, "jpeg"), "caption": one.caption, "wide": one.wide} for one in drawn],
         "listed": listed[:MOST_LISTED],
         "more": max(0, len(listed) - MOST_LISTED),
         "count": len(listed),
