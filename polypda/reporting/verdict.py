@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -37,21 +36,8 @@ class Finding(Enum):
         return {"helps": "better", "harms": "worse", "not shown": "unchanged", "not assessed": "unknown"}[self.value]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """finding, and ``words``: the sentence with difference, interval, clusters and conclusion."""
-
-    finding: Finding
-    words: str
-
-    @property
-    def tone(self) -> str:
-        """That of the finding."""
-        return self.finding.tone
-
-
 def finding(row: Mapping[str, Any]) -> Finding:
-    """Judge one comparison with source-only.
+    """What one comparison with source-only shows.
 
     Args:
         row: delta, low, high (NaN where absent), interval (its kind), p_holm (NaN where absent).
@@ -74,8 +60,8 @@ def holds_after_correction(row: Mapping[str, Any]) -> bool:
     return found and bool(pd.notna(row["p_holm"]) and row["p_holm"] < SIGNIFICANT_P)
 
 
-def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
-    """The finding in a clinician's words.
+def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> str:
+    """The finding in a clinician's words, with difference, interval, clusters and conclusion.
 
     Args:
         row: as for :func:`finding`, and n, clusters (missing where unknown); words and delta_lesion_sensitivity_10
@@ -84,9 +70,9 @@ def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
     """
     found = finding(row)
     if found is Finding.UNKNOWN:
-        return Verdict(found, _why_unknown(row))
+        return _why_unknown(row)
     change = f"Dice\u00a0{signed(row['delta'])}"
-    return Verdict(found, f"{change}, {_certainty(row, cluster_unit)}: {_conclusion(row, found)}")
+    return f"{change}, {_certainty(row, cluster_unit)}: {_conclusion(row, found)}"
 
 
 def _why_unknown(row: Mapping[str, Any]) -> str:

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from polypda.reporting.overlays.frame_overlay import draw_overlay
-from polypda.reporting.overlays.overlay_legend import OverlayCaption
-from polypda.reporting.overlays.strokes import box_outlines, boxes_inside_mask, hatched
+from polypda.reporting.overlays.drawing import box_outlines, boxes_inside_mask, hatched
+from polypda.reporting.overlays.frame_overlay import OverlayCaption, draw_overlay
 
 FRAME = np.full((400, 500, 3), (120, 60, 50), np.uint8)
 NOTHING = np.zeros(FRAME.shape[:2], bool)

@@ -6,11 +6,27 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError
-from polypda.reporting.overlays import lettering
-from polypda.reporting.overlays.frame_overlay import BANNER, GAP_PX, draw_overlay
-from polypda.reporting.overlays.lettering import PAPER, Text, legible, text_block
-from polypda.reporting.overlays.overlay_legend import AFTER, BEFORE, REFERENCE, OverlayCaption
-from polypda.reporting.overlays.strokes import Stroke, View, dashes, draw_strokes, mask_outlines
+from polypda.reporting.overlays import drawing
+from polypda.reporting.overlays.drawing import (
+    PAPER,
+    Stroke,
+    Text,
+    View,
+    dashes,
+    draw_strokes,
+    legible,
+    mask_outlines,
+    text_block,
+)
+from polypda.reporting.overlays.frame_overlay import (
+    AFTER,
+    BANNER,
+    BEFORE,
+    GAP_PX,
+    REFERENCE,
+    OverlayCaption,
+    draw_overlay,
+)
 
 MUCOSA = (150, 80, 70)
 
@@ -164,7 +180,6 @@ def test_words_name_negatives_missed_polyps_and_scores(monkeypatch: pytest.Monke
         said.extend(line.content for line in lines)
         return text_block(lines, *args, **options)
 
-    monkeypatch.setattr("polypda.reporting.overlays.overlay_legend.text_block", recorded)
     monkeypatch.setattr("polypda.reporting.overlays.frame_overlay.text_block", recorded)
     frame, reference, before, _, fov = scene()
     nothing = np.zeros_like(reference)
@@ -211,7 +226,7 @@ def test_no_text_is_cut_off_however_long() -> None:
 
 
 def test_a_character_without_a_font_is_spelled_not_boxed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polypda.reporting.overlays.lettering._other_fonts", lambda: ())
+    monkeypatch.setattr("polypda.reporting.overlays.drawing._other_fonts", lambda: ())
     legible.cache_clear()
     assert legible("图_7é")[0] == "\\u56fe_7é"
     assert legible("a\nb")[0] == "a b"
@@ -219,8 +234,8 @@ def test_a_character_without_a_font_is_spelled_not_boxed(monkeypatch: pytest.Mon
 
 
 def test_a_sum_of_methods_is_broken_between_its_parts():
-    font = lettering._font(lettering.legible("a", False)[1], 14)
+    font = drawing._font(drawing.legible("a", False)[1], 14)
     name = "adaptsegnet+target-colours+self-training"
-    lines = lettering._wrapped(name, font, font.getlength("adaptsegnet+target-colours+self"))
+    lines = drawing._wrapped(name, font, font.getlength("adaptsegnet+target-colours+self"))
     assert lines == ["adaptsegnet+target-colours+", "self-training"]
-    assert "".join(lettering._wrapped("x" * 40, font, font.getlength("x" * 15))) == "x" * 40
+    assert "".join(drawing._wrapped("x" * 40, font, font.getlength("x" * 15))) == "x" * 40

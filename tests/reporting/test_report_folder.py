@@ -16,7 +16,7 @@ from polypda.evaluation.aggregation.centres import centre_table
 from polypda.evaluation.cases.case_table import read_cases
 from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.answer import answer
-from polypda.reporting.pages.gallery import OverlayImage, file_name
+from polypda.reporting.pages.page import OverlayImage, file_name
 from polypda.reporting.pages.report_folder import write_report
 
 IMAGE = np.full((300, 1400, 3), 120, np.uint8)

@@ -8,8 +8,15 @@ import pytest
 import yaml
 
 from polypda.errors import DataError
-from polypda.reporting.documents.study import NOT_REPORTED, CohortStudy, Study
-from polypda.reporting.documents.study_file import parse_study, read_study, require_known_cohorts, study_template
+from polypda.reporting.documents.study import (
+    NOT_REPORTED,
+    CohortStudy,
+    Study,
+    parse_study,
+    read_study,
+    require_known_cohorts,
+    study_template,
+)
 
 
 def refused(text: str) -> DataError:

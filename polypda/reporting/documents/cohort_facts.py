@@ -12,8 +12,8 @@ from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.manifest import FactStatus, Manifest
 from polypda.cohorts.sub_cohorts import CohortName, whole_cohort
 from polypda.evaluation.aggregation.aggregates import NO_STRATUM, SIZE_STRATA, size_stratum
-from polypda.reporting.documents.markdown_document import code, inline, shortened
 from polypda.reporting.documents.study import CohortStudy, Study
+from polypda.reporting.documents.templates import code, inline, shortened
 from polypda.reporting.wording import counted
 
 NOT_IN_CATALOGUE = "not in the catalogue"
@@ -120,8 +120,8 @@ class CohortFacts:
         if self.manifest is None:
             return ""
         access = self.manifest.access
-        told = (self.title, self.location, access.level.value, access.how, access.licence, access.citation)
-        return "; ".join(inline(part).rstrip(".") for part in told if part)
+        known = (self.title, self.location, access.level.value, access.how, access.licence, access.citation)
+        return "; ".join(inline(part).rstrip(".") for part in known if part)
 
     @property
     def left_out_text(self) -> str:

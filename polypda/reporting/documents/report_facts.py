@@ -10,9 +10,8 @@ from polypda.cohorts.catalogue import load_catalogue
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY, RunMetadata, labels_in_short
 from polypda.reporting.documents.cohort_facts import CohortFacts, cohort_facts
-from polypda.reporting.documents.markdown_document import shortened
-from polypda.reporting.documents.study import Study
-from polypda.reporting.documents.study_file import require_known_cohorts
+from polypda.reporting.documents.study import Study, require_known_cohorts
+from polypda.reporting.documents.templates import shortened
 from polypda.reporting.wording import counted
 
 IDENTITY_SETTINGS = frozenset({"source", "target", "method", "seed"})
@@ -59,8 +58,8 @@ def summarise_settings(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSumma
     own = [run_metadata for run_metadata in metadata_of_runs if not run_metadata.external]
     rows = [dict(flattened(run_metadata.settings)) for run_metadata in own]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    kept = [name for name in names if name not in IDENTITY_SETTINGS | REUSE_SETTINGS]
-    return _summary(own, {name: [row.get(name, NOT_SET) for row in rows] for name in kept})
+    described = [name for name in names if name not in IDENTITY_SETTINGS | REUSE_SETTINGS]
+    return _summary(own, {name: [row.get(name, NOT_SET) for row in rows] for name in described})
 
 
 def summarise_versions(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
@@ -71,9 +70,9 @@ def summarise_versions(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSumma
     )
 
 
-def by_runs(metadata_of_runs: Sequence[RunMetadata], tell: Callable[[RunMetadata], str]) -> str:
+def by_runs(metadata_of_runs: Sequence[RunMetadata], fact: Callable[[RunMetadata], str]) -> str:
     """One fact of all runs in words: the value itself where all agree, else which runs have which."""
-    summary = _summary(list(metadata_of_runs), {"": [tell(run_metadata) for run_metadata in metadata_of_runs]})
+    summary = _summary(list(metadata_of_runs), {"": [fact(run_metadata) for run_metadata in metadata_of_runs]})
     return summary.shared.get("") or summary.differing.get("", "")
 
 
@@ -181,10 +180,6 @@ class ReportFacts:
     @property
     def box_cohorts(self) -> tuple[CohortFacts, ...]:
         return tuple(cohort for cohort in self.cohorts if "box" in cohort.annotations)
-
-    def cohort(self, cohort_id: str) -> CohortFacts | None:
-        """The facts of one cohort; None where no frame of it was scored."""
-        return next((cohort for cohort in self.cohorts if cohort.id == cohort_id), None)
 
 
 def gather_facts(results: CrossCentreResults, study: Study | None) -> ReportFacts:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -24,17 +24,17 @@ from polypda.reporting.figures.figure_style import (
     SOFT_INK,
     Layout,
     PanelSize,
-    pair_title,
     panel_grid,
+    titled,
 )
-from polypda.reporting.figures.paired_frames import RELIABILITY, TargetModels, in_chunks
+from polypda.reporting.figures.paired_frames import RELIABILITY, TargetModels
 
 Styles = Sequence[tuple[str, dict[str, Any]]]
 
 MOST_LINES = len(MODEL_LINES)
 """Methods per figure beside source-only."""
 MANY_FRAMES = 400
-"""From this many dots on, SVG holds them as one picture: the file stays small."""
+"""From this many dots on, SVG holds them as one bitmap: the file stays small."""
 PANEL = PanelSize(width=2.5, height=2.0, left=0.2, right=0.15, above=0.48, below=0.5, first_left=0.42)
 TALL_PANEL = PanelSize(width=2.5, height=2.75, left=0.2, right=0.15, above=0.36, below=0.5, first_left=0.42)
 LEGEND_LINE_IN = 0.2
@@ -53,10 +53,6 @@ class ModelPanel:
     def target(self) -> str:
         return self.models.target
 
-    def title(self, width_in: float) -> str:
-        """Source and target, on two lines where one is too narrow."""
-        return pair_title(self.models.source, self.models.target, width_in, LETTER_IN)
-
 
 def model_panels(groups: Sequence[TargetModels]) -> list[list[ModelPanel]]:
     """Figures of panels: every figure shows the same at most MOST_LINES methods, one panel per source → target."""
@@ -66,6 +62,13 @@ def model_panels(groups: Sequence[TargetModels]) -> list[list[ModelPanel]]:
         own = [(group, tuple(method for method in chunk if method in group.methods)) for group in groups]
         figures.append([ModelPanel(group, some) for group, some in own if some])
     return figures
+
+
+def in_chunks(methods: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
+    """The methods in groups of at most ``most``, as equal in size as possible."""
+    count = -(-len(methods) // most)
+    for index in range(count):
+        yield methods[index * len(methods) // count : (index + 1) * len(methods) // count]
 
 
 def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
@@ -101,14 +104,14 @@ def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
 
 
 def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
-    """Empirical CDF of Dice: the share of frames that reach no more than a Dice; lower and further right is better."""
+    """Empirical CDF of Dice: the fraction of frames that reach no more; lower and further right is better."""
 
     def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
         for model, style in styles:
             dice = np.sort(panel.models.dice[model].to_numpy())
-            shares = np.arange(1, len(dice) + 1) / len(dice)
+            fractions = np.arange(1, len(dice) + 1) / len(dice)
             line = {name: value for name, value in style.items() if name != "marker"}
-            axis.step(np.r_[0, dice, 1], np.r_[0, shares, 1], where="post", **line)
+            axis.step(np.r_[0, dice, 1], np.r_[0, fractions, 1], where="post", **line)
         axis.axvline(0.5, color="#C8C8C8", linewidth=0.8, linestyle=":")
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1.02)
@@ -117,7 +120,7 @@ def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
 
 
 def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
-    """Share of reference pixels against mean probability per tenth; below it, how many pixels each tenth holds."""
+    """Fraction of reference pixels against mean probability per tenth; below it, how many pixels each tenth holds."""
 
     def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
         counts = axis.inset_axes((0, 0, 1, 0.22))
@@ -146,7 +149,7 @@ def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) 
 
 
 def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[str, Any]]]:
-    """source-only, then the panel's methods, each with its line: that of its place among the figure's methods."""
+    """source-only, then the panel's methods, each with its line: by its index among the figure's methods."""
     lines = [{**line, "marker": marker} for line, marker in zip(MODEL_LINES, MODEL_MARKERS, strict=True)]
     own = [(method, lines[index]) for index, method in enumerate(methods) if method in panel.methods]
     return [(SOURCE_ONLY, {**REFERENCE_LINE, "marker": "s"}), *own]
@@ -166,11 +169,8 @@ def _curves(
     columns = 2 if layout.is_narrow else len(methods) + 1
     foot = LEGEND_LINE_IN * -(-(len(methods) + 1) // columns) + 0.1
     above = 14 if size is PANEL else 5
-    longest = max(len(name) for panel in panels for name in (panel.models.source, panel.models.target))
-    size = replace(size, width=max(size.width, longest * LETTER_IN))
-    titles = [panel.title(size.width) for panel in panels]
-    if any("\n" in title for title in titles):
-        size = replace(size, above=size.above + TITLE_LINE_IN)
+    pairs = [(panel.models.source, panel.models.target) for panel in panels]
+    size, titles = titled(size, pairs, LETTER_IN, TITLE_LINE_IN)
     grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=foot)
     for axis, panel, title in zip(grid.axes, panels, titles, strict=True):
         draw(axis, panel, _styles(methods, panel))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
-from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
+from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
 NOTABLE_FRACTION = 0.2
-"""From this share of worsened frames on, the first screen says so beside the mean."""
+"""From this fraction of worsened frames on, the first screen says so beside the mean."""
 NOTABLE_LOSS = 0.05
 """From this loss of frame specificity on, likewise."""
 
@@ -39,12 +41,16 @@ def answer(table: pd.DataFrame, run_metadata: RunMetadata) -> Answer:
     before = target[target["model"] == run_metadata.source_only].iloc[0]
     after = target[target["model"] == run_metadata.method].iloc[0]
     comparison = _comparison(after)
-    judged = verdict(comparison, str(after["cluster_unit"]))
+    found = finding(comparison)
     control = target[target["model"] == run_metadata.statistics_control]
-    shares = [] if control.empty else [_statistics_fraction(control.iloc[0], after, run_metadata)]
-    told = (*_certainty(comparison, after), *_cautions(after, run_metadata), *run_metadata.notes)
-    cautions = (*filter(None, shares), *told)
-    return Answer(judged.tone, _headline(judged.finding, after, run_metadata), _figures(before, after), cautions)
+    cautions = (
+        *(_statistics_fraction(row, after, run_metadata) for _, row in control.head(1).iterrows()),
+        *_certainty(comparison, after),
+        *_cautions(after, run_metadata),
+        *run_metadata.notes,
+    )
+    headline = _headline(found, after, run_metadata)
+    return Answer(found.tone, headline, _figures(before, after), tuple(filter(None, cautions)))
 
 
 def _comparison(after: pd.Series) -> dict[str, Any]:
@@ -84,24 +90,20 @@ def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
     if kind == NO_INTERVAL and after["n_dice"]:
         means = f" Differences: {after['delta_cluster_means']}." if after["delta_cluster_means"] else ""
         return [f"{_clusters(after).capitalize()}: too few for an interval.{means}"]
-    return [f"{verdict(comparison, str(after['cluster_unit'])).words}."] if kind in CLUSTER_INTERVALS else []
+    return [f"{verdict(comparison, str(after['cluster_unit']))}."] if kind in CLUSTER_INTERVALS else []
 
 
 def _statistics_fraction(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
     """How much of the change needs no adaptation but new batch-norm statistics."""
+    write: Callable[[float], str]
+    name, write = "dice_frame", partial(signed, digits=3)
     if pd.isna(after["delta_dice_frame"]):
-        if pd.isna(after["delta_lesion_sensitivity_10"]):
-            return ""
-        alone = control["delta_lesion_sensitivity_10"]
-        beyond = after["lesion_sensitivity_10"] - control["lesion_sensitivity_10"]
-        return (
-            f"{points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
-            f"{run_metadata.method} adds {points(beyond)} to that."
-        )
-    alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
+        name, write = "lesion_sensitivity_10", points
+    if pd.isna(after[f"delta_{name}"]):
+        return ""
     return (
-        f"{signed(alone, 3)} of this comes from batch-norm statistics alone ({control['model']}); "
-        f"{run_metadata.method} adds {signed(beyond, 3)} to that."
+        f"{write(control[f'delta_{name}'])} of this comes from batch-norm statistics alone ({control['model']}); "
+        f"{run_metadata.method} adds {write(after[name] - control[name])} to that."
     )
 
 

@@ -27,9 +27,9 @@ from polypda.reporting.verdict import (
 from polypda.reporting.wording import cluster_noun, counted, listed, percent, plain, whole
 
 MOST_LINES = 6
-"""Adaptations told on a card; further ones are counted and stand in the comparisons."""
+"""Adaptations on a card; further ones are counted and stand in the comparisons."""
 FIRST = (Finding.HARMS, Finding.HELPS, Finding.NOT_SHOWN, Finding.UNKNOWN)
-"""Which are told first where not all are: bad news must not be cut off."""
+"""Which come first where not all are shown: bad news must not be cut off."""
 SYMBOLS = {Finding.HELPS: "▲", Finding.HARMS: "▼", Finding.NOT_SHOWN: "○", Finding.UNKNOWN: "–"}
 
 
@@ -47,7 +47,7 @@ class CardLine:
 @dataclass(frozen=True)
 class CentreCard:
     """One target centre. start: what source-only achieves there. corrected: what remains
-    when all comparisons are counted, "" where everything does. more: how many adaptations are not told."""
+    when all comparisons are counted, "" where everything does. more: how many adaptations are not shown."""
 
     centre: str
     tone: str
@@ -69,9 +69,9 @@ def centre_cards(results: CrossCentreResults) -> list[CentreCard]:
 
 def _card(results: CrossCentreResults, target: str, rows: list[dict[str, Any]]) -> CentreCard:
     own = results.centres[(results.centres["cohort"] == target) & (results.centres["target"] == target)]
-    told = rows
+    shown = rows
     if len(rows) > MOST_LINES:
-        told = sorted(rows, key=lambda row: FIRST.index(finding(row)))[:MOST_LINES]
+        shown = sorted(rows, key=lambda row: FIRST.index(finding(row)))[:MOST_LINES]
     several_sources = len({row["source"] for row in rows}) > 1
     tone, headline = _headline(rows, several_sources)
     return CentreCard(
@@ -80,8 +80,8 @@ def _card(results: CrossCentreResults, target: str, rows: list[dict[str, Any]]) 
         headline=headline,
         start=_start(own),
         corrected=_corrected(rows, results.comparisons),
-        lines=tuple(_line(row, own, several_sources) for row in told),
-        more=len(rows) - len(told),
+        lines=tuple(_line(row, own, several_sources) for row in shown),
+        more=len(rows) - len(shown),
         not_assessed=_not_assessed(results, own, rows),
     )
 
@@ -152,9 +152,8 @@ def _names(chosen: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
 
 
 def _line(row: dict[str, Any], own: pd.DataFrame, several_sources: bool) -> CardLine:
-    judged = verdict(row, str(row["cluster_unit"]))
-    symbol = SYMBOLS[judged.finding]
-    return CardLine(_name(row, several_sources), judged.tone, symbol, judged.words, _costs(row, own))
+    found, words = finding(row), verdict(row, str(row["cluster_unit"]))
+    return CardLine(_name(row, several_sources), found.tone, SYMBOLS[found], words, _costs(row, own))
 
 
 def _costs(row: dict[str, Any], own: pd.DataFrame) -> str:
