@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from polypda.reporting.pages.report_sections import report_sections
+from support.pages import Links
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
 from polypda.errors import DataError
@@ -27,18 +27,6 @@ from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS, Vi
 from polypda.reporting.tables.result_tables import block_table, matrix_table, strata_table
 
 ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)
-
-
-class Links(HTMLParser):
-    """Everything a page would fetch or open."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.found += [value for name, value in attrs if name in ("src", "href", "srcset")]
 
 
 def with_overlays(folder: Path, evaluation: Evaluation) -> Evaluation:

@@ -55,8 +55,8 @@ class SettingsSummary:
 
 def summarise_settings(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
     """The settings of all runs that this software trained (predictions made elsewhere tell none)."""
-    own = [run_metadata for run_metadata in metadata_of_runs if not run_metadata.external]
-    rows = [dict(flattened(run_metadata.settings)) for run_metadata in own]
+    own = [run for run in metadata_of_runs if not run.external]
+    rows = [dict(flattened(run.settings)) for run in own]
     names = list(dict.fromkeys(name for row in rows for name in row))
     described = [name for name in names if name not in IDENTITY_SETTINGS | REUSE_SETTINGS]
     return _summary(own, {name: [row.get(name, NOT_SET) for row in rows] for name in described})
@@ -64,7 +64,7 @@ def summarise_settings(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSumma
 
 def summarise_versions(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
     """Package versions that trained and scored (of predictions made elsewhere: scored)."""
-    names = list(dict.fromkeys(name for run_metadata in metadata_of_runs for name in run_metadata.versions))
+    names = list(dict.fromkeys(name for run in metadata_of_runs for name in run.versions))
     return _summary(
         metadata_of_runs, {name: [run.versions.get(name, NOT_SET) for run in metadata_of_runs] for name in names}
     )
@@ -72,7 +72,7 @@ def summarise_versions(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSumma
 
 def by_runs(metadata_of_runs: Sequence[RunMetadata], fact: Callable[[RunMetadata], str]) -> str:
     """One fact of all runs in words: the value itself where all agree, else which runs have which."""
-    summary = _summary(list(metadata_of_runs), {"": [fact(run_metadata) for run_metadata in metadata_of_runs]})
+    summary = _summary(list(metadata_of_runs), {"": [fact(run) for run in metadata_of_runs]})
     return summary.shared.get("") or summary.differing.get("", "")
 
 
@@ -136,12 +136,12 @@ class ReportFacts:
     @property
     def trained_here(self) -> tuple[RunMetadata, ...]:
         """Statements of runs that this software trained; empty where all predictions came as files."""
-        return tuple(run_metadata for run_metadata in self.metadata_of_runs if not run_metadata.external)
+        return tuple(run for run in self.metadata_of_runs if not run.external)
 
     @property
     def run_count(self) -> int:
         """Distinct runs: a run that was scored again on a further cohort is one run."""
-        return len({run_metadata.run for run_metadata in self.metadata_of_runs})
+        return len({run.run for run in self.metadata_of_runs})
 
     @property
     def adapted_models(self) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class ReportFacts:
     @property
     def adaptations(self) -> tuple[tuple[str, str], ...]:
         """Distinct (source, target) pairs of the runs trained here, in their order."""
-        return tuple(dict.fromkeys((run_metadata.source, run_metadata.target) for run_metadata in self.trained_here))
+        return tuple(dict.fromkeys((run.source, run.target) for run in self.trained_here))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -164,12 +164,12 @@ class ReportFacts:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Distinct seeds of the runs trained here."""
-        return tuple(sorted({seed for run_metadata in self.trained_here for seed in run_metadata.seeds}))
+        return tuple(sorted({seed for run in self.trained_here for seed in run.seeds}))
 
     @property
     def external_models(self) -> tuple[str, ...]:
         """Models of which there are only predictions that came as files."""
-        external = {run_metadata.run for run_metadata in self.metadata_of_runs if run_metadata.external}
+        external = {run.run for run in self.metadata_of_runs if run.external}
         own = set(self.results.cases.loc[~self.results.cases["run"].isin(external), "model"])
         return tuple(model for model in self.models if model not in own)
 

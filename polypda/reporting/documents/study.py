@@ -12,7 +12,7 @@ from textwrap import wrap
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import DataError, nearest
 
@@ -39,11 +39,6 @@ def _several(value: Any) -> Any:
 def _lower(value: Any) -> Any:
     text = _one_paragraph(value)
     return text.lower() if isinstance(text, str) else text
-
-
-def _filled(value: Any) -> Any:
-    """A section whose every key was left out reads as an empty section."""
-    return {} if _one_paragraph(value) is None else value
 
 
 def says(text: str) -> Any:
@@ -156,25 +151,33 @@ class Responsibility(_Section):
     citation: Text = says("how to cite the study")
 
 
-def _optional_section(name: str) -> Any:
-    return Field(default_factory=dict, description=name, validate_default=True)
-
-
 class Study(_Section):
     """A study file; ``Study()`` says nothing at all."""
 
-    study: Annotated[About, BeforeValidator(_filled)] = _optional_section("the study as a whole")
-    use: Annotated[Use, BeforeValidator(_filled)] = _optional_section("what the model is for, and what not")
-    ethics: Annotated[Ethics, BeforeValidator(_filled)] = _optional_section("approval, consent and privacy")
-    reference_standard: Annotated[ReferenceStandard, BeforeValidator(_filled)] = _optional_section(
-        "how it was decided where a polyp is"
+    study: About = Field(default=About(), description="the study as a whole")
+    use: Use = Field(default=Use(), description="what the model is for, and what not")
+    ethics: Ethics = Field(default=Ethics(), description="approval, consent and privacy")
+    reference_standard: ReferenceStandard = Field(
+        default=ReferenceStandard(), description="how it was decided where a polyp is"
     )
-    annotators: Annotated[Annotators, BeforeValidator(_filled)] = _optional_section("who drew the reference")
-    availability: Annotated[Availability, BeforeValidator(_filled)] = _optional_section("what others can have")
-    responsibility: Annotated[Responsibility, BeforeValidator(_filled)] = _optional_section("who answers for it")
-    cohorts: Annotated[dict[str, Annotated[CohortStudy, BeforeValidator(_filled)]], BeforeValidator(_filled)] = (
-        _optional_section("one block per cohort id (`polypda cohorts list` shows them)")
+    annotators: Annotators = Field(default=Annotators(), description="who drew the reference")
+    availability: Availability = Field(default=Availability(), description="what others can have")
+    responsibility: Responsibility = Field(default=Responsibility(), description="who answers for it")
+    cohorts: dict[str, CohortStudy] = Field(
+        default={}, description="one block per cohort id (`polypda cohorts list` shows them)"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, content: Any) -> Any:
+        """A block whose every key was left out reads as an empty one."""
+        if not isinstance(content, dict):
+            return content
+        blocks = {name: {} if _one_paragraph(block) is None else block for name, block in content.items()}
+        if isinstance(blocks.get("cohorts"), dict):
+            cohorts = blocks["cohorts"].items()
+            blocks["cohorts"] = {name: {} if _one_paragraph(block) is None else block for name, block in cohorts}
+        return blocks
 
     def cohort(self, cohort_id: str) -> CohortStudy:
         """What is said of a cohort; an empty block when nothing is."""

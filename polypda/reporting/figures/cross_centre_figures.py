@@ -15,7 +15,7 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order
 from polypda.evaluation.aggregation.panels import CONTROL
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.reporting.figures.curve_figures import ModelPanel, dice_by_size, distribution, model_panels, reliability
+from polypda.reporting.figures.curve_figures import dice_by_size, distribution, model_panels, reliability
 from polypda.reporting.figures.figure_style import Drawing, Layout, described
 from polypda.reporting.figures.forest_figure import DifferenceRow, RowPanel, forest, seed_spread
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps
@@ -28,7 +28,7 @@ MOST_FOR_SMALL_PAGES = 24
 """Panels of one kind that are also laid out for a phone; each costs a third of its drawing time more."""
 PAIR = ["source", "target", "split", "model"]
 BOUND_ROW = "oracle (own labels)"
-Panel = TypeVar("Panel", RowPanel, SlopePanel, ModelPanel)
+Panel = TypeVar("Panel", RowPanel, SlopePanel, TargetModels)
 
 
 def cross_centre_drawings(results: CrossCentreResults) -> list[Drawing]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -42,25 +42,13 @@ LETTER_IN, TITLE_LINE_IN = 0.088, 0.15
 """Mean width of a letter, and height of a line, of the titles."""
 
 
-@dataclass(frozen=True)
-class ModelPanel:
-    """One source → target with a few of its methods."""
-
-    models: TargetModels
-    methods: tuple[str, ...]
-
-    @property
-    def target(self) -> str:
-        return self.models.target
-
-
-def model_panels(groups: Sequence[TargetModels]) -> list[list[ModelPanel]]:
+def model_panels(groups: Sequence[TargetModels]) -> list[list[TargetModels]]:
     """Figures of panels: every figure shows the same at most MOST_LINES methods, one panel per source → target."""
     methods = tuple(dict.fromkeys(method for group in groups for method in group.methods))
     figures = []
     for chunk in in_chunks(methods, MOST_LINES):
         own = [(group, tuple(method for method in chunk if method in group.methods)) for group in groups]
-        figures.append([ModelPanel(group, some) for group, some in own if some])
+        figures.append([replace(group, methods=some) for group, some in own if some])
     return figures
 
 
@@ -71,15 +59,15 @@ def in_chunks(methods: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
         yield methods[index * len(methods) // count : (index + 1) * len(methods) // count]
 
 
-def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+def dice_by_size(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool) -> Figure:
     """Dots: source-only, frame by frame. Lines: mean per size stratum of each model."""
-    areas = np.concatenate([panel.models.area.to_numpy() for panel in panels])
+    areas = np.concatenate([panel.area.to_numpy() for panel in panels])
     low, high = min(areas.min(), 0.005) / 1.3, min(1.0, max(areas.max(), 0.25) * 1.3)
     edges = np.array([low, *SIZE_LIMITS, high])
     middles = np.sqrt(edges[:-1] * edges[1:])
 
-    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
-        area, frames = panel.models.area.to_numpy(), panel.models.dice
+    def draw(axis: Axes, panel: TargetModels, styles: Styles) -> None:
+        area, frames = panel.area.to_numpy(), panel.dice
         axis.scatter(
             area, frames[SOURCE_ONLY], s=7, color="#B5B5B5", linewidths=0, zorder=1, rasterized=len(area) > MANY_FRAMES
         )  # fmt: skip
@@ -103,12 +91,12 @@ def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
     return _curves(panels, layout, phantom, draw, "relative polyp area ({} frames)", "Dice", PANEL)
 
 
-def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+def distribution(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool) -> Figure:
     """Empirical CDF of Dice: the fraction of frames that reach no more; lower and further right is better."""
 
-    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+    def draw(axis: Axes, panel: TargetModels, styles: Styles) -> None:
         for model, style in styles:
-            dice = np.sort(panel.models.dice[model].to_numpy())
+            dice = np.sort(panel.dice[model].to_numpy())
             fractions = np.arange(1, len(dice) + 1) / len(dice)
             line = {name: value for name, value in style.items() if name != "marker"}
             axis.step(np.r_[0, dice, 1], np.r_[0, fractions, 1], where="post", **line)
@@ -119,15 +107,15 @@ def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
     return _curves(panels, layout, phantom, draw, "Dice ({} frames)", "share of frames ≤ Dice", PANEL)
 
 
-def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+def reliability(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool) -> Figure:
     """Fraction of reference pixels against mean probability per tenth; below it, how many pixels each tenth holds."""
 
-    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+    def draw(axis: Axes, panel: TargetModels, styles: Styles) -> None:
         counts = axis.inset_axes((0, 0, 1, 0.22))
         axis.set_ylim(-0.36, 1.02)
         axis.plot([0, 1], [0, 1], color="#B5B5B5", linewidth=1, linestyle="--", zorder=1)
         for model, style in styles:
-            n, p, g = panel.models.bins[model].reindex(RELIABILITY).to_numpy(dtype=float).reshape(3, 10)
+            n, p, g = panel.bins[model].reindex(RELIABILITY).to_numpy(dtype=float).reshape(3, 10)
             held = n > 0
             axis.plot(p[held] / n[held], g[held] / n[held], **style, markersize=4)
             line = {name: value for name, value in style.items() if name != "marker"}
@@ -148,7 +136,7 @@ def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) 
     return _curves(panels, layout, phantom, draw, "mean probability", "share of polyp pixels", TALL_PANEL)
 
 
-def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[str, Any]]]:
+def _styles(methods: Sequence[str], panel: TargetModels) -> list[tuple[str, dict[str, Any]]]:
     """source-only, then the panel's methods, each with its line: by its index among the figure's methods."""
     lines = [{**line, "marker": marker} for line, marker in zip(MODEL_LINES, MODEL_MARKERS, strict=True)]
     own = [(method, lines[index]) for index, method in enumerate(methods) if method in panel.methods]
@@ -156,10 +144,10 @@ def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[s
 
 
 def _curves(
-    panels: Sequence[ModelPanel],
+    panels: Sequence[TargetModels],
     layout: Layout,
     phantom: bool,
-    draw: Callable[[Axes, ModelPanel, Styles], None],
+    draw: Callable[[Axes, TargetModels, Styles], None],
     x_label: str,
     y_label: str,
     size: PanelSize,
@@ -169,7 +157,7 @@ def _curves(
     columns = 2 if layout.is_narrow else len(methods) + 1
     foot = LEGEND_LINE_IN * -(-(len(methods) + 1) // columns) + 0.1
     above = 14 if size is PANEL else 5
-    pairs = [(panel.models.source, panel.models.target) for panel in panels]
+    pairs = [(panel.source, panel.target) for panel in panels]
     size, titles = titled(size, pairs, LETTER_IN, TITLE_LINE_IN)
     grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=foot)
     for axis, panel, title in zip(grid.axes, panels, titles, strict=True):
@@ -178,9 +166,9 @@ def _curves(
         axis.grid(axis="y", color=RULE, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8)
-        axis.set_xlabel(x_label.format(len(panel.models.dice)), fontsize=8.5, labelpad=2)
+        axis.set_xlabel(x_label.format(len(panel.dice)), fontsize=8.5, labelpad=2)
     grid.label_y(y_label)
-    everything = ModelPanel(panels[0].models, methods)
+    everything = replace(panels[0], methods=methods)
     handles = [Line2D([], [], **style, markersize=4, label=model) for model, style in _styles(methods, everything)]
     grid.figure.legend(
         handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8, handlelength=3, labelcolor=INK,

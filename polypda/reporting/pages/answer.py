@@ -72,8 +72,7 @@ def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> st
                 f"Dice cannot be known in {run_metadata.target}, which has boxes only: lesion sensitivity changes by "
                 f"{points(after['delta_lesion_sensitivity_10'])}."
             )
-        boxes = after["annotation"] == "box"
-        why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
+        why = "is annotated with boxes only" if after["annotation"] == "box" else "has no scored frame with a polyp"
         return f"Not answered: {run_metadata.target} {why}."
     if found is Finding.HELPS:
         return f"Yes: {where} rises by {change:.2f} on average."
@@ -177,8 +176,8 @@ def _unbroken(text: str) -> str:
 
 
 def _clusters(row: pd.Series) -> str:
-    unknown = pd.isna(row["clusters"])
-    return "patients and sequences unknown" if unknown else clusters_text(row["clusters"], str(row["cluster_unit"]))
+    count = row["clusters"]
+    return "patients and sequences unknown" if pd.isna(count) else clusters_text(count, str(row["cluster_unit"]))
 
 
 def _cautions(after: pd.Series, run_metadata: RunMetadata) -> tuple[str, ...]:
