@@ -14,11 +14,10 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
+from polypda.evaluation.statistics import IntervalKind
 from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
 
-CLUSTER_INTERVALS = ("cluster bootstrap", "cluster t")
-FRAME_INTERVAL = "frames as independent"
-NO_INTERVAL = "none"
+CLUSTER_INTERVALS = (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
 SIGNIFICANT_P = 0.05
 
 
@@ -79,9 +78,9 @@ def _why_unknown(row: Mapping[str, Any]) -> str:
     lesions = row.get("delta_lesion_sensitivity_10", math.nan)
     if row.get("words") == BOXES_ONLY and pd.notna(lesions):
         low = row.get("delta_lesion_sensitivity_10_low", math.nan)
-        kind = row.get("delta_lesion_sensitivity_10_interval", NO_INTERVAL)
+        kind = row.get("delta_lesion_sensitivity_10_interval", IntervalKind.NONE)
         span = interval(low, row.get("delta_lesion_sensitivity_10_high", math.nan)) if pd.notna(low) else "no interval"
-        span += " if frames were independent" if kind == FRAME_INTERVAL else ""
+        span += " if frames were independent" if kind == IntervalKind.FRAMES else ""
         return f"{BOXES_ONLY}; lesion sensitivity {signed(lesions)} ({span}), for which no finding is declared"
     return "no scored frame with a polyp: not assessed"
 
@@ -92,7 +91,7 @@ def _certainty(row: Mapping[str, Any], unit: str) -> str:
     if kind in CLUSTER_INTERVALS:
         clusters = counted(row["clusters"], cluster_noun(unit))
         return f"95\u00a0% interval {interval(row['low'], row['high'])}, {clusters}"
-    if kind == FRAME_INTERVAL:
+    if kind == IntervalKind.FRAMES:
         span = interval(row["low"], row["high"])
         return f"{span} if its {frames} were independent (patients unknown: likely too narrow)"
     if pd.notna(row["clusters"]):

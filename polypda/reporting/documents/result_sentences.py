@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
+from polypda.evaluation.statistics import IntervalKind
 from polypda.reporting.documents.report_facts import NO_ADAPTATION, ReportFacts
 from polypda.reporting.documents.templates import markdown_templates
-from polypda.reporting.verdict import FRAME_INTERVAL, Finding, at_target, finding, holds_after_correction, records
+from polypda.reporting.verdict import Finding, at_target, finding, holds_after_correction, records
 
 MOST_ROWS = 8
 WORST_FRAMES = 3
@@ -80,7 +81,7 @@ def _verdict(comparisons: pd.DataFrame) -> list[str]:
         worse=found[Finding.HARMS],
         held=sum(map(holds_after_correction, rows)),
         lower=int((family["delta"] < 0).sum()),
-        independent=int((family["interval"] == FRAME_INTERVAL).sum()),
+        independent=int((family["interval"] == IntervalKind.FRAMES).sum()),
         clean=len(clean),
         alarms=int((clean < -NOTABLE_LOSS).sum()),
     )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
+from polypda.evaluation.statistics import IntervalKind
 from polypda.reporting.figures.figure_style import (
     BANNER_IN,
     BETTER,
@@ -23,7 +24,7 @@ from polypda.reporting.figures.figure_style import (
     Layout,
     empty_figure,
 )
-from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, Finding
+from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding
 from polypda.reporting.wording import interval, signed
 
 ROW_IN, HEADING_IN, PANEL_GAP_IN = 0.235, 0.27, 0.62
@@ -80,7 +81,7 @@ def forest(panels: Sequence[RowPanel], layout: Layout, *, phantom: bool) -> Figu
         colour = _colour(row)
         if row.kind in CLUSTER_INTERVALS:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
-        elif row.kind == FRAME_INTERVAL:
+        elif row.kind == IntervalKind.FRAMES:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5, linestyle=(0, (3, 2)))
         filled = row.finding in (Finding.HELPS, Finding.HARMS) and not row.bound
         axis.plot(
@@ -205,7 +206,7 @@ def _legend_handles(panels: Sequence[RowPanel]) -> list[Line2D]:
     handles: list[Line2D] = []
     if any(row.kind in CLUSTER_INTERVALS for row in rows):
         handles.append(Line2D([], [], color=SOFT_INK, linewidth=2.2, label="95 % interval over clusters"))
-    if any(row.kind == FRAME_INTERVAL for row in rows):
+    if any(row.kind == IntervalKind.FRAMES for row in rows):
         label = "frames as independent: likely too narrow"
         handles.append(Line2D([], [], color=SOFT_INK, linewidth=1.5, linestyle=(0, (3, 2)), label=label))
     shown = [

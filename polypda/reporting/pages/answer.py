@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
-from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, finding, verdict
+from polypda.evaluation.statistics import IntervalKind
+from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding, finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
 NOTABLE_FRACTION = 0.2
@@ -84,9 +85,9 @@ def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> st
 def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
     """What the interval rests on, or why there is none."""
     kind = comparison["interval"]
-    if kind == FRAME_INTERVAL:
+    if kind == IntervalKind.FRAMES:
         return ["The interval treats frames as independent: it is likely too narrow, and nothing is claimed from it."]
-    if kind == NO_INTERVAL and after["n_dice"]:
+    if kind == IntervalKind.NONE and after["n_dice"]:
         means = f" Differences: {after['delta_cluster_means']}." if after["delta_cluster_means"] else ""
         return [f"{_clusters(after).capitalize()}: too few for an interval.{means}"]
     return [f"{verdict(comparison, str(after['cluster_unit']))}."] if kind in CLUSTER_INTERVALS else []

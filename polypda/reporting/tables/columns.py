@@ -225,9 +225,8 @@ def _blocks() -> dict[str, Block]:
 
 
 BLOCKS = _blocks()
-POSITIVES, PIXELS, NEGATIVES, LESIONS = CENTRE_BLOCKS = tuple(
-    BLOCKS[name] for name in ("positives", "pixels", "negatives", "lesions")
-)
+CENTRE_BLOCKS = tuple(BLOCKS[name] for name in ("positives", "pixels", "negatives", "lesions"))
+POSITIVES, PIXELS, NEGATIVES, LESIONS = CENTRE_BLOCKS
 COMPARISONS, AGGREGATES = BLOCKS["comparisons"], BLOCKS["aggregates"]
 
 ADAPTATION = Column("adaptation", "adaptation", write=lambda _, row: pair(row))

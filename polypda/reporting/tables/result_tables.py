@@ -34,7 +34,7 @@ from polypda.reporting.tables.columns import (
     View,
 )
 from polypda.reporting.tables.text_table import TextTable, markdown_escaped, markdown_table, strong
-from polypda.reporting.verdict import SIGNIFICANT_P, finding, records
+from polypda.reporting.verdict import CLUSTER_INTERVALS, SIGNIFICANT_P, finding, records
 from polypda.reporting.wording import (
     FRAMES_NOTE,
     NO_BREAK,
@@ -97,8 +97,9 @@ def is_improvement(delta_low: float, delta_interval: str, p_holm: float) -> bool
     The sign-flip test alone calls up to 8 % of lopsided null differences significant, both together below 4 %
     (tests/evaluation/statistics); and where frames had to be treated as independent neither can be trusted.
     """
-    over_clusters = delta_interval in (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
-    return bool(over_clusters and p_holm < SIGNIFICANT_P and delta_low > 0)  # NaN compares as False
+    return bool(
+        delta_interval in CLUSTER_INTERVALS and p_holm < SIGNIFICANT_P and delta_low > 0
+    )  # NaN compares as False
 
 
 def _tone(row: Row) -> str:
