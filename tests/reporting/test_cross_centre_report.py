@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from polypda.reporting.pages.report_sections import report_sections
 from support.pages import Links
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
@@ -21,7 +20,7 @@ from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.reporting.pages.centre_cards import centre_cards
 from polypda.reporting.pages.page import copy_gallery
 from polypda.reporting.pages.report_folder import write_cross_centre_report
-from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
+from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page, report_sections
 from polypda.reporting.report_folders import new_folder
 from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS, View
 from polypda.reporting.tables.result_tables import block_table, matrix_table, strata_table

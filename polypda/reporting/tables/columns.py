@@ -123,7 +123,7 @@ class Block:
     absent: str
     columns: tuple[Column, ...]
     chosen: str = ""
-    improved: tuple[str, str, str] | None = None
+    improved: tuple[str, ...] = ()
 
     def shown(self, view: View) -> list[Column]:
         """Its columns in one view."""
@@ -221,6 +221,7 @@ def _blocks() -> dict[str, Block]:
     for facts in blocks.values():
         facts["lead"] = facts["lead"].replace("{LESION_RULE}", LESION_RULE)
         facts["columns"] = tuple(_column(name, column) for name, column in facts["columns"].items())
+        facts["improved"] = tuple(facts.get("improved", ()))
     return {name: Block(**facts) for name, facts in blocks.items()}
 
 
