@@ -103,7 +103,7 @@ def test_the_worst_frames_come_first_and_only_of_the_target(report: Path) -> Non
     assert len([link for link in Links(page).found if link.startswith("data:image/jpeg")]) == 6
 
 
-def test_many_runs_fraction_the_room_for_overlays(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+def test_many_runs_share_the_room_for_overlays(tmp_path: Path, evaluations: list[Evaluation]) -> None:
     gallery = copy_gallery(evaluations * 9, tmp_path)
     assert len(gallery.images) == 48 and "6 further overlays" in gallery.left_out
     assert sum(image.preview is not None for image in gallery.images) == 24

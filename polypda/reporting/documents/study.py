@@ -73,7 +73,7 @@ class About(_Section):
 
 
 class Use(_Section):
-    """What the model is for, and what it is not for."""
+    """What the model is for, and what not."""
 
     intended_use: Text = says("what the model is meant to do, for which patients and examinations")
     users: Text = says("who may use it, with which training")
@@ -140,7 +140,7 @@ class Availability(_Section):
 
 
 class Responsibility(_Section):
-    """Who answers for the study."""
+    """Who answers for it."""
 
     authors: Text = says("people or group who made the model")
     contact: Text = says("whom to ask (an address that may be published)")
@@ -152,17 +152,15 @@ class Responsibility(_Section):
 
 
 class Study(_Section):
-    """A study file; ``Study()`` says nothing at all."""
+    """A study file; ``Study()`` says nothing at all. Its sections' docstrings stand in the empty study file."""
 
-    study: About = Field(default=About(), description="the study as a whole")
-    use: Use = Field(default=Use(), description="what the model is for, and what not")
-    ethics: Ethics = Field(default=Ethics(), description="approval, consent and privacy")
-    reference_standard: ReferenceStandard = Field(
-        default=ReferenceStandard(), description="how it was decided where a polyp is"
-    )
-    annotators: Annotators = Field(default=Annotators(), description="who drew the reference")
-    availability: Availability = Field(default=Availability(), description="what others can have")
-    responsibility: Responsibility = Field(default=Responsibility(), description="who answers for it")
+    study: About = About()
+    use: Use = Use()
+    ethics: Ethics = Ethics()
+    reference_standard: ReferenceStandard = ReferenceStandard()
+    annotators: Annotators = Annotators()
+    availability: Availability = Availability()
+    responsibility: Responsibility = Responsibility()
     cohorts: dict[str, CohortStudy] = Field(
         default={}, description="one block per cohort id (`polypda cohorts list` shows them)"
     )
@@ -302,7 +300,8 @@ def study_template(cohorts: Sequence[str] = ()) -> str:
         "# a text that holds ': ' or begins with a sign goes into quotes.",
     ]
     for name, field in Study.model_fields.items():
-        lines += ["", f"# {field.description}", f"{name}:"]
+        words = (_section(name).__doc__ or "").rstrip(".")
+        lines += ["", f"# {field.description or words[:1].lower() + words[1:]}", f"{name}:"]
         if name != "cohorts":
             lines += _keys(_section(name), "  ")
             continue

@@ -45,7 +45,7 @@ def answer(table: pd.DataFrame, run_metadata: RunMetadata) -> Answer:
     found = finding(comparison)
     control = target[target["model"] == run_metadata.statistics_control]
     cautions = (
-        *(_statistics_fraction(row, after, run_metadata) for _, row in control.head(1).iterrows()),
+        *(_statistics_share(row, after, run_metadata) for _, row in control.head(1).iterrows()),
         *_certainty(comparison, after),
         *_cautions(after, run_metadata),
         *run_metadata.notes,
@@ -93,7 +93,7 @@ def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
     return [f"{verdict(comparison, str(after['cluster_unit']))}."] if kind in CLUSTER_INTERVALS else []
 
 
-def _statistics_fraction(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
+def _statistics_share(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
     """How much of the change needs no adaptation but new batch-norm statistics."""
     write: Callable[[float], str]
     name, write = "dice_frame", partial(signed, digits=3)
