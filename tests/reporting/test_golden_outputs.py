@@ -21,7 +21,7 @@ from polypda.quality.statistics.features import FEATURES
 from polypda.quality.statistics.frame_table import PlaceMaps
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
 from polypda.reporting.pages.cohort_page import write_cohort_statistics
-from polypda.reporting.pages.gallery import OverlayImage
+from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report
 from polypda.reporting.pages.report_page import PageParts, render_report_page
 from polypda.reporting.tables.result_tables import sections

@@ -24,7 +24,7 @@ from polypda.quality.statistics.figure_store import FigureStore
 from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
 from polypda.quality.statistics.measuring import MOST_PROCESSES, MeasuredFrame, measure_frames
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
-from polypda.reporting.pages.gallery import preview
+from polypda.reporting.pages.page import preview
 
 FRAMES = 250
 SAMPLE_WIDTH_PX = 320

@@ -27,8 +27,8 @@ from polypda.files import require_writable, write_json, write_png
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter, check_input_size
-from polypda.reporting.overlays.lettering import PAPER, Text, text_block
-from polypda.reporting.report_folders import whole_folder
+from polypda.reporting.overlays.drawing import PAPER, Text, text_block
+from polypda.reporting.report_folders import new_folder
 from polypda.stylization.appearance import layer_weights
 from polypda.stylization.settings import StylizationSettings
 from polypda.stylization.stylized_frames import GROUP, EncoderMaps, Stylization
@@ -177,7 +177,7 @@ def stylize(preview: Preview, paths: Paths, out: Path, progress: Progress) -> Pa
     progress.begin("stylize", 0, len(source))
     rows = []
     try:
-        with whole_folder(out) as work:
+        with new_folder(out) as work:
             for start in range(0, len(source), GROUP):
                 group = list(range(start, min(start + GROUP, len(source))))
                 stylized = stylization.stylized(group)

@@ -21,7 +21,7 @@ from polypda.evaluation.scoring.prediction import NativePrediction, predict_nati
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.overlays.frame_choice import choose_frames
-from polypda.reporting.pages.gallery import OverlayImage
+from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report, write_unscored
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.devices import open_fabric

@@ -1,4 +1,4 @@
-"""Overlays: what is drawn, where it is drawn, and that nothing is drawn elsewhere."""
+"""Overlays: what is drawn, where it is drawn, and nothing elsewhere; with masks, boxes or no reference."""
 
 import math
 
@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError
-from polypda.reporting.overlays import lettering
-from polypda.reporting.overlays.frame_overlay import BANNER, GAP_PX, draw_overlay
-from polypda.reporting.overlays.lettering import PAPER, Text, legible, text_block
-from polypda.reporting.overlays.overlay_legend import AFTER, BEFORE, REFERENCE, OverlayCaption
-from polypda.reporting.overlays.strokes import Stroke, View, dashes, draw_strokes, mask_outlines
+from polypda.reporting.overlays.drawing import hatched, text_block
+from polypda.reporting.overlays.frame_overlay import (
+    AFTER,
+    BANNER,
+    BEFORE,
+    GAP_PX,
+    REFERENCE,
+    OverlayCaption,
+    draw_overlay,
+)
 
 MUCOSA = (150, 80, 70)
+FRAME = np.full((400, 500, 3), (120, 60, 50), np.uint8)
+NOTHING = np.zeros(FRAME.shape[:2], bool)
+FIELD = ~NOTHING
+CAPTION = OverlayCaption("sun", "f1", "source-only", "adabn", float("nan"), float("nan"), phantom=False)
+BOXES = np.array([[100.0, 80, 220, 200], [300, 250, 420, 330]])
 
 
 def caption(**changes) -> OverlayCaption:
@@ -106,51 +116,6 @@ def test_only_what_lies_in_the_field_of_view_is_outlined() -> None:
         assert not near(right, stroke.colour).any()
 
 
-def test_a_mask_at_the_border_is_closed_along_it() -> None:
-    mask = np.zeros((20, 30), bool)
-    mask[12:, 22:] = True
-    (outline,) = mask_outlines(mask)
-    assert np.allclose(outline[0], outline[-1])
-    assert outline[:, 0].max() > 28.9 and outline[:, 1].max() > 18.9
-
-
-@pytest.mark.parametrize("radius", [1, 3, 8, 40])
-def test_an_outline_strays_less_than_a_pixel_from_the_masks_edge(radius: int) -> None:
-    rows, columns = np.mgrid[:100, :120]
-    mask = np.hypot(rows - 50, columns - 60) <= radius
-    (outline,) = mask_outlines(mask)
-    for x, y in outline:
-        around = mask[int(np.floor(y)) - 1 : int(np.floor(y)) + 3, int(np.floor(x)) - 1 : int(np.floor(x)) + 3]
-        assert around.any() and not around.all()
-    assert len(mask_outlines(mask | (np.hypot(rows - 10, columns - 10) < 4))) == 2
-    assert mask_outlines(np.zeros((5, 6), bool)) == []
-
-
-def test_a_casing_makes_a_line_readable_on_white_and_on_black() -> None:
-    line = [np.array([[10.0, 15.0], [90.0, 15.0]])]
-    for paper in (0, 255):
-        drawn = draw_strokes(np.full((30, 100, 3), paper, np.uint8), line, AFTER)
-        column = drawn[:, 50].astype(int)
-        assert np.abs(column - AFTER.colour).max(axis=1).min() < 12, "the core keeps its colour"
-        assert column.sum(axis=1).min() < 200, "there is dark beside it"
-
-
-def test_dashes_cover_their_fraction_and_close_evenly() -> None:
-    angle = np.linspace(0, 2 * np.pi, 200)
-    circle = np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1)
-    stroke = Stroke((0, 0, 0), 2, 1, dash_px=10, gap_px=10)
-    pieces = dashes(circle, stroke)
-    lengths = [np.hypot(*np.diff(piece, axis=0).T).sum() for piece in pieces]
-    assert len(pieces) == 13 and max(lengths) - min(lengths) < 0.1
-    assert sum(lengths) == pytest.approx(np.pi * 40, rel=0.01)
-    tiny = dashes((circle - 50) * 0.02, stroke)
-    assert len(tiny) == 6, "even a tiny outline is seen to be dashed"
-
-
-def test_a_view_maps_pixel_centres() -> None:
-    assert View(10, 20, 3.0).to_display(np.array([[10.0, 20.0], [11.5, 20.0]])).tolist() == [[1.5, 1.5], [6.0, 1.5]]
-
-
 def test_a_phantom_carries_its_banner_and_a_real_frame_does_not() -> None:
     parts = scene()
     assert near(draw_overlay(*parts, caption(phantom=True))[:20], BANNER, 1).mean() > 0.5
@@ -164,7 +129,6 @@ def test_words_name_negatives_missed_polyps_and_scores(monkeypatch: pytest.Monke
         said.extend(line.content for line in lines)
         return text_block(lines, *args, **options)
 
-    monkeypatch.setattr("polypda.reporting.overlays.overlay_legend.text_block", recorded)
     monkeypatch.setattr("polypda.reporting.overlays.frame_overlay.text_block", recorded)
     frame, reference, before, _, fov = scene()
     nothing = np.zeros_like(reference)
@@ -202,25 +166,39 @@ def test_the_same_frame_gives_the_same_bytes() -> None:
     assert np.array_equal(draw_overlay(*scene(), caption()), draw_overlay(*scene(), caption()))
 
 
-def test_no_text_is_cut_off_however_long() -> None:
-    words = [Text("x" * 300 + " and " + "y" * 80, 18)]
-    block = text_block(words, 400, padding_px=10)
-    assert block.shape[1] == 400 and block.shape[0] > 18 * 8
-    ink = (block != np.array(PAPER)).any(axis=2)
-    assert not ink[:, :9].any() and not ink[:, -9:].any() and not ink[:3].any() and not ink[-3:].any()
+def white(image: np.ndarray) -> int:
+    return int(np.count_nonzero((image[:, :920] == 255).all(axis=2)))
 
 
-def test_a_character_without_a_font_is_spelled_not_boxed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polypda.reporting.overlays.lettering._other_fonts", lambda: ())
-    legible.cache_clear()
-    assert legible("图_7é")[0] == "\\u56fe_7é"
-    assert legible("a\nb")[0] == "a b"
-    legible.cache_clear()
+def test_boxes_are_drawn_as_rectangles_in_the_references_colour():
+    drawn = draw_overlay(FRAME, None, NOTHING, NOTHING, FIELD, CAPTION, boxes=BOXES)
+    plain = draw_overlay(FRAME, None, NOTHING, NOTHING, FIELD, CAPTION, boxes=np.zeros((0, 4)))
+    perimeter = 2 * (120 + 120 + 120 + 80) * 900 / 500
+    assert 5 * perimeter < white(drawn) - white(plain) < 9 * perimeter
+    scale, top = 900 / 500, drawn.shape[0] - 14 - round(400 * 900 / 500)
+    for x, y in ((160, 80), (100, 140), (220, 140), (360, 330)):
+        assert (drawn[top + round(y * scale), 14 + round(x * scale)] == 255).all()
+    assert (drawn[top + round(140 * scale), 14 + round(160 * scale)] == FRAME[0, 0]).all(), "nothing lies on the mucosa"
 
 
-def test_a_sum_of_methods_is_broken_between_its_parts():
-    font = lettering._font(lettering.legible("a", False)[1], 14)
-    name = "adaptsegnet+target-colours+self-training"
-    lines = lettering._wrapped(name, font, font.getlength("adaptsegnet+target-colours+self"))
-    assert lines == ["adaptsegnet+target-colours+", "self-training"]
-    assert "".join(lettering._wrapped("x" * 40, font, font.getlength("x" * 15))) == "x" * 40
+def test_an_unlabelled_frame_is_not_called_free_of_polyps():
+    marked = NOTHING.copy()
+    marked[100:200, 100:200] = True
+    unlabelled = draw_overlay(FRAME, None, marked, NOTHING, FIELD, CAPTION)
+    negative = draw_overlay(FRAME, NOTHING, marked, NOTHING, FIELD, CAPTION)
+    height = min(unlabelled.shape[0], negative.shape[0])
+    assert (unlabelled[:height, :900] == negative[:height, :900]).all(), "the same lines"
+    assert (unlabelled[:height] != negative[:height]).any(), "and another legend"
+
+
+def test_ignored_pixels_are_dimmed_and_hatched_and_what_is_marked_there_is_not_outlined():
+    ignored, marked = NOTHING.copy(), NOTHING.copy()
+    ignored[:200, :250] = True
+    marked[50:150, 50:150] = True
+    drawn = draw_overlay(FRAME, NOTHING, NOTHING, marked, FIELD, CAPTION, ignored=ignored)
+    unmarked = draw_overlay(FRAME, NOTHING, NOTHING, NOTHING, FIELD, CAPTION, ignored=ignored)
+    height = min(drawn.shape[0], unmarked.shape[0])
+    assert (drawn[:height, :900] == unmarked[:height, :900]).all()
+    shaded = hatched(FRAME, ignored)
+    assert shaded[:200, :250].mean() < FRAME.mean() and (shaded[200:] == FRAME[200:]).all()
+    assert len(np.unique(shaded[:200, :250].reshape(-1, 3), axis=0)) == 2

@@ -1,4 +1,4 @@
-"""``deidentification-review.png``: frames as they were written, what is blank outlined, for a person to look over."""
+"""What a person looks over after an import that de-identified: its figures, and a sheet of frames."""
 
 from __future__ import annotations
 
@@ -10,13 +10,27 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.images import read_image
 from polypda.importing.deidentification.findings import Findings, FrameFindings
-from polypda.reporting.overlays.lettering import Text, text_block
+from polypda.reporting.documents.templates import render_document
+from polypda.reporting.overlays.drawing import Text, on_paper, text_block
 
-FILE_NAME = "deidentification-review.png"
+SUMMARY_FILE, SHEET_FILE = "deidentification.md", "deidentification-review.png"
+MOST_NAMED = 200
 MOST_FRAMES, COLUMNS = 40, 4
 TILE_PX, GAP_PX = 440, 10
 OUTLINE = (0, 220, 255)
-PAPER = (255, 255, 255)
+
+
+def deidentification_markdown(findings: Findings) -> str:
+    """What was removed, as Markdown; no name, date or text of the source is in it."""
+    asked = findings.to_look_at()
+    return render_document(
+        "deidentification.md.jinja",
+        findings=findings,
+        metadata=sorted({kind for frame in findings.frames for kind in frame.metadata}),
+        figures=findings.summary(),
+        shown=asked[:MOST_NAMED],
+        more=len(asked) - MOST_NAMED,
+    )
 
 
 def review_sheet(folder: Path, findings: Findings) -> NDArray[np.uint8]:
@@ -33,10 +47,11 @@ def review_sheet(folder: Path, findings: Findings) -> NDArray[np.uint8]:
         Text(f"{asked} are for a person to look at; these come first. Blank regions are outlined.", 18),
     ]
     width = COLUMNS * TILE_PX + (COLUMNS + 1) * GAP_PX
-    rows = [text_block(head, width, PAPER, padding_px=GAP_PX)]
-    tiles = [_tile(folder, frame) for frame in shown]
-    for start in range(0, len(tiles), COLUMNS):
-        rows.append(_row(tiles[start : start + COLUMNS], width))
+    rows = [text_block(head, width, padding_px=GAP_PX)]
+    for start in range(0, len(shown), COLUMNS):
+        tiles = [_tile(folder, frame) for frame in shown[start : start + COLUMNS]]
+        placed = [(tile, GAP_PX + index * (TILE_PX + GAP_PX), 0) for index, tile in enumerate(tiles)]
+        rows.append(on_paper(max(tile.shape[0] for tile in tiles) + GAP_PX, width, *placed))
     return np.vstack(rows)
 
 
@@ -62,13 +77,4 @@ def _tile(folder: Path, frame: FrameFindings) -> NDArray[np.uint8]:
     cv2.drawContours(small, outlines, -1, OUTLINE, 1)
     lines = [Text(frame.frame, 15), Text(f"{frame.field_lost:.1%} of the field of view blank", 15)]
     lines += [Text(reason, 15, bold=True) for reason in frame.look_at]
-    return np.vstack([small, text_block(lines, TILE_PX, PAPER, padding_px=4)])
-
-
-def _row(tiles: list[NDArray[np.uint8]], width: int) -> NDArray[np.uint8]:
-    height = max(tile.shape[0] for tile in tiles) + GAP_PX
-    row = np.full((height, width, 3), PAPER, np.uint8)
-    for number, tile in enumerate(tiles):
-        left = GAP_PX + number * (TILE_PX + GAP_PX)
-        row[: tile.shape[0], left : left + TILE_PX] = tile
-    return row
+    return np.vstack([small, text_block(lines, TILE_PX, padding_px=4)])
