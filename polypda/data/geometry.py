@@ -24,12 +24,10 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True)
 class Geometry:
-    """One frame's way to the network and back.
+    """One frame's way to the network and back; pixel edges lie at integers, so both are exact affine maps.
 
-    native: (height, width) of the frame; crop: the part that is used; size: (height, width) of the network's input;
-    content: where the crop lies in the network's input (all of it for ``resize``).
-
-    Coordinates are continuous with pixel edges at integers, so both ways are exact affine maps.
+    native, size: (height, width) of the frame and of the network's input. crop: the part that is used. content: where
+    the crop lies in the network's input (all of it for ``resize``).
     """
 
     native: tuple[int, int]

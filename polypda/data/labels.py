@@ -1,15 +1,4 @@
-"""What is known of one frame's pixels beside the picture: its mask, its boxes, its ignored region.
-
-A source frame that is annotated with boxes can teach, but never a mask, and it is never said to be one.
-
-``filled``: an ellipse inside each box counts as polyp, the rest of the box is ignored, all else is background.
-``projection``: additionally the boxes themselves, for :mod:`polypda.methods.segmentation`.
-
-The ellipse has INNER_AXES of the box's width and height, half of its area. Of 1,069 lesions with masks in five public
-cohorts (ClinicDB, NeoPolyp, PolypGen C1 and C3, Kvasir-SEG; up to 230 each) such an ellipse in the mask's own tight
-box is polyp in 87 to 95 % of its pixels (mean per cohort) and holds two thirds of the polyp; a polyp fills 67 to 72 %
-of its box, so that a box filled as a whole would teach about three wrong pixels in ten.
-"""
+"""What a frame's annotation says of its pixels: its mask, or its boxes on the network's grid."""
 
 from __future__ import annotations
 
@@ -65,7 +54,7 @@ def box_corners(frame: Frame) -> NDArray[np.float64]:
 
 
 def checked_corners(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The frame's boxes [N, 4]. Raises: DataError E_BOX_RANGE when one leaves the picture of ``shape``."""
+    """The frame's boxes [N, 4]. Raises: DataError E_BOX_RANGE when one leaves the image of ``shape``."""
     corners, (height, width) = box_corners(frame), shape[:2]
     outside = (corners[:, 2] > width) | (corners[:, 3] > height)
     if outside.any():
@@ -81,25 +70,24 @@ def checked_corners(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float64]
 
 
 INNER_AXES = 0.8
+"""Width and height of the ellipse in a filled box. Of 1,069 lesions in five public cohorts such an ellipse is polyp in
+87 to 95 % of its pixels (mean per cohort) and holds two thirds of the polyp; a whole box is polyp in 67 to 72 %."""
 MOST_BOXES = 7
-"""Boxes of one frame that the projection tells apart, one bit each; what further boxes hold is ignored."""
+"""Boxes of one frame that the projection separates, one bit each; what further boxes hold is ignored."""
 FURTHER = 1 << MOST_BOXES
 
 
 class BoxSupervision(StrEnum):
     """How boxes of the source teach."""
 
-    FILLED = "filled"
-    PROJECTION = "projection"
+    FILLED = "filled"  # an ellipse in each box is polyp, the rest of the box is ignored, all else is background
+    PROJECTION = "projection"  # by the boxes' projections as well, see polypda.methods.segmentation
 
     @property
     def words(self) -> str:
         """For tables and cards."""
-        detail = {
-            BoxSupervision.FILLED: "filled, ignore band",
-            BoxSupervision.PROJECTION: "projection loss, background outside",
-        }
-        return f"trained on boxes ({detail[self]})"
+        filled = self is BoxSupervision.FILLED
+        return f"trained on boxes ({'filled, ignore band' if filled else 'projection loss, background outside'})"
 
 
 def teaches(state: LabelState, boxes: BoxSupervision | None) -> bool:

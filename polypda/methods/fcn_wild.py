@@ -77,9 +77,6 @@ class FCNWild(Method):
             discriminator_player(DISCRIMINATOR, self.discriminator, options, steps),
         ]
 
-    def players(self) -> list[Player]:
-        return self._players
-
     def modules(self) -> dict[str, nn.Module]:
         return super().modules() | {DISCRIMINATOR: self.discriminator, PRIORS: self.priors}
 
@@ -97,8 +94,8 @@ class FCNWild(Method):
         yield StepNow((DISCRIMINATOR,))
 
         logits = image_size_logits(predictions[Domain.SOURCE], source)
-        supervised = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
-        terms = [*supervised, *(self._confusion(cells[domain], domain, step) for domain in Domain)]
+        terms = supervised_terms(logits, source, self.options)
+        terms += [self._confusion(cells[domain], domain, step) for domain in Domain]
         if self.constrains(step):
             main = to_image_size(predictions[Domain.TARGET].logits["main"], *target.images.shape[-2:])
             terms.append(LossTerm("size", size_loss(main, target, self.priors, self.options), self.options.lambda_size))

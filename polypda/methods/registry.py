@@ -14,26 +14,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from polypda.errors import UsageError, nearest
+from polypda.methods.adabn_tent import AdaBN, Tent
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.adda import Adda
-from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import Method, MethodOptions
-from polypda.methods.controls import AdaBN, Oracle, SourceOnly
 from polypda.methods.fcan import FCAN
 from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
 from polypda.methods.lsd import Lsd
-from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
+from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm, PolypMixTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
-from polypda.methods.polyp_mix import PolypMixTerm
+from polypda.methods.segmentation import Oracle, SourceOnly
 from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
 from polypda.methods.size_priors import SizeConstraintTerm
-from polypda.methods.target_terms import TargetTerm
-from polypda.methods.tent import Tent
+from polypda.methods.target_terms import Combined, TargetTerm, combined
 from polypda.options import with_present_names
 from polypda.plugins import Registry, plugins
 
-_OWN_TERMS: tuple[type[TargetTerm], ...] = (
+_BUILT_IN_TERMS: tuple[type[TargetTerm], ...] = (
     MinEntTerm,
     FDATerm,
     MeanTeacherTerm,
@@ -43,7 +41,7 @@ _OWN_TERMS: tuple[type[TargetTerm], ...] = (
     TargetColoursTerm,
     SelfTrainingTerm,
 )
-_OWN_METHODS: tuple[type[Method], ...] = (
+_BUILT_IN_METHODS: tuple[type[Method], ...] = (
     SourceOnly,
     Oracle,
     AdaBN,
@@ -67,10 +65,10 @@ def _added_methods() -> dict[str, type[Method]]:
     return added | {name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()}
 
 
-TERMS: Registry[type[TargetTerm]] = Registry({term.name: term for term in _OWN_TERMS}, _added_terms)
+TERMS: Registry[type[TargetTerm]] = Registry({term.name: term for term in _BUILT_IN_TERMS}, _added_terms)
 """What can be added to a method: ``METHOD+TERM``."""
 
-METHODS: Registry[type[Method]] = Registry({method.name: method for method in _OWN_METHODS}, _added_methods)
+METHODS: Registry[type[Method]] = Registry({method.name: method for method in _BUILT_IN_METHODS}, _added_methods)
 """Every method, and every term on top of source-only."""
 
 
@@ -135,7 +133,7 @@ def _unknown(what: str, name: str, known: Mapping[str, Any]) -> UsageError:
     )
 
 
-def _told(error: Any) -> str:
+def _described(error: Any) -> str:
     """The option and its value, or all values where they contradict each other."""
     if error["loc"]:
         return f"{error['loc'][0]}={error['input']!r}"
@@ -170,6 +168,6 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
         first = error.errors()[0]
         raise UsageError(
             "E_METHOD_OPTION",
-            f"'{name}' cannot take {_told(first)}: {first['msg']}.",
+            f"'{name}' cannot take {_described(first)}: {first['msg']}.",
             fix=f"`polypda methods {name}` lists the options with their ranges.",
         ) from error

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from polypda.data.batches import PseudoLabelledBatch
-from polypda.data.target_colours import TargetColours
+from polypda.data.frame_changes import TargetColours
 from polypda.methods.contract import FirstLabeller, LossTerm, MethodOptions, PseudoLabelRule
 from polypda.methods.segmentation import SegmentationLoss, segmentation_loss
 from polypda.methods.target_terms import TargetTerm, TargetView

@@ -31,7 +31,7 @@ class BatchNormPolicy(StrEnum):
 
 
 def batch_norm_layers(module: nn.Module) -> tuple[_BatchNorm, ...]:
-    """Return every batch-norm layer inside, those that segmentation and timm encoders derive included."""
+    """Every batch-norm layer inside, those that segmentation and timm encoders derive included."""
     return tuple(layer for layer in module.modules() if isinstance(layer, _BatchNorm))
 
 
@@ -52,10 +52,9 @@ def recompute_statistics(segmenter: nn.Module, image_batches: Iterable[Tensor]) 
     """AdaBN: replace the running statistics by those of other images; return the number of batches seen.
 
     image_batches: B×3×H×W, RGB in [0, 1]. Every batch counts alike (the cumulative average of batch means and unbiased
-    batch variances), so give batches of one size. Parameters, their requires_grad, modes and momenta stay as they were;
-    all other layers work as in evaluation (no dropout) meanwhile.
+    batch variances), so give batches of one size. Other layers work as in evaluation (no dropout) meanwhile.
 
-    Raises DataError E_ADABN_EMPTY when there is no batch; the statistics are then, as after any error, the old ones.
+    Raises: DataError E_ADABN_EMPTY when there is no batch; the statistics are then, as after any error, the old ones.
     """
     layers = [layer for layer in batch_norm_layers(segmenter) if layer.track_running_stats]
     before = [{name: value.clone() for name, value in layer.named_buffers(recurse=False)} for layer in layers]

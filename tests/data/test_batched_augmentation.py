@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from polypda.data.augmentation import Augmentation, AugmentationKind
-from polypda.data.batched_augmentation import BatchChanges, BatchedAugmentation, Colours
+from polypda.data.augmentation import Augmentation, AugmentationKind, BatchChanges, BatchedAugmentation, Colours
 from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch
 from polypda.data.sampling import Stream
 

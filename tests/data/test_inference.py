@@ -1,7 +1,7 @@
 import pytest
 
-from polypda.data.inference import Inference
 from polypda.errors import UsageError
+from polypda.networks.averaged_prediction import Inference
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from polypda.data.polyp_removal import FADE, MARGIN, PolypRemoval, without_polyps
+from polypda.data.frame_changes import FADE, MARGIN, PolypRemoval, without_polyps
 
 SIDE = 96
 
@@ -63,5 +63,5 @@ def test_frames_that_are_polyp_free_by_nature_count(wanted, free, share):
     """Of ten frames; what remains of the wanted share is spread over those with a polyp."""
     labels = np.stack([painted()[2] * (number >= free) for number in range(10)])
     removal = PolypRemoval.up_to(wanted, labels, 10)
-    assert removal is None if share is None else removal.share == pytest.approx(share)
+    assert removal is None if share is None else removal.fraction == pytest.approx(share)
     assert PolypRemoval.up_to(wanted, None, 10) is None

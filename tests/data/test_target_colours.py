@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from polypda.data.target_colours import TargetColours, with_colour_statistics, with_low_frequencies
+from polypda.data.frame_changes import TargetColours, with_colour_statistics, with_low_frequencies
 from polypda.methods.fda import exchange_low_frequencies
 
 

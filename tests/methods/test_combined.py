@@ -10,10 +10,10 @@ from lightning_fabric import Fabric
 from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.errors import UsageError
-from polypda.methods.combined import combined
 from polypda.methods.contract import SEGMENTER, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
-from polypda.methods.controls import SourceOnly
 from polypda.methods.registry import METHODS, TERMS, method_class, method_options
+from polypda.methods.segmentation import SourceOnly
+from polypda.methods.target_terms import combined
 from polypda.training.engine import Engine
 
 FABRIC = Fabric(accelerator="cpu", devices=1)

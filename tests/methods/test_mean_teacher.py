@@ -10,17 +10,9 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.data.batches import IGNORED
 from polypda.errors import UsageError
-from polypda.methods.mean_teacher import (
-    blur,
-    ema_decay,
-    follow,
-    make_teacher,
-    pseudo_labels,
-    shown_blocks,
-    student_view,
-    weighted_cross_entropy,
-)
+from polypda.methods.mean_teacher import blur, pseudo_labels, shown_blocks, student_view, weighted_cross_entropy
 from polypda.methods.registry import method_class, method_options
+from polypda.methods.target_terms import ema_decay, ema_update, make_teacher
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.engine import Engine
 
@@ -43,11 +35,11 @@ def test_following_averages_weights_and_takes_statistics():
     teacher, student = make_teacher(TinySegmenter()), TinySegmenter()
     before = [p.clone() for p in teacher.parameters()]
     student.first[1].running_mean.fill_(3.0)
-    follow(teacher, student, 0.75)
+    ema_update(teacher, student, 0.75)
     for now, old, its in zip(teacher.parameters(), before, student.parameters(), strict=True):
         assert torch.allclose(now, 0.75 * old + 0.25 * its)
     assert torch.allclose(teacher.first[1].running_mean, torch.full((8,), 0.25 * 3.0))  # statistics are averaged, too
-    follow(teacher, student, 0.0)
+    ema_update(teacher, student, 0.0)
     assert all(torch.equal(a, b) for a, b in zip(teacher.parameters(), student.parameters(), strict=True))
     assert not any(p.requires_grad for p in teacher.parameters())
 

@@ -8,9 +8,9 @@ from lightning_fabric import Fabric
 from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetOptions
-from polypda.methods.controls import SourceOnly
 from polypda.methods.minent import AdvEnt, MinEntOptions, entropy_loss, self_information
 from polypda.methods.registry import method_class, method_options
+from polypda.methods.segmentation import SourceOnly
 from polypda.training.engine import Engine
 
 

@@ -5,10 +5,9 @@ import torch
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
-from polypda.methods import polyp_mix
-from polypda.methods.mean_teacher import make_teacher
-from polypda.methods.polyp_mix import PolypMixOptions, PolypMixTerm, pasted_regions
-from polypda.methods.target_terms import TargetView
+from polypda.methods import mean_teacher
+from polypda.methods.mean_teacher import PolypMixOptions, PolypMixTerm, pasted_regions
+from polypda.methods.target_terms import TargetView, make_teacher
 
 SIDE = 32
 
@@ -61,14 +60,14 @@ def test_nothing_is_pasted_without_a_polyp_or_from_pixels_that_do_not_count():
 @pytest.mark.parametrize("teacher_says", [0, 1])
 def test_mixed_frames_have_the_sources_pixels_and_labels_inside_and_the_targets_outside(monkeypatch, teacher_says):
     seen = {}
-    monkeypatch.setattr(polyp_mix, "student_view", lambda images: seen.setdefault("images", images))
-    original = polyp_mix.weighted_cross_entropy
+    monkeypatch.setattr(mean_teacher, "student_view", lambda images: seen.setdefault("images", images))
+    original = mean_teacher.weighted_cross_entropy
 
     def record(logits, labels, weights):
         seen.update(labels=labels, weights=weights)
         return original(logits, labels, weights)
 
-    monkeypatch.setattr(polyp_mix, "weighted_cross_entropy", record)
+    monkeypatch.setattr(mean_teacher, "weighted_cross_entropy", record)
     torch.manual_seed(0)
     segmenter = TinySegmenter()
     teacher = make_teacher(segmenter)

@@ -8,8 +8,7 @@ from support.painted import write_frames
 from torch import nn
 
 from polypda.data.cache import NetworkGrid, load_native
-from polypda.data.inference import Inference
-from polypda.networks.averaged_prediction import Asked, without_low_regions
+from polypda.networks.averaged_prediction import Asked, Inference, without_low_regions
 from polypda.networks.segmenter import Prediction, Segmenter
 
 CPU = torch.device("cpu")

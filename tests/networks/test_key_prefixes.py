@@ -29,13 +29,13 @@ def test_any_prefix_gives_way_to_any_other(prefix, own):
     renamed = renamed_to_fit(expected, _state(prefix=prefix) | {"classifier.weight": torch.ones(3)})
     assert all(torch.equal(renamed.tensors[key], value) for key, value in expected.items())
     assert renamed.unused == ("classifier.weight",)
-    assert (prefix in renamed.told) and (own in renamed.told or prefix.endswith(own))
+    assert (prefix in renamed.description) and (own in renamed.description or prefix.endswith(own))
 
 
 def test_the_prefix_that_fits_most_is_taken_and_the_others_are_named_as_they_are():
     state = _state(prefix="net.encoder.") | _state(NAMES[:2], "net.decoder.")
     renamed = renamed_to_fit(_state(), state)
-    assert renamed.taken == "net.encoder." and renamed.told == "'net.encoder.' taken off"
+    assert renamed.taken == "net.encoder." and renamed.description == "'net.encoder.' taken off"
     assert renamed.unused == ("net.decoder.conv1.weight", "net.decoder.layer1.0.conv1.weight")
 
 
@@ -59,4 +59,4 @@ def test_the_same_network_twice_is_refused_unless_it_is_the_same():
 def test_where_nothing_fits_nothing_is_changed():
     state = {"a.b": torch.zeros(1)}
     renamed = renamed_to_fit(_state(), state)
-    assert renamed.tensors == state and renamed.unused == ("a.b",) and renamed.told == ""
+    assert renamed.tensors == state and renamed.unused == ("a.b",) and renamed.description == ""

@@ -6,7 +6,7 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.errors import UsageError
 from polypda.methods.segmentation import to_image_size
-from polypda.networks.averaged_prediction import FusedSegmenter, fuse_probabilities
+from polypda.networks.averaged_prediction import FusedSegmenter
 
 
 def test_the_fusion_predicts_the_mean_of_its_members():
@@ -16,22 +16,10 @@ def test_the_fusion_predicts_the_mean_of_its_members():
     with torch.no_grad():
         maps = [to_image_size(m(images).logits["main"], 64, 64).softmax(dim=1) for m in members]
         fused = FusedSegmenter(members)(images).logits["main"].softmax(dim=1)
-        weighted = FusedSegmenter(members, (2, 0, 1))(images).logits["main"].softmax(dim=1)
     assert torch.allclose(fused, torch.stack(maps).mean(dim=0), atol=1e-6)
-    assert torch.allclose(weighted, (2 * maps[0] + maps[2]) / 3, atol=1e-6)
     assert not torch.allclose(fused, maps[0], atol=1e-3)
 
 
-@pytest.mark.parametrize("weights", [(1,), (0, 0), (1, -1)])
-def test_unfitting_weights_are_refused(weights):
-    with pytest.raises(UsageError, match="E_FUSION"):
-        fuse_probabilities([torch.zeros(2, 2)] * 2, weights)
-
-
-def test_different_grids_and_nothing_are_refused():
-    with pytest.raises(UsageError, match=r"E_FUSION: maps of different shapes: 2×2, 2×3"):
-        fuse_probabilities([torch.zeros(2, 2), torch.zeros(2, 3)])
+def test_a_fusion_of_nothing_is_refused():
     with pytest.raises(UsageError, match="E_FUSION"):
         FusedSegmenter([])
-    with pytest.raises(UsageError, match="E_FUSION"):
-        fuse_probabilities([])

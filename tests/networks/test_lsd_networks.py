@@ -7,10 +7,15 @@ from support.tiny_segmenter import TinySegmenter
 from torch import nn
 
 from polypda.errors import UsageError
-from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
-from polypda.networks.lsd_networks import EncoderGenerator, FourWayDiscriminator, PublishedGenerator, generator_for
+from polypda.networks.lsd_networks import (
+    EncoderGenerator,
+    FCN8sVGG16,
+    FourWayDiscriminator,
+    PublishedGenerator,
+    generator_for,
+)
 from polypda.networks.segmenter import Prediction
-from polypda.networks.segmenters import build_smp_segmenter
+from polypda.networks.smp_segmenter import build_smp_segmenter
 from polypda.networks.taps import EncoderTap, FeatureTap, encoder_taps, read_tap, tap_width
 
 

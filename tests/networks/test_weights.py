@@ -12,8 +12,8 @@ from torch import nn
 
 from polypda.errors import DataError, UsageError
 from polypda.networks.encoder_weights import file_normalisation, likely_encoder, load_encoder_weights
-from polypda.networks.segmenters import build_smp_segmenter
-from polypda.networks.smp_names import import_smp
+from polypda.networks.smp_library import import_smp
+from polypda.networks.smp_segmenter import build_smp_segmenter
 from polypda.networks.weights import (
     load_module,
     read_safetensors,
@@ -302,7 +302,7 @@ class TestDownloads:
         def hub(name, *args, weights=None, **options):
             return donor if weights is not None else build(name, *args, weights=None, **options)
 
-        monkeypatch.setattr("polypda.networks.encoder_sources._answers", lambda _endpoint: True)
+        monkeypatch.setattr("polypda.networks.smp_library._answers", lambda _endpoint: True)
         monkeypatch.setattr(smp.encoders, "get_encoder", hub)
         encoder = build(QUICK, weights=None)
         report = load_encoder_weights(encoder, QUICK, "imagenet")

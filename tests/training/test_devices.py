@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from polypda.training.config import Compute
-from polypda.training.devices import keep_freed_memory, open_fabric
+from polypda.training.engine import keep_freed_memory, open_fabric
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="another C library than glibc")

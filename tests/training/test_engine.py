@@ -103,7 +103,7 @@ def test_broken_weights_are_named_and_no_frame_is_blamed():
 
 
 def test_statistics_that_these_frames_have_spoilt_do_not_excuse_the_frames():
-    from polypda.methods.controls import SourceOnly, SupervisedOptions
+    from polypda.methods.segmentation import SourceOnly, SupervisedOptions
 
     method = SourceOnly(TinySegmenter(), SupervisedOptions(), steps=2)
     source = random_batches(0)[0]
@@ -155,7 +155,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
             self.seen = prediction.logits["main"].dtype
             return prediction
 
-    from polypda.methods.controls import SourceOnly, SupervisedOptions
+    from polypda.methods.segmentation import SourceOnly, SupervisedOptions
 
     segmenter = Seen()
     method = SourceOnly(segmenter, SupervisedOptions(), steps=2)

@@ -17,7 +17,7 @@ from polypda.data.loading import Fraction, LabelledFrames, frame_batches
 from polypda.data.sampling import Stream, UniformSampler
 from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_loss
 from polypda.networks.segmenter import POLYP
-from polypda.training.snapshot_scores import foreground_fraction
+from polypda.training.selectors import foreground_fraction
 
 LEARNT, STEPS = 24, 80
 

@@ -8,7 +8,7 @@ from support.painted import write_frames
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.training.preparation import StagePreparation
+from polypda.training.stage_batches import StagePreparation
 
 
 @pytest.fixture(scope="module")
