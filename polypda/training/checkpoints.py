@@ -32,7 +32,7 @@ class Checkpoint:
 
     @property
     def segmenter(self) -> Path:
-        """The network that is used afterwards: the segmenter, or the teacher that takes its place."""
+        """The network that is used afterwards: the segmenter, or the teacher instead of it."""
         try:
             meta = json.loads((self.folder / "checkpoint.json").read_text(encoding="utf-8"))
             name = meta.get("adapted", SEGMENTER)

@@ -102,8 +102,7 @@ class Engine:
         due = [name for name, found in gradients.items() if found]
         norms = [self._gradient_norm(name, gradients[name]) for name in due]
         # The only place where a step waits for the device: everything that is logged is read at once.
-        scalars = [*(unread.value for unread in self._unread), *norms]
-        read = torch.stack(scalars).tolist() if scalars else []
+        read = _read([*(unread.value for unread in self._unread), *norms])
         self._note(read[: len(self._unread)], report, frames)
         for name, norm in zip(due, read[len(read) - len(due) :], strict=True):
             report.gradient_norms[name] = norm
@@ -169,6 +168,10 @@ class _Unread(NamedTuple):
     player: str
     term: str | None
     value: Tensor
+
+
+def _read(scalars: Sequence[Tensor]) -> list[float]:
+    return torch.stack(list(scalars)).tolist() if scalars else []
 
 
 def keep_freed_memory() -> bool:
