@@ -81,19 +81,24 @@ class ConstantPixels:
 
 
 class CachedArray:
-    """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew)."""
+    """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew).
 
-    def __init__(self, path: Path) -> None:
+    channels: which of an N×h×w×c array.
+    """
+
+    def __init__(self, path: Path, channels: slice | int | None = None) -> None:
         self.path = path
+        self.channels = channels
         self._array: NDArray[np.uint8] | None = None
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         if self._array is None:
             self._array = np.load(self.path, mmap_mode="r")
-        return np.array(self._array[index])
+        pixels = np.array(self._array[index])
+        return pixels if self.channels is None else np.ascontiguousarray(pixels[..., self.channels])
 
     def __getstate__(self) -> dict:
-        return {"path": self.path, "_array": None}
+        return self.__dict__ | {"_array": None}
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ class FrameCache:
     def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray]:
         path = self._entry("images", [], [4], frames, self._image_and_valid_pixels)
         # Channel 3 of the entry is the valid area: one file, so neither half can be missing.
-        return CachedChannels(path, slice(0, 3)), CachedChannels(path, 3)
+        return CachedArray(path, slice(0, 3)), CachedArray(path, 3)
 
     def _image_and_valid_pixels(self, frame: Frame) -> NDArray[np.uint8]:
         native = load_native(frame, self.grid)
@@ -220,20 +225,6 @@ class FrameCache:
                 for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
                     file.write(decoded.tobytes())
         return self.folder / name
-
-
-class CachedChannels(CachedArray):
-    """Some channels of a cached N×h×w×c array."""
-
-    def __init__(self, path: Path, channels: slice | int) -> None:
-        super().__init__(path)
-        self.channels = channels
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(super().__getitem__(index)[..., self.channels])
-
-    def __getstate__(self) -> dict:
-        return super().__getstate__() | {"channels": self.channels}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ an entry point of another package (``polypda.selectors``, see :mod:`polypda.plug
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -216,3 +217,35 @@ CRITERIA: Registry[Criterion] = Registry(
     lambda: {criterion.name: criterion for criterion in plugins("polypda.selectors", Criterion)},
 )
 """``oracle`` is the rule of every published table: it needs permission, and is no method."""
+
+
+@dataclass(frozen=True)
+class SnapshotScore:
+    """What is known of one snapshot, mostly without labels.
+
+    target_foreground, source_foreground: fraction of the field of view that is called polyp. criteria: column of a
+    :class:`Criterion` → its value, absent (and read as NaN) where there is nothing to score
+    by: no source validation frame with a polyp, no earlier snapshot. control_agreement: Dice with the control's maps.
+    """
+
+    step: int
+    target_foreground: float
+    source_foreground: float = NOT_SCORED
+    control_agreement: float = NOT_SCORED
+    criteria: dict[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, column: str) -> float:
+        return self.criteria.get(column, NOT_SCORED)
+
+    def as_row(self) -> dict[str, Any]:
+        """Flat: step, foregrounds and agreement, and a column per criterion."""
+        row = asdict(self)
+        known = {rule.key: self[rule.key] for rule in CRITERIA.values() if rule.function is not None}
+        return {**known, **row.pop("criteria"), **row}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> SnapshotScore:
+        """Reads :meth:`as_row`, of an earlier version as well; None counts as NaN."""
+        known = {name: value for name, value in row.items() if value is not None}
+        fields: dict[str, Any] = {name: known.pop(name) for name in cls.__dataclass_fields__ if name in known}
+        return cls(**fields, criteria=known)

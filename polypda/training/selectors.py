@@ -23,7 +23,16 @@ from polypda.data.cache import CachedFrames
 from polypda.data.loading import frame_batches
 from polypda.networks.averaged_prediction import polyp_probability
 from polypda.networks.segmenter import POLYP, Segmenter
-from polypda.training.criteria import CRITERIA, LAST, NOT_SCORED, ORACLE, Criterion, SeenSnapshot, agreement
+from polypda.training.criteria import (
+    CRITERIA,
+    LAST,
+    NOT_SCORED,
+    ORACLE,
+    Criterion,
+    SeenSnapshot,
+    SnapshotScore,
+    agreement,
+)
 
 SELECTION = "selection.json"
 SCORED_FRAMES = 64
@@ -37,38 +46,6 @@ AREA_GUARD = 4.0
 """A snapshot whose foreground fraction on the target is this many times off the source's is not eligible."""
 LEAST_AGREEMENT = 0.3
 """An adapted model whose maps on the target are less alike the control's (mean Dice) has forgotten its task."""
-
-
-@dataclass(frozen=True)
-class SnapshotScore:
-    """What is known of one snapshot, mostly without labels.
-
-    target_foreground, source_foreground: fraction of the field of view that is called polyp. criteria: column of a
-    :class:`~polypda.training.criteria.Criterion` → its value, absent (and read as NaN) where there is nothing to score
-    by: no source validation frame with a polyp, no earlier snapshot. control_agreement: Dice with the control's maps.
-    """
-
-    step: int
-    target_foreground: float
-    source_foreground: float = NOT_SCORED
-    control_agreement: float = NOT_SCORED
-    criteria: dict[str, float] = field(default_factory=dict)
-
-    def __getitem__(self, column: str) -> float:
-        return self.criteria.get(column, NOT_SCORED)
-
-    def as_row(self) -> dict[str, Any]:
-        """Flat: step, foregrounds and agreement, and a column per criterion."""
-        row = asdict(self)
-        known = {rule.key: self[rule.key] for rule in CRITERIA.values() if rule.function is not None}
-        return {**known, **row.pop("criteria"), **row}
-
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> SnapshotScore:
-        """Reads :meth:`as_row`, of an earlier version as well; None counts as NaN."""
-        known = {name: value for name, value in row.items() if value is not None}
-        fields: dict[str, Any] = {name: known.pop(name) for name in cls.__dataclass_fields__ if name in known}
-        return cls(**fields, criteria=known)
 
 
 def score_snapshots(

@@ -8,11 +8,10 @@ from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.training.criteria import CRITERIA, SeenSnapshot, soft_neighbourhood_density
+from polypda.training.criteria import CRITERIA, SeenSnapshot, SnapshotScore, soft_neighbourhood_density
 from polypda.training.selectors import (
     CONTROL_STEP,
     Choice,
-    SnapshotScore,
     Verdict,
     choose,
     foreground_fraction,
