@@ -32,19 +32,13 @@ def read_reference(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
             raise mask_size_error(where, (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0]))
         return mask
     if frame.label_state is LabelState.BOX:
-        raise DataError(
-            "E_NO_MASK",
-            "the frame is annotated with boxes: which of its pixels are polyp is not known.",
-            where=where,
-            fix="train on it with --box-supervision, score it by its boxes, or add a mask.",
-        )
+        what = "the frame is annotated with boxes: which of its pixels are polyp is not known."
+        fix = "train on it with --box-supervision, score it by its boxes, or add a mask."
+        raise DataError("E_NO_MASK", what, where=where, fix=fix)
     if frame.label_state is not LabelState.NEGATIVE:
-        raise DataError(
-            "E_NO_LABEL",
-            "the frame has neither a mask nor the statement that it shows no polyp.",
-            where=where,
-            fix="add its mask, or write label_state negative for it in frames.csv.",
-        )
+        what = "the frame has neither a mask nor the statement that it shows no polyp."
+        fix = "add its mask, or write label_state negative for it in frames.csv."
+        raise DataError("E_NO_LABEL", what, where=where, fix=fix)
     return np.zeros(image.shape[:2], np.uint8)
 
 
@@ -59,13 +53,12 @@ def checked_corners(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float64]
     outside = (corners[:, 2] > width) | (corners[:, 3] > height)
     if outside.any():
         first = ", ".join(f"{number:g}" for number in corners[outside][0])
-        raise DataError(
-            "E_BOX_RANGE",
-            f"{np.count_nonzero(outside)} of {len(corners)} boxes leave the {width}×{height} frame; first: {first}.",
-            where=f"{frame.cohort}/{frame.frame}",
-            fix="boxes.csv holds x0, y0, x1, y1 in pixels of the image as it lies here; were they drawn on another "
-            "size, or given as x, y, width, height?",
+        what = f"{np.count_nonzero(outside)} of {len(corners)} boxes leave the {width}×{height} frame; first: {first}."
+        fix = (
+            "boxes.csv holds x0, y0, x1, y1 in pixels of the image as it lies here; were they drawn on another "
+            "size, or given as x, y, width, height?"
         )
+        raise DataError("E_BOX_RANGE", what, where=f"{frame.cohort}/{frame.frame}", fix=fix)
     return corners
 
 

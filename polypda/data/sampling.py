@@ -84,11 +84,9 @@ class PrevalenceSampler:
         flags = np.asarray(positive, bool)
         for wanted, there, kind in ((prevalence, flags.any(), "with"), (1 - prevalence, (~flags).any(), "without")):
             if wanted > 0 and not there:
-                raise DataError(
-                    "E_PREVALENCE",
-                    f"a prevalence of {prevalence:g} needs source frames {kind} a polyp, and there are none.",
-                    fix="leave --prevalence out (natural prevalence), or add such frames.",
-                )
+                what = f"a prevalence of {prevalence:g} needs source frames {kind} a polyp, and there are none."
+                fix = "leave --prevalence out (natural prevalence), or add such frames."
+                raise DataError("E_PREVALENCE", what, fix=fix)
         self.positive = Deck(indices[flags], seed, Stream.SOURCE_POSITIVE)
         self.negative = Deck(indices[~flags], seed, Stream.SOURCE_NEGATIVE)
 

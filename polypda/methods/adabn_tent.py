@@ -89,11 +89,8 @@ def affine_parameters(segmenter: Segmenter) -> list[nn.Parameter]:
     """
     found = [parameter for layer in batch_norm_layers(segmenter) for parameter in layer.parameters(recurse=False)]
     if not found:
-        raise UsageError(
-            "E_METHOD_SEGMENTER",
-            "tent learns batch-norm parameters, and this segmenter has no batch-norm layer.",
-            fix="choose another encoder (e.g. mobilenet_v2), or `minent`.",
-        )
+        what = "tent learns batch-norm parameters, and this segmenter has no batch-norm layer."
+        raise UsageError("E_METHOD_SEGMENTER", what, fix="choose another encoder (e.g. mobilenet_v2), or `minent`.")
     for parameter in found:
         parameter.requires_grad_(True)
     return found

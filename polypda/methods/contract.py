@@ -269,8 +269,6 @@ def require_several_target_frames(data: Preparation) -> None:
     first = next(iter(data.target()), None)
     found = 0 if first is None else len(first.frames)
     if found < LEAST_TARGET_FRAMES:
-        raise DataError(
-            "E_TARGET_FRAMES",
-            f"the target has {found} training frame{'' if found == 1 else 's'}; distributions cannot be aligned to it.",
-            fix="give at least two target frames (many more to be of use).",
-        )
+        plural = "" if found == 1 else "s"
+        what = f"the target has {found} training frame{plural}; distributions cannot be aligned to it."
+        raise DataError("E_TARGET_FRAMES", what, fix="give at least two target frames (many more to be of use).")

@@ -91,12 +91,10 @@ def method_class(name: str) -> type[Method]:
     base = METHODS[first]
     terms: list[type[TargetTerm]] = [_term(term, first) for term in added]
     if not base.takes_terms:
-        raise UsageError(
-            "E_METHOD_COMBINATION",
-            f"nothing can be added to '{first}': it does not train the segmenter on the source's labels.",
-            fix="add terms to source-only or to one of the adaptation methods.",
-        )
-    if issubclass(base, Combined):  # a term's name in first place
+        what = f"nothing can be added to '{first}': it does not train the segmenter on the source's labels."
+        fix = "add terms to source-only or to one of the adaptation methods."
+        raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
+    if issubclass(base, Combined):  # the sum begins with a term
         terms = [*base.term_kinds, *terms]
         base = base.base_kind
     doubled = next((term.name for term in terms if terms.count(term) > 1 or issubclass(base.Options, term.Options)), "")
@@ -115,22 +113,15 @@ def _term(name: str, first: str) -> type[TargetTerm]:
     if name in TERMS:
         return TERMS[name]
     if name in METHODS:
-        raise UsageError(
-            "E_METHOD_COMBINATION",
-            f"'{name}' is a game of its own, which '{first}' cannot be given as a term.",
-            fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}."
-            if METHODS[name].takes_terms
-            else f"use it alone; terms are {', '.join(TERMS)}.",
-        )
+        what = f"'{name}' is a game of its own, which '{first}' cannot be given as a term."
+        instead = "put it first and add terms to it" if METHODS[name].takes_terms else "use it alone"
+        raise UsageError("E_METHOD_COMBINATION", what, fix=f"{instead}; terms are {', '.join(TERMS)}.")
     raise _unknown("term", name, TERMS)
 
 
-def _unknown(what: str, name: str, known: Mapping[str, Any]) -> UsageError:
-    return UsageError(
-        "E_METHOD_UNKNOWN",
-        f"there is no {what} '{name}'.{nearest(name, known)}",
-        fix="`polypda methods` lists them.",
-    )
+def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> UsageError:
+    what = f"there is no {kind} '{name}'.{nearest(name, known)}"
+    return UsageError("E_METHOD_UNKNOWN", what, fix="`polypda methods` lists them.")
 
 
 def _described(error: Any) -> str:
@@ -141,8 +132,10 @@ def _described(error: Any) -> str:
 
 
 def plain_options(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The same options, each as a plain value of its own type: ``"0.5"`` of a command line or of an earlier version's
-    record becomes 0.5. What does not fit is left as it is, for :func:`method_options` to refuse."""
+    """The same options, each as a plain value of its type: ``"0.5"`` of a command line or an older record becomes 0.5.
+
+    What does not fit is left as it is, for :func:`method_options` to refuse.
+    """
     options = method_class(name).Options
     known = {key: value for key, value in values.items() if key in options.model_fields}
     try:
@@ -157,17 +150,12 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     options, values = method_class(name).Options, with_present_names(values)
     for key in values:
         if key not in options.model_fields:
-            raise UsageError(
-                "E_METHOD_OPTION",
-                f"'{name}' has no option '{key}'.{nearest(key, options.model_fields)}",
-                fix=f"`polypda methods {name}` lists them.",
-            )
+            what = f"'{name}' has no option '{key}'.{nearest(key, options.model_fields)}"
+            raise UsageError("E_METHOD_OPTION", what, fix=f"`polypda methods {name}` lists them.")
     try:
         return options(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(
-            "E_METHOD_OPTION",
-            f"'{name}' cannot take {_described(first)}: {first['msg']}.",
-            fix=f"`polypda methods {name}` lists the options with their ranges.",
-        ) from error
+        what = f"'{name}' cannot take {_described(first)}: {first['msg']}."
+        fix = f"`polypda methods {name}` lists the options with their ranges."
+        raise UsageError("E_METHOD_OPTION", what, fix=fix) from error
