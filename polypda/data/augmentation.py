@@ -98,11 +98,7 @@ def _transforms(kind: AugmentationKind, degrees: int) -> list[A.BasicTransform]:
             A.GaussNoise(std_range=(0.02, 0.06), p=0.15),
         ]
     moves = {"scale": (0.85, 1.2), "translate_percent": (-0.08, 0.08), "rotate": (-degrees, degrees)}
-    light = [
-        A.HorizontalFlip(p=0.5),
-        A.VerticalFlip(p=0.5),
-        A.Affine(**moves, interpolation=cv2.INTER_LINEAR, p=0.7),
-    ]
+    light = [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.Affine(**moves, interpolation=cv2.INTER_LINEAR, p=0.7)]
     if kind is AugmentationKind.LIGHT:
         return light
     return [

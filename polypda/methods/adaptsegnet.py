@@ -23,15 +23,10 @@ from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.adversary import AdversaryOptions, Objective, discriminator_player, discriminator_term, domain_loss
 from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player
-from polypda.methods.segmentation import (
-    image_size_logits,
-    segmenter_optimizer,
-    supervised_terms,
-    to_image_size,
-)
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.discriminators import PatchDiscriminator
-from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter, to_image_size
 
 
 class AdaptSegNetOptions(AdversaryOptions):

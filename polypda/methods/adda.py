@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.adversary import (
+    DISCRIMINATOR,
     MappingObjective,
     anchor_divergence,
     balanced_accuracy,
@@ -173,7 +174,7 @@ PUBLISHED: dict[str, object] = {
 """Options of the released second stage (digits, 10,000 steps of 128 + 128 images)."""
 
 
-SOURCE, DISCRIMINATOR = "source", "discriminator"
+SOURCE = "source"
 BETAS = (0.5, 0.999)  # released
 
 

@@ -53,6 +53,7 @@ def fraction_put_right(logits: Tensor, truth: Domain, objective: Objective = Obj
     return ((logits.detach() > middle) == bool(truth)).float().mean()
 
 
+DISCRIMINATOR = "discriminator"
 BETAS = (0.9, 0.99)
 """Adam's decay rates of the published discriminators (AdaptSegNet's released code)."""
 

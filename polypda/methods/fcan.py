@@ -23,7 +23,7 @@ from torch import nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
+from polypda.methods.adversary import DISCRIMINATOR, AdversaryOptions, discriminator_player, discriminator_term
 from polypda.methods.contract import (
     SEGMENTER,
     Domain,
@@ -34,17 +34,11 @@ from polypda.methods.contract import (
     Preparation,
     require_several_target_frames,
 )
-from polypda.methods.segmentation import (
-    image_size_logits,
-    segmenter_optimizer,
-    supervised_terms,
-)
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.segmenter import Prediction, Segmenter
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
 from polypda.stylization.settings import StylizationSettings
-
-DISCRIMINATOR = "discriminator"
 
 
 class FCANOptions(AdversaryOptions, StylizationSettings):

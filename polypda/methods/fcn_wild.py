@@ -22,29 +22,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.adversary import AdversaryOptions, confusion_loss, discriminator_player, discriminator_term
-from polypda.methods.contract import (
-    SEGMENTER,
-    Domain,
-    Losses,
-    LossTerm,
-    Method,
-    Player,
-    Preparation,
-    StepNow,
+from polypda.methods.adversary import (
+    DISCRIMINATOR,
+    AdversaryOptions,
+    confusion_loss,
+    discriminator_player,
+    discriminator_term,
 )
-from polypda.methods.segmentation import (
-    image_size_logits,
-    segmenter_optimizer,
-    supervised_terms,
-    to_image_size,
-)
-from polypda.methods.size_priors import FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation, StepNow
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms
+from polypda.methods.size_priors import PRIORS, FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
 from polypda.networks.discriminators import GridDiscriminator
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, to_image_size
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
-
-DISCRIMINATOR, PRIORS = "discriminator", "size_priors"
 
 
 class FCNWildOptions(AdversaryOptions, SizeOptions):

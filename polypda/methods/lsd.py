@@ -145,11 +145,7 @@ class LsdOptions(SupervisedOptions):
 
 _F = {"optimizer": "adamw", "weight_decay": 0.0, "learning_rate": 1e-5, "head_factor": 1.0, "poly_power": 0.0}
 PUBLISHED: dict[str, dict[str, object]] = {
-    "released": {
-        **_F,
-        "reduction": "sum",
-        "adversary_learning_rate": 1e-4,
-    },  # 100,000 steps, one frame per domain
+    "released": {**_F, "reduction": "sum", "adversary_learning_rate": 1e-4},  # 100,000 steps, one frame per domain
     "paper": {**_F, "reduction": "sum", "adversary_learning_rate": 2e-4},  # 10,000 steps, by a reader's note
 }
 """AdamW without decay is Adam. Left out: the released F's biases learn twice as fast, and its rate falls tenfold every
