@@ -1,9 +1,8 @@
 """Losses by hand and by published constants; boxes by their projections."""
 
-import math
-
 import pytest
 import torch
+from support.sines import fill_with_sines, sine_maps
 
 from polypda.data.batches import IGNORED, LabelledBatch
 from polypda.methods.adversary import Objective, domain_loss
@@ -19,19 +18,9 @@ from polypda.methods.segmentation import (
 from polypda.networks.discriminators import PatchDiscriminator
 
 
-def wave(classes: int, phase: float, size: int = 64) -> torch.Tensor:
-    c, h, w = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (classes, size, size)), indexing="ij")
-    return (2 * torch.sin(0.1 * h + 0.2 * w + c + phase)).unsqueeze(0)
-
-
 @pytest.fixture
 def discriminator():
-    network = PatchDiscriminator(2).double()
-    for k, parameter in enumerate(network.parameters()):
-        sine = torch.sin(torch.arange(parameter.numel(), dtype=torch.float64) + k).view(parameter.shape)
-        scale = 0.01 if parameter.dim() == 1 else 1 / math.sqrt(parameter[0].numel())
-        parameter.data.copy_(scale * sine)
-    return network
+    return fill_with_sines(PatchDiscriminator(2).double())
 
 
 @pytest.mark.parametrize(
@@ -42,7 +31,7 @@ def discriminator():
     ],
 )
 def test_published_discriminator_losses(discriminator, objective, adversarial, gradient, discriminating):
-    source, target = wave(2, 0.0), wave(2, 0.7).requires_grad_()
+    source, target = sine_maps(2, 0.0), sine_maps(2, 0.7).requires_grad_()
     target_logits = discriminator(target.softmax(1))
     loss = domain_loss(target_logits, Domain.SOURCE, objective)
     assert loss.item() == pytest.approx(adversarial, rel=1e-7)
@@ -59,8 +48,8 @@ def test_published_discriminator_losses(discriminator, objective, adversarial, g
 
 
 def test_ignored_pixels_count_nowhere():
-    logits = wave(2, 0.3, size=8)
-    masks = (wave(2, 1.0, size=8)[:, 0] > 0).long()
+    logits = sine_maps(2, 0.3, size=8)
+    masks = (sine_maps(2, 1.0, size=8)[:, 0] > 0).long()
     hidden = masks.clone()
     hidden[:, :4] = IGNORED
     for kind in SegmentationLoss:
@@ -69,26 +58,26 @@ def test_ignored_pixels_count_nowhere():
 
 
 def test_a_batch_without_counted_pixels_teaches_nothing():
-    logits = wave(2, 0.3, size=8).requires_grad_()
+    logits = sine_maps(2, 0.3, size=8).requires_grad_()
     loss = segmentation_loss(logits, torch.full((1, 8, 8), IGNORED), SegmentationLoss.CE)
     loss.backward()
     assert loss.item() == 0 and not logits.grad.any()
 
 
 def test_cross_entropy_is_the_libraries():
-    logits, masks = wave(2, 0.3, size=8), (wave(2, 1.0, size=8)[:, 0] > 0).long()
+    logits, masks = sine_maps(2, 0.3, size=8), (sine_maps(2, 1.0, size=8)[:, 0] > 0).long()
     expected = torch.nn.functional.cross_entropy(logits, masks)
     assert segmentation_loss(logits, masks, SegmentationLoss.CE).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_dice_part_falls_to_zero_for_a_perfect_prediction():
-    masks = (wave(2, 1.0, size=16)[:, 0] > 0).long()
+    masks = (sine_maps(2, 1.0, size=16)[:, 0] > 0).long()
     logits = torch.stack([1 - masks, masks], dim=1).double() * 60
     assert segmentation_loss(logits, masks, SegmentationLoss.CE_DICE).item() == pytest.approx(0, abs=1e-9)
 
 
 def test_resizing_aligns_corners():
-    logits = wave(2, 0.1, size=9)
+    logits = sine_maps(2, 0.1, size=9)
     larger = to_image_size(logits, 33, 33)
     assert torch.equal(larger[..., ::32, ::32], logits[..., ::8, ::8])
     assert torch.allclose(larger[..., ::4, ::4], logits, atol=1e-12)
