@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from polypda.data.batches import UnlabelledBatch
 from polypda.errors import DataError
 from polypda.methods.adversary import cells_in_view
-from polypda.networks.segmenter import Segmenter
-from polypda.networks.taps import FeatureTap, evaluating, read_tap
+from polypda.networks.segmenter import Segmenter, evaluating
+from polypda.networks.taps import FeatureTap, read_tap
 from polypda.networks.weights import read_safetensors, save_module, training_identity
 
 FORMAT = "1"

@@ -6,15 +6,14 @@ the running statistics drift to a mixture of both cohorts, which is an adaptatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import StrEnum
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from polypda.errors import DataError
+from polypda.networks.segmenter import evaluating
 
 
 class BatchNormPolicy(StrEnum):
@@ -58,9 +57,14 @@ def recompute_statistics(segmenter: nn.Module, image_batches: Iterable[Tensor]) 
     """
     layers = [layer for layer in batch_norm_layers(segmenter) if layer.track_running_stats]
     before = [{name: value.clone() for name, value in layer.named_buffers(recurse=False)} for layer in layers]
+    momenta = [layer.momentum for layer in layers]
     batches = 0
     try:
-        with _only_statistics_learn(segmenter, layers), torch.no_grad():
+        with evaluating(segmenter):
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # PyTorch's sign for a cumulative average
+                layer.training = True
             for images in image_batches:
                 segmenter(images)
                 batches += 1
@@ -72,22 +76,7 @@ def recompute_statistics(segmenter: nn.Module, image_batches: Iterable[Tensor]) 
             for name, value in layer.named_buffers(recurse=False):
                 value.copy_(old[name])
         raise
-    return batches
-
-
-@contextmanager
-def _only_statistics_learn(module: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    momenta = [layer.momentum for layer in layers]
-    module.eval()
-    try:
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # PyTorch's sign for a cumulative average
-            layer.training = True
-        yield
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        for part, mode in modes:
-            part.training = mode
+    return batches

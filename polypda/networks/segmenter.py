@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -72,6 +73,20 @@ def trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:
     """The parameters of modules that learn, in order."""
     parameters = chain.from_iterable(module.parameters() for module in modules)
     return (parameter for parameter in parameters if parameter.requires_grad)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Modules in evaluation mode, without a graph: nothing random is drawn, no statistic moves; modes are put back."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:

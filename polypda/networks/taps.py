@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 
 from polypda.errors import UsageError
 from polypda.networks.batch_norm import batch_norm_layers
-from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter, evaluating
 
 AUX_TAPS = {
     "unet": "blocks.-2",
@@ -67,20 +65,6 @@ def decode_with_tap(decoder: nn.Module, tap: nn.Module | None, features: object)
     finally:
         hook.remove()
     return decoded, caught[-1]
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Modules in evaluation mode, without a graph: nothing random is drawn, no statistic moves; modes are put back."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 def tap_channels(encoder: nn.Module, decoder: nn.Module, architecture: str, stride: int) -> int:
