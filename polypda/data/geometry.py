@@ -54,10 +54,6 @@ class Geometry:
         scale_x, scale_y = self.scale
         return (x - self.crop.left) * scale_x + self.content.left, (y - self.crop.top) * scale_y + self.content.top
 
-    def point_to_native(self, x: float, y: float) -> tuple[float, float]:
-        scale_x, scale_y = self.scale
-        return (x - self.content.left) / scale_x + self.crop.left, (y - self.content.top) / scale_y + self.crop.top
-
     def image_to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 H×W×3 → uint8 h×w×3; padding is black."""
         return self._place(self._resized(image))
