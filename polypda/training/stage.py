@@ -75,7 +75,7 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
         return
     fabric = open_fabric(compute)
     if compute.processes == 1:
-        _train(fabric, stage, compute, progress or Silent())
+        _Training(fabric, stage, compute).run(progress or Silent())
         return
     error_file = stage.folder / "error.json"
     error_file.unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
 
 def _train_in_process(fabric: Fabric, stage: Stage, compute: Compute, error_file: Path) -> None:
     try:
-        _train(fabric, stage, compute, Silent())
+        _Training(fabric, stage, compute).run(Silent())
     except PolypdaError as error:  # only a traceback's text would reach the parent process
         error_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(error_file, error.as_dict())
@@ -116,116 +116,106 @@ def build_method(stage: Stage) -> Method:
     return method
 
 
-def _placed_method(fabric: Fabric, stage: Stage, compute: Compute) -> tuple[Method, torch.dtype]:
-    method = build_method(stage)
-    dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
-    for module in method.modules().values():
-        channels_last(module.to(fabric.device, dtype))
-    return method, dtype
-
-
-def _prepare(method: Method, frames: StagePreparation) -> None:
-    if method.plays_on_target:
-        require_several_target_frames(frames)
-    method.prepare(frames)
-
-
-def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -> None:
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
-    method, dtype = _placed_method(fabric, stage, compute)
-    start = _restore(stage, method)
-    if start == 0:
-        frames = StagePreparation(stage.labelled, stage.target, fabric.device, dtype, stage.data.augmentation)
-        _prepare(method, frames)
-    training_mode(method, stage)
-    progress.begin(stage.name, start, stage.config.steps)
-    try:
-        with InterruptionWatch() as watch:
-            _play(fabric, stage, compute, method, dtype, start, watch, progress)
-            if stage.config.recompute_batch_norm and stage.labelled is not None:
-                batches = (batch.to(fabric.device, dtype) for batch in statistics_batches(stage.labelled))
-                recompute_statistics(method.segmenter, (batch.images for batch in batches))
-            _save(fabric, stage, method, stage.config.steps)
-            if fabric.is_global_zero:
-                write_json(stage.folder / DONE, {"steps": stage.config.steps, "method": stage.config.method})
-            if _asked_anywhere(fabric, watch):
-                raise _interrupted(stage, stage.config.steps)
-    finally:
-        progress.end()
-
-
-def _play(
-    fabric: Fabric,
-    stage: Stage,
-    compute: Compute,
-    method: Method,
-    dtype: torch.dtype,
-    start: int,
-    watch: InterruptionWatch,
-    progress: Progress,
-) -> None:
-    """All steps from ``start`` on, with a checkpoint after some, but for the last."""
-    steps, fraction = stage.config.steps, Fraction(fabric.global_rank, fabric.world_size)
-    engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
-    changes = batch_changes(stage, fraction)
-    dataset, pinned = step_dataset(stage, method, fraction), fabric.device.type == "cuda"
-    with EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
-        batches = step_batches(dataset, start, steps, workers=compute.workers, pinned=pinned)
-        began_s = process_time()
-        for step, (source, target) in zip(range(start, steps), batches, strict=True):
-            torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
-            source = source.to(fabric.device, dtype)
-            target = target.to(fabric.device, dtype) if target else None
-            if changes is not None:
-                source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
-                target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
-            report = engine.step(source, target, step)
-            log.write(step, report, process_time() - began_s)
-            began_s = process_time()
-            progress.advance(step + 1, report)
-            if step + 1 == steps:
-                break
-            stop = _asked_anywhere(fabric, watch)
-            if stop or (step + 1) % stage.config.checkpoint_every == 0:
-                _save(fabric, stage, method, step + 1)
-            if stop:
-                raise _interrupted(stage, step + 1)
-
-
-def _asked_anywhere(fabric: Fabric, watch: InterruptionWatch) -> bool:
-    """Whether any process was asked to stop: all must decide alike, or one would wait for the others for ever."""
-    if fabric.world_size == 1:
-        return watch.asked
-    asked = torch.tensor(float(watch.asked), device=fabric.device)
-    return bool(cast(torch.Tensor, fabric.all_reduce(asked, reduce_op="sum")) > 0)
-
-
-def _interrupted(stage: Stage, step: int) -> Interrupted:
-    return Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step} of {stage.config.steps}.")
-
-
-def _restore(stage: Stage, method: Method) -> int:
-    """Load the newest whole checkpoint, if any; returns the step to go on with."""
-    resumable = [checkpoint for checkpoint in list_checkpoints(stage.folder) if checkpoint.resumable]
-    if not resumable:
-        return 0
-    load_checkpoint(resumable[-1], method)
-    return resumable[-1].step
-
-
-def _save(fabric: Fabric, stage: Stage, method: Method, step: int) -> None:
-    if fabric.is_global_zero:
-        save_checkpoint(stage.folder, method, step)
-        thin_out(stage.folder, keep_segmenters=stage.config.snapshots)
-    fabric.barrier()
-
-
 def training_mode(method: Method, stage: Stage) -> None:
     """Every network of a method in training mode, batch norm as the stage's policy says."""
     for module in method.modules().values():
         module.train()
     apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
+
+
+class _Training:
+    """One process's part of a stage's training."""
+
+    def __init__(self, fabric: Fabric, stage: Stage, compute: Compute) -> None:
+        self.fabric, self.stage, self.compute = fabric, stage, compute
+        if compute.threads:
+            torch.set_num_threads(compute.threads)
+        self.dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
+        self.method = build_method(stage)
+        for module in self.method.modules().values():
+            channels_last(module.to(fabric.device, self.dtype))
+
+    def prepare(self, frames: StagePreparation) -> None:
+        if self.method.plays_on_target:
+            require_several_target_frames(frames)
+        self.method.prepare(frames)
+
+    def run(self, progress: Progress) -> None:
+        """Train to the end. Raises: Interrupted (after a checkpoint), TrainingError."""
+        stage, fabric, steps = self.stage, self.fabric, self.stage.config.steps
+        start = self._restore()
+        if start == 0:
+            augmentation = stage.data.augmentation
+            self.prepare(StagePreparation(stage.labelled, stage.target, fabric.device, self.dtype, augmentation))
+        training_mode(self.method, stage)
+        progress.begin(stage.name, start, steps)
+        try:
+            with InterruptionWatch() as watch:
+                self._play(start, watch, progress)
+                if stage.config.recompute_batch_norm and stage.labelled is not None:
+                    batches = (batch.to(fabric.device, self.dtype) for batch in statistics_batches(stage.labelled))
+                    recompute_statistics(self.method.segmenter, (batch.images for batch in batches))
+                self._save(steps)
+                if fabric.is_global_zero:
+                    write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
+                if self._asked_anywhere(watch):
+                    raise self._interrupted(steps)
+        finally:
+            progress.end()
+
+    def _play(self, start: int, watch: InterruptionWatch, progress: Progress) -> None:
+        """All steps from ``start`` on, with a checkpoint after some, but for the last."""
+        stage, fabric, steps = self.stage, self.fabric, self.stage.config.steps
+        fraction = Fraction(fabric.global_rank, fabric.world_size)
+        engine = Engine(fabric, self.method, clip_norm=stage.config.clip_norm)
+        changes = batch_changes(stage, fraction)
+        dataset, pinned = step_dataset(stage, self.method, fraction), fabric.device.type == "cuda"
+        with EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
+            batches = step_batches(dataset, start, steps, workers=self.compute.workers, pinned=pinned)
+            began_s = process_time()
+            for step, (source, target) in zip(range(start, steps), batches, strict=True):
+                torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
+                source = source.to(fabric.device, self.dtype)
+                target = target.to(fabric.device, self.dtype) if target else None
+                if changes is not None:
+                    source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
+                    target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
+                report = engine.step(source, target, step)
+                log.write(step, report, process_time() - began_s)
+                began_s = process_time()
+                progress.advance(step + 1, report)
+                if step + 1 == steps:
+                    break
+                stop = self._asked_anywhere(watch)
+                if stop or (step + 1) % stage.config.checkpoint_every == 0:
+                    self._save(step + 1)
+                if stop:
+                    raise self._interrupted(step + 1)
+
+    def _restore(self) -> int:
+        """Load the newest whole checkpoint, if any; returns the step to go on with."""
+        resumable = [checkpoint for checkpoint in list_checkpoints(self.stage.folder) if checkpoint.resumable]
+        if not resumable:
+            return 0
+        load_checkpoint(resumable[-1], self.method)
+        return resumable[-1].step
+
+    def _save(self, step: int) -> None:
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.stage.folder, self.method, step)
+            thin_out(self.stage.folder, keep_segmenters=self.stage.config.snapshots)
+        self.fabric.barrier()
+
+    def _asked_anywhere(self, watch: InterruptionWatch) -> bool:
+        """Whether any process was asked to stop: all must decide alike, or one would wait for the others for ever."""
+        if self.fabric.world_size == 1:
+            return watch.asked
+        asked = torch.tensor(float(watch.asked), device=self.fabric.device)
+        return bool(cast(torch.Tensor, self.fabric.all_reduce(asked, reduce_op="sum")) > 0)
+
+    def _interrupted(self, step: int) -> Interrupted:
+        what = f"stopped in stage '{self.stage.name}' after step {step} of {self.stage.config.steps}."
+        return Interrupted("E_INTERRUPTED", what)
 
 
 @dataclass(frozen=True)
@@ -244,13 +234,13 @@ def rehearse(stage: Stage, compute: Compute) -> None:
         E_INPUT_SIZE, E_METHOD_OPTION, E_TARGET_LABELS….
     """
     fabric = open_fabric(compute, one_process=True)
-    method, dtype = _placed_method(fabric, stage, compute)
-    _prepare(method, _OneBatch(stage.labelled, stage.target, fabric.device, dtype))
-    training_mode(method, stage)
-    batches = step_dataset(stage, method, Fraction(0, compute.processes))
+    training = _Training(fabric, stage, compute)
+    training.prepare(_OneBatch(stage.labelled, stage.target, fabric.device, training.dtype))
+    training_mode(training.method, stage)
+    batches = step_dataset(stage, training.method, Fraction(0, compute.processes))
     for step in dict.fromkeys((0, stage.config.steps - 1)):
         source, target = batches[step]
-        target = target.to(fabric.device, dtype) if target else None
+        target = target.to(fabric.device, training.dtype) if target else None
         with fabric.autocast():
-            for losses in method.play(source.to(fabric.device, dtype), target, step):
+            for losses in training.method.play(source.to(fabric.device, training.dtype), target, step):
                 del losses  # frees its graph
