@@ -262,7 +262,7 @@ def combined(name: str, base: type[Method], terms: tuple[type[TargetTerm], ...])
     # Without classes that another part inherits from, which Python could not order.
     most_derived = tuple(p for p in parts if not any(other is not p and issubclass(other, p) for other in parts))
     # Source-only is what every term is added to at least; it is no part that needs naming.
-    named = [*([] if base is SourceOnly else [base]), *terms]
+    named: list[type[Method] | type[TargetTerm]] = [*([] if base is SourceOnly else [base]), *terms]
     body = {
         "name": name,
         "title": " + ".join(part.title for part in named),
