@@ -16,14 +16,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polypda.errors import DataError, UsageError
-from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size, trainable
+from polypda.networks.segmenter import (
+    BGR_MEAN,
+    CLASSES,
+    InputNormalisation,
+    Prediction,
+    Segmenter,
+    check_input_size,
+    trainable,
+)
 from polypda.networks.weights import copy_tensors, is_counter, key_mismatch, renamed_to_fit
 
 DILATIONS = (6, 12, 18, 24)
 BLOCKS_PER_LAYER = (3, 4, 23, 3)
 LAYER3_CHANNELS, LAYER4_CHANNELS = 1024, 2048
-BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
-"""Of grey levels 0–255; published with the network's initialisation."""
 INITIAL_STD = 0.01
 EXPANSION = 4
 QUIRK_BRANCHES = 2

@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polypda.errors import UsageError
-from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
+from polypda.networks.segmenter import BGR_MEAN, CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
 from polypda.networks.taps import EncoderTap, deepest_per_stride, encoder_taps
 
-BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
 BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """Width factor and number of 3×3 convolutions of VGG-16's five blocks."""
 PADDING_PX = 100

@@ -125,6 +125,8 @@ def check_input_size(images: Tensor, stride: int) -> None:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
+"""Of grey levels 0–255; published with the initialisations of VGG-16 and of AdaptSegNet's ResNet-101."""
 
 
 class InputNormalisation(nn.Module):
