@@ -73,8 +73,7 @@ def configuration(
 
     Raises: what :func:`polypda.workflows.runs.configure.resolve_config` raises; DataError E_WEIGHTS_MISSING.
     """
-    from polypda.networks.encoder_sources import BUNDLED
-    from polypda.networks.encoder_weights import IMAGENET, NONE
+    from polypda.networks.encoder_weights import BUNDLED, IMAGENET, NONE
     from polypda.options import options_of
     from polypda.training.config import AdaptConfig
     from polypda.workflows.runs.configure import resolve_config, weights_name

@@ -10,7 +10,7 @@ from support.painted import write_cohort
 PLUGIN = '''
 from support.tiny_segmenter import TinySegmenter
 
-from polypda.methods.controls import SourceOnly
+from polypda.methods.segmentation import SourceOnly
 from polypda.networks.registry import Network
 from polypda.training.criteria import Criterion
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.data.inference import THRESHOLD
 from polypda.evaluation.scoring.frame_inputs import check_frame
 from polypda.evaluation.scoring.lesions import (
     HEADLINE_IOU,
@@ -28,6 +27,7 @@ from polypda.evaluation.scoring.lesions import (
     lesion_ious,
 )
 from polypda.evaluation.scoring.surface import field_diagonal_px, hd95_and_nsd, nsd_tolerance_px
+from polypda.networks.averaged_prediction import THRESHOLD
 
 TENTHS = 10
 

@@ -30,7 +30,7 @@ from polypda.training.config import AdaptConfig
 from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.snapshot_scores import foreground_fraction
+from polypda.training.selectors import foreground_fraction
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, data_table, require_recorded

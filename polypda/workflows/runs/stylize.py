@@ -33,7 +33,7 @@ from polypda.stylization.appearance import layer_weights
 from polypda.stylization.settings import StylizationSettings
 from polypda.stylization.stylized_frames import GROUP, EncoderMaps, Stylization
 from polypda.training.config import AdaptConfig, Compute, DataConfig
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms

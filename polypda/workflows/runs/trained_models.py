@@ -25,10 +25,10 @@ from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import AdaptConfig, FinalStatistics
-from polypda.training.preparation import statistics_batches
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import DONE
+from polypda.training.stage_batches import statistics_batches
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
 

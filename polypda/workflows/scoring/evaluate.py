@@ -24,7 +24,7 @@ from polypda.reporting.overlays.frame_choice import choose_frames
 from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report, write_unscored
 from polypda.training.config import AdaptConfig, FinalStatistics
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice, set_aside

@@ -24,7 +24,7 @@ from polypda.files import require_writable, whole_folder, write_failed
 from polypda.networks.registry import load_segmenter
 from polypda.reporting.tables.table_files import write_tables
 from polypda.training.config import AdaptConfig
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION, Choice

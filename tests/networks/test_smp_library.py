@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from polypda.networks.smp_names import import_torchvision
+from polypda.networks.smp_library import import_torchvision
 
 
 def _run(code: str, *path: str) -> str:
@@ -20,7 +20,7 @@ def _run(code: str, *path: str) -> str:
 
 def test_the_installed_pair_imports_and_builds_an_encoder_whatever_its_build():
     out = _run("""
-        from polypda.networks.smp_names import import_torchvision
+        from polypda.networks.smp_library import import_torchvision
         torchvision = import_torchvision()
         assert import_torchvision() is torchvision
         import torch
@@ -53,7 +53,7 @@ def test_a_broken_pair_gets_both_operators_and_is_imported_again(tmp_path):
     )
     _run(
         """
-        from polypda.networks.smp_names import import_torchvision
+        from polypda.networks.smp_library import import_torchvision
         import gc, torch
         assert import_torchvision().part.imported == 1
         gc.collect()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from itertools import chain
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -18,8 +17,8 @@ from torch import Tensor, nn
 from polypda.errors import UsageError, nearest
 from polypda.networks.batch_norm import batch_norm_layers
 from polypda.networks.encoder_weights import EncoderWeights, load_encoder_weights
-from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
-from polypda.networks.smp_names import find_architecture, find_encoder, import_smp, quiet_deprecations
+from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size, trainable
+from polypda.networks.smp_library import find_architecture, find_encoder, import_smp, quiet_deprecations
 from polypda.networks.taps import aux_tap, decode_with_tap, tap_channels
 
 STATISTICS_MOMENTUM = 0.1
@@ -29,8 +28,8 @@ STATISTICS_MOMENTUM = 0.1
 class SmpSegmenter(Segmenter):
     """An architecture of segmentation_models_pytorch behind the segmenter's contract.
 
-    encoder_weights: what the encoder was started from. Input mean and standard deviation are part of the state dict,
-    because they belong to those weights: a checkpoint read into a network built without weights predicts the same.
+    Input mean and standard deviation are part of the state dict, because they belong to the encoder's weights: a
+    checkpoint read into a network built without weights predicts the same.
     """
 
     def __init__(
@@ -40,9 +39,9 @@ class SmpSegmenter(Segmenter):
         self.architecture = architecture
         self.encoder_weights = weights
         self.levels = ("main",) if levels == 1 else ("main", "aux")
-        self.encoder = _part(network, "encoder")
-        self.decoder = _part(network, "decoder")
-        self.segmentation_head = _part(network, "segmentation_head")
+        self.encoder = network.get_submodule("encoder")
+        self.decoder = network.get_submodule("decoder")
+        self.segmentation_head = network.get_submodule("segmentation_head")
         self.stride = int(network.encoder.output_stride)  # type: ignore[union-attr, arg-type]
         self.normalisation = InputNormalisation(weights.mean, weights.std)
         self.feature_channels = {"main": self._classifier.in_channels}
@@ -61,7 +60,7 @@ class SmpSegmenter(Segmenter):
     def forward(self, images: Tensor) -> Prediction:
         """Segment B×3×H×W, RGB in [0, 1], H and W divisible by ``stride``.
 
-        Raises UsageError E_INPUT_SIZE, or E_BATCH_TOO_SMALL when a batch is too small for batch-norm in training.
+        Raises: UsageError E_INPUT_SIZE, or E_BATCH_TOO_SMALL when a batch is too small for batch-norm in training.
         """
         check_input_size(images, self.stride)
         try:
@@ -69,7 +68,13 @@ class SmpSegmenter(Segmenter):
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            raise _batch_too_small(self.architecture, images) from error
+            batch, _, height, width = images.shape
+            what = (
+                f"{self.architecture} normalises a map that is pooled to one pixel by the batch's statistics, "
+                f"which a batch of {batch} ({width}×{height} px) does not have"
+            )
+            fix = "use at least 2 images per batch, or batch-norm policy `frozen`."
+            raise UsageError("E_BATCH_TOO_SMALL", what, fix=fix) from error
 
     def _predict(self, images: Tensor) -> Prediction:
         tap = aux_tap(self.decoder, self.architecture) if self.aux_head is not None else None
@@ -87,27 +92,22 @@ class SmpSegmenter(Segmenter):
         return Prediction(logits, seen, _encoder_maps(encoded, images))
 
     def _before_classifier(self) -> list[nn.Module]:
-        """Return the head's layers before its last convolution: none in most architectures, a block in DPT."""
+        """The head's layers before its last convolution: none in most architectures, a block in DPT."""
         nested = getattr(self.segmentation_head, "head", None)  # DPT keeps its layers one level deeper
         layers = list((nested if isinstance(nested, nn.Sequential) else self.segmentation_head).children())
         return layers[: next(index for index, layer in enumerate(layers) if layer is self._classifier)]
 
     def describe_initial_weights(self) -> dict[str, object]:
-        """What the encoder was started from."""
         return asdict(self.encoder_weights)
 
     def encoder_modules(self) -> tuple[nn.Module, ...]:
-        """The library's encoder."""
         return (self.encoder,)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the encoder's and decoder's trainable parameters."""
-        yield from _trainable(self.encoder, self.decoder)
+        yield from trainable(self.encoder, self.decoder)
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the segmentation head's trainable parameters, then the aux head's."""
-        heads = (self.segmentation_head,) if self.aux_head is None else (self.segmentation_head, self.aux_head)
-        yield from _trainable(*heads)
+        yield from trainable(self.segmentation_head, *([] if self.aux_head is None else [self.aux_head]))
 
 
 def build_smp_segmenter(
@@ -123,14 +123,12 @@ def build_smp_segmenter(
     encoder_weights: "none", "bundled", "imagenet" (downloads) or the path of a safetensors file.
     decoder: the library's keyword arguments of this architecture's decoder ("decoder_…"); None: its defaults.
 
-    No running statistic of the encoder's batch-norm layers follows its batches more slowly than by
-    :data:`STATISTICS_MOMENTUM` a batch, whatever the library chose: with TensorFlow's 0.01 they would lag behind the
-    weights in a training of a few hundred steps. That belongs to the network, not to its weights: one that is built for
-    a checkpoint has it as well.
+    The encoder's running statistics follow their batches by at least :data:`STATISTICS_MOMENTUM`: with TensorFlow's
+    0.01 they would lag behind the weights in a training of a few hundred steps.
 
-    Raises UsageError E_ARCHITECTURE_UNKNOWN, E_ENCODER_UNKNOWN, E_NETWORK_COMBINATION, E_LEVELS, E_AUX_LEVEL,
-    E_SEGMENTER_OPTION for a decoder setting that the architecture does not have, and what
-    :func:`polypda.networks.encoder_weights.load_encoder_weights` raises.
+    Raises: UsageError E_ARCHITECTURE_UNKNOWN, E_ENCODER_UNKNOWN, E_NETWORK_COMBINATION, E_LEVELS, E_AUX_LEVEL,
+        E_SEGMENTER_OPTION for a decoder setting that the architecture does not have, and what
+        :func:`polypda.networks.encoder_weights.load_encoder_weights` raises.
     """
     if levels not in (1, 2):
         raise UsageError("E_LEVELS", f"a segmenter has 1 or 2 output levels, not {levels}", fix="choose 1 or 2.")
@@ -140,18 +138,9 @@ def build_smp_segmenter(
     _check_decoder(architecture, settings)
     with quiet_deprecations():
         try:
-            network = import_smp().create_model(
-                architecture, encoder, encoder_weights=None, classes=CLASSES, **settings
-            )
-        except (
-            ValueError,
-            RuntimeError,
-            NotImplementedError,
-            KeyError,
-            IndexError,
-            TypeError,
-            AttributeError,
-        ) as error:
+            create = import_smp().create_model
+            network = create(architecture, encoder, encoder_weights=None, classes=CLASSES, **settings)
+        except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
             what = f"{architecture} cannot be built on encoder {encoder} ({error})"
             fix = "choose another encoder for this architecture (resnet34 goes with all but dpt, which wants tu-vit…)."
             raise UsageError("E_NETWORK_COMBINATION", what, fix=fix) from error
@@ -174,26 +163,8 @@ def _check_decoder(architecture: str, settings: Mapping[str, Any]) -> None:
             raise UsageError("E_SEGMENTER_OPTION", what, fix=f"choose from {', '.join(named)}.")
 
 
-def _part(network: nn.Module, name: str) -> nn.Module:
-    return network.get_submodule(name)
-
-
 def _encoder_maps(encoded: object, images: Tensor) -> tuple[Tensor, ...]:
-    """Return an encoder's maps, finest first: without the image itself, empty placeholders and prefix tokens."""
+    """An encoder's maps, finest first: without the image itself, empty placeholders and prefix tokens."""
     maps = encoded[0] if isinstance(encoded, tuple) else encoded  # transformers give (maps, tokens)
     assert isinstance(maps, list)
     return tuple(found for found in maps if found is not images and found.shape[1])
-
-
-def _trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:
-    parameters = chain.from_iterable(module.parameters() for module in modules)
-    return (parameter for parameter in parameters if parameter.requires_grad)
-
-
-def _batch_too_small(architecture: str, images: Tensor) -> UsageError:
-    batch, _, height, width = images.shape
-    what = (
-        f"{architecture} normalises a map that is pooled to one pixel by the batch's statistics, "
-        f"which a batch of {batch} ({width}×{height} px) does not have"
-    )
-    return UsageError("E_BATCH_TOO_SMALL", what, fix="use at least 2 images per batch, or batch-norm policy `frozen`.")

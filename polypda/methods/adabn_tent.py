@@ -1,13 +1,14 @@
-"""Tent: entropy minimisation over batch-norm parameters alone, without source frames.
+"""AdaBN and Tent: batch normalisation adapted without source frames, its statistics, then its scales and shifts.
 
-Wang, Shelhamer, Liu, Olshausen, Darrell, "Tent: Fully Test-Time Adaptation by Entropy Minimization", ICLR 2021.
+Li, Wang, Shi, Liu, Hou, "Revisiting Batch Normalization For Practical Domain Adaptation", 2016. Every method with
+moving batch-norm statistics must be compared with AdaBN: those adapt silently.
+
+Wang, Shelhamer, Liu, Olshausen, Darrell, "Tent: Fully Test-Time Adaptation by Entropy Minimization", ICLR 2021:
 
     min over γ, β of all batch-norm layers of   mean over pixels of −Σ_c p_c log p_c   on target batches
 
-The statistics are the target's: of the batch under the batch-norm policy ``train`` (as published), of all target
-training frames under ``frozen``, where each frame is then treated alone. :func:`adapt_online` is the online form: a
-batch is first learnt from, then predicted (the released code predicts by the forward pass that it learns from); with
-``learning_rate`` 0 it is AdaBN at test time.
+Tent's statistics are the target's: of the batch under the batch-norm policy ``train`` (as published), of all target
+training frames under ``frozen``, where each frame is then treated alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,24 @@ from polypda.methods.segmentation import SupervisedOptions, image_size_logits
 from polypda.methods.target_terms import mean_inside
 from polypda.networks.batch_norm import batch_norm_layers, recompute_statistics
 from polypda.networks.segmenter import Segmenter
+
+
+class AdaBN(Method):
+    """The source model with its batch-norm statistics recomputed on unlabelled target frames."""
+
+    name = "adabn"
+    title = "AdaBN"
+    paper = "Li et al., arXiv 1603.04779 (control)"
+    plays_on_target = False
+    reads_source = False
+    takes_terms = False
+
+    def prepare(self, data: Preparation) -> None:
+        recompute_statistics(self.segmenter, (batch.images for batch in data.statistics()))
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        """Nothing is trained."""
+        yield from ()
 
 
 class TentOptions(SupervisedOptions):
@@ -52,9 +71,6 @@ class Tent(Method):
         adam = torch.optim.Adam(self.affine, lr=options.tent_learning_rate, betas=(0.9, 0.999))
         self._players = [Player(SEGMENTER, adam, Schedule(max(1, steps), power=0.0))]
 
-    def players(self) -> list[Player]:
-        return self._players
-
     def prepare(self, data: Preparation) -> None:
         recompute_statistics(self.segmenter, (batch.images for batch in data.target()))
 
@@ -73,11 +89,8 @@ def affine_parameters(segmenter: Segmenter) -> list[nn.Parameter]:
     """
     found = [parameter for layer in batch_norm_layers(segmenter) for parameter in layer.parameters(recurse=False)]
     if not found:
-        raise UsageError(
-            "E_METHOD_SEGMENTER",
-            "tent learns batch-norm parameters, and this segmenter has no batch-norm layer.",
-            fix="choose another encoder (e.g. mobilenet_v2), or `minent`.",
-        )
+        what = "tent learns batch-norm parameters, and this segmenter has no batch-norm layer."
+        raise UsageError("E_METHOD_SEGMENTER", what, fix="choose another encoder (e.g. mobilenet_v2), or `minent`.")
     for parameter in found:
         parameter.requires_grad_(True)
     return found
@@ -96,10 +109,10 @@ def adapt_online(
     updates: int = 1,
     episodic: bool = False,
 ) -> Iterator[tuple[UnlabelledBatch, Tensor]]:
-    """Adapt at test time and predict: yields each batch with its probabilities, B×C×H×W at image size.
+    """Adapt at test time and predict: yields each batch, learnt from, with its probabilities, B×C×H×W at image size.
 
     The given segmenter stays as it was. All batch-norm layers use the statistics of the batch in hand, so batches
-    should hold several frames of different sequences.
+    should hold several frames of different sequences. (The released code predicts by the pass that it learns from.)
 
     Args:
         learning_rate: of Adam; 0 learns nothing, which leaves AdaBN of each batch.

