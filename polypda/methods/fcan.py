@@ -42,7 +42,7 @@ from polypda.methods.segmentation import (
 from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
-from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.appearance import StylizationSettings
 
 DISCRIMINATOR = "discriminator"
 

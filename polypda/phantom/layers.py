@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
-from polypda.phantom.canvas import Canvas
+from polypda.phantom.camera import Canvas, Plane, Pose, Rays, facing
 from polypda.phantom.polyps import lie_on, soft_minimum, trace, window_of
 from polypda.phantom.scene import Polyp, Scene
 from polypda.phantom.textures import textures
-from polypda.phantom.tube import Plane, Pose, Rays, facing
 
 FALL_OFF, INCIDENCE = 0.95, 0.65
 """Exponents of distance and of the cosine of incidence in perceived lightness."""

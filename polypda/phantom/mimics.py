@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import MimicFractions
+from polypda.phantom.camera import Plane, Pose, Rays
 from polypda.phantom.polyps import Lobe, Plan, build, trace
-from polypda.phantom.tube import Plane, Pose, Rays
 
 KNOBS, LUMPS = (1, 4), (1, 5)
 """How many of each a scene may show (the greater number excluded)."""

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import BurnedInText, Inset, PhantomLook
-from polypda.phantom.canvas import Canvas
+from polypda.phantom.camera import Canvas, Plane
 from polypda.phantom.scene import Scene
 from polypda.phantom.shading import CoarseImage
 from polypda.phantom.textures import GRAIN_SD, GRAIN_SHAPE, TILE_PX, textures
-from polypda.phantom.tube import Plane
 
 Pixels = NDArray[np.uint8]
 

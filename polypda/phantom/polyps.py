@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.phantom.tube import Plane, Rays
+from polypda.phantom.camera import Plane, Rays
 
 NEAREST = 0.08
 """Nothing is seen closer to the lens than this, in tube radii."""

@@ -13,10 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
-from polypda.phantom.canvas import Canvas, canvas_of
+from polypda.phantom.camera import (
+    HALF_HEIGHT_ANGLE,
+    Canvas,
+    Fold,
+    Pose,
+    Rays,
+    canvas_of,
+    facing,
+    look_towards,
+    wall_distance,
+)
 from polypda.phantom.mimics import CLEARANCE_PX, NO_MIMICS, Mimics, draw_foam_and_glare, draw_knobs, draw_lumps
 from polypda.phantom.polyps import Lobe, Plan, build, bulge, draw_flat_plan, draw_plan, lie_on, trace
-from polypda.phantom.tube import HALF_HEIGHT_ANGLE, Fold, Pose, Rays, facing, look_towards, wall_distance
 
 STEPS = {"area": 0.6180339887, "negative": 0.4142135624, "count": 0.7320508076, "lightness": 0.6457513111}
 STEPS |= {"a": 0.3166247904, "b": 0.6055512755, "patient": 0.3588989435, "flat": 0.7958315233}

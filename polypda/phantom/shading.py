@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
-from polypda.phantom.canvas import Canvas
+from polypda.phantom.camera import Canvas, Plane, Pose, Rays, facing
 from polypda.phantom.layers import (
     BASE_BLEND,
     FALL_OFF,
@@ -31,7 +31,6 @@ from polypda.phantom.mimics import Lump
 from polypda.phantom.polyps import soft_minimum, trace, window_of
 from polypda.phantom.scene import Scene
 from polypda.phantom.textures import CLOUD_PX, TILE_PX, textures
-from polypda.phantom.tube import Plane, Pose, Rays, facing
 
 RADIAL_LIMITS = (-34.0, 14.0)
 """L* that the lamp's beam may take from or add to the rim."""

@@ -12,8 +12,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.statistics.image import image_figures, reduced_image
-from polypda.quality.statistics.polyps import mask_figures
+from polypda.quality.frame_figures import image_figures, mask_figures, reduced_image
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
-from polypda.evaluation.cases.case_values import NEEDS_MASK
-from polypda.evaluation.scoring.box_metrics import box_ious, frame_metrics_boxes
-from polypda.evaluation.scoring.lesions import LESION_RULE
-from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
+from polypda.evaluation.cases.case_table import NEEDS_MASK, CaseKey, case_row, cases_table
+from polypda.evaluation.scoring.mask_geometry import LESION_RULE
+from polypda.evaluation.scoring.metrics import FrameMetrics, box_ious, frame_metrics, frame_metrics_boxes
 
 SIZE = (60, 90)
 EVERYWHERE = np.ones(SIZE, bool)

@@ -12,7 +12,8 @@ from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.aggregates import NO_STRATUM, size_stratum
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.statistics import clusters_of, paired_comparisons
+from polypda.evaluation.statistics.clusters import clusters_of
+from polypda.evaluation.statistics.comparison import paired_comparisons
 from polypda.reporting.tables.table_files import table_contents
 
 ADA, BEA, CID = (SyntheticCohort(name, patients=11, frames_per_patient=5) for name in ("ada", "bea", "cid"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import label, regionprops
 
-from polypda.evaluation.scoring.lesions import count_hits, find_lesions, lesion_ious
+from polypda.evaluation.scoring.mask_geometry import count_hits, find_lesions, lesion_ious
 from polypda.evaluation.scoring.metrics import frame_metrics
 
 SIZE = (60, 90)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.scoring.lesions import find_lesions
+from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.evaluation.scoring.metrics import frame_metrics
 
 NAN = None

@@ -9,7 +9,7 @@ from polypda.data.geometry import Fit
 from polypda.data.inference import Inference
 from polypda.errors import DataError
 from polypda.evaluation.scoring.metrics import frame_metrics
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Prediction, Segmenter
 

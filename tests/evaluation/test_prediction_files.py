@@ -10,7 +10,7 @@ from PIL import Image
 from polypda.cohorts.frames import Frame
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.map_scale import MapScale
-from polypda.evaluation.scoring.prediction_files import PredictionFolder
+from polypda.evaluation.scoring.predictions import PredictionFolder
 
 HEIGHT, WIDTH, COUNT = 24, 32, 4
 

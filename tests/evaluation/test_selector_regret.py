@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.selector_regret import (
+from polypda.evaluation.cases.evaluation_file import (
     joined_selectors,
     read_selectors,
     regret_by_rule,

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from polypda.evaluation.scoring import surface
-from polypda.evaluation.scoring.lesions import bounding_box
-from polypda.evaluation.scoring.metrics import frame_metrics
-from polypda.evaluation.scoring.surface import (
+from polypda.evaluation.scoring import mask_geometry as surface
+from polypda.evaluation.scoring.mask_geometry import (
+    bounding_box,
     edge_pixels,
     hd95_and_nsd,
     nsd_tolerance_px,
     outline_distances,
     percentile_95,
 )
+from polypda.evaluation.scoring.metrics import frame_metrics
 
 
 def by_distance_transform(first: np.ndarray, second: np.ndarray, tolerance_px: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import pytest
 from polypda.cohorts.images import read_image, read_mask
 from polypda.errors import DataError, UsageError
 from polypda.phantom import MARKER, NOTICE, PhantomLook, cohort_folder, render_cohort
-from polypda.phantom.cohort_folder import group_of
+from polypda.phantom.renderer import group_of
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ import pytest
 
 from polypda.cohorts.phantom_look import AreaQuantiles, LabSpread, MimicFractions
 from polypda.phantom import PhantomLook, render_frame
-from polypda.phantom.canvas import canvas_of
+from polypda.phantom.camera import camera_rays, canvas_of, wall_distance
 from polypda.phantom.mimics import NO_MIMICS, Mimics
 from polypda.phantom.optics import paint
 from polypda.phantom.polyps import Lobe, bulge, lie_on
 from polypda.phantom.scene import Scene, draw_scene
 from polypda.phantom.shading import shade
-from polypda.phantom.tube import camera_rays, wall_distance
 
 SMALL = PhantomLook(
     sizes_px=((256, 208),),

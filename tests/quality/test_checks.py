@@ -11,9 +11,9 @@ from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error
 from polypda.cohorts.stored_masks import decode_mask
 from polypda.errors import DataError
 from polypda.quality.checking.check_cohorts import check_cohort
-from polypda.quality.checking.findings import Severity
-from polypda.quality.near_duplicates.fingerprint import fingerprint
-from polypda.quality.near_duplicates.pairs import find_alike
+from polypda.quality.checking.cohort_view import Severity
+from polypda.quality.fingerprints import fingerprint
+from polypda.quality.near_duplicates import find_alike
 
 
 def inspected(path: Path) -> MaskFile:

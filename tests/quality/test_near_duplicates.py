@@ -10,8 +10,8 @@ from support.planted_copies import KINDS, copy_of
 
 from polypda.cohorts.catalogue import manifest
 from polypda.phantom.renderer import render_frame
-from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint, lit_image
-from polypda.quality.near_duplicates.pairs import (
+from polypda.quality.fingerprints import Fingerprint, fingerprint, lit_image
+from polypda.quality.near_duplicates import (
     AlikePair,
     Likeness,
     Mirroring,

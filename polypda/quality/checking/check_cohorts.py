@@ -42,10 +42,9 @@ from polypda.quality.checking.check_images import (
     check_mask_files,
     check_overlays,
 )
-from polypda.quality.checking.cohort_view import CohortView, overlay_maps
-from polypda.quality.checking.findings import Finding, Severity
+from polypda.quality.checking.cohort_view import CohortView, Finding, Severity, overlay_maps
 from polypda.quality.checking.observation import Observation, observe, of_one_scale
-from polypda.quality.near_duplicates.pairs import find_alike
+from polypda.quality.near_duplicates import find_alike
 
 CHECKS: tuple[Callable[[CohortView], list[Finding]], ...] = (
     check_pairing,

@@ -8,10 +8,17 @@ from collections.abc import Iterable, Sequence
 from polypda.cohorts.catalogue import shared_frames
 from polypda.cohorts.frames import LabelState, Split
 from polypda.cohorts.splits import clusters_known
-from polypda.quality.checking.cohort_view import CohortView, held_out_apart, name_of
-from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.cohort_view import (
+    CohortView,
+    Drawing,
+    Finding,
+    FrameName,
+    Severity,
+    held_out_apart,
+    name_of,
+)
 from polypda.quality.checking.observation import Observation
-from polypda.quality.near_duplicates.pairs import AlikePair, Mirroring, find_alike
+from polypda.quality.near_duplicates import AlikePair, Mirroring, find_alike
 
 Pair = tuple[Observation, Observation]
 

@@ -8,8 +8,7 @@ from polypda.cohorts.frames import LabelState
 from polypda.cohorts.manifest import Annotation
 from polypda.cohorts.opening import missing_boxes, missing_masks
 from polypda.cohorts.sub_cohorts import mode_words
-from polypda.quality.checking.cohort_view import CohortView, names
-from polypda.quality.checking.findings import Drawing, Finding, Severity
+from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding, Severity, names
 from polypda.quality.checking.observation import Observation
 
 

@@ -8,8 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from polypda.cohorts.stored_masks import AMBIGUOUS_GREY
-from polypda.quality.checking.cohort_view import CohortView, OverlayMap, fraction_text, names
-from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.cohort_view import (
+    CohortView,
+    Drawing,
+    Finding,
+    FrameName,
+    OverlayMap,
+    Severity,
+    fraction_text,
+    names,
+)
 from polypda.quality.checking.frame_quality import BLUR_RATIO, GLARE_FRACTION, FieldShape, is_overexposed
 from polypda.quality.checking.observation import Observation, Size
 from polypda.quality.interlacing import Scan, decide

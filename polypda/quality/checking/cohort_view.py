@@ -1,10 +1,12 @@
-"""What a check is given: the manifest, where the files lie, what was seen in each, and what lies over the frames."""
+"""What a check is given (manifest, files, what was seen in each, overlays) and what it has to say: findings."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,12 +18,57 @@ from polypda.cohorts.label_files import FoundFrames
 from polypda.cohorts.layouts import Located
 from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, LeakageError
-from polypda.quality.checking.findings import FrameName
+from polypda.quality.burned_in_text import find_burned_in_text
 from polypda.quality.checking.observation import Observation
-from polypda.quality.near_duplicates.pairs import PairSearch
-from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_image import find_insets
-from polypda.quality.overlays.static_regions import StillnessMap
+from polypda.quality.near_duplicates import PairSearch
+from polypda.quality.scope_image import StillnessMap, find_insets
+
+FrameName = tuple[str, str]
+"""Cohort and frame."""
+
+
+class Severity(StrEnum):
+    """error: the cohort must not be used as it is. warning: figures may mislead. note: worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Drawing(StrEnum):
+    """What is drawn on the pictures of a finding."""
+
+    FRAME = "the frame"
+    MASK = "its mask"
+    DEFECTS = "holes and specks of its mask"
+    OUTSIDE = "what of the mask lies outside the field of view"
+    FIELD = "the field of view"
+    GLARE = "over-exposed pixels"
+    COMB = "its middle enlarged"
+    PAIRS = "the two frames side by side"
+    MAP = "the map"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a cohort; ``frames`` are the frames it concerns (empty: the cohort as a whole).
+
+    pairs: two (cohort, frame) each, where the finding is about pairs. leak: held-out figures would be too good.
+    values: frame → a number in words, for the list. facts: further figures, plain values. maps: OverlayMap each.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    frames: tuple[str, ...] = ()
+    pairs: tuple[tuple[FrameName, FrameName], ...] = ()
+    leak: bool = False
+    drawing: Drawing = Drawing.NOTHING
+    values: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    maps: tuple[Any, ...] = ()
+
 
 FRAMES_PER_SIZE = 40
 MOST_SIZES = 3

@@ -26,8 +26,8 @@ from polypda.quality.checking.frame_quality import (
     judge_mask,
     shape_of,
 )
+from polypda.quality.fingerprints import Fingerprint, fingerprint
 from polypda.quality.interlacing import Comb, measure_comb
-from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG", b"IEND"

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from polypda.evaluation.cohort_differences.results import SUPPORTED_FROM, CohortDifferences, supported
-from polypda.quality.statistics.features import BY_NAME, FEATURES
+from polypda.evaluation.cohort_differences import SUPPORTED_FROM, CohortDifferences, supported
+from polypda.quality.frame_table import BY_NAME, FEATURES
 from polypda.reporting.figures.figure_style import BANNER_IN, BETTER, INK, RULE, SOFT_INK, Layout, empty_figure
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps
 from polypda.reporting.verdict import records

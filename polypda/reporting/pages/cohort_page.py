@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
-from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM
+from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM
 from polypda.files import write_whole
-from polypda.quality.statistics.features import IN_DISTANCE
+from polypda.quality.frame_table import IN_DISTANCE
 from polypda.reporting.cohort_statistics import CohortStatistics, pair_words
 from polypda.reporting.figures.cohort_drawings import cohort_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, ReportFigure, write_drawings

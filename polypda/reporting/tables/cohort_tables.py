@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from polypda.evaluation.statistics import IntervalKind
-from polypda.quality.statistics.features import BY_NAME, FEATURES, Feature
+from polypda.evaluation.statistics.intervals import IntervalKind
+from polypda.quality.frame_table import BY_NAME, FEATURES, Feature
 from polypda.reporting.cohort_statistics import CohortStatistics, pair_words
 from polypda.reporting.tables.text_table import TextTable
 from polypda.reporting.verdict import records

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from polypda.errors import UsageError
-from polypda.evaluation.statistics import clusters_from_labels, mean_estimates
-from polypda.evaluation.statistics.bootstrap import LEAST_VARIANCE, bootstrap_limits, studentised_deviations
-from polypda.evaluation.statistics.clusters import Clusters, ClusterSums, cluster_sums
+from polypda.evaluation.statistics.clusters import Clusters, ClusterSums, cluster_sums, clusters_from_labels
+from polypda.evaluation.statistics.intervals import (
+    LEAST_VARIANCE,
+    bootstrap_limits,
+    mean_estimates,
+    studentised_deviations,
+)
 
 SIZES = (4, 9, 2, 7, 5, 3, 6, 12, 1, 8, 5)
 
@@ -70,7 +74,7 @@ def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     clusters = unequal_clusters()
     totals = cluster_sums(values_of(clusters, 2), clusters)
     whole = studentised_deviations(totals, 1000)
-    monkeypatch.setattr("polypda.evaluation.statistics.bootstrap.COUNTS_IN_A_BLOCK", 77)
+    monkeypatch.setattr("polypda.evaluation.statistics.intervals.COUNTS_IN_A_BLOCK", 77)
     np.testing.assert_allclose(studentised_deviations(totals, 1000), whole, rtol=1e-9)
 
 

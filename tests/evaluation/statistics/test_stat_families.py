@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.statistics import holm, seed_spread
+from polypda.evaluation.statistics.comparison import seed_spread
+from polypda.evaluation.statistics.permutation import holm
 
 
 def test_holm_by_hand_in_the_order_given() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from polypda.evaluation.statistics import Clusters, clusters_from_labels, frames_as_clusters, gap_closed
+from polypda.evaluation.statistics.clusters import Clusters, clusters_from_labels, frames_as_clusters
+from polypda.evaluation.statistics.comparison import gap_closed
 
 
 def sequences(*sizes: int) -> Clusters:

@@ -1,4 +1,4 @@
-"""Cohorts' figures summed up and compared, from the table with a row per frame alone."""
+"""Cohorts' figures summed up and compared, feature by feature and as a whole, from the table with a row per frame."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wasserstein_distance
 
-from polypda.evaluation.cohort_differences.clustered_auc import auc_of_values
-from polypda.evaluation.cohort_differences.energy import energy_distance
-from polypda.evaluation.cohort_differences.two_sample_classifier import told_apart
+from polypda.evaluation.cohort_distances import auc_of_values, energy_distance, told_apart
 from polypda.evaluation.statistics.clusters import Clusters, FloatArray, clusters_of
 from polypda.evaluation.statistics.permutation import holm
-from polypda.quality.statistics.features import FEATURES, IN_DISTANCE, Feature
-from polypda.quality.statistics.frame_table import drawn_evenly
+from polypda.quality.frame_table import FEATURES, IN_DISTANCE, Feature, drawn_evenly
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 MOST_FRAMES_IN_DISTANCE = 1_000
 """Per cohort; more are drawn evenly: the distance needs every pair of frames."""
 SUPPORTED_FROM = 0.33
-"""Least |Cliff's delta| that is told as a difference in words, "medium" by Romano et al. (2006); with p after Holm."""
+"""Least |Cliff's delta| that counts as a difference, "medium" by Romano et al. (2006); with p after Holm."""
 ALPHA = 0.05
 
 
@@ -45,7 +42,7 @@ class CohortDifferences:
 
 
 def compare_cohorts(frames: pd.DataFrame, *, seed: int = 0) -> CohortDifferences:
-    """Sum up and compare the cohorts of a table of :func:`polypda.quality.statistics.frame_table.frame_table`.
+    """Sum up and compare the cohorts of a table of :func:`.frame_table.frame_table`.
 
     Pairs come in the cohorts' order; an effect is positive where ``other``, the second, lies higher. p values are
     adjusted by Holm over all pairs and features.
@@ -64,7 +61,7 @@ def compare_cohorts(frames: pd.DataFrame, *, seed: int = 0) -> CohortDifferences
 
 
 def supported(effects: pd.DataFrame) -> pd.DataFrame:
-    """Effects that may be told as differences: medium or larger, and p below 0.05 after Holm's correction."""
+    """Effects that count as differences: medium or larger, and p below 0.05 after Holm's correction."""
     return effects[(effects["delta"].abs() >= SUPPORTED_FROM) & (effects["p_holm"] < ALPHA)]
 
 
@@ -162,8 +159,8 @@ def _halves(name: str, part: pd.DataFrame, seed: int) -> dict[str, object]:
 def _scaled(part: Part, seed: int) -> tuple[FloatArray, Clusters]:
     """The features of the distance in common units, [N, F], and the frames' clusters."""
     rows = part[1]
-    kept = list(drawn_evenly(range(len(rows)), MOST_FRAMES_IN_DISTANCE, name=part[0], seed=seed))
-    rows = rows.iloc[kept]
+    chosen = list(drawn_evenly(range(len(rows)), MOST_FRAMES_IN_DISTANCE, name=part[0], seed=seed))
+    rows = rows.iloc[chosen]
     columns = []
     for feature in IN_DISTANCE:
         values = feature.scaled(rows[feature.name].to_numpy(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Probability maps and masks that someone else's model wrote to files."""
+"""Probability maps at a frame's own resolution: predicted by models, or read from files that others wrote."""
 
 from __future__ import annotations
 
@@ -10,16 +10,75 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.field_of_view import find_field_of_view
-from polypda.cohorts.frames import Frame
+from polypda.cohorts.field_of_view import FieldOfView, find_field_of_view
+from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.image_files import is_hidden
 from polypda.cohorts.images import read_image
 from polypda.cohorts.mask_files import read_ignored
 from polypda.cohorts.stored_pixels import decode_stored
+from polypda.data.cache import load_native
+from polypda.data.labels import read_reference
 from polypda.errors import DataError
 from polypda.evaluation.scoring.map_scale import FULL_SCALE, Decision, MapFacts, MapKind, MapScale, decide
-from polypda.evaluation.scoring.prediction import NativePrediction, reference_mask
 from polypda.git_lfs import is_pointer_file, pointer_error
+from polypda.networks.averaged_prediction import Asked
+from polypda.networks.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class NativePrediction:
+    """What the models predict for one frame, on the frame's own grid.
+
+    image: uint8 H×W×3, RGB. reference: uint8 H×W, 0/1; None where the frame has boxes or no annotation. probabilities:
+    model name → float32 H×W, P(polyp) in [0, 1], 0 outside the crop that the network saw. missing: models without a
+    prediction for this frame, whose map is empty because the user asked for that. ignored: bool H×W, pixels that do
+    not count; None for none.
+    """
+
+    frame: Frame
+    image: NDArray[np.uint8]
+    view: FieldOfView
+    reference: NDArray[np.uint8] | None
+    probabilities: dict[str, NDArray[np.float32]]
+    missing: frozenset[str] = frozenset()
+    ignored: NDArray[np.bool_] | None = None
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Where pixels count, bool H×W: inside the field of view, and not ignored."""
+        return self.view.mask if self.ignored is None else self.view.mask & ~self.ignored
+
+
+def reference_mask(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The mask to score a frame (image: H×W×3) by; None for one that has boxes instead."""
+    return None if frame.label_state is LabelState.BOX else read_reference(frame, image)
+
+
+def predict_native(
+    models: Mapping[str, Segmenter],
+    frames: Sequence[Frame],
+    asked: Asked,
+    *,
+    scored: bool = True,
+) -> Iterator[NativePrediction]:
+    """Predict frames with every model, in order; reads each frame once.
+
+    scored: False for frames that are only looked at: no reference is read. The probability map is resampled bilinearly
+    from the network's grid to native pixels; thresholding comes after. Raises: what reading the reference raises.
+    """
+    for model in models.values():
+        model.eval().to(asked.device)
+    for frame in frames:
+        native = load_native(frame, asked.grid)
+        yield NativePrediction(
+            frame,
+            native.image,
+            native.view,
+            reference_mask(frame, native.image) if scored else None,
+            {name: asked.native_probability(model, native) for name, model in models.items()},
+            ignored=native.ignored,
+        )
+
 
 SUFFIXES = (".png", ".npy")
 
@@ -39,7 +98,7 @@ class StoredMap:
     alpha: NDArray | None = None
 
     def values(self, drawn: Drawn) -> NDArray:
-        """What the map says, H×W."""
+        """The map itself, H×W."""
         if self.alpha is None:
             return self.grey
         return self.alpha if drawn is Drawn.ALPHA else np.where(self.alpha > 0, self.grey, 0).astype(self.grey.dtype)
@@ -47,8 +106,8 @@ class StoredMap:
 
 @dataclass(frozen=True)
 class AlphaFacts:
-    """What a file with an alpha channel is like. shown: the grey values that are not wholly transparent (two suffice to
-    know that they vary). opaque: nothing is hidden. binary: every pixel is either hidden or not."""
+    """A file with an alpha channel. shown: least and greatest grey that is not wholly transparent. opaque: nothing is
+    hidden. binary: every pixel is either hidden or not."""
 
     shown: frozenset[int]
     opaque: bool

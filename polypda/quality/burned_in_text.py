@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.stored_pixels import brightest_channel
-from polypda.quality.overlays.text_lines import TextLine, contrast_to_surroundings, find_marks, group_into_lines
+from polypda.quality.text_lines import TextLine, contrast_to_surroundings, find_marks, group_into_lines
 
 LIKE_HEIGHT = 1.4
 """Letter heights within a panel differ by at most this ratio…"""

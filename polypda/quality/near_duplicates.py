@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.near_duplicates.fingerprint import HASH_WORDS, RELIEF_SIDE, Fingerprint, Relief, difference_hash
+from polypda.quality.fingerprints import HASH_WORDS, RELIEF_SIDE, Fingerprint, Relief, difference_hash
 
 ROWS_AT_ONCE = 128
 """Times 10,000 columns this is a megabyte of distances: it stays in the processor's cache."""

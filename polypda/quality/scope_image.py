@@ -1,4 +1,4 @@
-"""What the scope itself shows, and the insets that the processor lays over it."""
+"""What the scope itself shows, the insets laid over it, and what stays the same over many frames of one size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.stored_pixels import brightest_channel
 
-INSET_SEARCH_LONGER_SIDE_PX = 480
+SEARCH_LONGER_SIDE_PX = 480
 COOL_BY = 50
 """Green or blue exceeds red by this (0–255) in an inset's background; in mucosa only under blue dye."""
 INSET_LEAST_FRACTION = 0.008
@@ -29,7 +29,7 @@ INSET_MARGIN_FRACTION = 0.006
 def find_insets(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """bool H×W, True in the rectangles of insets. image: uint8 H×W×3, RGB."""
     height, width = image.shape[:2]
-    scale = min(1.0, INSET_SEARCH_LONGER_SIDE_PX / max(height, width))
+    scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     cool = (cv2.subtract(cv2.max(small[..., 1], small[..., 2]), small[..., 0]) > COOL_BY).astype(np.uint8)
@@ -61,7 +61,6 @@ def _span(start: float, stop: float, factor: float) -> slice:
     return slice(max(0, int(np.floor(start * factor))), max(0, int(np.ceil(stop * factor))))
 
 
-SEARCH_LONGER_SIDE_PX = 480
 LIT_THRESHOLD, LEAST_ABOVE_BORDER = 22, 10
 """A pixel is lit when its brightest channel (0–255) exceeds the first, and the darkest corner's by the second."""
 DIM, REDDER_BY = 70, 8
@@ -140,3 +139,65 @@ def _lit(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     threshold = max(LIT_THRESHOLD, border + LEAST_ABOVE_BORDER if border < DIM else 0)
     red = blurred[..., 0].astype(np.int16) - blurred[..., 2]
     return (brightness > threshold) & ((brightness >= DIM) | (red >= REDDER_BY))
+
+
+LEAST_FRAMES = 12
+STILL_SD = 9.0
+"""A pixel whose standard deviation over the frames (0–255) is below this is still; compression alone makes 3 to 8."""
+LEAST_LEVEL = 60
+"""Still pixels darker than this (mean over the frames) are border, not overlay."""
+LEAST_MOTION_SD = 18.0
+"""When the median pixel of the lit frame varies less, the frames are alike and say nothing about overlays."""
+MOST_FRACTION = 0.25
+"""More still area than this share of the lit frame means the same."""
+
+
+@dataclass(frozen=True)
+class StaticRegions:
+    """mask: bool H×W at the frames' size: still and lit. frames: how many were looked at.
+
+    conclusive: False when there were too few frames, or they were too much alike; the mask is empty then.
+    """
+
+    mask: NDArray[np.bool_]
+    frames: int
+    conclusive: bool
+
+
+class StillnessMap:
+    """Running mean and variance of the frames of one size; holds two reduced planes, however many frames there are."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.shape = (height, width)
+        scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
+        self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        self._sum = np.zeros(self._size[::-1], np.float64)
+        self._squares = np.zeros(self._size[::-1], np.float64)
+        self.frames = 0
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Take in a frame, uint8 H×W×3 RGB, of this map's size."""
+        grey = cv2.cvtColor(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        self._sum += grey
+        self._squares += np.square(grey, dtype=np.float64)
+        self.frames += 1
+
+    def regions(self) -> StaticRegions:
+        """What was still in all frames so far."""
+        nothing = StaticRegions(np.zeros(self.shape, bool), self.frames, False)
+        if self.frames < LEAST_FRAMES:
+            return nothing
+        mean = self._sum / self.frames
+        deviation = np.sqrt(np.maximum(0, self._squares / self.frames - np.square(mean)))
+        lit = mean > LEAST_LEVEL
+        still = lit & (deviation < STILL_SD)
+        if (
+            not lit.any()
+            or float(np.median(deviation[lit])) < LEAST_MOTION_SD
+            or still.sum() > MOST_FRACTION * lit.sum()
+        ):
+            return nothing
+        square = np.ones((3, 3), np.uint8)
+        wide = cv2.dilate(still.astype(np.uint8), square)
+        full = cv2.resize(wide, self.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+        return StaticRegions(full, self.frames, True)

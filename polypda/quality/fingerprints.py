@@ -1,4 +1,4 @@
-"""What of a frame is kept to find it again: a 256-bit difference hash and a small relief, both of the lit picture.
+"""What of a frame is kept to find it again: a 256-bit difference hash and a small relief, both of the lit image.
 
 A copy may have been recompressed, resized, mirrored, shifted or set into a border. So the frame is cut to what is lit,
 with a fixed threshold (one that follows the border's grey would cut a copy with a black border differently), reduced,
@@ -7,15 +7,22 @@ and freed of its slow changes of brightness, which all frames of a scope share.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cache import Store
 from polypda.cohorts.field_of_view import INSET_GREEN, Box
-from polypda.cohorts.images import Image
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.images import Image, decode_image
 from polypda.cohorts.stored_pixels import brightest_channel
+from polypda.errors import DataError
 
 SEARCH_LONGER_SIDE_PX = 256
 LIT_THRESHOLD = 32
@@ -98,3 +105,50 @@ def lit_image(image: Image) -> tuple[Box, NDArray[np.float32]]:
     wide, high = width / size[0], height / size[1]
     box = Box(round(left * wide), round(top * high), round((left + across) * wide), round((top + down) * high))
     return box, filled[top : top + down, left : left + across].astype(np.float32)
+
+
+CACHE_VERSION = 3
+"""Raise it whenever a fingerprint of the same bytes comes out differently."""
+READERS = 2
+BITS_BYTES = HASH_WORDS * 8
+UNIFORM = b"uniform"
+"""The entry of a frame that has no fingerprint."""
+ENTRY_BYTES = BITS_BYTES + RELIEF_SIDE**2
+
+
+def cached_fingerprints(frames: Sequence[Frame], folder: Path) -> list[Fingerprint | None]:
+    """The fingerprints of frames, in their order; None for an all but uniform frame. No mask is opened.
+
+    folder: where they are kept; it may be deleted at any time, and is made where it is missing.
+    Raises: DataError E_IMAGE_UNREADABLE, E_IMAGE_MISSING.
+    """
+    store = Store(folder)
+
+    def one(frame: Frame) -> Fingerprint | None:
+        data = _bytes(frame.image)
+        name = hashlib.sha256(f"{CACHE_VERSION} ".encode() + hashlib.sha256(data).digest()).hexdigest()[:40]
+        kept = store.read(name)
+        if kept == UNIFORM:
+            return None
+        if kept is not None and len(kept) == ENTRY_BYTES:
+            return _unpacked(kept)
+        made = fingerprint(decode_image(data, frame.image))
+        store.keep(name, UNIFORM if made is None else made.bits.tobytes() + made.relief.tobytes())
+        return made
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(one, frames))
+
+
+def _unpacked(kept: bytes) -> Fingerprint:
+    bits = np.frombuffer(kept[:BITS_BYTES], np.uint64)
+    return Fingerprint(bits, np.frombuffer(kept[BITS_BYTES:], np.int8).reshape(RELIEF_SIDE, RELIEF_SIDE))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        code = "E_IMAGE_MISSING" if isinstance(error, FileNotFoundError) else "E_IMAGE_UNREADABLE"
+        fix = "check that the file exists and is readable."
+        raise DataError(code, f"{error.strerror}.", where=path, fix=fix) from error
