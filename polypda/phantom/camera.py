@@ -40,9 +40,17 @@ class Rays:
 
     def thinned(self, stride: int) -> Rays:
         """Every ``stride``-th ray of every ``stride``-th row."""
-        kept = (slice(stride // 2, None, stride),) * 2
-        x, y, z = (np.ascontiguousarray(plane[kept]) for plane in (self.x, self.y, self.z))
+        grid = (slice(stride // 2, None, stride),) * 2
+        x, y, z = (np.ascontiguousarray(plane[grid]) for plane in (self.x, self.y, self.z))
         return Rays(x, y, z, self.angle_step * stride)
+
+    def part(self, window: tuple[slice, slice]) -> Rays:
+        """The rays of a window of the grid."""
+        return Rays(self.x[window], self.y[window], self.z[window], self.angle_step)
+
+    def direction(self, row: int, column: int) -> NDArray[np.float64]:
+        """One ray's direction, (3,)."""
+        return np.array([self.x[row, column], self.y[row, column], self.z[row, column]], np.float64)
 
     def turned(self, rotation: NDArray[np.float64]) -> Rays:
         """The rays in another frame of reference; ``rotation`` is 3×3."""
@@ -81,9 +89,7 @@ class Pose:
 def camera_rays(width: int, height: int, scale: float, centre: tuple[float, float]) -> Rays:
     """Rays of a grid of width×height pixels.
 
-    Args:
-        scale: pixels from the field's centre to the middle of its upper edge.
-        centre: the field's centre in pixels of this grid.
+    scale: pixels from the field's centre to the middle of its upper edge. centre: the field's, in pixels of this grid.
     """
     x = ((np.arange(width, dtype=np.float32) + 0.5 - centre[0]) / scale)[None, :]
     y = ((np.arange(height, dtype=np.float32) + 0.5 - centre[1]) / scale)[:, None]
@@ -95,7 +101,7 @@ def camera_rays(width: int, height: int, scale: float, centre: tuple[float, floa
 
 
 def look_towards(angle: float, tilt: float, roll: float) -> NDArray[np.float64]:
-    """Rotation (3×3, camera → tube) that puts the tube's far end at polar position (angle, tilt) of the picture."""
+    """Rotation (3×3, camera → tube) that puts the tube's far end at polar position (angle, tilt) of the image."""
     cos_a, sin_a = np.cos(angle), np.sin(angle)
     around = np.array([[cos_a, -sin_a, 0], [sin_a, cos_a, 0], [0, 0, 1]])
     cos_t, sin_t = np.cos(tilt), np.sin(tilt)
@@ -119,23 +125,21 @@ def wall_distance(rays: Rays, position: NDArray[np.float64], folds: tuple[Fold, 
     for fold in folds:
         nearest = fold.z - 2 * fold.width - position[2]
         if nearest > 0.2:
-            window = _window(rays, np.arctan((1.02 + off_axis) / nearest))
-            seen = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
-            hidden = _fold_distance(seen, inverse_z[window], position, fold)
-            distance[window] = _nearer(distance[window], hidden)
+            # a far fold covers only the middle of the view
+            window = grid_window(rays.z[::4, ::4] > np.cos(np.arctan((1.02 + off_axis) / nearest)), 4)
+            if window is not None:
+                hidden = _fold_distance(rays.part(window), inverse_z[window], position, fold)
+                distance[window] = _nearer(distance[window], hidden)
     return distance
 
 
-def _window(rays: Rays, angle: float) -> tuple[slice, slice]:
-    """The part of the grid that lies within ``angle`` of the axis: a far fold covers only the middle of the view."""
-    near_axis = rays.z[::4, ::4] > np.cos(angle)
-    rows, columns = np.flatnonzero(near_axis.any(axis=1)), np.flatnonzero(near_axis.any(axis=0))
-    if rows.size == 0:
-        return slice(0, 0), slice(0, 0)
-    return (
-        slice(max(0, 4 * int(rows[0]) - 4), 4 * int(rows[-1]) + 8),
-        slice(max(0, 4 * int(columns[0]) - 4), 4 * int(columns[-1]) + 8),
-    )
+def grid_window(seen: NDArray[np.bool_], stride: int) -> tuple[slice, slice] | None:
+    """The part of a grid around what is True on its every ``stride``-th row and column; None where nothing is."""
+    if not seen.any():
+        return None
+    ends = (np.flatnonzero(seen.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    rows, columns = (slice(max(0, stride * int(low) - stride), stride * int(high) + 2 * stride) for low, high in ends)
+    return rows, columns
 
 
 def _fold_distance(rays: Rays, inverse_z: Plane, position: NDArray[np.float64], fold: Fold) -> Plane:
@@ -173,7 +177,7 @@ def facing(distance: Plane, angle_step: float, lamp: tuple[float, float]) -> Pla
     """Cosine between surface and lamp from the distances alone; float32 h×w in 0–1.
 
     With an equidistant projection the slope of log-distance per radian is the tangent of the angle of incidence.
-    lamp: the lamp's offset from the lens as a share of the viewing distance (x, y).
+    lamp: its offset from the lens as a fraction of the viewing distance (x, y).
     """
     log_distance = cv2.log(distance)
     slope_x = cv2.Scharr(log_distance, cv2.CV_32F, 1, 0, scale=1.0 / (32 * angle_step), borderType=cv2.BORDER_REPLICATE)
@@ -192,12 +196,11 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where a scope's picture lies in its frame.
+    """Where a scope's image lies in its frame, and the coarse grid on which its geometry is worked out.
 
-    left, top, width, height: the field's bounding box in native pixels, cut at the frame's border.
-    outline: uint8 height×width×3, 255 inside the field, anti-aliased.
-    rays: the coarse grid's view directions. coarse_inside: bool, the field on the coarse grid.
-    radius: float32 h×w, distance from the field's centre in half axes of the box. zoom: native px per coarse px.
+    left, top, width, height: the field's bounding box in native pixels, cut at the frame's border. outline: uint8
+    height×width×3, 255 inside the field, anti-aliased. coarse_inside: bool h×w, the field on the coarse grid. radius:
+    float32 h×w, distance from the field's centre in half axes of the box. zoom: native px per coarse px.
     """
 
     left: int

@@ -1,4 +1,4 @@
-"""Layers of the coarse picture in CIE Lab, what sensor and surface do to them, and how a polyp is laid on its wall."""
+"""Layers of the coarse image in CIE Lab, what sensor and surface do to them, and how a polyp is laid on its wall."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ DARKEST, BRIGHTEST = 3.0, 97.0
 SHOULDER_FROM = 78.0
 """L* above which the sensor compresses."""
 BASE_BLEND = 0.3
-"""Over which share of its radius a polyp's surface runs into the wall."""
+"""Over which fraction of its radius a polyp's surface runs into the wall."""
 OUTLINE_REACH_PX = 6.0
 """Signed distances of outlines are kept within this many coarse pixels."""
 RING_FRACTION = 0.35
-"""Width of the direct surroundings of a polyp, as a share of its radius in the picture."""
+"""Width of the direct surroundings of a polyp, as a fraction of its radius in the image."""
 BEAM_FRACTION, BEAM_LIMITS, BEAM_ROOM = 0.35, (-8.0, 30.0), 24.0
 """The lamp's beam on a watched polyp: radians it reaches beyond it, L* it may add, and L* below white it leaves."""
 FAINT_BORDER = 0.45
-"""Share of a flat lesion's contrast that is left at its outline."""
+"""Fraction of a flat lesion's contrast that is left at its outline."""
 LEAST_CONTRAST = 6.0
 """Least ΔE of a flat lesion against its surroundings: fainter ones nobody could outline."""
 BRIGHTEST_POLYP = 80.0
@@ -102,7 +102,7 @@ def lay_polyp(
     window = window_of(rays, pose.position, polyp.lobes)
     if window is None:
         return
-    near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
+    near = rays.part(window)
     cells = 40 if polyp.elevation is None else 120
     bumps = np.float32(polyp.roughness) * own_texture(textures().cloud, polyp.pattern, near.x.shape, cells)
     radius = np.float32(max(lobe.radius for lobe in polyp.lobes))
@@ -197,9 +197,9 @@ def _light_up(
     cosine = rays.x * c[0] + rays.y * c[1] + rays.z * c[2]
     beam = np.exp((cosine - 1.0) * np.float32(1.0 / (1.0 - np.cos(reach))))
     beam *= np.clip(np.float32(1.6 * away) / wall - np.float32(0.3), 0.0, 1.0)  # the lumen behind stays dark
-    share = max(_mean(beam[window], ring), 0.2)
+    strength = max(_mean(beam[window], ring), 0.2)
     room = np.clip((np.float32(BRIGHTEST) - layer.lightness) / np.float32(BEAM_ROOM), 0.0, 1.0)
-    lit = layer.lightness + np.float32(lack / share) * beam * room
+    lit = layer.lightness + np.float32(lack / strength) * beam * room
     richer = chroma_strength(lit) / chroma_strength(layer.lightness)
     layer.lightness[...] = lit
     layer.a *= richer

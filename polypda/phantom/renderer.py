@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.frames import LabelState
 from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.frames_csv import FrameRow, frames_csv
+from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.phantom_look import PhantomLook
 from polypda.errors import DataError, UsageError
 from polypda.files import whole_folder
@@ -33,18 +33,18 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a frame stands in its cohort: sequence index, place in the sequence, and seconds from its start."""
+class Position:
+    """Where a frame stands in its cohort: sequence index, index in the sequence, and seconds from its start."""
 
     sequence: int
     within: int
     t_s: float
 
 
-def place_of(look: PhantomLook, index: int) -> Place:
+def position_of(look: PhantomLook, index: int) -> Position:
     """Where frame ``index`` (from 0) of a cohort stands."""
     sequence, within = divmod(index, look.frames_per_sequence)
-    return Place(sequence, within, within * FRAME_INTERVAL_S)
+    return Position(sequence, within, within * FRAME_INTERVAL_S)
 
 
 def cohort_seed(cohort: str, seed: int) -> int:
@@ -55,15 +55,13 @@ def cohort_seed(cohort: str, seed: int) -> int:
 def render_frame(look: PhantomLook, *, seed: int, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Render one frame.
 
-    Args:
-        look: the scope's look.
-        seed: non-negative; for a cohort's own frames :func:`cohort_seed`.
-        index: of the frame, from 0; neighbours share a scene (see ``frames_per_sequence``).
+    seed: non-negative; for a cohort's own frames :func:`cohort_seed`. index: of the frame, from 0; neighbours share a
+    scene (see ``frames_per_sequence``).
 
     Returns: image uint8 H×W×3 RGB (before JPEG) and mask uint8 H×W, 255 on the polyps' visible silhouette, else 0.
         With interlacing the mask belongs to the first field.
     """
-    location = place_of(look, index)
+    location = position_of(look, index)
     scene = _scene(look.model_dump_json(), seed, location.sequence)
     canvas = canvas_of(scene.size, look.field_of_view)
     rng = np.random.default_rng([seed, 15485863, index])
@@ -80,7 +78,7 @@ def _scene(look_json: str, seed: int, sequence: int) -> Scene:
 
 
 def video_moments(look: PhantomLook, *, seed: int, moments: int, scene: int = 0) -> Iterator[Pixels]:
-    """A scene at evenly spaced moments, each a whole progressive picture; the fewer, the faster the scope moves.
+    """A scene at evenly spaced moments, each a whole progressive image; the fewer, the faster the scope moves.
 
     Returns: uint8 H×W×3, RGB, ``moments`` times.
     """
@@ -90,7 +88,7 @@ def video_moments(look: PhantomLook, *, seed: int, moments: int, scene: int = 0)
 
 
 def woven(moments: Iterator[Pixels], *, top_first: bool = True) -> Iterator[Pixels]:
-    """Interlaced frames of a progressive film: each takes one field of a moment, the other of the next.
+    """Interlaced frames of a progressive video: each takes one field of a moment, the other of the next.
 
     moments: twice as many as frames come out (a last odd one is left over). top_first: whether the even lines (0, 2…)
     are the earlier ones, as PAL has them.
@@ -111,26 +109,11 @@ NOTICE = (
 )
 
 
-class HasPhantomLook(Protocol):
-    """What the renderer needs of a manifest."""
+def render_cohort(manifest: Manifest, *, frames: int, out: Path, seed: int = 0) -> Path:
+    """Render a cohort's phantom into ``out/<id>``, whole or not at all, and return that folder.
 
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def phantom(self) -> PhantomLook | None: ...
-
-
-def render_cohort(manifest: HasPhantomLook, *, frames: int, out: Path, seed: int = 0) -> Path:
-    """Render a cohort's phantom into ``out/<id>`` and return that folder.
-
-    The folder appears whole or not at all. The identical phantom, if already there, is returned at once.
-
-    Args:
-        manifest: id and phantom look of the cohort.
-        frames: how many frames, at least 1; the first ones do not depend on how many follow.
-        out: a data root; made if absent.
-        seed: non-negative.
+    The identical phantom, if already there, is returned at once. frames: at least 1; the first ones do not depend on
+    how many follow. out: a data root; made if absent. seed: non-negative.
 
     Raises: UsageError E_PHANTOM_FRAMES, E_PHANTOM_SEED; DataError E_PHANTOM_LOOK, E_PHANTOM_EXISTS, E_PHANTOM_WRITE.
     """
@@ -146,11 +129,16 @@ def render_cohort(manifest: HasPhantomLook, *, frames: int, out: Path, seed: int
     except OSError as error:
         if folder.exists():  # another process was quicker
             return _identical_or_refuse(folder, marker)
-        raise _not_written(folder, error) from error
+        raise DataError(
+            "E_PHANTOM_WRITE",
+            f"{error.strerror or error}; nothing half-written was left.",
+            where=folder,
+            fix="free space, or choose an --out folder that you may write to.",
+        ) from error
     return folder
 
 
-def rendered_before(manifest: HasPhantomLook, frames: int, out: Path, seed: int) -> Path | None:
+def rendered_before(manifest: Manifest, frames: int, out: Path, seed: int) -> Path | None:
     """The folder that :func:`render_cohort` would return at once, or None; nothing is rendered.
 
     Raises: UsageError E_PHANTOM_FRAMES, E_PHANTOM_SEED; DataError E_PHANTOM_LOOK, E_PHANTOM_EXISTS.
@@ -170,7 +158,7 @@ def group_of(seed: int, sequence: int) -> tuple[int, int]:
         patient, first = patient + 1, first + count
 
 
-def _checked_look(manifest: HasPhantomLook, frames: int, seed: int) -> PhantomLook:
+def _checked_look(manifest: Manifest, frames: int, seed: int) -> PhantomLook:
     if frames < 1:
         raise UsageError("E_PHANTOM_FRAMES", f"{frames} frames were asked for.", fix="ask for at least 1.")
     if seed < 0:
@@ -216,13 +204,15 @@ def _identical_or_refuse(folder: Path, marker: dict[str, str | int]) -> Path:
 def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder: Path) -> None:
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
-    suffix, options = _encoding(look)
-    own_seed = cohort_seed(cohort, seed)
+    suffix, options = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    if look.jpeg_quality is not None:
+        suffix, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality]
+    frame_seed = cohort_seed(cohort, seed)
     rows = []
     for index in range(frames):
-        image, mask = render_frame(look, seed=own_seed, index=index)
-        position = place_of(look, index)
-        patient, sequence = group_of(own_seed, position.sequence)
+        image, mask = render_frame(look, seed=frame_seed, index=index)
+        position = position_of(look, index)
+        patient, sequence = group_of(frame_seed, position.sequence)
         name = f"{cohort}-{index:05d}"
         _write_image(folder / "images" / f"{name}{suffix}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
         _write_image(folder / "masks" / f"{name}.png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -231,24 +221,9 @@ def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder
     (folder / FRAMES_CSV).write_text(frames_csv(rows), encoding="utf-8")
 
 
-def _encoding(look: PhantomLook) -> tuple[str, list[int]]:
-    if look.jpeg_quality is None:
-        return ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    return ".jpg", [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality]
-
-
 def _write_image(path: Path, pixels: NDArray, options: list[int]) -> None:
     # Encoded in memory and written by Python: non-ASCII paths work, and a full disk is an error instead of silence.
     encoded, data = cv2.imencode(path.suffix, pixels, options)
     if not encoded:
         raise OSError(f"{path.name} could not be encoded")
     path.write_bytes(np.asarray(data).tobytes())
-
-
-def _not_written(position: Path, error: OSError) -> DataError:
-    return DataError(
-        "E_PHANTOM_WRITE",
-        f"{error.strerror or error}; nothing half-written was left.",
-        where=position,
-        fix="free space, or choose an --out folder that you may write to.",
-    )

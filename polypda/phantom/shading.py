@@ -27,7 +27,7 @@ from polypda.phantom.layers import (
     signed_distance,
     softened,
 )
-from polypda.phantom.mimics import Lump
+from polypda.phantom.placement import Lump
 from polypda.phantom.polyps import soft_minimum, trace, window_of
 from polypda.phantom.scene import Scene
 from polypda.phantom.textures import CLOUD_PX, TILE_PX, textures
@@ -147,7 +147,7 @@ def _lay_debris(layer: Layer, scene: Scene, x: Plane, y: Plane, along: Plane) ->
 
 
 def _shifted(scene: Scene, by: float) -> tuple[float, float]:
-    """Another place of the tiles: what is laid with it does not follow the mucosa's own variation."""
+    """Another part of the tiles: what is laid with it does not follow the mucosa's own variation."""
     return scene.texture_origin[1] + by, scene.texture_origin[0] + 0.312 * by
 
 
@@ -167,7 +167,7 @@ def _lay_lump(
     window = window_of(rays, pose.position, lump.lobes)
     if window is None or covered is None:
         return
-    near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
+    near = rays.part(window)
     bumps = own_texture(textures().cloud, lump.pattern, near.x.shape, cells=60)
     solid = trace(near, pose.position, lump.lobes, np.float32(0.12) * bumps)
     radius = np.float32(max(lobe.radius for lobe in lump.lobes))

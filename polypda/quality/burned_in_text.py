@@ -1,4 +1,4 @@
-"""Text that a processor burns into its pictures: names, dates, settings, light on whatever lies below."""
+"""Text that a processor burns into its images: names, dates, settings, light on whatever lies below."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACROSS_HEIGHTS, DOWN_HEIGHTS = 7.0, 3.4
 WORD_LETTERS, WORD_REACH = 4, 1.6
 """A row of several marks above or below a line, or of so many letters, may be farther away, by this factor."""
 LEFT_PANEL_FRACTION = 0.2
-"""A column that starts in this share of the width is filled to the frame's left edge: lines start there."""
+"""A column that starts in this fraction of the width is filled to the frame's left edge: lines start there."""
 MARGIN_HEIGHTS = (0.6, 0.35)
 """Added to a line at its ends, and above and below it: blur and compression spread letters."""
 CLOSED_HEIGHTS = 3.2
@@ -87,7 +87,7 @@ def _same_column(one: TextLine, other: TextLine) -> bool:
 
 
 def _fill(mask: NDArray[np.bool_], left: float, top: float, right: float, bottom: float, height: float) -> None:
-    across, down = (share * height for share in MARGIN_HEIGHTS)
+    across, down = (margin * height for margin in MARGIN_HEIGHTS)
     rows = slice(max(0, int(top - down)), max(0, int(np.ceil(bottom + down))))
     mask[rows, max(0, int(left - across)) : max(0, int(np.ceil(right + across)))] = True
 
@@ -100,7 +100,7 @@ GRAIN = 3.0
 """A contrast below this many times the frame's median one finds grain, not letters."""
 LIT_LEVEL = 40
 PANEL_SIDES = (0.42, 0.16, 0.16, 0.12)
-"""Shares of the frame from its left, right, top and bottom where processors keep their text."""
+"""Fractions of the frame from its left, right, top and bottom where processors keep their text."""
 
 
 @dataclass(frozen=True)

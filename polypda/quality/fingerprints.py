@@ -23,14 +23,15 @@ from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import Image, decode_image
 from polypda.cohorts.stored_pixels import brightest_channel
 from polypda.errors import DataError
+from polypda.quality.frame_figures import size_within
 
 SEARCH_LONGER_SIDE_PX = 256
 LIT_THRESHOLD = 32
-"""A pixel belongs to the picture when its brightest channel, blurred, exceeds this (0–255)."""
+"""A pixel belongs to the image when its brightest channel, blurred, exceeds this (0–255)."""
 OPENING_SIDE_PX = 7
-"""Details narrower than this in the reduced frame (text, thin lines) are no part of the picture."""
+"""Details narrower than this in the reduced frame (text, thin lines) are no part of the image."""
 LEAST_FRACTION = 0.15
-"""A lit region below this share of the frame is not believed: the whole frame is taken."""
+"""A lit region below this fraction of the frame is not believed: the whole frame is taken."""
 RELIEF_SIDE = 64
 RELIEF_BLUR = 12.0
 """Brightness that varies over more cells than this (of 64) is vignette and lamp, not the scene."""
@@ -60,7 +61,7 @@ def fingerprint(image: Image) -> Fingerprint | None:
 
 
 def relief_of(image: Image) -> Relief | None:
-    """int8 64×64: the lit picture's brightness less its surroundings, in standard deviations; None where uniform."""
+    """int8 64×64: the lit image's brightness less its surroundings, in standard deviations; None where uniform."""
     box, inside = lit_image(image)
     grey = cv2.cvtColor(image[box.top : box.bottom, box.left : box.right], cv2.COLOR_RGB2GRAY)
     side = (RELIEF_SIDE, RELIEF_SIDE)
@@ -83,13 +84,12 @@ def difference_hash(relief: Relief) -> Hash:
 
 
 def lit_image(image: Image) -> tuple[Box, NDArray[np.float32]]:
-    """Where the picture lies in the frame, and which part of that rectangle is lit (float32, 0–1, reduced).
+    """Where the image lies in the frame, and which part of that rectangle is lit (float32, 0–1, reduced).
 
     The lit part is the largest lit region without its holes; insets, which a scope shows in all frames, are left out.
     """
     height, width = image.shape[:2]
-    scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(image.shape, SEARCH_LONGER_SIDE_PX)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     inset = cv2.subtract(cv2.min(small[..., 1], small[..., 2]), small[..., 0]) > INSET_GREEN
     lit = ((cv2.blur(brightest_channel(small), (3, 3)) > LIT_THRESHOLD) & ~inset).astype(np.uint8)
@@ -117,9 +117,9 @@ ENTRY_BYTES = BITS_BYTES + RELIEF_SIDE**2
 
 
 def cached_fingerprints(frames: Sequence[Frame], folder: Path) -> list[Fingerprint | None]:
-    """The fingerprints of frames, in their order; None for an all but uniform frame. No mask is opened.
+    """The fingerprints of frames, in their order, kept on disk by the images' content; None for a uniform frame.
 
-    folder: where they are kept; it may be deleted at any time, and is made where it is missing.
+    folder: may be deleted at any time, and is made where it is missing.
     Raises: DataError E_IMAGE_UNREADABLE, E_IMAGE_MISSING.
     """
     store = Store(folder)
@@ -127,11 +127,11 @@ def cached_fingerprints(frames: Sequence[Frame], folder: Path) -> list[Fingerpri
     def one(frame: Frame) -> Fingerprint | None:
         data = _bytes(frame.image)
         name = hashlib.sha256(f"{CACHE_VERSION} ".encode() + hashlib.sha256(data).digest()).hexdigest()[:40]
-        kept = store.read(name)
-        if kept == UNIFORM:
+        stored = store.read(name)
+        if stored == UNIFORM:
             return None
-        if kept is not None and len(kept) == ENTRY_BYTES:
-            return _unpacked(kept)
+        if stored is not None and len(stored) == ENTRY_BYTES:
+            return _unpacked(stored)
         made = fingerprint(decode_image(data, frame.image))
         store.keep(name, UNIFORM if made is None else made.bits.tobytes() + made.relief.tobytes())
         return made
@@ -140,9 +140,9 @@ def cached_fingerprints(frames: Sequence[Frame], folder: Path) -> list[Fingerpri
         return list(pool.map(one, frames))
 
 
-def _unpacked(kept: bytes) -> Fingerprint:
-    bits = np.frombuffer(kept[:BITS_BYTES], np.uint64)
-    return Fingerprint(bits, np.frombuffer(kept[BITS_BYTES:], np.int8).reshape(RELIEF_SIDE, RELIEF_SIDE))
+def _unpacked(stored: bytes) -> Fingerprint:
+    bits = np.frombuffer(stored[:BITS_BYTES], np.uint64)
+    return Fingerprint(bits, np.frombuffer(stored[BITS_BYTES:], np.int8).reshape(RELIEF_SIDE, RELIEF_SIDE))
 
 
 def _bytes(path: Path) -> bytes:

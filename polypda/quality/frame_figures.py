@@ -19,15 +19,11 @@ TO_SD = math.sqrt(math.pi / 2) / 6
 
 
 def noise_sd(grey: NDArray[np.uint8], inside: NDArray[np.bool_]) -> float:
-    """SD of the noise in grey levels; NaN when no whole block lies inside.
+    """SD of the noise in grey levels of uint8 H×W as stored, inside a bool H×W; NaN when no whole block lies inside.
 
     Immerkær (*Computer Vision and Image Understanding* 64, 1996): the difference of two Laplacians is blind to slopes
-    and bends of the picture. Taken per block of 16 px, then the median over blocks: vessels, text and highlights fill
+    and bends of the image. Taken per block of 16 px, then the median over blocks: vessels, text and highlights fill
     few of them. A recording's compression removes noise, so this speaks of the files, not of the sensor.
-
-    Args:
-        grey: uint8 H×W at the size in which the frame is stored.
-        inside: bool H×W, the field of view.
     """
     rows, columns = grey.shape[0] // BLOCK_PX, grey.shape[1] // BLOCK_PX
     if not rows or not columns:
@@ -36,8 +32,8 @@ def noise_sd(grey: NDArray[np.uint8], inside: NDArray[np.bool_]) -> float:
     size, covered = (columns, rows), (slice(0, rows * BLOCK_PX), slice(0, columns * BLOCK_PX))
     means = cv2.resize(answer[covered], size, interpolation=cv2.INTER_AREA)
     lit = cv2.resize(inside[covered].astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    held = means[lit > 1 - 1e-3]
-    return float(np.median(held)) * TO_SD if held.size else math.nan
+    whole = means[lit > 1 - 1e-3]
+    return float(np.median(whole)) * TO_SD if whole.size else math.nan
 
 
 Map = NDArray[np.uint8]
@@ -45,7 +41,7 @@ Map = NDArray[np.uint8]
 LONGER_SIDE_PX = 512
 """Frames are reduced to this longer side first, so that scopes of different resolution stand on the same footing."""
 RIM_RADIUS, CENTRE_RADIUS = 0.8, 0.4
-"""Rim and centre of the field of view, as shares of the half axes of its bounding box."""
+"""Rim and centre of the field of view, as fractions of the half axes of its bounding box."""
 SPECULAR_VALUE, SPECULAR_SATURATION = 240, 50
 """A pixel is a highlight when HSV value exceeds the first and saturation lies below the second (both 0–255)."""
 MAP_SIDE = 48
@@ -57,9 +53,9 @@ class ImageFigures:
     """A frame without its label. Shares lie in 0–1; L* in 0–100; ``laplacian_sd`` and ``noise_sd`` in grey levels.
 
     width_px, height_px, noise_sd: of the frame as stored. All else on the frame reduced to 512 px; ``laplacian_sd`` on
-    one reduced or enlarged to it. field_found: False where the whole frame was taken for the field of view.
-    field_fill: share of its bounding box that the field fills (rectangle 1, circle π/4). field_aspect: the box's width
-    over its height. field_map: uint8 48×48, by how much (0–255) each cell of the frame lies in the field of view.
+    one reduced or enlarged to it. field_found: False where the whole frame was taken. field_fill: of its bounding box
+    (rectangle 1, circle π/4). field_aspect: the box's width over its height. field_map: uint8 48×48, by how much
+    (0–255) each cell of the frame lies in the field of view.
     """
 
     width_px: int
@@ -93,8 +89,8 @@ class ReducedImage:
 
     def without(self, ignored: NDArray[np.uint8]) -> ReducedImage:
         """The same frame with pixels (uint8 H×W as stored, non-zero) taken out of the field; all are never taken."""
-        kept = self.inside & ~(reduce_to_common_size(ignored, cv2.INTER_NEAREST_EXACT) > 0)
-        return replace(self, inside=kept) if kept.any() else self
+        inside = self.inside & ~(reduce_to_common_size(ignored, cv2.INTER_NEAREST_EXACT) > 0)
+        return replace(self, inside=inside) if inside.any() else self
 
 
 def reduced_image(image: NDArray[np.uint8]) -> ReducedImage:
@@ -106,7 +102,7 @@ def reduced_image(image: NDArray[np.uint8]) -> ReducedImage:
 
 
 def image_figures(image: NDArray[np.uint8], reduced: ReducedImage) -> ImageFigures:
-    """Measure one frame; ``reduced`` is :func:`reduced_picture` of it, which the label's figures share."""
+    """Measure one frame; ``reduced`` is :func:`reduced_image` of it, which the label's figures share."""
     inside, lab = reduced.inside, reduced.lab
     # OpenCV's sums: NumPy's over a short last axis take twenty times as long
     mean, spread = (values.ravel() for values in cv2.meanStdDev(lab, mask=inside.astype(np.uint8)))
@@ -136,12 +132,17 @@ def image_figures(image: NDArray[np.uint8], reduced: ReducedImage) -> ImageFigur
     )
 
 
+def size_within(shape: tuple[int, ...], longer_side_px: int) -> tuple[int, int]:
+    """Width and height of a frame of ``shape`` (height, width …), reduced to a longer side at most; never enlarged."""
+    scale = min(1.0, longer_side_px / max(shape[:2]))
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
 def reduce_to_common_size(pixels: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
     """uint8 H×W or H×W×3 with its longer side at 512 px; smaller ones stay as they are."""
-    scale = LONGER_SIDE_PX / max(pixels.shape[:2])
-    if scale >= 1.0:
+    if max(pixels.shape[:2]) <= LONGER_SIDE_PX:
         return pixels
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    size = size_within(pixels.shape, LONGER_SIDE_PX)
     return cv2.resize(pixels, size, interpolation=interpolation).astype(np.uint8, copy=False)
 
 
@@ -152,7 +153,7 @@ def specular(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def coverage_map(region: NDArray[np.bool_]) -> Map:
-    """uint8 48×48: the share (0–255) of each cell that a bool h×w region covers."""
+    """uint8 48×48: how much (0–255) of each cell a bool h×w region covers."""
     size = (MAP_SIDE, MAP_SIDE)
     return np.asarray(cv2.resize(region.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -193,13 +194,12 @@ SMALLEST_POLYP_PX = 10
 
 @dataclass(frozen=True)
 class PolypFigures:
-    """What a mask, boxes or the statement "no polyp" says of a frame.
+    """What a mask, boxes or the statement "no polyp" says of a frame; NaN and None without a polyp.
 
-    polyps: components of the mask (at least 10 px of the reduced frame), or boxes. area: share (0–1) of the field of
-    view that polyps, or the union of their boxes, cover; NaN without a polyp. off_centre: distance of their centre of
-    mass from the middle of the field's bounding box, in its half axes (0 middle, 1 rim). contrast_*: polyp − all the
-    rest of the field, in L*a*b*; NaN for boxes, which hold mucosa too. place: uint8 48×48 over the field's bounding
-    box, the share (0–255) of each cell that polyps cover; None without a polyp.
+    polyps: components of the mask (at least 10 px of the reduced frame), or boxes. area: fraction of the field of view
+    that they cover. off_centre: distance of their centre of mass from the middle of the field's bounding box, in its
+    half axes. contrast_*: polyp − all the rest of the field, in L*a*b*; NaN for boxes, which hold mucosa too.
+    location_map: uint8 48×48 over the field's bounding box, how much (0–255) of each cell polyps cover.
     """
 
     polyps: int

@@ -18,8 +18,6 @@ from polypda.quality.frame_figures import ImageFigures, PolypFigures
 from polypda.quality.measuring import MeasuredFrame
 
 Values = NDArray[np.float64]
-
-
 LEAST = 1e-6
 
 
@@ -36,10 +34,9 @@ class Feature:
     """One figure of a frame.
 
     logarithmic: shown on a log axis and compared by ratios. digits: behind the point, in print. mean: summed up by its
-    mean (counts, shares of frames), not by its median. spread: the unit in which the distance between cohorts counts,
-    the SD between frames of one cohort (of the logarithm where ``offset`` is given), mean over the seven public cohorts
-    that were measured; None: does not enter the distance. Fixed, so that a distance means the same in every report.
-    offset: added before the logarithm, for figures that may be 0.
+    mean, not by its median. spread: the unit in which the distance between cohorts counts, the SD between frames of one
+    cohort (of the logarithm where ``offset`` is given), mean over seven public cohorts; fixed, so that a distance means
+    the same in every report; None: does not enter the distance. offset: added before the logarithm.
     """
 
     name: str
@@ -94,8 +91,8 @@ Item = TypeVar("Item")
 def drawn_evenly(items: Sequence[Item], count: int | None, *, name: str, seed: int = 0) -> tuple[Item, ...]:
     """``count`` of the items, in their order: one drawn at random from each of ``count`` stretches of equal length.
 
-    Frames lie in natural order, sequence by sequence, so every sequence gives its share. The draw depends on seed,
-    name (the cohort's) and the number of items alone. None, or a count that is not below theirs: all of them.
+    Frames lie in natural order, so every sequence takes part. The draw depends on seed, name (the cohort's) and the
+    number of items alone. None, or a count that is not below theirs: all of them.
     """
     if count is None or count >= len(items):
         return tuple(items)
@@ -165,22 +162,14 @@ def place_maps(measured: Iterable[MeasuredFrame]) -> PlaceMaps | None:
 
 
 def _image_values(image: ImageFigures) -> dict[str, float]:
+    same = ("field_aspect", "lightness", "lightness_sd", "a", "a_sd", "b", "b_sd", "laplacian_sd", "noise_sd")
     return {
         "longer_side_px": max(image.width_px, image.height_px),
         "field_share": 100.0 * image.field_share,
         "field_fill": 100.0 * image.field_fill,
-        "field_aspect": image.field_aspect,
-        "lightness": image.lightness,
-        "lightness_sd": image.lightness_sd,
-        "a": image.a,
-        "a_sd": image.a_sd,
-        "b": image.b,
-        "b_sd": image.b_sd,
         "rim_to_centre": image.rim_lightness / max(image.centre_lightness, 1.0),
         "specular_percent": 100.0 * image.specular_share,
-        "laplacian_sd": image.laplacian_sd,
-        "noise_sd": image.noise_sd,
-    }
+    } | {name: getattr(image, name) for name in same}
 
 
 def _label_values(polyps: PolypFigures | None, state: LabelState) -> dict[str, float]:

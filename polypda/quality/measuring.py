@@ -8,7 +8,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,18 +43,21 @@ Figures = TypeVar("Figures", ImageFigures, PolypFigures)
 
 @dataclass(frozen=True)
 class FigureStore:
-    """Entries of figures, one small JSON file each. folder None: nothing is kept."""
+    """Figures that were measured before, one small JSON file each; an image's and its label's are separate entries.
+
+    folder None: nothing is kept.
+    """
 
     folder: Path | None
 
     def find(self, kind: type[Figures], files: tuple[Path, ...], beside: str = "") -> Figures | None:
         """The figures made from these files and what is known beside them; None where there are none."""
         name = _name(kind, files, beside)
-        kept = None if name is None else Store(self.folder).read(name)
-        if kept is None:
+        stored = None if name is None else Store(self.folder).read(name)
+        if stored is None:
             return None
         try:
-            return _unpacked(kind, json.loads(kept))
+            return kind(**{n: _map(v) if isinstance(v, dict) else v for n, v in json.loads(stored).items()})
         except (ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
             return None  # damaged: it is measured again
 
@@ -76,20 +79,11 @@ def _name(kind: type[ImageFigures] | type[PolypFigures], files: tuple[Path, ...]
 
 
 def _packed(figures: ImageFigures | PolypFigures) -> dict[str, Any]:
-    values = {field.name: getattr(figures, field.name) for field in fields(figures)}
-    return {
-        name: {"map": base64.b64encode(zlib.compress(value.tobytes())).decode()}
-        if isinstance(value, np.ndarray)
-        else value
-        for name, value in values.items()
-    }
-
-
-def _unpacked(kind: type[Figures], values: dict[str, Any]) -> Figures:
-    known: dict[str, Any] = {
-        name: _map(value) if isinstance(value, dict) else value for name, value in values.items()
-    }  # fmt: skip
-    return kind(**known)
+    packed = {}
+    for name, value in vars(figures).items():
+        pixels = base64.b64encode(zlib.compress(value.tobytes())).decode() if isinstance(value, np.ndarray) else ""
+        packed[name] = {"map": pixels} if pixels else value
+    return packed
 
 
 def _map(value: dict[str, str]) -> NDArray[np.uint8]:
@@ -99,10 +93,7 @@ def _map(value: dict[str, str]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class MeasuredFrame:
-    """A frame with its figures. picture: None where the image cannot be read. polyps: None without a label.
-
-    problem: why image or label could not be used.
-    """
+    """A frame with its figures. image: None where it cannot be read. polyps: None without a label. problem: why."""
 
     frame: Frame
     image: ImageFigures | None
@@ -197,26 +188,26 @@ def measure_frames(
 
     on_frame: called once per frame, as it is done. processes: at most 2; figures do not depend on it.
     """
-    told = on_frame or (lambda: None)
+    done_one = on_frame or (lambda: None)
     measured: dict[int, MeasuredFrame] = {}
     for index, frame in enumerate(frames):
         known = stored_figures(frame, store)
         if known is not None:
             measured[index] = known
-            told()
+            done_one()
     missing = [index for index in range(len(frames)) if index not in measured]
     work = partial(measure_files, store=store)
     wanted = [frames[index] for index in missing]
     if min(processes, MOST_PROCESSES) < 2 or len(missing) < WORTH_A_PROCESS:
         for index, frame in zip(missing, wanted, strict=True):
             measured[index] = work(frame)
-            told()
+            done_one()
     else:
         with WorkerPool(MOST_PROCESSES, cv2.setNumThreads, (1,)) as pool:
             try:
                 for index, done in zip(missing, pool.map(work, wanted, chunksize=FRAMES_AT_ONCE), strict=True):
                     measured[index] = done
-                    told()
+                    done_one()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -1,4 +1,4 @@
-"""Pairs of frames that show the same picture: candidates by their hashes, confirmed by correlation."""
+"""Pairs of frames that show the same image: candidates by their hashes, confirmed by correlation."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ Indices = NDArray[np.intp]
 def near_pairs(
     left: NDArray[np.uint64], right: NDArray[np.uint64], most_bits: int, *, above_diagonal: bool = False
 ) -> Iterator[tuple[Indices, Indices, NDArray[np.uint16]]]:
-    """Rows of ``left`` and ``right`` that differ in at most ``most_bits`` bits.
+    """Rows of ``left`` and ``right`` (uint64, N×words and M×words) that differ in at most ``most_bits`` bits.
 
-    Args:
-        left, right: uint64, N×words and M×words.
-        above_diagonal: only pairs with first < second, for a table against itself (or its mirror images).
-    Yields: per block of rows, positions in ``left``, positions in ``right``, and bits that differ.
+    above_diagonal: only pairs with first < second, for a table against itself (or its mirror images).
+    Yields: per block of rows, indices in ``left``, indices in ``right``, and bits that differ.
     """
     columns = np.ascontiguousarray(right.T)
     for start in range(0, len(left), ROWS_AT_ONCE):
@@ -40,14 +38,14 @@ def near_pairs(
         bits = different[row, column]
         row, column = row + start, column + first_column
         if above_diagonal:
-            kept = row < column
-            row, column, bits = row[kept], column[kept], bits[kept]
+            above = row < column
+            row, column, bits = row[above], column[above], bits[above]
         if len(row):
             yield row, column, bits
 
 
 TEMPLATE_SIDE = 44
-"""Cells of the middle of one relief that are looked for in the other: shifts up to a sixth of the picture are found."""
+"""Cells of the middle of one relief that are looked for in the other: shifts up to a sixth of the image are found."""
 ZOOMS = (1.0, 0.94, 1.06, 0.88, 1.14)
 """Sizes at which the middle is tried: a shifted or bordered copy may have been cut a little wider or narrower."""
 HOPELESS = 0.45
@@ -84,7 +82,7 @@ def mirrored(relief: Relief, how: Mirroring) -> Relief:
 
 
 def likeness(one: Relief, other: Relief) -> Likeness:
-    """How alike two reliefs are, at the place and size where the middle of one fits best into the other."""
+    """How alike two reliefs are, at the position and size where the middle of one fits best into the other."""
     middle, whole = _middle(one), other.astype(np.float32)
     best = Likeness(-1.0, -1.0)
     for zoom in ZOOMS:
@@ -112,7 +110,7 @@ def _middle(relief: Relief) -> NDArray[np.float32]:
 MOST_DIFFERENT_BITS = 76
 """Copies differ in up to 76 of 256 bits, unrelated frames of one scope in fewer than 79 once in a thousand."""
 LEAST_COARSE, LEAST_FINE = 0.8, 0.6
-"""Correlations (of reliefs, of their details) from which two frames count as the same picture."""
+"""Correlations (of reliefs, of their details) from which two frames count as the same image."""
 MIRRORED_FINE = 0.75
 """The second, for mirrored frames: nobody films a scene twice mirrored, so only true copies count (turned over, reduced
 to 0.6 and recompressed at quality 50, details of real frames still agree to 0.79), and three more ways to fit give
@@ -120,12 +118,12 @@ smooth walls with one fold three more chances to agree."""
 SCENE_COARSE, SCENE_FINE = 0.75, 0.45
 """The same, for frames that seem to show one scene from nearly one place; a hint, not a proof."""
 MOST_CANDIDATES = 400_000
-"""Candidates that are confirmed, the nearest first: a film of a still scene would otherwise take hours."""
+"""Candidates that are confirmed, the nearest first: a video of a still scene would otherwise take hours."""
 
 
 @dataclass(frozen=True)
 class AlikePair:
-    """Two frames (positions, first < second) that show the same picture or, less sure, the same scene."""
+    """Two frames (indices, first < second) that show the same image or, less sure, the same scene."""
 
     first: int
     second: int
@@ -149,16 +147,15 @@ class PairSearch:
 
     @property
     def copies(self) -> tuple[AlikePair, ...]:
-        """The pairs that show the same picture."""
+        """The pairs that show the same image."""
         return tuple(pair for pair in self.pairs if pair.same_image)
 
 
 def find_alike(fingerprints: Sequence[Fingerprint | None], groups: Sequence[object] | None = None) -> PairSearch:
-    """All pairs of frames that show the same picture (mirrored ones, too) or the same scene (not mirrored).
+    """All pairs of frames that show the same image (mirrored ones, too) or the same scene (not mirrored).
 
-    Args:
-        fingerprints: None for a frame that has none; it is in no pair.
-        groups: pairs within one group are not looked for (neighbours of one known sequence); None belongs to none.
+    fingerprints: None for a frame that has none; it is in no pair. groups: pairs within one group are not looked for
+    (neighbours of one known sequence); None belongs to none.
     """
     known = np.array([index for index, entry in enumerate(fingerprints) if entry is not None], np.intp)
     if len(known) < 2:

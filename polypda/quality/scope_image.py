@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.stored_pixels import brightest_channel
+from polypda.quality.frame_figures import size_within
 
 SEARCH_LONGER_SIDE_PX = 480
 COOL_BY = 50
 """Green or blue exceeds red by this (0–255) in an inset's background; in mucosa only under blue dye."""
 INSET_LEAST_FRACTION = 0.008
-"""An inset covers at least this share of the frame…"""
+"""An inset covers at least this fraction of the frame…"""
 LEAST_FILL = 0.72
-"""…fills its rectangle to this share (drawings of the scope and letters are holes in it)…"""
+"""…fills its rectangle to this fraction (drawings of the scope and letters are holes in it)…"""
 MOST_GRADIENT = 5.0
 """…and is flat: the median step between neighbouring pixels (0–255) of dyed mucosa is far larger."""
 CLOSED_FRACTION = 0.025
-"""Gaps of up to this share of the longer side are closed first: an inset of two colours with lines is one inset."""
+"""Gaps of up to this fraction of the longer side are closed first: an inset of two colours with lines is one inset."""
 INSET_MARGIN_FRACTION = 0.006
-"""Added around it, as a share of the frame's longer side: compression blurs its edge."""
+"""Added around it, as a fraction of the frame's longer side: compression blurs its edge."""
 
 
 def find_insets(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """bool H×W, True in the rectangles of insets. image: uint8 H×W×3, RGB."""
     height, width = image.shape[:2]
-    scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(image.shape, SEARCH_LONGER_SIDE_PX)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     cool = (cv2.subtract(cv2.max(small[..., 1], small[..., 2]), small[..., 0]) > COOL_BY).astype(np.uint8)
     side = max(3, round(CLOSED_FRACTION * max(size)))
@@ -66,22 +66,22 @@ LIT_THRESHOLD, LEAST_ABOVE_BORDER = 22, 10
 DIM, REDDER_BY = 70, 8
 """Dim pixels count only where red exceeds blue by this: bars and dim borders of a screen are grey or teal."""
 OPENING_FRACTION = 0.035
-"""Details narrower than this share of the shorter side (letters, lines, bars) are no part of the picture."""
+"""Details narrower than this fraction of the shorter side (letters, lines, bars) are no part of the image."""
 LEAST_FRACTION = 0.15
-"""A smaller region is not believed to be the picture."""
+"""A smaller region is not believed to be the image."""
 MARGIN_FRACTION = 0.003
-"""The picture is drawn in by this share of the shorter side: its blurred edge is border."""
+"""The image is drawn in by this fraction of the shorter side: its blurred edge is border."""
 SECOND_IMAGE_FRACTION = 0.01
-"""Lit regions below this share of the frame count for nothing."""
+"""Lit regions below this fraction of the frame count for nothing."""
 INSIDE_FRACTION = 0.9
-"""A region with this share inside the field of view belongs to it; any other is a second picture (a still)."""
+"""A region with this fraction inside the field of view belongs to it; any other is a second image (a still)."""
 
 
 @dataclass(frozen=True)
 class ScopeImage:
-    """mask: bool H×W, True where the scope's picture is; all False when it was not found.
+    """mask: bool H×W, True where the scope's image is; all False when it was not found.
 
-    with_insets: the same, with what insets hide of it. others: bool H×W, further pictures outside it.
+    with_insets: the same, with what insets hide of it. others: bool H×W, further images outside it.
     """
 
     mask: NDArray[np.bool_]
@@ -100,8 +100,7 @@ def find_scope_image(image: NDArray[np.uint8], insets: NDArray[np.bool_]) -> Sco
     """
     height, width = image.shape[:2]
     field = find_field_of_view(image)
-    scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(image.shape, SEARCH_LONGER_SIDE_PX)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     lit = _lit(small) & (cv2.resize(insets.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0)
     side = max(3, round(OPENING_FRACTION * min(lit.shape)))
@@ -149,7 +148,7 @@ LEAST_LEVEL = 60
 LEAST_MOTION_SD = 18.0
 """When the median pixel of the lit frame varies less, the frames are alike and say nothing about overlays."""
 MOST_FRACTION = 0.25
-"""More still area than this share of the lit frame means the same."""
+"""More still area than this fraction of the lit frame means the same."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +168,7 @@ class StillnessMap:
 
     def __init__(self, height: int, width: int) -> None:
         self.shape = (height, width)
-        scale = min(1.0, SEARCH_LONGER_SIDE_PX / max(height, width))
-        self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        self._size = size_within(self.shape, SEARCH_LONGER_SIDE_PX)
         self._sum = np.zeros(self._size[::-1], np.float64)
         self._squares = np.zeros(self._size[::-1], np.float64)
         self.frames = 0

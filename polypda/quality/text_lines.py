@@ -11,14 +11,14 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 LEAST_LETTER_FRACTION, MOST_LETTER_FRACTION = 0.010, 0.055
-"""Heights of letters as shares of the frame's height: processors write between 1 and 5 %."""
+"""Heights of letters as fractions of the frame's height: processors write between 1 and 5 %."""
 LEAST_LETTER_PX = 4
 WIDEST_IN_HEIGHTS = 14
 """A mark may be a whole word whose letters run into each other."""
 LEAST_FILL = 0.12
-"""Strokes fill at least this share of their box."""
+"""Strokes fill at least this fraction of their box."""
 SURROUNDINGS_FRACTION = 0.028
-"""What is narrower than this share of the frame's height stands out from its surroundings."""
+"""What is narrower than this fraction of the frame's height stands out from its surroundings."""
 MOST_MARKS = 2000
 """A frame of foam or noise has thousands of specks: the strongest are enough to find lines among them."""
 
@@ -91,11 +91,11 @@ MOST_HEIGHT_RATIO = 1 / 0.7
 MOST_GAP = 1.3
 """Letters of a line are at most this many letter heights apart."""
 UNEVENNESS = 0.18
-"""Tops and bottoms of neighbours agree to this share of the height, or to a pixel and a half."""
+"""Tops and bottoms of neighbours agree to this fraction of the height, or to a pixel and a half."""
 SMALL_LETTER = 0.58
-"""Small letters (o, n, e) have at least this share of a capital's height."""
+"""Small letters (o, n, e) have at least this fraction of a capital's height."""
 LETTER_WIDTH = 0.7
-"""Width of a letter as a share of its height, to count the letters of a mark that holds several."""
+"""Width of a letter as a fraction of its height, to count the letters of a mark that holds several."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class TextLine:
     """A row of marks that looks like text.
 
     left, top, right, bottom: px, right and bottom exclusive. letters: about how many. marks: how many regions.
-    unevenness: mean distance of tops and bottoms from the line's, as a share of its height. tint: mean over the marks.
+    unevenness: mean distance of tops and bottoms from the line's, over its height. tint: mean over the marks.
     """
 
     left: float
@@ -125,13 +125,7 @@ class TextLine:
 
     def scaled(self, factor: float) -> TextLine:
         """The same line in a frame that is larger by a factor."""
-        return replace(
-            self,
-            left=factor * self.left,
-            top=factor * self.top,
-            right=factor * self.right,
-            bottom=factor * self.bottom,
-        )
+        return replace(self, **{side: factor * getattr(self, side) for side in ("left", "top", "right", "bottom")})
 
 
 def group_into_lines(marks: Marks, *, small_letters: bool = False) -> list[TextLine]:

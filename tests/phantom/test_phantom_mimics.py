@@ -11,8 +11,8 @@ import pytest
 from polypda.cohorts.phantom_look import AreaQuantiles, LabSpread, MimicFractions
 from polypda.phantom import PhantomLook, render_frame
 from polypda.phantom.camera import camera_rays, canvas_of, wall_distance
-from polypda.phantom.mimics import NO_MIMICS, Mimics
 from polypda.phantom.optics import paint
+from polypda.phantom.placement import NO_MIMICS, Mimics
 from polypda.phantom.polyps import Lobe, bulge, lie_on
 from polypda.phantom.scene import Scene, draw_scene
 from polypda.phantom.shading import shade

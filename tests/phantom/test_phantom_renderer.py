@@ -17,8 +17,9 @@ from polypda.cohorts.phantom_look import AreaQuantiles, FieldOfViewLook, FieldSh
 from polypda.phantom import PhantomLook, cohort_seed, render_frame
 from polypda.phantom.camera import Fold, Pose, camera_rays, canvas_of, wall_distance
 from polypda.phantom.optics import paint
+from polypda.phantom.placement import Polyp
 from polypda.phantom.polyps import Lobe, trace
-from polypda.phantom.scene import Polyp, draw_scene
+from polypda.phantom.scene import draw_scene
 from polypda.phantom.shading import shade
 
 SMALL = PhantomLook(sizes_px=((256, 208),), negative_fraction=0.0, polyps_per_positive_frame=1.0)

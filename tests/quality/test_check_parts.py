@@ -6,7 +6,7 @@ import pytest
 
 from polypda.cohorts.field_of_view import Box, FieldOfView
 from polypda.cohorts.manifest import FieldOfViewShape
-from polypda.quality.checking.frame_quality import is_overexposed, judge_image, judge_mask, shape_of
+from polypda.quality.checking.frame_quality import GLARE_FRACTION, judge_image, judge_mask, shape_of
 from polypda.quality.checking.observation import cut_short
 
 SIZE = (240, 320)
@@ -95,8 +95,8 @@ def test_glare_and_blur():
     white = sharp.copy()
     white[:60] = 255
     judged = judge_image(white, inside)
-    assert is_overexposed(judged) and judged.overexposed == pytest.approx(0.25, abs=0.03)
-    assert not is_overexposed(judge_image(sharp, inside))
+    assert judged.overexposed > GLARE_FRACTION and judged.overexposed == pytest.approx(0.25, abs=0.03)
+    assert judge_image(sharp, inside).overexposed <= GLARE_FRACTION
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
