@@ -1,5 +1,7 @@
 """The small judges of a check, each against a picture painted so that the answer is known."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 import pytest

@@ -1,5 +1,7 @@
 """What checkpoint rules cost: the best snapshot's Dice minus that of the rule's."""
 
+from __future__ import annotations
+
 import pandas as pd
 import pytest
 
