@@ -108,12 +108,7 @@ def place_polyps(
 
 
 def _fit(
-    rng: np.random.Generator,
-    plan: Plan,
-    site: Site,
-    allowed: NDArray[np.bool_],
-    area: float,
-    elevation: float | None,
+    rng: np.random.Generator, plan: Plan, site: Site, allowed: NDArray[np.bool_], area: float, elevation: float | None
 ) -> tuple[Lobe, ...]:
     """Find a position where the polyp shows the wanted area, and the radius that does it."""
     wall, rays = site.wall, site.rays

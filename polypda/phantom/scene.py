@@ -12,16 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
-from polypda.phantom.camera import (
-    HALF_HEIGHT_ANGLE,
-    Canvas,
-    Fold,
-    Pose,
-    Rays,
-    canvas_of,
-    look_towards,
-    wall_distance,
-)
+from polypda.phantom.camera import HALF_HEIGHT_ANGLE, Canvas, Fold, Pose, Rays, canvas_of, look_towards, wall_distance
 from polypda.phantom.placement import (
     NO_MIMICS,
     Mimics,

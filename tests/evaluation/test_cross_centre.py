@@ -179,10 +179,7 @@ def test_box_cohorts_have_lesions_and_never_a_dice() -> None:
 @pytest.mark.parametrize(
     ("cohort", "note"),
     [
-        (
-            SyntheticCohort("x", patients=1, frames_per_patient=30),
-            "with a polyp (n = 24) comes from one patient",
-        ),
+        (SyntheticCohort("x", patients=1, frames_per_patient=30), "with a polyp (n = 24) comes from one patient"),
         (SyntheticCohort("x", patients=3), "only 3 patients with a polyp: no interval"),
         (SyntheticCohort("x", patients=3, clusters="sequence"), "only 3 sequences with a polyp"),
         (SyntheticCohort("x", clusters="unknown"), "frames treated as independent: likely too narrow"),

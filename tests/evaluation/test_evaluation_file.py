@@ -6,12 +6,7 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.cases.evaluation_file import (
-    joined_selectors,
-    read_selectors,
-    regret_by_rule,
-    regret_rows,
-)
+from polypda.evaluation.cases.evaluation_file import joined_selectors, read_selectors, regret_by_rule, regret_rows
 
 DICE = {30: 0.50, 60: 0.62, 90: 0.62, 120: 0.40}
 

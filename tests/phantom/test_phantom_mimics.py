@@ -139,11 +139,7 @@ def test_the_fraction_of_flat_lesions_is_the_looks() -> None:
 def test_local_lightness_lowers_local_contrast_more_than_the_global_one() -> None:
     def figures(local: float | None) -> tuple[float, float]:
         look = SMALL.model_copy(
-            update={
-                "polyp_contrast": LabSpread(lightness=20, a=6, b=7),
-                **EVEN,
-                "polyp_local_lightness": local,
-            }
+            update={"polyp_contrast": LabSpread(lightness=20, a=6, b=7), **EVEN, "polyp_local_lightness": local}
         )
         near, wide = [], []
         for index in range(9):

@@ -126,10 +126,7 @@ def panels(cases: pd.DataFrame) -> list[Panel]:
 
 
 def _panel(
-    block: pd.DataFrame,
-    facts: pd.DataFrame,
-    training_codes: NDArray[np.int64],
-    frame_codes: NDArray[np.int64],
+    block: pd.DataFrame, facts: pd.DataFrame, training_codes: NDArray[np.int64], frame_codes: NDArray[np.int64]
 ) -> Panel:
     firsts = np.flatnonzero(np.diff(training_codes, prepend=-1))
     key = GroupKey(**{name: str(block[name].iloc[0]) for name in GROUP})

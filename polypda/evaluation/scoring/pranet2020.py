@@ -51,10 +51,7 @@ class PranetScores:
 
 
 def pranet_scores(
-    probability: NDArray[np.floating],
-    reference: NDArray[np.uint8] | NDArray[np.bool_],
-    *,
-    frame: str = "",
+    probability: NDArray[np.floating], reference: NDArray[np.uint8] | NDArray[np.bool_], *, frame: str = ""
 ) -> PranetScores:
     """Score one frame that shows a polyp.
 

@@ -55,11 +55,7 @@ def reference_mask(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8] 
 
 
 def predict_native(
-    models: Mapping[str, Segmenter],
-    frames: Sequence[Frame],
-    asked: Asked,
-    *,
-    scored: bool = True,
+    models: Mapping[str, Segmenter], frames: Sequence[Frame], asked: Asked, *, scored: bool = True
 ) -> Iterator[NativePrediction]:
     """Predict frames with every model, in order; reads each frame once.
 

@@ -13,14 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from polypda.cohorts.catalogue import shared_frames
 from polypda.cohorts.frames import LabelState, Split
 from polypda.cohorts.splits import clusters_known
-from polypda.quality.checking.cohort_view import (
-    CohortView,
-    Drawing,
-    Finding,
-    FrameName,
-    held_out_apart,
-    name_of,
-)
+from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding, FrameName, held_out_apart, name_of
 from polypda.quality.checking.observation import Observation
 from polypda.quality.near_duplicates import AlikePair, Mirroring, find_alike
 

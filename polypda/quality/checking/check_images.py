@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 
 from polypda.cohorts.stored_masks import AMBIGUOUS_GREY
-from polypda.quality.checking.cohort_view import (
-    CohortView,
-    Drawing,
-    Finding,
-    fraction_text,
-)
+from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding, fraction_text
 from polypda.quality.checking.frame_quality import BLUR_RATIO, GLARE_FRACTION
 from polypda.quality.checking.observation import Observation, Size
 from polypda.quality.interlacing import Scan, decide

@@ -133,11 +133,7 @@ def test_methods_do_not_disturb_one_another() -> None:
 
 @pytest.mark.parametrize(
     ("gap", "count", "reason"),
-    [
-        (0.3, 4, "fewer than 5 clusters"),
-        (0.0, 20, "includes 0"),
-        (-0.3, 20, "the oracle is worse than source-only"),
-    ],
+    [(0.3, 4, "fewer than 5 clusters"), (0.0, 20, "includes 0"), (-0.3, 20, "the oracle is worse than source-only")],
 )
 def test_a_gap_that_may_be_nothing_is_not_divided_by(gap: float, count: int, reason: str) -> None:
     clusters = sequences(*[3] * count)
