@@ -140,7 +140,6 @@ def energy_distance(
 
 def _sums_between_clusters(features: FloatArray, codes: np.ndarray, sizes: FloatArray) -> FloatArray:
     """Sums of the distances between the frames of each two clusters, float64 [C, C]; 0 on the diagonal."""
-    by_cluster = np.zeros((len(sizes), len(features)))
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int)
     distances = cdist(features[order], features[order])
@@ -155,22 +154,22 @@ def _coefficients(between: FloatArray, sizes: FloatArray, first: FloatArray) -> 
     pairs = _pairs(sizes)
     second = 1 - first
     sums, counts = first @ between, first @ pairs
-    own = (sums * first).sum(axis=1) / (counts * first).sum(axis=1)
+    within_first = (sums * first).sum(axis=1) / (counts * first).sum(axis=1)
     across = (sums * second).sum(axis=1) / (counts * second).sum(axis=1)
-    other = ((second @ between) * second).sum(axis=1) / ((second @ pairs) * second).sum(axis=1)
-    return _coefficient(own, across, other)
+    within_second = ((second @ between) * second).sum(axis=1) / ((second @ pairs) * second).sum(axis=1)
+    return _coefficient(within_first, across, within_second)
 
 
 def _jackknife_error(between: FloatArray, sizes: FloatArray, mine: np.ndarray) -> float:
     """Delete one cluster at a time; the two cohorts' variances add."""
     pairs, variance = _pairs(sizes), 0.0
     for side in (mine, ~mine):
-        own, other = side.astype(np.float64), (~side).astype(np.float64)
-        sums_own, sums_other, counts_own, counts_other = between @ own, between @ other, pairs @ own, pairs @ other
+        here, there = side.astype(np.float64), (~side).astype(np.float64)
+        sums_here, sums_there, counts_here, counts_there = between @ here, between @ there, pairs @ here, pairs @ there
         # Without a cluster, its pairs within its cohort (each stands twice) and across are gone
-        within = (own @ sums_own - 2 * sums_own) / (own @ counts_own - 2 * counts_own)
-        across = (own @ sums_other - sums_other) / (own @ counts_other - counts_other)
-        elsewhere = np.full(len(own), (other @ sums_other) / (other @ counts_other))
+        within = (here @ sums_here - 2 * sums_here) / (here @ counts_here - 2 * counts_here)
+        across = (here @ sums_there - sums_there) / (here @ counts_there - counts_there)
+        elsewhere = np.full(len(here), (there @ sums_there) / (there @ counts_there))
         left_out = _coefficient(within[side], across[side], elsewhere[side])
         count = len(left_out)
         variance += (count - 1) / count * float(((left_out - left_out.mean()) ** 2).sum())
@@ -184,8 +183,8 @@ def _pairs(sizes: FloatArray) -> FloatArray:
     return pairs
 
 
-def _coefficient(own: FloatArray, across: FloatArray, other: FloatArray) -> FloatArray:
-    return np.divide(2 * across - own - other, 2 * across, out=np.zeros_like(across), where=across > 0)
+def _coefficient(within: FloatArray, across: FloatArray, elsewhere: FloatArray) -> FloatArray:
+    return np.divide(2 * across - within - elsewhere, 2 * across, out=np.zeros_like(across), where=across > 0)
 
 
 def _permutation_p(

@@ -212,25 +212,25 @@ def _faint(
     inside: Plane,
     alpha: Plane,
     ring: Plane,
-    own: tuple[Plane, Plane, Plane],
+    polyp: tuple[Plane, Plane, Plane],
     contrast: tuple[float, float, float],
 ) -> tuple[Plane, Plane, Plane]:
     """A flat lesion's colours: as light as the wall it lies on, a little off its colour, least so at the border."""
     around = [_mean(plane[window], ring) for plane in (layer.lightness, layer.a, layer.b)]
-    wanted = np.array([_mean(own[0], alpha) - around[0], contrast[1], contrast[2]])
+    wanted = np.array([_mean(polyp[0], alpha) - around[0], contrast[1], contrast[2]])
     wanted *= max(1.0, LEAST_CONTRAST / max(float(np.sqrt(np.square(wanted).sum())), 0.1))
     strength = np.float32(FAINT_BORDER) + np.float32(1 - FAINT_BORDER) * np.clip(inside / np.float32(0.25), 0.0, 1.0)
     colours = []
-    for plane, value, difference in zip((layer.lightness, layer.a, layer.b), own, wanted, strict=True):
+    for plane, value, difference in zip((layer.lightness, layer.a, layer.b), polyp, wanted, strict=True):
         under = plane[window]
         variation = value - np.float32(_mean(value, alpha)) - under + np.float32(_mean(under, alpha))
         colours.append(np.asarray(under + strength * np.float32(difference) + 0.35 * variation, np.float32))
     return colours[0], colours[1], colours[2]
 
 
-def _chroma_shift(own: Plane, wall: Plane, alpha: Plane, wanted: float, inside: NDArray[np.bool_]) -> np.float32:
+def _chroma_shift(polyp: Plane, wall: Plane, alpha: Plane, wanted: float, inside: NDArray[np.bool_]) -> np.float32:
     weight = float(alpha.sum())
     if weight < 1.0:
         return np.float32(0.0)
-    now = float((own * alpha).sum()) / weight
+    now = float((polyp * alpha).sum()) / weight
     return np.float32(np.clip(float(wall[inside].mean()) + wanted - now, -10.0, 10.0))

@@ -61,7 +61,7 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarseImage) 
 
 
 def _pixels(array: NDArray) -> Pixels:
-    """The array as 8-bit pixels (OpenCV's stubs do not tell that 8 bit in gives 8 bit out)."""
+    """The array as 8-bit pixels (OpenCV's stubs do not say that 8 bit in gives 8 bit out)."""
     return array.astype(np.uint8, copy=False)
 
 

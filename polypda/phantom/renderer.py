@@ -166,7 +166,7 @@ def _checked_look(manifest: Manifest, frames: int, seed: int) -> PhantomLook:
     if manifest.phantom is None:
         raise DataError(
             "E_PHANTOM_LOOK",
-            "this cohort's manifest has no `phantom` look, so nothing tells how to render it.",
+            "this cohort's manifest has no `phantom` look, so it is not known how to render it.",
             where=manifest.id,
             fix="add a `phantom:` block to its manifest.",
         )

@@ -38,7 +38,7 @@ RADIAL_LIMITS = (-34.0, 14.0)
 
 @dataclass(frozen=True)
 class CoarseImage:
-    """What the coarse grid tells; all h×w(×3) float32.
+    """One frame on the coarse grid; all h×w(×3) float32.
 
     wall, polyp: RGB 0–255 of the two layers (polyp is None without one).
     outline: signed distance to the polyps' visible outline in coarse pixels, positive inside; None without a polyp.

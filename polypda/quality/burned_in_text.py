@@ -26,7 +26,7 @@ LEFT_PANEL_FRACTION = 0.2
 MARGIN_HEIGHTS = (0.6, 0.35)
 """Added to a line at its ends, and above and below it: blur and compression spread letters."""
 CLOSED_HEIGHTS = 3.2
-"""A gap of up to this many letter heights between two lines may hold a line that could not be told from the mucosa."""
+"""A gap of up to this many letter heights between two lines may hold a line that does not stand out from the mucosa."""
 
 
 def companions(clear: Sequence[TextLine], others: Sequence[TextLine]) -> tuple[list[TextLine], list[TextLine]]:
@@ -120,7 +120,7 @@ def find_burned_in_text(image: NDArray[np.uint8]) -> BurnedInText:
 
     A row of four like letters is text by itself (three where processors keep their text). Near such a row shorter and
     fainter ones of the same height are taken too, and a panel is filled to its full width: what stands beside a
-    readable date and could not be told from the mucosa is rather lost than kept.
+    readable date without standing out from the mucosa is rather lost than left.
 
     image: uint8 H×W×3, RGB.
     """

@@ -54,7 +54,7 @@ CLEAR = 0.97
 
 
 FINE_BLUR = 2.5
-"""Details smaller than this (cells of 64) are compared by themselves: folds and lumens of strangers may agree in the
+"""Details smaller than this (cells of 64) are compared by themselves: folds and lumens of other scenes may agree in the
 large, never in these."""
 
 
@@ -116,7 +116,7 @@ MIRRORED_FINE = 0.75
 to 0.6 and recompressed at quality 50, details of real frames still agree to 0.79), and three more ways to fit give
 smooth walls with one fold three more chances to agree."""
 SCENE_COARSE, SCENE_FINE = 0.75, 0.45
-"""The same, for frames that seem to show one scene from nearly one place; a hint, not a proof."""
+"""The same, for frames that seem to show one scene from nearly one position; a hint, not a proof."""
 MOST_CANDIDATES = 400_000
 """Candidates that are confirmed, the nearest first: a video of a still scene would otherwise take hours."""
 

@@ -21,7 +21,7 @@ PER_CENT = 100
 MOST_CLASSES = 16
 """Values of a folder are listed up to this number; more are no classes."""
 LEAST_AT_TOP = 0.25
-"""Soft maps in per cent reach 100 in at least this share of the files that hold anything."""
+"""Soft maps in per cent reach 100 in at least this fraction of the files that hold anything."""
 FAINTEST = 0.01
 """Floating-point maps that end below this were divided twice: no map of a segmenter is as faint."""
 
@@ -210,5 +210,5 @@ def _ambiguous(
         scales.insert(1, "0-100 (per cent)")
     if values is not None:
         scales += [f"class:{value}" for value in sorted(values - {0})][:3]
-    what = f"{count} {kind} maps hold {held}: at which scale they were written is not told."
+    what = f"{count} {kind} maps hold {held}: at which scale they were written is not known."
     return DataError("E_PREDICTION_SCALE", what, where=where, fix=f"say it: --scale {', or '.join(scales)}.")

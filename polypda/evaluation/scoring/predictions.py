@@ -283,4 +283,4 @@ def _drawn(transparent: Sequence[AlphaFacts], where: str) -> Drawn:
         return Drawn.GREY
     what = "both the grey and the transparency vary" if len(shown) > 1 else "all that is drawn is black or transparent"
     fix = "write one grey channel without alpha."
-    raise DataError("E_PREDICTION_ALPHA", f"{what}: which of them is the map is not told.", where=where, fix=fix)
+    raise DataError("E_PREDICTION_ALPHA", f"{what}: which of them is the map is not known.", where=where, fix=fix)

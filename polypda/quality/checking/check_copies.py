@@ -83,7 +83,7 @@ def check_hidden_sequences(view: CohortView) -> list[Finding]:
     findings = []
     if parted:
         message = (
-            f"{len(parted)} pairs of frames whose sequence is not told seem to show one scene, in different parts of "
+            f"{len(parted)} pairs of frames whose sequence is not known seem to show one scene, in different parts of "
             "the split: probably neighbours of one video. Name their sequence (frames.csv, or scenes in the manifest)."
         )
         findings.append(_of_pairs("W_SCENE_PARTED", message, parted, leak=False))
@@ -92,7 +92,7 @@ def check_hidden_sequences(view: CohortView) -> list[Finding]:
     if chains:
         most = max(len(chain) for chain in chains)
         message = (
-            f"{len(chains)} chains of three frames or more look like sequences that nobody told (up to {most} frames)."
+            f"{len(chains)} chains of three frames or more look like sequences that nobody named (up to {most} frames)."
         )
         frames = tuple(view.seen[index].frame.frame for chain in chains for index in chain)
         values = {view.seen[p].frame.frame: f"chain {n}" for n, chain in enumerate(chains, start=1) for p in chain}

@@ -8,7 +8,7 @@ from polypda.cohorts.frames import LabelState
 from polypda.cohorts.manifest import Annotation
 from polypda.cohorts.opening import missing_boxes, missing_masks
 from polypda.cohorts.sub_cohorts import mode_words
-from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding, names
+from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding
 from polypda.quality.checking.observation import Observation
 
 
@@ -45,7 +45,7 @@ def check_problems(view: CohortView) -> list[Finding]:
         first = f"{concerned[0].frame.frame}: {problem.what} Fix: {problem.fix}" if problem else ""
         message = f"{len(concerned)} frames; the first, {first}"
         drawing = Drawing.FRAME if code in ("E_IMAGE_TRUNCATED", "E_MASK_SIZE") else Drawing.NOTHING
-        findings.append(Finding(code, message, names(concerned), drawing=drawing))
+        findings.append(Finding.about(code, message, concerned, drawing))
     return findings
 
 
