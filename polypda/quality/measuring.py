@@ -57,7 +57,8 @@ class FigureStore:
         if stored is None:
             return None
         try:
-            return kind(**{n: _map(v) if isinstance(v, dict) else v for n, v in json.loads(stored).items()})
+            values: dict[str, Any] = json.loads(stored)
+            return kind(**{name: _map(v) if isinstance(v, dict) else v for name, v in values.items()})
         except (ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
             return None  # damaged: it is measured again
 

@@ -103,7 +103,7 @@ def find_evaluations(folder: Path) -> list[Path]:
 
 SELECTORS_FILE = "selectors.csv"
 RUN_COLUMNS = ["run", "source", "target", "model", "seed"]
-SELECTOR_COLUMNS = [
+SELECTOR_COLUMNS: list[str] = [
     *(*RUN_COLUMNS, "selector", "step", "dice", "best_step", "best_dice", "regret", "n", "snapshots", "used")
 ]
 """dice, best_dice, regret: mean over the target's held-out frames with a polyp, 0–1; n: how many. used: the rule whose

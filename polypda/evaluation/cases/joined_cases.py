@@ -128,8 +128,8 @@ def _check_one_value(cases: pd.DataFrame, column: str, code: str, fix: str) -> N
     cohort = mixed["cohort"].iloc[0]
     of_cohort = mixed[mixed["cohort"] == cohort]
     words = {True: "rendered frames", False: "real frames"} if column == "phantom" else {}
-    values = zip(of_cohort[column], of_cohort["run"], strict=True)
-    said = "; ".join(f"{words.get(value, value)} in run {run}" for value, run in values)
+    rows = zip(of_cohort[column], of_cohort["run"], strict=True)
+    said = "; ".join(f"{words.get(value, value)} in run {run}" for value, run in rows)
     raise DataError(code, f"cohort {cohort} was scored on {said}.", where="cases", fix=fix)
 
 

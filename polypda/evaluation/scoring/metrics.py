@@ -161,23 +161,15 @@ def frame_metrics(
     fp, fn = predicted_px - tp, reference_px - tp
     negative = whole_reference_px == 0
     missed = reference_px > 0 and predicted_px == 0
-    field = bounding_box(valid)
-    hd95_px, nsd = _surface(inside, predicted, field, reference_px, predicted_px)
     lesions, found = find_lesions(inside, valid_px), find_lesions(predicted, valid_px)
     return FrameMetrics(
         width_px=actual.shape[1],
         height_px=actual.shape[0],
         threshold=float(threshold),
-        **overlap(tp, fp, fn, valid_px - tp - fp - fn),
+        **_overlap(tp, fp, fn, valid_px - tp - fp - fn),
         mae=mae,
-        hd95_px=hd95_px,
+        **_surface(inside, predicted, bounding_box(valid), reference_px, predicted_px),
         hd95_penalised=missed,
-        nsd=nsd,
-        nsd_tolerance_px=nsd_tolerance_px(field),
-        tp_px=tp,
-        fp_px=fp,
-        fn_px=fn,
-        tn_px=valid_px - tp - fp - fn,
         reference_px=reference_px,
         predicted_px=predicted_px,
         valid_px=valid_px,
@@ -195,11 +187,15 @@ def frame_metrics(
     )
 
 
-def overlap(tp: int, fp: int, fn: int, tn: int) -> dict[str, Any]:
-    """Dice, IoU, sensitivity, PPV, specificity and F2 of pixel counts; NaN where a ratio has no denominator."""
+def _overlap(tp: int, fp: int, fn: int, tn: int) -> dict[str, Any]:
+    """The pixel counts and their ratios; NaN where a ratio has no denominator."""
     # With an empty reference no pixel could be found: Dice and its kin say nothing, whatever was predicted.
     found_or_nan = 1.0 if tp + fn else math.nan
     return {
+        "tp_px": tp,
+        "fp_px": fp,
+        "fn_px": fn,
+        "tn_px": tn,
         "dice": found_or_nan * _ratio(2 * tp, 2 * tp + fp + fn),
         "iou": found_or_nan * _ratio(tp, tp + fp + fn),
         "sensitivity": _ratio(tp, tp + fn),
@@ -227,13 +223,14 @@ def _false_positives(predicted: Lesions, negative: bool) -> dict[str, Any]:
 
 def _surface(
     inside: NDArray[np.bool_], predicted: NDArray[np.bool_], field: Box, reference_px: int, predicted_px: int
-) -> tuple[float, float]:
-    """HD95 (px) and NSD with the answers for empty masks: a missed polyp costs the field's diagonal."""
-    if not reference_px:
-        return math.nan, math.nan
-    if not predicted_px:
-        return field_diagonal_px(field), 0.0
-    return hd95_and_nsd(inside, predicted, nsd_tolerance_px(field))
+) -> dict[str, Any]:
+    """HD95, NSD and its tolerance, with the answers for empty masks: a missed polyp costs the field's diagonal."""
+    hd95_px, nsd, tolerance_px = math.nan, math.nan, nsd_tolerance_px(field)
+    if reference_px:
+        hd95_px, nsd = field_diagonal_px(field), 0.0
+        if predicted_px:
+            hd95_px, nsd = hd95_and_nsd(inside, predicted, tolerance_px)
+    return {"hd95_px": hd95_px, "nsd": nsd, "nsd_tolerance_px": tolerance_px}
 
 
 def _ratio(part: int, whole: int) -> float:

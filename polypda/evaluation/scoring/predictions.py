@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -79,13 +78,6 @@ def predict_native(
 SUFFIXES = (".png", ".npy")
 
 
-class Drawn(Enum):
-    """Where the maps of a folder that have an alpha channel are drawn."""
-
-    GREY = "grey"  # alpha hides nothing, or hides what is black
-    ALPHA = "alpha"  # one bright value throughout
-
-
 @dataclass(frozen=True)
 class StoredMap:
     """A file's grey values, H×W, uint8, uint16, bool or float; alpha: likewise, None where it has none."""
@@ -93,11 +85,11 @@ class StoredMap:
     grey: NDArray
     alpha: NDArray | None = None
 
-    def values(self, drawn: Drawn) -> NDArray:
-        """The map itself, H×W."""
+    def values(self, in_alpha: bool) -> NDArray:
+        """The map itself, H×W; in_alpha: where it has an alpha channel, it is drawn in that."""
         if self.alpha is None:
             return self.grey
-        return self.alpha if drawn is Drawn.ALPHA else np.where(self.alpha > 0, self.grey, 0).astype(self.grey.dtype)
+        return self.alpha if in_alpha else np.where(self.alpha > 0, self.grey, 0).astype(self.grey.dtype)
 
 
 @dataclass(frozen=True)
@@ -120,11 +112,14 @@ class AlphaFacts:
 
 @dataclass(frozen=True)
 class PredictionFolder:
-    """Files by stem, and how they are read: drawn, decisions (by the kind of file), made from all of them."""
+    """Files by stem, and how they are read, as decided from all of them.
+
+    in_alpha: files with an alpha channel are drawn in it, on one bright grey; else it hides nothing, or what is black.
+    """
 
     name: str
     files: Mapping[str, Path]
-    drawn: Drawn
+    in_alpha: bool
     decisions: Mapping[MapKind, Decision]
 
     @classmethod
@@ -143,9 +138,9 @@ class PredictionFolder:
                 facts.append(MapFacts.of(stored.grey))
             else:
                 transparent[path] = AlphaFacts.of(stored.grey, stored.alpha)
-        drawn = _drawn(list(transparent.values()), name)
-        facts += [MapFacts.of(_stored(path).values(drawn)) for path in transparent]
-        return cls(name, files, drawn, decide(facts, scale, name))
+        in_alpha = _in_alpha(list(transparent.values()), name)
+        facts += [MapFacts.of(_stored(path).values(in_alpha)) for path in transparent]
+        return cls(name, files, in_alpha, decide(facts, scale, name))
 
     def probability(self, frame: Frame) -> NDArray[np.float32] | None:
         """P(polyp), float32 H×W as the file holds it; None where there is no file for the frame.
@@ -155,13 +150,13 @@ class PredictionFolder:
         path = self._path(frame)
         if path is None:
             return None
-        values = _stored(path).values(self.drawn)
+        values = _stored(path).values(self.in_alpha)
         return self.decisions[MapKind.of(values)].scale.probability(values)
 
     @property
     def notes(self) -> list[str]:
         """What was decided, for people."""
-        alpha = [f"{self.name}: the maps are drawn in alpha on one bright grey."] if self.drawn is Drawn.ALPHA else []
+        alpha = [f"{self.name}: the maps are drawn in alpha on one bright grey."] if self.in_alpha else []
         return alpha + [f"{self.name}: {decision.note}" for decision in self.decisions.values()]
 
     def has(self, frame: Frame) -> bool:
@@ -272,15 +267,15 @@ def _grey(pixels: NDArray, path: Path) -> NDArray:
     return pixels
 
 
-def _drawn(transparent: Sequence[AlphaFacts], where: str) -> Drawn:
-    """Where files with an alpha channel are drawn. Raises: DataError E_PREDICTION_ALPHA."""
+def _in_alpha(transparent: Sequence[AlphaFacts], where: str) -> bool:
+    """Whether files with an alpha channel are drawn in it. Raises: DataError E_PREDICTION_ALPHA."""
     if all(one.opaque for one in transparent):
-        return Drawn.GREY
+        return False
     shown = frozenset[int]().union(*(one.shown for one in transparent))
     if len(shown) == 1 and shown != {0}:
-        return Drawn.ALPHA
+        return True
     if len(shown) > 1 and all(one.binary for one in transparent):
-        return Drawn.GREY
+        return False
     what = "both the grey and the transparency vary" if len(shown) > 1 else "all that is drawn is black or transparent"
     fix = "write one grey channel without alpha."
     raise DataError("E_PREDICTION_ALPHA", f"{what}: which of them is the map is not known.", where=where, fix=fix)
