@@ -16,7 +16,7 @@ from polypda.cli.configuration import OptionalDataRoot, default_cache
 from polypda.cli.console import wide_console
 from polypda.cohorts.image_files import MOST_NAMED, name_some
 from polypda.quality.checking.check_cohorts import CheckReport, JointReport
-from polypda.quality.checking.findings import Finding, Severity
+from polypda.quality.checking.cohort_view import Finding, Severity
 
 Opt = typer.Option
 SEVERITY_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}

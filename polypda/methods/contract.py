@@ -23,7 +23,7 @@ from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.data.frame_changes import TargetColours
 from polypda.errors import DataError
 from polypda.networks.segmenter import Segmenter
-from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.appearance import StylizationSettings
 
 SEGMENTER = "segmenter"
 

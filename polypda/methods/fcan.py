@@ -38,7 +38,7 @@ from polypda.methods.segmentation import image_size_logits, segmenter_optimizer,
 from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
 from polypda.networks.segmenter import Prediction, Segmenter
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
-from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.appearance import StylizationSettings
 
 
 class FCANOptions(AdversaryOptions, StylizationSettings):

@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from polypda.evaluation.cohort_differences.results import CohortDifferences, supported
-from polypda.quality.statistics.features import BY_NAME
-from polypda.quality.statistics.frame_table import PlaceMaps
+from polypda.evaluation.cohort_differences import CohortDifferences, supported
+from polypda.quality.frame_table import BY_NAME, PlaceMaps
 from polypda.reporting.verdict import records
 from polypda.reporting.wording import NO_BREAK, plain, signed
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.statistics.intervals import IntervalKind
 
 NOT_KNOWN = "–"
 NO_BREAK = "\u00a0"

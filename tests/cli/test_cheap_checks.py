@@ -8,7 +8,7 @@ from support.painted import write_cohort
 from support.runs import write_run
 
 from polypda.cohorts import images
-from polypda.phantom import cohort_folder
+from polypda.phantom import renderer as cohort_folder
 from polypda.processes import WorkerPool
 
 PAIR = ["--source", "zju2", "--target", "haining"]

@@ -11,12 +11,10 @@ import pytest
 from support.painted import write_frames
 
 from polypda.cohorts.frames import LabelState, PolypBox
-from polypda.quality.statistics import measuring
-from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
-from polypda.quality.statistics.image import image_figures, noise_sd, reduced_image
-from polypda.quality.statistics.measuring import measure_files, measure_frames
-from polypda.quality.statistics.polyps import box_figures, mask_figures
+from polypda.quality import measuring
+from polypda.quality.frame_figures import box_figures, image_figures, mask_figures, noise_sd, reduced_image
+from polypda.quality.frame_table import drawn_evenly, frame_table, place_maps
+from polypda.quality.measuring import FigureStore, measure_files, measure_frames
 
 NOWHERE = FigureStore(None)
 

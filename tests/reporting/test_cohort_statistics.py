@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from polypda.quality.statistics.features import FEATURES
+from polypda.quality.frame_table import FEATURES
 from polypda.reporting.cohort_statistics import CLAUSES, pair_words, times
 
 

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_image import find_insets, find_scope_image
-from polypda.quality.overlays.static_regions import StillnessMap
-from polypda.quality.overlays.text_lines import TextLine
+from polypda.quality.burned_in_text import find_burned_in_text
+from polypda.quality.scope_image import StillnessMap, find_insets, find_scope_image
+from polypda.quality.text_lines import TextLine
 
 Region = tuple[float, float, float, float]
 """left, top, right, bottom as shares of the frame (0–1)."""

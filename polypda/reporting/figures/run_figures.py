@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter
 
 from polypda.evaluation.aggregation.aggregates import SIZE_LIMITS
 from polypda.evaluation.aggregation.centres import CHANGED_BY_DICE, paired_cases
-from polypda.evaluation.cases.case_values import BOX
+from polypda.evaluation.cases.case_table import BOX
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER, RunMetadata
-from polypda.evaluation.scoring.lesions import HEADLINE_IOU
+from polypda.evaluation.scoring.mask_geometry import HEADLINE_IOU
 from polypda.files import write_whole
 from polypda.reporting.figures.figure_style import (
     AFTER,

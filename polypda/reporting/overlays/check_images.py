@@ -17,8 +17,7 @@ from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image, read_mask
 from polypda.errors import DataError
-from polypda.quality.checking.cohort_view import OverlayMap
-from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.cohort_view import Drawing, Finding, FrameName, OverlayMap, Severity
 from polypda.quality.checking.frame_quality import SPECK_FRACTION, SPECK_PX, WHITE
 from polypda.reporting.overlays.drawing import on_paper, resized
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.aggregation.centres import paired_cases
-from polypda.evaluation.cases.case_values import BOX
+from polypda.evaluation.cases.case_table import BOX
 
 
 class ChosenFrame(NamedTuple):

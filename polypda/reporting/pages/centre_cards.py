@@ -13,8 +13,7 @@ import pandas as pd
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import holm
-from polypda.evaluation.statistics.permutation import smallest_p_value
+from polypda.evaluation.statistics.permutation import holm, smallest_p_value
 from polypda.reporting.verdict import (
     CLUSTER_INTERVALS,
     SIGNIFICANT_P,

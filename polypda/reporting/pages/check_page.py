@@ -14,8 +14,7 @@ from polypda import __version__
 from polypda.cohorts.frames import Frame
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.quality.checking.check_cohorts import CheckReport, JointReport
-from polypda.quality.checking.cohort_view import OverlayMap
-from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.cohort_view import Drawing, Finding, FrameName, OverlayMap, Severity
 from polypda.reporting.overlays.check_images import finding_images
 from polypda.reporting.pages.page import data_uri, render_page
 from polypda.reporting.wording import counted

@@ -20,6 +20,10 @@ from polypda.files import write_whole
 from polypda.quality.statistics.features import BY_NAME, FEATURES, IN_DISTANCE, Feature
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics, pair_words
 from polypda.reporting.figures.cohort_figures import cohort_drawings
+from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM
+from polypda.quality.frame_table import IN_DISTANCE
+from polypda.reporting.cohort_statistics import CohortStatistics, pair_words
+from polypda.reporting.figures.cohort_drawings import cohort_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, ReportFigure, write_drawings
 from polypda.reporting.pages.page import data_uri, embedded, render_page, shrink_png
 from polypda.reporting.report_folders import new_folder

@@ -8,7 +8,7 @@ from typing import Any
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.run_metadata import ORACLE, RunMetadata
-from polypda.evaluation.scoring.lesions import LESION_RULE
+from polypda.evaluation.scoring.mask_geometry import LESION_RULE
 from polypda.reporting.documents.report_facts import flattened
 from polypda.reporting.figures.figure_style import ReportFigure
 from polypda.reporting.pages.answer import answer

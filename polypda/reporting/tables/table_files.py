@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.aggregation.selector_regret import SELECTORS_FILE
+from polypda.evaluation.cases.evaluation_file import SELECTORS_FILE
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER, SOURCE_ONLY
 from polypda.files import write_whole
 from polypda.reporting.tables.columns import (

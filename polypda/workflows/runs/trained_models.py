@@ -17,7 +17,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import CachedFrames
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.methods.registry import parts_of
 from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics

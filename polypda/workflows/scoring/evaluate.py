@@ -13,11 +13,11 @@ import pandas as pd
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.selector_regret import regret_rows
 from polypda.evaluation.cases.case_table import CaseKey
+from polypda.evaluation.cases.evaluation_file import regret_rows
 from polypda.evaluation.cases.run_metadata import SOURCE_ONLY, RunMetadata
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import NativePrediction, predict_native
+from polypda.evaluation.scoring.predictions import NativePrediction, predict_native
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.overlays.frame_choice import choose_frames

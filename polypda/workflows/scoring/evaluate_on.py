@@ -19,7 +19,7 @@ from polypda.evaluation.aggregation.cross_centre import cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.pranet2020 import PranetTable
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.files import require_writable, whole_folder, write_failed
 from polypda.networks.registry import load_segmenter
 from polypda.reporting.tables.table_files import write_tables

@@ -18,10 +18,9 @@ from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.case_table import BOX, CaseKey, case_row, cases_table
-from polypda.evaluation.scoring.box_metrics import frame_metrics_boxes
-from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.evaluation.scoring.metrics import frame_metrics, frame_metrics_boxes
 from polypda.evaluation.scoring.pranet2020 import PranetTable
-from polypda.evaluation.scoring.prediction import NativePrediction
+from polypda.evaluation.scoring.predictions import NativePrediction
 from polypda.training.progress import Progress
 
 PARTS = {part.value: (part,) for part in Split} | {"all": tuple(Split)}
