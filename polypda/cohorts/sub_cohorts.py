@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort
-from polypda.cohorts.frames_csv import MODE_NAME, PART_NAMES
+from polypda.cohorts.tables import MODE_NAME, PART_NAMES
 from polypda.errors import DataError, LeakageError, UsageError, nearest
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import IO, cast
 
-from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.image_files import natural_key
 from polypda.errors import DataError
 from polypda.importing.contract import LedgerLine, SourceTree
 from polypda.importing.source_tree import FolderTree, unreadable

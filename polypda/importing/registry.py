@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.manifest import Manifest
+from polypda.cohorts.tables import FRAMES_CSV
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
 from polypda.importing.readers.coco import CocoReader

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from polypda.cohorts.image_files import is_hidden
-from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.image_files import is_hidden, natural_key
 from polypda.errors import DataError
 from polypda.importing.contract import LedgerLine, SourceTree
 

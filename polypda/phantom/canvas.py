@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.phantom_look import FieldOfViewLook, FieldShape
+from polypda.cohorts.phantom_look import FieldOfViewLook
+from polypda.cohorts.phantom_look import FieldOfViewShape as FieldShape
 from polypda.phantom.tube import Plane, Rays, camera_rays
 
 WORK_LONGER_SIDE_PX = 272

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import LabelState
-from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
-from polypda.cohorts.frames_csv import FrameRow, frames_csv
 from polypda.cohorts.phantom_look import PhantomLook
+from polypda.cohorts.tables import FRAMES_CSV, FrameRow, frames_csv
 from polypda.errors import DataError, UsageError
 from polypda.files import whole_folder
 from polypda.phantom.renderer import RENDERER_VERSION, cohort_seed, place_of, render_frame

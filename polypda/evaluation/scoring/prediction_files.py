@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.image_files import is_hidden
-from polypda.cohorts.images import read_image
-from polypda.cohorts.mask_files import read_ignored
+from polypda.cohorts.images import read_ignored, read_image
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
 from polypda.evaluation.scoring.map_scale import FULL_SCALE, Decision, MapFacts, MapKind, MapScale, decide

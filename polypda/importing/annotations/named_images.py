@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from polypda.cohorts.images import IMAGE_SUFFIXES
+from polypda.cohorts.image_files import IMAGE_SUFFIXES
 from polypda.errors import DataError
 from polypda.importing.contract import SourceTree
 

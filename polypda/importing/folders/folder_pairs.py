@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from polypda.cohorts.image_kinds import suffix_of
-from polypda.cohorts.stored_arrays import ARRAY_SUFFIXES, decode_array, is_array
+from polypda.cohorts.image_files import suffix_of
+from polypda.cohorts.stored_pixels import ARRAY_SUFFIXES, decode_array, is_array
 from polypda.errors import DataError
 from polypda.importing.annotations.meanings import Meaning, PolypClasses
 from polypda.importing.contract import Ledger, SourceTree

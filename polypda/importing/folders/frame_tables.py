@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from polypda.cohorts.frames import LabelState, PolypBox
-from polypda.cohorts.frames_csv import FrameRow
-from polypda.cohorts.image_kinds import suffix_of
+from polypda.cohorts.image_files import suffix_of
+from polypda.cohorts.tables import FrameRow
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.folders.folder_words import mode_of, split_of, words_of

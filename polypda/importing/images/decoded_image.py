@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.cohorts.image_kinds import JPEG, PNG, suffix_of
+from polypda.cohorts.image_files import JPEG, PNG, suffix_of
 from polypda.cohorts.images import eight_bit_rgb
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError

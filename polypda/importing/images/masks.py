@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.image_kinds import JPEG, Kind
-from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.image_files import JPEG, Kind
+from polypda.cohorts.images import mask_size_error
 from polypda.cohorts.polyp_values import COLOUR_TOLERANCE, MOST_CLASSES, PolypValues
 from polypda.cohorts.stored_masks import LEAST_CHROMA, MOST_FLAT_GREYS, FellowMasks, decode_mask, has_region, mask_of
 from polypda.errors import DataError

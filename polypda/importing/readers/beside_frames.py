@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
 
-from polypda.cohorts.image_kinds import suffix_of
+from polypda.cohorts.image_files import suffix_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage
 from polypda.importing.annotations.annotation_files import read_text, read_xml

@@ -17,7 +17,7 @@ from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from polypda.cohorts.image_kinds import suffix_of
+from polypda.cohorts.image_files import suffix_of
 from polypda.errors import DataError, UsageError, nearest
 from polypda.git_lfs import is_pointer, pointer_error
 from polypda.importing.annotations.named_images import shortest_names

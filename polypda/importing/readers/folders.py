@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from polypda.cohorts.image_kinds import is_image_name
+from polypda.cohorts.image_files import is_image_name
 from polypda.cohorts.polyp_values import PolypValues
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError, nearest

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from polypda.cohorts.image_kinds import kind_of
+from polypda.cohorts.image_files import kind_of
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, Sheet

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from polypda.cohorts.frames import Split
-from polypda.cohorts.image_kinds import is_image_name
+from polypda.cohorts.image_files import is_image_name
 from polypda.cohorts.layouts import ranged_sequence
 from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
 from polypda.cohorts.stored_masks import FellowMasks

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import cv2
 
-from polypda.cohorts.image_kinds import is_image_name, suffix_of
+from polypda.cohorts.image_files import is_image_name, suffix_of
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.annotations.named_images import shortest_names

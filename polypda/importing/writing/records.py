@@ -9,17 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
-from polypda.cohorts.boxes_csv import boxes_csv, read_boxes_csv
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
-from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
-from polypda.cohorts.frames_csv import FrameRow, frames_csv, plain_cell, read_frames_csv
-from polypda.cohorts.image_files import image_files
-from polypda.cohorts.images import IMAGE_SUFFIXES, read_image, read_mask
-from polypda.cohorts.label_files import cohort_masks
-from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.image_files import IMAGE_SUFFIXES, image_files, natural_key
+from polypda.cohorts.images import read_image, read_mask
+from polypda.cohorts.layouts import cohort_masks
 from polypda.cohorts.splits import require_no_leak
 from polypda.cohorts.stored_masks import FellowMasks
+from polypda.cohorts.tables import (
+    BOXES_CSV,
+    FRAMES_CSV,
+    FrameRow,
+    boxes_csv,
+    frames_csv,
+    plain_cell,
+    read_boxes_csv,
+    read_frames_csv,
+)
 from polypda.errors import DataError, LeakageError
 from polypda.importing.contract import ImportedFrame
 from polypda.importing.writing.label_files import LabelFiles

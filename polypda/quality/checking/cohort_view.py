@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.images import read_image
-from polypda.cohorts.label_files import FoundFrames
-from polypda.cohorts.layouts import Located
+from polypda.cohorts.layouts import FoundFrames, Located
 from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, LeakageError
 from polypda.quality.checking.findings import FrameName

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import FieldOfView
-from polypda.cohorts.manifest import FieldOfViewShape
+from polypda.cohorts.phantom_look import FieldOfViewShape
 
 LONGER_SIDE_PX = 512
 """Sharpness is measured at this size, so that scopes of different resolution are compared on the same footing."""
