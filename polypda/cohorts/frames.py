@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from polypda.cohorts.stored_masks import FellowMasks
 
 
@@ -94,3 +96,28 @@ class OpenedCohort:
         """Number of frames per split."""
         tally = Counter(str(frame.split) for frame in self.frames)
         return {part.value: tally.get(part.value, 0) for part in Split}
+
+    def table(self) -> pd.DataFrame:
+        """One row per frame, paths relative to the cohort's root, with forward slashes; ``boxes`` is their number."""
+
+        def relative(path: Path | None) -> str:
+            return path.relative_to(self.root).as_posix() if path else ""
+
+        rows = [
+            {
+                "cohort": frame.cohort,
+                "frame": frame.frame,
+                "image": relative(frame.image),
+                "mask": relative(frame.mask),
+                "patient": frame.patient or "",
+                "sequence": frame.sequence or "",
+                "t_s": frame.t_s,
+                "label_state": frame.label_state.value,
+                "split": frame.split.value if frame.split else "",
+                "mode": frame.mode or "",
+                "boxes": len(frame.boxes),
+                "ignore": relative(frame.ignore),
+            }
+            for frame in self.frames
+        ]
+        return pd.DataFrame(rows)

@@ -15,7 +15,7 @@ from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError, LeakageError
 
 FRACTIONS = {Split.TRAIN: 0.70, Split.VALIDATION: 0.10, Split.TEST: 0.20}
-"""Expected share of a cohort's units in each part; with few units the outcome scatters around it."""
+"""Expected fraction of a cohort's units in each part; with few units the outcome scatters around it."""
 
 Unit = tuple[str, str]
 """Kind (patient, sequence or frame) and name of what must stay in one part."""

@@ -95,7 +95,7 @@ class StoredMask:
 
 
 def decode_mask(data: bytes, where: str) -> StoredMask:
-    """Decode a mask file: a picture, or an array of NumPy or MATLAB.
+    """Decode a mask file: an image, or an array of NumPy or MATLAB.
 
     Raises: DataError E_MASK_ALPHA (drawn in black, in transparency alone), E_MASK_FLOAT, E_MASK_NAN, and as
         :func:`decode_stored` and :func:`decode_array` with E_MASK_….

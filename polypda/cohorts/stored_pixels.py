@@ -47,11 +47,11 @@ class StoredPixels:
 
 
 def decode_stored(data: bytes, where: str, code: str = "E_IMAGE") -> StoredPixels:
-    """Decode a picture file.
+    """Decode an image file.
 
     code: how the errors' codes begin (``E_IMAGE``, ``E_MASK``).
-    Raises: DataError with ``_EMPTY_FILE``, ``_UNREADABLE`` (no picture), ``_TRUNCATED``, ``_TOO_LARGE``,
-        ``_ANIMATED`` (several pictures in a file), ``_LFS_POINTER`` (the file was never fetched).
+    Raises: DataError with ``_EMPTY_FILE``, ``_UNREADABLE`` (no image), ``_TRUNCATED``, ``_TOO_LARGE``,
+        ``_ANIMATED`` (several images in a file), ``_LFS_POINTER`` (the file was never fetched).
     """
     if not data:
         raise DataError(f"{code}_EMPTY_FILE", "the file holds no byte.", where=where, fix="fetch it again.")
@@ -77,7 +77,7 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
         raise _failed(data, kind, where, code, error) from error
     _refuse_large(*image.size, where, code)
     several = int(getattr(image, "n_frames", 1))
-    if several > 1 and kind is not JPEG:  # a JPEG with more pictures behind it (a camera's preview) is one frame
+    if several > 1 and kind is not JPEG:  # a JPEG with more images behind it (a camera's preview) is one frame
         raise _several(several, kind, where, code)
     try:
         image.load()
@@ -211,7 +211,7 @@ def brightest_channel(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 NPY = Kind("NumPy array", (".npy",))
 MAT = Kind("MATLAB file", (".mat",))
-ARRAY_SUF_ONE_ARRAYES = (*NPY.suffixes, *MAT.suffixes)
+ARRAY_SUFFIXES = (*NPY.suffixes, *MAT.suffixes)
 NPY_MAGIC, MAT_MAGIC = b"\x93NUMPY", b"MATLAB 5.0 MAT-file"
 _ONE_ARRAY = "save one array of the frame's height and width, of 0 (no polyp) and 1 (polyp)."
 

@@ -186,3 +186,8 @@ def test_missing_masks_are_named(tmp_path):
     assert caught.value.code == "E_MASK_MISSING"
     assert "7 of 9" in caught.value.what and "f0, f1, f2, f3, f4 and 2 more" in caught.value.what
     assert "g0.png" in caught.value.what
+
+
+def test_frame_ids_hold_nothing_of_the_machine(tmp_path):
+    write_ordinary(tmp_path)
+    assert str(tmp_path) not in open_cohort("zju2", tmp_path).table().to_csv()

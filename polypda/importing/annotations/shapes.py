@@ -71,8 +71,8 @@ def _toggle(
     step = np.arange(len(edge)) - np.repeat(np.cumsum(rows_per_edge) - rows_per_edge, rows_per_edge)
     row = first[edge] + step
     span = lower - upper
-    share = (row + 0.5 - upper[edge, 1]) / span[edge, 1]
-    column = np.clip(np.ceil(upper[edge, 0] + share * span[edge, 0] - 0.5), 0, toggles.shape[1] - 1)
+    along = (row + 0.5 - upper[edge, 1]) / span[edge, 1]
+    column = np.clip(np.ceil(upper[edge, 0] + along * span[edge, 0] - 0.5), 0, toggles.shape[1] - 1)
     np.bitwise_xor.at(toggles, (row, column.astype(np.int64)), 1)
 
 
@@ -231,8 +231,6 @@ class Painted(Region):
 @dataclass(frozen=True)
 class Unpaintable(Shape):
     """A kind of shape that encloses nothing (points, lines) or that is not read: there is a polyp, but not where."""
-
-    kind: str
 
     def corners(self) -> Corners:
         return (0.0, 0.0, 0.0, 0.0)
