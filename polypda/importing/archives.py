@@ -18,9 +18,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from polypda.cohorts.image_files import is_hidden
 from polypda.errors import DataError
@@ -289,7 +290,7 @@ def _decodes(data: bytes, encoding: str) -> bool:
 
 def _unpack_tar(unpacking: Unpacking, head: bytes) -> None:
     path = unpacking.archive
-    openers = dict(zip(_PACKED_TAR, (gzip.open, bz2.open, lzma.open), strict=True))
+    openers: dict[bytes, Callable[..., Any]] = dict(zip(_PACKED_TAR, (gzip.open, bz2.open, lzma.open), strict=True))
     opener = next((opener for beginning, opener in openers.items() if head.startswith(beginning)), open)
     try:
         with cast("IO[bytes]", opener(path, "rb")) as stream:

@@ -207,9 +207,10 @@ class Reader(ABC):
     resumable: ClassVar[bool] = False
 
     @classmethod
-    @abstractmethod
     def with_options(cls, options: Mapping[str, str]) -> Reader:
-        """A reader with what ``-O NAME=VALUE`` of the command says. Raises: UsageError E_OPTION."""
+        """A reader with what ``-O NAME=VALUE`` of the command says. Raises: UsageError E_OPTION (by default any)."""
+        check_option_names(cls.name, options, {})
+        return cls()
 
     def with_original_names(self) -> Reader:
         """A reader that keeps names as the source has them, for a treatment that makes pseudonyms itself."""
