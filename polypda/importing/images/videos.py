@@ -127,7 +127,9 @@ class Video:
                     return
                 continue
             in_a_row = 0
-            yield from (image for image in images if isinstance(image, av.VideoFrame))
+            for image in images:
+                if isinstance(image, av.VideoFrame):
+                    yield image
 
     def _note_broken(self, moment_s: float, why: str) -> None:
         if self.broken is None:

@@ -149,7 +149,8 @@ def _row(value: Mapping[str, str], line: int, path: str, *, boxed: bool) -> Tabl
     mode = value.get("mode", "")
     box = None
     if boxed:
-        box = PolypBox(*(_number(value[corner], where) for corner in CORNERS), value.get("label") or None)
+        x0, y0, x1, y1 = (_number(value[corner], where) for corner in CORNERS)
+        box = PolypBox(x0, y0, x1, y1, value.get("label") or None)
     return TableRow(
         frame=value["frame"],
         line=line,

@@ -175,7 +175,7 @@ def _boxes(label: BoxLabel, image: DecodedImage, where: str) -> LabelFiles:
             what = f"the boxes were drawn on a picture of {drawn}, this one has {here}."
             raise DataError("E_BOX_SIZE", what, where=where, fix="import the pictures that were annotated.")
         turn = image.orientation
-        boxes = tuple(PolypBox(*turned_box(tuple(box[:4]), stored, turn), box.label) for box in boxes)
+        boxes = tuple(PolypBox(*turned_box(box[:4], stored, turn), box.label) for box in boxes)
         what = "the boxes were drawn on the picture as stored: they were turned upright with it."
         remarks = [Remark("N_BOX_ORIENTATION", what)]
     inside = tuple(_inside(box, width, height, where) for box in boxes)
