@@ -30,8 +30,7 @@ from polypda.errors import DATA, Interrupted, UsageError
 from polypda.importing.contract import LedgerLine
 from polypda.importing.readers.release import ReleaseReader
 from polypda.importing.registry import AUTO, READERS
-from polypda.importing.writing.import_ledger import ImportSummary
-from polypda.importing.writing.manifest_of_import import Details
+from polypda.importing.writing.documents import Details, ImportSummary
 from polypda.importing.writing.staging import staging_folder
 from polypda.workflows.cohorts.import_cohort import ImportRequest, ImportResult, check_request, import_cohort
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from polypda.cache import Store
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.images import read_image
-from polypda.cohorts.mask_files import read_ignored
+from polypda.cohorts.images import read_ignored, read_image
 from polypda.data.batches import IGNORED
 from polypda.data.geometry import Fit, Geometry
 from polypda.data.labels import (

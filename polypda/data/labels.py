@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.images import read_mask
-from polypda.cohorts.mask_files import mask_size_error, swapped
+from polypda.cohorts.images import mask_size_error, read_mask, swapped
 from polypda.data.batches import IGNORED
 from polypda.data.geometry import Geometry
 from polypda.errors import DataError

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.phantom_look import FieldOfViewLook, FieldShape
+from polypda.cohorts.phantom_look import FieldOfViewLook, FieldOfViewShape
 
 Plane = NDArray[np.float32]
 
@@ -235,7 +235,7 @@ def canvas_of(size: tuple[int, int], field: FieldOfViewLook) -> Canvas:
 
 def _field_size(size: tuple[int, int], field: FieldOfViewLook) -> tuple[float, float]:
     width = size[0] * field.width_fraction
-    return width, width if field.shape is FieldShape.CIRCLE else size[1] * field.height_fraction
+    return width, width if field.shape is FieldOfViewShape.CIRCLE else size[1] * field.height_fraction
 
 
 def _field_outline(size: tuple[int, int], field: FieldOfViewLook) -> NDArray[np.uint8]:
@@ -244,11 +244,11 @@ def _field_outline(size: tuple[int, int], field: FieldOfViewLook) -> NDArray[np.
     centre_x, centre_y = size[0] * field.centre_x, size[1] * field.centre_y
     width, height = _field_size(size, field)
     unit = 1 << _SUBPIXEL_BITS
-    if field.shape is FieldShape.CIRCLE:
+    if field.shape is FieldOfViewShape.CIRCLE:
         centre = (round((centre_x - 0.5) * unit), round((centre_y - 0.5) * unit))
         cv2.circle(mask, centre, round(width / 2 * unit), 255, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
         return mask
-    cut = 0.0 if field.shape is FieldShape.RECTANGLE else field.corner_fraction * height
+    cut = 0.0 if field.shape is FieldOfViewShape.RECTANGLE else field.corner_fraction * height
     x, y = width / 2, height / 2
     corners = [(x - cut, -y), (x, -y + cut), (x, y - cut), (x - cut, y), (cut - x, y), (-x, y - cut), (-x, cut - y)]
     corners.append((cut - x, -y))

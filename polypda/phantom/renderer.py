@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import LabelState
-from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
-from polypda.cohorts.frames_csv import FrameRow, frames_csv
 from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.phantom_look import PhantomLook
+from polypda.cohorts.tables import FRAMES_CSV, FrameRow, frames_csv
 from polypda.errors import DataError, UsageError
 from polypda.files import whole_folder
 from polypda.phantom.camera import canvas_of

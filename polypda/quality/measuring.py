@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from polypda.cache import Store
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.images import Image, read_image, read_mask
-from polypda.cohorts.mask_files import mask_size_error
+from polypda.cohorts.images import Image, mask_size_error, read_image, read_mask
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError
 from polypda.processes import WorkerPool

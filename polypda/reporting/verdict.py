@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
 
 CLUSTER_INTERVALS = (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)

@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.catalogue import manifest
-from polypda.phantom.cohort_folder import render_cohort
-from polypda.reporting.figures.cohort_figures import cohort_drawings
 from polypda.phantom.renderer import render_cohort
-from polypda.reporting.figures.cohort_drawings import cohort_drawings
+from polypda.reporting.figures.cohort_figures import cohort_drawings
 from polypda.reporting.pages import cohort_page
 
 OPENED: list[str] = []

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.field_of_view import find_field_of_view
-from polypda.cohorts.phantom_look import AreaQuantiles, FieldOfViewLook, FieldShape, Inset
+from polypda.cohorts.phantom_look import AreaQuantiles, FieldOfViewLook, Inset
+from polypda.cohorts.phantom_look import FieldOfViewShape as FieldShape
 from polypda.phantom import PhantomLook, cohort_seed, render_frame
 from polypda.phantom.camera import Fold, Pose, camera_rays, canvas_of, wall_distance
 from polypda.phantom.optics import paint

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from support.painted_cohorts import HEIGHT, WIDTH, paint_frame, paint_mask, save, write_ordinary, write_release
 
-from polypda.cohorts.images import file_bytes
-from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error
+from polypda.cohorts.images import MaskFile, file_bytes, inspect_mask, mask_size_error
 from polypda.cohorts.stored_masks import decode_mask
 from polypda.errors import DataError
 from polypda.quality.checking.check_cohorts import check_cohort, check_cohorts

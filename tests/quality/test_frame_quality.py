@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.field_of_view import Box, FieldOfView
-from polypda.cohorts.manifest import FieldOfViewShape
+from polypda.cohorts.phantom_look import FieldOfViewShape
 from polypda.quality.checking.frame_quality import GLARE_FRACTION, judge_image, judge_mask, shape_of
 from polypda.quality.checking.observation import cut_short
 

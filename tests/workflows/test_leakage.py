@@ -110,7 +110,7 @@ def test_fingerprints_are_made_once_per_content(root, tmp_path, monkeypatch):
     def forbidden(*_):
         raise AssertionError("a cached frame was decoded")
 
-    monkeypatch.setattr(fingerprint_cache, "decode_picture", forbidden)
+    monkeypatch.setattr(fingerprint_cache, "decode_image", forbidden)
     again = cached_fingerprints(frames[::-1], tmp_path)[::-1]
     assert all(
         np.array_equal(a.relief, b.relief) and (a.bits == b.bits).all() for a, b in zip(first, again, strict=True)

@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polypda.evaluation.scoring.frame_inputs import check_frame
-from polypda.evaluation.scoring.lesions import (
-from polypda.data.inference import THRESHOLD
 from polypda.evaluation.scoring.frame_inputs import check_frame, checked_boxes
 from polypda.evaluation.scoring.mask_geometry import (
     HEADLINE_IOU,
@@ -32,7 +29,6 @@ from polypda.evaluation.scoring.mask_geometry import (
     lesion_ious,
     nsd_tolerance_px,
 )
-from polypda.evaluation.scoring.surface import field_diagonal_px, hd95_and_nsd, nsd_tolerance_px
 from polypda.networks.averaged_prediction import THRESHOLD
 
 PROTOCOL = "polypda-metrics v1"

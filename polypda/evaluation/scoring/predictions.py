@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from polypda.cohorts.field_of_view import FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.image_files import is_hidden
-from polypda.cohorts.images import read_image
-from polypda.cohorts.mask_files import read_ignored
+from polypda.cohorts.images import read_ignored, read_image
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.data.cache import load_native
 from polypda.data.labels import read_reference

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.images import read_image
-from polypda.cohorts.label_files import FoundFrames
-from polypda.cohorts.layouts import Located
+from polypda.cohorts.layouts import FoundFrames, Located
 from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, LeakageError
 from polypda.quality.burned_in_text import find_burned_in_text

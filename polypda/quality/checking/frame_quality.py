@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import FieldOfView
-from polypda.cohorts.manifest import FieldOfViewShape
+from polypda.cohorts.phantom_look import FieldOfViewShape
 from polypda.quality.frame_figures import reduce_to_common_size
 
 WHITE = 250

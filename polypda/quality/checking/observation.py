@@ -14,8 +14,16 @@ import PIL.Image
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
-from polypda.cohorts.images import Image, decode_image, file_bytes
-from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, read_ignored, swapped
+from polypda.cohorts.images import (
+    Image,
+    MaskFile,
+    decode_image,
+    file_bytes,
+    inspect_mask,
+    mask_size_error,
+    read_ignored,
+    swapped,
+)
 from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
 from polypda.quality.checking.frame_quality import (

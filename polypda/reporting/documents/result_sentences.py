@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.documents.report_facts import NO_ADAPTATION, ReportFacts
 from polypda.reporting.documents.templates import markdown_templates
 from polypda.reporting.verdict import Finding, at_target, finding, holds_after_correction, records

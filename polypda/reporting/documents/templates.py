@@ -15,10 +15,7 @@ import yaml
 from polypda.cohorts.splits import FRACTIONS
 from polypda.evaluation.cases.run_metadata import ONE_SEED, PHANTOM_BANNER
 from polypda.evaluation.scoring.metrics import PROTOCOL
-from polypda.evaluation.statistics.bootstrap import RESAMPLES
-from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM
 from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM, RESAMPLES
-from polypda.reporting.documents.markdown_document import code, inline, shortened, table
 from polypda.reporting.documents.study import NOT_REPORTED
 from polypda.reporting.tables.result_tables import distinct_words
 from polypda.reporting.tables.text_table import padded_markdown

@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM, CohortDifferences, supported
-from polypda.quality.statistics.features import BY_NAME, FEATURES
-from polypda.quality.statistics.frame_table import PlaceMaps
+from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM, CohortDifferences, supported
+from polypda.quality.frame_table import BY_NAME, FEATURES, PlaceMaps
 from polypda.reporting.cohort_statistics import CohortStatistics
 from polypda.reporting.figures.cohort_distribution_figure import (
     IMAGE_FEATURES,

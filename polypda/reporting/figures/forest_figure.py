@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.figures.figure_style import (
     BANNER_IN,
     BETTER,

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding, finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 

@@ -14,16 +14,12 @@ import pandas as pd
 import yaml
 
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
-from polypda.evaluation.cohort_differences.results import ALPHA, SUPPORTED_FROM
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.files import write_whole
-from polypda.quality.statistics.features import BY_NAME, FEATURES, IN_DISTANCE, Feature
+from polypda.quality.frame_table import BY_NAME, FEATURES, IN_DISTANCE, Feature
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics, pair_words
 from polypda.reporting.figures.cohort_figures import cohort_drawings
-from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM
-from polypda.quality.frame_table import IN_DISTANCE
-from polypda.reporting.cohort_statistics import CohortStatistics, pair_words
-from polypda.reporting.figures.cohort_drawings import cohort_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, ReportFigure, write_drawings
 from polypda.reporting.pages.page import data_uri, embedded, render_page, shrink_png
 from polypda.reporting.report_folders import new_folder

@@ -18,19 +18,7 @@ import yaml
 from polypda.evaluation.aggregation.comparisons import NO_ORACLE, NOT_THE_TARGET
 from polypda.evaluation.cases.case_table import BOX
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.scoring.lesions import LESION_RULE
 from polypda.evaluation.scoring.mask_geometry import LESION_RULE
-from polypda.reporting.tables.column import (
-    NOT_IN_A_PAPER,
-    NOT_ON_THE_PAGE,
-    ONLY_FILE,
-    WIDE,
-    Block,
-    Column,
-    Row,
-    View,
-    Write,
-)
 from polypda.reporting.verdict import finding
 from polypda.reporting.wording import (
     NO_BREAK,

@@ -12,9 +12,7 @@ from polypda.evaluation.aggregation.matrix_table import models_in_order, target_
 from polypda.evaluation.cases.case_table import BOX
 from polypda.evaluation.cases.evaluation_file import regret_by_rule
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import IntervalKind
 from polypda.evaluation.statistics.intervals import IntervalKind
-from polypda.reporting.tables.column import BOLD, BOLD_NOTE, Block, Column, Row, View
 from polypda.reporting.tables.columns import (
     ADAPTATION,
     AGGREGATES,

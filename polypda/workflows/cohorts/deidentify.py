@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polypda import __version__
-from polypda.cohorts.image_files import image_files
-from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.image_files import image_files, natural_key
 from polypda.errors import DataError, UsageError
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
 from polypda.importing.deidentification.key import check_crosswalk, load_key, write_crosswalk

@@ -23,8 +23,8 @@ from polypda.methods.segmentation import SupervisedOptions
 from polypda.networks.encoder_weights import BUNDLED, NONE, PACKAGES, bundled_weights, has_bundled_weights
 from polypda.networks.registry import network_of
 from polypda.networks.segmenter import Segmenter
-from polypda.options import with_present_names
 from polypda.networks.smp_library import plain_architecture
+from polypda.options import with_present_names
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.run_folder import RunFolder

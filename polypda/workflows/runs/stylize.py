@@ -29,10 +29,6 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segme
 from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.reporting.overlays.drawing import PAPER, Text, text_block
 from polypda.reporting.report_folders import new_folder
-from polypda.stylization.appearance import layer_weights
-from polypda.stylization.settings import StylizationSettings
-from polypda.reporting.overlays.lettering import PAPER, Text, text_block
-from polypda.reporting.report_folders import whole_folder
 from polypda.stylization.appearance import StylizationSettings, layer_weights
 from polypda.stylization.stylized_frames import GROUP, EncoderMaps, Stylization
 from polypda.training.config import AdaptConfig, Compute, DataConfig

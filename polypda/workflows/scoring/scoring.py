@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
-from polypda.cohorts.image_files import name_some
-from polypda.cohorts.images import IMAGE_SUFFIXES
+from polypda.cohorts.image_files import IMAGE_SUFFIXES, name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest

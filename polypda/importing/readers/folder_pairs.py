@@ -13,19 +13,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from polypda.cohorts.image_kinds import suffix_of
-from polypda.cohorts.stored_arrays import ARRAY_SUFFIXES, decode_array, is_array
+from polypda.cohorts.image_files import suffix_of
+from polypda.cohorts.stored_pixels import ARRAY_SUFFIXES, decode_array, is_array
 from polypda.errors import DataError
-from polypda.importing.annotations.meanings import Meaning, PolypClasses
+from polypda.importing.annotations.annotated import Meaning, PolypClasses
 from polypda.importing.contract import Ledger, SourceTree
-from polypda.importing.folders.folder_words import (
+from polypda.importing.images.decoded_image import image_size
+from polypda.importing.readers.folder_words import (
     FolderMeaning,
     meaning_of,
     without_image_affix,
     without_mask_affix,
     words_of,
 )
-from polypda.importing.images.decoded_image import image_size
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _LETTERED = re.compile(r"([pcsPCS])(\d+)")
@@ -56,7 +56,7 @@ class Pairs:
 
 
 def pair_up(images: Sequence[str], masks: Collection[str] = ()) -> Pairs:
-    """Pair the pictures of a folder tree. masks: those of them that are masks whatever they are called.
+    """Pair the images of a folder tree. masks: those of them that are masks whatever they are called.
 
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
     a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
@@ -64,16 +64,16 @@ def pair_up(images: Sequence[str], masks: Collection[str] = ()) -> Pairs:
     with, else to the only image of their place.
 
     ``p7`` beside ``7`` is its mask, as CVC names them, and then ``c7`` (contour) and ``s7`` (specular) are drawings, as
-    are pictures in folders of edges, scribbles, overlays and the like.
+    are images in folders of edges, scribbles, overlays and the like.
     """
     lettered, beside = _lettered(images)
-    drawn = {path for path in images if path in beside or meaning_of(PurePosixPath(path).parts[:-1]).drawing}
-    drawings = [path for path in images if path in drawn]
-    images = [path for path in images if path not in drawn]
+    drawings = [path for path in images if path in beside or _meaning(path).drawing]
+    passed = set(drawings)
+    images = [path for path in images if path not in passed]
     sure = _twin_masks(images) | lettered | set(masks)
     masks = [path for path in images if path in sure or _says_mask(path)]
-    told = set(masks)
-    pairs = [Pair(path, meaning_of(PurePosixPath(path).parts[:-1])) for path in images if path not in told]
+    taken = set(masks)
+    pairs = [Pair(path, _meaning(path)) for path in images if path not in taken]
     by_key: dict[Key, list[Pair]] = defaultdict(list)
     by_stem: dict[str, list[Pair]] = defaultdict(list)
     by_number: dict[Key, list[Pair]] = defaultdict(list)
@@ -86,19 +86,19 @@ def pair_up(images: Sequence[str], masks: Collection[str] = ()) -> Pairs:
         by_place[pair.meaning.key].append(pair)
     left = []
     for mask in masks:
-        index = meaning_of(PurePosixPath(mask).parts[:-1]).key
-        stem = folded_stem(mask)
-        found = _spelt_alike(by_key.get((index, stem), []), mask) or _exact(by_key, by_stem, index, stem)
-        found = found or _only(by_number.get((index, without_mask_affix(stem)), []))
+        key, stem = _meaning(mask).key, folded_stem(mask)
+        alike = [pair for pair in by_key.get((key, stem), []) if _stem(pair.image) == _stem(mask)]  # of ``a`` and ``A``
+        found = _only(alike) or _exact(by_key, by_stem, key, stem)
+        found = found or _only(by_number.get((key, without_mask_affix(stem)), []))
         if found is None:
-            left.append((mask, index, stem))
+            left.append((mask, key, stem))
         else:
             found.masks.append(mask)
     exact = {id(pair) for pair in pairs if pair.masks}
     orphans = []
-    for mask, index, stem in left:
-        alone = by_place.get(index, []) if index or len(pairs) == 1 else []
-        found = _begun(by_key, index, stem) or _only(alone)
+    for mask, key, stem in left:
+        alone = by_place.get(key, []) if key or len(pairs) == 1 else []
+        found = _begun(by_key, key, stem) or _only(alone)
         if found is None or id(found) in exact:
             orphans.append(mask)
         else:
@@ -113,14 +113,14 @@ def folded_stem(path: str) -> str:
 
 
 def shown_stem(image: str) -> str:
-    """A picture's stem without nnU-Net's number of the channel: ``x`` of ``imagesTr/x_0000.png``."""
+    """An image's stem without nnU-Net's number of the channel: ``x`` of ``imagesTr/x_0000.png``."""
     stem = PurePosixPath(image).stem
     in_nnunet = any(_NNUNET.fullmatch(folder) for folder in PurePosixPath(image).parts[:-1])
     return stem.removesuffix("_0000") if in_nnunet else stem
 
 
 def several_channels(images: Iterable[str]) -> set[str]:
-    """The files of pictures whose channels nnU-Net keeps apart: each alone is no frame."""
+    """The files of images whose channels nnU-Net keeps apart: each alone is no frame."""
     by_image: dict[str, list[str]] = defaultdict(list)
     for image in images:
         *folders, name = PurePosixPath(image).parts
@@ -130,17 +130,17 @@ def several_channels(images: Iterable[str]) -> set[str]:
     return {image for files in by_image.values() if len(files) > 1 for image in files}
 
 
-def _spelt_alike(pairs: list[Pair], mask: str) -> Pair | None:
-    """Of images whose stems differ in case alone (``a`` and ``A``), the one whose stem is the mask's."""
-    return _only([pair for pair in pairs if PurePosixPath(pair.image).stem == PurePosixPath(mask).stem])
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def _meaning(path: str) -> FolderMeaning:
+    """What the folders of a file say."""
+    return meaning_of(PurePosixPath(path).parts[:-1])
 
 
 def _says_mask(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    if meaning_of(parts[:-1]).mask:
-        return True
-    stem = PurePosixPath(path).stem
-    return without_mask_affix(stem) != stem
+    return _meaning(path).mask or without_mask_affix(_stem(path)) != _stem(path)
 
 
 def _twin_masks(images: Sequence[str]) -> set[str]:
@@ -149,12 +149,8 @@ def _twin_masks(images: Sequence[str]) -> set[str]:
     for path in images:
         by_place[PurePosixPath(path).parent.as_posix(), folded_stem(path)].append(path)
     twins = [paths for paths in by_place.values() if len(paths) == 2]
-    masks = set()
-    for paths in twins:
-        lossless = [path for path in paths if suffix_of(path) not in LOSSY_SUFFIXES]
-        if len(lossless) == 1:
-            masks.add(lossless[0])
-    return masks
+    lossless = [[path for path in paths if suffix_of(path) not in LOSSY_SUFFIXES] for paths in twins]
+    return {found[0] for found in lossless if len(found) == 1}
 
 
 def _lettered(images: Sequence[str]) -> tuple[set[str], set[str]]:
@@ -169,33 +165,21 @@ def _lettered(images: Sequence[str]) -> tuple[set[str], set[str]]:
 
 
 def _exact(
-    by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], index: tuple[str, ...], stem: str
+    by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], key: tuple[str, ...], stem: str
 ) -> Pair | None:
-    for wanted in _wanted(stem):
-        if (index, wanted) in by_key:
-            return _only(by_key[index, wanted])
-    for wanted in _wanted(stem):
-        found = _only(by_stem.get(wanted, []))
-        if found is not None:
-            return found
-    return None
-
-
-def _wanted(stem: str) -> list[str]:
-    """The stems that a mask's image may have, the likeliest first."""
     match = _LETTERED.fullmatch(stem)
     numbered = [match[2]] if match and match[1] == "p" else []
-    return list(dict.fromkeys((stem, without_mask_affix(stem), *numbered)))
+    wanted = (stem, without_mask_affix(stem), *numbered)
+    near = next((by_key[key, each] for each in wanted if (key, each) in by_key), None)
+    if near is not None:
+        return _only(near)
+    return next(filter(None, (_only(by_stem.get(each, [])) for each in wanted)), None)
 
 
-def _begun(by_key: dict[Key, list[Pair]], index: tuple[str, ...], stem: str) -> Pair | None:
+def _begun(by_key: dict[Key, list[Pair]], key: tuple[str, ...], stem: str) -> Pair | None:
     """The image whose stem the mask's begins with, the longest first: ``a_1`` and ``a_2`` belong to ``a``."""
-    ends = [match.start() for match in _SEPARATOR.finditer(stem)]
-    for end in reversed(ends):
-        found = _only(by_key.get((index, stem[:end]), []))
-        if found is not None:
-            return found
-    return None
+    ends = reversed([match.start() for match in _SEPARATOR.finditer(stem)])
+    return next(filter(None, (_only(by_key.get((key, stem[:end]), [])) for end in ends)), None)
 
 
 def _only(pairs: list[Pair]) -> Pair | None:
@@ -210,21 +194,20 @@ def keep_polyp_masks(pairs: Sequence[Pair], only: Collection[str] | None, ledger
     words = {mask: class_words(mask, pair.image) for pair in pairs for mask in pair.masks}
     classes = PolypClasses(only)
     meanings = {said: classes.meaning(said) for said in set(words.values()) if said}
-    told = Meaning.POLYP in meanings.values()
+    polyps_named = Meaning.POLYP in meanings.values()
     passed: Counter[str] = Counter()
     instances = 0
     for pair in pairs:
-        kept = []
+        polyps = []
         for mask in pair.masks:
-            said = words[mask]
-            meaning = meanings.get(said, Meaning.POLYP)
-            if meaning is Meaning.NONE or (meaning is Meaning.UNKNOWN and told):
-                passed[said] += 1
+            meaning = meanings.get(words[mask], Meaning.POLYP)
+            if meaning is Meaning.NONE or (meaning is Meaning.UNKNOWN and polyps_named):
+                passed[words[mask]] += 1
             else:
-                kept.append(mask)
-        classed = [mask for mask in kept if not is_instance(mask)]
-        instances += len(kept) - len(classed) if classed else 0
-        pair.masks = classed or kept
+                polyps.append(mask)
+        classed = [mask for mask in polyps if not is_instance(mask)]
+        instances += len(polyps) - len(classed) if classed else 0
+        pair.masks = classed or polyps
         pair.joined &= bool(pair.masks)
     for said, number in passed.items():
         known = meanings[said] is Meaning.NONE
@@ -238,27 +221,23 @@ def keep_polyp_masks(pairs: Sequence[Pair], only: Collection[str] | None, ledger
 
 def is_instance(mask: str) -> bool:
     """Whether a mask lies in a folder of instances, whose colours tell objects apart and no classes."""
-    return meaning_of(PurePosixPath(mask).parts[:-1]).instance
+    return _meaning(mask).instance
 
 
 def class_words(mask: str, image: str) -> str:
     """What a mask's folders and name say beyond its image's, in plain words: ``instrument``; mostly nothing."""
-    here, there = (meaning_of(PurePosixPath(path).parts[:-1]).key for path in (mask, image))
+    here, there = _meaning(mask).key, _meaning(image).key
     stem = without_mask_affix(folded_stem(mask))
     rest = stem.replace(folded_stem(image), " ", 1) if stem != folded_stem(image) else ""
     said = [part for part in here if part not in there] + [without_mask_affix(words_of(rest))]
-    return re.sub(r"[\W\d_]+", " ", " ".join(said)).strip() if any(map(_speaks, said)) else ""
-
-
-def _speaks(words: str) -> bool:
-    """Whether there is a word in it: letters alone are numberings."""
-    return re.search(r"[^\W\d_]{3}|[^\W\d_a-z]", words) is not None
+    speaks = any(re.search(r"[^\W\d_]{3}|[^\W\d_a-z]", words) for words in said)  # letters alone are numberings
+    return re.sub(r"[\W\d_]+", " ", " ".join(said)).strip() if speaks else ""
 
 
 def add_arrays(tree: SourceTree, pairs: Sequence[Pair]) -> None:
-    """Give pictures without a mask the arrays that belong to them by name and have their size.
+    """Give images without a mask the arrays that belong to them by name and have their size.
 
-    An array of anything else (features, depths, a whole film) is left for what tells of files that are not read.
+    An array of anything else (features, depths, a whole video) is left for what tells of files that are not read.
     """
     arrays = [path for path in tree.files() if suffix_of(path) in ARRAY_SUFFIXES]
     bare = {pair.image: pair for pair in pairs if not pair.masks}

@@ -4,7 +4,7 @@ Decoded are: uncompressed objects of every byte order, deflated ones, RLE (all b
 extended, JPEG 2000 (by Pillow), JPEG lossless and JPEG-LS (by imagecodecs). Not: 12-bit JPEG, HTJ2K.
 
 **Windowing rule** for grey values of more than 8 bits: modality LUT, then the object's own VOI LUT or first window;
-without one, the range that its bits can hold, never the range that happens to occur: frames of one film must not
+without one, the range that its bits can hold, never the range that happens to occur: frames of one video must not
 change their brightness with what they show. Colour of more than 8 bits loses its lowest bits.
 
 **Colours of JPEG frames** that do not say themselves how they are coded: components named R, G, B are RGB; colours
@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from polypda.errors import DataError
 from polypda.importing.contract import DecodedImage, Pixels, Remark
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
 
 BY_IMAGECODECS = {
     "1.2.840.10008.1.2.4.57": "ljpeg_decode",
@@ -116,11 +116,11 @@ def _windowed(stored: NDArray[Any], dataset: Dataset) -> tuple[Pixels, tuple[Rem
     values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
     lowest, highest = _range(dataset, bits)
     if window:
-        shown = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), np.float64)
+        values = np.asarray(apply_voi_lut(apply_modality_lut(stored, dataset), dataset), np.float64)
         # pydicom maps a window onto the whole range of the output; a LUT has a range of its own
-        span = (float(2 ** _lut_bits(dataset) - 1), 0.0) if "VOILUTSequence" in dataset else (highest, lowest)
-        highest, lowest = span
-        values = shown
+        if "VOILUTSequence" in dataset:
+            lut_bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2]) or 16
+            lowest, highest = 0.0, float(2**lut_bits - 1)
         what = "reduced to 8 bits by the object's own window."
     else:
         what = f"reduced from {bits} to 8 bits over the range that they can hold; it names no window."
@@ -138,11 +138,6 @@ def _range(dataset: Dataset, bits: int) -> tuple[float, float]:
     return min(low, high), max(low, high)
 
 
-def _lut_bits(dataset: Dataset) -> int:
-    descriptor = dataset.VOILUTSequence[0].LUTDescriptor
-    return int(descriptor[2]) or 16
-
-
 def _top_bits(values: NDArray[Any], bits: int) -> Pixels:
     """The eight highest of ``bits``; fewer are stretched to 0–255."""
     if bits < 8:
@@ -154,62 +149,24 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0].strip().rstrip(".:")[:160]
 
 
-START_OF_SCAN = 0xDA
-FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-APP0, APP14 = 0xE0, 0xEE
-RGB_NAMES = b"RGB"
-AS_RGB, AS_YCBCR = 0, 1
-"""Adobe's colour transforms."""
-
-
-@dataclass(frozen=True)
-class JpegHeader:
-    """marked: a JFIF or Adobe marker tells the colours. names: the components' ids. sampling: how dense each is."""
-
-    marked: bool = False
-    names: bytes = b""
-    sampling: tuple[int, ...] = ()
-
-    @classmethod
-    def read(cls, data: bytes) -> JpegHeader:
-        """Read the segments before the scan; what cannot be followed is left to the decoder."""
-        marked, names = False, b""
-        sampling: tuple[int, ...] = ()
-        index = 2
-        while index + 4 <= len(data) and data[index] == 0xFF and data[index + 1] != START_OF_SCAN:
-            marker, length = data[index + 1], int.from_bytes(data[index + 2 : index + 4], "big")
-            body = data[index + 4 : index + 2 + length]
-            marked |= (marker == APP0 and body.startswith(b"JFIF")) or (marker == APP14 and body.startswith(b"Adobe"))
-            if marker in FRAME_HEADERS and len(body) >= 6:
-                components = [body[6 + 3 * k : 9 + 3 * k] for k in range(body[5])]
-                names = b"".join(component[:1] for component in components)
-                sampling = tuple(component[1] for component in components if len(component) > 1)
-            index += 2 + max(length, 2)
-        return cls(marked, names, sampling)
-
-
 def decode_colour_jpeg(data: bytes, photometric: str) -> tuple[Pixels, tuple[Remark, ...]]:
     """A three-channel 8-bit JPEG as RGB, uint8 H×W×3, and what was decided without being told.
 
     Raises: what Pillow raises.
     """
-    header = JpegHeader.read(data)
+    header = JpegImageFile(io.BytesIO(data))
     remarks = []
-    if not header.marked:
-        halved = len(set(header.sampling)) > 1
-        rgb = header.names == RGB_NAMES or (photometric == "RGB" and not halved)
+    if not {"jfif", "adobe"} & header.info.keys():  # else it gives its colours itself
+        halved = len({(across, down) for _, across, down, _ in header.layer}) > 1
+        named_rgb = bytes(component for component, *_ in header.layer) == b"RGB"
+        rgb = named_rgb or (photometric == "RGB" and not halved)
         if photometric == "RGB" and not rgb:
             what = "says RGB, but its JPEG halves two of the components: read as YCbCr."
             remarks.append(Remark("N_DICOM_COLOUR", what))
-        elif photometric == "RGB" and header.names != RGB_NAMES:
+        elif photometric == "RGB" and not named_rgb:
             what = "its JPEG does not tell how colours are coded: read as RGB, as the object says. Look at the colours."
             remarks.append(Remark("W_DICOM_COLOUR", what))
-        data = _with_adobe_marker(data, AS_RGB if rgb else AS_YCBCR)
-    image = Image.open(io.BytesIO(data), formats=("JPEG",))
-    return np.asarray(image.convert("RGB")), tuple(remarks)
-
-
-def _with_adobe_marker(data: bytes, transform: int) -> bytes:
-    """The same JPEG, with the marker that tells its decoder the colour transform."""
-    body = b"Adobe" + (100).to_bytes(2, "big") + bytes(4) + bytes([transform])
-    return data[:2] + bytes([0xFF, APP14]) + (len(body) + 2).to_bytes(2, "big") + body + data[2:]
+        # Adobe's marker tells the decoder the colour transform: 0 none, 1 YCbCr
+        body = b"Adobe" + (100).to_bytes(2, "big") + bytes(4) + bytes([0 if rgb else 1])
+        data = data[:2] + b"\xff\xee" + (len(body) + 2).to_bytes(2, "big") + body + data[2:]
+    return np.asarray(JpegImageFile(io.BytesIO(data)).convert("RGB")), tuple(remarks)

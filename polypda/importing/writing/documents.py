@@ -1,10 +1,15 @@
-"""The manifest that an import writes: what was known, with what these files show, and where the two disagree."""
+"""What an import writes beside the frames: the manifest (what was known, with what these files show, and where the two
+disagree), and ``import.json``, what came of every file, with nothing of the machine on which it was read."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,12 +26,14 @@ from polypda.cohorts.manifest import (
     Size,
     Title,
 )
-from polypda.importing.writing.records import FrameRecord
+from polypda.importing.contract import Ledger, LedgerLine
+from polypda.importing.writing.cohort_writer import Treatment
+from polypda.importing.writing.records import FrameRecord, readable
 
 SOURCE = "import of the files"
 """Begins the source of every fact that an import states; a later import replaces these."""
 MOST_SIZES = 6
-"""More sizes than this are told as a range."""
+"""More sizes than this are given as a range."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,6 @@ class Details:
     processor: str | None = None
     endoscope: str | None = None
     licence: str | None = None
-
-    @property
-    def said(self) -> bool:
-        """Whether the owner says anything."""
-        return any(value is not None for value in vars(self).values())
 
 
 def new_manifest(cohort_id: str) -> Manifest:
@@ -70,17 +72,16 @@ def manifest_of_import(
     known: Manifest, records: Sequence[FrameRecord], left_out: int, format_name: str, details: Details
 ) -> Manifest:
     """The manifest with what was verified now. records: every frame of the cohort folder."""
-    verified = _extent(records, known.verified)
     source = f"{SOURCE} (format {format_name})"
     facts = [fact for fact in known.facts if not fact.source.startswith(SOURCE)]
-    facts += [Fact(statement=text, source=source, status=status) for text, status in _told(known, records, left_out)]
-    if details.said:
-        said = ", ".join(f"{name} {value}" for name, value in vars(details).items() if value is not None)
-        facts.append(Fact(statement=f"Told at the import: {said}.", source=source, status=FactStatus.DECLARED))
+    facts.append(Fact(statement=_counted(records, left_out), source=source, status=FactStatus.VERIFIED))
+    contradictions = _contradictions(known, records)
+    facts += [Fact(statement=text, source=source, status=FactStatus.CONTRADICTED) for text in contradictions]
+    if given := ", ".join(f"{name} {value}" for name, value in vars(details).items() if value is not None):
+        facts.append(Fact(statement=f"Told at the import: {given}.", source=source, status=FactStatus.DECLARED))
     scope = known.scope.model_dump()
     scope |= {name: value for name in ("vendor", "processor", "endoscope") if (value := getattr(details, name))}
-    modes = tuple(sorted({record.mode for record in records if record.mode}))
-    scope["modes"] = modes or known.scope.modes
+    scope["modes"] = tuple(sorted({record.mode for record in records if record.mode})) or known.scope.modes
     title = Title(en=details.title, local=None) if details.title else known.title
     access = known.access.model_copy(update={"licence": details.licence}) if details.licence else known.access
     changes = {
@@ -89,7 +90,7 @@ def manifest_of_import(
         "city": details.city or known.city,
         "country": details.country or known.country,
         "scope": Scope(**scope),
-        "verified": verified,
+        "verified": _extent(records, known.verified),
         "annotation": found_annotation(records) or known.annotation,
         "access": access,
         # the folder that is written is an ordinary one; how the release lies on disk no longer matters
@@ -131,7 +132,7 @@ def _extent(records: Sequence[FrameRecord], known: Extent) -> Extent:
     return known.model_copy(update=changes)
 
 
-def _told(known: Manifest, records: Sequence[FrameRecord], left_out: int) -> list[tuple[str, FactStatus]]:
+def _counted(records: Sequence[FrameRecord], left_out: int) -> str:
     counts = Counter(str(record.label_state) for record in records)
     empty = sum(record.label_state == "mask" and record.polyp is False for record in records)
     words = {"mask": "with a mask", "box": "with boxes", "negative": "declared free of polyps", "none": "unlabelled"}
@@ -139,31 +140,29 @@ def _told(known: Manifest, records: Sequence[FrameRecord], left_out: int) -> lis
     if empty:
         parts.append(f"{empty} of the masks empty")
     sizes = _sizes(records)
-    said = f"{len(records)} frames were taken ({', '.join(parts)}); {left_out} files were left out; "
-    said += f"the commonest size is {_times(max(sizes, key=lambda size: sizes[size]))}."
-    told = [(said, FactStatus.VERIFIED)]
-    told += [(text, FactStatus.CONTRADICTED) for text in _contradictions(known, records, counts)]
-    return told
+    commonest = _times(max(sizes, key=lambda size: sizes[size]))
+    taken = f"{len(records)} frames were taken ({', '.join(parts)}); {left_out} files were left out; "
+    return f"{taken}the commonest size is {commonest}."
 
 
-def _contradictions(known: Manifest, records: Sequence[FrameRecord], counts: Counter[str]) -> list[str]:
-    told = []
+def _contradictions(known: Manifest, records: Sequence[FrameRecord]) -> list[str]:
+    found = []
     declared = known.declared
     if declared.frames not in (None, len(records)):
-        told.append(f"Declared {declared.frames} frames; {len(records)} are here.")
+        found.append(f"Declared {declared.frames} frames; {len(records)} are here.")
     negatives = sum(record.polyp is False for record in records)
     if declared.negative_frames not in (None, negatives):
-        told.append(f"Declared {declared.negative_frames} frames without a polyp; {negatives} are here.")
+        found.append(f"Declared {declared.negative_frames} frames without a polyp; {negatives} are here.")
     other = {size: count for size, count in _sizes(records).items() if size not in declared.resolutions}
     if declared.resolutions and other:
         wanted = ", ".join(map(_times, declared.resolutions))
         examples = ", ".join(_times(size) for size in list(other)[:3])
-        told.append(f"Declared {wanted}; {sum(other.values())} frames have other sizes, e.g. {examples}.")
+        found.append(f"Declared {wanted}; {sum(other.values())} frames have other sizes, e.g. {examples}.")
     drawn = found_annotation(records)
     catalogued = known.declared != Extent() or known.layouts
     if catalogued and drawn is not None and drawn is not known.annotation:
-        told.append(f"Declared to be annotated by {known.annotation.value}; these files hold {drawn.value} labels.")
-    return told
+        found.append(f"Declared to be annotated by {known.annotation.value}; these files hold {drawn.value} labels.")
+    return found
 
 
 def _sizes(records: Sequence[FrameRecord]) -> Counter[Size]:
@@ -177,3 +176,88 @@ def _distinct(names: Sequence[str | None]) -> int | None:
 
 def _times(size: Size) -> str:
     return f"{size[0]}×{size[1]}"
+
+
+FILE_NAME = "import.json"
+FORMER = "former"
+"""Key of what earlier imports into the same cohort said."""
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import came to. lines: as they may be shown; unused: files that the format has no use for, by suffix."""
+
+    cohort: str
+    source: str
+    format: str
+    files: int
+    taken: int
+    labels: dict[str, int]
+    lines: tuple[LedgerLine, ...]
+    unused: dict[str, int]
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """How many were left out, by code."""
+        return Counter(line.code for line in self.lines if not line.taken)
+
+    @property
+    def everything_taken(self) -> bool:
+        """Whether nothing was left out but what the cohort has already."""
+        return all(code.startswith("N_") for code in self.left_out)
+
+    def as_dict(self, version: str) -> dict[str, Any]:
+        """Plain values for ``import.json``."""
+        remarks = Counter(line.code for line in self.lines if line.taken)
+        return {
+            "polypda": version,
+            "cohort": self.cohort,
+            "source": self.source,
+            "format": self.format,
+            "files": self.files,
+            "taken": self.taken,
+            "labels": self.labels,
+            "left_out": dict(sorted(self.left_out.items())),
+            "remarks": dict(sorted(remarks.items())),
+            "unused_files": dict(sorted(self.unused.items())),
+            "lines": [
+                {"origin": line.origin, "code": line.code, "what": line.what, "taken": line.taken}
+                for line in self.lines
+            ],
+        }
+
+
+def summarise(
+    cohort_id: str,
+    source_name: str,
+    format_name: str,
+    ledger: Ledger,
+    records: Sequence[FrameRecord],
+    unused: Counter[str],
+    treatment: Treatment,
+    machine_paths: Sequence[Path],
+) -> ImportSummary:
+    """Put an import's outcome together; paths of this machine are taken out of every line."""
+    lines = tuple(_impersonal(treatment.line(line), machine_paths) for line in ledger.lines)
+    source = _impersonal(treatment.line(LedgerLine(source_name, "", "", taken=True)), machine_paths).origin
+    labels = Counter(str(record.label_state) for record in records)
+    return ImportSummary(
+        cohort_id, source, format_name, ledger.files, ledger.taken, dict(sorted(labels.items())), lines, dict(unused)
+    )
+
+
+def ledger_json(summary: ImportSummary, version: str, former: str | None = None) -> str:
+    """The text of ``import.json``; former: that of the cohort that was added to."""
+    content = summary.as_dict(version)
+    if former:
+        with suppress(ValueError, TypeError, AttributeError):  # somebody edited it: then it is no ledger any more
+            earlier = json.loads(former)
+            content[FORMER] = [*earlier.pop(FORMER, []), earlier]
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _impersonal(line: LedgerLine, machine_paths: Sequence[Path]) -> LedgerLine:
+    texts = [readable(text) for text in (line.origin, line.what, line.fix)]
+    for path in machine_paths:
+        texts = [text.replace(f"{path}/", "").replace(str(path), path.name) for text in texts]
+    return LedgerLine(texts[0], line.code, texts[1], line.taken, texts[2])

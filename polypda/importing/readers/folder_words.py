@@ -1,12 +1,17 @@
-"""What the words in folders' and files' names say: masks, negatives, splits, modes, patients, sequences."""
+"""What the words in folders' and files' names say: masks, negatives, splits, modes, patients, sequences; and what the
+user can say of patients instead."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import Split
+from polypda.errors import UsageError
+from polypda.importing.contract import Ledger
 
 _SPLITS = {
     Split.TRAIN: ("train", "training", "trainset", "train dataset", "训练", "训练集"),
@@ -40,7 +45,6 @@ _DRAWN = (
 _NEGATIVE = r"neg|negatives?|healthy|no ?polyps?|non ?polyps?|without ?polyps?|polyp ?free|阴性|无息肉"
 _UNLABELLED = r"unlabell?ed|no ?labels?|without ?labels?|未标注|无标注"
 MASK_WORD = re.compile(rf"(?:^|.* )(?:{_MASK})(?: .*|$)")
-IMAGE_WORD = re.compile(rf"(?:^|.* )(?:{_IMAGE})(?: .*|$)")
 NEGATIVE_WORD = re.compile(rf"(?:^|.* )(?:{_NEGATIVE})(?: .*|$)")
 DRAWING_WORDS = re.compile(
     rf"(?:(?:gt|masks?|segmentation ?class|bbox) ?)?(?:{_DRAWN})"
@@ -60,17 +64,16 @@ _PATIENT = re.compile(
 
 
 class Role(Enum):
-    """What pictures in a folder of some name are."""
+    """What images in a folder of some name are."""
 
-    IMAGE = "image"
     MASK = "mask"
     DRAWING = "drawing"  # edges, scribbles, overlays…: neither
-    PLAIN = "plain"  # its name says nothing of the kind
+    OTHER = "other"  # frames, or its name says nothing
 
 
 @dataclass(frozen=True)
 class FolderMeaning:
-    """What a path of folders says of the pictures in it; key: what is left of it to tell like places apart.
+    """What a path of folders says of the images in it; key: what is left of it to tell like places apart.
 
     instance: masks whose colours tell objects apart, not classes. drawing: neither frames nor masks.
     patient: ``case1`` of a folder ``case1_2`` as well, whose sequence is then the folder: a patient's clips share it.
@@ -95,31 +98,27 @@ def words_of(name: str) -> str:
 
 
 def role_of(folder: str) -> Role:
-    """Whether a folder's name promises masks, images or other drawings."""
+    """Whether a folder's name promises masks or other drawings."""
     words = words_of(folder)
     if UNLABELLED_WORD.match(words):
-        return Role.PLAIN
+        return Role.OTHER
     if DRAWING_WORDS.fullmatch(words):
         return Role.DRAWING
-    if MASK_WORD.match(words):
-        return Role.MASK
-    return Role.IMAGE if IMAGE_WORD.match(words) else Role.PLAIN
+    return Role.MASK if MASK_WORD.match(words) else Role.OTHER
 
 
 def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
-    """What the folders above a picture say; the innermost counts where several say something."""
+    """What the folders above an image say; the innermost counts where several say something."""
     words = [words_of(folder) for folder in folders]
     named = next(filter(None, map(patient_named, reversed(folders))), None)
-    last = {word: index for index, word in enumerate(words)}
-    ordered = sorted(last, key=lambda word: last[word])
     return FolderMeaning(
         mask=any(role_of(folder) is Role.MASK for folder in folders),
         instance=any(INSTANCE_WORDS.fullmatch(word) for word in words),
         drawing=any(role_of(folder) is Role.DRAWING for folder in folders),
         negative=any(NEGATIVE_WORD.match(word) for word in words),
         unlabelled=any(UNLABELLED_WORD.match(word) for word in words),
-        split=next((SPLIT_WORDS[word] for word in reversed(ordered) if word in SPLIT_WORDS), None),
-        mode=next((mode_of(word) for word in reversed(ordered) if mode_of(word)), None),
+        split=next((SPLIT_WORDS[word] for word in reversed(words) if word in SPLIT_WORDS), None),
+        mode=next(filter(None, map(mode_of, reversed(words))), None),
         patient=named.patient if named else None,
         sequence=next(filter(None, map(_sequence, reversed(folders))), named.clip if named else None),
         key=tuple(rest for rest in map(_without_role, words) if rest),
@@ -171,3 +170,82 @@ def _without_role(words: str) -> str:
     """A folder's words without those that say image or mask: what pairs ``images_c4`` with ``masks_c4``."""
     rest = re.sub(rf"(?:^|(?<= ))(?:{_MASK}|{_IMAGE})(?= |$)", "", words)
     return re.sub(r" +", " ", rest).strip()
+
+
+AUTO, WHOLE, NONE = "auto", "whole", "none"
+CLIPS = " (clips of one patient by names that go on)"
+
+
+@dataclass(frozen=True)
+class PatientRule:
+    """The option ``patients``: ``auto`` (a name such as case1_2 is a clip of patient case1), ``whole`` (it is a patient
+    of its own), ``none`` (names say nothing of patients), or a pattern that finds the patient in a frame's path."""
+
+    how: str = AUTO
+    pattern: re.Pattern[str] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> PatientRule:
+        """Raises: UsageError E_OPTION."""
+        if text in (AUTO, WHOLE, NONE):
+            return cls(text)
+        try:
+            pattern = re.compile(text)
+        except re.error as error:
+            fix = r"write auto, whole, none, or a pattern such as 'P(\d+)'."
+            raise UsageError("E_OPTION", f"patients is '{text}', no regular expression ({error}).", fix=fix) from error
+        return cls("pattern", pattern)
+
+    def of(self, path: str, outer: str = "", *, video: bool = False) -> tuple[str | None, str | None, str | None]:
+        """Patient, clip and how the patient was found, by a frame's path below the source called ``outer``.
+
+        video: the path is a video's, whose own name may be a clip's.
+        """
+        if self.pattern is not None:
+            match = self.pattern.search(str(PurePosixPath(path).with_suffix("")))
+            found = (match[1] if match and self.pattern.groups else match[0]) if match else None
+            return found, None, "the pattern of -O patients" if found else None
+        if self.how == NONE:
+            return None, None, None
+        *folders, stem = PurePosixPath(path).with_suffix("").parts
+        above = [(folder, "folders") for folder in (*reversed(folders), outer)]
+        for name, kind in [*above, (stem, "films" if video else "files")]:
+            named = patient_named(name)
+            if named is None:
+                continue
+            by = f"{kind} called '{named.word}' and a number"
+            if kind == "files":  # what goes on is the frame's own number
+                return named.patient, None, by
+            if self.how == WHOLE:
+                return named.clip or named.patient, None, by
+            return named.patient, named.clip, by + (CLIPS if named.clip else "")
+        return None, None, None
+
+
+class PatientTally:
+    """How many patients were understood from names, and how; told at an import's end."""
+
+    def __init__(self) -> None:
+        self._found: defaultdict[str, set[str]] = defaultdict(set)
+        self._without = 0
+
+    def add(self, patient: str | None, by: str | None) -> None:
+        """Count a frame that was taken; patient: as written, None where none is known."""
+        if by is not None and patient:
+            self._found[by].add(patient)
+        self._without += not patient
+
+    def tell(self, ledger: Ledger, where: str) -> None:
+        """Lines on what was understood, and on what would decide otherwise."""
+        for by, patients in self._found.items():
+            counted = f"{len(patients)} patient{'s' if len(patients) != 1 else ''}"
+            what = f"{counted} found by {by.removesuffix(CLIPS)}."
+            if by.endswith(CLIPS):
+                what += (
+                    " A name that goes on (case1_2) is taken for a clip of its patient (case1), lest one patient lie in"
+                    " two parts. Where each is a patient: -O patients=whole; else -O patients=none or a pattern."
+                )
+            ledger.remark(where, "W_PATIENT_GUESSED" if by.endswith(CLIPS) else "N_PATIENTS", what)
+        if self._found and self._without:
+            what = f"of {self._without} frames no patient is known: they could leak from train into test."
+            ledger.remark(where, "W_PATIENT_PARTLY", what)
