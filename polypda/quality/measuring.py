@@ -56,8 +56,9 @@ class FigureStore:
         if stored is None:
             return None
         try:
-            values: dict[str, Any] = json.loads(stored)
-            return kind(**{name: _map(v) if isinstance(v, dict) else v for name, v in values.items()})
+            values = json.loads(stored).items()
+            known: dict[str, Any] = {name: _map(v) if isinstance(v, dict) else v for name, v in values}
+            return kind(**known)
         except (ValueError, LookupError, TypeError, AttributeError, zlib.error, binascii.Error):
             return None  # damaged: it is measured again
 
