@@ -59,19 +59,26 @@ class StylizationSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    aan_start: Start = Field(Start.SOURCE, description="what each image starts from: source or noise")
-    aan_normalisation: Normalisation = Field(Normalisation.RELATIVE, description="units: relative or published")
-    aan_step_norm: StepNorm = Field(StepNorm.MEAN, description="the gradient is divided by its mean or its l1 norm")
-    aan_alpha: float = Field(1.0, ge=0, description="weight of the style (mean Gram) against the content")
-    aan_steps: int = Field(100, ge=1, description="steps of the optimisation (published: 1000)")
-    aan_rate: float = Field(4.0, gt=0, description="first step in grey levels of 255, falling to 0 (published: 10)")
-    aan_content_weights: tuple[float, ...] = Field((), description="per encoder map, finest first; empty: all 1")
-    aan_style_weights: tuple[float, ...] = Field((), description="per encoder map, finest first; empty: all 1")
+    aan_start: Start = Field(default=Start.SOURCE, description="what each image starts from: source or noise")
+    aan_normalisation: Normalisation = Field(default=Normalisation.RELATIVE, description="units: relative or published")
+    aan_step_norm: StepNorm = Field(
+        default=StepNorm.MEAN, description="the gradient is divided by its mean or its l1 norm"
+    )
+    aan_alpha: float = Field(default=1.0, ge=0, description="weight of the style (mean Gram) against the content")
+    aan_steps: int = Field(default=100, ge=1, description="steps of the optimisation (published: 1000)")
+    aan_rate: float = Field(
+        default=4.0, gt=0, description="first step in grey levels of 255, falling to 0 (published: 10)"
+    )
+    aan_content_weights: tuple[float, ...] = Field(
+        default=(), description="per encoder map, finest first; empty: all 1"
+    )
+    aan_style_weights: tuple[float, ...] = Field(default=(), description="per encoder map, finest first; empty: all 1")
     aan_smooth: bool | None = Field(
-        None, description="smooth the gradient (not in the paper), against chequered texture; None: if not from noise"
+        default=None,
+        description="smooth the gradient (not in the paper), against chequered texture; None: if not from noise",
     )
     aan_target_frames: int | None = Field(
-        None, ge=1, description="mean Gram over this many evenly spaced target frames; None: over all"
+        default=None, ge=1, description="mean Gram over this many evenly spaced target frames; None: over all"
     )
 
     @property
