@@ -125,7 +125,7 @@ class Preview:
     network: SegmenterSpec = field(default_factory=SegmenterSpec)
     data: DataConfig = field(default_factory=DataConfig)  # type: ignore[arg-type]
     compute: Compute = field(default_factory=Compute)
-    settings: StylizationSettings = field(default_factory=StylizationSettings)  # type: ignore[arg-type]
+    settings: StylizationSettings = field(default_factory=StylizationSettings)
 
 
 def stylization_options(values: Mapping[str, Any]) -> StylizationSettings:
