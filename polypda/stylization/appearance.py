@@ -104,8 +104,8 @@ def stylization_settings(options: StylizationSettings) -> StylizationSettings:
     return StylizationSettings(**{name: getattr(options, name) for name in StylizationSettings.model_fields})
 
 
-PUBLISHED = StylizationSettings(
-    aan_start=Start.NOISE, aan_normalisation=Normalisation.PUBLISHED, aan_alpha=1e-14, aan_steps=1000, aan_rate=10.0
+PUBLISHED = StylizationSettings.model_validate(
+    {"aan_start": "noise", "aan_normalisation": "published", "aan_alpha": 1e-14, "aan_steps": 1000, "aan_rate": 10.0}
 )
 """FCAN's own settings, with the mean norm without which noise could not become an image."""
 

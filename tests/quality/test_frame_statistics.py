@@ -76,8 +76,8 @@ def test_a_mask_has_its_area_place_and_contrast():
     assert told.polyps == 1
     assert told.area == pytest.approx(1600 / (np.pi * 180**2), rel=0.03)
     assert told.off_centre == pytest.approx(110 / 180, abs=0.02)
-    assert told.contrast_lightness > 15 and told.index is not None
-    rows, columns = np.nonzero(told.index > 127)
+    assert told.contrast_lightness > 15 and told.location_map is not None
+    rows, columns = np.nonzero(told.location_map > 127)
     assert abs(rows.mean() - 23.5) < 1 and columns.mean() > 36
     assert mask_figures(reduced_image(image), np.zeros_like(mask)).polyps == 0
 
