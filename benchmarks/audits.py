@@ -29,7 +29,7 @@ from polypda.evaluation.estimation.stratified import (
     stratified_mean,
 )
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import reference_mask
+from polypda.evaluation.scoring.predictions import reference_mask
 from polypda.networks.registry import load_segmenter
 from polypda.reporting.tables.text_table import padded_markdown
 from polypda.training.run_folder import RunFolder

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.errors import PolypdaError
-from polypda.evaluation.aggregation.selector_regret import regret_by_rule
+from polypda.evaluation.cases.evaluation_file import regret_by_rule
 from polypda.reporting.wording import plain, signed
 from polypda.training.curves import read_curves
 from polypda.training.run_folder import RunFolder

@@ -20,7 +20,7 @@ import torch
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.opening import open_cohort
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
 from polypda.training.run_folder import RunFolder

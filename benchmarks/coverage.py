@@ -25,17 +25,18 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from polypda.evaluation.statistics import clusters_from_labels, mean_estimates, sign_flip_tests
-from polypda.evaluation.statistics.bootstrap import _draw_counts
 from polypda.evaluation.statistics.clusters import (
     ClusterSums,
     FloatArray,
     cluster_sums,
+    clusters_from_labels,
     influences,
     residuals,
     standard_errors,
     t_limits,
 )
+from polypda.evaluation.statistics.intervals import _draw_counts, mean_estimates
+from polypda.evaluation.statistics.permutation import sign_flip_tests
 
 Effects = Callable[[np.random.Generator, FloatArray, int], FloatArray]
 """Cluster effects [C, columns] with mean 0 over frames, from (generator, sizes [C], columns)."""

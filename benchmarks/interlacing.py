@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
+from polypda.cohorts.image_files import IMAGE_SUFFIXES
 from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.phantom import PhantomLook, cohort_seed, render_frame

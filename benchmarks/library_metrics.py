@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.networks.smp_names import import_torchvision
+from polypda.networks.smp_library import import_torchvision
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from concurrent.futures import ProcessPoolExecutor
 import cv2
 import numpy as np
 
+from polypda.evaluation.scoring.mask_geometry import hd95_and_nsd
 from polypda.evaluation.scoring.metrics import frame_metrics
-from polypda.evaluation.scoring.surface import hd95_and_nsd
 
 GOAL_FRAMES, GOAL_S = 5000, 180
 RELATIVE_AREAS = (0.003, 0.01, 0.03, 0.08, 0.25)

@@ -27,8 +27,8 @@ from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import Image, read_image
 from polypda.cohorts.opening import open_cohort, present
 from polypda.phantom.renderer import render_frame
-from polypda.quality.near_duplicates.fingerprint import Fingerprint, difference_hash, fingerprint
-from polypda.quality.near_duplicates.pairs import find_alike
+from polypda.quality.fingerprints import Fingerprint, difference_hash, fingerprint
+from polypda.quality.near_duplicates import find_alike
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.planted_copies import KINDS, copy_of

@@ -96,8 +96,7 @@ def ours():
     from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetOptions
     from polypda.networks.segmenter import channels_last
     from polypda.training.config import Compute
-    from polypda.training.devices import open_fabric
-    from polypda.training.engine import Engine
+    from polypda.training.engine import Engine, open_fabric
 
     segmenter, discriminators, images, masks = material()
     method = AdaptSegNet(segmenter, AdaptSegNetOptions(), steps=1000)

@@ -16,7 +16,9 @@ import time
 
 import numpy as np
 
-from polypda.evaluation.statistics import clusters_from_labels, gap_closed, mean_estimates, paired_comparisons
+from polypda.evaluation.statistics.clusters import clusters_from_labels
+from polypda.evaluation.statistics.comparison import gap_closed, paired_comparisons
+from polypda.evaluation.statistics.intervals import mean_estimates
 
 
 def main() -> None:

@@ -114,9 +114,8 @@ def measure(name: str, case: str, size: int, steps: int) -> dict:
     from polypda.networks.weights import save_module
     from polypda.training import stage as stages
     from polypda.training.config import Compute, DataConfig, StageConfig
-    from polypda.training.devices import open_fabric
-    from polypda.training.engine import Engine
-    from polypda.training.preparation import StagePreparation
+    from polypda.training.engine import Engine, open_fabric
+    from polypda.training.stage_batches import StagePreparation
 
     try:  # a revision before this module trains as its tensors happen to lie
         from polypda.networks.segmenter import channels_last

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from polypda.cohorts.named_root import use_data_root
-from polypda.networks.smp_names import import_torchvision
+from polypda.networks.smp_library import import_torchvision
 from polypda.workflows.runs.presets import PRESETS
 
 import_torchvision()

@@ -17,7 +17,7 @@ import polypda
 from polypda import api, metrics
 from polypda.errors import PolypdaError
 from polypda.methods import registry as methods
-from polypda.methods.controls import SourceOnly
+from polypda.methods.segmentation import SourceOnly
 from polypda.networks.registry import Network, build_segmenter, register_network
 from polypda.networks.registry import SegmenterSpec as Spec
 from polypda.training.config import AdaptConfig

@@ -15,7 +15,7 @@ from rich.text import Text
 from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import wide_console
 from polypda.cohorts.image_files import MOST_NAMED, name_some
-from polypda.quality.checking.findings import Finding, Severity
+from polypda.quality.checking.cohort_view import Finding, Severity
 from polypda.workflows.runs.paths import default_cache
 
 if TYPE_CHECKING:

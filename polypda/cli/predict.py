@@ -67,14 +67,14 @@ def predict_command(
     Research only. Not a medical device.
     """
     from polypda.cli.console import terminal_progress
-    from polypda.data.inference import Inference
-    from polypda.importing.images.video_options import Deinterlace
+    from polypda.importing.images.deinterlacing import Deinterlace
+    from polypda.networks.averaged_prediction import Inference
     from polypda.prediction.annotations import AnnotationKind
     from polypda.prediction.inputs import find_inputs
     from polypda.prediction.job import PredictOptions, predict_inputs
     from polypda.prediction.outputs import Probabilities
     from polypda.training.config import Compute
-    from polypda.training.devices import open_fabric
+    from polypda.training.engine import open_fabric
     from polypda.workflows.runs.model_facts import load_model
 
     for option, given, known in (

@@ -49,7 +49,7 @@ def report_command(
     Of a run folder its report and all its later evaluations are taken. The page's path is printed last.
     """
     if study_template:
-        from polypda.reporting.documents.study_file import study_template as template
+        from polypda.reporting.documents.study import study_template as template
 
         typer.echo(template())
         return

@@ -18,9 +18,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from polypda.cohorts.image_files import natural_key
 from polypda.cohorts.manifest import Manifest, Overlap
 from polypda.cohorts.named_root import named_data_root
-from polypda.cohorts.ordering import natural_key
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, UsageError, nearest
 from polypda.options import with_present_names
@@ -98,11 +98,9 @@ def manifest(cohort_id: str, data_root: Path | None = None) -> Manifest:
             return own
     shipped = shipped_catalogue()
     if cohort_id not in shipped:
-        raise UsageError(
-            "E_COHORT_UNKNOWN",
-            f"no cohort is called '{cohort_id}'.{nearest(cohort_id.lower(), load_catalogue(data_root))}",
-            fix="`polypda cohorts list` shows all ids; `polypda cohorts import` makes a new one.",
-        )
+        what = f"no cohort is called '{cohort_id}'.{nearest(cohort_id.lower(), load_catalogue(data_root))}"
+        fix = "`polypda cohorts list` shows all ids; `polypda cohorts import` makes a new one."
+        raise UsageError("E_COHORT_UNKNOWN", what, fix=fix)
     return shipped[cohort_id]
 
 
@@ -157,9 +155,8 @@ class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' is written twice", key_node.start_mark
-                )
+                what = f"key '{key}' is written twice"
+                raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -173,13 +170,11 @@ def parse_manifest(text: str, *, where: str) -> Manifest:
     try:
         content = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
-        raise DataError(
-            "E_MANIFEST_YAML", " ".join(str(error).split()) + ".", where=where, fix="correct the YAML."
-        ) from error
+        what = " ".join(str(error).split()) + "."
+        raise DataError("E_MANIFEST_YAML", what, where=where, fix="correct the YAML.") from error
     if not isinstance(content, dict):
-        raise DataError(
-            "E_MANIFEST_YAML", "the file holds no mapping of keys.", where=where, fix="write key: value lines."
-        )
+        what = "the file holds no mapping of keys."
+        raise DataError("E_MANIFEST_YAML", what, where=where, fix="write key: value lines.")
     try:
         return Manifest.model_validate(with_present_names(content))
     except ValidationError as error:
@@ -195,9 +190,8 @@ def read_manifest(path: Path, name: str | None = None) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            "E_MANIFEST_YAML", f"cannot be read ({error}).", where=where, fix="save it as UTF-8."
-        ) from error
+        what = f"cannot be read ({error})."
+        raise DataError("E_MANIFEST_YAML", what, where=where, fix="save it as UTF-8.") from error
     manifest = parse_manifest(text, where=where)
     if manifest.id != (name or path.stem):
         fix = f"call the file {manifest.id}.yaml." if name is None else f"write id: {name}, or rename the folder."
@@ -220,7 +214,7 @@ def _manifest_error(error: ValidationError, where: str) -> DataError:
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names of the keys that the schema knows at ``place`` (a path of keys and list positions)."""
+    """Names of the keys that the schema knows at a path of keys and list positions."""
     for part in location:
         field = model.model_fields.get(str(part))
         if field is not None:

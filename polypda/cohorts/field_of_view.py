@@ -19,10 +19,10 @@ DARKEST_MUCOSA_IN_CORNER = 40
 INSET_GREEN = 60
 """Green and blue exceeding red by this (0–255) is a position monitor's inset, no mucosa."""
 OPENING_FRACTION = 0.02
-"""Details narrower than this share of the frame's shorter side (text, thin lines) are no part of the field of view."""
+"""Details narrower than this fraction of the frame's shorter side (text, thin lines) are no part of the field."""
 BLUR_PX = 3
 LEAST_FRACTION = 0.2
-"""A lit region below this share of the frame is not believed to be the field of view: the whole frame is taken."""
+"""A lit region below this fraction of the frame is not believed to be the field of view: the whole frame is taken."""
 SEARCH_LONGER_SIDE_PX = 480
 """The region is found on a reduced frame: its outline is smooth, and an eighth of the pixels says the same."""
 RULE: dict[str, str | int | float] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -48,9 +47,9 @@ class Frame:
 
     ``mask`` is None when the frame has no mask file or when the cohort was opened without labels; so are ``boxes``
     empty. A frame in the state BOX has at least one box and no mask; one in the state MASK may have boxes beside it.
-    ``mode`` is the imaging mode in capitals (WL, NBI…). ``ignore`` is a picture of pixels that count nowhere (burned-in
-    text, insets); it is no label. ``patient``, ``sequence`` and ``mode`` are None where the release does not tell them.
-    ``fellows`` are all masks of the cohort, which tell what the values of this one mean where it does not.
+    ``mode``: imaging mode in capitals (WL, NBI…). ``ignore``: an image of the pixels that count nowhere (burned-in
+    text, insets); no label. ``patient``, ``sequence`` and ``mode`` are None where the release does not tell them.
+    ``fellows``: all masks of the cohort, which tell what the values of this one mean where it does not.
     """
 
     cohort: str
@@ -100,29 +99,26 @@ class OpenedCohort:
         return {part.value: tally.get(part.value, 0) for part in Split}
 
     def table(self) -> pd.DataFrame:
-        """One row per frame, with paths relative to the cohort's root (nothing of this machine)."""
-        return frames_table(self.frames, self.root)
+        """One row per frame, paths relative to the cohort's root, with forward slashes; ``boxes`` is their number."""
 
+        def relative(path: Path | None) -> str:
+            return path.relative_to(self.root).as_posix() if path else ""
 
-def frames_table(frames: Iterable[Frame], root: Path) -> pd.DataFrame:
-    """The frames as a table; paths are relative to ``root``, with forward slashes; ``boxes`` is their number."""
-    import pandas as pd  # only here: listing cohorts does without it
-
-    rows = [
-        {
-            "cohort": frame.cohort,
-            "frame": frame.frame,
-            "image": frame.image.relative_to(root).as_posix(),
-            "mask": frame.mask.relative_to(root).as_posix() if frame.mask else "",
-            "patient": frame.patient or "",
-            "sequence": frame.sequence or "",
-            "t_s": frame.t_s,
-            "label_state": frame.label_state.value,
-            "split": frame.split.value if frame.split else "",
-            "mode": frame.mode or "",
-            "boxes": len(frame.boxes),
-            "ignore": frame.ignore.relative_to(root).as_posix() if frame.ignore else "",
-        }
-        for frame in frames
-    ]
-    return pd.DataFrame(rows)
+        rows = [
+            {
+                "cohort": frame.cohort,
+                "frame": frame.frame,
+                "image": relative(frame.image),
+                "mask": relative(frame.mask),
+                "patient": frame.patient or "",
+                "sequence": frame.sequence or "",
+                "t_s": frame.t_s,
+                "label_state": frame.label_state.value,
+                "split": frame.split.value if frame.split else "",
+                "mode": frame.mode or "",
+                "boxes": len(frame.boxes),
+                "ignore": relative(frame.ignore),
+            }
+            for frame in self.frames
+        ]
+        return pd.DataFrame(rows)

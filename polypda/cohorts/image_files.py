@@ -1,24 +1,81 @@
-"""Picture files below a folder, and how a path tells its frame."""
+"""Image files: what kind they are by their bytes, which lie below a folder, in which order, and how a path tells its
+frame."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
-from polypda.cohorts.ordering import natural_key
 from polypda.errors import DataError
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""Of images below a data root."""
+IMPORTED_SUFFIXES = (
+    *(*IMAGE_SUFFIXES, ".apng", ".jpe", ".jfif", ".gif", ".webp"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
+)
+"""Names that promise an image to an import. What a file is, its bytes decide."""
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
 MOST_NAMED = 5
 """How many frames a message names before it says how many more there are."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """An image format: its name for messages and the suffixes that fit it, the usual one first."""
+
+    name: str
+    suffixes: tuple[str, ...]
+
+
+JPEG = Kind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"))
+PNG = Kind("PNG", (".png", ".apng"))
+TIFF = Kind("TIFF", (".tif", ".tiff"))
+GIF = Kind("GIF", (".gif",))
+BMP = Kind("BMP", (".bmp",))
+WEBP = Kind("WebP", (".webp",))
+JPEG_2000 = Kind("JPEG 2000", (".jp2", ".j2k"))
+PORTABLE = Kind("portable pixmap", (".ppm", ".pgm", ".pnm"))
+_BEGINNINGS: dict[Kind, tuple[bytes, ...]] = {
+    JPEG: (b"\xff\xd8\xff",),
+    PNG: (b"\x89PNG\r\n\x1a\n",),
+    TIFF: (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    GIF: (b"GIF87a", b"GIF89a"),
+    BMP: (b"BM",),
+    JPEG_2000: (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    PORTABLE: (b"P5", b"P6"),
+}
+
+
+def kind_of(data: bytes) -> Kind | None:
+    """The kind of image that the bytes begin as; None when they are none."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return WEBP
+    return next((kind for kind, beginnings in _BEGINNINGS.items() if data.startswith(beginnings)), None)
+
+
+def suffix_of(path: str) -> str:
+    """A path's suffix in lower case, with its dot; empty where there is none."""
+    return PurePosixPath(path).suffix.lower()
+
+
+def is_image_name(path: str) -> bool:
+    """Whether a file's name promises an image to an import."""
+    return suffix_of(path) in IMPORTED_SUFFIXES
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that compares runs of ASCII digits as numbers and the rest as text: img2 before img10."""
+    parts = [part for part in re.split(r"([0-9]+)", name) if part]
+    return tuple((0, int(part), part) if part[0] in "0123456789" else (1, 0, part) for part in parts)
+
+
 def is_hidden(path: str) -> bool:
     """Whether a path with forward slashes is an operating system's own: hidden (macOS leaves "._name.jpg" beside each
-    file on foreign disks), a folder's thumbnails, a recycle bin."""
+    file on other disks), a folder's thumbnails, a recycle bin."""
     parts = path.split("/")
     if any(part.startswith(".") or part.lower() in SYSTEM_FOLDERS for part in parts):
         return True
@@ -32,7 +89,7 @@ def name_some(frames: Sequence[str]) -> str:
 
 
 def image_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
-    """The picture files that match the globs, as the disk lists them."""
+    """The image files that match the globs, as the disk lists them."""
     for pattern in patterns:
         for path in folder.glob(pattern):
             if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix()):
@@ -42,7 +99,7 @@ def image_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
 def files_by_frame(
     folder: Path, patterns: Iterable[str], name: str, what: str
 ) -> dict[str, tuple[Path, dict[str, str | None]]]:
-    """Frame → (file, the named groups of its path), for all picture files that match the globs.
+    """Frame → (file, the named groups of its path), for all image files that match the globs.
 
     Raises: DataError E_FRAME_NAME, E_FRAME_TWICE.
     """

@@ -12,17 +12,13 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from polypda.cohorts.phantom_look import PhantomLook
+from polypda.cohorts.phantom_look import FieldOfViewShape, PhantomLook, Strict
 
 Count = Annotated[int, Field(ge=0)]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 """Width and height, in pixels."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Annotation(StrEnum):
@@ -41,7 +37,7 @@ class MaskColours(StrEnum):
 
 
 class Media(StrEnum):
-    """What is released: single frames or films."""
+    """What is released: single frames or videos."""
 
     FRAMES = "frames"
     VIDEO = "video"
@@ -53,15 +49,6 @@ class AccessLevel(StrEnum):
     PRIVATE = "private"
     PUBLIC = "public"
     ON_REQUEST = "on-request"
-
-
-class FieldOfViewShape(StrEnum):
-    """Outline of the lit region of a frame."""
-
-    RECTANGLE = "rectangle"
-    CUT_CORNERS = "cut-corners"
-    OCTAGON = "octagon"
-    CIRCLE = "circle"
 
 
 class FactStatus(StrEnum):
@@ -80,14 +67,14 @@ class Unmasked(StrEnum):
     NEGATIVE = "negative"  # declared free of polyps
 
 
-class Title(_Strict):
+class Title(Strict):
     """The cohort's name in English and, where it has one, in its own language."""
 
     en: str
     local: str | None = None
 
 
-class Scope(_Strict):
+class Scope(Strict):
     """The endoscopy system; modes are imaging modes such as WL, NBI, FICE."""
 
     vendor: str | None = None
@@ -96,7 +83,7 @@ class Scope(_Strict):
     modes: tuple[str, ...] | None = None
 
 
-class Extent(_Strict):
+class Extent(Strict):
     """How much there is of a cohort. Sizes are (width, height) in pixels; null is unknown."""
 
     frames: Count | None = None
@@ -113,7 +100,7 @@ class Extent(_Strict):
     note: str | None = None
 
 
-class Access(_Strict):
+class Access(Strict):
     """Who can have the data, how, and under which terms."""
 
     level: AccessLevel
@@ -122,7 +109,7 @@ class Access(_Strict):
     citation: str | None = None
 
 
-class Fact(_Strict):
+class Fact(Strict):
     """One statement about a cohort with its source."""
 
     statement: str
@@ -130,7 +117,7 @@ class Fact(_Strict):
     status: FactStatus
 
 
-class Overlap(_Strict):
+class Overlap(Strict):
     """Another data set that shares frames with this cohort; ``cohort`` is its id where it has a manifest."""
 
     data_set: str
@@ -139,7 +126,7 @@ class Overlap(_Strict):
     status: FactStatus
 
 
-class Exclusion(_Strict):
+class Exclusion(Strict):
     """A frame that is left out, and why."""
 
     frame: str
@@ -171,18 +158,18 @@ InsidePath = Annotated[str, AfterValidator(_inside)]
 ANY_STEM = r"(?:.*/)?(?P<frame>[^/]+)"
 
 
-class MaskFiles(_Strict):
+class MaskFiles(Strict):
     """Where masks lie, and how a mask's path tells its frame."""
 
     files: tuple[InsidePath, ...] = Field(min_length=1)
     frame: FramePattern = ANY_STEM
 
 
-class Layout(_Strict):
+class Layout(Strict):
     """One way in which a cohort lies on disk.
 
     folders: candidates relative to the data root; the first that holds images is taken.
-    images, masks.files: globs relative to the folder; only picture files count.
+    images, masks.files: globs relative to the folder; only image files count.
     frame: pattern with the group ``frame`` and, where names tell them, ``patient``, ``sequence``, ``split``.
     sequence_ranges: sequence → first and last frame number, for releases with numbered frames and a table.
     scenes: groups of frames that show one scene though the release names no sequence; they share one part of the split.
@@ -210,9 +197,8 @@ class Layout(_Strict):
     @classmethod
     def _ranges_are_apart(cls, ranges: dict[str, tuple[int, int]] | None) -> dict[str, tuple[int, int]] | None:
         ordered = sorted((ranges or {}).items(), key=lambda item: item[1])
-        for name, (first, last) in ordered:
-            if first > last:
-                raise ValueError(f"sequence {name} ends before it begins")
+        if backward := next((name for name, (first, last) in ordered if first > last), None):
+            raise ValueError(f"sequence {backward} ends before it begins")
         for (name, (_, last)), (following, (first, _)) in pairwise(ordered):
             if first <= last:
                 raise ValueError(f"sequences {name} and {following} overlap")
@@ -227,7 +213,7 @@ class Layout(_Strict):
         return scenes
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """Everything that is known of a cohort, as its YAML file says it."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from polypda.cohorts.boxes_csv import FILE_NAME as BOXES_CSV
 from polypda.cohorts.catalogue import manifest as manifest_of
 from polypda.cohorts.frames import OpenedCohort
 from polypda.cohorts.image_files import name_some
-from polypda.cohorts.label_files import FoundFrames
-from polypda.cohorts.layouts import Located, find_frames, indices, locate
+from polypda.cohorts.layouts import FoundFrames, Located, find_frames, layouts_and_folders, locate
 from polypda.cohorts.manifest import Annotation, Manifest, Media
 from polypda.cohorts.splits import assign_splits
 from polypda.cohorts.sub_cohorts import CohortName, sub_cohort
+from polypda.cohorts.tables import BOXES_CSV
 from polypda.errors import DataError
 
 log = logging.getLogger(__name__)
+_PHANTOM = "`--phantom` runs now, on rendered frames."
 
 
 def open_cohort(
     cohort_id: str, data_root: Path | None, *, labels: bool = True, allow_leakage: bool = False
 ) -> OpenedCohort:
-    """Find a cohort's frames below the data root and assign their splits; no picture is read.
+    """Find a cohort's frames below the data root and assign their splits; no image is read.
 
     cohort_id: an id, or ``ID:MODE`` for the frames of one imaging mode, in the parts that the whole cohort gives them.
     labels: False for a cohort whose labels must not be used. Then neither masks nor boxes.csv are looked for, frames
@@ -60,15 +60,12 @@ def find_cohort(manifest: Manifest, data_root: Path | None) -> Located:
     if located is not None:
         return located
     # A cohort without layouts is imported first: a folder of its own that holds no image makes no difference.
-    folders = list(dict.fromkeys(folder for _, folder in indices(manifest)))
+    folders = list(dict.fromkeys(folder for _, folder in layouts_and_folders(manifest)))
     held = [folder for folder in folders if data_root is not None and (data_root / folder).is_dir()]
-    if held and data_root is not None and manifest.layouts:
+    to_import = manifest.media is Media.VIDEO or manifest.annotation is Annotation.BOX
+    if held and data_root is not None and (manifest.layouts or not to_import):
         raise _empty(manifest, data_root / held[0])
-    if manifest.media is Media.VIDEO or manifest.annotation is Annotation.BOX:
-        raise _not_imported(manifest, data_root)
-    if held and data_root is not None:
-        raise _empty(manifest, data_root / held[0])
-    raise _absent(manifest, data_root, folders)
+    raise _not_imported(manifest, data_root) if to_import else _absent(manifest, data_root, folders)
 
 
 def present(cohort_id: str, data_root: Path | None) -> bool:
@@ -79,59 +76,39 @@ def present(cohort_id: str, data_root: Path | None) -> bool:
 
 def missing_masks(manifest: Manifest, located: Located, found: FoundFrames) -> DataError:
     """The error for images that have no mask where the layout promises one."""
+    what = f"{len(found.without_mask)} of {len(found.frames)} images have no mask: {name_some(found.without_mask)}."
     orphans = [path.name for path in found.masks_without_image]
-    beside = f" {len(orphans)} masks have no image: {name_some(orphans)}." if orphans else ""
+    what += f" {len(orphans)} masks have no image: {name_some(orphans)}." if orphans else ""
     masks = ", ".join(located.layout.masks.files) if located.layout.masks else "masks"
-    count = f"{len(found.without_mask)} of {len(found.frames)}"
-    return DataError(
-        "E_MASK_MISSING",
-        f"{count} images have no mask: {name_some(found.without_mask)}.{beside}",
-        where=f"{manifest.id}/{masks}",
-        fix="add the masks under their images' names (or boxes, in boxes.csv), or write label_state negative or none "
-        "for these frames in frames.csv. A cohort without any labels can still be a target.",
-    )
+    fix = "add the masks under their images' names (or boxes, in boxes.csv), or write label_state negative or none "
+    fix += "for these frames in frames.csv. A cohort without any labels can still be a target."
+    return DataError("E_MASK_MISSING", what, where=f"{manifest.id}/{masks}", fix=fix)
 
 
 def missing_boxes(manifest: Manifest, found: FoundFrames) -> DataError:
     """The error for frames that frames.csv declares to be annotated with boxes, and that have none."""
-    return DataError(
-        "E_BOX_MISSING",
-        f"{len(found.without_box)} of {len(found.frames)} frames have label_state box and no row in boxes.csv: "
-        f"{name_some(found.without_box)}.",
-        where=f"{manifest.id}/{BOXES_CSV}",
-        fix="add their boxes, or write label_state negative (no polyp) or none (not known) for them in frames.csv.",
-    )
+    count = f"{len(found.without_box)} of {len(found.frames)}"
+    what = f"{count} frames have label_state box and no row in boxes.csv: {name_some(found.without_box)}."
+    fix = "add their boxes, or write label_state negative (no polyp) or none (not known) for them in frames.csv."
+    return DataError("E_BOX_MISSING", what, where=f"{manifest.id}/{BOXES_CSV}", fix=fix)
 
 
 def _absent(manifest: Manifest, data_root: Path | None, folders: list[str]) -> DataError:
     root = "no data root was given" if data_root is None else f"looked below {data_root} for {', '.join(folders)}"
-    return DataError(
-        "E_COHORT_ABSENT",
-        f"no frames of this cohort here ({root}).",
-        where=manifest.id,
-        fix=f"{manifest.access.how.strip()} Then name the root with --data-root or POLYPDA_DATA. "
-        "`--phantom` runs now, on rendered frames.",
-    )
+    fix = f"{manifest.access.how.strip()} Then name the root with --data-root or POLYPDA_DATA. {_PHANTOM}"
+    return DataError("E_COHORT_ABSENT", f"no frames of this cohort here ({root}).", where=manifest.id, fix=fix)
 
 
 def _empty(manifest: Manifest, folder: Path) -> DataError:
-    patterns = dict.fromkeys(pattern for layout, _ in indices(manifest) for pattern in layout.images)
-    return DataError(
-        "E_COHORT_EMPTY",
-        f"the folder {folder} holds no image ({', '.join(patterns)}).",
-        where=manifest.id,
-        fix=f"{manifest.access.how.strip()} `--phantom` runs now, on rendered frames.",
-    )
+    patterns = dict.fromkeys(pattern for layout, _ in layouts_and_folders(manifest) for pattern in layout.images)
+    what = f"the folder {folder} holds no image ({', '.join(patterns)})."
+    return DataError("E_COHORT_EMPTY", what, where=manifest.id, fix=f"{manifest.access.how.strip()} {_PHANTOM}")
 
 
 def _not_imported(manifest: Manifest, data_root: Path | None) -> DataError:
     video = manifest.media is Media.VIDEO
     root = data_root if data_root is not None else "<data root>"
-    kind = "videos" if video else "boxes"
-    return DataError(
-        "E_COHORT_VIDEO" if video else "E_COHORT_BOXES",
-        f"no frames of this cohort here (looked for {root}/{manifest.id}/images); its owner holds it as {kind}.",
-        where=manifest.id,
-        fix=f"`polypda cohorts import FOLDER --as {manifest.id} --data-root {root}` makes an ordinary cohort folder of "
-        "what you hold, or use `--phantom`, which runs now.",
-    )
+    code, kind = ("E_COHORT_VIDEO", "videos") if video else ("E_COHORT_BOXES", "boxes")
+    what = f"no frames of this cohort here (looked for {root}/{manifest.id}/images); its owner holds it as {kind}."
+    fix = f"`polypda cohorts import FOLDER --as {manifest.id} --data-root {root}` makes an ordinary cohort folder of "
+    return DataError(code, what, where=manifest.id, fix=f"{fix}what you hold, or use `--phantom`, which runs now.")

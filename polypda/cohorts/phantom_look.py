@@ -1,7 +1,7 @@
 """The look of a scope in numbers: what the renderer imitates.
 
 Every figure is one that can be measured on real frames (``polypda.quality.look_statistics``), so that a phantom can be
-held against the cohort it stands for. Colours are CIE Lab (D65) over the field of view; shares lie in 0–1 unless a
+held against the cohort it stands for. Colours are CIE Lab (D65) over the field of view; fractions lie in 0–1 unless a
 name says percent.
 """
 
@@ -17,8 +17,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Side = Annotated[int, Field(ge=64, le=4096)]
 
 
-class FieldShape(StrEnum):
-    """Outline of the lit region."""
+class FieldOfViewShape(StrEnum):
+    """Outline of the lit region of a frame."""
 
     RECTANGLE = "rectangle"
     CUT_CORNERS = "cut-corners"
@@ -27,7 +27,7 @@ class FieldShape(StrEnum):
 
 
 class Inset(StrEnum):
-    """A picture within the picture, at the lower left: a magnetic position display, or its black placeholder."""
+    """An image within the image, at the lower left: a magnetic position display, or its black placeholder."""
 
     NONE = "none"
     BLACK = "black"
@@ -35,25 +35,27 @@ class Inset(StrEnum):
 
 
 class BurnedInText(StrEnum):
-    """Where the processor writes into the picture."""
+    """Where the processor writes into the image."""
 
     NONE = "none"
     LEFT = "left"
     CORNERS = "corners"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FieldOfViewLook(_Strict):
-    """Outline and place of the field of view, as shares of the frame; what lies beyond the frame is cut off.
+class FieldOfViewLook(Strict):
+    """Outline and place of the field of view, as fractions of the frame; what lies beyond the frame is cut off.
 
-    ``corner_fraction``: leg of the cut corner as a share of the box's height (octagon and cut corners only).
+    ``corner_fraction``: leg of the cut corner as a fraction of the box's height (octagon and cut corners only).
     A circle's diameter is ``width_fraction`` of the frame's width.
     """
 
-    shape: FieldShape = FieldShape.OCTAGON
+    shape: FieldOfViewShape = FieldOfViewShape.OCTAGON
     width_fraction: Annotated[float, Field(gt=0.2, le=1.5)] = 0.96
     height_fraction: Annotated[float, Field(gt=0.2, le=1.5)] = 0.98
     centre_x: Fraction = 0.5
@@ -62,7 +64,7 @@ class FieldOfViewLook(_Strict):
     border_level: Annotated[int, Field(ge=0, le=20)] = 4
 
 
-class LabSpread(_Strict):
+class LabSpread(Strict):
     """A Lab colour, or a difference or spread of colours."""
 
     lightness: float
@@ -70,7 +72,7 @@ class LabSpread(_Strict):
     b: float
 
 
-class AreaQuantiles(_Strict):
+class AreaQuantiles(Strict):
     """Polyp area per frame in percent of the field of view; the renderer draws log-normally through these."""
 
     q10: Annotated[float, Field(gt=0.0, lt=100.0)] = 2.0
@@ -84,8 +86,8 @@ class AreaQuantiles(_Strict):
         return self
 
 
-class MimicFractions(_Strict):
-    """Shares of sequences that show something which looks like a polyp and is none; it never enters a mask.
+class MimicFractions(Strict):
+    """Fractions of sequences that show something which looks like a polyp and is none; it never enters a mask.
 
     ``folds``: knobs and short ridges of the wall itself. ``bubbles``: foam on the wall. ``stool``: solid lumps, up to
     four. ``glare``: highlights that run together to large patches, their total area unchanged.
@@ -97,24 +99,24 @@ class MimicFractions(_Strict):
     glare: Fraction = 0.0
 
 
-class PhantomLook(_Strict):
+class PhantomLook(Strict):
     """What one cohort's frames look like.
 
     ``sizes_px``: native (width, height); a sequence keeps its size, sequences take turns.
     ``colour``, ``colour_between_frames_sd``: mean over the field of view, and the spread of that mean.
     ``lightness_within_frame_sd``: how deep the lumen is dark and the near wall bright.
     ``rim_to_centre``: mean L* of the rim over that of the centre (1: even; below: vignetting).
-    ``softness_px``: blur (Gaussian sigma) on a picture whose longer side is 512 px; ``sharpening``: the processor's
+    ``softness_px``: blur (Gaussian sigma) on an image whose longer side is 512 px; ``sharpening``: the processor's
     edge enhancement (0 none, 1 strong); ``texture``: strength of fine mucosal relief (0–1).
     ``noise_sd``: sensor noise in grey levels (0–255).
     ``polyp_contrast``, ``polyp_contrast_sd``: polyp − all the rest of the field, and its spread between polyps.
     ``polyp_local_lightness``: median L* of a polyp − its direct surroundings, which the lamp lights with it; None: the
     surroundings stay as lit as they are. ``polyp_shading_sd``: most L* deviation within a polyp (how ball-like it is).
-    ``flat_fraction``: of polyps that are flat lesions, hardly raised and faint at the border; ``flat_contrast``: their
-    contrast as a share of what another polyp there would have.
-    ``mimics``: see :class:`MimicFractions`. ``dye_fraction``: share of sequences sprayed with a blue dye.
-    ``debris_fraction``: share of sequences with thin patches of stool and mucus.
-    ``negative_fraction``: share of sequences without a polyp. ``polyps_per_positive_frame``: 1 to 2.
+    ``flat_fraction``: of polyps that are flat lesions, hardly raised, faint at their border; ``flat_contrast``: their
+    contrast as a fraction of what another polyp there would have.
+    ``mimics``: see :class:`MimicFractions`. ``dye_fraction``: of sequences sprayed with a blue dye.
+    ``debris_fraction``: of sequences with thin patches of stool and mucus.
+    ``negative_fraction``: of sequences without a polyp. ``polyps_per_positive_frame``: 1 to 2.
     ``jpeg_quality``: None writes PNG.
     """
 

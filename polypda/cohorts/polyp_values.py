@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.image_kinds import JPEG, Kind
+from polypda.cohorts.image_files import JPEG, Kind
 from polypda.cohorts.stored_pixels import brightest_channel
 from polypda.errors import DataError, UsageError
 
@@ -59,9 +59,9 @@ class PolypValues:
             smooth = kind is JPEG or len(np.unique(grey)) > MOST_CLASSES
             return (grey >= 128 if smooth else grey > 0).astype(np.uint8)
         named_values = bool(self.values or self.other_values)
-        told_as_colours = bool(self.colours or self.other_colours)
+        named_colours = bool(self.colours or self.other_colours)
         by_value = np.isin(grey, self.values)
-        if named_values and (values.ndim == 2 or not told_as_colours):
+        if named_values and (values.ndim == 2 or not named_colours):
             strange = np.setdiff1d(grey, (0, *self.values, *self.other_values))
             if self.strict and kind is not JPEG and len(strange):
                 raise _unnamed(f"the value {int(strange[0])}", where)

@@ -15,7 +15,7 @@ from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError, LeakageError
 
 FRACTIONS = {Split.TRAIN: 0.70, Split.VALIDATION: 0.10, Split.TEST: 0.20}
-"""Expected share of a cohort's units in each part; with few units the outcome scatters around it."""
+"""Expected fraction of a cohort's units in each part; with few units the outcome scatters around it."""
 
 Unit = tuple[str, str]
 """Kind (patient, sequence or frame) and name of what must stay in one part."""
@@ -77,11 +77,11 @@ def require_no_leak(frames: Iterable[Frame]) -> None:
     if not leaks:
         return
     (cohort, kind, name), seen = next(iter(leaks.items()))
-    indices = ", ".join(f"{part.value} (frame {frame})" for part, frame in seen.items())
+    parts_named = ", ".join(f"{part.value} (frame {frame})" for part, frame in seen.items())
     more = f" So do {len(leaks) - 1} more." if len(leaks) > 1 else ""
     raise LeakageError(
         "E_SPLIT_LEAK",
-        f"{kind} {name} lies in {indices}: held-out figures would be too good.{more}",
+        f"{kind} {name} lies in {parts_named}: held-out figures would be too good.{more}",
         where=cohort,
         fix="put each patient and sequence into one part (column split), and name every frame's patient or none's.",
     )
@@ -94,10 +94,10 @@ def require_split(opened: OpenedCohort, part: Split) -> tuple[Frame, ...]:
         return frames
     counts = opened.counts()
     units = len({unit_of(frame) for frame in opened.frames})
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    parts = ", ".join(f"{name} {count}" for name, count in counts.items())
     raise DataError(
         "E_SPLIT_EMPTY",
-        f"no frame is in the {part.value} part ({told}; {units} patients, sequences or single frames to divide).",
+        f"no frame is in the {part.value} part ({parts}; {units} patients, sequences or single frames to divide).",
         where=opened.id,
         fix="name the parts in the column split of the cohort's frames.csv, or add patients.",
     )

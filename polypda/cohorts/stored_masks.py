@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.cohorts.image_kinds import JPEG, Kind
+from polypda.cohorts.image_files import JPEG, Kind
 from polypda.cohorts.polyp_values import MOST_CLASSES, PolypValues
-from polypda.cohorts.stored_arrays import decode_array, is_array
-from polypda.cohorts.stored_pixels import StoredPixels, brightest_channel, decode_stored
+from polypda.cohorts.stored_pixels import StoredPixels, brightest_channel, decode_array, decode_stored, is_array
 from polypda.errors import DataError
 
 Mask = NDArray[np.uint8]
@@ -42,7 +41,7 @@ WHITE = 7
 COLOURS = ("dark", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 """By which channels are bright: 1 red, 2 green, 4 blue."""
 BLACK_AND_WHITE = "export the mask as black (no polyp) and white (polyp), PNG preferred."
-ALIKE = "black (no polyp) and white (polyp), 8-bit PNG."
+_EIGHT_BIT = "black (no polyp) and white (polyp), 8-bit PNG."
 NAME_CLASSES = "import the masks and name them: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
 
 
@@ -96,7 +95,7 @@ class StoredMask:
 
 
 def decode_mask(data: bytes, where: str) -> StoredMask:
-    """Decode a mask file: a picture, or an array of NumPy or MATLAB.
+    """Decode a mask file: an image, or an array of NumPy or MATLAB.
 
     Raises: DataError E_MASK_ALPHA (drawn in black, in transparency alone), E_MASK_FLOAT, E_MASK_NAN, and as
         :func:`decode_stored` and :func:`decode_array` with E_MASK_….
@@ -143,7 +142,7 @@ def _bright_colours(values: NDArray[np.uint8]) -> frozenset[str]:
 def _has_area(where: NDArray[np.bool_], step: int) -> bool:
     """Whether some pixels are a region, and not the rim that JPEG or smoothing leaves between two others."""
     side, least = (5, LEAST_INNER_PIXELS) if step == 1 else (3, 4)
-    return int(np.count_nonzero(cv2.erode(where.astype(np.uint8), np.ones((side, side), np.uint8)))) >= least
+    return inner_pixels(where, side) >= least
 
 
 def mask_of(
@@ -167,12 +166,7 @@ def mask_of(
     if _two_values(stored.values):  # also VOC's dark red, which as grey would be ambiguous
         return (_grey(stored.values) >= 128).astype(np.uint8)
     _refuse_classes(stored.values, stored.kind, where)
-    return binary_mask(stored.values, where)
-
-
-def binary_mask(pixels: NDArray[np.uint8], where: str) -> Mask:
-    """Decoded values, uint8 H×W or H×W×channels, as :func:`mask_of` takes them. Raises: DataError E_MASK_NOT_BINARY."""
-    grey = _grey(pixels)
+    grey = _grey(stored.values)
     top = int(grey.max(initial=0))
     if top <= 1:
         return np.ascontiguousarray(grey.astype(np.uint8))
@@ -195,8 +189,8 @@ def require_one_scale(reach: MaskReach, scales: Mapping[str, str], where: str, *
     """
     others = sorted(set(COLOURS) & set(scales))
     if reach.colours and len(others) > 1 and not any_colour:
-        told = ", ".join(f"{colour} ({scales[colour]})" for colour in others)
-        what = f"the masks of the cohort are {told}: classes, and which of them are polyps is not told."
+        found = ", ".join(f"{colour} ({scales[colour]})" for colour in others)
+        what = f"the masks of the cohort are {found}: classes, and which of them are polyps is not told."
         fix = "import with -O polyp=#rrggbb; where every colour is a polyp, write `mask_colours: any` in the manifest."
         raise DataError("E_MASK_CLASS", what, where=where, fix=fix)
     if reach.colours:
@@ -215,7 +209,7 @@ def require_one_scale(reach: MaskReach, scales: Mapping[str, str], where: str, *
     if white:
         what = f"its values end at {reach.highest}, but those of {scales[white[0]]} reach {white[0].value}: "
         what += "whether its drawing is a polyp or next to black is not told."
-        raise DataError("E_MASK_SCALE", what, where=where, fix=f"export all masks of the cohort alike: {ALIKE}")
+        raise DataError("E_MASK_SCALE", what, where=where, fix=f"export all masks of the cohort alike: {_EIGHT_BIT}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +267,7 @@ def _eight_bit(stored: StoredPixels, where: str) -> NDArray[np.uint8]:
 def _scaled(pixels: NDArray[Any], where: str) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
-    fix = "export the mask as black (no polyp) and white (polyp), 8-bit PNG."
+    fix = f"export the mask as {_EIGHT_BIT}"
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all():
             raise DataError("E_MASK_NAN", "some values are no numbers (NaN or infinite).", where=where, fix=fix)
@@ -306,15 +300,19 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
     # an edge of grey is a drawing tool's; a region of grey is a class
     flat = len(present) <= MOST_FLAT_GREYS and any(has_region(grey == value) for value in greys)
     if dark or flat:
-        told = ", ".join(map(str, present[:8])) + ("…" if len(present) > 8 else "")
-        what = f"its values are {told}: classes, and which of them are polyps is not told."
+        listed = ", ".join(map(str, present[:8])) + ("…" if len(present) > 8 else "")
+        what = f"its values are {listed}: classes, and which of them are polyps is not told."
         raise DataError("E_MASK_CLASS", what, where=where, fix=NAME_CLASSES)
 
 
 def has_region(where: NDArray[np.bool_]) -> bool:
     """Whether some pixels lie within a region, all eight neighbours alike, and not just in a thick edge."""
-    inner = cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8))
-    return int(np.count_nonzero(inner)) >= LEAST_INNER_PIXELS
+    return inner_pixels(where, 3) >= LEAST_INNER_PIXELS
+
+
+def inner_pixels(where: NDArray[np.bool_], side: int) -> int:
+    """How many pixels are alike in all of a window of ``side`` pixels around them."""
+    return int(np.count_nonzero(cv2.erode(where.astype(np.uint8), np.ones((side, side), np.uint8))))
 
 
 def _grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,7 +1,6 @@
-"""Decoding a picture file to the values that it stores, with everything that is wrong with it told by a code.
+"""Decoding an image file, or an array, to the values that it stores; whatever is wrong with it has a code.
 
-The header is read first: nothing is decoded that claims more than ``MOST_PIXELS``. EXIF's orientation is told, not
-followed.
+The header is read first: nothing is decoded that claims more than ``MOST_PIXELS``.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.io import loadmat
 
-from polypda.cohorts.image_kinds import JPEG, PNG, TIFF, Kind, kind_of
+from polypda.cohorts.image_files import JPEG, PNG, TIFF, Kind, kind_of
 from polypda.errors import DataError
 from polypda.git_lfs import is_pointer, pointer_error
 
@@ -47,11 +47,11 @@ class StoredPixels:
 
 
 def decode_stored(data: bytes, where: str, code: str = "E_IMAGE") -> StoredPixels:
-    """Decode a picture file.
+    """Decode an image file.
 
     code: how the errors' codes begin (``E_IMAGE``, ``E_MASK``).
-    Raises: DataError with ``_EMPTY_FILE``, ``_UNREADABLE`` (no picture), ``_TRUNCATED``, ``_TOO_LARGE``,
-        ``_ANIMATED`` (several pictures in a file), ``_LFS_POINTER`` (the file was never fetched).
+    Raises: DataError with ``_EMPTY_FILE``, ``_UNREADABLE`` (no image), ``_TRUNCATED``, ``_TOO_LARGE``,
+        ``_ANIMATED`` (several images in a file), ``_LFS_POINTER`` (the file was never fetched).
     """
     if not data:
         raise DataError(f"{code}_EMPTY_FILE", "the file holds no byte.", where=where, fix="fetch it again.")
@@ -71,14 +71,13 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
             warnings.simplefilter("ignore")  # a bomb's warning comes as our own error; EXIF's are no matter
             image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{code}_TOO_LARGE", "the header claims more pixels than any frame has.", where=where, fix=_SMALLER
-        ) from error
+        what = "the header claims more pixels than any frame has."
+        raise DataError(f"{code}_TOO_LARGE", what, where=where, fix=_SMALLER) from error
     except Exception as error:  # a decoder that is fed damaged bytes raises anything
         raise _failed(data, kind, where, code, error) from error
     _refuse_large(*image.size, where, code)
     several = int(getattr(image, "n_frames", 1))
-    if several > 1 and kind is not JPEG:  # a JPEG with more pictures behind it (a camera's preview) is one frame
+    if several > 1 and kind is not JPEG:  # a JPEG with more images behind it (a camera's preview) is one frame
         raise _several(several, kind, where, code)
     try:
         image.load()
@@ -124,13 +123,8 @@ def _from_pillow(image: Image.Image, kind: Kind, orientation: int) -> StoredPixe
         stored = np.asarray(image)
         wide = stored.astype(np.uint16) if stored.dtype.kind in "iu" and mode != "F" else stored
         return StoredPixels(wide, kind, "grey", None, orientation)
-    return StoredPixels(
-        np.asarray(image if mode in ("L", "RGB") else image.convert("RGB")),
-        kind,
-        "grey" if mode == "L" else "rgb",
-        None,
-        orientation,
-    )
+    plain = np.asarray(image if mode in ("L", "RGB") else image.convert("RGB"))
+    return StoredPixels(plain, kind, "grey" if mode == "L" else "rgb", None, orientation)
 
 
 def _decode_tiff(data: bytes, where: str, code: str) -> StoredPixels:
@@ -145,8 +139,7 @@ def _decode_tiff(data: bytes, where: str, code: str) -> StoredPixels:
             full = [other for other in file.pages if not getattr(other, "is_reduced", False)]
             if len(full) > 1:
                 raise _several(len(full), TIFF, where, code)
-            pixels = page.asarray()
-            return _from_tiff(page, pixels)
+            return _from_tiff(page, page.asarray())
     except DataError:
         raise
     except Exception as error:  # a decoder that is fed damaged bytes raises anything
@@ -181,9 +174,9 @@ def _from_tiff(page: Any, pixels: NDArray[Any]) -> StoredPixels:
 
 def _failed(data: bytes, kind: Kind, where: str, code: str, error: Exception) -> DataError:
     """The error for what a decoder could not do: the file is cut off, or something else is wrong with it."""
-    told = str(error).lower()
+    message = str(error).lower()
     words = ("truncated", "end of", "not enough", "buffer is smaller", "failed to read")
-    cut = isinstance(error, EOFError) or any(word in told for word in words)
+    cut = isinstance(error, EOFError) or any(word in message for word in words)
     end = ENDS.get(kind)
     if cut or (end is not None and end not in data[-LAST_BYTES:]):
         fix = "fetch or export the file again; what is missing would be grey rows."
@@ -214,3 +207,39 @@ def brightest_channel(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Plane by plane: a reduction over the short last axis takes twenty times as long.
     """
     return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+
+
+NPY = Kind("NumPy array", (".npy",))
+MAT = Kind("MATLAB file", (".mat",))
+ARRAY_SUFFIXES = (*NPY.suffixes, *MAT.suffixes)
+NPY_MAGIC, MAT_MAGIC = b"\x93NUMPY", b"MATLAB 5.0 MAT-file"
+_ONE_ARRAY = "save one array of the frame's height and width, of 0 (no polyp) and 1 (polyp)."
+
+
+def is_array(data: bytes) -> bool:
+    """Whether a file begins as an array that is read here; version 7.3 of MATLAB's files does not."""
+    return data.startswith((NPY_MAGIC, MAT_MAGIC))
+
+
+def decode_array(data: bytes, where: str) -> StoredPixels:
+    """The one array of two dimensions in a file of NumPy or MATLAB (to version 7), H×W, truth values as 0 and 1.
+
+    Raises: DataError E_MASK_UNREADABLE, E_MASK_ARRAY (not one such array), E_MASK_TOO_LARGE.
+    """
+    kind = NPY if data.startswith(NPY_MAGIC) else MAT
+    try:
+        held = {"": np.load(io.BytesIO(data), allow_pickle=False)} if kind is NPY else loadmat(io.BytesIO(data))
+    except Exception as error:  # a reader that is fed damaged bytes raises anything
+        what = f"the {kind.name} cannot be read ({type(error).__name__})."
+        raise DataError("E_MASK_UNREADABLE", what, where=where, fix=_ONE_ARRAY) from error
+    found = [value for name, value in held.items() if not name.startswith("__") and isinstance(value, np.ndarray)]
+    flat = [array for array in found if array.ndim == 2 and min(array.shape) > 1 and array.dtype.kind in "buif"]
+    if len(flat) != 1:
+        shapes = ", ".join("×".join(map(str, array.shape)) or "a single value" for array in found) or "nothing"
+        raise DataError(
+            "E_MASK_ARRAY", f"it holds {shapes}, not one array of two dimensions.", where=where, fix=_ONE_ARRAY
+        )
+    if flat[0].size > MOST_PIXELS:
+        raise DataError("E_MASK_TOO_LARGE", "more pixels than any frame has.", where=where, fix=_ONE_ARRAY)
+    pixels = flat[0].astype(np.uint8) if flat[0].dtype.kind == "b" else flat[0]
+    return StoredPixels(np.ascontiguousarray(pixels), kind, "grey")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort
-from polypda.cohorts.frames_csv import MODE_NAME, PART_NAMES
+from polypda.cohorts.tables import MODE_NAME, PART_NAMES
 from polypda.errors import DataError, LeakageError, UsageError, nearest
 
 log = logging.getLogger(__name__)
@@ -83,12 +83,12 @@ def label_words(frames: Iterable[Frame]) -> str:
 def mode_words(frames: Iterable[Frame]) -> str:
     """Likewise per imaging mode: "NBI 60 (20 with boxes, 40 without a polyp); WL …"; "" where none is told."""
     frames = tuple(frames)
-    told = [
+    described = [
         f"{mode} {count} ({label_words(frame for frame in frames if frame.mode == mode)})"
         for mode, count in modes_of(frames).items()
     ]
     untold = sum(frame.mode is None for frame in frames)
-    return "; ".join([*told, f"not told for {untold}"] if told and untold else told)
+    return "; ".join([*described, f"not told for {untold}"] if described and untold else described)
 
 
 def sub_cohort(whole: OpenedCohort, mode: str) -> OpenedCohort:

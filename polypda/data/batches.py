@@ -28,10 +28,10 @@ class UnlabelledBatch:
     valid: Tensor
     frames: tuple[str, ...]
 
-    def to(self, device: torch.device, numbers: torch.dtype = torch.float32) -> Self:
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Self:
         """The same batch with its tensors on a device and its images in a floating-point type."""
         moved: dict[str, Any] = {
-            name: tensor.to(device, numbers if tensor.is_floating_point() else tensor.dtype, non_blocking=True)
+            name: tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype, non_blocking=True)
             for name, tensor in self._tensors().items()
         }
         return replace(self, **moved)

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from polypda.cache import Store
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.images import read_image
-from polypda.cohorts.mask_files import read_ignored
+from polypda.cohorts.images import read_ignored, read_image
 from polypda.data.batches import IGNORED
 from polypda.data.geometry import Fit, Geometry
 from polypda.data.labels import (
@@ -53,14 +52,14 @@ class NetworkGrid:
 
 
 class Pixels(Protocol):
-    """N uint8 pictures by their place."""
+    """N uint8 images by their index."""
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
 class ChosenPixels:
-    """Some pictures of others, in an order of their own."""
+    """Some of other images, in an order of their own."""
 
     pixels: Pixels
     indices: tuple[int, ...]
@@ -71,7 +70,7 @@ class ChosenPixels:
 
 @dataclass(frozen=True)
 class ConstantPixels:
-    """The same value everywhere, as many pictures as are asked for."""
+    """The same value everywhere, as many images as are asked for."""
 
     value: int
     shape: tuple[int, int]
@@ -81,19 +80,24 @@ class ConstantPixels:
 
 
 class CachedArray:
-    """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew)."""
+    """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew).
 
-    def __init__(self, path: Path) -> None:
+    channels: which of an N×h×w×c array.
+    """
+
+    def __init__(self, path: Path, channels: slice | int | None = None) -> None:
         self.path = path
+        self.channels = channels
         self._array: NDArray[np.uint8] | None = None
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         if self._array is None:
             self._array = np.load(self.path, mmap_mode="r")
-        return np.array(self._array[index])
+        pixels = np.array(self._array[index])
+        return pixels if self.channels is None else np.ascontiguousarray(pixels[..., self.channels])
 
     def __getstate__(self) -> dict:
-        return {"path": self.path, "_array": None}
+        return self.__dict__ | {"_array": None}
 
 
 @dataclass(frozen=True)
@@ -117,20 +121,16 @@ class CachedFrames:
         return len(self.frames)
 
     def name(self, index: int) -> str:
-        """``cohort/frame`` of the frame at a place: what batches call it."""
+        """``cohort/frame`` of the frame at an index: what batches call it."""
         frame = self.frames[index]
         return f"{frame.cohort}/{frame.frame}"
 
     def with_pseudo_labels(self, indices: Sequence[int], pseudo: Pixels) -> CachedFrames:
-        """The unlabelled frames at ``places`` with a model's answers, one for each of them in this order."""
+        """The unlabelled frames at ``indices`` with a model's answers, one for each of them in this order."""
         chosen = tuple(indices)
-        return CachedFrames(
-            tuple(self.frames[index] for index in chosen),
-            ChosenPixels(self.images, chosen),
-            ChosenPixels(self.valid, chosen),
-            None,
-            pseudo=pseudo,
-        )
+        frames = tuple(self.frames[index] for index in chosen)
+        images, valid = (ChosenPixels(pixels, chosen) for pixels in (self.images, self.valid))
+        return CachedFrames(frames, images, valid, None, pseudo=pseudo)
 
 
 class FrameCache:
@@ -161,18 +161,16 @@ class FrameCache:
         255 throughout, so that they teach nothing. Raises: DataError E_MASK_SIZE.
         """
         images, valid = self._images(frames)
-        masks = self._labels("partly", frames, self._mask_pixels_if_any)
-        return CachedFrames(tuple(frames), images, valid, masks)
+        return CachedFrames(tuple(frames), images, valid, self._labels("partly", frames, self._mask_pixels_if_any))
 
     def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
-        name = f"{self._key(kind, frames, [label_identity(frame) for frame in frames])}-{kind}.npy"
-        return CachedArray(self._entry(name, [self.grid.size, self.grid.size], frames, pixels))
+        labels = [label_identity(frame) for frame in frames]
+        return CachedArray(self._entry(kind, labels, [], frames, pixels))
 
     def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray]:
-        name = f"{self._key('images', frames, [])}-images.npy"
-        path = self._entry(name, [self.grid.size, self.grid.size, 4], frames, self._image_and_valid_pixels)
+        path = self._entry("images", [], [4], frames, self._image_and_valid_pixels)
         # Channel 3 of the entry is the valid area: one file, so neither half can be missing.
-        return CachedChannels(path, slice(0, 3)), CachedChannels(path, 3)
+        return CachedArray(path, slice(0, 3)), CachedArray(path, 3)
 
     def _image_and_valid_pixels(self, frame: Frame) -> NDArray[np.uint8]:
         native = load_native(frame, self.grid)
@@ -207,33 +205,25 @@ class FrameCache:
         return digest.hexdigest()[:24]
 
     def _entry(
-        self, name: str, shape: list[int], frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]
+        self,
+        kind: str,
+        labels: Sequence[bytes],
+        channels: list[int],
+        frames: Sequence[Frame],
+        pixels: Callable[[Frame], NDArray[np.uint8]],
     ) -> Path:
-        store = Store(self.folder)
+        name, store = f"{self._key(kind, frames, labels)}-{kind}.npy", Store(self.folder)
         found = store.find(name)
         if found is not None:
             return found
         with store.making(name) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(DECODERS) as pool:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(frames), *shape)}
+            shape = (len(frames), self.grid.size, self.grid.size, *channels)
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
                 for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
                     file.write(decoded.tobytes())
         return self.folder / name
-
-
-class CachedChannels(CachedArray):
-    """Some channels of a cached N×h×w×c array."""
-
-    def __init__(self, path: Path, channels: slice | int) -> None:
-        super().__init__(path)
-        self.channels = channels
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(super().__getitem__(index)[..., self.channels])
-
-    def __getstate__(self) -> dict:
-        return super().__getstate__() | {"channels": self.channels}
 
 
 @dataclass(frozen=True)
@@ -293,12 +283,8 @@ def content_hash(path: Path) -> bytes:
         status = path.stat()
         return _hash_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
-        raise DataError(
-            "E_FILE_UNREADABLE",
-            f"{error.strerror}.",
-            where=path.name,
-            fix="check that the file exists and is readable.",
-        ) from error
+        fix = "check that the file exists and is readable."
+        raise DataError("E_FILE_UNREADABLE", f"{error.strerror}.", where=path.name, fix=fix) from error
 
 
 @lru_cache(maxsize=1 << 17)

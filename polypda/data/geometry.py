@@ -24,12 +24,10 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True)
 class Geometry:
-    """One frame's way to the network and back.
+    """One frame's way to the network and back; pixel edges lie at integers, so both are exact affine maps.
 
-    native: (height, width) of the frame; crop: the part that is used; size: (height, width) of the network's input;
-    content: where the crop lies in the network's input (all of it for ``resize``).
-
-    Coordinates are continuous with pixel edges at integers, so both ways are exact affine maps.
+    native, size: (height, width) of the frame and of the network's input. crop: the part that is used. content: where
+    the crop lies in the network's input (all of it for ``resize``).
     """
 
     native: tuple[int, int]
@@ -55,10 +53,6 @@ class Geometry:
     def point_to_network(self, x: float, y: float) -> tuple[float, float]:
         scale_x, scale_y = self.scale
         return (x - self.crop.left) * scale_x + self.content.left, (y - self.crop.top) * scale_y + self.content.top
-
-    def point_to_native(self, x: float, y: float) -> tuple[float, float]:
-        scale_x, scale_y = self.scale
-        return (x - self.content.left) / scale_x + self.crop.left, (y - self.content.top) / scale_y + self.crop.top
 
     def image_to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 H×W×3 → uint8 h×w×3; padding is black."""

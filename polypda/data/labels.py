@@ -1,15 +1,4 @@
-"""What is known of one frame's pixels beside the picture: its mask, its boxes, its ignored region.
-
-A source frame that is annotated with boxes can teach, but never a mask, and it is never said to be one.
-
-``filled``: an ellipse inside each box counts as polyp, the rest of the box is ignored, all else is background.
-``projection``: additionally the boxes themselves, for :mod:`polypda.methods.segmentation`.
-
-The ellipse has INNER_AXES of the box's width and height, half of its area. Of 1,069 lesions with masks in five public
-cohorts (ClinicDB, NeoPolyp, PolypGen C1 and C3, Kvasir-SEG; up to 230 each) such an ellipse in the mask's own tight
-box is polyp in 87 to 95 % of its pixels (mean per cohort) and holds two thirds of the polyp; a polyp fills 67 to 72 %
-of its box, so that a box filled as a whole would teach about three wrong pixels in ten.
-"""
+"""What a frame's annotation says of its pixels: its mask, or its boxes on the network's grid."""
 
 from __future__ import annotations
 
@@ -19,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.images import read_mask
-from polypda.cohorts.mask_files import mask_size_error, swapped
+from polypda.cohorts.images import mask_size_error, read_mask, swapped
 from polypda.data.batches import IGNORED
 from polypda.data.geometry import Geometry
 from polypda.errors import DataError
@@ -43,19 +31,13 @@ def read_reference(frame: Frame, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
             raise mask_size_error(where, (image.shape[1], image.shape[0]), (mask.shape[1], mask.shape[0]))
         return mask
     if frame.label_state is LabelState.BOX:
-        raise DataError(
-            "E_NO_MASK",
-            "the frame is annotated with boxes: which of its pixels are polyp is not known.",
-            where=where,
-            fix="train on it with --box-supervision, score it by its boxes, or add a mask.",
-        )
+        what = "the frame is annotated with boxes: which of its pixels are polyp is not known."
+        fix = "train on it with --box-supervision, score it by its boxes, or add a mask."
+        raise DataError("E_NO_MASK", what, where=where, fix=fix)
     if frame.label_state is not LabelState.NEGATIVE:
-        raise DataError(
-            "E_NO_LABEL",
-            "the frame has neither a mask nor the statement that it shows no polyp.",
-            where=where,
-            fix="add its mask, or write label_state negative for it in frames.csv.",
-        )
+        what = "the frame has neither a mask nor the statement that it shows no polyp."
+        fix = "add its mask, or write label_state negative for it in frames.csv."
+        raise DataError("E_NO_LABEL", what, where=where, fix=fix)
     return np.zeros(image.shape[:2], np.uint8)
 
 
@@ -65,41 +47,39 @@ def box_corners(frame: Frame) -> NDArray[np.float64]:
 
 
 def checked_corners(frame: Frame, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The frame's boxes [N, 4]. Raises: DataError E_BOX_RANGE when one leaves the picture of ``shape``."""
+    """The frame's boxes [N, 4]. Raises: DataError E_BOX_RANGE when one leaves the image of ``shape``."""
     corners, (height, width) = box_corners(frame), shape[:2]
     outside = (corners[:, 2] > width) | (corners[:, 3] > height)
     if outside.any():
         first = ", ".join(f"{number:g}" for number in corners[outside][0])
-        raise DataError(
-            "E_BOX_RANGE",
-            f"{np.count_nonzero(outside)} of {len(corners)} boxes leave the {width}×{height} frame; first: {first}.",
-            where=f"{frame.cohort}/{frame.frame}",
-            fix="boxes.csv holds x0, y0, x1, y1 in pixels of the image as it lies here; were they drawn on another "
-            "size, or given as x, y, width, height?",
+        what = f"{np.count_nonzero(outside)} of {len(corners)} boxes leave the {width}×{height} frame; first: {first}."
+        fix = (
+            "boxes.csv holds x0, y0, x1, y1 in pixels of the image as it lies here; were they drawn on another "
+            "size, or given as x, y, width, height?"
         )
+        raise DataError("E_BOX_RANGE", what, where=f"{frame.cohort}/{frame.frame}", fix=fix)
     return corners
 
 
 INNER_AXES = 0.8
+"""Width and height of the ellipse in a filled box. Of 1,069 lesions in five public cohorts such an ellipse is polyp in
+87 to 95 % of its pixels (mean per cohort) and holds two thirds of the polyp; a whole box is polyp in 67 to 72 %."""
 MOST_BOXES = 7
-"""Boxes of one frame that the projection tells apart, one bit each; what further boxes hold is ignored."""
+"""Boxes of one frame that the projection separates, one bit each; what further boxes hold is ignored."""
 FURTHER = 1 << MOST_BOXES
 
 
 class BoxSupervision(StrEnum):
     """How boxes of the source teach."""
 
-    FILLED = "filled"
-    PROJECTION = "projection"
+    FILLED = "filled"  # an ellipse in each box is polyp, the rest of the box is ignored, all else is background
+    PROJECTION = "projection"  # by the boxes' projections as well, see polypda.methods.segmentation
 
     @property
     def words(self) -> str:
         """For tables and cards."""
-        detail = {
-            BoxSupervision.FILLED: "filled, ignore band",
-            BoxSupervision.PROJECTION: "projection loss, background outside",
-        }
-        return f"trained on boxes ({detail[self]})"
+        filled = self is BoxSupervision.FILLED
+        return f"trained on boxes ({'filled, ignore band' if filled else 'projection loss, background outside'})"
 
 
 def teaches(state: LabelState, boxes: BoxSupervision | None) -> bool:

@@ -14,9 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from polypda.data.augmentation import Augmentation, AugmentationKind
 from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.data.cache import CachedFrames
-from polypda.data.polyp_removal import PolypRemoval
+from polypda.data.frame_changes import PolypRemoval, TargetColours
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
-from polypda.data.target_colours import TargetColours
 
 StepBatches = tuple[LabelledBatch, UnlabelledBatch | None]
 
@@ -29,7 +28,7 @@ class Fraction:
     world: int = 1
 
     def of(self, slots: Sequence[int]) -> list[tuple[int, int]]:
-        """(slot, frame place) pairs of this process."""
+        """(slot, frame index) pairs of this process."""
         return list(enumerate(slots))[self.rank :: self.world]
 
 
@@ -76,10 +75,10 @@ class LabelledFrames:
         self.augmentation = Augmentation(augmentation, upright=cached.boxes is not None)
         self.seed = seed
 
-    def batch(self, step: int, share: Fraction) -> LabelledBatch:
+    def batch(self, step: int, fraction: Fraction) -> LabelledBatch:
         assert self.cached.masks is not None  # built by FrameCache.labelled
         images, valids, masks, boxes, names = [], [], [], [], []
-        for slot, index in share.of(self.sampler.batch(step)):
+        for slot, index in fraction.of(self.sampler.batch(step)):
             image, valid, mask = self.cached.images[index], self.cached.valid[index], self.cached.masks[index]
             if self.removal is not None:
                 image, mask = self.removal(image, valid, mask, seed_of(self.seed, Stream.SOURCE_REMOVAL, step, slot))
@@ -89,19 +88,14 @@ class LabelledFrames:
             seed = seed_of(self.seed, self.stream, step, slot)
             if self.recolouring is not None:
                 image = self.recolouring(image, maps[0], seed_of(self.seed, Stream.TARGET_COLOURS, step, slot))
-            image, (valid, mask, *bits) = self.augmentation(image, maps, seed)
+            image, (valid, mask, *moved) = self.augmentation(image, maps, seed)
             images.append(image)
             valids.append(valid > 0)
             masks.append(np.where(valid > 0, mask, IGNORED))
-            boxes += bits
+            boxes += moved
             names.append(self.cached.name(index))
-        return LabelledBatch(
-            _images(images),
-            _maps(valids).unsqueeze(1),
-            tuple(names),
-            _labels(masks),
-            _labels(boxes) if boxes else None,
-        )
+        bits = _labels(boxes) if boxes else None
+        return LabelledBatch(_images(images), _valid(valids), tuple(names), _labels(masks), bits)
 
 
 class UnlabelledFrames:
@@ -121,47 +115,47 @@ class UnlabelledFrames:
         self.augmentation = Augmentation(augmentation)
         self.seed = seed
 
-    def batch(self, step: int, share: Fraction) -> UnlabelledBatch:
+    def batch(self, step: int, fraction: Fraction) -> UnlabelledBatch:
         images, valids, pseudo, names = [], [], [], []
-        for slot, index in share.of(self.sampler.batch(step)):
+        for slot, index in fraction.of(self.sampler.batch(step)):
             seed = seed_of(self.seed, Stream.TARGET_AUGMENTATION, step, slot)
             image, maps = self.cached.images[index], [self.cached.valid[index]]
             if self.cached.pseudo is not None:
                 maps.append(self.cached.pseudo[index])
                 if self.removal is not None:
-                    own = seed_of(self.seed, Stream.TARGET_REMOVAL, step, slot)
-                    image, maps[1] = self.removal(image, maps[0], maps[1], own)
+                    removal_seed = seed_of(self.seed, Stream.TARGET_REMOVAL, step, slot)
+                    image, maps[1] = self.removal(image, maps[0], maps[1], removal_seed)
             image, (valid, *answers) = self.augmentation(image, maps, seed)
             images.append(image)
             valids.append(valid > 0)
             pseudo += [np.where(valid > 0, answer, IGNORED) for answer in answers]
             names.append(self.cached.name(index))
         if self.cached.pseudo is None:
-            return UnlabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names))
-        return PseudoLabelledBatch(_images(images), _maps(valids).unsqueeze(1), tuple(names), _labels(pseudo))
+            return UnlabelledBatch(_images(images), _valid(valids), tuple(names))
+        return PseudoLabelledBatch(_images(images), _valid(valids), tuple(names), _labels(pseudo))
 
 
 class StepDataset(Dataset[StepBatches]):
     """Item k is the whole batch of step k: workers share out steps, and their number changes nothing."""
 
     def __init__(
-        self, source: LabelledFrames | None, target: LabelledFrames | UnlabelledFrames | None, share: Fraction
+        self, source: LabelledFrames | None, target: LabelledFrames | UnlabelledFrames | None, fraction: Fraction
     ) -> None:
         """Args: source: None where something else stands for source frames; its batches are then empty."""
         self.source = source
         self.target = target
-        self.share = share
+        self.fraction = fraction
 
     def __getitem__(self, step: int) -> StepBatches:
-        target = self.target.batch(step, self.share) if self.target else None
-        return self.source.batch(step, self.share) if self.source else NO_SOURCE_FRAMES, target
+        target = self.target.batch(step, self.fraction) if self.target else None
+        return self.source.batch(step, self.fraction) if self.source else NO_SOURCE_FRAMES, target
 
 
 def step_batches(
     dataset: StepDataset, start: int, stop: int, *, workers: int = 0, pinned: bool = False
 ) -> Iterator[StepBatches]:
     """The batches of steps ``start`` … ``stop − 1``, in order. pinned: in memory that a GPU copies from."""
-    loader = DataLoader(
+    yield from DataLoader(
         dataset,
         batch_size=None,
         sampler=range(start, stop),
@@ -170,22 +164,17 @@ def step_batches(
         collate_fn=_as_it_is,
         worker_init_fn=_leave_interruption_to_the_loop,
     )
-    yield from loader
 
 
 def frame_batches(
     cached: CachedFrames, batch_size: int, indices: Sequence[int] | None = None
 ) -> Iterator[UnlabelledBatch]:
-    """Frames once, in order, unchanged (those at ``places``; by default all); the last batch may be smaller."""
+    """Frames once, in order, unchanged (those at ``indices``; by default all); the last batch may be smaller."""
     chosen = range(len(cached)) if indices is None else indices
     for start in range(0, len(chosen), batch_size):
         part = chosen[start : start + batch_size]
-        valids = [cached.valid[index] > 0 for index in part]
-        yield UnlabelledBatch(
-            _images([cached.images[index] for index in part]),
-            _maps(valids).unsqueeze(1),
-            tuple(cached.name(index) for index in part),
-        )
+        images, valids = [cached.images[index] for index in part], [cached.valid[index] > 0 for index in part]
+        yield UnlabelledBatch(_images(images), _valid(valids), tuple(cached.name(index) for index in part))
 
 
 def image_tensor(*images: np.ndarray) -> torch.Tensor:
@@ -203,7 +192,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _images(images: Sequence[np.ndarray]) -> torch.Tensor:
-    """uint8 H×W×3 each → float32 B×3×H×W in [0, 1], in memory channels last, as networks want it and pictures are."""
+    """uint8 H×W×3 each → float32 B×3×H×W in [0, 1], in memory channels last, as networks want it and images are."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
 
 
@@ -211,5 +200,5 @@ def _labels(maps: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(maps).astype(np.int64))
 
 
-def _maps(maps: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(maps))
+def _valid(maps: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(maps)).unsqueeze(1)

@@ -66,15 +66,15 @@ class UniformSampler:
         self.deck = Deck(range(count), seed, stream)
 
     def batch(self, step: int) -> list[int]:
-        """The frames' places in the batch of a step."""
+        """The frames' indices in the batch of a step."""
         return self.deck.draw(step * self.batch_size, self.batch_size)
 
 
 class PrevalenceSampler:
-    """Batches with a controlled share of polyp frames (output-space alignment matches prevalence, too)."""
+    """Batches with a controlled fraction of polyp frames (output-space alignment matches prevalence, too)."""
 
     def __init__(self, positive: Sequence[bool], prevalence: float, batch_size: int, seed: int) -> None:
-        """Args: positive: per frame, whether it shows a polyp. prevalence: wanted share of those, in [0, 1].
+        """Args: positive: per frame, whether it shows a polyp. prevalence: wanted fraction of those, in [0, 1].
 
         Raises: DataError E_PREVALENCE when frames of a needed kind are missing.
         """
@@ -82,18 +82,16 @@ class PrevalenceSampler:
         self.prevalence = prevalence
         indices = np.arange(len(positive))
         flags = np.asarray(positive, bool)
-        for share, there, kind in ((prevalence, flags.any(), "with"), (1 - prevalence, (~flags).any(), "without")):
-            if share > 0 and not there:
-                raise DataError(
-                    "E_PREVALENCE",
-                    f"a prevalence of {prevalence:g} needs source frames {kind} a polyp, and there are none.",
-                    fix="leave --prevalence out (natural prevalence), or add such frames.",
-                )
+        for wanted, there, kind in ((prevalence, flags.any(), "with"), (1 - prevalence, (~flags).any(), "without")):
+            if wanted > 0 and not there:
+                what = f"a prevalence of {prevalence:g} needs source frames {kind} a polyp, and there are none."
+                fix = "leave --prevalence out (natural prevalence), or add such frames."
+                raise DataError("E_PREVALENCE", what, fix=fix)
         self.positive = Deck(indices[flags], seed, Stream.SOURCE_POSITIVE)
         self.negative = Deck(indices[~flags], seed, Stream.SOURCE_NEGATIVE)
 
     def batch(self, step: int) -> list[int]:
-        """The frames' places in the batch of a step; shares that are no whole number even out over the steps."""
+        """The frames' indices in the batch of a step; counts that are no whole number even out over the steps."""
         before, after = (int(np.floor(n * self.batch_size * self.prevalence + 1e-9)) for n in (step, step + 1))
         positives = after - before
         return self.positive.draw(before, positives) + self.negative.draw(

@@ -6,18 +6,19 @@ raise (a DataError with its code) becomes a line of the ledger, and the import g
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import PolypBox, Split
-from polypda.errors import PolypdaError, UsageError
+from polypda.errors import DataError, PolypdaError, UsageError, nearest
 
 Pixels = NDArray[np.uint8]
 """uint8 H×W×3, RGB."""
@@ -25,28 +26,39 @@ MaskPixels = NDArray[np.uint8]
 """uint8 H×W, 1 is polyp, 0 is not."""
 
 
-class SourceTree(Protocol):
-    """What is imported, a folder or an archive, read only. Paths are relative, with forward slashes."""
+class SourceTree(ABC):
+    """What is imported, a folder or an archive, read only. Paths are relative, with forward slashes.
+
+    name: the folder's or archive's own name, without its place.
+    """
 
     name: str
-    """The folder's or archive's own name, without its place."""
 
     @property
     def refused(self) -> Sequence[LedgerLine]:
         """What the tree itself left out: links that lead outside, archive entries that must not be unpacked."""
-        ...
+        return ()
 
+    @abstractmethod
     def files(self) -> Sequence[str]:
         """Every file, in natural order; nothing hidden, no link that leads outside."""
-        ...
+
+    @abstractmethod
+    def local(self, path: str) -> Path:
+        """A file on disk with these bytes, for decoders that seek (videos); never to be written to."""
 
     def read(self, path: str) -> bytes:
         """A file's bytes. Raises: DataError E_FILE_UNREADABLE."""
-        ...
+        try:
+            return self.local(path).read_bytes()
+        except OSError as error:
+            raise unreadable(path, error.strerror or type(error).__name__) from error
 
-    def local(self, path: str) -> Path:
-        """A file on disk with these bytes, for decoders that seek (videos); never to be written to."""
-        ...
+
+def unreadable(path: str, reason: str) -> DataError:
+    """The error for a file that the disk or the archive does not give."""
+    fix = "check the file's permissions and the disk, or leave the file out."
+    return DataError("E_FILE_UNREADABLE", f"cannot be read ({reason}).", where=path, fix=fix)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,6 @@ class DecodedImage:
     encoded, suffix: the file as it is and its suffix (``.jpg``, ``.png``), where the cohort can keep it unchanged:
     8-bit RGB or grey without orientation. None: the writer encodes ``pixels`` as PNG.
     orientation: the EXIF orientation (1–8) that ``pixels`` have been turned by; 1 is none.
-    remarks: what was noticed while decoding; the writer puts it into the ledger.
     """
 
     pixels: Pixels
@@ -78,25 +89,23 @@ class DecodedImage:
 class MaskLabel:
     """A mask; ``read`` is given the image's (height, width) and returns a mask of that size.
 
-    For a picture that was turned by its EXIF orientation, the writer asks for the upright size first and after
-    E_MASK_SIZE for the size as stored, and turns the mask as it turned the picture.
+    For an image that was turned by its EXIF orientation, the writer asks for the upright size first and after
+    E_MASK_SIZE for the size as stored, and turns the mask as it turned the image.
 
     Raises when called: DataError E_MASK_SIZE, E_MASK_UNREADABLE, E_MASK_NOT_BINARY, E_MASK_CLASS…
     """
 
     read: Callable[[tuple[int, int]], MaskPixels]
-    origin: str = ""
 
 
 @dataclass(frozen=True)
 class BoxLabel:
     """All boxes of a frame that has at least one polyp.
 
-    size: (height, width) of the picture that the tool says they were drawn on; None where it does not say.
+    size: (height, width) of the image that the tool says they were drawn on; None where it does not say.
     """
 
     boxes: tuple[PolypBox, ...]
-    origin: str = ""
     size: tuple[int, int] | None = None
 
 
@@ -118,9 +127,9 @@ class ImportedFrame:
     """One frame as a reader found it.
 
     name: the id that it would like; the writer makes it safe and refuses a second one. origin: its path in the tree,
-    for the ledger. mode: imaging mode (WL, NBI, FICE…). t_s: seconds from the start of its video. remarks: what the
-    reader noticed; they go into the ledger if the frame is taken. patient_by: how the patient was found where a name
-    was understood so, not said by a table or field: it is told at the import's end.
+    for the ledger. mode: imaging mode (WL, NBI, FICE…). t_s: seconds from the start of its video. remarks: go into the
+    ledger if the frame is taken. patient_by: how the patient was found where a name was understood so, not given by a
+    table or field: it is summed up at the import's end.
     """
 
     name: str
@@ -176,41 +185,35 @@ class Ledger:
         if self.on_finish is not None:
             self.on_finish(path)
 
-    def advance(self, path: str, share: float) -> None:
-        """How much of a large file (a film) has been gone through, 0–1: for people who watch."""
+    def advance(self, path: str, fraction: float) -> None:
+        """How much of a large file (a video) has been gone through, 0–1: for people who watch."""
         if self.on_advance is not None:
-            self.on_advance(path, share)
-
-    def left_out(self) -> Counter[str]:
-        """How many were left out, by code."""
-        return Counter(line.code for line in self.lines if not line.taken)
+            self.on_advance(path, fraction)
 
 
 class Reader(ABC):
     """One format. ``frames`` is lazy: with 10,000 frames nothing but the annotation is held in memory.
 
     The writer writes each frame before it asks for the next, so a reader may reuse a decoder's state between frames.
+
+    name: as ``--format`` takes it. title: what it reads, in a few words. deinterlaces: whether it has an option of its
+    own for frames that hold two moments, since it sees their neighbours in time. resumable: whether an interrupted
+    import keeps what is done and a repeated command goes on (see :class:`Ledger`).
     """
 
     name: ClassVar[str]
-    """As ``--format`` takes it."""
     title: ClassVar[str]
-    """What it reads, in a few words, for the help and for messages."""
     deinterlaces: ClassVar[bool] = False
-    """Whether it has an option of its own for frames that hold two moments: it sees their neighbours in time."""
     resumable: ClassVar[bool] = False
-    """Whether an interrupted import keeps what is done and a repeated command goes on (see :class:`Ledger`)."""
 
     @classmethod
     def with_options(cls, options: Mapping[str, str]) -> Reader:
-        """A reader with what ``-O NAME=VALUE`` of the command says. Raises: UsageError E_OPTION (the default: any)."""
-        if options:
-            name = next(iter(options))
-            raise UsageError("E_OPTION", f"format '{cls.name}' has no option '{name}'.", fix="leave -O out.")
+        """A reader with what ``-O NAME=VALUE`` of the command says. Raises: UsageError E_OPTION (by default any)."""
+        check_option_names(cls.name, options, {})
         return cls()
 
     def with_original_names(self) -> Reader:
-        """A reader that tells names as the source has them, for a treatment that makes pseudonyms itself."""
+        """A reader that keeps names as the source has them, for a treatment that makes pseudonyms itself."""
         return self
 
     @abstractmethod
@@ -223,3 +226,37 @@ class Reader(ABC):
 
         Raises: DataError where the tree as a whole cannot be read as this format.
         """
+
+
+def check_option_names(format_name: str, given: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """known: name → its meaning. Raises: UsageError E_OPTION for a name that the format does not know."""
+    for name in given:
+        if name not in known:
+            what = f"format '{format_name}' has no option '{name}'.{nearest(name, known)}"
+            fix = "; ".join(f"{option}: {meaning}" for option, meaning in known.items())
+            raise UsageError("E_OPTION", what, fix=fix or "leave -O out.")
+
+
+def option_choice(given: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    """One of several words, the first by default. Raises: UsageError E_OPTION."""
+    value = given.get(name, choices[0])
+    if value not in choices:
+        what = f"{name} is '{value}'.{nearest(value, choices)}"
+        raise UsageError("E_OPTION", what, fix=f"write one of {', '.join(choices)}.")
+    return value
+
+
+def extra_module(name: str, reads: str, *, logger: str = "", extra: str = "import") -> Any:
+    """A module of an extra, which only some formats and commands need; made silent: readers decide on its warnings.
+
+    Args: reads: "videos are read by PyAV". logger: the module's own, where it is not called as the module. extra: the
+        installation's that brings it.
+    Raises: UsageError E_EXTRA_MISSING.
+    """
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        what = f"{reads}, which is not installed."
+        raise UsageError("E_EXTRA_MISSING", what, fix=f"pip install 'polypda[{extra}]'") from error
+    logging.getLogger(logger or name).setLevel(logging.CRITICAL)
+    return module

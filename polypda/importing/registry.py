@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polypda.cohorts.frames_csv import FILE_NAME as FRAMES_CSV
 from polypda.cohorts.manifest import Manifest
+from polypda.cohorts.tables import FRAMES_CSV
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
 from polypda.importing.readers.coco import CocoReader
@@ -17,9 +17,8 @@ from polypda.importing.readers.folders import FoldersReader
 from polypda.importing.readers.labelme import LabelMeReader
 from polypda.importing.readers.labelstudio import LabelStudioReader
 from polypda.importing.readers.polydeep import PolyDeepReader
-from polypda.importing.readers.polypsset import PolypsSetReader
+from polypda.importing.readers.public_sets import PolypsSetReader, SunReader
 from polypda.importing.readers.release import ReleaseReader, release_reader
-from polypda.importing.readers.sun import SunReader
 from polypda.importing.readers.video import VideoReader
 from polypda.plugins import Registry, plugins, register
 
@@ -61,7 +60,7 @@ def format_names() -> tuple[str, ...]:
 
 
 def check_format(name: str, options: Mapping[str, str]) -> None:
-    """What can be told of ``--format`` and its options before the source is looked at.
+    """Check ``--format`` and its options before the source is looked at.
 
     Raises: UsageError E_FORMAT, E_OPTION.
     """
@@ -70,14 +69,15 @@ def check_format(name: str, options: Mapping[str, str]) -> None:
     if name != AUTO:
         _named(name).with_options(options)
         return
-    problems = []
+    problem = None
     for kind in READERS.values():
         try:
             kind.with_options(options)
+            return
         except UsageError as error:
-            problems.append(error)
-    if len(problems) == len(READERS):  # no format takes them
-        raise problems[-1]
+            problem = error
+    if problem is not None:  # no format takes them
+        raise problem
 
 
 def _named(name: str) -> type[Reader]:
@@ -106,9 +106,8 @@ def reader_for(name: str, tree: SourceTree, options: Mapping[str, str], known: M
     if name != AUTO:
         return _named(name).with_options(options)
     if not tree.files():
-        raise DataError(
-            "E_SOURCE_EMPTY", "there is no file in it.", where=tree.name, fix="name the folder with frames."
-        )
+        fix = "name the folder with frames."
+        raise DataError("E_SOURCE_EMPTY", "there is no file in it.", where=tree.name, fix=fix)
     if release is not None and not options and FRAMES_CSV not in tree.files():
         return release
     for kind in READERS.values():

@@ -1,7 +1,5 @@
-"""What is imported, read only: a folder as a tree of files, and which of its files were looked at.
-
-The latter is for progress, and tells what a reader passed over.
-"""
+"""What is imported, read only: a folder, a file or an unpacked archive as a tree of files, and which of its files were
+looked at: for progress, and for what a reader passed over."""
 
 from __future__ import annotations
 
@@ -9,21 +7,38 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from polypda.cohorts.image_files import is_hidden
-from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.image_files import is_hidden, natural_key, suffix_of
 from polypda.errors import DataError
-from polypda.importing.contract import LedgerLine, SourceTree
+from polypda.importing.archives import Limits, Unpacking, archive_name, unpack
+from polypda.importing.contract import LedgerLine, SourceTree, unreadable
+
+_IMAGES = "png jpg jpeg bmp tif tiff gif webp heic dcm mp4 avi mov mkv mpg mpeg wmv"
+_TEXTS = "json jsonl xml csv tsv txt yaml yml md pdf doc docx xls xlsx html npy npz mat ini cfg log db xmp zip tar gz"
+KNOWN_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_IMAGES} {_TEXTS}".split())
 
 
-def unreadable(path: str, reason: str) -> DataError:
-    """The error for a file that the disk or the archive does not give."""
-    fix = "check the file's permissions and the disk, or leave the file out."
-    return DataError("E_FILE_UNREADABLE", f"cannot be read ({reason}).", where=path, fix=fix)
+def open_source(path: Path, unpacked: Path) -> SourceTree:
+    """The source as a tree; archives are unpacked below ``unpacked``, which the caller removes.
+
+    Raises: DataError E_SOURCE_ABSENT, E_ARCHIVE_….
+    """
+    if path.is_dir():
+        return FolderTree(path)
+    if path.is_file():
+        return open_archive(path, unpacked) or SingleFile(path)
+    fix = "name a folder, an archive (zip, tar) or a file that exists."
+    raise DataError("E_SOURCE_ABSENT", "there is nothing of this name.", where=path, fix=fix)
 
 
-class FolderTree:
+def open_archive(path: Path, into: Path, limits: Limits | None = None) -> ArchiveTree | None:
+    """Unpack an archive below ``into``; None where the file is no archive. Raises: as :func:`unpack`."""
+    unpacking = unpack(path, into, limits or Limits())
+    return None if unpacking is None else ArchiveTree(unpacking)
+
+
+class FolderTree(SourceTree):
     """A folder on disk. Folders that are links are not entered; a file's link is followed while it stays inside."""
 
     def __init__(self, folder: Path) -> None:
@@ -37,19 +52,21 @@ class FolderTree:
         return self._refused
 
     def files(self) -> Sequence[str]:
-        """Every file, in natural order."""
         return self._files
+
+    def local(self, path: str) -> Path:
+        return self.folder / path
 
     @cached_property
     def _files(self) -> tuple[str, ...]:
         found = []
-        for index, folders, names in os.walk(self.folder, onerror=self._closed):
-            relative = Path(index).relative_to(self.folder)
-            for name in [*folders, *names]:
+        for folder, inner_folders, names in os.walk(self.folder, onerror=self._closed):
+            relative = Path(folder).relative_to(self.folder)
+            for name in [*inner_folders, *names]:
                 path = (relative / name).as_posix()
                 if not is_hidden(path) and self._accepted(path) and name in names:
                     found.append(path)
-            folders[:] = [name for name in folders if not is_hidden(name)]
+            inner_folders[:] = [name for name in inner_folders if not is_hidden(name)]
         return tuple(sorted(found, key=natural_key))
 
     def _accepted(self, path: str) -> bool:
@@ -70,28 +87,48 @@ class FolderTree:
 
     def _closed(self, error: OSError) -> None:
         path = Path(error.filename or self.folder)
-        index = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
-        problem = unreadable(index, error.strerror or type(error).__name__)
-        self._refused.append(LedgerLine(index, problem.code, problem.what, fix=problem.fix))
+        inner = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
+        problem = unreadable(inner, error.strerror or type(error).__name__)
+        self._refused.append(LedgerLine(inner, problem.code, problem.what, fix=problem.fix))
 
-    def read(self, path: str) -> bytes:
-        """A file's bytes. Raises: DataError E_FILE_UNREADABLE."""
-        try:
-            return self.local(path).read_bytes()
-        except OSError as error:
-            raise unreadable(path, error.strerror or type(error).__name__) from error
+
+class SingleFile(SourceTree):
+    """One file as a tree of its own, e.g. a video."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.stem
+        self._path = path.absolute()
+
+    def files(self) -> Sequence[str]:
+        return (self._path.name,)
 
     def local(self, path: str) -> Path:
-        """The file itself; never to be written to."""
-        return self.folder / path
+        return self._path.parent / path
 
 
-_IMAGES = "png jpg jpeg bmp tif tiff gif webp heic dcm mp4 avi mov mkv mpg mpeg wmv"
-_TEXTS = "json jsonl xml csv tsv txt yaml yml md pdf doc docx xls xlsx html npy npz mat ini cfg log db xmp zip tar gz"
-KNOWN_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_IMAGES} {_TEXTS}".split())
+class ArchiveTree(SourceTree):
+    """An unpacked archive. Its files lie under numbers; ``files`` names them as the archive does."""
+
+    def __init__(self, unpacking: Unpacking) -> None:
+        self.name = archive_name(unpacking.archive)
+        self._refused = unpacking.refused
+        self._paths = unpacking.files
+        self._files = tuple(sorted(unpacking.files, key=natural_key))
+
+    @property
+    def refused(self) -> Sequence[LedgerLine]:
+        return self._refused
+
+    def files(self) -> Sequence[str]:
+        return self._files
+
+    def local(self, path: str) -> Path:
+        if path not in self._paths:
+            raise unreadable(path, "the archive has no such entry")
+        return self._paths[path]
 
 
-class CountedTree:
+class CountedTree(SourceTree):
     """The same tree. on_read: called with the number of files looked at so far and of all."""
 
     def __init__(self, tree: SourceTree, on_read: Callable[[int, int], None] | None = None) -> None:
@@ -107,26 +144,18 @@ class CountedTree:
     def files(self) -> Sequence[str]:
         return self._tree.files()
 
-    def read(self, path: str) -> bytes:
-        self._count(path)
-        return self._tree.read(path)
-
     def local(self, path: str) -> Path:
-        self._count(path)
-        return self._tree.local(path)
-
-    def unseen(self, told: set[str]) -> Counter[str]:
-        """Files that were neither looked at nor told of in the ledger, by their suffix."""
-        left = set(self.files()) - self._seen - told
-        return Counter(_suffix(path) for path in left)
-
-    def _count(self, path: str) -> None:
         self._seen.add(path)
         if self._on_read is not None:
             self._on_read(len(self._seen), len(self._tree.files()))
+        return self._tree.local(path)
+
+    def unseen(self, mentioned: set[str]) -> Counter[str]:
+        """Files that were neither looked at nor mentioned in the ledger, by their suffix."""
+        return Counter(map(_usual_suffix, set(self.files()) - self._seen - mentioned))
 
 
-def _suffix(path: str) -> str:
+def _usual_suffix(path: str) -> str:
     """The suffix where it is a usual one: what follows the last dot of "report.meier" is somebody's name."""
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = suffix_of(path)
     return suffix if suffix in KNOWN_SUFFIXES else "other suffix" if suffix else "no suffix"

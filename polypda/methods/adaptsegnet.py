@@ -8,9 +8,6 @@ CVPR 2018. Equation numbers are the paper's. The domain labels follow the releas
     L_D   = ½ [domain_loss(D(P_source), source) + domain_loss(D(P_target), target)]   (3)
 
 P is the softmax of the logits at image size. All players' gradients belong to the same, unstepped weights.
-
-The feature-space baseline is the paper's own control for output-space alignment; no official code of it exists, the
-authors describe it in their answers to readers.
 """
 
 from __future__ import annotations
@@ -26,15 +23,10 @@ from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.adversary import AdversaryOptions, Objective, discriminator_player, discriminator_term, domain_loss
 from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player
-from polypda.methods.segmentation import (
-    image_size_logits,
-    segmenter_optimizer,
-    supervised_terms,
-    to_image_size,
-)
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.discriminators import PatchDiscriminator
-from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter, to_image_size
 
 
 class AdaptSegNetOptions(AdversaryOptions):
@@ -65,24 +57,15 @@ class AdaptSegNet(Method):
 
     def __init__(self, segmenter: Segmenter, options: AdaptSegNetOptions, *, steps: int) -> None:
         super().__init__(segmenter, options, steps=steps)
+        width, layers = options.discriminator_width, options.discriminator_layers
         self.discriminators = nn.ModuleDict(
-            {
-                level: PatchDiscriminator(
-                    self.discriminator_channels(level),
-                    width=options.discriminator_width,
-                    layers=options.discriminator_layers,
-                )
-                for level in segmenter.levels
-            }
+            {level: PatchDiscriminator(self.discriminator_channels(level), width, layers) for level in segmenter.levels}
         )
         backbone = _as_released(segmenter) if options.duplicate_params else None
         self._players = [
             Player(SEGMENTER, segmenter_optimizer(segmenter, options, backbone), options.schedule(steps)),
             *(discriminator_player(f"d_{level}", d, options, steps) for level, d in self.discriminators.items()),
         ]
-
-    def players(self) -> list[Player]:
-        return self._players
 
     def modules(self) -> dict[str, nn.Module]:
         return super().modules() | {f"d_{level}": network for level, network in self.discriminators.items()}
@@ -97,33 +80,24 @@ class AdaptSegNet(Method):
         prediction = self.segmenter(source.images)
         logits = image_size_logits(prediction, source)
         domain = self.domain_logits(prediction, logits)
-        return {
-            **self.discriminator_terms(domain, Domain.SOURCE),
-            SEGMENTER: supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux),
-        }
+        supervised = supervised_terms(logits, source, self.options)
+        return {**self.discriminator_terms(domain, Domain.SOURCE), SEGMENTER: supervised}
 
     def _on_target(self, target: UnlabelledBatch, step: int) -> Losses:
         prediction = self.segmenter(target.images)
         logits = image_size_logits(prediction, target)
         domain = self.domain_logits(prediction, logits)
-        return {
-            **self.discriminator_terms(domain, Domain.TARGET),
-            SEGMENTER: [
-                LossTerm(
-                    f"adv_{level}", domain_loss(z, Domain.SOURCE, self.options.objective), self.weight(level, step)
-                )
-                for level, z in domain.items()
-            ],
-        }
+        adversarial = [
+            LossTerm(f"adv_{level}", domain_loss(z, Domain.SOURCE, self.options.objective), self.weight(level, step))
+            for level, z in domain.items()
+        ]
+        return {**self.discriminator_terms(domain, Domain.TARGET), SEGMENTER: adversarial}
 
     def domain_logits(self, prediction: Prediction, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """D(P) per level: one forward serves the discriminator's loss and the segmenter's."""
-        return {
-            level: discriminator(
-                _shrunk(self.representation(prediction, logits, level), self.options.discriminator_shrink)
-            )
-            for level, discriminator in self.discriminators.items()
-        }
+        seen = {level: self.representation(prediction, logits, level) for level in self.discriminators}
+        shrink = self.options.discriminator_shrink
+        return {level: d(_shrunk(seen[level], shrink)) for level, d in self.discriminators.items()}
 
     def discriminator_terms(self, domain: dict[str, Tensor], truth: Domain) -> dict[str, list[LossTerm]]:
         return {
@@ -154,11 +128,11 @@ def _shrunk(maps: Tensor, side: int) -> Tensor:
 
 def _as_released(segmenter: Segmenter) -> Iterator[nn.Parameter]:
     if not isinstance(segmenter, DeepLabV2):
-        raise UsageError(
-            "E_METHOD_OPTION",
-            "duplicate_params reproduces a quirk of the released DeepLab-v2 training; this segmenter has no such list.",
-            fix="leave duplicate_params out, or choose --architecture deeplab-v2.",
+        what = (
+            "duplicate_params reproduces a quirk of the released DeepLab-v2 training; this segmenter has no such list."
         )
+        fix = "leave duplicate_params out, or choose --architecture deeplab-v2."
+        raise UsageError("E_METHOD_OPTION", what, fix=fix)
     return segmenter.duplicated_backbone_parameters()
 
 
@@ -174,7 +148,7 @@ class AdaptSegNetFeatureOptions(AdaptSegNetOptions):
 
 
 class AdaptSegNetFeature(AdaptSegNet):
-    """The paper's feature-space baseline: the same game on what each level's classifier sees."""
+    """The paper's feature-space baseline (no code exists): the same game on what each level's classifier sees."""
 
     name = "adaptsegnet-feature"
     title = "AdaptSegNet (feature space)"

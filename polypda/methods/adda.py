@@ -1,4 +1,4 @@
-"""ADDA: adversarial adaptation along three axes, with the published systems as places in it.
+"""ADDA: adversarial adaptation along three axes, with the published systems as placements on them.
 
 Tzeng, Hoffman, Saenko, Darrell, "Adversarial Discriminative Domain Adaptation", CVPR 2017. The paper's game, with M_s
 and M_t the mappings of source and target to features, C the classifier behind them, D the discriminator:
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.adversary import (
+    DISCRIMINATOR,
     MappingObjective,
     anchor_divergence,
     balanced_accuracy,
@@ -48,8 +49,15 @@ from polypda.methods.segmentation import (
 from polypda.methods.source_features import load_source_features
 from polypda.networks.discriminators import WIDTH, TwoLogitDiscriminator
 from polypda.networks.segmenter import Prediction, Segmenter
-from polypda.networks.source_copies import FrozenCopy, behind_encoder, copy_batch_norm_modes, copy_with_own_encoder
-from polypda.networks.taps import FeatureTap, read_tap, tap_width
+from polypda.networks.taps import (
+    FeatureTap,
+    FrozenCopy,
+    behind_encoder,
+    copy_batch_norm_modes,
+    copy_with_own_encoder,
+    read_tap,
+    tap_width,
+)
 
 LAMBDA_BESIDE_TASK = 0.1  # the same laboratory's λ_g in CyCADA's segmentation
 
@@ -122,7 +130,7 @@ class AddaOptions(SupervisedOptions):
         return Axes(self.base or base, self.weights or weights, self.objective or objective)
 
     @property
-    def mapping_fraction(self) -> tuple[bool, float]:
+    def mapping_weight(self) -> tuple[bool, float]:
         """Whether the mapping loss counts both domains, and the weight of each one counted."""
         _, weights, objective = self.axes
         alone = weights is Weights.UNTIED
@@ -135,12 +143,12 @@ class AddaOptions(SupervisedOptions):
     def _make_sense_together(self) -> Self:
         base, weights, objective = self.axes
         if base is Base.GENERATIVE:
-            raise UsageError(
-                "E_ADDA_GENERATIVE",
+            what = (
                 "a generative base (CoGAN) couples two image generators with the task; for segmentation no such game "
-                "is published, and a discriminative one under this name would mislead.",
-                fix="use lsd, whose features are aligned through a generator, or a discriminative placement.",
+                "is published, and a discriminative one under this name would mislead."
             )
+            fix = "use lsd, whose features are aligned through a generator, or a discriminative placement."
+            raise UsageError("E_ADDA_GENERATIVE", what, fix=fix)
         needs_untied = {
             "half_gradient": self.half_gradient,
             "lambda_consistency": self.lambda_consistency > 0,
@@ -166,7 +174,7 @@ PUBLISHED: dict[str, object] = {
 """Options of the released second stage (digits, 10,000 steps of 128 + 128 images)."""
 
 
-SOURCE, DISCRIMINATOR = "source", "discriminator"
+SOURCE = "source"
 BETAS = (0.5, 0.999)  # released
 
 
@@ -192,11 +200,8 @@ class Adda(Method):
         self.held_still: list[nn.Module] = []
         adam, constant = partial(torch.optim.Adam, betas=BETAS), Schedule(horizon=1, power=0.0)
         schedule = options.schedule(steps)
-        self._players = [
-            Player(
-                DISCRIMINATOR, adam(self.discriminator.parameters(), lr=options.discriminator_learning_rate), constant
-            )
-        ]
+        d_adam = adam(self.discriminator.parameters(), lr=options.discriminator_learning_rate)
+        self._players = [Player(DISCRIMINATOR, d_adam, constant)]
         if self.weights is Weights.TIED:
             self._players.append(Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule))
             return
@@ -218,9 +223,6 @@ class Adda(Method):
         """False where features stand for the source: then :meth:`play` never looks at its source batch."""
         return self.bank is None
 
-    def players(self) -> list[Player]:
-        return self._players
-
     def modules(self) -> dict[str, nn.Module]:
         source = {} if self.weights is Weights.TIED else {SOURCE: self.source}
         return super().modules() | source | {DISCRIMINATOR: self.discriminator}
@@ -228,17 +230,17 @@ class Adda(Method):
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
         assert target is not None  # plays_on_target
         self._keep_modes()
-        of_source: Prediction | None = None if self.bank is not None else self.source(source.images)
+        source_prediction: Prediction | None = None if self.bank is not None else self.source(source.images)
         target_prediction = self.segmenter(target.images)
-        tapped = read_tap(target_prediction, self.options.tap)
-        cells_t = cells_in_view(target.valid, tapped)
-        if self.bank is not None:
-            seen, cells_s = self.bank.draw(len(tapped), tapped)
+        map_t = read_tap(target_prediction, self.options.tap)
+        cells_t = cells_in_view(target.valid, map_t)
+        if source_prediction is None:
+            assert self.bank is not None  # it stands for the source then
+            map_s, cells_s = self.bank.draw(len(map_t), map_t)
         else:
-            assert of_source is not None  # made above
-            seen = read_tap(of_source, self.options.tap)
-            cells_s = cells_in_view(source.valid, seen)
-        z_s, z_t = self.discriminator(seen), self.discriminator(tapped)
+            map_s = read_tap(source_prediction, self.options.tap)
+            cells_s = cells_in_view(source.valid, map_s)
+        z_s, z_t = self.discriminator(map_s), self.discriminator(map_t)
         accuracy = balanced_accuracy(z_s, z_t, cells_s, cells_t)
         losses = {
             DISCRIMINATOR: [
@@ -247,16 +249,16 @@ class Adda(Method):
             ]
         }
         learner = SOURCE if self.weights is Weights.PARTLY else SEGMENTER
-        if self.weights is not Weights.UNTIED and of_source is not None:
-            logits = image_size_logits(of_source, source)
-            losses[learner] = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
+        if self.weights is not Weights.UNTIED and source_prediction is not None:
+            logits = image_size_logits(source_prediction, source)
+            losses[learner] = supervised_terms(logits, source, self.options)
         if step >= self.options.discriminator_warmup and (not self.options.gate or accuracy > self.options.gate):
-            both, share = self.options.mapping_fraction
+            both, weight = self.options.mapping_weight
             if both:
                 value = mapping_loss(z_s, Domain.SOURCE, self.objective, cells_s)
-                losses.setdefault(learner, []).append(LossTerm("adv_source", value, share))
+                losses.setdefault(learner, []).append(LossTerm("adv_source", value, weight))
             value = mapping_loss(z_t, Domain.TARGET, self.objective, cells_t)
-            losses.setdefault(SEGMENTER, []).append(LossTerm("adv_target", value, share))
+            losses.setdefault(SEGMENTER, []).append(LossTerm("adv_target", value, weight))
             losses[SEGMENTER] += self.anchor(target_prediction.logits["main"], target)
         yield losses
 

@@ -1,9 +1,8 @@
 """What methods with a discriminator share: its player, the ramp of its weight, and what either side wants of a logit.
 
-The objectives are means over the logit map, with the domain labels of :class:`~polypda.methods.contract.Domain`. ADDA's
-discriminator has two domain logits per cell: with σ the softmax of the target's logit, a target cell's gradient with
-respect to the difference of its logits is 1 − σ (minimax: vanishes when the discriminator wins), σ − ½ (confusion), σ
-(GAN: strong when the discriminator wins).
+ADDA's discriminator has two domain logits per cell: with σ the softmax of the target's, a target cell's gradient with
+respect to their difference is 1 − σ (minimax: vanishes when the discriminator wins), σ − ½ (confusion), σ (GAN: strong
+when the discriminator wins).
 """
 
 from __future__ import annotations
@@ -49,11 +48,12 @@ def confusion_loss(logits: Tensor) -> Tensor:
 
 
 def fraction_put_right(logits: Tensor, truth: Domain, objective: Objective = Objective.VANILLA) -> Tensor:
-    """Share of the logits, 0–1, that lie on the true domain's side: of 0 (vanilla), of ½ (least squares)."""
+    """Fraction of the logits that lie on the true domain's side: of 0 (vanilla), of ½ (least squares)."""
     middle = 0.0 if objective is Objective.VANILLA else 0.5
     return ((logits.detach() > middle) == bool(truth)).float().mean()
 
 
+DISCRIMINATOR = "discriminator"
 BETAS = (0.9, 0.99)
 """Adam's decay rates of the published discriminators (AdaptSegNet's released code)."""
 
@@ -80,7 +80,7 @@ def discriminator_player(name: str, discriminator: nn.Module, options: Adversary
 def discriminator_term(
     logits: Tensor, truth: Domain, objective: Objective = Objective.VANILLA, *, name: str = "d", weight: float = 1.0
 ) -> LossTerm:
-    """What a discriminator minimises on one domain's logits (any shape), with the share that it puts right."""
+    """What a discriminator minimises on one domain's logits (any shape), with the fraction that it puts right."""
     loss = domain_loss(logits, truth, objective)
     return LossTerm(f"{name}_{truth.name.lower()}", loss, weight, fraction_put_right(logits, truth, objective))
 
@@ -134,11 +134,8 @@ def balanced_accuracy(source: Tensor, target: Tensor, source_cells: Tensor, targ
     """
     right_on_source = (source[:, 1] <= source[:, 0]) & source_cells
     right_on_target = (target[:, 1] > target[:, 0]) & target_cells
-    shares = [
-        right.sum() / cells.sum().clamp_min(1)
-        for right, cells in ((right_on_source, source_cells), (right_on_target, target_cells))
-    ]
-    accuracy = torch.stack(shares).mean()
+    pairs = ((right_on_source, source_cells), (right_on_target, target_cells))
+    accuracy = torch.stack([right.sum() / cells.sum().clamp_min(1) for right, cells in pairs]).mean()
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(accuracy)
         accuracy = accuracy / dist.get_world_size()

@@ -2,8 +2,8 @@
 
 Every published system here is a game over one forward pass: several players (segmenter, discriminators, generators),
 each with its own parameters, optimiser and loss. A method computes forward passes and *yields* losses; the engine
-(:mod:`polypda.training.engine`) differentiates each player's loss with respect to that player's parameters only and
-steps all players at the end. So a method needs no ``detach``, no ``requires_grad`` toggles and no ``zero_grad``.
+differentiates each player's loss with respect to that player's parameters only and steps all players at the end. So a
+method needs no ``detach``, no ``requires_grad`` toggles and no ``zero_grad``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.data.target_colours import TargetColours
+from polypda.data.frame_changes import TargetColours
 from polypda.errors import DataError
 from polypda.networks.segmenter import Segmenter
-from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.appearance import StylizationSettings
 
 SEGMENTER = "segmenter"
 
@@ -39,7 +39,7 @@ class Domain(IntEnum):
 class LossTerm:
     """One scalar that a player minimises, ``weight × value``; ``value`` is what gets logged.
 
-    accuracy: of a discriminator's term, the share of its cells (0–1) that it put right; logged beside the losses.
+    accuracy: of a discriminator's term, the fraction of its cells that it put right; logged beside the losses.
     """
 
     name: str
@@ -103,11 +103,8 @@ class Player:
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The player's parameters, each once, even where the optimiser lists some more often."""
-        unique: dict[int, nn.Parameter] = {}
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                unique.setdefault(id(parameter), parameter)
-        return list(unique.values())
+        listed = (parameter for group in self.optimizer.param_groups for parameter in group["params"])
+        return list({id(parameter): parameter for parameter in listed}.values())
 
     def set_learning_rates(self, step: int) -> None:
         factor = self.schedule.factor(step)
@@ -194,10 +191,10 @@ class LabelsFrom(IntEnum):
 
 
 class Method(ABC):
-    """One adaptation algorithm. Read it beside its paper.
+    """One adaptation algorithm. It owns its networks and optimisers.
 
-    A method owns its networks and optimisers. It knows nothing of files, devices, logging, precision or checkpoints.
-    What commands, tables and pages must know of it stands here, on its class.
+    It knows nothing of files, devices, logging, precision or checkpoints. What commands, tables and pages must know of
+    it stands here, on its class.
     """
 
     name: ClassVar[str]
@@ -236,10 +233,11 @@ class Method(ABC):
         self.segmenter = segmenter
         self.options = options
         self.steps = steps
+        self._players: list[Player] = []
 
-    @abstractmethod
     def players(self) -> list[Player]:
         """The players, created once; the engine steps them in this order."""
+        return self._players
 
     @abstractmethod
     def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses | StepNow]:
@@ -249,8 +247,7 @@ class Method(ABC):
         """
 
     def prepare(self, data: Preparation) -> None:  # noqa: B027 - most methods prepare nothing
-        """Do what is done once, before the first step. What is kept belongs into :meth:`modules`: a resumed run
-        does not prepare again."""
+        """Do what is done once, before the first step; a resumed run has what stays in :meth:`modules`."""
 
     def modules(self) -> dict[str, nn.Module]:
         """Every network of the method, by name, for checkpoints and devices."""
@@ -272,8 +269,6 @@ def require_several_target_frames(data: Preparation) -> None:
     first = next(iter(data.target()), None)
     found = 0 if first is None else len(first.frames)
     if found < LEAST_TARGET_FRAMES:
-        raise DataError(
-            "E_TARGET_FRAMES",
-            f"the target has {found} training frame{'' if found == 1 else 's'}; distributions cannot be aligned to it.",
-            fix="give at least two target frames (many more to be of use).",
-        )
+        plural = "" if found == 1 else "s"
+        what = f"the target has {found} training frame{plural}; distributions cannot be aligned to it."
+        raise DataError("E_TARGET_FRAMES", what, fix="give at least two target frames (many more to be of use).")

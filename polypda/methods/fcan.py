@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.adversary import AdversaryOptions, discriminator_player, discriminator_term
+from polypda.methods.adversary import DISCRIMINATOR, AdversaryOptions, discriminator_player, discriminator_term
 from polypda.methods.contract import (
     SEGMENTER,
     Domain,
@@ -34,17 +34,11 @@ from polypda.methods.contract import (
     Preparation,
     require_several_target_frames,
 )
-from polypda.methods.segmentation import (
-    image_size_logits,
-    segmenter_optimizer,
-    supervised_terms,
-)
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.discriminators import ASPP_RATES, ASPP_WIDTH, AsppDiscriminator
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Prediction, Segmenter
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
-from polypda.stylization.settings import StylizationSettings
-
-DISCRIMINATOR = "discriminator"
+from polypda.stylization.appearance import StylizationSettings
 
 
 class FCANOptions(AdversaryOptions, StylizationSettings):
@@ -87,9 +81,6 @@ class FCAN(Method):
             discriminator_player(DISCRIMINATOR, self.discriminator, options, steps),
         ]
 
-    def players(self) -> list[Player]:
-        return self._players
-
     def modules(self) -> dict[str, nn.Module]:
         return super().modules() | {DISCRIMINATOR: self.discriminator}
 
@@ -108,8 +99,9 @@ class FCAN(Method):
 
     def _on_source(self, source: LabelledBatch, step: int) -> Losses:
         prediction = self.segmenter(source.images)
-        supervised = self.supervised(image_size_logits(prediction, source), source, self.options.lambda_seg)
-        return self._losses(read_tap(prediction, self.options.tap), Domain.SOURCE, step, supervised)
+        return self._losses(
+            prediction, Domain.SOURCE, step, self.supervised(prediction, source, self.options.lambda_seg)
+        )
 
     def _on_target(self, target: UnlabelledBatch, step: int) -> Losses:
         prediction = self.segmenter(target.images)
@@ -117,25 +109,23 @@ class FCAN(Method):
         if self.options.lambda_target_seg:
             if not isinstance(target, LabelledBatch):
                 raise _labels_not_permitted()
-            terms = self.supervised(image_size_logits(prediction, target), target, self.options.lambda_target_seg)
+            terms = self.supervised(prediction, target, self.options.lambda_target_seg)
             supervised = [replace(term, name=f"target_{term.name}") for term in terms]
-        return self._losses(read_tap(prediction, self.options.tap), Domain.TARGET, step, supervised)
+        return self._losses(prediction, Domain.TARGET, step, supervised)
 
-    def supervised(self, logits: dict[str, Tensor], batch: LabelledBatch, weight: float) -> list[LossTerm]:
+    def supervised(self, prediction: Prediction, batch: LabelledBatch, weight: float) -> list[LossTerm]:
         """weight · L_seg; frames whose masks are 255 everywhere teach nothing."""
-        terms = supervised_terms(logits, batch, self.options.seg_loss, self.options.lambda_seg_aux)
+        terms = supervised_terms(image_size_logits(prediction, batch), batch, self.options)
         return [replace(term, weight=weight * term.weight) for term in terms]
 
-    def _losses(self, grid: Tensor, domain: Domain, step: int, supervised: list[LossTerm]) -> Losses:
-        judged = discriminator_term(self.discriminator(grid), domain)
+    def _losses(self, prediction: Prediction, domain: Domain, step: int, supervised: list[LossTerm]) -> Losses:
+        adversarial = discriminator_term(self.discriminator(read_tap(prediction, self.options.tap)), domain)
         weight = -self.options.ramped(self.options.lambda_adv, step)
-        reversed_term = LossTerm(f"adv_{domain.name.lower()}", judged.value, weight)
-        return {DISCRIMINATOR: [judged], SEGMENTER: [*supervised, reversed_term]}
+        reversed_term = LossTerm(f"adv_{domain.name.lower()}", adversarial.value, weight)
+        return {DISCRIMINATOR: [adversarial], SEGMENTER: [*supervised, reversed_term]}
 
 
 def _labels_not_permitted() -> UsageError:
-    return UsageError(
-        "E_TARGET_LABELS",
-        "lambda_target_seg learns from target labels, and this run has none: adaptation does not see them.",
-        fix="leave lambda_target_seg out, or permit target labels (--target-labels).",
-    )
+    what = "lambda_target_seg learns from target labels, and this run has none: adaptation does not see them."
+    fix = "leave lambda_target_seg out, or permit target labels (--target-labels)."
+    return UsageError("E_TARGET_LABELS", what, fix=fix)

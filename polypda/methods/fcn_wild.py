@@ -22,29 +22,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.methods.adversary import AdversaryOptions, confusion_loss, discriminator_player, discriminator_term
-from polypda.methods.contract import (
-    SEGMENTER,
-    Domain,
-    Losses,
-    LossTerm,
-    Method,
-    Player,
-    Preparation,
-    StepNow,
+from polypda.methods.adversary import (
+    DISCRIMINATOR,
+    AdversaryOptions,
+    confusion_loss,
+    discriminator_player,
+    discriminator_term,
 )
-from polypda.methods.segmentation import (
-    image_size_logits,
-    segmenter_optimizer,
-    supervised_terms,
-    to_image_size,
-)
-from polypda.methods.size_priors import FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
+from polypda.methods.contract import SEGMENTER, Domain, Losses, LossTerm, Method, Player, Preparation, StepNow
+from polypda.methods.segmentation import image_size_logits, segmenter_optimizer, supervised_terms
+from polypda.methods.size_priors import PRIORS, FrameGroups, SizeOptions, SizePriors, learn_sizes, size_loss
 from polypda.networks.discriminators import GridDiscriminator
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, to_image_size
 from polypda.networks.taps import FeatureTap, read_tap, tap_width
-
-DISCRIMINATOR, PRIORS = "discriminator", "size_priors"
 
 
 class FCNWildOptions(AdversaryOptions, SizeOptions):
@@ -77,9 +67,6 @@ class FCNWild(Method):
             discriminator_player(DISCRIMINATOR, self.discriminator, options, steps),
         ]
 
-    def players(self) -> list[Player]:
-        return self._players
-
     def modules(self) -> dict[str, nn.Module]:
         return super().modules() | {DISCRIMINATOR: self.discriminator, PRIORS: self.priors}
 
@@ -97,8 +84,8 @@ class FCNWild(Method):
         yield StepNow((DISCRIMINATOR,))
 
         logits = image_size_logits(predictions[Domain.SOURCE], source)
-        supervised = supervised_terms(logits, source, self.options.seg_loss, self.options.lambda_seg_aux)
-        terms = [*supervised, *(self._confusion(cells[domain], domain, step) for domain in Domain)]
+        terms = supervised_terms(logits, source, self.options)
+        terms += [self._confusion(cells[domain], domain, step) for domain in Domain]
         if self.constrains(step):
             main = to_image_size(predictions[Domain.TARGET].logits["main"], *target.images.shape[-2:])
             terms.append(LossTerm("size", size_loss(main, target, self.priors, self.options), self.options.lambda_size))

@@ -28,21 +28,21 @@ CHARBONNIER = 1e-8
 """ε² of the released code."""
 
 
-def half_width(height: int, width: int, share: float) -> int:
-    """b, in frequency cells: ⌊min(height, width) · share⌋."""
-    return int(min(height, width) * share)
+def half_width(height: int, width: int, fraction: float) -> int:
+    """b, in frequency cells: ⌊min(height, width) · fraction⌋."""
+    return int(min(height, width) * fraction)
 
 
-def exchange_low_frequencies(content: Tensor, style: Tensor, share: float) -> Tensor:
+def exchange_low_frequencies(content: Tensor, style: Tensor, fraction: float) -> Tensor:
     """Images with ``content``'s phases everywhere and ``style``'s amplitudes in the low band, eq. (3).
 
     Args:
         content, style: B×C×H×W real, of one shape.
-        share: β in [0, 0.5); the band's half width as a share of the shorter side.
+        fraction: β in [0, 0.5); the band's half width as a fraction of the shorter side.
     Returns: B×C×H×W real, not clipped; equal to ``content`` where both have the same amplitudes in the band.
     """
     height, width = content.shape[-2:]
-    b = half_width(height, width, share)
+    b = half_width(height, width, fraction)
     source, target = torch.fft.rfft2(content), torch.fft.rfft2(style)
     rows = torch.fft.fftfreq(height, 1 / height, device=content.device).abs().round() <= b
     columns = torch.fft.rfftfreq(width, 1 / width, device=content.device).round() <= b

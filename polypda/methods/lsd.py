@@ -1,8 +1,8 @@
 """LSD-seg: features are aligned by what a generator can paint from them.
 
 Sankaranarayanan, Balaji, Jain, Lim, Chellappa, "Learning from Synthetic Data: Addressing Domain Shift for Semantic
-Segmentation", CVPR 2018; losses as released. G paints an image x̂ from the segmenter's (F's) maps of x; D tells four
-kinds apart (source and target, real and painted) and segments what it sees. With ce(image, label) on D's grid:
+Segmentation", CVPR 2018; losses as released. G paints an image x̂ from the segmenter's (F's) maps of x; D says which of
+four kinds an image is (source and target, real and painted) and segments it. With ce(image, label) on D's grid:
 
     L_D = ce(x_s, source) + ce(x̂_s, source painted) + ce(x_t, target) + ce(x̂_t, target painted) + aux(x_s)
     L_G = aux(x̂_s) + λ_G [ce(x̂_s, source) + ce(x̂_t, target)] + λ_1 [|x̂_s − x_s| + |x̂_t − x_t|]
@@ -16,27 +16,93 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.methods.contract import SEGMENTER, Losses, LossTerm, Method, Player, Schedule, StepNow
-from polypda.methods.four_way import (
-    Seen,
-    View,
-    class_labels,
-    cross_entropy,
-    domain_labels,
-    fraction_put_right,
-    l1_inside,
-    seen_in_both,
-)
 from polypda.methods.segmentation import SupervisedOptions, image_size_logits, segmenter_optimizer, supervised_terms
 from polypda.networks.lsd_networks import FourWayDiscriminator, generator_for
 from polypda.networks.segmenter import Prediction, Segmenter
+
+
+class Seen(IntEnum):
+    """The four labels."""
+
+    SOURCE = 0
+    SOURCE_PAINTED = 1
+    TARGET = 2
+    TARGET_PAINTED = 3
+
+
+class View(NamedTuple):
+    """One domain's part of a step.
+
+    inside: bool B×1×H×W. masks, boxes: the source's. swapped: what F wants x̂ taken for.
+    """
+
+    images: Tensor
+    inside: Tensor
+    masks: Tensor | None
+    real: Seen
+    painted: Seen
+    swapped: Seen
+    boxes: Tensor | None = None
+
+
+def seen_in_both(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Where both domains' frames show mucosa: each source frame with the target frame at its index in the batch.
+
+    A discriminator of whole images would know the processors by the shape of their black corners alone.
+    Args: bool B×1×H×W fields of view; batches of different sizes share one outline. Returns: one per domain.
+    """
+    if source.shape == target.shape:
+        both = source & target
+        return both, both
+    both = source.all(dim=0, keepdim=True) & target.all(dim=0, keepdim=True)
+    return both.expand_as(source), both.expand_as(target)
+
+
+def domain_labels(seen: Seen, inside: Tensor, grid: Tensor) -> Tensor:
+    """One label for all cells: int64 B×h×w as ``grid`` (B×C×h×w), ignored outside ``inside`` (bool B×1×H×W)."""
+    within = _nearest(inside[:, 0], grid)
+    return torch.where(within > 0, int(seen), IGNORED)
+
+
+def class_labels(masks: Tensor, inside: Tensor, grid: Tensor) -> Tensor:
+    """The masks (int64 B×H×W) on the grid: int64 B×h×w, ignored outside ``inside``."""
+    return _nearest(torch.where(inside[:, 0], masks, IGNORED), grid)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+    """Mean cross-entropy of B×C×h×w logits over labelled cells, and their number; 0 where none is labelled."""
+    counted = int((labels != IGNORED).sum())
+    return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / max(1, counted), counted
+
+
+@torch.no_grad()
+def fraction_put_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Fraction of the labelled cells of B×C×h×w logits whose largest logit is the label's; 0 without cells."""
+    counted = labels != IGNORED
+    return ((logits.argmax(dim=1) == labels) & counted).sum() / counted.sum().clamp_min(1)
+
+
+def l1_inside(painted: Tensor, real: Tensor, inside: Tensor) -> Tensor:
+    """Mean |painted − real| of B×3×H×W images over the pixels inside."""
+    difference = (painted - real).abs() * inside
+    return difference.sum() / (inside.sum() * real.shape[1]).clamp_min(1)
+
+
+def _nearest(labels: Tensor, grid: Tensor) -> Tensor:
+    # Nearest to the cell's centre, as image libraries resize label maps.
+    resized = F.interpolate(labels.unsqueeze(1).float(), size=grid.shape[-2:], mode="nearest-exact")
+    return resized[:, 0].long()
+
 
 SUM_WEIGHT = 0.1  # released λ_adv and λ_aux
 GRID_FRACTION = 1 / 64  # cells of D's grid per pixel
@@ -79,20 +145,11 @@ class LsdOptions(SupervisedOptions):
 
 _F = {"optimizer": "adamw", "weight_decay": 0.0, "learning_rate": 1e-5, "head_factor": 1.0, "poly_power": 0.0}
 PUBLISHED: dict[str, dict[str, object]] = {
-    "released": {
-        **_F,
-        "reduction": "sum",
-        "adversary_learning_rate": 1e-4,
-    },  # for 100,000 steps of one frame per domain
-    "paper": {
-        **_F,
-        "reduction": "sum",
-        "adversary_learning_rate": 2e-4,
-    },  # for 10,000 steps, according to a reader's note
+    "released": {**_F, "reduction": "sum", "adversary_learning_rate": 1e-4},  # 100,000 steps, one frame per domain
+    "paper": {**_F, "reduction": "sum", "adversary_learning_rate": 2e-4},  # 10,000 steps, by a reader's note
 }
 """AdamW without decay is Adam. Left out: the released F's biases learn twice as fast, and its rate falls tenfold every
 eight passes over the smaller cohort."""
-
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 BETAS = (0.7, 0.999)  # released, of D and G
@@ -120,9 +177,6 @@ class Lsd(Method):
             for name, network in ((DISCRIMINATOR, self.discriminator), (GENERATOR, self.generator))
         ]
         self._players.append(Player(SEGMENTER, segmenter_optimizer(segmenter, options), schedule))
-
-    def players(self) -> list[Player]:
-        return self._players
 
     def modules(self) -> dict[str, nn.Module]:
         return super().modules() | {GENERATOR: self.generator, DISCRIMINATOR: self.discriminator}
@@ -153,20 +207,18 @@ class Lsd(Method):
         terms: dict[str, list[LossTerm]] = {}
         if DISCRIMINATOR in movers:
             on_real = self.discriminator(real)
-            terms[DISCRIMINATOR] = self.judged(view, on_real, view.real, aux=1.0, discriminator_plays=True)
-            terms[DISCRIMINATOR] += self.judged(view, on_painted, view.painted, aux=None, discriminator_plays=True)
+            terms[DISCRIMINATOR] = self.as_seen(view, on_real, view.real, aux=1.0, discriminator_plays=True)
+            terms[DISCRIMINATOR] += self.as_seen(view, on_painted, view.painted, aux=None, discriminator_plays=True)
         if GENERATOR in movers:
             l1 = LossTerm(f"l1_{view.real.name.lower()}", l1_inside(painted, real, view.inside), options.lambda_l1)
-            terms[GENERATOR] = [*self.judged(view, on_painted, view.real, options.lambda_generator, aux=1.0), l1]
+            terms[GENERATOR] = [*self.as_seen(view, on_painted, view.real, options.lambda_generator, aux=1.0), l1]
         if SEGMENTER in movers:
             adv, aux = (options.mapping_weight(given) for given in (options.lambda_adv, options.lambda_aux))
-            terms[SEGMENTER] = [
-                *self.supervised(view, prediction),
-                *self.judged(view, on_painted, view.swapped, adv, aux=aux),
-            ]
+            terms[SEGMENTER] = self.supervised(view, prediction)
+            terms[SEGMENTER] += self.as_seen(view, on_painted, view.swapped, adv, aux=aux)
         return terms
 
-    def judged(
+    def as_seen(
         self,
         view: View,
         answer: tuple[Tensor, Tensor],
@@ -190,10 +242,9 @@ class Lsd(Method):
         if view.masks is None:
             return []
         batch = LabelledBatch(view.images, view.inside, (), view.masks, view.boxes)
-        logits = image_size_logits(prediction, batch)
-        terms = supervised_terms(logits, batch, self.options.seg_loss, self.options.lambda_seg_aux)
-        counted = int((view.masks != IGNORED).sum())
-        return [LossTerm(term.name, term.value, term.weight * self.scale(counted, batch.images)) for term in terms]
+        terms = supervised_terms(image_size_logits(prediction, batch), batch, self.options)
+        scale = self.scale(int((view.masks != IGNORED).sum()), batch.images)
+        return [replace(term, weight=term.weight * scale) for term in terms]
 
     def term(self, name: str, logits: Tensor, labels: Tensor, weight: float) -> LossTerm:
         """A mean cross-entropy, which its weight turns into a sum divided by the batch where that is asked for."""

@@ -1,82 +1,46 @@
-"""Mean teacher with pseudo-labels, and masked image consistency (MIC); the teacher that they and others learn from.
+"""Terms that learn from the teacher: pseudo-labels, masked image consistency (MIC), and polyp mixing.
 
-The teacher is a moving average of the segmenter: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS
-2017. Self-training as in Hoyer, Dai, Van Gool, "DAFormer", CVPR 2022: the student learns, on a recoloured and blurred
-target frame, the labels that the teacher gives the unchanged frame; each class of a frame counts by the share q of its
-pixels with a confidence above τ. DAFormer's weight, one per image, is the share of all pixels that the teacher is sure
-of: near 1 for any frame that is mostly background, a missed polyp included, so that silence is rewarded. Here each
-class of a frame has its own share, and the classes count alike.
+Self-training as in Hoyer, Dai, Van Gool, "DAFormer", CVPR 2022: the student learns, on a recoloured and blurred target
+frame, the labels that the teacher gives the unchanged frame. DAFormer's weight, one per image, is the share of all
+pixels that the teacher is sure of: near 1 for any frame that is mostly background, a missed polyp included, so that
+silence is rewarded. Here each class of a frame counts by the share q of its own pixels with a confidence above τ, and
+the classes count alike.
 
 Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", CVPR 2023 hides
 random blocks of the student's frame as well (ratio r, block b), so that it must use the context.
 
-    L_T = mean q · CE(student(view(x_t)), argmax teacher(x_t))
-    L_M = mean q · CE(student(mask ∘ view(x_t)), argmax teacher(x_t))
+Polyp mixing pastes source polyps into target frames, after ClassMix (Olsson et al., WACV 2021) and DACS (Tranheden et
+al., WACV 2021), which paste half of the classes that a source frame shows. Here it is always polyp, one connected
+component at a time, with a margin of mucosa, so that the polyp's rim is learnt and not the paste's.
+
+    L_T   = mean q · CE(student(view(x_t)), argmax teacher(x_t))
+    L_M   = mean q · CE(student(mask ∘ view(x_t)), argmax teacher(x_t))
+    L_mix = mean w · CE(student(view(x_mix)), y_mix),   y_mix, w = source label, 1 inside the paste;
+                                                        teacher's label, q of its class outside
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from scipy import ndimage
 from torch import Tensor
 
-from polypda.data.batches import IGNORED
+from polypda.data.batches import IGNORED, LabelledBatch
 from polypda.errors import UsageError
-from polypda.methods.contract import LossTerm, MethodOptions
-from polypda.methods.segmentation import to_image_size
-from polypda.methods.target_terms import TargetTerm, TargetView
-from polypda.networks.segmenter import IMAGENET_MEAN, Segmenter
+from polypda.methods.contract import LossTerm
+from polypda.methods.target_terms import TargetTerm, TargetView, TeacherOptions
+from polypda.networks.segmenter import IMAGENET_MEAN, POLYP, to_image_size
 
 JITTER = 0.2
 """Largest relative change of brightness, contrast and saturation, as in DAFormer."""
 LUMA = (0.299, 0.587, 0.114)
-BLUR_PX = (0.15, 1.15)
-"""Range of the blur's standard deviation, as in DAFormer."""
-BLUR_RADIUS_PX = 4
-
-
-class TeacherOptions(MethodOptions):
-    """Shared by all terms that learn from the teacher."""
-
-    ema_alpha: float | None = Field(
-        None, ge=0, lt=1, description="the teacher keeps min(1 − 1/(t+1), this) of itself; default: 1 − 5/steps"
-    )
-    pseudo_threshold: float = Field(
-        0.968,
-        ge=0,
-        lt=1,
-        description="a class of a frame counts by its share of pixels that the teacher is this sure of",
-    )
-
-    def alpha(self, steps: int) -> float:
-        """α of a training of ``steps`` steps: it remembers a fifth of them, within 0.9 and the published 0.999."""
-        return self.ema_alpha if self.ema_alpha is not None else min(0.999, max(0.9, 1 - 5 / max(1, steps)))
-
-
-def make_teacher(segmenter: Segmenter) -> Segmenter:
-    """A copy that no gradient reaches."""
-    return copy.deepcopy(segmenter).requires_grad_(False)
-
-
-def ema_decay(steps_done: int, alpha: float) -> float:
-    """α_t = min(1 − 1/(t+1), α): the plain mean of all weights so far, until that would remember too long."""
-    return min(1 - 1 / (steps_done + 1), alpha)
-
-
-@torch.no_grad()
-def follow(teacher: Segmenter, student: Segmenter, keep: float) -> None:
-    """teacher ← keep · teacher + (1 − keep) · student: parameters and batch-norm statistics; counters are taken."""
-    for mine, its in zip(teacher.parameters(), student.parameters(), strict=True):
-        mine.lerp_(its, 1 - keep)
-    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(current, 1 - keep)
-        else:
-            kept.copy_(current)
+BLUR_PX, BLUR_RADIUS_PX = (0.15, 1.15), 4
+"""Range of the blur's standard deviation, as in DAFormer, and how far it reaches."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +52,7 @@ class PseudoLabels:
 
 
 def pseudo_labels(probabilities: Tensor, valid: Tensor, threshold: float) -> PseudoLabels:
-    """The teacher's decisions; each class of a frame is weighted by how many of its pixels the teacher is sure of.
-
-    A pixel of class c weighs q_c of its frame (the share of the frame's pixels of that class with confidence above τ; 0
-    where it has none), and all pixels of a class together as much as the other's.
+    """The teacher's decisions; a pixel of class c weighs q_c of its frame, and all classes weigh alike.
 
     Args:
         probabilities: B×C×H×W. valid: bool B×1×H×W. threshold: τ, on the larger class's probability.
@@ -100,11 +61,11 @@ def pseudo_labels(probabilities: Tensor, valid: Tensor, threshold: float) -> Pse
     inside = valid[:, 0]
     weights = torch.zeros_like(confidence)
     classes = probabilities.shape[1]
-    for kind in range(classes):
-        mine = (labels == kind) & inside
-        share = (mine & (confidence > threshold)).sum(dim=(1, 2)) / mine.sum(dim=(1, 2)).clamp_min(1)
+    for label in range(classes):
+        mine = (labels == label) & inside
+        sure = (mine & (confidence > threshold)).sum(dim=(1, 2)) / mine.sum(dim=(1, 2)).clamp_min(1)
         balance = inside.sum() / (classes * mine.sum().clamp_min(1))
-        weights += mine * (share * balance).to(weights.dtype)[:, None, None]
+        weights += mine * (sure * balance).to(weights.dtype)[:, None, None]
     return PseudoLabels(labels.masked_fill(~inside, IGNORED), weights)
 
 
@@ -121,8 +82,8 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> T
 def student_view(images: Tensor) -> Tensor:
     """Recolour (brightness, contrast, saturation) and, every other frame, blur B×3×H×W images, RGB in [0, 1].
 
-    Geometry stays, so labels do. Random numbers come from torch's global CPU generator, which is seeded before each
-    step: the view is a function of the run's seed and the step, whatever the device.
+    Random numbers come from torch's global CPU generator, which is seeded before each step: the view is a function of
+    the run's seed and the step, whatever the device.
     """
     count = len(images)
     factors = (1 + JITTER * (2 * torch.rand(3, count, 1, 1, 1) - 1)).to(images)
@@ -210,11 +171,61 @@ def shown_blocks(count: int, height: int, width: int, block: int, ratio: float) 
     Raises: UsageError E_METHOD_OPTION where a frame would be no more than one block.
     """
     if block >= min(height, width):
-        raise UsageError(
-            "E_METHOD_OPTION",
-            f"mask_block={block} px hides frames of {width}×{height} px as a whole or not at all.",
-            fix=f"choose mask_block below {min(height, width)}; an eighth of the frame's side is the default.",
-        )
+        what = f"mask_block={block} px hides frames of {width}×{height} px as a whole or not at all."
+        fix = f"choose mask_block below {min(height, width)}; an eighth of the frame's side is the default."
+        raise UsageError("E_METHOD_OPTION", what, fix=fix)
     rows, columns = -(-height // block), -(-width // block)
     shown = torch.rand(count, 1, rows, columns) > ratio
     return shown.repeat_interleave(block, 2).repeat_interleave(block, 3)[..., :height, :width]
+
+
+class PolypMixOptions(TeacherOptions):
+    mix_weight: float = Field(1.0, ge=0, description="weight of the loss on mixed frames")
+    mix_margin: float = Field(
+        0.1, ge=0, le=1, description="mucosa pasted around the polyp, as a share of the square root of its area"
+    )
+
+
+class PolypMixTerm(TargetTerm):
+    """The student learns on target frames into which source polyps were pasted."""
+
+    name = "polyp-mix"
+    title = "Polyp mixing (ClassMix for polyps)"
+    paper = "after Tranheden et al., WACV 2021; polyp-specific, unpublished"
+    Options = PolypMixOptions
+    options: PolypMixOptions
+    needs_teacher = True
+
+    def on_own_forward(self, view: TargetView) -> list[LossTerm]:
+        target = view.target
+        pseudo = pseudo_labels(view.teacher_probabilities, target.valid, self.options.pseudo_threshold)
+        indices = torch.arange(len(target.images), device=target.images.device) % len(view.source.images)
+        pasted = pasted_regions(view.source, self.options.mix_margin)[indices] & target.valid
+        images = torch.where(pasted, view.source.images[indices], target.images)
+        labels = torch.where(pasted[:, 0], view.source.masks[indices], pseudo.labels)
+        weights = torch.where(pasted[:, 0], 1.0, pseudo.weights)
+        logits = to_image_size(view.segmenter(student_view(images)).logits["main"], *images.shape[-2:])
+        value = weighted_cross_entropy(logits, labels, weights.to(logits.dtype))
+        return [LossTerm("polyp_mix", value, self.options.mix_weight)]
+
+
+def pasted_regions(source: LabelledBatch, margin: float) -> Tensor:
+    """Bool B×1×H×W: per source frame one polyp, chosen at random, and its margin; nothing of a frame without a polyp.
+
+    Ignored pixels and those outside the field of view are never pasted. Random numbers come from torch's global CPU
+    generator, which is seeded before each step.
+    """
+    masks = (source.masks == POLYP).cpu().numpy()
+    regions = np.stack([_one_polyp(mask, margin, float(torch.rand(()))) for mask in masks])
+    pasted = torch.from_numpy(regions).to(source.masks.device)
+    return (pasted & (source.masks != IGNORED))[:, None] & source.valid
+
+
+def _one_polyp(mask: np.ndarray, margin: float, chance: float) -> np.ndarray:
+    """One 8-connected component of a bool H×W mask, by ``chance`` in [0, 1), widened by its margin."""
+    components, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
+    if not count:
+        return np.zeros_like(mask)
+    polyp = components == 1 + int(chance * count)
+    margin_px = margin * np.sqrt(np.count_nonzero(polyp))
+    return ndimage.distance_transform_edt(~polyp) <= margin_px

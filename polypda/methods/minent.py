@@ -76,5 +76,4 @@ class AdvEnt(AdaptSegNet):
     paper = "Vu et al., CVPR 2019"
 
     def representation(self, prediction: Prediction, logits: dict[str, Tensor], level: str) -> Tensor:
-        """What the discriminator sees: self-information at image size, B×2×H×W in [0, 1)."""
         return self_information(logits[level].softmax(dim=1))

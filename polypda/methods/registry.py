@@ -14,26 +14,24 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from polypda.errors import UsageError, nearest
+from polypda.methods.adabn_tent import AdaBN, Tent
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.adda import Adda
-from polypda.methods.combined import Combined, combined
 from polypda.methods.contract import Method, MethodOptions
-from polypda.methods.controls import AdaBN, Oracle, SourceOnly
 from polypda.methods.fcan import FCAN
 from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
 from polypda.methods.lsd import Lsd
-from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm
+from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm, PolypMixTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
-from polypda.methods.polyp_mix import PolypMixTerm
+from polypda.methods.segmentation import Oracle, SourceOnly
 from polypda.methods.self_training import SelfTrainingTerm, TargetColoursTerm
 from polypda.methods.size_priors import SizeConstraintTerm
-from polypda.methods.target_terms import TargetTerm
-from polypda.methods.tent import Tent
+from polypda.methods.target_terms import Combined, TargetTerm, combined
 from polypda.options import with_present_names
 from polypda.plugins import Registry, name_taken, plugins, register
 
-_OWN_TERMS: tuple[type[TargetTerm], ...] = (
+_BUILT_IN_TERMS: tuple[type[TargetTerm], ...] = (
     MinEntTerm,
     FDATerm,
     MeanTeacherTerm,
@@ -43,7 +41,7 @@ _OWN_TERMS: tuple[type[TargetTerm], ...] = (
     TargetColoursTerm,
     SelfTrainingTerm,
 )
-_OWN_METHODS: tuple[type[Method], ...] = (
+_BUILT_IN_METHODS: tuple[type[Method], ...] = (
     SourceOnly,
     Oracle,
     AdaBN,
@@ -67,10 +65,10 @@ def _added_methods() -> dict[str, type[Method]]:
     return added | {name: combined(name, SourceOnly, (term,)) for name, term in TERMS.items()}
 
 
-TERMS: Registry[type[TargetTerm]] = Registry({term.name: term for term in _OWN_TERMS}, _added_terms)
+TERMS: Registry[type[TargetTerm]] = Registry({term.name: term for term in _BUILT_IN_TERMS}, _added_terms)
 """What can be added to a method: ``METHOD+TERM``."""
 
-METHODS: Registry[type[Method]] = Registry({method.name: method for method in _OWN_METHODS}, _added_methods)
+METHODS: Registry[type[Method]] = Registry({method.name: method for method in _BUILT_IN_METHODS}, _added_methods)
 """Every method, and every term on top of source-only."""
 
 
@@ -115,12 +113,10 @@ def method_class(name: str) -> type[Method]:
     base = METHODS[first]
     terms: list[type[TargetTerm]] = [_term(term, first) for term in added]
     if not base.takes_terms:
-        raise UsageError(
-            "E_METHOD_COMBINATION",
-            f"nothing can be added to '{first}': it does not train the segmenter on the source's labels.",
-            fix="add terms to source-only or to one of the adaptation methods.",
-        )
-    if issubclass(base, Combined):  # a term's name in first place
+        what = f"nothing can be added to '{first}': it does not train the segmenter on the source's labels."
+        fix = "add terms to source-only or to one of the adaptation methods."
+        raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
+    if issubclass(base, Combined):  # the sum begins with a term
         terms = [*base.term_kinds, *terms]
         base = base.base_kind
     doubled = next((term.name for term in terms if terms.count(term) > 1 or _has(base, term)), "")
@@ -144,25 +140,18 @@ def _term(name: str, first: str) -> type[TargetTerm]:
     if name in TERMS:
         return TERMS[name]
     if name in METHODS:
-        raise UsageError(
-            "E_METHOD_COMBINATION",
-            f"'{name}' is a game of its own, which '{first}' cannot be given as a term.",
-            fix=f"put it first and add terms to it; terms are {', '.join(TERMS)}."
-            if METHODS[name].takes_terms
-            else f"use it alone; terms are {', '.join(TERMS)}.",
-        )
+        what = f"'{name}' is a game of its own, which '{first}' cannot be given as a term."
+        instead = "put it first and add terms to it" if METHODS[name].takes_terms else "use it alone"
+        raise UsageError("E_METHOD_COMBINATION", what, fix=f"{instead}; terms are {', '.join(TERMS)}.")
     raise _unknown("term", name, TERMS)
 
 
-def _unknown(what: str, name: str, known: Mapping[str, Any]) -> UsageError:
-    return UsageError(
-        "E_METHOD_UNKNOWN",
-        f"there is no {what} '{name}'.{nearest(name, known)}",
-        fix="`polypda methods` lists them.",
-    )
+def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> UsageError:
+    what = f"there is no {kind} '{name}'.{nearest(name, known)}"
+    return UsageError("E_METHOD_UNKNOWN", what, fix="`polypda methods` lists them.")
 
 
-def _told(error: Any) -> str:
+def _described(error: Any) -> str:
     """The option and its value, or all values where they contradict each other."""
     if error["loc"]:
         return f"{error['loc'][0]}={error['input']!r}"
@@ -170,8 +159,10 @@ def _told(error: Any) -> str:
 
 
 def plain_options(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The same options, each as a plain value of its own type: ``"0.5"`` of a command line or of an earlier version's
-    record becomes 0.5. What does not fit is left as it is, for :func:`method_options` to refuse."""
+    """The same options, each as a plain value of its type: ``"0.5"`` of a command line or an older record becomes 0.5.
+
+    What does not fit is left as it is, for :func:`method_options` to refuse.
+    """
     options = method_class(name).Options
     known = {key: value for key, value in values.items() if key in options.model_fields}
     try:
@@ -186,17 +177,12 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     options, values = method_class(name).Options, with_present_names(values)
     for key in values:
         if key not in options.model_fields:
-            raise UsageError(
-                "E_METHOD_OPTION",
-                f"'{name}' has no option '{key}'.{nearest(key, options.model_fields)}",
-                fix=f"`polypda methods {name}` lists them.",
-            )
+            what = f"'{name}' has no option '{key}'.{nearest(key, options.model_fields)}"
+            raise UsageError("E_METHOD_OPTION", what, fix=f"`polypda methods {name}` lists them.")
     try:
         return options(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(
-            "E_METHOD_OPTION",
-            f"'{name}' cannot take {_told(first)}: {first['msg']}.",
-            fix=f"`polypda methods {name}` lists the options with their ranges.",
-        ) from error
+        what = f"'{name}' cannot take {_described(first)}: {first['msg']}."
+        fix = f"`polypda methods {name}` lists the options with their ranges."
+        raise UsageError("E_METHOD_OPTION", what, fix=fix) from error

@@ -1,16 +1,17 @@
-"""The supervised part that every method shares: resizing logits, the segmentation loss, the segmenter's optimiser.
+"""The supervised part that every method shares, and the controls that consist of it: source-only and oracle training.
 
-Boxes teach by their projections (Tian et al., BoxInst, CVPR 2021, Eq. 1 to 3), for a semantic map. A tight box says
-that every column and every row of it meets the polyp, and that nothing outside is polyp. So the maxima of P(polyp)
-along each axis should be the box's own projections, by a Dice loss on each; pixels outside all boxes are background by
-cross-entropy. The paper's masks are per instance: here each box is compared with the map where the other boxes are cut
-out. Its pairwise term on colour is not used.
+    L_seg = loss(main) + λ_seg · loss(aux)
+
+Boxes teach by their projections (Tian et al., BoxInst, CVPR 2021, Eq. 1 to 3): every column and every row of a tight
+box meets the polyp, so the maxima of P(polyp) along each axis should be the box's own projections, by a Dice loss on
+each; pixels outside all boxes are background by cross-entropy. The paper's masks are per instance: here each box is
+compared with the map where the other boxes are cut out. Its pairwise term on colour is not used.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +23,17 @@ from torch.optim import Optimizer
 
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.labels import MOST_BOXES
-from polypda.methods.contract import Decay, LossTerm, MethodOptions, Schedule
+from polypda.methods.contract import (
+    SEGMENTER,
+    Decay,
+    LabelsFrom,
+    Losses,
+    LossTerm,
+    Method,
+    MethodOptions,
+    Player,
+    Schedule,
+)
 from polypda.networks.segmenter import POLYP, Prediction, Segmenter, to_image_size
 
 SMOOTH = 1e-5
@@ -48,12 +59,12 @@ def projection_loss(logits: Tensor, boxes: Tensor, valid: Tensor) -> Tensor:
         frames = inside.flatten(1).any(dim=1)
         if not frames.any():
             continue
-        own = inside[frames]
-        # Other boxes, and what lies in more boxes than can be told apart, may hold polyps of their own.
-        counted = own | (bits[frames] == 0)
+        box = inside[frames]
+        # Other boxes, and what lies in more boxes than there are bits, may hold polyps as well.
+        counted = box | (bits[frames] == 0)
         shown = polyp[frames] * counted
         for axis in (1, 2):
-            losses.append(_dice_loss(shown.amax(dim=axis), own.any(dim=axis).to(shown.dtype)))
+            losses.append(_dice_loss(shown.amax(dim=axis), box.any(dim=axis).to(shown.dtype)))
     return 2 * torch.cat(losses).mean() if losses else logits.sum() * 0.0
 
 
@@ -128,13 +139,11 @@ def image_size_logits(prediction: Prediction, batch: UnlabelledBatch) -> dict[st
     return {level: to_image_size(logits, height, width) for level, logits in prediction.logits.items()}
 
 
-def supervised_terms(
-    logits: Mapping[str, Tensor], batch: LabelledBatch, kind: SegmentationLoss, aux_weight: float
-) -> list[LossTerm]:
-    """L_seg = loss(main) + λ_seg · loss(aux), for logits at image size."""
-    weights = {"main": 1.0, "aux": aux_weight}
+def supervised_terms(logits: Mapping[str, Tensor], batch: LabelledBatch, options: SupervisedOptions) -> list[LossTerm]:
+    """L_seg, for logits at image size."""
+    weights = {"main": 1.0, "aux": options.lambda_seg_aux}
     return [
-        LossTerm(f"seg_{level}", supervised_loss(level_logits, batch, kind), weights[level])
+        LossTerm(f"seg_{level}", supervised_loss(level_logits, batch, options.seg_loss), weights[level])
         for level, level_logits in logits.items()
     ]
 
@@ -175,14 +184,42 @@ def segmenter_optimizer(
     groups = [group for group in groups if group["params"]]
     if options.optimizer is OptimizerKind.ADAMW:
         return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
-    settings: dict[str, Any] = {
-        "lr": options.learning_rate,
-        "momentum": options.momentum,
-        "weight_decay": options.weight_decay,
-    }
-    if backbone is None:
-        return torch.optim.SGD(groups, **settings)
+    # Duplicates, where they are asked for, must be stepped in a plain loop, one entry after the other.
+    settings: dict[str, Any] = {} if backbone is None else {"foreach": False}
     with warnings.catch_warnings():
-        # Duplicates are asked for here. They must be stepped in a plain loop, one entry after the other.
         warnings.filterwarnings("ignore", message="optimizer contains a parameter group with duplicate parameters")
-        return torch.optim.SGD(groups, **settings, foreach=False)
+        return torch.optim.SGD(
+            groups, options.learning_rate, options.momentum, weight_decay=options.weight_decay, **settings
+        )
+
+
+class SourceOnly(Method):
+    """Training on the source's labels alone; the target is never seen."""
+
+    name = "source-only"
+    title = "Source only"
+    paper = "control: no adaptation, equal budget"
+    Options = SupervisedOptions
+    plays_on_target = False
+    options: SupervisedOptions
+
+    def __init__(self, segmenter: Segmenter, options: SupervisedOptions, *, steps: int) -> None:
+        super().__init__(segmenter, options, steps=steps)
+        self._players = [Player(SEGMENTER, segmenter_optimizer(segmenter, options), options.schedule(steps))]
+
+    def play(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> Iterator[Losses]:
+        yield {SEGMENTER: self._on_source(source)}
+
+    def _on_source(self, source: LabelledBatch) -> list[LossTerm]:
+        logits = image_size_logits(self.segmenter(source.images), source)
+        return supervised_terms(logits, source, self.options)
+
+
+class Oracle(SourceOnly):
+    """Training on the target's own labels: what adaptation could reach at most. Needs explicit permission."""
+
+    name = "oracle"
+    title = "Oracle (target labels)"
+    paper = "control: upper bound, uses the target's training labels"
+    labels_from = LabelsFrom.TARGET
+    takes_terms = False

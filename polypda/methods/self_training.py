@@ -9,9 +9,7 @@ learns the source's labels and these, both under strong changes. The next round'
 
 The peak parts polyps from what resembles them: on phantoms (two pairs of tuning) regions with a peak above 0.9 were 85
 to 89 % of those on a polyp and 26 to 30 % of those beside one. Where two models label, p is the lower of their
-probabilities for a polyp and the higher for background: on three tuning runs the labels' Dice rose from .87, .79 and
-.86 to .90, .86 and .88, most where the model alone flooded the target.
-
+probabilities for a polyp and the higher for background.
 
 Lee, "Pseudo-Label", ICML workshop 2013; rounds and an ignore band after Zou et al., "CBST", ECCV 2018; labels of the
 unchanged frame for a strongly changed student as in Sohn et al., "FixMatch", NeurIPS 2020.
@@ -25,7 +23,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from polypda.data.batches import PseudoLabelledBatch
-from polypda.data.target_colours import TargetColours
+from polypda.data.frame_changes import TargetColours
 from polypda.methods.contract import FirstLabeller, LossTerm, MethodOptions, PseudoLabelRule
 from polypda.methods.segmentation import SegmentationLoss, segmentation_loss
 from polypda.methods.target_terms import TargetTerm, TargetView

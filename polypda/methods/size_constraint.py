@@ -1,4 +1,4 @@
-"""Category-specific size constraints: what a class's share of an image may be, and the nearest prediction that obeys.
+"""Category-specific size constraints: what a class's part of an image may be, and the nearest prediction that obeys.
 
 Hoffman, Wang, Yu, Darrell, "FCNs in the Wild", 2016 (L_mi), with the constrained optimisation of Pathak,
 Krähenbühl, Darrell, "Constrained Convolutional Neural Networks", ICCV 2015. For an image's class probabilities q,
@@ -32,8 +32,8 @@ MOST_HALVINGS = 200
 class SizeBounds:
     """Bounds on the mean probability of each of C classes in one image, and how hard they are.
 
-    lower, upper: C shares in [0, 1]; 0 and 1 do not constrain. lower_slack, upper_slack: largest logit shift that the
-    bound may ask for; infinity makes it hard. present: C, False removes the class from the image.
+    lower, upper: C fractions in [0, 1]; 0 and 1 do not constrain. lower_slack, upper_slack: largest logit shift that
+    the bound may ask for; infinity makes it hard. present: C, False removes the class from the image.
     """
 
     lower: tuple[float, ...]
@@ -50,7 +50,7 @@ def size_shift(
 
     Args:
         logits: N foreground-minus-background logits of one image's counted pixels, N ≥ 1.
-        lower, upper: shares in [0, 1], lower ≤ upper.
+        lower, upper: fractions in [0, 1], lower ≤ upper.
     Returns: 0 where the mean lies within the bounds already; in [−upper_slack, lower_slack].
     """
     z = logits.detach().double()
@@ -81,19 +81,13 @@ def project(logits: Tensor, bounds: SizeBounds) -> Tensor:
     Args: logits: N×C of one image's counted pixels.
     Returns: N×C probabilities on the logits' device, in their type; p(c) = 0 for a class that is not present.
     """
-    f = logits.detach().double().cpu().numpy()
-    f = np.where(np.asarray(bounds.present), f, -np.inf)
+    present = np.asarray(bounds.present)
+    f = np.where(present, logits.detach().double().cpu().numpy(), -np.inf)
     lower, upper = (np.asarray(bound, float) for bound in (bounds.lower, bounds.upper))
     classes = len(lower)
-    constrained = np.asarray(bounds.present) & (np.count_nonzero(bounds.present) > 1)
-    limits = [
-        (0.0, slack if on and b > 0 else 0.0)
-        for slack, b, on in zip(bounds.lower_slack, lower, constrained, strict=True)
-    ]
-    limits += [
-        (0.0, slack if on and b < 1 else 0.0)
-        for slack, b, on in zip(bounds.upper_slack, upper, constrained, strict=True)
-    ]
+    constrained = np.tile(present & (present.sum() > 1), 2) & np.concatenate([lower > 0, upper < 1])
+    slacks = np.asarray([*bounds.lower_slack, *bounds.upper_slack], float)
+    limits = [(0.0, slack) for slack in np.where(constrained, slacks, 0.0)]
 
     def negative_dual(multipliers: np.ndarray) -> tuple[float, np.ndarray]:
         raised = f + multipliers[:classes] - multipliers[classes:]

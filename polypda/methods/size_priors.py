@@ -1,13 +1,13 @@
 """How large each class is in the source's masks, what that demands of a target image, and that demand as a term.
 
-FCNs in the Wild, category-specific alignment: over the source images that contain class c, α_c is the lower 10 %
-quantile of its share, δ_c the mean, γ_c the upper 10 % quantile. Class c counts as present in a target image where its
-predicted share d_c exceeds 0.1·α_c. The published bounds are δ_c ≤ mean p(c) ≤ γ_c, with slack on the lower one only.
+FCNs in the Wild (Hoffman, Wang, Yu, Darrell, 2016), category-specific alignment: over the source images that contain
+class c, α_c is the lower 10 % quantile of its fraction, δ_c the mean, γ_c the upper 10 % quantile. Class c is present
+in a target image where its predicted fraction d_c exceeds 0.1·α_c. The published bounds are δ_c ≤ mean p(c) ≤ γ_c, with
+slack on the lower one only; maths in :mod:`polypda.methods.size_constraint`.
 
 With two classes the published lower bounds of polyp and background together force mean p(polyp) = δ wherever every
-source image has both. So by default only the polyp is constrained, from its lower to its upper quantile.
-Hoffman, Wang, Yu, Darrell, 2016; maths in :mod:`polypda.methods.size_constraint`. As a term, predicted polyps must be
-as large as the source's are; frames on which no polyp is predicted are left alone by default.
+source image has both. So by default only the polyp is constrained, from its lower to its upper quantile, and frames on
+which no polyp is predicted are left alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from polypda.networks.segmenter import BACKGROUND, CLASSES, POLYP, Segmenter
 
 EVERYTHING = "all"
 QUANTILES = (0.1, 0.9)
+PRIORS = "size_priors"
 
 
 class LowerStatistic(StrEnum):
@@ -90,23 +91,20 @@ class FrameGroups:
         self.names = tuple(self.pattern.groupindex) or (EVERYTHING,)
 
     def of(self, frame: str) -> int:
-        """The group's place in ``names``. Raises: DataError E_PRIOR_GROUP for a frame of no group."""
+        """The group's index in ``names``. Raises: DataError E_PRIOR_GROUP for a frame of no group."""
         if not self.pattern.groupindex:
             return 0
         found = self.pattern.search(frame)
         if found is None or found.lastgroup is None:
-            raise DataError(
-                "E_PRIOR_GROUP",
-                f"the frame matches none of the groups {', '.join(self.names)}.",
-                where=frame,
-                fix="add an alternative to frame_groups that its name matches.",
-            )
+            what = f"the frame matches none of the groups {', '.join(self.names)}."
+            fix = "add an alternative to frame_groups that its name matches."
+            raise DataError("E_PRIOR_GROUP", what, where=frame, fix=fix)
         return self.names.index(found.lastgroup)
 
 
 @dataclass(frozen=True)
 class SizePrior:
-    """Of each of C classes: q10 (α), mean (δ) and q90 (γ) of its share over the frames that contain it."""
+    """Of each of C classes: q10 (α), mean (δ) and q90 (γ) of its fraction over the frames that contain it."""
 
     q10: tuple[float, ...]
     mean: tuple[float, ...]
@@ -136,13 +134,14 @@ class SizePriors(nn.Module):
         Raises: DataError E_PRIOR_EMPTY where a group has no frame with a needed class, E_PRIOR_FIELD for a frame
             without a counted pixel, E_PRIOR_GROUP.
         """
-        shares: dict[int, list[np.ndarray]] = defaultdict(list)
+        classes = self.frames.shape[1]
+        fractions: dict[int, list[np.ndarray]] = defaultdict(list)
         for batch in batches:
             for frame, mask in zip(batch.frames, batch.masks, strict=True):
-                shares[self.groups.of(frame)].append(class_fractions(mask, self.frames.shape[1], frame))
+                fractions[self.groups.of(frame)].append(class_fractions(mask, classes, frame))
         for group, name in enumerate(self.groups.names):
-            table = np.asarray(shares[group]).reshape(-1, self.frames.shape[1])
-            for label in range(table.shape[1]):
+            table = np.asarray(fractions[group]).reshape(-1, classes)
+            for label in range(classes):
                 containing = table[table[:, label] > 0, label]
                 if not len(containing) and label in needed:
                     raise _empty_prior(name, len(table))
@@ -160,33 +159,28 @@ class SizePriors(nn.Module):
 
 
 def class_fractions(mask: Tensor, classes: int, frame: str = "") -> np.ndarray:
-    """Share of each class among the counted pixels of an int64 H×W mask (255: not counted), float64.
+    """Fraction of each class among the counted pixels of an int64 H×W mask (255: not counted), float64.
 
     Raises: DataError E_PRIOR_FIELD where no pixel is counted.
     """
     counted = mask[mask != IGNORED]
     if not counted.numel():
-        raise DataError(
-            "E_PRIOR_FIELD",
-            "no pixel lies inside the field of view, so no size can be told.",
-            where=frame,
-            fix="look at this frame; leave it out if it is blank.",
-        )
+        what = "no pixel lies inside the field of view, so no size can be measured."
+        raise DataError("E_PRIOR_FIELD", what, where=frame, fix="look at this frame; leave it out if it is blank.")
     return (torch.bincount(counted.flatten(), minlength=classes).double() / counted.numel()).cpu().numpy()
 
 
 def size_bounds(prior: SizePrior, predicted: np.ndarray, options: SizeOptions) -> SizeBounds | None:
-    """What is demanded of one image whose argmax gives the classes these shares; None where nothing is.
+    """What is demanded of one image whose argmax gives the classes these fractions; None where nothing is.
 
-    A class is present where its share is strictly above ``presence_fraction`` · α.
+    A class is present where its fraction is strictly above ``presence_fraction`` · α.
     """
     classes = range(len(prior.q10))
     constrained = [label == POLYP or options.constrain_background for label in classes]
-    present = [predicted[label] > options.presence_fraction * prior.q10[label] for label in classes]
-    bounded = [on and there for on, there in zip(constrained, present, strict=True)]
-    suppressed = [
-        on and not there and options.absent is Absent.SUPPRESS for on, there in zip(constrained, present, strict=True)
-    ]
+    present = [bool(predicted[label] > options.presence_fraction * prior.q10[label]) for label in classes]
+    suppress = options.absent is Absent.SUPPRESS
+    bounded = [constrained[label] and present[label] for label in classes]
+    suppressed = [constrained[label] and not present[label] and suppress for label in classes]
     if not any(bounded) and not any(suppressed):
         return None
     floor = prior.mean if options.lower_stat is LowerStatistic.MEAN else prior.q10
@@ -216,7 +210,7 @@ def size_loss(logits: Tensor, batch: UnlabelledBatch, priors: SizePriors, option
         labels = torch.bincount(pixels.detach().argmax(dim=1), minlength=pixels.shape[1]).double() / len(pixels)
         bounds = size_bounds(prior, labels.cpu().numpy(), options)
         if bounds is not None:
-            weights = [options.large_factor if share > options.large_fraction else 1.0 for share in prior.q10]
+            weights = [options.large_factor if q10 > options.large_fraction else 1.0 for q10 in prior.q10]
             losses.append(projection_loss(pixels, nearest_allowed(pixels, bounds), pixels.new_tensor(weights)))
     return torch.stack(losses).sum() / len(batch.frames)
 
@@ -249,14 +243,10 @@ def nearest_allowed(pixels: Tensor, bounds: SizeBounds) -> Tensor:
 
 def _empty_prior(group: str, frames: int) -> DataError:
     which = "" if group == EVERYTHING else f" of group '{group}'"
+    what = f"none of the {frames} labelled source frames{which} shows a polyp, so its size there is unknown."
     return DataError(
-        "E_PRIOR_EMPTY",
-        f"none of the {frames} labelled source frames{which} shows a polyp, so its size there is unknown.",
-        fix="give source frames with polyps, or set lambda_size=0 (no size constraint).",
+        "E_PRIOR_EMPTY", what, fix="give source frames with polyps, or set lambda_size=0 (no size constraint)."
     )
-
-
-PRIORS = "size_priors"
 
 
 class SizeConstraintTerm(TargetTerm):

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from polypda.data.batches import UnlabelledBatch
 from polypda.errors import DataError
 from polypda.methods.adversary import cells_in_view
-from polypda.networks.segmenter import Segmenter
+from polypda.networks.segmenter import Segmenter, evaluating
 from polypda.networks.taps import FeatureTap, read_tap
 from polypda.networks.weights import read_safetensors, save_module, training_identity
 
 FORMAT = "1"
-_AGAIN = "write the features again with the model that this stage starts from."
 
 
 class SourceFeatures(nn.Module):
@@ -49,22 +48,16 @@ def save_source_features(
 ) -> int:
     """Write the features of every frame in ``batches``; return the number of frames.
 
-    The segmenter works in evaluation mode (its modes are put back) and must be as it was read from its file.
+    The segmenter, which must be as it was read from its file, works in evaluation mode; its modes are put back.
     Raises: DataError E_SOURCE_FEATURES for no frame at all or frames of different sizes; what
     :func:`polypda.networks.weights.save_module` raises. UsageError E_FEATURE_TAP.
     """
-    modes = [(part, part.training) for part in segmenter.modules()]
-    segmenter.eval()
     features, cells = [], []
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                found = read_tap(segmenter(batch.images), tap)
-                features.append(found.float().cpu())
-                cells.append(cells_in_view(batch.valid, found).cpu())
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with evaluating(segmenter):
+        for batch in batches:
+            found = read_tap(segmenter(batch.images), tap)
+            features.append(found.float().cpu())
+            cells.append(cells_in_view(batch.valid, found).cpu())
     sizes = {found.shape[1:] for found in features}
     if len(sizes) != 1:
         what = "frames of different sizes give features of different sizes" if sizes else "there is no source frame"
@@ -81,7 +74,7 @@ def load_source_features(path: Path, segmenter: Segmenter, tap: FeatureTap) -> S
     Raises: DataError E_SOURCE_FEATURES when it is of other weights, of another tap, no such file, or not finite; what
     :func:`polypda.networks.weights.read_safetensors` raises.
     """
-    tensors, facts = read_safetensors(path, finite=False)  # told below, as features
+    tensors, facts = read_safetensors(path, finite=False)  # said below, of features
     if set(tensors) != {"features", "cells"} or facts.get("format") != FORMAT:
         what = "is no file of source features"
     elif facts["tap"] != tap.value:
@@ -92,4 +85,5 @@ def load_source_features(path: Path, segmenter: Segmenter, tap: FeatureTap) -> S
         what = "holds values that are not finite"
     else:
         return SourceFeatures(tensors["features"], tensors["cells"])
-    raise DataError("E_SOURCE_FEATURES", f"{what}.", where=path.name, fix=_AGAIN)
+    fix = "write the features again with the model that this stage starts from."
+    raise DataError("E_SOURCE_FEATURES", f"{what}.", where=path.name, fix=fix)

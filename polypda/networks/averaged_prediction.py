@@ -1,28 +1,101 @@
-"""Averaged answers: of one segmenter asked at several sizes and mirrored (:mod:`polypda.data.inference`), or of some.
-
-The latter is late fusion. FCAN's headline figure fuses models trained on four directions of stylization. Report such a
-fusion as what it is, an ensemble, beside its members: part of its gain would come to any ensemble.
-"""
+"""How segmenters are asked for one frame: at several input sizes, mirrored, several as one; the answers averaged."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from scipy import ndimage
 from torch import Tensor, nn
 
 from polypda.data.cache import NativeFrame, NetworkGrid
 from polypda.data.geometry import Geometry
-from polypda.data.inference import THRESHOLD, Inference
 from polypda.data.loading import image_tensor
-from polypda.errors import UsageError
+from polypda.errors import UsageError, nearest
 from polypda.networks.segmenter import POLYP, Prediction, Segmenter, to_image_size
+
+THRESHOLD = 0.5
+"""From this probability on a pixel is polyp."""
+
+
+class Inference(BaseModel):
+    """The protocol of asking, the same for every model of a table.
+
+    scales: input sizes relative to the training's; a larger one shows small polyps. flips: ask for the mirrored frame
+    as well, at every scale. peak: a region above the threshold (0.5) counts where a pixel of it exceeds this
+    (hysteresis thresholding, Canny, PAMI 1986); at 0.5 every region does.
+
+    A text is read as well: ``"scales=1,1.5,2,flips=yes,peak=0.9"``, any part may be left out. Raises: UsageError
+    E_INFERENCE.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scales: tuple[float, ...] = Field(default=(1.0,), description="input sizes relative to the training size")
+    flips: bool = Field(default=False, description="average with the answer to the mirrored frame")
+    peak: float = Field(
+        default=THRESHOLD, ge=THRESHOLD, lt=1, description="a region counts where a pixel of it exceeds this"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        values = _parsed(given)
+        try:
+            cls.model_validate(values)
+        except ValueError as error:
+            raise _refused(f"'{given}' cannot be understood") from error
+        return values
+
+    @field_validator("scales")
+    @classmethod
+    def _sorted_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if not scales or not all(0.25 <= scale <= 4 for scale in scales):
+            raise ValueError("give one or more scales between 0.25 and 4")
+        return tuple(sorted(set(scales)))
+
+    def sizes(self, size: int, stride: int) -> tuple[int, ...]:
+        """Input sides in px for a training size, each divisible by the network's stride, smallest first."""
+        return tuple(dict.fromkeys(max(stride, round(scale * size / stride) * stride) for scale in self.scales))
+
+    @property
+    def words(self) -> str:
+        """For tables: ``one scale``, ``mean of scales 1, 2, each mirrored as well; regions with a peak above 0.9``."""
+        peak = f"; regions with a peak above {self.peak:g}" if self.peak > THRESHOLD else ""
+        if len(self.scales) == 1 and self.scales[0] == 1:
+            return ("one scale, mirrored as well" if self.flips else "one scale") + peak
+        scales = ", ".join(f"{scale:g}" for scale in self.scales)
+        return f"mean of scales {scales}{', each mirrored as well' if self.flips else ''}{peak}"
+
+    def key(self) -> str:
+        """For names of what was computed with it."""
+        peak = f"p{self.peak:g}" if self.peak > THRESHOLD else ""
+        return "x".join(f"{scale:g}" for scale in self.scales) + ("f" if self.flips else "") + peak
+
+
+def _parsed(text: str) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for part in re.split(r",(?=\s*[a-z]+=)", text):
+        name, equals, value = part.strip().partition("=")
+        if not equals or name not in Inference.model_fields:
+            raise _refused(f"'{part}' is not scales=…, flips=… or peak=….{nearest(name, Inference.model_fields)}")
+        values[name] = value.split(",") if name == "scales" else value
+    return values
+
+
+def _refused(what: str) -> UsageError:
+    fix = "e.g. --inference scales=1,1.5,2,flips=yes,peak=0.9 (scales from 0.25 to 4, peak from 0.5 to below 1)."
+    return UsageError("E_INFERENCE", what, fix=fix)
+
 
 BELOW_THRESHOLD = THRESHOLD - 1e-4
 """What the highest probability of a region that does not count becomes."""
@@ -121,54 +194,31 @@ def polyp_probability(segmenter: Segmenter, images: Tensor) -> Tensor:
     return logits.softmax(dim=1)[:, POLYP]
 
 
-def fuse_probabilities(maps: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """The weighted mean of probability maps of one shape (default: plain mean), accumulated in float64.
-
-    Args: weights: not negative, not all zero; they are divided by their sum.
-    Raises: UsageError E_FUSION for no map, other shapes, or unfitting weights.
-    """
-    shares = [1.0] * len(maps) if weights is None else list(weights)
-    if not maps or len(shares) != len(maps) or min(shares) < 0 or sum(shares) <= 0:
-        what = f"{len(maps)} maps with weights {shares}"
-        raise UsageError("E_FUSION", what, fix="give at least one map, and per map a weight that is not negative.")
-    if len({tuple(found.shape) for found in maps}) > 1:
-        shapes = ", ".join("×".join(map(str, found.shape)) for found in maps)
-        raise UsageError("E_FUSION", f"maps of different shapes: {shapes}", fix="bring them to one grid first.")
-    total = sum(
-        (share * found.double() for share, found in zip(shares, maps, strict=True)), torch.zeros(()).to(maps[0])
-    )
-    return (torch.as_tensor(total) / sum(shares)).to(maps[0].dtype)
-
-
 class FusedSegmenter(Segmenter):
-    """Several segmenters as one: its main logits are the logarithm of the members' mean softmax, at image size.
+    """Several segmenters as one, for prediction: its main logits are the logarithm of the members' mean softmax.
 
-    For prediction only. Softmax of the logits gives the mean probabilities back.
+    Late fusion, as in FCAN's headline figure. Report it as an ensemble, beside its members: part of its gain would come
+    to any ensemble. Logits are at image size; their softmax gives the mean probabilities back.
     """
 
-    def __init__(self, members: Sequence[Segmenter], weights: Sequence[float] | None = None) -> None:
+    def __init__(self, members: Sequence[Segmenter]) -> None:
+        """Raises: UsageError E_FUSION without a member."""
         super().__init__()
         if not members:
             raise UsageError("E_FUSION", "no model to fuse", fix="give the models of at least one direction.")
         self.members = nn.ModuleList(members)
-        self.weights = None if weights is None else tuple(weights)
         self.feature_channels = {}
         self.stride = max(member.stride for member in members)
 
     def forward(self, images: Tensor) -> Prediction:
-        """Segment B×3×H×W. Raises: UsageError E_FUSION, E_INPUT_SIZE."""
         size = images.shape[-2:]
-        maps = [
-            F.interpolate(member(images).logits["main"], size=size, mode="bilinear", align_corners=True).softmax(dim=1)
-            for member in self.members
-        ]
-        fused = fuse_probabilities(maps, self.weights)
+        maps = [to_image_size(member(images).logits["main"], *size).softmax(dim=1) for member in self.members]
+        total = sum((found.double() for found in maps[1:]), maps[0].double())
+        fused = (total / len(maps)).to(maps[0].dtype)
         return Prediction({"main": fused.clamp_min(torch.finfo(fused.dtype).tiny).log()}, {})
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """None: a fusion does not train."""
         yield from ()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """None: a fusion does not train."""
         yield from ()

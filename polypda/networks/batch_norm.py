@@ -6,15 +6,14 @@ the running statistics drift to a mixture of both cohorts, which is an adaptatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import StrEnum
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from polypda.errors import DataError
+from polypda.networks.segmenter import evaluating
 
 
 class BatchNormPolicy(StrEnum):
@@ -31,7 +30,7 @@ class BatchNormPolicy(StrEnum):
 
 
 def batch_norm_layers(module: nn.Module) -> tuple[_BatchNorm, ...]:
-    """Return every batch-norm layer inside, those that segmentation and timm encoders derive included."""
+    """Every batch-norm layer inside, those that segmentation and timm encoders derive included."""
     return tuple(layer for layer in module.modules() if isinstance(layer, _BatchNorm))
 
 
@@ -52,16 +51,20 @@ def recompute_statistics(segmenter: nn.Module, image_batches: Iterable[Tensor]) 
     """AdaBN: replace the running statistics by those of other images; return the number of batches seen.
 
     image_batches: B×3×H×W, RGB in [0, 1]. Every batch counts alike (the cumulative average of batch means and unbiased
-    batch variances), so give batches of one size. Parameters, their requires_grad, modes and momenta stay as they were;
-    all other layers work as in evaluation (no dropout) meanwhile.
+    batch variances), so give batches of one size. Other layers work as in evaluation (no dropout) meanwhile.
 
-    Raises DataError E_ADABN_EMPTY when there is no batch; the statistics are then, as after any error, the old ones.
+    Raises: DataError E_ADABN_EMPTY when there is no batch; the statistics are then, as after any error, the old ones.
     """
     layers = [layer for layer in batch_norm_layers(segmenter) if layer.track_running_stats]
     before = [{name: value.clone() for name, value in layer.named_buffers(recurse=False)} for layer in layers]
+    momenta = [layer.momentum for layer in layers]
     batches = 0
     try:
-        with _only_statistics_learn(segmenter, layers), torch.no_grad():
+        with evaluating(segmenter):
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # PyTorch's sign for a cumulative average
+                layer.training = True
             for images in image_batches:
                 segmenter(images)
                 batches += 1
@@ -73,22 +76,7 @@ def recompute_statistics(segmenter: nn.Module, image_batches: Iterable[Tensor]) 
             for name, value in layer.named_buffers(recurse=False):
                 value.copy_(old[name])
         raise
-    return batches
-
-
-@contextmanager
-def _only_statistics_learn(module: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    momenta = [layer.momentum for layer in layers]
-    module.eval()
-    try:
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # PyTorch's sign for a cumulative average
-            layer.training = True
-        yield
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        for part, mode in modes:
-            part.training = mode
+    return batches

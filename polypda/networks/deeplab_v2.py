@@ -1,11 +1,7 @@
 """DeepLab-v2 on a dilated ResNet-101, as the published AdaptSegNet uses it (one or two output levels).
 
-Output stride 8; a level's classifier is the sum of 3×3 convolutions at dilations 6, 12, 18 and 24. Parts carry the
-names of the authors' released state dicts: conv1, bn1, layer1 … layer4, then layer5 (the aux classifier on layer3, or
-the only classifier) and layer6 (the main classifier of the two-level network). Batch-norm's affine parameters are
-fixed, as published; its statistics follow train() and eval() as usual (polypda.networks.batch_norm has the policies).
-
-Read state dicts with the released key names into DeepLab-v2.
+Parts carry the names of the authors' released state dicts: conv1, bn1, layer1 … layer4, then layer5 (the aux classifier
+on layer3, or the only classifier) and layer6 (the main classifier of the two-level network).
 """
 
 from __future__ import annotations
@@ -20,17 +16,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polypda.errors import DataError, UsageError
-from polypda.networks.segmenter import CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
+from polypda.networks.segmenter import (
+    BGR_MEAN,
+    CLASSES,
+    InputNormalisation,
+    Prediction,
+    Segmenter,
+    check_input_size,
+    trainable,
+)
 from polypda.networks.weights import copy_tensors, is_counter, key_mismatch, renamed_to_fit
 
 DILATIONS = (6, 12, 18, 24)
 BLOCKS_PER_LAYER = (3, 4, 23, 3)
 LAYER3_CHANNELS, LAYER4_CHANNELS = 1024, 2048
-BGR_MEAN = (
-    104.00698793,
-    116.66876762,
-    122.67891434,
-)  # of grey levels 0–255; published with the network's initialisation
 INITIAL_STD = 0.01
 EXPANSION = 4
 QUIRK_BRANCHES = 2
@@ -40,9 +39,8 @@ QUIRK_BRANCHES = 2
 class ReleasedWeights:
     """What a released state dict brought.
 
-    source: the file's name. tensors: how many tensors were loaded.
-    loaded_heads, fresh_heads: levels whose classifier came from the file, and those that keep their initialisation,
-    because the file has none, or one for another number of classes.
+    source: the file's name. tensors: how many were loaded. loaded_heads, fresh_heads: levels whose classifier came from
+    the file, and those without a fitting one in it, which keep their initialisation.
     """
 
     source: str
@@ -69,7 +67,6 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """B×in×h×w → B×4·width×h/stride×w/stride, non-negative."""
         shortcut = x if self.downsample is None else self.downsample(x)
         # In place is safe: batch-norm's backward needs its input, never its output; ReLU's needs only its own result.
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -80,7 +77,7 @@ class Bottleneck(nn.Module):
 
 
 class DilatedClassifier(nn.Module):
-    """The sum of 3×3 convolutions at several dilations: B×C×h×w features → B×classes×h×w logits.
+    """The sum of 3×3 convolutions at dilations 6, 12, 18 and 24: B×C×h×w features → B×classes×h×w logits.
 
     two_branch_quirk: the released code returns from inside its summing loop, so only the first two branches count and
     the others never receive a gradient. On only to reproduce published figures.
@@ -94,12 +91,8 @@ class DilatedClassifier(nn.Module):
         self.two_branch_quirk = two_branch_quirk
 
     def forward(self, features: Tensor) -> Tensor:
-        """B×C×h×w features → B×classes×h×w logits.
-
-        A 3×3 convolution is nine 1×1 convolutions whose results are shifted and added. With two classes the nine, over
-        all branches, make one matrix product; shifting its few channels costs almost nothing, while a direct
-        convolution spends four times as long on so narrow an output (forward and backward, one thread).
-        """
+        # A 3×3 convolution is nine 1×1 ones whose results are shifted and added. With two classes the nine, over all
+        # branches, make one matrix product: a quarter of the direct convolution's time (both passes, one thread).
         branches = [branch for branch in self.conv2d_list if isinstance(branch, nn.Conv2d)]
         branches = branches[:QUIRK_BRANCHES] if self.two_branch_quirk else branches
         batch, channels, height, width = features.shape
@@ -116,7 +109,7 @@ class DilatedClassifier(nn.Module):
 class DeepLabV2(Segmenter):
     """DeepLab-v2 ResNet-101 with one ("main") or two ("main", "aux") output levels.
 
-    Input as for every segmenter: B×3×H×W, RGB in [0, 1]. Logits lie on a grid of ⌈(H/4 + 1)/2⌉ = H/8 + 1 by W/8 + 1.
+    Logits lie on a grid of ⌈(H/4 + 1)/2⌉ = H/8 + 1 by W/8 + 1. Batch-norm's affine parameters are fixed, as published.
     """
 
     stride = 8
@@ -152,10 +145,6 @@ class DeepLabV2(Segmenter):
                 module.requires_grad_(False)  # affine fixed as published; PyTorch starts it at weight 1, bias 0
 
     def forward(self, images: Tensor) -> Prediction:
-        """Segment B×3×H×W, RGB in [0, 1], H and W divisible by 8.
-
-        Raises UsageError E_INPUT_SIZE when they are not.
-        """
         check_input_size(images, self.stride)
         return self.forward_normalised(self.normalisation(images))
 
@@ -174,38 +163,33 @@ class DeepLabV2(Segmenter):
         return Prediction(logits, {"main": layer4, "aux": layer3}, maps)
 
     def classifier(self, level: str) -> DilatedClassifier:
-        """Return the classifier of a level ("main" or, with two levels, "aux")."""
+        """The classifier of a level ("main" or, with two levels, "aux")."""
         return self.layer6 if level == "main" and len(self.levels) == 2 else self.layer5
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the 104 trainable tensors (batch-norm affine is fixed) that train at the base rate, each once."""
-        for module in self._backbone_modules():
-            yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
+        """The 104 trainable tensors (batch-norm affine is fixed) that train at the base rate, each once."""
+        yield from trainable(*self.encoder_modules())
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the classifiers' parameters: weight and bias of every branch, layer5 first."""
+        """The classifiers' parameters: weight and bias of every branch, layer5 first."""
         yield from self.layer5.parameters()
         if len(self.levels) == 2:
             yield from self.layer6.parameters()
 
     def duplicated_backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the backbone's trainable tensors as the released optimiser got them: once per enclosing module.
+        """The backbone's trainable tensors as the released optimiser got them: once per enclosing module.
 
         314 entries for 104 tensors: 99 convolutions three times, the 4 projections four times, the stem once. Only for
         reproducing published figures; an optimiser then steps a tensor as often as it is listed.
         """
-        for part in self._backbone_modules():
-            for module in part.modules():
-                yield from (parameter for parameter in module.parameters() if parameter.requires_grad)
+        for part in self.encoder_modules():
+            yield from trainable(*part.modules())
 
     def describe_initial_weights(self) -> dict[str, object]:
         return asdict(self.released_weights) if self.released_weights is not None else {}
 
     def encoder_modules(self) -> tuple[nn.Module, ...]:
         """The stem and the four residual layers; the classifiers are left."""
-        return self._backbone_modules()
-
-    def _backbone_modules(self) -> tuple[nn.Module, ...]:
         return self.conv1, self.bn1, self.layer1, self.layer2, self.layer3, self.layer4
 
 
@@ -224,11 +208,10 @@ def load_released(network: DeepLabV2, state: Mapping[str, Tensor], *, where: str
 
     A classifier is recognised by what it sits on (1024 channels: aux, 2048: main), because the released single-level
     network calls its main classifier layer5 and the two-level one layer6. One for another number of classes is skipped.
-
     Keys may carry a prefix of any depth ("module.", the Caffe import's "Scale.").
 
-    Raises DataError E_WEIGHTS_KEYS when the backbone is incomplete, E_WEIGHTS_AMBIGUOUS when the file holds it twice;
-    the network is unchanged then.
+    Raises: DataError E_WEIGHTS_KEYS when the backbone is incomplete, E_WEIGHTS_AMBIGUOUS when the file holds it twice;
+        the network is unchanged then.
     """
     expected = {key: value for key, value in network.state_dict().items() if not key.startswith(_CLASSIFIERS)}
     renamed = renamed_to_fit(expected, state, where)
@@ -251,18 +234,14 @@ def load_released(network: DeepLabV2, state: Mapping[str, Tensor], *, where: str
 
 
 def _head_of(network: DeepLabV2, state: Mapping[str, Tensor], level: str) -> dict[str, Tensor]:
-    """Return the file's classifier of a level under the network's own keys; empty when none fits."""
-    own_name = "layer6" if level == "main" and len(network.levels) == 2 else "layer5"
-    own = {f"{own_name}.{key}": value for key, value in network.classifier(level).state_dict().items()}
-    for name in ("layer5", "layer6"):
-        width = state[f"{name}.conv2d_list.0.weight"].shape[1:2] if f"{name}.conv2d_list.0.weight" in state else ()
-        if not width or _LEVEL_OF_WIDTH.get(width[0]) != level:
+    """The file's classifier of a level under the network's own keys; empty when none fits."""
+    head = "layer6." if level == "main" and len(network.levels) == 2 else "layer5."
+    expected = {f"{head}{key}": value for key, value in network.classifier(level).state_dict().items()}
+    for name in _CLASSIFIERS:
+        first = state.get(f"{name}conv2d_list.0.weight")
+        if first is None or first.ndim < 2 or _LEVEL_OF_WIDTH.get(first.shape[1]) != level:
             continue
-        found = {
-            f"{own_name}.{key.removeprefix(name + '.')}": value
-            for key, value in state.items()
-            if key.startswith(f"{name}.")
-        }
-        if not key_mismatch(own, found):
-            return {key: found[key] for key in own}
+        found = {f"{head}{key.removeprefix(name)}": value for key, value in state.items() if key.startswith(name)}
+        if not key_mismatch(expected, found):
+            return {key: found[key] for key in expected}
     return {}

@@ -1,7 +1,7 @@
-"""The networks of LSD-seg beside the segmenter: the generator that shows what a feature holds, and its judge.
+"""The networks of LSD-seg: its segmenter as released, the generator that shows what a feature holds, the discriminator.
 
 Sankaranarayanan, Balaji, Jain, Lim, Chellappa, "Learning from Synthetic Data: Addressing Domain Shift for Semantic
-Segmentation", CVPR 2018; block structure as released. Convolutions start from N(0, 0.02).
+Segmentation", CVPR 2018; block structure as released. Convolutions of G and D start from N(0, 0.02).
 """
 
 from __future__ import annotations
@@ -13,9 +13,103 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polypda.errors import UsageError
-from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
-from polypda.networks.segmenter import CLASSES, Segmenter
+from polypda.networks.segmenter import BGR_MEAN, CLASSES, InputNormalisation, Prediction, Segmenter, check_input_size
 from polypda.networks.taps import EncoderTap, deepest_per_stride, encoder_taps
+
+BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
+"""Width factor and number of 3×3 convolutions of VGG-16's five blocks."""
+PADDING_PX = 100
+CROP_POOL4, CROP_POOL3, CROP_IMAGE = 5, 9, 31
+
+
+class FCN8sVGG16(Segmenter):
+    """FCN-8s on VGG-16, for parity: B×3×H×W, H and W multiples of 32 → logits B×classes×H×W; maps (pool3, pool4, fc7).
+
+    Long, Shelhamer, Darrell, CVPR 2015: 100 px of padding before the first layer, pooling that rounds up, scores that
+    start at zero, fixed bilinear up-sampling, crops 9, 5 and 31.
+
+    Args: width: channels of the first block (published 64). fc_width: of fc6 and fc7 (published 4096).
+    """
+
+    stride = 32
+
+    def __init__(self, classes: int = CLASSES, *, width: int = 64, fc_width: int = 4096) -> None:
+        super().__init__()
+        self.normalisation = InputNormalisation(BGR_MEAN, scale=255.0, bgr=True, persistent=False)
+        blocks: list[nn.Module] = []
+        before = 3
+        for factor, convolutions in BLOCKS:
+            blocks.append(_block(before, factor * width, convolutions, padding=1 if blocks else PADDING_PX))
+            before = factor * width
+        self.blocks = nn.ModuleList(blocks)
+        self.fc = nn.Sequential(
+            *(nn.Conv2d(before, fc_width, 7), nn.ReLU(inplace=True), nn.Dropout2d()),
+            *(nn.Conv2d(fc_width, fc_width, 1), nn.ReLU(inplace=True), nn.Dropout2d()),
+        )
+        self.score_fc7, self.score_pool4, self.score_pool3 = (
+            _zero_score(channels, classes) for channels in (fc_width, 8 * width, 4 * width)
+        )
+        self.up_fc7, self.up_pool4 = (_bilinear(classes, kernel=4, stride=2) for _ in range(2))
+        self.up_pool3 = _bilinear(classes, kernel=16, stride=8)
+        self.encoder_channels: tuple[int, int, int] = (4 * width, 8 * width, fc_width)
+        self.feature_channels = {"main": classes}
+
+    def forward(self, images: Tensor) -> Prediction:
+        check_input_size(images, self.stride)
+        height, width = images.shape[-2:]
+        x, pooled = self.normalisation(images), []
+        for block in self.blocks:
+            x = block(x)
+            pooled.append(x)
+        pool3, pool4 = pooled[2], pooled[3]
+        fc7 = self.fc(x)
+        score = self.up_fc7(self.score_fc7(fc7))
+        score = self.up_pool4(score + _crop(self.score_pool4(pool4), CROP_POOL4, *score.shape[-2:]))
+        score = score + _crop(self.score_pool3(pool3), CROP_POOL3, *score.shape[-2:])
+        logits = _crop(self.up_pool3(score), CROP_IMAGE, height, width)
+        return Prediction({"main": logits}, {"main": score}, (pool3, pool4, fc7))
+
+    def encoder_modules(self) -> tuple[nn.Module, ...]:
+        return (*self.blocks, self.fc)
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        for module in self.encoder_modules():
+            yield from module.parameters()
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        for layer in (self.score_fc7, self.score_pool4, self.score_pool3):
+            yield from layer.parameters()
+
+
+def _block(before: int, width: int, convolutions: int, *, padding: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for number in range(convolutions):
+        layers.append(nn.Conv2d(width if number else before, width, 3, padding=1 if number else padding))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers, nn.MaxPool2d(2, stride=2, ceil_mode=True))
+
+
+def _zero_score(channels: int, classes: int) -> nn.Conv2d:
+    layer = nn.Conv2d(channels, classes, 1)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _bilinear(classes: int, *, kernel: int, stride: int) -> nn.ConvTranspose2d:
+    """A transposed convolution that interpolates each class bilinearly and is not trained."""
+    layer = nn.ConvTranspose2d(classes, classes, kernel, stride=stride, bias=False)
+    ramp = 1 - (torch.arange(kernel) - (kernel - 1) / 2).abs() / stride
+    with torch.no_grad():
+        layer.weight.zero_()
+        for one in range(classes):
+            layer.weight[one, one] = torch.outer(ramp, ramp)
+    return layer.requires_grad_(False)
+
+
+def _crop(x: Tensor, offset: int, height: int, width: int) -> Tensor:
+    return F.pad(x, (-offset, offset + width - x.shape[-1], -offset, offset + height - x.shape[-2]))
+
 
 DOMAIN_LABELS = 4
 """Source and target, real and generated."""
@@ -30,17 +124,16 @@ SKIPS = 2
 """The generator sees the deepest map and two finer ones (published: fc7, pool4, pool3)."""
 
 
-class GeneratorResidual(nn.Module):
-    """x + dropout(ReLU(instance-norm(3×3 convolution of x)))."""
+class Residual(nn.Module):
+    """x + dropout(activation(instance-norm(3×3 convolution of x))).
 
-    def __init__(self, width: int) -> None:
+    bias: does nothing before the norm; the released discriminator has it, the generator has not.
+    """
+
+    def __init__(self, width: int, activation: nn.Module, *, bias: bool) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Dropout(DROPOUT),
-        )
+        convolution = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.body = nn.Sequential(convolution, nn.InstanceNorm2d(width), activation, nn.Dropout(DROPOUT))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -52,7 +145,7 @@ def _stage(before: int, width: int, **geometry: int) -> nn.Sequential:
         nn.ConvTranspose2d(before, width, bias=False, **geometry),  # type: ignore[arg-type]
         nn.InstanceNorm2d(width),
         nn.ReLU(inplace=True),
-        *(GeneratorResidual(width) for _ in range(RESIDUAL_BLOCKS)),
+        *(Residual(width, nn.ReLU(inplace=True), bias=False) for _ in range(RESIDUAL_BLOCKS)),
     )
 
 
@@ -142,22 +235,6 @@ def _sized(x: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
 
 
-class JudgeResidual(nn.Module):
-    """x + dropout(leaky ReLU(instance-norm(3×3 convolution of x)))."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),  # its bias does nothing before the norm; the released one has it
-            nn.InstanceNorm2d(width),
-            nn.LeakyReLU(LEAK, inplace=True),
-            nn.Dropout(DROPOUT),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
 class FourWayDiscriminator(nn.Module):
     """D: image B×3×H×W in [0, 1] → (B×4×h×w domain logits, B×classes×h×w segmentation logits), h = H/8, w = W/8.
 
@@ -169,20 +246,17 @@ class FourWayDiscriminator(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=2, padding=2), nn.InstanceNorm2d(width), nn.LeakyReLU(LEAK, inplace=True)
         )
-        self.body = nn.Sequential(*self._body(width))
+        body: list[nn.Module] = []
+        for halving in range(3):
+            body += [nn.MaxPool2d(2)] if halving else []
+            body += [Residual(width, nn.LeakyReLU(LEAK, inplace=True), bias=True) for _ in range(3)]
+        self.body = nn.Sequential(*body)
         self.domain = nn.Conv2d(width, DOMAIN_LABELS, 3, padding=1)
         self.segmentation = nn.Conv2d(width, classes, 3, padding=1)
         initialise(self)
 
-    @staticmethod
-    def _body(width: int) -> Iterator[nn.Module]:
-        for halving in range(3):
-            if halving:
-                yield nn.MaxPool2d(2)
-            yield from (JudgeResidual(width) for _ in range(3))
-
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge images. Raises: UsageError E_DISCRIMINATOR_INPUT below 16×16 px."""
+        """The two maps of images. Raises: UsageError E_DISCRIMINATOR_INPUT below 16×16 px."""
         if min(images.shape[-2:]) < LEAST_INPUT_PX:
             what = f"images of {images.shape[-1]}×{images.shape[-2]} px are too small for LSD-seg's discriminator"
             raise UsageError("E_DISCRIMINATOR_INPUT", what, fix=f"use at least {LEAST_INPUT_PX} px a side.")

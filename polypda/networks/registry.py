@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from polypda.errors import UsageError, nearest
 from polypda.networks.deeplab_v2 import DeepLabV2, load_released
-from polypda.networks.encoder_sources import BUNDLED, bundled_weights
-from polypda.networks.encoder_weights import IMAGENET, NONE
+from polypda.networks.encoder_weights import BUNDLED, IMAGENET, NONE, bundled_weights
 from polypda.networks.segmenter import Segmenter, channels_last
-from polypda.networks.segmenters import build_smp_segmenter
-from polypda.networks.smp_names import find_architecture, plain_architecture
+from polypda.networks.smp_library import find_architecture, plain_architecture
+from polypda.networks.smp_segmenter import build_smp_segmenter
 from polypda.networks.weights import load_module, read_state_dict
 from polypda.options import Option
 from polypda.plugins import Registry, plugins, register
@@ -97,12 +96,11 @@ class SegmenterSpec(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            raise UsageError(
-                "E_SEGMENTER_OPTION", f"{name}: {first['msg']}", fix=f"correct the setting {name}."
-            ) from error
+            what = f"{name}: {first['msg']}"
+            raise UsageError("E_SEGMENTER_OPTION", what, fix=f"correct the setting {name}.") from error
 
     def for_checkpoint(self) -> SegmenterSpec:
-        """Return the same network without pretrained weights: they come from the checkpoint, nothing is fetched."""
+        """The same network without pretrained weights: they come from the checkpoint, nothing is fetched."""
         return self.model_copy(update={"encoder_weights": NONE})
 
 
@@ -155,10 +153,8 @@ def _build_deeplab_v2(spec: SegmenterSpec) -> DeepLabV2:
 
 
 def _build_smp(spec: SegmenterSpec) -> Segmenter:
-    architecture = find_architecture(spec.architecture, NETWORKS)
-    return build_smp_segmenter(
-        architecture, spec.encoder, encoder_weights=spec.encoder_weights, levels=spec.levels, decoder=spec.decoder
-    )
+    settings: dict[str, Any] = spec.model_dump(include={"encoder_weights", "levels", "decoder"})
+    return build_smp_segmenter(find_architecture(spec.architecture, NETWORKS), spec.encoder, **settings)
 
 
 SMP = Network("one of segmentation_models_pytorch", _build_smp, takes_decoder=True)

@@ -1,15 +1,12 @@
-"""The contract of a segmenter: what goes in, what comes out, at which levels, and how both lie in memory.
-
-Convolutions on CPUs and GPUs work fastest where a pixel's channels are neighbours (channels last). Batches come so from
-:mod:`polypda.data.loading`; a network is turned here, once, before it trains or predicts. Values are not changed. What
-is saved lies plainly (``save_module``).
-"""
+"""The contract of a segmenter: what goes in, what comes out, at which levels, and how both lie in memory."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -72,6 +69,26 @@ class Segmenter(nn.Module):
         return ()
 
 
+def trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters of modules that learn, in order."""
+    parameters = chain.from_iterable(module.parameters() for module in modules)
+    return (parameter for parameter in parameters if parameter.requires_grad)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Modules in evaluation mode, without a graph: nothing random is drawn, no statistic moves; modes are put back."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:
     """Resize logits bilinearly with aligned corners, as the published systems do (torch 0.2's behaviour)."""
     if logits.shape[-2:] == (height, width):
@@ -81,14 +98,14 @@ def to_image_size(logits: Tensor, height: int, width: int) -> Tensor:
 
 Network = TypeVar("Network", bound=nn.Module)
 
-IMAGE_LIKE = 4
-"""Dimensions of a convolution's weights and of a batch of maps."""
-
 
 def channels_last(network: Network) -> Network:
-    """Lay a network's four-dimensional parameters and buffers channels last, in place; return the network."""
+    """Lay a network's four-dimensional parameters and buffers channels last, in place; return the network.
+
+    Convolutions work fastest where a pixel's channels are neighbours, as batches are (:mod:`polypda.data.loading`).
+    """
     for tensor in (*network.parameters(), *network.buffers()):
-        if tensor.ndim == IMAGE_LIKE:
+        if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     return network
 
@@ -102,23 +119,21 @@ def check_input_size(images: Tensor, stride: int) -> None:
     height, width = images.shape[-2:]
     if height % stride or width % stride or not height or not width:
         up_height, up_width = (max(stride, -(-size // stride) * stride) for size in (height, width))
-        raise UsageError(
-            "E_INPUT_SIZE",
-            f"images of {width}×{height} px (width×height); this network needs both sides divisible by {stride}",
-            fix=f"letterbox to {up_width}×{up_height} px, the next size that fits.",
-        )
+        what = f"images of {width}×{height} px (width×height); this network needs both sides divisible by {stride}"
+        raise UsageError("E_INPUT_SIZE", what, fix=f"letterbox to {up_width}×{up_height} px, the next size that fits.")
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
+"""Of grey levels 0–255; published with the initialisations of VGG-16 and of AdaptSegNet's ResNet-101."""
 
 
 class InputNormalisation(nn.Module):
     """(scale · x − mean) / std per channel, after an optional swap from RGB to BGR.
 
-    mean, std: three values in the scaled units and the output's channel order.
-    persistent: keep them in the state dict. True where they belong to the weights (an encoder's pretraining), so that a
-    checkpoint cannot be read with another normalisation than it was trained with.
+    mean, std: three values in the scaled units and the output's channel order. persistent: keep them in the state dict,
+    where they belong to the weights: a checkpoint cannot be read with another normalisation than it was trained with.
     """
 
     mean: Tensor
@@ -136,8 +151,9 @@ class InputNormalisation(nn.Module):
         super().__init__()
         self.scale = scale
         self.bgr = bgr
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=persistent)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=persistent)
+        for name, values in (("mean", mean), ("std", std)):
+            tensor = torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, tensor, persistent=persistent)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalise B×3×H×W images, RGB in [0, 1]."""

@@ -1,21 +1,19 @@
-"""Where auxiliary outputs and adversaries look into a segmenter, and what they find there.
-
-The auxiliary output is taken at the decoder stage before the last. The published two-level method puts its aux
-classifier one stage before the main one. Here that is, for every architecture, the decoder stage whose output the last
-stage refines or fuses into what the main classifier sees. Channels and strides are known before training.
-"""
+"""Where auxiliary outputs and adversaries look into a segmenter, and how its encoder is parted from the rest."""
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from polypda.errors import UsageError
-from polypda.networks.segmenter import CLASSES, Prediction, Segmenter
+from polypda.networks.batch_norm import batch_norm_layers
+from polypda.networks.segmenter import CLASSES, Prediction, Segmenter, evaluating
 
 AUX_TAPS = {
     "unet": "blocks.-2",
@@ -31,15 +29,16 @@ AUX_TAPS = {
     "segformer": "mlp_stage.0",  # the deepest encoder stage, projected, before the stages are fused
     "dpt": "fusion_blocks.-2",
 }
-"""Architecture → path of a part inside its decoder; a number counts blocks, negative from the end."""
-
-"""Side of the empty image that tells a tap's channels: what fixed-size transformers take."""
+"""Architecture → path of the decoder stage before the last, where the auxiliary output is taken (the published method
+puts its aux classifier one stage before the main one); a number counts blocks, negative from the end."""
+_PROBE_PX = 224
+"""Side of the empty image that shows a segmenter's maps: what fixed-size transformers take."""
 
 
 def aux_tap(decoder: nn.Module, architecture: str) -> nn.Module:
-    """Return the decoder part whose output the aux classifier sees.
+    """The decoder part whose output the aux classifier sees.
 
-    Raises UsageError E_AUX_LEVEL for an architecture without one in the table.
+    Raises: UsageError E_AUX_LEVEL for an architecture without one in the table.
     """
     path = AUX_TAPS.get(architecture)
     if path is None:
@@ -69,24 +68,12 @@ def decode_with_tap(decoder: nn.Module, tap: nn.Module | None, features: object)
 
 
 def tap_channels(encoder: nn.Module, decoder: nn.Module, architecture: str, stride: int) -> int:
-    """Return the channels of an architecture's aux tap, from one pass of an empty image.
-
-    The pass is made in evaluation mode: it draws no random number and moves no statistics. Modes are put back.
-    """
+    """The channels of an architecture's aux tap, from one pass of an empty image."""
     side = -(-_PROBE_PX // stride) * stride
-    modes = [(part, part.training) for module in (encoder, decoder) for part in module.modules()]
-    encoder.eval()
-    decoder.eval()
-    with torch.no_grad():
+    with evaluating(encoder, decoder):
         _, tapped = decode_with_tap(decoder, aux_tap(decoder, architecture), encoder(torch.zeros(1, 3, side, side)))
-    for part, mode in modes:
-        part.training = mode
     assert tapped is not None
     return tapped.shape[1]
-
-
-_PROBE_PX = 224
-"""Side of the empty image that tells a segmenter's maps: what fixed-size transformers take."""
 
 
 class FeatureTap(StrEnum):
@@ -128,19 +115,12 @@ def tap_width(segmenter: Segmenter, tap: FeatureTap) -> int:
 def encoder_taps(segmenter: Segmenter) -> tuple[EncoderTap, ...]:
     """The encoder's maps, finest first, from one pass of an empty image.
 
-    The pass is made in evaluation mode: it draws no random number and moves no statistics; modes are put back.
     Raises: UsageError E_FEATURE_TAP where the network shows no encoder maps.
     """
     side = -(-_PROBE_PX // segmenter.stride) * segmenter.stride
     like = next(segmenter.parameters())
-    modes = [(part, part.training) for part in segmenter.modules()]
-    segmenter.eval()
-    try:
-        with torch.no_grad():
-            maps = segmenter(torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device)).encoder
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with evaluating(segmenter):
+        maps = segmenter(torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device)).encoder
     if not maps:
         raise _no_encoder_maps(type(segmenter).__name__)
     return tuple(EncoderTap(found.shape[1], 2 ** round(math.log2(side / found.shape[-1]))) for found in maps)
@@ -152,8 +132,59 @@ def deepest_per_stride(taps: tuple[EncoderTap, ...]) -> dict[int, int]:
 
 
 def _no_encoder_maps(network: str) -> UsageError:
-    return UsageError(
-        "E_FEATURE_TAP",
-        f"{network} does not show its encoder's maps, which this method works on.",
-        fix="choose an architecture of segmentation_models_pytorch or deeplab-v2; adda can look at tap=logits instead.",
-    )
+    what = f"{network} does not show its encoder's maps, which this method works on."
+    fix = "choose an architecture of segmentation_models_pytorch or deeplab-v2; adda can look at tap=logits instead."
+    return UsageError("E_FEATURE_TAP", what, fix=fix)
+
+
+class FrozenCopy(nn.Module):
+    """The segmenter as it is now, for good: no parameter learns, no statistic moves, no dropout.
+
+    It stays in evaluation mode whatever ``.train()`` is called around it.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(segmenter).requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Prediction:
+        return self.network(images)
+
+
+def copy_with_own_encoder(segmenter: Segmenter) -> Segmenter:
+    """A copy that has its own encoder and shares everything behind it, parameters and statistics, with the segmenter.
+
+    Raises: UsageError E_FEATURE_TAP where the segmenter cannot be divided.
+    """
+    encoder = encoder_parts(segmenter)
+    holders = {id(module) for module in segmenter.modules() if any(id(part) in encoder for part in module.modules())}
+    shared = {id(module): module for module in segmenter.modules() if id(module) not in encoder | holders}
+    # deepcopy takes what its memo knows as it is
+    return copy.deepcopy(segmenter, dict[int, object](shared))
+
+
+def encoder_parts(segmenter: Segmenter) -> set[int]:
+    """The ids of all modules within the encoder. Raises: UsageError E_FEATURE_TAP where there is no such division."""
+    inside = {id(part) for module in segmenter.encoder_modules() for part in module.modules()}
+    if not inside:
+        what = f"{type(segmenter).__name__} does not tell its encoder from what follows."
+        fix = "choose an architecture of segmentation_models_pytorch or deeplab-v2, or train the whole network."
+        raise UsageError("E_FEATURE_TAP", what, fix=fix)
+    return inside
+
+
+def behind_encoder(segmenter: Segmenter) -> list[nn.Module]:
+    """The layers behind the encoder (modules without parts). Raises: as :func:`encoder_parts`."""
+    inside = encoder_parts(segmenter)
+    return [module for module in segmenter.modules() if id(module) not in inside and not any(module.children())]
+
+
+def copy_batch_norm_modes(network: nn.Module, example: nn.Module) -> None:
+    """Let a copy's batch-norm layers work as the example's do (a policy is only ever applied to the segmenter)."""
+    for layer, shown in zip(batch_norm_layers(network), batch_norm_layers(example), strict=True):
+        layer.train(shown.training)

@@ -1,10 +1,4 @@
-"""Weights on disk: safetensors, written whole or not at all, read only when every key and shape fits, and finite.
-
-Which prefix of a weights file's keys has to change so that they are a network's own names.
-
-Wrappers put words before every name: ``module.`` (data-parallel), ``_orig_mod.`` (compiled), ``encoder.`` (a part of a
-larger network), ``state_dict.``, one inside another. So no list of them is kept: the change that fits most is found.
-"""
+"""Weights on disk: safetensors, written whole or not at all, read only when every key and shape fits, and finite."""
 
 from __future__ import annotations
 
@@ -28,12 +22,10 @@ IDENTITY_HEX = 12
 
 
 def read_safetensors(path: Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors (on the CPU) and the metadata of a safetensors file.
+    """The tensors (on the CPU) and the metadata of a safetensors file.
 
     finite: refuse what is not; False leaves that to the caller.
-
-    Raises DataError E_WEIGHTS_MISSING when there is no such file, E_WEIGHTS_UNREADABLE when it is no safetensors file,
-    E_WEIGHTS_NONFINITE.
+    Raises: DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE when it is no safetensors file, E_WEIGHTS_NONFINITE.
     """
     if not path.is_file():
         what = "is a folder, not a weights file" if path.is_dir() else "there is no such weights file"
@@ -44,18 +36,16 @@ def read_safetensors(path: Path, *, finite: bool = True) -> tuple[dict[str, Tens
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         fix = "give a complete .safetensors file (a pickled .pth can be converted with safetensors.torch.save_file)."
-        raise DataError(
-            "E_WEIGHTS_UNREADABLE", f"not a readable safetensors file ({error})", where=path, fix=fix
-        ) from error
+        raise _unreadable(f"not a readable safetensors file ({error})", path, fix) from error
     if finite:
         require_finite(tensors, path)
     return tensors, metadata
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors file or of a pickled .pth (tensors only, no code is run).
+    """The tensors of a .safetensors file or of a pickled .pth (tensors only, no code is run).
 
-    Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE.
+    Raises: DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE.
     """
     if path.suffix == ".safetensors" or not path.is_file():
         return read_safetensors(path)[0]
@@ -64,28 +54,27 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         fix = "give a .safetensors file or a .pth that holds tensors only."
-        raise DataError(
-            "E_WEIGHTS_UNREADABLE", f"not a readable state dict ({first_line})", where=path, fix=fix
-        ) from error
+        raise _unreadable(f"not a readable state dict ({first_line})", path, fix) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         fix = "give the state dict itself, not a whole checkpoint."
-        raise DataError("E_WEIGHTS_UNREADABLE", "the file holds more than a state dict", where=path, fix=fix)
+        raise _unreadable("the file holds more than a state dict", path, fix)
     require_finite(state, path)
     return dict(state)
 
 
+def _unreadable(what: str, path: Path, fix: str) -> DataError:
+    return DataError("E_WEIGHTS_UNREADABLE", what, where=path, fix=fix)
+
+
 def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
-    """Return the names of the tensors that hold an infinity or no number."""
+    """The names of the tensors that hold an infinity or no number."""
     return [
         key for key, value in tensors if value.is_floating_point() and not bool(torch.isfinite(value.detach()).all())
     ]
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: str | Path) -> None:
-    """Refuse weights that no training and no picture can be blamed for.
-
-    Raises DataError E_WEIGHTS_NONFINITE, naming the tensors.
-    """
+    """Refuse weights that hold an infinity or no number. Raises: DataError E_WEIGHTS_NONFINITE, naming the tensors."""
     bad = not_finite(tensors.items())
     if bad:
         values = tensors[bad[0]]
@@ -104,9 +93,7 @@ def save_module(module: nn.Module, path: Path, metadata: Mapping[str, str] | Non
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors by name to a safetensors file.
 
-    The file appears whole or not at all: it is written beside its place, flushed to the disk, then renamed.
-
-    Raises DataError E_WEIGHTS_WRITE when it cannot be written (full disk, no permission).
+    Raises: DataError E_WEIGHTS_WRITE when it cannot be written (full disk, no permission).
     """
     # Cloned: safetensors refuses tensors that share memory, and wants them contiguous.
     own = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
@@ -124,8 +111,7 @@ def load_module(module: nn.Module, path: Path) -> dict[str, str]:
     """Read a file of :func:`save_module` into a module of the same architecture; return its metadata.
 
     Nothing of the module is changed unless every key and every shape fits.
-
-    Raises DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS.
+    Raises: DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_WEIGHTS_NONFINITE, E_WEIGHTS_KEYS.
     """
     tensors, metadata = read_safetensors(path)
     fill_module(module, tensors, path)
@@ -138,9 +124,11 @@ def fill_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str | P
     Raises DataError E_WEIGHTS_KEYS.
     """
     expected = module.state_dict()
-    mismatch = key_mismatch(expected, tensors, [key for key in tensors if key not in expected]) or _unexpected(
-        expected, tensors
-    )
+    unused = [key for key in tensors if key not in expected]
+    mismatch = key_mismatch(expected, tensors, unused)
+    if unused and not mismatch:
+        names = ", ".join(unused[:SHOWN_KEYS])
+        mismatch = f"{len(unused)} tensors that this network does not have (first: {names})"
     if mismatch:
         fix = "build the network with the settings that were saved with these weights."
         raise DataError("E_WEIGHTS_KEYS", mismatch, where=where, fix=fix)
@@ -168,7 +156,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def key_mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], unused: Sequence[str] = ()) -> str:
-    """Say which expected keys are missing or have another shape; an empty string when none is.
+    """Which expected keys are missing or have another shape; an empty string when none is.
 
     unused: what the file itself calls the tensors that are none of these, shown beside the missing ones.
     """
@@ -192,24 +180,15 @@ def copy_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors into a module's parameters and buffers of the same names, and see that they arrived.
 
     Keys must exist in the module with equal shapes (see :func:`key_mismatch`); others of the module are left alone.
-
-    Raises DataError E_WEIGHTS_NOT_LOADED when a value differs afterwards.
+    Raises: DataError E_WEIGHTS_NOT_LOADED when a value differs afterwards.
     """
-    own = module.state_dict(keep_vars=True)
+    state = module.state_dict(keep_vars=True)
     with torch.no_grad():
         for key, value in tensors.items():
-            own[key].copy_(value)
-            if not torch.equal(own[key].detach().cpu(), value.to(own[key].dtype)) and not torch.isnan(value).any():
-                raise DataError(
-                    "E_WEIGHTS_NOT_LOADED", f"{key} is not what was loaded into it", fix="report this defect."
-                )
-
-
-def _unexpected(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    extra = [key for key in found if key not in expected]
-    if not extra:
-        return ""
-    return f"{len(extra)} tensors that this network does not have (first: {', '.join(extra[:SHOWN_KEYS])})"
+            state[key].copy_(value)
+            if not torch.equal(state[key].detach().cpu(), value.to(state[key].dtype)) and not torch.isnan(value).any():
+                what = f"{key} is not what was loaded into it"
+                raise DataError("E_WEIGHTS_NOT_LOADED", what, fix="report this defect.")
 
 
 def _more(keys: Sequence[str]) -> str:
@@ -222,9 +201,11 @@ def _shape(tensor: Tensor) -> str:
 
 @dataclass(frozen=True)
 class Renamed:
-    """A file's tensors under a network's names. unused: the file's own keys, as they are there, that are none of these
-    names. taken, added: the prefix of the file that was taken off, and the network's that was put in its place; both
-    may be empty."""
+    """A file's tensors under a network's names.
+
+    unused: the file's own keys that are none of these names. taken, added: the prefix of the file that was taken off,
+    and the network's that was put in its place; both may be empty.
+    """
 
     tensors: dict[str, Tensor]
     unused: tuple[str, ...]
@@ -232,7 +213,7 @@ class Renamed:
     added: str
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The change in words, an empty string where there is none."""
         parts = [f"'{self.taken}' taken off"] if self.taken else []
         parts += [f"'{self.added}' put before"] if self.added else []
@@ -240,11 +221,11 @@ class Renamed:
 
 
 def renamed_to_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str | Path = "") -> Renamed:
-    """Return the state under the change of prefix that makes most of its tensors fit, by name and shape.
+    """The state under the change of prefix that makes most of its tensors fit, by name and shape.
 
-    Only keys with that prefix are kept. Prefixes end at a dot. Where nothing fits, nothing is changed.
-
-    Raises DataError E_WEIGHTS_AMBIGUOUS when two prefixes fit wholly, with other values (a student and its teacher).
+    Wrappers put words before every name (``module.``, ``_orig_mod.``, ``encoder.``), one inside another: no list of
+    them is kept. Only keys with the prefix stay; where nothing fits, nothing is changed.
+    Raises: DataError E_WEIGHTS_AMBIGUOUS when two prefixes fit wholly, with other values (a student and its teacher).
     """
     names: Counter[tuple[str, str]] = Counter()
     shapes: Counter[tuple[str, str]] = Counter()
@@ -273,7 +254,7 @@ def renamed_to_fit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], 
 
 
 def is_counter(key: str) -> bool:
-    """Say whether a tensor only counts batches: it matters for a cumulative average alone, and older files lack it."""
+    """Whether a tensor only counts batches: it matters for a cumulative average alone, and older files lack it."""
     return key.endswith("num_batches_tracked")
 
 

@@ -1,4 +1,4 @@
-"""Layers of the coarse picture in CIE Lab, what sensor and surface do to them, and how a polyp is laid on its wall."""
+"""Layers of the coarse image in CIE Lab, what sensor and surface do to them, and how a polyp is laid on its wall."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
-from polypda.phantom.canvas import Canvas
+from polypda.phantom.camera import Canvas, Plane, Pose, Rays, facing
 from polypda.phantom.polyps import lie_on, soft_minimum, trace, window_of
 from polypda.phantom.scene import Polyp, Scene
 from polypda.phantom.textures import textures
-from polypda.phantom.tube import Plane, Pose, Rays, facing
 
 FALL_OFF, INCIDENCE = 0.95, 0.65
 """Exponents of distance and of the cosine of incidence in perceived lightness."""
@@ -21,15 +20,15 @@ DARKEST, BRIGHTEST = 3.0, 97.0
 SHOULDER_FROM = 78.0
 """L* above which the sensor compresses."""
 BASE_BLEND = 0.3
-"""Over which share of its radius a polyp's surface runs into the wall."""
+"""Over which fraction of its radius a polyp's surface runs into the wall."""
 OUTLINE_REACH_PX = 6.0
 """Signed distances of outlines are kept within this many coarse pixels."""
 RING_FRACTION = 0.35
-"""Width of the direct surroundings of a polyp, as a share of its radius in the picture."""
+"""Width of the direct surroundings of a polyp, as a fraction of its radius in the image."""
 BEAM_FRACTION, BEAM_LIMITS, BEAM_ROOM = 0.35, (-8.0, 30.0), 24.0
 """The lamp's beam on a watched polyp: radians it reaches beyond it, L* it may add, and L* below white it leaves."""
 FAINT_BORDER = 0.45
-"""Share of a flat lesion's contrast that is left at its outline."""
+"""Fraction of a flat lesion's contrast that is left at its outline."""
 LEAST_CONTRAST = 6.0
 """Least ΔE of a flat lesion against its surroundings: fainter ones nobody could outline."""
 BRIGHTEST_POLYP = 80.0
@@ -103,7 +102,7 @@ def lay_polyp(
     window = window_of(rays, pose.position, polyp.lobes)
     if window is None:
         return
-    near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
+    near = rays.part(window)
     cells = 40 if polyp.elevation is None else 120
     bumps = np.float32(polyp.roughness) * own_texture(textures().cloud, polyp.pattern, near.x.shape, cells)
     radius = np.float32(max(lobe.radius for lobe in polyp.lobes))
@@ -198,9 +197,9 @@ def _light_up(
     cosine = rays.x * c[0] + rays.y * c[1] + rays.z * c[2]
     beam = np.exp((cosine - 1.0) * np.float32(1.0 / (1.0 - np.cos(reach))))
     beam *= np.clip(np.float32(1.6 * away) / wall - np.float32(0.3), 0.0, 1.0)  # the lumen behind stays dark
-    share = max(_mean(beam[window], ring), 0.2)
+    strength = max(_mean(beam[window], ring), 0.2)
     room = np.clip((np.float32(BRIGHTEST) - layer.lightness) / np.float32(BEAM_ROOM), 0.0, 1.0)
-    lit = layer.lightness + np.float32(lack / share) * beam * room
+    lit = layer.lightness + np.float32(lack / strength) * beam * room
     richer = chroma_strength(lit) / chroma_strength(layer.lightness)
     layer.lightness[...] = lit
     layer.a *= richer
@@ -213,25 +212,25 @@ def _faint(
     inside: Plane,
     alpha: Plane,
     ring: Plane,
-    own: tuple[Plane, Plane, Plane],
+    polyp: tuple[Plane, Plane, Plane],
     contrast: tuple[float, float, float],
 ) -> tuple[Plane, Plane, Plane]:
     """A flat lesion's colours: as light as the wall it lies on, a little off its colour, least so at the border."""
     around = [_mean(plane[window], ring) for plane in (layer.lightness, layer.a, layer.b)]
-    wanted = np.array([_mean(own[0], alpha) - around[0], contrast[1], contrast[2]])
+    wanted = np.array([_mean(polyp[0], alpha) - around[0], contrast[1], contrast[2]])
     wanted *= max(1.0, LEAST_CONTRAST / max(float(np.sqrt(np.square(wanted).sum())), 0.1))
     strength = np.float32(FAINT_BORDER) + np.float32(1 - FAINT_BORDER) * np.clip(inside / np.float32(0.25), 0.0, 1.0)
     colours = []
-    for plane, value, difference in zip((layer.lightness, layer.a, layer.b), own, wanted, strict=True):
+    for plane, value, difference in zip((layer.lightness, layer.a, layer.b), polyp, wanted, strict=True):
         under = plane[window]
         variation = value - np.float32(_mean(value, alpha)) - under + np.float32(_mean(under, alpha))
         colours.append(np.asarray(under + strength * np.float32(difference) + 0.35 * variation, np.float32))
     return colours[0], colours[1], colours[2]
 
 
-def _chroma_shift(own: Plane, wall: Plane, alpha: Plane, wanted: float, inside: NDArray[np.bool_]) -> np.float32:
+def _chroma_shift(polyp: Plane, wall: Plane, alpha: Plane, wanted: float, inside: NDArray[np.bool_]) -> np.float32:
     weight = float(alpha.sum())
     if weight < 1.0:
         return np.float32(0.0)
-    now = float((own * alpha).sum()) / weight
+    now = float((polyp * alpha).sum()) / weight
     return np.float32(np.clip(float(wall[inside].mean()) + wanted - now, -10.0, 10.0))

@@ -1,4 +1,4 @@
-"""From the coarse picture to the frame: paint, lens, sensor, and what the processor adds around the field of view."""
+"""From the coarse image to the frame: paint, lens, sensor, and what the processor adds around the field of view."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import BurnedInText, Inset, PhantomLook
-from polypda.phantom.canvas import Canvas
+from polypda.phantom.camera import Canvas, Plane
 from polypda.phantom.scene import Scene
 from polypda.phantom.shading import CoarseImage
 from polypda.phantom.textures import GRAIN_SD, GRAIN_SHAPE, TILE_PX, textures
-from polypda.phantom.tube import Plane
 
 Pixels = NDArray[np.uint8]
 
@@ -20,18 +19,18 @@ ABSORPTION = (0.30, 0.95, 0.80)
 RELIEF_DEPTH = 0.0042
 """Brightness change per grey level of the relief tile at full texture strength."""
 UNIT_GAIN = 128.0
-"""What stands for a factor of 1 in 8-bit gain pictures."""
+"""What stands for a factor of 1 in 8-bit gain images."""
 GLINT_FACING, GLINT_RELIEF, GLARE_GATHERS = 140.0, 0.6, 240.0
+"""Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
 HEADROOM = 0.5
 """Glints and relief are added at this scale, so that their sum stays within 8 bits."""
-"""Weights of facing the lamp and of fine relief beside the glint texture (grey levels)."""
 HIGHLIGHT_LEVEL = 254.0
 FINE_TEXTURE_FROM_PX, FINE_TEXTURE_BELOW_SOFTNESS = 640, 0.5
 """Fields at least this high, or optics sharper than this, show the wall's texture at double density."""
 INSET_GREEN = (46, 180, 142)
 INSET_BLACK = (2, 2, 2)
 INSET_FRACTION = (0.27, 0.33)
-"""Width and height of the inset as shares of the frame's."""
+"""Width and height of the inset as fractions of the frame's."""
 TEXT_COLOUR = (206, 206, 206)
 
 
@@ -62,7 +61,7 @@ def paint(look: PhantomLook, scene: Scene, canvas: Canvas, coarse: CoarseImage) 
 
 
 def _pixels(array: NDArray) -> Pixels:
-    """The array as 8-bit pixels (OpenCV's stubs do not tell that 8 bit in gives 8 bit out)."""
+    """The array as 8-bit pixels (OpenCV's stubs do not say that 8 bit in gives 8 bit out)."""
     return array.astype(np.uint8, copy=False)
 
 
@@ -97,7 +96,7 @@ def _tiled(tile: Pixels, repeats: int, origin: tuple[float, float], canvas: Canv
 
 
 def _foamed(image: Pixels, scene: Scene, canvas: Canvas, coarse: CoarseImage) -> Pixels:
-    """The picture with bubbles on its wall: each first darkens, then whitens what is behind it."""
+    """The image with bubbles on its wall: each first darkens, then whitens what is behind it."""
     foam = _tiled(textures().foam, 1, scene.mimics.foam_origin, canvas, coarse)
     left = 255 - cv2.convertScaleAbs(foam, alpha=scene.mimics.foam)
     white, dark = (cv2.cvtColor(np.ascontiguousarray(left[..., k]), cv2.COLOR_GRAY2RGB) for k in (0, 1))
@@ -108,7 +107,7 @@ def _foamed(image: Pixels, scene: Scene, canvas: Canvas, coarse: CoarseImage) ->
 def _set_in_polyps(
     image: Pixels, mask: Pixels, canvas: Canvas, outline: Plane, colour: Plane, detail: Pixels, relief: float
 ) -> None:
-    """Blend the polyps' layer into the picture along its exact outline and fill the mask; both in place."""
+    """Blend the polyps' layer into the image along its exact outline and fill the mask; both in place."""
     distance = _enlarge(outline, (canvas.width, canvas.height))
     mask[(distance > 0) & (canvas.outline[..., 0] > 127)] = 255
     left, top, width, height = cv2.boundingRect(_bytes(outline + np.float32(2.0)))
@@ -222,7 +221,7 @@ def _draw_inset(look: PhantomLook, scene: Scene, frame: Pixels, mask: Pixels) ->
     mask[top:, :right] = 0
     if look.inset is Inset.GREEN:
         # The inserted scope as the position display draws it: one bent grey tube.
-        rng = np.random.default_rng(abs(hash_of(scene.texture_origin)))
+        rng = np.random.default_rng(_hash_of(scene.texture_origin))
         turns = np.cumsum(rng.normal(0, 0.35, 14)) - np.pi / 2
         step = (height - top) / 16
         path = np.array([0.55 * right, height - 2.0]) + np.cumsum(step * np.stack([np.cos(turns), np.sin(turns)], 1), 0)
@@ -230,7 +229,7 @@ def _draw_inset(look: PhantomLook, scene: Scene, frame: Pixels, mask: Pixels) ->
         cv2.polylines(frame, [np.rint(path).astype(np.int32)], False, (84, 84, 88), max(1, height // 140), cv2.LINE_AA)
 
 
-def hash_of(origin: tuple[float, float]) -> int:
+def _hash_of(origin: tuple[float, float]) -> int:
     """A stable whole number from a scene's texture origin (Python's own hash is salted per process)."""
     return int(origin[0] * 4096) * 8388608 + int(origin[1] * 4096)
 

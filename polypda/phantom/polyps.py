@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.phantom.tube import Plane, Rays
+from polypda.phantom.camera import Plane, Rays, grid_window
 
 NEAREST = 0.08
 """Nothing is seen closer to the lens than this, in tube radii."""
@@ -28,7 +28,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lobe:
-    """A sphere flattened along ``normal``: centre (3,), radius, and height as a share of the radius."""
+    """A sphere flattened along ``normal``: centre (3,), radius, and height as a fraction of the radius."""
 
     centre: Vector
     radius: float
@@ -38,7 +38,7 @@ class Lobe:
 
 @dataclass(frozen=True)
 class Plan:
-    """A polyp's form, free of size and place; offsets are in polyp radii.
+    """A polyp's form, free of size and position; offsets are in polyp radii.
 
     lobes: (sideways, sideways, outwards, radius) each. stalk: length in radii, 0 for sessile. lean: of the head.
     """
@@ -109,35 +109,29 @@ def build(plan: Plan, foot: Vector, normal: Vector, radius: float) -> tuple[Lobe
     ]
     if plan.stalk:
         bend = 0.25 * radius * (plan.lean[1] * across - plan.lean[0] * other)
-        for share in np.linspace(0.0, 1.0, STALK_LINKS):
-            on_stalk = foot + share * (head - foot) + np.sin(np.pi * share) * bend
-            thick = plan.stalk_width * radius * (1.0 + 0.6 * (1.0 - share) ** 3)
+        for along in np.linspace(0.0, 1.0, STALK_LINKS):
+            on_stalk = foot + along * (head - foot) + np.sin(np.pi * along) * bend
+            thick = plan.stalk_width * radius * (1.0 + 0.6 * (1.0 - along) ** 3)
             lobes.append(Lobe(on_stalk, thick, normal, 1.0))
     return tuple(lobes)
 
 
 def trace(rays: Rays, position: Vector, lobes: tuple[Lobe, ...], bumps: Plane | float = 0.0) -> Solid:
-    """Intersect rays (tube coordinates) with a union of lobes.
+    """Intersect rays (tube coordinates) with a union of lobes, one at least.
 
-    Args:
-        bumps: relative change of radius along each ray (h×w), which makes the outline and surface uneven.
+    bumps: relative change of radius along each ray (h×w), which makes the outline and surface uneven.
     """
     scale = max(lobe.radius for lobe in lobes)
-    distance: Plane | None = None
-    inside: Plane | None = None
-    for lobe in lobes:
+    distance, inside = _trace_lobe(rays, position, lobes[0], bumps)
+    inside = inside * np.float32(lobes[0].radius / scale)
+    for lobe in lobes[1:]:
         near, within = _trace_lobe(rays, position, lobe, bumps)
         within = within * np.float32(lobe.radius / scale)
-        if distance is None or inside is None:
-            distance, inside = near, within
-            continue
         # Among hits the nearer surface is seen; outside all lobes the one that is least missed leads the outline.
         both = (within > 0) & (inside > 0)
         alone = np.where(within > inside, near, distance)
         distance = np.where(both, soft_minimum(near, distance, np.float32(SEAM * scale)), alone)
         inside = np.maximum(inside, within)
-    if distance is None or inside is None:
-        raise ValueError("a polyp needs at least one lobe")
     return Solid(distance, inside)
 
 
@@ -146,10 +140,8 @@ def lie_on(
 ) -> Solid:
     """The patch of the wall within a union of lobes, raised evenly up to a bevelled border.
 
-    Args:
-        wall: distance along each ray to the wall (h×w).
-        elevation: of the patch above the wall, in radii of its largest lobe.
-        bumps: as for :func:`trace`.
+    wall: distance along each ray to it (h×w). elevation: of the patch above the wall, in radii of its largest lobe.
+    bumps: as for :func:`trace`.
     """
     scale = max(lobe.radius for lobe in lobes)
     x, y, z = (wall * ray + np.float32(at) for ray, at in zip((rays.x, rays.y, rays.z), position, strict=True))
@@ -167,7 +159,7 @@ def lie_on(
 def bulge(rays: Rays, position: Vector, wall: Plane, lobes: tuple[Lobe, ...]) -> None:
     """Let the wall itself swell to a smooth mound over the lobes; ``wall`` (h×w distances) in place.
 
-    A lobe's radius is the mound's, its flatness the mound's height as a share of that.
+    A lobe's radius is the mound's, its flatness the mound's height as a fraction of that.
     """
     window = window_of(rays, position, lobes, reach=MOUND_REACH)
     if window is None:
@@ -192,13 +184,7 @@ def window_of(rays: Rays, position: Vector, lobes: tuple[Lobe, ...], reach: floa
         along = rays.x[::3, ::3] * c[0] + rays.y[::3, ::3] * c[1] + rays.z[::3, ::3] * c[2]
         angle = np.arcsin(min(reach * lobe.radius / max(distance, 1e-6), 1.0)) + 9 * rays.angle_step
         seen |= along > np.cos(min(angle, np.pi / 2))
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if rows.size == 0:
-        return None
-    return (
-        slice(max(0, 3 * int(rows[0]) - 3), 3 * int(rows[-1]) + 6),
-        slice(max(0, 3 * int(columns[0]) - 3), 3 * int(columns[-1]) + 6),
-    )
+    return grid_window(seen, 3)
 
 
 def soft_minimum(first: Plane, second: Plane, softness: np.float32) -> Plane:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.phantom_look import PhantomLook
-from polypda.phantom.canvas import Canvas
+from polypda.phantom.camera import Canvas, Plane, Pose, Rays, facing
 from polypda.phantom.layers import (
     BASE_BLEND,
     FALL_OFF,
@@ -27,11 +27,10 @@ from polypda.phantom.layers import (
     signed_distance,
     softened,
 )
-from polypda.phantom.mimics import Lump
+from polypda.phantom.placement import Lump
 from polypda.phantom.polyps import soft_minimum, trace, window_of
 from polypda.phantom.scene import Scene
 from polypda.phantom.textures import CLOUD_PX, TILE_PX, textures
-from polypda.phantom.tube import Plane, Pose, Rays, facing
 
 RADIAL_LIMITS = (-34.0, 14.0)
 """L* that the lamp's beam may take from or add to the rim."""
@@ -39,7 +38,7 @@ RADIAL_LIMITS = (-34.0, 14.0)
 
 @dataclass(frozen=True)
 class CoarseImage:
-    """What the coarse grid tells; all h×w(×3) float32.
+    """One frame on the coarse grid; all h×w(×3) float32.
 
     wall, polyp: RGB 0–255 of the two layers (polyp is None without one).
     outline: signed distance to the polyps' visible outline in coarse pixels, positive inside; None without a polyp.
@@ -148,7 +147,7 @@ def _lay_debris(layer: Layer, scene: Scene, x: Plane, y: Plane, along: Plane) ->
 
 
 def _shifted(scene: Scene, by: float) -> tuple[float, float]:
-    """Another place of the tiles: what is laid with it does not follow the mucosa's own variation."""
+    """Another part of the tiles: what is laid with it does not follow the mucosa's own variation."""
     return scene.texture_origin[1] + by, scene.texture_origin[0] + 0.312 * by
 
 
@@ -168,7 +167,7 @@ def _lay_lump(
     window = window_of(rays, pose.position, lump.lobes)
     if window is None or covered is None:
         return
-    near = Rays(rays.x[window], rays.y[window], rays.z[window], rays.angle_step)
+    near = rays.part(window)
     bumps = own_texture(textures().cloud, lump.pattern, near.x.shape, cells=60)
     solid = trace(near, pose.position, lump.lobes, np.float32(0.12) * bumps)
     radius = np.float32(max(lobe.radius for lobe in lump.lobes))

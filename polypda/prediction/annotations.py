@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from skimage.measure import approximate_polygon
 
 from polypda import __version__
-from polypda.evaluation.scoring.lesions import find_lesions
+from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.files import write_whole
 from polypda.prediction.inputs import Input
-from polypda.reporting.overlays.strokes import mask_outlines
+from polypda.reporting.overlays.drawing import mask_outlines
 
 ANNOTATIONS = "annotations"
 POLYP = "polyp"

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from polypda.data.loading import image_tensor
 from polypda.errors import DataError, UsageError
 from polypda.files import write_whole
-from polypda.importing.extra_modules import extra_module
+from polypda.importing.contract import extra_module
 from polypda.networks.averaged_prediction import polyp_probability
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_tensors, tensors_sha256

@@ -16,18 +16,15 @@ from functools import partial
 from pathlib import Path
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.cohorts.image_kinds import is_image_name
+from polypda.cohorts.image_files import is_image_name
 from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, PolypdaError, UsageError, nearest
-from polypda.importing.annotations.named_images import shortest_names
-from polypda.importing.archives import open_source
 from polypda.importing.contract import DecodedImage, Remark, SourceTree
 from polypda.importing.images.decoded_image import is_blank
 from polypda.importing.images.decoded_image import read_image as read_stored_image
-from polypda.importing.images.deinterlacing import VideoScan, bwdif, probe_scan
-from polypda.importing.images.video_options import Deinterlace, video_remarks
+from polypda.importing.images.deinterlacing import Deinterlace, VideoScan, bwdif, probe_scan
 from polypda.importing.images.videos import (
     Video,
     VideoFrame,
@@ -39,9 +36,11 @@ from polypda.importing.images.videos import (
 from polypda.importing.images.videos import (
     open_video as open_recording,
 )
+from polypda.importing.readers.annotated import shortest_names
 from polypda.importing.readers.dicom import DicomReader, is_dicom
-from polypda.importing.readers.video import is_video_name
-from polypda.importing.writing.frame_names import FrameNames, readable
+from polypda.importing.readers.video import is_video_name, video_remarks
+from polypda.importing.source_tree import open_source
+from polypda.importing.writing.records import FrameNames, readable
 
 FIX_INPUT = "give images, folders, archives, globs, videos, DICOM files, a camera's number, or a cohort's id."
 

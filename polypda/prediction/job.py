@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from polypda.errors import DataError, PolypdaError, UsageError
 from polypda.files import require_writable, write_json, write_png, write_table
-from polypda.importing.images.video_options import Deinterlace
+from polypda.importing.images.deinterlacing import Deinterlace
 from polypda.prediction.annotations import AnnotationKind, write_annotations
 from polypda.prediction.inputs import Input, InputFrame, OpenedVideo, open_video
 from polypda.prediction.model import BATCH, LoadedModel

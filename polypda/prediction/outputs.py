@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.errors import DataError
-from polypda.evaluation.scoring.lesions import find_lesions
+from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.files import whole_file, write_failed
 from polypda.prediction.inputs import Input
 from polypda.prediction.pipeline import PredictedFrame

@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 
 from polypda.prediction.facts import ModelFacts
 from polypda.prediction.model import Image, ImagePrediction
-from polypda.reporting.overlays.lettering import PAPER, Text, text_block
-from polypda.reporting.overlays.overlay_legend import AFTER, FIELD_EDGE, SWATCH
-from polypda.reporting.overlays.strokes import Outline, Stroke, View, draw_strokes, mask_outlines
+from polypda.reporting.overlays.drawing import (
+    PAPER,
+    Outline,
+    Stroke,
+    Text,
+    View,
+    draw_strokes,
+    mask_outlines,
+    text_block,
+)
+from polypda.reporting.overlays.frame_overlay import AFTER, FIELD_EDGE, SWATCH
 
 PANEL_SIDE_PX = 640
 """Smaller images are enlarged to this longer side; larger ones are reduced to it twice over, and no further."""

@@ -4,10 +4,9 @@ Where the scope moved between the fields, every second line is displaced: a comb
 noise, sharp edges and enlargement, and the score is their sum:
 
 1. **excess**: a comb's energy lies at the finest vertical frequency there is (line against line), above the
-   frequencies just below it. The spectrum of pictures falls, that of noise is flat: only a comb makes it rise.
+   frequencies just below it. The spectrum of images falls, that of noise is flat: only a comb makes it rise.
 2. **coherence**: displaced lines differ by displacement × gradient. The line-against-line signal is regressed, tile by
-   tile, on the picture's gradients; what they explain, minus what they explain of the neighbouring frequency.
-
+   tile, on the image's gradients; what they explain, minus what they explain of the neighbouring frequency.
 3. **across**: fields are lines, never columns. A frame that was enlarged alternates from column to column as it does
    from line to line; what the frame on its side scores beyond what frames usually do is taken off.
 
@@ -46,19 +45,19 @@ LEAST_TILE_FRACTION, LEAST_TILES = 0.25, 6
 LEAST_FINE_FRACTION = 0.03
 """Energy at 0.5 cycles per line over that at 0.2, below which a frame was enlarged or is out of focus."""
 DOUBLED = 0.3
-"""Lines 2k and 2k+1 differ by less than this share of what lines 2k+1 and 2k+2 differ: each line is there twice."""
+"""Lines 2k and 2k+1 differ by less than this fraction of what lines 2k+1 and 2k+2 differ: each line is there twice."""
 DOMINANT_QUANTILE = 0.9
 """One sharp horizontal edge looks like a displacement: tiles count with the energy of this quantile at most."""
 FALSE_ALARM = 0.01
-"""Share of progressive frames in which a comb is seen, at most."""
+"""Fraction of progressive frames in which a comb is seen, at most."""
 RAREST_COMB = 0.05
-"""An interlaced film shows a comb in between this share and all of its frames, each share as likely."""
+"""An interlaced video shows a comb in between this fraction and all of its frames, each fraction as likely."""
 SURE = 0.9
 Plane = NDArray[np.float32]
 
 
 class Scan(StrEnum):
-    """How a film or cohort was recorded, as far as its frames tell."""
+    """How a video or cohort was recorded, as far as its frames show."""
 
     INTERLACED = "interlaced"
     PROGRESSIVE = "progressive"
@@ -69,9 +68,8 @@ class Scan(StrEnum):
 class Comb:
     """What one frame shows.
 
-    score: excess + 3 × coherence − across; NaN where not judged. across: 0 where nothing
-    looks like a comb. combed: score above THRESHOLD.
-    judged: False where nothing could be seen; ``why`` tells the reason.
+    score: excess + 3 × coherence − across; NaN where not judged. across: 0 where nothing looks like a comb.
+    judged: False where nothing could be seen, with the reason in ``why``.
     """
 
     score: float
@@ -88,7 +86,7 @@ class Comb:
 
 @dataclass(frozen=True)
 class ScanDecision:
-    """A film's or cohort's scan. confidence: 0.5–1, of ``scan`` against its opposite; see :func:`decide`."""
+    """A video's or cohort's scan. confidence: 0.5–1, of ``scan`` against its opposite; see :func:`decide`."""
 
     scan: Scan
     confidence: float
@@ -98,10 +96,7 @@ class ScanDecision:
 
 
 def measure_comb(image: NDArray[np.uint8]) -> Comb:
-    """Look for a comb in one frame, as it came from its file.
-
-    Args:
-        image: uint8 H×W×3, RGB, never resized.
+    """Look for a comb in one frame, uint8 H×W×3, RGB, as it came from its file, never resized.
 
     Raises: ValueError where the array has another form.
     """
@@ -122,8 +117,8 @@ def _line_by_line(image: NDArray[np.uint8]) -> Comb:
     """The first two cues."""
     green = image[..., 1].astype(np.float32)
     weight = _lit(image)
-    share = _tiles(weight)
-    used = share > LEAST_TILE_FRACTION
+    lit = _tiles(weight)
+    used = lit > LEAST_TILE_FRACTION
     if np.count_nonzero(used) < LEAST_TILES:
         return _not_judged("too dark, too bright or too small")
     finest, neighbour = _columnwise(green, 0.5), [_columnwise(green, NEIGHBOUR, part) for part in (np.cos, np.sin)]
@@ -135,7 +130,7 @@ def _line_by_line(image: NDArray[np.uint8]) -> Comb:
     line = np.arange(green.shape[0], dtype=np.float32)[:, None]
     comb = finest * np.cos(np.pi * line).astype(np.float32)
     # A level that alternates evenly over a tile is no motion: some recorders weigh the two fields differently.
-    alternating = _tiles(comb * weight) ** 2 / np.maximum(share, 1e-6)
+    alternating = _tiles(comb * weight) ** 2 / np.maximum(lit, 1e-6)
     moving = np.maximum(_tiles(finest * finest * weight) - alternating, 0.0)[used].sum() + 1e-6
     excess = math.log(moving / (_total(weight, used, *neighbour) + 1e-6))
     other = neighbour[0] * np.cos(2 * np.pi * NEIGHBOUR * line).astype(np.float32)
@@ -145,16 +140,16 @@ def _line_by_line(image: NDArray[np.uint8]) -> Comb:
 
 
 def decide(frames: Sequence[Comb]) -> ScanDecision:
-    """The scan that frames of one film, or of one cohort, tell.
+    """The scan that frames of one video, or of one cohort, show.
 
-    Bayes with equal odds: a progressive film shows a comb in ``FALSE_ALARM`` of its frames, an interlaced one in any
-    share from ``RAREST_COMB`` on. One combed frame of two is enough; one clean frame says little (the scope may have
+    Bayes with equal odds: a progressive video shows a comb in ``FALSE_ALARM`` of its frames, an interlaced one in any
+    fraction from ``RAREST_COMB`` on. One combed frame of two is enough; one clean frame says little (the scope may have
     been still), ten say progressive. Below ``SURE`` the scan is unknown.
     """
     judged = sum(frame.judged for frame in frames)
     combed = sum(frame.combed for frame in frames)
-    shares = np.linspace(RAREST_COMB, 1.0, 400)[:-1]
-    interlaced = float(np.mean(_likelihood(shares, combed, judged)))
+    fractions = np.linspace(RAREST_COMB, 1.0, 400)[:-1]
+    interlaced = float(np.mean(_likelihood(fractions, combed, judged)))
     progressive = float(_likelihood(np.array([FALSE_ALARM]), combed, judged)[0])
     odds = interlaced / (interlaced + progressive)
     confidence = max(odds, 1 - odds)
@@ -162,10 +157,10 @@ def decide(frames: Sequence[Comb]) -> ScanDecision:
     return ScanDecision(scan, confidence, combed, judged, len(frames))
 
 
-def _likelihood(share: NDArray[np.float64], combed: int, judged: int) -> NDArray[np.float64]:
-    """Up to a factor that is the same for every share; scaled by the best share, against underflow."""
+def _likelihood(fraction: NDArray[np.float64], combed: int, judged: int) -> NDArray[np.float64]:
+    """Up to a factor that is the same for every fraction; scaled by the best one, against underflow."""
     best = np.clip(combed / judged, 1e-9, 1 - 1e-9) if judged else 0.5
-    logs = combed * np.log(share / best) + (judged - combed) * np.log((1 - share) / (1 - best))
+    logs = combed * np.log(fraction / best) + (judged - combed) * np.log((1 - fraction) / (1 - best))
     return np.asarray(np.exp(logs))
 
 
@@ -228,7 +223,7 @@ def _gradients(green: Plane) -> tuple[Plane, Plane]:
 
 
 def _explained(signal: Plane, gradients: tuple[Plane, Plane], weight: Plane, used: NDArray[np.bool_]) -> float:
-    """Share of the signal's energy (its slow part) that one displacement per tile explains; about 0–1."""
+    """Fraction of the signal's energy (its slow part) that one displacement per tile explains; about 0–1."""
     signal = np.asarray(cv2.GaussianBlur(signal, (0, 0), 1.0), np.float32) * weight
     x, y = gradients
     xx, yy, xy = _tiles(x * x * weight), _tiles(y * y * weight), _tiles(x * y * weight)

@@ -1,42 +1,22 @@
-"""What a cohort looks like, in numbers: colour, fall-off, sharpness, highlights, and its polyps.
-
-Works on real cohorts and on phantoms alike. Every frame is reduced to a longer side of 512 px first, so that scopes of
-different resolution are compared on the same footing. Nothing here reads a file.
-"""
+"""What a cohort looks like, in numbers, real or phantom: colour, fall-off, sharpness, highlights, and its polyps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.statistics.image import image_figures, reduced_image
-from polypda.quality.statistics.polyps import mask_figures
+from polypda.quality.frame_figures import ImageFigures, PolypFigures, image_figures, mask_figures, reduced_image
 
-
-@dataclass(frozen=True)
-class FrameLook:
-    """One frame's figures. Polyp figures are NaN (contrast, area) on a frame without a polyp.
-
-    Shares lie in 0–1; L* in 0–100; ``laplacian_sd`` in grey levels; ``polyp_area`` as a share of the field of view.
-    """
-
-    field_share: float
-    lightness: float
-    lightness_sd: float
-    a: float
-    b: float
-    rim_lightness: float
-    centre_lightness: float
-    specular_share: float
-    laplacian_sd: float
-    polyp_area: float
-    contrast_lightness: float
-    contrast_a: float
-    contrast_b: float
-    polyps: int
+Triple = tuple[float, float, float]
+TABLE_HEADER = (
+    "| cohort | frames | FOV share | L* mean ± SD in FOV | a*, b* mean | between-frame SD L*,a*,b* | rim/centre L* "
+    "| specular share | Laplacian SD | polyp area % of FOV q10/q50/q90 | polyp−mucosa ΔL*, Δa*, Δb* "
+    "| polyps per frame |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -52,108 +32,74 @@ class CohortLook:
     lightness_sd: float
     a: float
     b: float
-    between_frames_sd: tuple[float, float, float]
+    between_frames_sd: Triple
     rim_to_centre: float
     specular_percent: float
     laplacian_sd: float
-    polyp_area_percent: tuple[float, float, float]
-    polyp_contrast: tuple[float, float, float]
+    polyp_area_percent: Triple
+    polyp_contrast: Triple
     polyps_per_frame: float
 
 
-def measure_frame(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> FrameLook:
-    """Measure one frame.
-
-    Args:
-        image: uint8 H×W×3, RGB.
-        mask: uint8 H×W, polyp where non-zero.
-    """
-    reduced = reduced_image(image)
-    decoded, polyps = image_figures(image, reduced), mask_figures(reduced, mask)
-    return FrameLook(
-        field_share=decoded.field_share,
-        lightness=decoded.lightness,
-        lightness_sd=decoded.lightness_sd,
-        a=decoded.a,
-        b=decoded.b,
-        rim_lightness=decoded.rim_lightness,
-        centre_lightness=decoded.centre_lightness,
-        specular_share=decoded.specular_share,
-        laplacian_sd=decoded.laplacian_sd,
-        polyp_area=polyps.area,
-        contrast_lightness=polyps.contrast_lightness,
-        contrast_a=polyps.contrast_a,
-        contrast_b=polyps.contrast_b,
-        polyps=polyps.polyps,
-    )
-
-
-def summarise(frames: Sequence[FrameLook]) -> CohortLook:
-    """A cohort's figures from its frames'.
+def measure_cohort(pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> CohortLook:
+    """A cohort's figures from images (uint8 H×W×3, RGB) and masks (uint8 H×W, polyp where non-zero).
 
     Raises: ValueError when there is no frame.
     """
-    if not frames:
+    images: list[ImageFigures] = []
+    polyps: list[PolypFigures] = []
+    for image, mask in pairs:
+        reduced = reduced_image(image)
+        images.append(image_figures(image, reduced))
+        polyps.append(mask_figures(reduced, mask))
+    if not images:
         raise ValueError("no frame was measured, so there is nothing to summarise")
-    columns = np.array([astuple(frame) for frame in frames], dtype=np.float64).T
-    column = dict(zip(FrameLook.__dataclass_fields__, columns, strict=True))
-    mean = {name: float(values.mean()) for name, values in column.items()}
-    areas = 100.0 * column["polyp_area"][np.isfinite(column["polyp_area"])]
-    quantiles = np.percentile(areas, (10, 50, 90)) if areas.size else np.full(3, np.nan)
+
+    def column(figures: list[ImageFigures] | list[PolypFigures], name: str) -> NDArray[np.float64]:
+        return np.array([getattr(each, name) for each in figures], np.float64)
+
+    def mean(name: str) -> float:
+        return float(column(images, name).mean())
+
+    areas = 100.0 * column(polyps, "area")
+    areas = areas[np.isfinite(areas)]
+    contrasts = [column(polyps, f"contrast_{axis}") for axis in ("lightness", "a", "b")]
     return CohortLook(
-        frames=len(frames),
-        field_share=mean["field_share"],
-        lightness=mean["lightness"],
-        lightness_sd=mean["lightness_sd"],
-        a=mean["a"],
-        b=mean["b"],
-        between_frames_sd=(float(column["lightness"].std()), float(column["a"].std()), float(column["b"].std())),
-        rim_to_centre=mean["rim_lightness"] / max(mean["centre_lightness"], 1e-6),
-        specular_percent=100.0 * mean["specular_share"],
-        laplacian_sd=mean["laplacian_sd"],
-        polyp_area_percent=(float(quantiles[0]), float(quantiles[1]), float(quantiles[2])),
-        polyp_contrast=(
-            _finite_median(column["contrast_lightness"]),
-            _finite_median(column["contrast_a"]),
-            _finite_median(column["contrast_b"]),
-        ),
-        polyps_per_frame=mean["polyps"],
+        frames=len(images),
+        field_share=mean("field_share"),
+        lightness=mean("lightness"),
+        lightness_sd=mean("lightness_sd"),
+        a=mean("a"),
+        b=mean("b"),
+        between_frames_sd=_triple(column(images, axis).std() for axis in ("lightness", "a", "b")),
+        rim_to_centre=mean("rim_lightness") / max(mean("centre_lightness"), 1e-6),
+        specular_percent=100.0 * mean("specular_share"),
+        laplacian_sd=mean("laplacian_sd"),
+        polyp_area_percent=_triple(np.percentile(areas, (10, 50, 90)) if areas.size else np.full(3, np.nan)),
+        polyp_contrast=_triple(np.median(known) if (known := v[np.isfinite(v)]).size else np.nan for v in contrasts),
+        polyps_per_frame=float(column(polyps, "polyps").mean()),
     )
 
 
-def measure_cohort(pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> CohortLook:
-    """A cohort's figures from (image, mask) pairs; see :func:`measure_frame` for their form."""
-    return summarise([measure_frame(image, mask) for image, mask in pairs])
-
-
-TABLE_HEADER = (
-    "| cohort | frames | FOV share | L* mean ± SD in FOV | a*, b* mean | between-frame SD L*,a*,b* | rim/centre L* "
-    "| specular share | Laplacian SD | polyp area % of FOV q10/q50/q90 | polyp−mucosa ΔL*, Δa*, Δb* "
-    "| polyps per frame |\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|---|"
-)
+def _triple(values: Iterable[float]) -> Triple:
+    first, second, third = map(float, values)
+    return first, second, third
 
 
 def table_row(name: str, look: CohortLook) -> str:
     """One Markdown row under :data:`TABLE_HEADER`."""
-    between, area, contrast = look.between_frames_sd, look.polyp_area_percent, look.polyp_contrast
     cells = (
         name,
         str(look.frames),
         f"{look.field_share:.2f}",
         f"{look.lightness:.0f} ± {look.lightness_sd:.0f}",
         f"{look.a:.0f}, {look.b:.0f}",
-        ", ".join(f"{value:.0f}" for value in between),
+        ", ".join(f"{value:.0f}" for value in look.between_frames_sd),
         f"{look.rim_to_centre:.2f}",
         f"{look.specular_percent:.2f} %",
         f"{look.laplacian_sd:.0f}",
-        " / ".join(f"{value:.1f}" for value in area),
-        ", ".join(f"{value:+.0f}" for value in contrast),
+        " / ".join(f"{value:.1f}" for value in look.polyp_area_percent),
+        ", ".join(f"{value:+.0f}" for value in look.polyp_contrast),
         f"{look.polyps_per_frame:.2f}",
     )
     return "| " + " | ".join(cells) + " |"
-
-
-def _finite_median(values: NDArray[np.float64]) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")

@@ -1,17 +1,18 @@
-"""What the page of cohort statistics is made from, beside the comparisons themselves."""
+"""What the page of cohort statistics is made from, and what is said of two cohorts in words (cohort_clauses.yaml)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
-from polypda.evaluation.cohort_differences.results import CohortDifferences, supported
-from polypda.quality.statistics.features import BY_NAME
-from polypda.quality.statistics.frame_table import PlaceMaps
+from polypda.evaluation.cohort_differences import CohortDifferences, supported
+from polypda.quality.frame_table import BY_NAME, PlaceMaps
 from polypda.reporting.verdict import records
 from polypda.reporting.wording import NO_BREAK, plain, signed
 
@@ -61,75 +62,37 @@ class CohortStatistics:
         unread = [one.cohort for one in self.facts if not one.labels_read]
         if not read:
             return "No label was read: nothing here comes from a mask or a box."
-        told = f"Labels were read of: {', '.join(read)}."
-        return f"{told} None of: {', '.join(unread)}." if unread else told
+        sentence = f"Labels were read of: {', '.join(read)}."
+        return f"{sentence} None of: {', '.join(unread)}." if unread else sentence
 
 
 MOST_IN_HEADLINE = 4
 FRACTIONS = {1 / 2: "half", 1 / 3: "a third", 1 / 4: "a quarter", 1 / 5: "a fifth", 1 / 10: "a tenth"}
 SAME_FRACTION = 0.08
-"""A ratio this near to a fraction, of its own size, is told as that."""
+"""A ratio this near to a fraction, of its own size, is written as that."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """What is said of a cohort. its: follows "its", else "it". words: from the ratio of the two typical values and
-    whether it lies higher."""
+    """What is said of a cohort; cohort_clauses.yaml tells what its fields mean."""
 
-    words: Callable[[float, bool], str]
+    higher: str = ""
+    lower: str = ""
+    ratio: str = ""
+    fraction: str = ""
     its: bool = False
+    outline: bool = False
+
+    def words(self, ratio: float, higher: bool) -> str:
+        """From the ratio of the two typical values (no finite number above 0: unknown) and whether it lies higher."""
+        if not self.ratio or (self.higher and not 0 < ratio < math.inf):
+            return self.higher if higher else self.lower
+        fraction = _fraction(ratio) if self.fraction else ""
+        return self.fraction.format(fraction) if fraction else self.ratio.format(times(ratio))
 
 
-def _either(more: str, less: str, *, its: bool = False) -> Clause:
-    return Clause(lambda _, higher: more if higher else less, its)
-
-
-def _times(before: str, after: str, unknown: tuple[str, str], *, its: bool = False) -> Clause:
-    """ "is 3.6× as sharp"; where one value is 0 no ratio is told."""
-
-    def words(ratio: float, higher: bool) -> str:
-        known = math.isfinite(ratio) and ratio > 0
-        return f"{before} {times(ratio)} {after}" if known else unknown[0 if higher else 1]
-
-    return Clause(words, its)
-
-
-def _area(whose: str) -> Clause:
-    def words(ratio: float, higher: bool) -> str:
-        fraction = _fraction(ratio)
-        return f"{whose} cover {fraction} of the area" if fraction else f"{whose} cover {times(ratio)} the area"
-
-    return Clause(words, its=True)
-
-
-# In order of what is told first among equally large effects
-CLAUSES: dict[str, Clause] = {
-    "laplacian_sd": _times("is", "as sharp", ("is sharper", "is less sharp")),
-    "polyp_area_percent": _area("polyps"),
-    "box_area_percent": _area("boxes"),
-    "negative_percent": _either("frames show no polyp more often", "frames show a polyp more often", its=True),
-    "lightness": _either("is lighter", "is darker"),
-    "a": _either("is redder", "is less red"),
-    "b": _either("is yellower", "is less yellow"),
-    "specular_percent": _times("shows", "as much glare", ("shows more glare", "shows less glare")),
-    "noise_sd": _times("is", "as noisy", ("is noisier", "is less noisy")),
-    "rim_to_centre": _either("rim is lighter beside its centre", "rim is darker beside its centre", its=True),
-    "lightness_sd": _either("has more light and dark within a frame", "is more evenly lit"),
-    "a_sd": _either("red varies more within a frame", "red varies less within a frame", its=True),
-    "b_sd": _either("yellow varies more within a frame", "yellow varies less within a frame", its=True),
-    "contrast_lightness": _either("polyps stand out more by lightness", "polyps stand out less by lightness", its=True),
-    "contrast_a": _either("polyps stand out more by redness", "polyps stand out less by redness", its=True),
-    "contrast_b": _either("polyps stand out more by yellowness", "polyps stand out less by yellowness", its=True),
-    "polyps": _either("shows more polyps a frame", "shows fewer polyps a frame"),
-    "polyp_off_centre": _either("polyps lie nearer to the rim", "polyps lie nearer to the middle", its=True),
-    "field_share": _either("field of view fills more of the frame", "field of view fills less of the frame", its=True),
-    "field_fill": _either("field of view is more of a rectangle", "field of view is less of a rectangle", its=True),
-    "field_aspect": _either("field of view is wider", "field of view is narrower", its=True),
-    "longer_side_px": _either("frames are larger", "frames are smaller", its=True),
-}  # fmt: skip
-ORDER = list(CLAUSES)
-OUTLINE = ("field_share", "field_fill", "field_aspect", "longer_side_px")
-"""Told last, and one of them only: they are all but constant within a cohort, so any difference is a complete one."""
+_TEXT = Path(__file__).with_name("cohort_clauses.yaml").read_text(encoding="utf-8")
+CLAUSES = {feature: Clause(**words) for feature, words in yaml.safe_load(_TEXT).items()}
 
 
 @dataclass(frozen=True)
@@ -145,27 +108,22 @@ def pair_words(effects: pd.DataFrame) -> PairWords:
     one, other = str(effects["cohort"].iloc[0]), str(effects["other"].iloc[0])
     shown = sorted(records(supported(effects)), key=_rank)
     if not shown:
-        return PairWords(_nothing_shown(one, other, judged=bool(effects["p_value"].notna().any())), ())
-    inside = [row for row in shown if row["feature"] not in OUTLINE]
-    outline = [row for row in shown if row["feature"] in OUTLINE]
-    told = [_clause(row) for row in (*inside[:MOST_IN_HEADLINE], *outline[:1])]
-    first = f"{other}’s {told[0][1]}" if told[0][0] else f"{other} {told[0][1]}"
-    rest = [f"its {words}" if its else f"it {words}" for its, words in told[1:]]
-    return PairWords(f"Beside {one}, {'; '.join([first, *rest])}.", tuple(_line(row) for row in shown))
-
-
-def _nothing_shown(one: str, other: str, *, judged: bool) -> str:
-    if not judged:
-        return f"No difference between {one} and {other} is shown. Too few patients, sequences or frames for any claim."
-    return f"No single measure shows a difference between {one} and {other}; their distance looks at all together."
+        if effects["p_value"].isna().all():
+            few = "Too few patients, sequences or frames for any claim."
+            return PairWords(f"No difference between {one} and {other} is shown. {few}", ())
+        together = "their distance looks at all together."
+        return PairWords(f"No single measure shows a difference between {one} and {other}; {together}", ())
+    inside = [row for row in shown if not CLAUSES[row["feature"]].outline]
+    chosen = [*inside[:MOST_IN_HEADLINE], *shown[len(inside) :][:1]]
+    (first_its, first), *rest = map(_clause, chosen)
+    clauses = [f"{other}’s {first}" if first_its else f"{other} {first}"]
+    clauses += [f"its {words}" if its else f"it {words}" for its, words in rest]
+    return PairWords(f"Beside {one}, {'; '.join(clauses)}.", tuple(map(_line, shown)))
 
 
 def times(ratio: float) -> str:
     """ "3.6×", "12×", "1.08×", "half": a ratio above 0."""
-    fraction = _fraction(ratio)
-    if fraction:
-        return fraction
-    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×" if ratio >= 1.5 else f"{ratio:.2f}×"
+    return _fraction(ratio) or f"{ratio:.{0 if ratio >= 10 else 1 if ratio >= 1.5 else 2}f}×"
 
 
 def _fraction(ratio: float) -> str:
@@ -174,7 +132,8 @@ def _fraction(ratio: float) -> str:
 
 
 def _rank(row: dict[str, Any]) -> tuple[bool, float, int]:
-    return row["feature"] in OUTLINE, -round(abs(row["delta"]), 1), ORDER.index(row["feature"])
+    feature = row["feature"]
+    return CLAUSES[feature].outline, -round(abs(row["delta"]), 1), list(CLAUSES).index(feature)
 
 
 def _clause(row: dict[str, Any]) -> tuple[bool, str]:

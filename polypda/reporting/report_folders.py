@@ -14,7 +14,7 @@ REPORT_FILES = ("index.html", "cases.csv", "model_card.md")
 
 
 @contextmanager
-def whole_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> Iterator[Path]:
+def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> Iterator[Path]:
     """A working folder beside ``folder``, moved there at the end of the block; after an error nothing is left of it.
 
     replace: a former folder of this kind may lie there; it stays until the new one is complete. former: the files by
@@ -36,11 +36,9 @@ def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, .
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
     """
     files.require_writable(folder.parent)
-    if not folder.exists():
-        return
-    if not replace:
+    if folder.exists() and not replace:
         raise _exists(folder)
-    if not all((folder / name).is_file() for name in former):
+    if folder.exists() and not all((folder / name).is_file() for name in former):
         raise DataError(
             "E_REPORT_EXISTS",
             "something lies there that is no former one of the kind that is written: it is not replaced.",

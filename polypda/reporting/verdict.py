@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
 
-CLUSTER_INTERVALS = ("cluster bootstrap", "cluster t")
-FRAME_INTERVAL = "frames as independent"
-NO_INTERVAL = "none"
+CLUSTER_INTERVALS = (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
 SIGNIFICANT_P = 0.05
 
 
@@ -37,21 +35,8 @@ class Finding(Enum):
         return {"helps": "better", "harms": "worse", "not shown": "unchanged", "not assessed": "unknown"}[self.value]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """finding, and ``words``: the sentence with difference, interval, clusters and conclusion."""
-
-    finding: Finding
-    words: str
-
-    @property
-    def tone(self) -> str:
-        """That of the finding."""
-        return self.finding.tone
-
-
 def finding(row: Mapping[str, Any]) -> Finding:
-    """Judge one comparison with source-only.
+    """What one comparison with source-only shows.
 
     Args:
         row: delta, low, high (NaN where absent), interval (its kind), p_holm (NaN where absent).
@@ -74,8 +59,8 @@ def holds_after_correction(row: Mapping[str, Any]) -> bool:
     return found and bool(pd.notna(row["p_holm"]) and row["p_holm"] < SIGNIFICANT_P)
 
 
-def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
-    """The finding in a clinician's words.
+def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> str:
+    """The finding in a clinician's words, with difference, interval, clusters and conclusion.
 
     Args:
         row: as for :func:`finding`, and n, clusters (missing where unknown); words and delta_lesion_sensitivity_10
@@ -84,18 +69,18 @@ def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> Verdict:
     """
     found = finding(row)
     if found is Finding.UNKNOWN:
-        return Verdict(found, _why_unknown(row))
+        return _why_unknown(row)
     change = f"Dice\u00a0{signed(row['delta'])}"
-    return Verdict(found, f"{change}, {_certainty(row, cluster_unit)}: {_conclusion(row, found)}")
+    return f"{change}, {_certainty(row, cluster_unit)}: {_conclusion(row, found)}"
 
 
 def _why_unknown(row: Mapping[str, Any]) -> str:
     lesions = row.get("delta_lesion_sensitivity_10", math.nan)
     if row.get("words") == BOXES_ONLY and pd.notna(lesions):
         low = row.get("delta_lesion_sensitivity_10_low", math.nan)
-        kind = row.get("delta_lesion_sensitivity_10_interval", NO_INTERVAL)
+        kind = row.get("delta_lesion_sensitivity_10_interval", IntervalKind.NONE)
         span = interval(low, row.get("delta_lesion_sensitivity_10_high", math.nan)) if pd.notna(low) else "no interval"
-        span += " if frames were independent" if kind == FRAME_INTERVAL else ""
+        span += " if frames were independent" if kind == IntervalKind.FRAMES else ""
         return f"{BOXES_ONLY}; lesion sensitivity {signed(lesions)} ({span}), for which no finding is declared"
     return "no scored frame with a polyp: not assessed"
 
@@ -106,7 +91,7 @@ def _certainty(row: Mapping[str, Any], unit: str) -> str:
     if kind in CLUSTER_INTERVALS:
         clusters = counted(row["clusters"], cluster_noun(unit))
         return f"95\u00a0% interval {interval(row['low'], row['high'])}, {clusters}"
-    if kind == FRAME_INTERVAL:
+    if kind == IntervalKind.FRAMES:
         span = interval(row["low"], row["high"])
         return f"{span} if its {frames} were independent (patients unknown: likely too narrow)"
     if pd.notna(row["clusters"]):

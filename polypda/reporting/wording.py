@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from polypda.evaluation.statistics import IntervalKind
+from polypda.evaluation.statistics.intervals import IntervalKind
 
 NOT_KNOWN = "–"
 NO_BREAK = "\u00a0"
@@ -44,18 +44,18 @@ def _counts(text: str) -> bool:
     return any(letter in "123456789∞" for letter in text)
 
 
-def percent(share: float, digits: int = 0) -> str:
-    """A share in [0, 1] as "43 %"; NaN as a dash."""
-    return NOT_KNOWN if pd.isna(share) else f"{plain(100 * share, digits)}{NO_BREAK}%"
+def percent(fraction: float, digits: int = 0) -> str:
+    """A fraction in [0, 1] as "43 %"; NaN as a dash."""
+    return NOT_KNOWN if pd.isna(fraction) else f"{plain(100 * fraction, digits)}{NO_BREAK}%"
 
 
-def signed_percent(share: float, digits: int = 0) -> str:
+def signed_percent(ratio: float, digits: int = 0) -> str:
     """A ratio that may have any sign, as "+28 %"; NaN as a dash."""
-    return NOT_KNOWN if pd.isna(share) else f"{signed(100 * share, digits)}{NO_BREAK}%"
+    return NOT_KNOWN if pd.isna(ratio) else f"{signed(100 * ratio, digits)}{NO_BREAK}%"
 
 
 def points(difference: float, digits: int = 0) -> str:
-    """A difference of shares as "−43 pp" (percentage points); NaN as a dash."""
+    """A difference of fractions as "−43 pp" (percentage points); NaN as a dash."""
     return NOT_KNOWN if pd.isna(difference) else f"{signed(100 * difference, digits)}{NO_BREAK}pp"
 
 

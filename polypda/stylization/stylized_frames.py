@@ -1,9 +1,8 @@
-"""A source cohort restyled to a target, as cached frames: computed once, in small files, resumable.
+"""A source cohort stylized to a target, as cached frames: computed once, in small files, resumable.
 
-Files lie under a name made of the settings, the encoder's weights and the target's frames; within it one file per
-small group of source frames, named after their pixels. So nothing made with other settings, other weights or another
-target is ever taken for it, and after an interruption only the groups that are missing are computed. A group is always
-computed whole and alike: an interrupted and an uninterrupted run give the same bytes.
+Files lie under a name made of the settings, the encoder's weights and the target's frames; within it one file per small
+group of source frames, named after their pixels. A group is always computed whole and alike: an interrupted and an
+uninterrupted run give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,8 +27,14 @@ from polypda.errors import DataError, UsageError
 from polypda.files import whole_file, write_json
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
-from polypda.stylization.appearance import Stylized, mean_gram, stylize
-from polypda.stylization.settings import Start, StylizationSettings, stylization_settings
+from polypda.stylization.appearance import (
+    Start,
+    StylizationSettings,
+    Stylized,
+    mean_gram,
+    stylization_settings,
+    stylize,
+)
 
 VERSION = 1
 GROUP = 8
@@ -82,7 +87,7 @@ class EncoderMaps:
 
 @dataclass(frozen=True)
 class Stylization:
-    """One restyling of a source to a target: what decides it, and where it is kept.
+    """One stylization of a source to a target: what decides it, and where it is kept.
 
     source, target: cached at one network size; no mask of either is read. folder: of the cache.
     """
@@ -101,13 +106,13 @@ class Stylization:
 
     @cached_property
     def record(self) -> dict:
-        """What decides a restyled frame beside its own pixels; nothing of this machine."""
+        """What decides a stylized frame beside its own pixels; nothing of this machine."""
         return {
             "version": VERSION,
             "settings": stylization_settings(self.settings).model_dump(mode="json"),
             "encoder": self.features.identity(),
-            "target": _digest(self.target, self._style_places()),
-            "target_frames": len(self._style_places()),
+            "target": _digest(self.target, self._style_indices()),
+            "target_frames": len(self._style_indices()),
         }
 
     @cached_property
@@ -115,15 +120,15 @@ class Stylization:
         """The target's mean Gram per encoder map, in one pass. Raises: DataError E_STYLE_EMPTY."""
         mean = mean_gram(self.settings)
         with torch.no_grad():
-            for batch in frame_batches(self.target, GROUP, self._style_places()):
+            for batch in frame_batches(self.target, GROUP, self._style_indices()):
                 moved = batch.to(self.device)
                 mean.add(self.features(moved.images), moved.valid)
         return mean.value(torch.float32)
 
     def frames(self, advance: Callable[[int, int], None] | None = None) -> CachedFrames:
-        """The source with restyled images and its own masks; what is missing is computed.
+        """The source with stylized images and its own masks; what is missing is computed.
 
-        Args: advance: told (frames done, frames in all) after each group.
+        advance: called with (frames done, frames in all) after each group.
         Raises: DataError E_STYLISATION_CACHE where the folder holds something else, E_STYLE_EMPTY.
         """
         home = self._home()
@@ -141,7 +146,7 @@ class Stylization:
         return replace(self.source, images=CachedGroups(tuple(paths)))
 
     def stylized(self, indices: list[int]) -> Stylized:
-        """Restyle the frames at these places together; nothing is cached."""
+        """Stylize the frames at these indices together; nothing is cached."""
         (batch,) = frame_batches(self.source, len(indices), indices)
         moved = batch.to(self.device)
         start = self._noise(batch, indices).to(self.device) if self.settings.aan_start is Start.NOISE else None
@@ -153,7 +158,7 @@ class Stylization:
         drawn = [torch.rand(batch.images.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(drawn)
 
-    def _style_places(self) -> list[int]:
+    def _style_indices(self) -> list[int]:
         count = min(self.settings.aan_target_frames or len(self.target), len(self.target))
         return np.unique(np.linspace(0, len(self.target) - 1, count).round().astype(int)).tolist()
 

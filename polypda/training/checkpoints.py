@@ -1,7 +1,6 @@
-"""Checkpoints: safetensors for weights, one state file that ``torch.load(weights_only=True)`` accepts, atomically.
+"""Checkpoints: folders ``step-000150`` of one safetensors file per network, ``optimizers.pt`` and ``checkpoint.json``.
 
-A checkpoint is a folder ``step-000150`` holding one safetensors file per network, ``optimizers.pt`` and
-``checkpoint.json``. It is written under another name, fsynced and renamed: a folder of that name is whole.
+The optimisers' file is one that ``torch.load(weights_only=True)`` accepts. A folder of that name is whole.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Checkpoint:
 
     @property
     def segmenter(self) -> Path:
-        """The network that is used afterwards: the segmenter, or the teacher that takes its place."""
+        """The network that is used afterwards: the segmenter, or the teacher instead of it."""
         try:
             meta = json.loads((self.folder / "checkpoint.json").read_text(encoding="utf-8"))
             name = meta.get("adapted", SEGMENTER)
@@ -61,12 +60,9 @@ def save_checkpoint(stage: Path, method: Method, step: int) -> Checkpoint:
         with whole_folder(checkpoint.folder, replace=True) as folder:  # over a snapshot that lost its state
             _write(folder, method, step)
     except (OSError, RuntimeError) as error:
-        raise DataError(
-            "E_CHECKPOINT_WRITE",
-            f"could not be written: {error}; nothing half-written was left.",
-            where=f"{stage.name}/{checkpoint.folder.name}",
-            fix="make room on the disk and resume the run.",
-        ) from error
+        what, where = f"could not be written: {error}; nothing half-written was left.", checkpoint.folder.name
+        fix = "make room on the disk and resume the run."
+        raise DataError("E_CHECKPOINT_WRITE", what, where=f"{stage.name}/{where}", fix=fix) from error
     return checkpoint
 
 
@@ -79,12 +75,9 @@ def _require_finite(method: Method, step: int) -> None:
     )
     broken = not_finite(states)
     if broken:
-        raise TrainingError(
-            "E_NONFINITE",
-            f"after step {step} weights are not finite: {', '.join(broken[:SHOWN_KEYS])}; they were not saved.",
-            where=method.name,
-            fix="the last good checkpoint is kept; lower the learning rate or λ_adv.",
-        )
+        what = f"after step {step} weights are not finite: {', '.join(broken[:SHOWN_KEYS])}; they were not saved."
+        fix = "the last good checkpoint is kept; lower the learning rate or λ_adv."
+        raise TrainingError("E_NONFINITE", what, where=method.name, fix=fix)
 
 
 def _write(folder: Path, method: Method, step: int) -> None:
@@ -107,20 +100,13 @@ def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
             load_module(module, checkpoint.folder / f"{name}.safetensors")
         states = torch.load(checkpoint.folder / "optimizers.pt", weights_only=True, map_location="cpu")
     except (OSError, ValueError, RuntimeError, LookupError, EOFError, UnpicklingError, DataError) as error:
-        told = f"{error.code}: {error.what}" if isinstance(error, DataError) else str(error)
-        raise DataError(
-            "E_CHECKPOINT",
-            f"cannot be read: {told}",
-            where=checkpoint.folder.name,
-            fix="remove this checkpoint's folder; the run then resumes from the one before it.",
-        ) from error
+        message = f"{error.code}: {error.what}" if isinstance(error, DataError) else str(error)
+        fix = "remove this checkpoint's folder; the run then resumes from the one before it."
+        raise DataError("E_CHECKPOINT", f"cannot be read: {message}", where=checkpoint.folder.name, fix=fix) from error
     if meta["method"] != method.name or meta["format"] != FORMAT:
-        raise DataError(
-            "E_CHECKPOINT",
-            f"belongs to method '{meta['method']}' (format {meta['format']}), not to '{method.name}' ({FORMAT}).",
-            where=checkpoint.folder.name,
-            fix="resume with the configuration that the run was started with.",
-        )
+        what = f"belongs to method '{meta['method']}' (format {meta['format']}), not to '{method.name}' ({FORMAT})."
+        fix = "resume with the configuration that the run was started with."
+        raise DataError("E_CHECKPOINT", what, where=checkpoint.folder.name, fix=fix)
     for player in method.players():
         rates = player.initial_learning_rates
         player.optimizer.load_state_dict(states[player.name])

@@ -12,13 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
-from polypda.data.inference import Inference
 from polypda.data.labels import BoxSupervision
 from polypda.errors import nearest
 from polypda.methods.contract import MethodOptions
-from polypda.methods.controls import SourceOnly
 from polypda.methods.registry import method_options, plain_options
-from polypda.networks.averaged_prediction import Asked
+from polypda.methods.segmentation import SourceOnly
+from polypda.networks.averaged_prediction import Asked, Inference
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
 from polypda.options import Option, with_present_names
@@ -142,8 +141,7 @@ class AdaptConfig(BaseModel):
     """A whole adaptation: the source-only start, the method beside its equal-budget control, the choice, the proof.
 
     Options of methods are held as plain values of their own types, only those that were given; texts, as the command
-    line and earlier versions have them, are read as such. Of a weights file its name and hash are held, never its
-    place. Fields that are options of the command line say so.
+    line and earlier versions have them, are read as such. Of a weights file its name and hash are held, never a path.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -236,12 +234,9 @@ class AdaptConfig(BaseModel):
         if not isinstance(values, Mapping):
             return values
         values = with_present_names(values)
-        kinds = {
-            "supervised": SourceOnly.name,
-            "start": SourceOnly.name,
-            "options": values.get("method", "adaptsegnet"),
-        }
-        typed = {name: plain_options(kind, values[name]) for name, kind in kinds.items() if values.get(name)}
+        method = values.get("method", "adaptsegnet")
+        methods = {"supervised": SourceOnly.name, "start": SourceOnly.name, "options": method}
+        typed = {name: plain_options(method, values[name]) for name, method in methods.items() if values.get(name)}
         return {**values, **typed}
 
     @field_validator("selector")
@@ -254,7 +249,6 @@ class AdaptConfig(BaseModel):
     @model_validator(mode="after")
     def _processes_share_batches_evenly(self) -> AdaptConfig:
         if self.data.batch_size % self.compute.processes:
-            raise ValueError(
-                f"a batch of {self.data.batch_size} is not shared evenly by {self.compute.processes} processes"
-            )
+            size, processes = self.data.batch_size, self.compute.processes
+            raise ValueError(f"a batch of {size} is not shared evenly by {processes} processes")
         return self

@@ -13,8 +13,9 @@ an entry point of another package (``polypda.selectors``, see :mod:`polypda.plug
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -55,9 +56,9 @@ class Criterion:
     """One rule of ``--selector``.
 
     name: what the user writes. doc: what is highest or lowest at the chosen checkpoint, in words. function: its value;
-    NaN where there is none. unit: of the value. direction: +1 where higher is better, −1 where lower is. column: its
-    name in selection.json and tables. heading: over its curve. reads_source_labels, reads_target_labels: of validation
-    frames; the target's need permission, and such a rule is told only where it was asked for. asked_last: it needs
+    NaN where there is none. direction: +1 where higher is better, −1 where lower is. column: its name in selection.json
+    and tables. heading: over its curve. reads_source_labels, reads_target_labels: of validation frames; the target's
+    need permission, and such a rule is computed only where it was asked for. asked_last: it needs
     :attr:`SeenSnapshot.mean`. speaks_for_adaptation: a better value than the control's is a reason to use the adapted
     model. missing: why there may be no value.
     """
@@ -139,15 +140,11 @@ def binary_entropy(p: torch.Tensor) -> torch.Tensor:
     return -(p * p.log2() + (1 - p) * (1 - p).log2())
 
 
-def _with_earlier(seen: SeenSnapshot) -> float:
-    return NOT_SCORED if seen.earlier is None else agreement(seen.maps, seen.earlier, seen.insides)
+def _agreement_with(seen: SeenSnapshot, maps: Sequence[torch.Tensor] | None) -> float:
+    return NOT_SCORED if maps is None else agreement(seen.maps, maps, seen.insides)
 
 
-def _with_all(seen: SeenSnapshot) -> float:
-    return NOT_SCORED if seen.mean is None else agreement(seen.maps, seen.mean, seen.insides)
-
-
-_OWN = (
+_BUILT_IN = (
     Criterion(LAST, "checkpoint", None),
     Criterion(
         SOURCE_DICE,
@@ -189,7 +186,7 @@ _OWN = (
     Criterion(
         "teacher-agreement",
         "agreement with the average of earlier snapshots",
-        _with_earlier,
+        lambda seen: _agreement_with(seen, seen.earlier),
         unit="Dice",
         column="teacher_agreement",
         heading="Agreement with earlier snapshots",
@@ -198,7 +195,7 @@ _OWN = (
     Criterion(
         "ensemble",
         "agreement with the mean of all candidates",
-        _with_all,
+        lambda seen: _agreement_with(seen, seen.mean),
         unit="Dice",
         column="ensemble_agreement",
         heading="Agreement with the mean of all",
@@ -216,7 +213,7 @@ _OWN = (
     ),
 )
 CRITERIA: Registry[Criterion] = Registry(
-    {criterion.name: criterion for criterion in _OWN},
+    {criterion.name: criterion for criterion in _BUILT_IN},
     lambda: {criterion.name: criterion for criterion in plugins("polypda.selectors", Criterion)},
 )
 """``oracle`` is the rule of every published table: it needs permission, and is no method."""
@@ -228,3 +225,35 @@ def register_selector(criterion: Criterion) -> Criterion:
     Raises: UsageError E_NAME_TAKEN, E_REGISTER.
     """
     return register(CRITERIA, criterion, Criterion)
+
+
+@dataclass(frozen=True)
+class SnapshotScore:
+    """What is known of one snapshot, mostly without labels.
+
+    target_foreground, source_foreground: fraction of the field of view that is called polyp. criteria: column of a
+    :class:`Criterion` → its value, absent (and read as NaN) where there is nothing to score
+    by: no source validation frame with a polyp, no earlier snapshot. control_agreement: Dice with the control's maps.
+    """
+
+    step: int
+    target_foreground: float
+    source_foreground: float = NOT_SCORED
+    control_agreement: float = NOT_SCORED
+    criteria: dict[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, column: str) -> float:
+        return self.criteria.get(column, NOT_SCORED)
+
+    def as_row(self) -> dict[str, Any]:
+        """Flat: step, foregrounds and agreement, and a column per criterion."""
+        row = asdict(self)
+        known = {rule.key: self[rule.key] for rule in CRITERIA.values() if rule.function is not None}
+        return {**known, **row.pop("criteria"), **row}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> SnapshotScore:
+        """Reads :meth:`as_row`, of an earlier version as well; None counts as NaN."""
+        known = {name: value for name, value in row.items() if value is not None}
+        fields: dict[str, Any] = {name: known.pop(name) for name in cls.__dataclass_fields__ if name in known}
+        return cls(**fields, criteria=known)

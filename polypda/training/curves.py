@@ -18,7 +18,7 @@ class StageCurves:
     """One stage of a run. Tables are indexed by the step number (from 0).
 
     losses: player → a column per term, unweighted values; NaN where a term was not played. gradients: L2 norm per
-    player. accuracy: share put right per discriminator, 0–1. cpu_s: CPU seconds per step (empty in older runs).
+    player. accuracy: fraction put right per discriminator. cpu_s: CPU seconds per step (empty in older runs).
     """
 
     stage: str
@@ -55,20 +55,13 @@ def read_curves(run: RunFolder, stage: str) -> StageCurves:
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break
-            raise DataError(
-                "E_CURVES_EVENTS",
-                f"line {number} is no event of a training.",
-                where=f"{run.name}/stages/{stage}/events.jsonl",
-                fix="remove that line, or train the stage again.",
-            ) from error
+            what, where = f"line {number} is no event of a training.", f"{run.name}/stages/{stage}/events.jsonl"
+            fix = "remove that line, or train the stage again."
+            raise DataError("E_CURVES_EVENTS", what, where=where, fix=fix) from error
         events.append(event)
     if not events:
-        raise DataError(
-            "E_CURVES_EMPTY",
-            f"stage '{stage}' has made no step.",
-            where=run.name,
-            fix="wait until it has, or name another stage.",
-        )
+        what, fix = f"stage '{stage}' has made no step.", "wait until it has, or name another stage."
+        raise DataError("E_CURVES_EMPTY", what, where=run.name, fix=fix)
     steps = pd.Index([event["step"] for event in events], name="step")
     players = list(dict.fromkeys(player for event in events for player in event["losses"]))
     return StageCurves(

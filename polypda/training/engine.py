@@ -1,4 +1,4 @@
-"""The game engine: one training step of any method.
+"""The game engine: one training step of any method, on the device that the user asked for.
 
 Each player's loss is differentiated with respect to that player's own parameters only, all from the same weights;
 all players step at the end (simultaneous play). A method that alternates yields :class:`StepNow` and computes afresh.
@@ -6,7 +6,9 @@ all players step at the end (simultaneous play). A method that alternates yields
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -16,16 +18,21 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
-from polypda.errors import TrainingError
+from polypda.errors import TrainingError, UsageError
 from polypda.methods.contract import Losses, Method, StepNow
 from polypda.networks.weights import SHOWN_KEYS, not_finite
+from polypda.training.config import Compute
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""glibc's numbers of the two settings (malloc.h)."""
+LARGEST_BLOCK, LARGEST_REST = 2**30, 2**31 - 1
 
 
 @dataclass
 class StepReport:
     """What happened in one step: unweighted loss values, gradient norms and base learning rates per player.
 
-    shares_put_right: per discriminator, what each of its terms says of its accuracy (0–1).
+    fractions_put_right: per discriminator, what each of its terms says of its accuracy.
     """
 
     losses: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -36,7 +43,7 @@ class StepReport:
     @property
     def accuracies(self) -> dict[str, float]:
         """Accuracy per discriminator, 0–1; each domain counts alike."""
-        return {player: sum(shares) / len(shares) for player, shares in self.fractions_put_right.items()}
+        return {player: sum(parts) / len(parts) for player, parts in self.fractions_put_right.items()}
 
 
 class Engine:
@@ -141,26 +148,22 @@ class Engine:
             what = f"{what}, because weights are not finite already: {', '.join(broken[:SHOWN_KEYS])}"
             fix = "the frames are not at fault; the last good checkpoint is kept: lower the learning rate or λ_adv."
             return TrainingError("E_NONFINITE", f"{what}.", fix=fix)
-        return TrainingError(
-            "E_NONFINITE",
-            f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}.",
-            fix="the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv.",
-        )
+        what = f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}."
+        fix = "the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv."
+        return TrainingError("E_NONFINITE", what, fix=fix)
 
 
 def broken_weights(method: Method) -> list[str]:
     """Names of a method's parameters that hold an infinity or no number: ``segmenter.encoder.conv1.weight``."""
     networks = method.modules().items()
     named = [(f"{name}.{key}", value) for name, network in networks for key, value in network.named_parameters()]
-    own = {id(value) for _, value in named}
-    others = [
-        (player.name, value) for player in method.players() for value in player.parameters if id(value) not in own
-    ]
-    return not_finite([*named, *others])
+    known = {id(value) for _, value in named}
+    players = ((player.name, value) for player in method.players() for value in player.parameters)
+    return not_finite([*named, *((name, value) for name, value in players if id(value) not in known)])
 
 
 class _Unread(NamedTuple):
-    """A loss term's value, or a discriminator's share put right (``term`` None), that nobody has waited for yet."""
+    """A loss term's value, or a discriminator's fraction put right (``term`` None), that nobody has waited for yet."""
 
     player: str
     term: str | None
@@ -169,3 +172,41 @@ class _Unread(NamedTuple):
 
 def _read(scalars: Sequence[Tensor]) -> list[float]:
     return torch.stack(list(scalars)).tolist() if scalars else []
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep what is freed, for the next step; whether it does (glibc alone can).
+
+    Given back to the system in between, every page has to be zeroed anew: a fifteenth of a small network's step.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        setting = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library
+        return False
+    return bool(setting(MMAP_THRESHOLD, LARGEST_BLOCK) and setting(TRIM_THRESHOLD, LARGEST_REST))
+
+
+def open_fabric(compute: Compute, *, one_process: bool = False) -> Fabric:
+    """Fabric on the configured device, with the configured number of CPU threads from here on (for scoring, too).
+
+    Raises: UsageError E_DEVICE when this machine does not have the device.
+    """
+    keep_freed_memory()
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    several = compute.processes > 1 and not one_process
+    try:
+        return Fabric(
+            accelerator=compute.device,
+            devices=compute.processes if several else 1,
+            precision=compute.precision.value,
+            strategy="ddp_spawn" if several else "auto",
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            "E_DEVICE",
+            f"device '{compute.device}' cannot be used here: {str(error).splitlines()[0]}",
+            fix="choose --device auto or cpu.",
+        ) from error

@@ -1,12 +1,11 @@
-"""How training tells where it is, and how it is stopped: Ctrl-C finishes the step and writes a checkpoint.
-
-The terminal's bar lives in the command line.
-"""
+"""Where a training is: for whoever watches, in its event log; and how it is stopped, after a step."""
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from polypda.training.engine import StepReport
 
 
 class Progress(Protocol):
-    """Told of every stage and step."""
+    """Hears of every stage and step."""
 
     def begin(self, stage: str, start: int, steps: int) -> None:
         """A stage begins at step ``start`` of ``steps``."""
@@ -30,7 +29,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def begin(self, stage: str, start: int, steps: int) -> None: ...
 
@@ -63,3 +62,44 @@ class InterruptionWatch:
         if self.asked and number == signal.SIGINT:  # a launcher's SIGTERM after Ctrl-C must not break the checkpoint
             raise KeyboardInterrupt
         self.asked = True
+
+
+class EventLog:
+    """events.jsonl: one line per step. Lines after the step that is resumed from are dropped first."""
+
+    def __init__(self, folder: Path, start: int, *, writes: bool) -> None:
+        self.path = folder / "events.jsonl"
+        self.writes = writes
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = self.path.read_text().splitlines() if start and self.path.exists() else []
+            self.path.write_text("".join(f"{line}\n" for line in lines if _step_of(line) < start))
+
+    def __enter__(self) -> EventLog:
+        self._file = self.path.open("a") if self.writes else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def write(self, step: int, report: StepReport, cpu_s: float) -> None:
+        """Args: cpu_s: CPU seconds of this process since the step before (its batch and, after a save, that too)."""
+        if self._file:
+            line = {
+                "step": step,
+                "losses": report.losses,
+                "grad": report.gradient_norms,
+                "learning_rates": report.learning_rates,
+                "accuracy": report.accuracies,
+                "cpu_s": round(cpu_s, 4),
+            }
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):  # the last line of an interrupted write
+        return 2**62

@@ -1,6 +1,6 @@
 """What a model of the run says of the target's training frames, written once and learnt by the next training.
 
-Pictures are read anew, because a model is asked at larger inputs than it trains at. No file of the target's labels is
+Images are read anew, because a model is asked at larger inputs than it trains at. No file of the target's labels is
 opened: its frames carry none. ``pseudo-labels.json`` is written last, so that labels without it are made again.
 """
 
@@ -28,9 +28,9 @@ LABELS, FACTS = "pseudo-labels.npy", "pseudo-labels.json"
 
 @dataclass(frozen=True)
 class PseudoLabelFacts:
-    """What was labelled. Shares are of the field of view's pixels, means over all frames.
+    """What was labelled. Shares are fractions of the field of view's pixels, means over all frames.
 
-    frames: how many were asked for. places: those that teach. with_polyp: how many of them show a polyp.
+    frames: how many were asked for. indices: those that teach. with_polyp: how many of them show a polyp.
     """
 
     frames: int
@@ -124,7 +124,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     for segmenter in labellers:
         segmenter.eval().to(asked.device)
-    kept, indices, shares, with_polyp = [], [], [], 0
+    learnt, indices, fractions, with_polyp = [], [], [], 0
     progress.begin("labelling the target", 0, len(target))
     try:
         for index, frame in enumerate(target.frames):
@@ -133,16 +133,16 @@ def _write(
             inside = target.valid[index] > 0
             labels = decide(probabilities, inside, rule)
             seen = labels[inside] if inside.any() else np.zeros(1)
-            shares.append((np.mean(seen == POLYP), np.mean(seen == IGNORED)))
+            fractions.append((np.mean(seen == POLYP), np.mean(seen == IGNORED)))
             if teaches(labels, np.where(inside, np.max(probabilities, axis=0), 0), rule):
-                kept.append(labels)
+                learnt.append(labels)
                 indices.append(index)
                 with_polyp += int((labels == POLYP).any())
             progress.advance(index + 1)
     finally:
         progress.end()
-    polyp, ignored = np.mean(shares, axis=0)
+    polyp, ignored = np.mean(fractions, axis=0)
     with whole_file(folder / LABELS) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack(kept) if kept else np.empty((0, asked.grid.size, asked.grid.size), np.uint8))
+        np.save(file, np.stack(learnt) if learnt else np.empty((0, asked.grid.size, asked.grid.size), np.uint8))
     facts = PseudoLabelFacts(len(target), tuple(indices), with_polyp, round(float(polyp), 6), round(float(ignored), 6))
     write_json(folder / FACTS, asdict(facts))

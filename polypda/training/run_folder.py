@@ -42,24 +42,18 @@ class RunFolder:
     def require_free(cls, folder: Path) -> None:
         """A run can be created there. Raises: UsageError E_RUN_EXISTS; DataError E_WRITE_FAILED."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(
-                "E_RUN_EXISTS",
-                "something lies there already, and runs are never overwritten.",
-                where=folder,
-                fix=f"choose another --out; a run is continued with `polypda adapt --resume {folder}`.",
-            )
+            what = "something lies there already, and runs are never overwritten."
+            fix = f"choose another --out; a run is continued with `polypda adapt --resume {folder}`."
+            raise UsageError("E_RUN_EXISTS", what, where=folder, fix=fix)
         require_writable(folder)
 
     @classmethod
     def open(cls, folder: Path) -> RunFolder:
         """Open an existing run. Raises: DataError E_RUN_MISSING."""
         if not (folder / "config.json").is_file():
-            raise DataError(
-                "E_RUN_MISSING",
-                "there is no run in this folder (config.json is missing).",
-                where=folder,
-                fix="give the folder that `polypda adapt` printed when it started.",
-            )
+            what = "there is no run in this folder (config.json is missing)."
+            fix = "give the folder that `polypda adapt` printed when it started."
+            raise DataError("E_RUN_MISSING", what, where=folder, fix=fix)
         return cls(folder)
 
     @property
@@ -77,12 +71,9 @@ class RunFolder:
         try:
             return AdaptConfig.model_validate_json((self.folder / "config.json").read_text())
         except ValueError as error:
-            raise DataError(
-                "E_RUN_CONFIG",
-                "config.json does not fit this version.",
-                where=self.folder,
-                fix="resume with the version in environment.json, or start a new run.",
-            ) from error
+            fix = "resume with the version in environment.json, or start a new run."
+            what = "config.json does not fit this version."
+            raise DataError("E_RUN_CONFIG", what, where=self.folder, fix=fix) from error
 
     def stage(self, name: str) -> Path:
         return self.folder / "stages" / name
@@ -96,12 +87,8 @@ class RunFolder:
         try:
             return json.loads((self.folder / "STATUS.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(
-                "E_RUN_STATUS",
-                "STATUS.json is missing or damaged.",
-                where=self.folder,
-                fix=f"`polypda adapt --resume {self.folder}` writes it anew; nothing that is trained is lost.",
-            ) from error
+            fix = f"`polypda adapt --resume {self.folder}` writes it anew; nothing that is trained is lost."
+            raise DataError("E_RUN_STATUS", "STATUS.json is missing or damaged.", where=self.folder, fix=fix) from error
 
     def set_status(self, state: str, **more: Any) -> None:
         """States: started, training, evaluating, complete, interrupted, failed."""

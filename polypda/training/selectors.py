@@ -1,31 +1,159 @@
-"""Choosing a checkpoint without target labels.
+"""Scoring a run's snapshots, and choosing one without target labels.
 
-Every published table here was made with the best checkpoint on target labels. These rules see none: they score each
-snapshot by its predictions on unlabelled target training frames, or by labelled source validation frames. All but
-``last`` prefer, left alone, a model that finds no polyp anywhere (certain, dense, stable): a prior of the foreground's
-area keeps such snapshots out.
-
-The criteria are those of :mod:`polypda.training.criteria`. ``oracle`` is the rule of those tables: it is taken
-only where the user permits target labels, reads those of the target's *validation* part, and is stamped on every table.
+Every published table here was made with the best checkpoint on target labels. The rules of
+:mod:`polypda.training.criteria` see none: they score each snapshot by its predictions on unlabelled target training
+frames, or by labelled source validation frames. All but ``last`` prefer, left alone, a model that finds no polyp
+anywhere (certain, dense, stable): a prior of the foreground's area keeps such snapshots out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from polypda.training.criteria import CRITERIA, LAST, ORACLE, Criterion
-from polypda.training.snapshot_scores import SnapshotScore
+from polypda.data.batches import IGNORED
+from polypda.data.cache import CachedFrames
+from polypda.data.loading import frame_batches
+from polypda.networks.averaged_prediction import polyp_probability
+from polypda.networks.segmenter import POLYP, Segmenter
+from polypda.training.criteria import (
+    CRITERIA,
+    LAST,
+    NOT_SCORED,
+    ORACLE,
+    Criterion,
+    SeenSnapshot,
+    SnapshotScore,
+    agreement,
+)
 
 SELECTION = "selection.json"
+SCORED_FRAMES = 64
+"""Evenly spaced frames of each domain that a snapshot is scored on, at network size, always the same."""
+SCORING_BATCH = 8
+ENSEMBLE_KEEP = 0.6
+"""What the average of earlier snapshots keeps of itself at each further one, as published."""
+CONTROL_STEP = -1
+"""Stands for the source-only control among the candidates."""
 AREA_GUARD = 4.0
-"""A snapshot whose foreground share on the target is this many times off the source's share is not eligible."""
+"""A snapshot whose foreground fraction on the target is this many times off the source's is not eligible."""
+LEAST_AGREEMENT = 0.3
+"""An adapted model whose maps on the target are less alike the control's (mean Dice) has forgotten its task."""
+
+
+def score_snapshots(
+    snapshots: Iterable[tuple[int, Segmenter]],
+    target: CachedFrames,
+    source_validation: CachedFrames | None,
+    device: torch.device,
+    labelled_target: CachedFrames | None = None,
+) -> list[SnapshotScore]:
+    """Score a run's snapshots, earliest first, each also against the average of those before it and of all.
+
+    Args:
+        snapshots: (step, segmenter on the device); may be a generator, so that one network is in memory at a time.
+            The source-only control may come last, as step CONTROL_STEP.
+        labelled_target: labelled target validation frames, only where the user permits target labels.
+    """
+    scores: list[SnapshotScore] = []
+    earlier: list[torch.Tensor] | None = None
+    everyone: list[SeenSnapshot] = []
+    for step, segmenter in snapshots:
+        score, seen = _score(segmenter, step, target, source_validation, device, labelled_target, earlier)
+        maps = list(seen.maps)
+        if earlier is not None:
+            maps = [ENSEMBLE_KEEP * old + (1 - ENSEMBLE_KEEP) * new for old, new in zip(earlier, maps, strict=True)]
+        earlier = maps
+        scores.append(score)
+        everyone.append(replace(seen, maps=[map_.half() for map_ in seen.maps], earlier=None))
+    if not scores:
+        return scores
+    together = zip(*(seen.maps for seen in everyone), strict=True)
+    mean = [sum(map_.float() for map_ in maps) / len(everyone) for maps in together]
+    control = everyone[-1].maps if scores[-1].step == CONTROL_STEP else None
+    return [
+        replace(
+            score,
+            criteria=score.criteria | _values(replace(seen, mean=mean), asked_last=True),
+            control_agreement=agreement(seen.maps, control, seen.insides) if control is not None else NOT_SCORED,
+        )
+        for score, seen in zip(scores, everyone, strict=True)
+    ]
+
+
+def score_snapshot(
+    segmenter: Segmenter, step: int, target: CachedFrames, source_validation: CachedFrames | None, device: torch.device
+) -> SnapshotScore:
+    """Score one segmenter, with nothing to compare it with."""
+    return _score(segmenter, step, target, source_validation, device, None, None)[0]
+
+
+@torch.no_grad()
+def _score(
+    segmenter: Segmenter,
+    step: int,
+    target: CachedFrames,
+    source_validation: CachedFrames | None,
+    device: torch.device,
+    labelled_target: CachedFrames | None,
+    earlier: list[torch.Tensor] | None,
+) -> tuple[SnapshotScore, SeenSnapshot]:
+    segmenter.eval()
+    maps, insides = [], []
+    for batch in frame_batches(target, SCORING_BATCH, _scored_indices(target)):
+        maps.append(polyp_probability(segmenter, batch.images.to(device)).float().cpu())
+        insides.append(batch.valid[:, 0])
+    source_dice, source_foreground = _on_labels(segmenter, source_validation, device)
+    target_dice, _ = _on_labels(segmenter, labelled_target, device)
+    seen = SeenSnapshot(maps, insides, earlier, None, source_dice, target_dice)
+    foreground = float((seen.probabilities >= 0.5).float().mean())
+    return SnapshotScore(step, foreground, source_foreground, criteria=_values(seen, asked_last=False)), seen
+
+
+def _values(seen: SeenSnapshot, *, asked_last: bool) -> dict[str, float]:
+    rules = [rule for rule in CRITERIA.values() if rule.asked_last is asked_last]
+    values = {rule.key: rule.function(seen) for rule in rules if rule.function is not None}
+    return {column: value for column, value in values.items() if not np.isnan(value)}
+
+
+def foreground_fraction(cached: CachedFrames) -> float:
+    """Mean fraction of polyp pixels within the field of view of (evenly spaced) labelled frames."""
+    assert cached.masks is not None
+    fractions = []
+    for index in _scored_indices(cached):
+        inside = cached.valid[index] > 0
+        labels = cached.masks[index][inside]
+        # Half of the band that filled boxes leave out is polyp on average (see polypda.data.labels).
+        fractions.append(np.mean(labels == POLYP) + 0.5 * np.mean(labels == IGNORED) if inside.any() else 0.0)
+    return float(np.mean(fractions))
+
+
+def _on_labels(segmenter: Segmenter, cached: CachedFrames | None, device: torch.device) -> tuple[float, float]:
+    """Mean Dice over frames with a polyp (NaN without such frames), and the fraction of the field called polyp."""
+    if cached is None:
+        return NOT_SCORED, NOT_SCORED
+    assert cached.masks is not None
+    values, indices, predicted_px, seen_px = [], iter(_scored_indices(cached)), 0, 0
+    for batch in frame_batches(cached, SCORING_BATCH, _scored_indices(cached)):
+        predictions = (polyp_probability(segmenter, batch.images.to(device)).float().cpu() >= 0.5).numpy()
+        for predicted, inside in zip(predictions, batch.valid[:, 0].numpy(), strict=True):
+            labels = cached.masks[next(indices)]
+            mask, counted = labels == POLYP, predicted & (labels != IGNORED)
+            predicted_px, seen_px = predicted_px + int((predicted & inside).sum()), seen_px + int(inside.sum())
+            if mask.any():
+                values.append(2 * np.count_nonzero(counted & mask) / (counted.sum() + mask.sum()))
+    return float(np.mean(values)) if values else NOT_SCORED, predicted_px / max(1, seen_px)
+
+
+def _scored_indices(cached: CachedFrames) -> list[int]:
+    return np.unique(np.linspace(0, len(cached) - 1, min(len(cached), SCORED_FRAMES)).round().astype(int)).tolist()
 
 
 class Verdict(StrEnum):
@@ -69,19 +197,16 @@ class Choice:
     def from_json(cls, text: str) -> Choice:
         """Reads what :meth:`as_json` wrote, in this version or an earlier one."""
         values = json.loads(text)
-        scores = tuple(SnapshotScore.from_row(score) for score in values.pop("scores"))
-        start = values.pop("start", None)
-        control, verdict = values.pop("control", None), Verdict(values.pop("verdict", Verdict.ADAPTED))
-        alarms = tuple(values.pop("alarms", ()))
-        eligible = tuple(values.pop("eligible"))
+        for name in ("start", "control"):
+            values[name] = SnapshotScore.from_row(values[name]) if values.get(name) else None
         return cls(
-            **values,
-            eligible=eligible,
-            scores=scores,
-            start=SnapshotScore.from_row(start) if start else None,
-            control=SnapshotScore.from_row(control) if control else None,
-            verdict=verdict,
-            alarms=alarms,
+            **values
+            | {
+                "scores": tuple(SnapshotScore.from_row(score) for score in values["scores"]),
+                "eligible": tuple(values["eligible"]),
+                "alarms": tuple(values.get("alarms", ())),
+                "verdict": Verdict(values.get("verdict", Verdict.ADAPTED)),
+            }
         )
 
 
@@ -97,13 +222,13 @@ def choose(
     note: str = "",
     start: SnapshotScore | None = None,
 ) -> Choice:
-    """Choose among snapshots; what every other selector would choose is told as well.
+    """Choose among snapshots; what every other selector would choose is recorded as well.
 
     Args:
         scores: at least one, earliest first.
-        source_foreground: mean share of polyp pixels in the source's training masks, for the area guard.
+        source_foreground: mean fraction of polyp pixels in the source's training masks, for the area guard.
         note: what else belongs to the reason when source validation frames decide.
-        start: the model that the method began with; told, never chosen.
+        start: the model that the method began with; recorded, never chosen.
     """
     low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
     eligible = [score for score in scores if low <= score.target_foreground <= high]
@@ -114,19 +239,9 @@ def choose(
     step, reason = picks[selector]
     if note and CRITERIA[selector].reads_source_labels and eligible:
         reason = f"{reason}; {note}"
-    return Choice(
-        step,
-        selector,
-        tuple(score.step for score in eligible),
-        reason,
-        tuple(scores),
-        {rule: picked for rule, (picked, _) in picks.items()},
-        start,
-    )
-
-
-LEAST_AGREEMENT = 0.3
-"""An adapted model whose maps on the target are less alike the control's (mean Dice) has forgotten its task."""
+    passed = tuple(score.step for score in eligible)
+    choices = {rule: picked for rule, (picked, _) in picks.items()}
+    return Choice(step, selector, passed, reason, tuple(scores), choices, start)
 
 
 def judged(choice: Choice, control: SnapshotScore, source_foreground: float, alarms: Sequence[str] = ()) -> Choice:
@@ -153,8 +268,8 @@ def set_aside(run_folder: Path) -> tuple[str, ...]:
     path = run_folder / SELECTION
     if not path.is_file():
         return ()
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(told.get("alarms", ())) if told.get("verdict") == Verdict.SOURCE.value else ()
+    selection = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(selection.get("alarms", ())) if selection.get("verdict") == Verdict.SOURCE.value else ()
 
 
 def _pick(

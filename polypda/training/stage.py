@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from multiprocessing import active_children
 from pathlib import Path
 from time import process_time
@@ -14,11 +16,9 @@ import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from polypda.data.batches import UnlabelledBatch
 from polypda.data.cache import CachedFrames
-from polypda.data.loading import (
-    Fraction,
-    step_batches,
-)
+from polypda.data.loading import Fraction, step_batches
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
@@ -30,11 +30,9 @@ from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
-from polypda.training.devices import open_fabric
-from polypda.training.engine import Engine, StepReport
-from polypda.training.preparation import StagePreparation, statistics_batches
-from polypda.training.progress import InterruptionWatch, Progress, Silent
-from polypda.training.stage_batches import batch_changes, step_dataset
+from polypda.training.engine import Engine, open_fabric
+from polypda.training.progress import EventLog, InterruptionWatch, Progress, Silent
+from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
 DONE = "done.json"
 
@@ -77,21 +75,18 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
         return
     fabric = open_fabric(compute)
     if compute.processes == 1:
-        _train(fabric, stage, compute, progress or Silent())
+        _Training(fabric, stage, compute).run(progress or Silent())
         return
     error_file = stage.folder / "error.json"
     error_file.unlink(missing_ok=True)
     try:
         # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
         fabric.launch(partial(_train_in_process, stage=stage, compute=compute, error_file=error_file))
-    except KeyboardInterrupt:  # Ctrl-C reaches the processes by itself, SIGTERM this one alone
-        for process in active_children():
-            process.terminate()
-            process.join()
-        if error_file.is_file():
-            raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
-        raise
-    except (ProcessRaisedException, ProcessExitedException):
+    except (KeyboardInterrupt, ProcessRaisedException, ProcessExitedException) as stopped:
+        if isinstance(stopped, KeyboardInterrupt):  # Ctrl-C reaches the processes by itself, SIGTERM this one alone
+            for process in active_children():
+                process.terminate()
+                process.join()
         if error_file.is_file():
             raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
         raise
@@ -99,7 +94,7 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
 
 def _train_in_process(fabric: Fabric, stage: Stage, compute: Compute, error_file: Path) -> None:
     try:
-        _train(fabric, stage, compute, Silent())
+        _Training(fabric, stage, compute).run(Silent())
     except PolypdaError as error:  # only a traceback's text would reach the parent process
         error_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(error_file, error.as_dict())
@@ -115,98 +110,10 @@ def build_method(stage: Stage) -> Method:
     options = method_options(stage.config.method, stage.config.options)
     method = method_class(stage.config.method)(segmenter, options, steps=stage.config.steps)
     if stage.labelled is None and method.plays_on_source:
-        raise UsageError(
-            "E_SOURCE_FRAMES",
-            f"'{stage.config.method}' needs source frames, and there are none.",
-            fix=f"without them {', '.join(source_free_methods())} adapt (see `polypda source-package`).",
-        )
+        what = f"'{stage.config.method}' needs source frames, and there are none."
+        fix = f"without them {', '.join(source_free_methods())} adapt (see `polypda source-package`)."
+        raise UsageError("E_SOURCE_FRAMES", what, fix=fix)
     return method
-
-
-def _train(fabric: Fabric, stage: Stage, compute: Compute, progress: Progress) -> None:
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
-    method = build_method(stage)
-    dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
-    for module in method.modules().values():
-        channels_last(module.to(fabric.device, dtype))
-    start = _restore(stage, method)
-    steps = stage.config.steps
-    if start == 0:
-        frames = StagePreparation(stage.labelled, stage.target, fabric.device, dtype, stage.data.augmentation)
-        if method.plays_on_target:
-            require_several_target_frames(frames)
-        method.prepare(frames)
-    training_mode(method, stage)
-    engine = Engine(fabric, method, clip_norm=stage.config.clip_norm)
-    progress.begin(stage.name, start, steps)
-    try:
-        with InterruptionWatch() as watch, EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
-            batches = step_batches(
-                step_dataset(stage, method, Fraction(fabric.global_rank, fabric.world_size)),
-                start,
-                steps,
-                workers=compute.workers,
-                pinned=fabric.device.type == "cuda",
-            )
-            changes = batch_changes(stage, Fraction(fabric.global_rank, fabric.world_size))
-            began_s = process_time()
-            for step, (source, target) in zip(range(start, steps), batches, strict=True):
-                torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
-                source = source.to(fabric.device, dtype)
-                target = target.to(fabric.device, dtype) if target else None
-                if changes is not None:
-                    source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
-                    target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
-                report = engine.step(source, target, step)
-                log.write(step, report, process_time() - began_s)
-                began_s = process_time()
-                progress.advance(step + 1, report)
-                if step + 1 == steps:
-                    break
-                stop = _asked_anywhere(fabric, watch)
-                if stop or (step + 1) % stage.config.checkpoint_every == 0:
-                    _save(fabric, stage, method, step + 1)
-                if stop:
-                    raise _interrupted(stage, step + 1)
-            if stage.config.recompute_batch_norm and stage.labelled is not None:
-                settling = (batch.to(fabric.device, dtype) for batch in statistics_batches(stage.labelled))
-                recompute_statistics(method.segmenter, (batch.images for batch in settling))
-            _save(fabric, stage, method, steps)
-            if fabric.is_global_zero:
-                write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
-            if _asked_anywhere(fabric, watch):
-                raise _interrupted(stage, steps)
-    finally:
-        progress.end()
-
-
-def _asked_anywhere(fabric: Fabric, watch: InterruptionWatch) -> bool:
-    """Whether any process was asked to stop: all must decide alike, or one would wait for the others for ever."""
-    if fabric.world_size == 1:
-        return watch.asked
-    asked = torch.tensor(float(watch.asked), device=fabric.device)
-    return bool(cast(torch.Tensor, fabric.all_reduce(asked, reduce_op="sum")) > 0)
-
-
-def _interrupted(stage: Stage, step: int) -> Interrupted:
-    return Interrupted("E_INTERRUPTED", f"stopped in stage '{stage.name}' after step {step} of {stage.config.steps}.")
-
-
-def _restore(stage: Stage, method: Method) -> int:
-    """Load the newest whole checkpoint, if any; returns the step to go on with."""
-    resumable = [checkpoint for checkpoint in list_checkpoints(stage.folder) if checkpoint.resumable]
-    if not resumable:
-        return 0
-    load_checkpoint(resumable[-1], method)
-    return resumable[-1].step
-
-
-def _save(fabric: Fabric, stage: Stage, method: Method, step: int) -> None:
-    if fabric.is_global_zero:
-        save_checkpoint(stage.folder, method, step)
-        thin_out(stage.folder, keep_segmenters=stage.config.snapshots)
-    fabric.barrier()
 
 
 def training_mode(method: Method, stage: Stage) -> None:
@@ -216,43 +123,124 @@ def training_mode(method: Method, stage: Stage) -> None:
     apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
 
 
-class EventLog:
-    """events.jsonl: one line per step. Lines after the step that is resumed from are dropped first."""
+class _Training:
+    """One process's part of a stage's training."""
 
-    def __init__(self, folder: Path, start: int, *, writes: bool) -> None:
-        self.path = folder / "events.jsonl"
-        self.writes = writes
-        if writes:
-            folder.mkdir(parents=True, exist_ok=True)
-            lines = self.path.read_text().splitlines() if start and self.path.exists() else []
-            kept = [line for line in lines if _step_of(line) < start]
-            self.path.write_text("".join(f"{line}\n" for line in kept))
+    def __init__(self, fabric: Fabric, stage: Stage, compute: Compute) -> None:
+        self.fabric, self.stage, self.compute = fabric, stage, compute
+        if compute.threads:
+            torch.set_num_threads(compute.threads)
+        self.dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
+        self.method = build_method(stage)
+        for module in self.method.modules().values():
+            channels_last(module.to(fabric.device, self.dtype))
 
-    def __enter__(self) -> EventLog:
-        self._file = self.path.open("a") if self.writes else None
-        return self
+    def prepare(self, frames: StagePreparation) -> None:
+        if self.method.plays_on_target:
+            require_several_target_frames(frames)
+        self.method.prepare(frames)
 
-    def __exit__(self, *_: object) -> None:
-        if self._file:
-            self._file.close()
+    def run(self, progress: Progress) -> None:
+        """Train to the end. Raises: Interrupted (after a checkpoint), TrainingError."""
+        stage, fabric, steps = self.stage, self.fabric, self.stage.config.steps
+        start = self._restore()
+        if start == 0:
+            augmentation = stage.data.augmentation
+            self.prepare(StagePreparation(stage.labelled, stage.target, fabric.device, self.dtype, augmentation))
+        training_mode(self.method, stage)
+        progress.begin(stage.name, start, steps)
+        try:
+            with InterruptionWatch() as watch:
+                self._play(start, watch, progress)
+                if stage.config.recompute_batch_norm and stage.labelled is not None:
+                    batches = (batch.to(fabric.device, self.dtype) for batch in statistics_batches(stage.labelled))
+                    recompute_statistics(self.method.segmenter, (batch.images for batch in batches))
+                self._save(steps)
+                if fabric.is_global_zero:
+                    write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
+                if self._asked_anywhere(watch):
+                    raise self._interrupted(steps)
+        finally:
+            progress.end()
 
-    def write(self, step: int, report: StepReport, cpu_s: float) -> None:
-        """Args: cpu_s: CPU seconds of this process since the step before (its batch and, after a save, that too)."""
-        if self._file:
-            line = {
-                "step": step,
-                "losses": report.losses,
-                "grad": report.gradient_norms,
-                "learning_rates": report.learning_rates,
-                "accuracy": report.accuracies,
-                "cpu_s": round(cpu_s, 4),
-            }
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+    def _play(self, start: int, watch: InterruptionWatch, progress: Progress) -> None:
+        """All steps from ``start`` on, with a checkpoint after some, but for the last."""
+        stage, fabric, steps = self.stage, self.fabric, self.stage.config.steps
+        fraction = Fraction(fabric.global_rank, fabric.world_size)
+        engine = Engine(fabric, self.method, clip_norm=stage.config.clip_norm)
+        changes = batch_changes(stage, fraction)
+        dataset, pinned = step_dataset(stage, self.method, fraction), fabric.device.type == "cuda"
+        with EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
+            batches = step_batches(dataset, start, steps, workers=self.compute.workers, pinned=pinned)
+            began_s = process_time()
+            for step, (source, target) in zip(range(start, steps), batches, strict=True):
+                torch.manual_seed(seed_of(stage.seed, Stream.STEP, step, fabric.global_rank))
+                source = source.to(fabric.device, self.dtype)
+                target = target.to(fabric.device, self.dtype) if target else None
+                if changes is not None:
+                    source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
+                    target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
+                report = engine.step(source, target, step)
+                log.write(step, report, process_time() - began_s)
+                began_s = process_time()
+                progress.advance(step + 1, report)
+                if step + 1 == steps:
+                    break
+                stop = self._asked_anywhere(watch)
+                if stop or (step + 1) % stage.config.checkpoint_every == 0:
+                    self._save(step + 1)
+                if stop:
+                    raise self._interrupted(step + 1)
+
+    def _restore(self) -> int:
+        """Load the newest whole checkpoint, if any; returns the step to go on with."""
+        resumable = [checkpoint for checkpoint in list_checkpoints(self.stage.folder) if checkpoint.resumable]
+        if not resumable:
+            return 0
+        load_checkpoint(resumable[-1], self.method)
+        return resumable[-1].step
+
+    def _save(self, step: int) -> None:
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.stage.folder, self.method, step)
+            thin_out(self.stage.folder, keep_segmenters=self.stage.config.snapshots)
+        self.fabric.barrier()
+
+    def _asked_anywhere(self, watch: InterruptionWatch) -> bool:
+        """Whether any process was asked to stop: all must decide alike, or one would wait for the others for ever."""
+        if self.fabric.world_size == 1:
+            return watch.asked
+        asked = torch.tensor(float(watch.asked), device=self.fabric.device)
+        return bool(cast(torch.Tensor, self.fabric.all_reduce(asked, reduce_op="sum")) > 0)
+
+    def _interrupted(self, step: int) -> Interrupted:
+        what = f"stopped in stage '{self.stage.name}' after step {step} of {self.stage.config.steps}."
+        return Interrupted("E_INTERRUPTED", what)
 
 
-def _step_of(line: str) -> int:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError):  # the last line of an interrupted write
-        return 2**62
+@dataclass(frozen=True)
+class _OneBatch(StagePreparation):
+    """Of the target one batch: whole passes over it (batch-norm statistics) are for the real preparation."""
+
+    def target(self) -> Iterator[UnlabelledBatch]:
+        return islice(super().target(), 1)
+
+
+def rehearse(stage: Stage, compute: Compute) -> None:
+    """Raise what a stage's method would raise before or in its steps: its first and last step are played forward.
+
+    The method works on the segmenter as it is before training and on one batch of the target; nobody steps.
+    Raises: DataError E_TARGET_FRAMES, E_PRIOR_EMPTY, E_PRIOR_GROUP…; UsageError E_FEATURE_TAP, E_METHOD_SEGMENTER,
+        E_INPUT_SIZE, E_METHOD_OPTION, E_TARGET_LABELS….
+    """
+    fabric = open_fabric(compute, one_process=True)
+    training = _Training(fabric, stage, compute)
+    training.prepare(_OneBatch(stage.labelled, stage.target, fabric.device, training.dtype))
+    training_mode(training.method, stage)
+    batches = step_dataset(stage, training.method, Fraction(0, compute.processes))
+    for step in dict.fromkeys((0, stage.config.steps - 1)):
+        source, target = batches[step]
+        target = target.to(fabric.device, training.dtype) if target else None
+        with fabric.autocast():
+            for losses in training.method.play(source.to(fabric.device, training.dtype), target, step):
+                del losses  # frees its graph

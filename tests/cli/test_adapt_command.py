@@ -176,7 +176,7 @@ def test_a_weights_file_of_another_encoder_is_refused(adapt, tmp_path):
 def test_weights_that_are_not_finite_are_refused_before_any_run(adapt, tmp_path):
     from safetensors.torch import save_file
 
-    from polypda.networks.smp_names import import_smp
+    from polypda.networks.smp_library import import_smp
 
     state = import_smp().encoders.get_encoder("tu-mobilenetv3_small_050", weights=None).state_dict()
     save_file(state | {"model.conv_stem.weight": state["model.conv_stem.weight"] / 0}, tmp_path / "w.safetensors")

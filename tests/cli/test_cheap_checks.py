@@ -8,7 +8,7 @@ from support.painted import write_cohort
 from support.runs import write_run
 
 from polypda.cohorts import images
-from polypda.phantom import cohort_folder
+from polypda.phantom import renderer as cohort_folder
 from polypda.processes import WorkerPool
 
 PAIR = ["--source", "zju2", "--target", "haining"]
@@ -78,7 +78,7 @@ def nothing_costly(tmp_path, monkeypatch):
         return lambda *_, **__: pytest.fail(f"{what} before the error was told")
 
     monkeypatch.setattr(cohort_folder, "render_frame", costly("a frame was rendered"))
-    monkeypatch.setattr(images, "decode_picture", costly("a picture was decoded"))
+    monkeypatch.setattr(images, "decode_image", costly("a picture was decoded"))
     monkeypatch.setattr(WorkerPool, "__init__", costly("a process was started"))
     monkeypatch.setattr(Path, "read_bytes", _reading_no_frame(costly("a frame was read")))
 

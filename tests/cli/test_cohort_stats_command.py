@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.catalogue import manifest
-from polypda.phantom.cohort_folder import render_cohort
-from polypda.reporting.figures.cohort_drawings import cohort_drawings
+from polypda.phantom.renderer import render_cohort
+from polypda.reporting.figures.cohort_figures import cohort_drawings
 from polypda.reporting.pages import cohort_page
 
 OPENED: list[str] = []
@@ -61,7 +61,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def one_drawing(monkeypatch):
     """Nothing is drawn but the last figure: drawing is most of a command's time, and one test looks at all of them."""
-    monkeypatch.setattr(cohort_page, "cohort_drawings", lambda told: cohort_drawings(told)[-1:])
+    monkeypatch.setattr(cohort_page, "cohort_drawings", lambda statistics: list(cohort_drawings(statistics))[-1:])
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

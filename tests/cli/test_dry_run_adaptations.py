@@ -62,7 +62,7 @@ def test_permitted_target_labels_teach_fcan_and_every_table_says_so(polypda, roo
     assert all("target_" in " ".join(json.loads(line)["losses"]["segmenter"]) for line in events)
     for name in ("index.html", "centers.md", "centers.csv"):
         assert "LABELS OF haining TAUGHT fcan" in (tmp_path / "run" / "report" / name).read_text(), name
-    assert read_evaluation(tmp_path / "run" / "report").run_metadata.target_labels_taught
+    assert read_evaluation(tmp_path / "run" / "report").run_metadata.target_labels_trained_on
     status, _, err = polypda("report", "run", "--out", "joint")
     assert status == 0, err
     assert "LABELS OF haining TAUGHT fcan" in (tmp_path / "joint" / "index.html").read_text()

@@ -18,6 +18,9 @@ from polypda.importing.contract import ImportedFrame, MaskLabel
 from polypda.importing.images.masks import read_mask_file
 from polypda.importing.images.pictures import read_picture
 from polypda.methods.controls import SourceOnly
+from polypda.methods.segmentation import SourceOnly
+from polypda.networks.registry import Network
+from polypda.training.criteria import Criterion
 
 
 class Watching(SourceOnly):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from support.painted_cohorts import save, write_ordinary
 
-from polypda.cohorts.boxes_csv import read_boxes_csv
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.tables import read_boxes_csv
 from polypda.errors import DataError
 from polypda.quality.checking.check_cohorts import check_cohort
 

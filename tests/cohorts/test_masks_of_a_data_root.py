@@ -7,9 +7,8 @@ import tifffile
 from PIL import Image
 from support.painted import paint
 
-from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.label_files import cohort_masks
-from polypda.cohorts.mask_files import read_ignored
+from polypda.cohorts.images import read_ignored, read_image, read_mask
+from polypda.cohorts.layouts import cohort_masks
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.labels import read_reference

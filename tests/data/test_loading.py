@@ -8,7 +8,7 @@ from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.loading import Fraction, LabelledFrames, StepDataset, UnlabelledFrames, frame_batches, step_batches
 from polypda.data.sampling import Stream, UniformSampler
-from polypda.training.preparation import labelled_batches
+from polypda.training.stage_batches import labelled_batches
 
 
 @pytest.fixture

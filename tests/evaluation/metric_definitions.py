@@ -60,11 +60,7 @@ class Drawn:
 def answers(frame: Drawn) -> dict[str, Answer | Distance]:
     """Every metric of one frame by its definition; None where the definition says NaN (or no answer)."""
     g, p = frame.reference & frame.valid, frame.predicted & frame.valid
-    return {
-        **pixel_answers(g, p, frame),
-        **contour_answers(g, p, frame.valid),
-        **lesion_answers(g, p, frame),
-    }
+    return {**pixel_answers(g, p, frame), **contour_answers(g, p, frame.valid), **lesion_answers(g, p, frame)}
 
 
 def pixel_answers(g: frozenset[Pixel], p: frozenset[Pixel], frame: Drawn) -> dict[str, Answer | Distance]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.synthetic_cases import centres_of
 
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.centres import centre_table
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.case_table import CaseKey, case_row, cases_table
 from polypda.evaluation.cases.evaluation_file import Evaluation
@@ -70,7 +70,7 @@ def run_metadata(**changes) -> RunMetadata:
 
 
 def test_aggregates_of_positive_and_negative_frames() -> None:
-    table = centre_table(small_study()).set_index("model")
+    table = centres_of(small_study()).set_index("model")
     assert list(table.index) == ["source-only", "adabn"]
     start = table.loc["source-only"]
     assert (start["n_positive"], start["n_negative"], start["clusters"], start["clusters_negative"]) == (3, 2, 2, 2)
@@ -86,7 +86,7 @@ def test_aggregates_of_positive_and_negative_frames() -> None:
 
 
 def test_differences_are_paired_over_the_same_frames() -> None:
-    table = centre_table(small_study()).set_index("model")
+    table = centres_of(small_study()).set_index("model")
     change = table.loc["adabn"]
     assert change["delta_dice_frame"] == pytest.approx((0 + 0.6 - 0.25) / 3)
     assert change["share_better"] == pytest.approx(1 / 3) and change["share_worse"] == pytest.approx(1 / 3)
@@ -103,14 +103,14 @@ def with_dice(model: str, *values: float) -> list[dict]:
 def test_a_change_of_exactly_five_hundredths_is_neither_better_nor_worse() -> None:
     # 0.55 − 0.5 exceeds 0.05 by rounding alone
     rows = [*with_dice("source-only", 0.5, 0.55, 0.1, 0.3), *with_dice("adabn", 0.55, 0.5, 0.1501, 0.2499)]
-    change = centre_table(cases_table(rows)).set_index("model").loc["adabn"]
+    change = centres_of(cases_table(rows)).set_index("model").loc["adabn"]
     assert change["share_better"] == 0.25 and change["share_worse"] == 0.25
 
 
 def test_seeds_are_averaged_and_their_spread_is_reported_apart() -> None:
     found = {("source-only", 0): 0, ("source-only", 1): 100, ("adabn", 0): 100, ("adabn", 1): 60}
     cases = cases_table([case(model, "a", px, seed=seed) for (model, seed), px in found.items()])
-    table = centre_table(cases).set_index("model")
+    table = centres_of(cases).set_index("model")
     start, change = table.loc["source-only"], table.loc["adabn"]
     assert (start["n_positive"], start["n_seeds"], start["dice_frame"]) == (1, 2, 0.5)
     assert start["dice_frame_seed_sd"] == pytest.approx(math.sqrt(0.5))
@@ -120,7 +120,7 @@ def test_seeds_are_averaged_and_their_spread_is_reported_apart() -> None:
 
 
 def test_unknown_clusters_and_absent_negatives_are_said_not_guessed() -> None:
-    table = centre_table(cases_table([case("source-only", "a", 10), case("source-only", "b", 20, sequence="s")]))
+    table = centres_of(cases_table([case("source-only", "a", 10), case("source-only", "b", 20, sequence="s")]))
     only = table.iloc[0]
     assert only["clusters"] is pd.NA and only["cluster_unit"] == "unknown"
     assert math.isnan(only["dice_sequence"]) and math.isnan(only["frame_specificity"])
@@ -144,7 +144,7 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
         training="source-only 0",
     )
     outside = case_row(key, frame_metrics(np.ones((HEIGHT, WIDTH)), reference, valid))
-    table = centre_table(cases_table([case("source-only", "a", 100), outside])).iloc[0]
+    table = centres_of(cases_table([case("source-only", "a", 100), outside])).iloc[0]
     assert (table["n_frames"], table["n_positive"], table["n_negative"], table["n_unscored"]) == (2, 1, 0, 1)
     assert table["dice_frame"] == 1.0
     text = centres_markdown(results_of(cases_table([case("source-only", "a", 100), outside])))
@@ -164,7 +164,7 @@ def test_a_reference_outside_the_field_of_view_enters_neither_block() -> None:
 )
 def test_a_silently_smaller_n_is_refused(code: str, rows: list[dict]) -> None:
     with pytest.raises(DataError) as caught:
-        centre_table(cases_table(rows))
+        centres_of(cases_table(rows))
     assert caught.value.code == code
 
 
@@ -172,7 +172,7 @@ def test_the_target_comes_first_and_the_oracle_last() -> None:
     rows = [
         case(model, "a", 50, role=role) for role in ("source", "target") for model in ("oracle", "adabn", "source-only")
     ]
-    table = centre_table(cases_table(rows))
+    table = centres_of(cases_table(rows))
     assert list(table["role"]) == ["target"] * 3 + ["source"] * 3
     assert list(table["model"]) == ["source-only", "adabn", "oracle"] * 2
 

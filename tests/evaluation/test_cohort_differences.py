@@ -9,12 +9,10 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from polypda.evaluation.cohort_differences.clustered_auc import auc_of_values
-from polypda.evaluation.cohort_differences.energy import energy_distance
-from polypda.evaluation.cohort_differences.results import compare_cohorts, supported
-from polypda.evaluation.cohort_differences.two_sample_classifier import FOLDS, dealt_folds, told_apart
+from polypda.evaluation.cohort_differences import compare_cohorts, supported
+from polypda.evaluation.cohort_distances import FOLDS, auc_of_values, dealt_folds, energy_distance, told_apart
 from polypda.evaluation.statistics.clusters import clusters_from_labels, frames_as_clusters
-from polypda.quality.statistics.features import FEATURES, IN_DISTANCE
+from polypda.quality.frame_table import FEATURES, IN_DISTANCE
 
 
 def _clusters(count: int, size: int):

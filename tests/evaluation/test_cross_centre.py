@@ -12,7 +12,8 @@ from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.aggregates import NO_STRATUM, size_stratum
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.statistics import clusters_of, paired_comparisons
+from polypda.evaluation.statistics.clusters import clusters_of
+from polypda.evaluation.statistics.comparison import paired_comparisons
 from polypda.reporting.tables.table_files import table_contents
 
 ADA, BEA, CID = (SyntheticCohort(name, patients=11, frames_per_patient=5) for name in ("ada", "bea", "cid"))
@@ -178,10 +179,7 @@ def test_box_cohorts_have_lesions_and_never_a_dice() -> None:
 @pytest.mark.parametrize(
     ("cohort", "note"),
     [
-        (
-            SyntheticCohort("x", patients=1, frames_per_patient=30),
-            "with a polyp (n = 24) comes from one patient",
-        ),
+        (SyntheticCohort("x", patients=1, frames_per_patient=30), "with a polyp (n = 24) comes from one patient"),
         (SyntheticCohort("x", patients=3), "only 3 patients with a polyp: no interval"),
         (SyntheticCohort("x", patients=3, clusters="sequence"), "only 3 sequences with a polyp"),
         (SyntheticCohort("x", clusters="unknown"), "frames treated as independent: likely too narrow"),

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from metric_definitions import HIT_RULES, Drawn, Pixel, answers, components, hit_counts, parted, reliability_answers
 from random_frames import MOST_PIXELS, Masks, digits, from_bits, lesion_frames, masks
 
+from polypda.evaluation.scoring.mask_geometry import hd95_and_nsd
 from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
-from polypda.evaluation.scoring.surface import hd95_and_nsd
 
 ABOUT_SIZE = {"width_px", "height_px"}
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from importing.painted_sources import encoded, frame, lines, mask, run_import, snapshot, write_pairs
 
 from polypda.errors import DataError
-from polypda.importing.archives import open_archive
-from polypda.importing.unpacking import Limits
+from polypda.importing.archives import Limits
+from polypda.importing.source_tree import open_archive
 
 SMALL = Limits(entries=50, large_entry_bytes=5_000, entry_ratio=20, large_total_bytes=60_000, total_ratio=10)
 

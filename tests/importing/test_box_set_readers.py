@@ -8,8 +8,7 @@ from reader_fixtures import HEIGHT, WIDTH, MemoryTree, codes, png, read_all, voc
 from polypda.errors import DataError
 from polypda.importing.contract import BoxLabel, NegativeLabel, UnknownLabel
 from polypda.importing.readers.polydeep import PolyDeepReader
-from polypda.importing.readers.polypsset import PolypsSetReader
-from polypda.importing.readers.sun import SunReader
+from polypda.importing.readers.public_sets import PolypsSetReader, SunReader
 
 
 def sun(rows, frames=("a.jpg",), case="case1", **more):

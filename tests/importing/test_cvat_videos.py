@@ -57,7 +57,7 @@ def test_a_frame_that_the_video_does_not_have_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("head", "films"),
+    ("head", "videos"),
     [
         ("<source>lost.mp4</source>", ("a.mp4", "b.mp4")),
         ("<source>case9.mp4</source><frame_filter>step=5</frame_filter>", ("case9.mp4",)),

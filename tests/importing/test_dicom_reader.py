@@ -25,11 +25,11 @@ from importing.dicom_objects import (
 from importing.painted_sources import frame, lines, put, run_import
 from PIL import Image
 
-from polypda.cohorts.frames_csv import read_frames_csv
 from polypda.cohorts.images import read_image
+from polypda.cohorts.tables import read_frames_csv
 from polypda.errors import UsageError
+from polypda.importing.images.dicom_pixels import read_frame
 from polypda.importing.readers.dicom import DicomReader
-from polypda.importing.readers.dicom_pixels import read_frame
 
 FRAME = frame(3)
 GREY_8 = FRAME[..., 1]

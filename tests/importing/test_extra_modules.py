@@ -6,7 +6,7 @@ import pytest
 from importing.painted_sources import encoded, frame, put, run_import, write_pairs
 
 from polypda.errors import UsageError
-from polypda.importing.extra_modules import extra_module
+from polypda.importing.contract import extra_module
 
 
 def test_a_module_that_is_not_there_is_told_with_its_remedy():

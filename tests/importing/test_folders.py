@@ -5,7 +5,7 @@ import pytest
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import, write_pairs
 
 from polypda.errors import DataError, UsageError
-from polypda.importing.folders.folder_pairs import pair_up
+from polypda.importing.readers.folder_pairs import pair_up
 
 PAIRED = {
     "images and masks": ("images/a.jpg", "masks/a.png"),

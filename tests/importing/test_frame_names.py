@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polypda.importing.writing.frame_names import FrameNames, safe_name
+from polypda.importing.writing.records import FrameNames, safe_name
 
 
 @given(st.text(max_size=150))

@@ -8,7 +8,7 @@ from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask
 
 from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, UsageError
-from polypda.importing.images.class_tables import voc_colour
+from polypda.importing.images.masks import voc_colour
 
 POLYP = mask() > 0
 TOOL = np.zeros((HEIGHT, WIDTH), bool)

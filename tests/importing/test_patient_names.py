@@ -5,8 +5,8 @@ from importing.painted_sources import frame, lines, mask, put, run_import
 
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import UsageError
-from polypda.importing.annotations.meanings import facts_in, facts_of
-from polypda.importing.folders.patient_names import PatientRule
+from polypda.importing.annotations.annotated import facts_in, facts_of
+from polypda.importing.readers.folder_words import PatientRule
 
 NAMES = ("case1_1", "case1_2", "case2_1", "case10_1", "case10_2")
 

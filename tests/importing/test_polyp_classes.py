@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polypda.importing.annotations.meanings import Meaning, PolypClasses, facts_in, mode_of_path, says_no_polyp
-from polypda.importing.folders.folder_words import mode_of
+from polypda.importing.annotations.annotated import Meaning, PolypClasses, facts_in, mode_of_path, says_no_polyp
+from polypda.importing.readers.folder_words import mode_of
 
 POLYP, NONE, UNKNOWN = Meaning.POLYP, Meaning.NONE, Meaning.UNKNOWN
 

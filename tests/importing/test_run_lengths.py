@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from reader_fixtures import brush_stream, coco_counts, coco_text, cvat_window, runs_of
 
 from polypda.errors import DataError
-from polypda.importing.annotations.run_lengths import brush_mask, coco_mask, coco_runs, cvat_mask
+from polypda.importing.annotations.annotation_files import brush_mask, coco_mask, coco_runs, cvat_mask
 
 sizes = st.tuples(st.integers(1, 23), st.integers(1, 31))
 masks = sizes.flatmap(lambda size: arrays(np.uint8, size, elements=st.integers(0, 1)))

@@ -12,8 +12,7 @@ from scipy.io import savemat
 
 from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, UsageError
-from polypda.importing.readers.beside_tables import runs_mask
-from polypda.importing.readers.beside_texts import text_image
+from polypda.importing.readers.beside_files import runs_mask, text_image
 
 VIA_COLUMNS = (
     *("filename", "file_size", "file_attributes", "region_count", "region_id"),

@@ -10,11 +10,11 @@ import pytest
 from importing.painted_sources import frame, lines, put, run_import, snapshot
 from importing.rendered_videos import cut, interlaced, progressive, turned, write_pal, write_video
 
-from polypda.cohorts.frames_csv import read_frames_csv
 from polypda.cohorts.images import read_image
+from polypda.cohorts.tables import read_frames_csv
 from polypda.errors import DataError
-from polypda.importing.annotations.named_images import shortest_names
 from polypda.importing.images import videos
+from polypda.importing.readers.annotated import shortest_names
 from polypda.quality.interlacing import measure_comb
 
 

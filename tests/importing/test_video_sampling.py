@@ -10,17 +10,15 @@ import pytest
 
 from polypda.errors import UsageError
 from polypda.importing.images.deinterlacing import Deinterlace
-from polypda.importing.images.video_options import FrameNaming, VideoOptions
-from polypda.importing.images.video_sampling import (
+from polypda.importing.images.videos import (
+    VideoFrame,
     first_of_each,
-    interval_s,
     new_scenes,
-    sampled,
     sharpest_of_each,
     sharpness,
     unlikeness,
 )
-from polypda.importing.images.videos import VideoFrame
+from polypda.importing.readers.video import FrameNaming, VideoOptions, interval_s, sampled
 
 
 def at(times: Sequence[float]) -> list[VideoFrame]:

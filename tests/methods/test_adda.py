@@ -23,8 +23,8 @@ from polypda.methods.adversary import (
 from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.registry import method_class, method_options
 from polypda.networks.discriminators import TwoLogitDiscriminator
-from polypda.networks.segmenters import build_smp_segmenter
-from polypda.networks.source_copies import FrozenCopy, copy_with_own_encoder
+from polypda.networks.smp_segmenter import build_smp_segmenter
+from polypda.networks.taps import FrozenCopy, copy_with_own_encoder
 from polypda.training.engine import Engine
 
 

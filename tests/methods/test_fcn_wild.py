@@ -10,7 +10,7 @@ from polypda.errors import DataError
 from polypda.methods.adversary import confusion_loss, domain_loss
 from polypda.methods.contract import SEGMENTER, Domain
 from polypda.methods.fcn_wild import DISCRIMINATOR, FCNWild, FCNWildOptions
-from polypda.methods.segmentation import SegmentationLoss, image_size_logits, supervised_terms
+from polypda.methods.segmentation import SupervisedOptions, image_size_logits, supervised_terms
 from polypda.methods.size_priors import FrameGroups
 from polypda.networks.discriminators import GridDiscriminator
 from polypda.networks.taps import FeatureTap, read_tap
@@ -114,7 +114,7 @@ def gradients_by_hand(method: FCNWild, step: int) -> tuple[list[torch.Tensor], l
         parameter.grad = gradient.clone()
     method.players()[1].optimizer.step()
     logits = image_size_logits(predictions[0], source)
-    total = sum(t.weight * t.value for t in supervised_terms(logits, source, SegmentationLoss.CE, 0.1))
+    total = sum(t.weight * t.value for t in supervised_terms(logits, source, SupervisedOptions()))
     total = total + method.options.lambda_adv * sum(confusion_loss(method.discriminator(c)) for c in cells)
     return list(of_d), list(torch.autograd.grad(total, method.players()[0].parameters))
 

@@ -12,11 +12,20 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.contract import SEGMENTER
-from polypda.methods.four_way import Seen, class_labels, cross_entropy, domain_labels, l1_inside, seen_in_both
-from polypda.methods.lsd import DISCRIMINATOR, GENERATOR, PUBLISHED, Lsd
+from polypda.methods.lsd import (
+    DISCRIMINATOR,
+    GENERATOR,
+    PUBLISHED,
+    Lsd,
+    Seen,
+    class_labels,
+    cross_entropy,
+    domain_labels,
+    l1_inside,
+    seen_in_both,
+)
 from polypda.methods.registry import method_class, method_options
-from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
-from polypda.networks.lsd_networks import PublishedGenerator
+from polypda.networks.lsd_networks import FCN8sVGG16, PublishedGenerator
 from polypda.networks.segmenter import Prediction
 from polypda.training.engine import Engine
 

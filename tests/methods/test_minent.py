@@ -5,18 +5,14 @@ import math
 import pytest
 import torch
 from lightning_fabric import Fabric
+from support.sines import sine_maps
 from support.tiny_segmenter import TinySegmenter, random_batches
 
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetOptions
-from polypda.methods.controls import SourceOnly
 from polypda.methods.minent import AdvEnt, MinEntOptions, entropy_loss, self_information
 from polypda.methods.registry import method_class, method_options
+from polypda.methods.segmentation import SourceOnly
 from polypda.training.engine import Engine
-
-
-def wave(phase: float, size: int = 64) -> torch.Tensor:
-    c, h, w = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (2, size, size)), indexing="ij")
-    return (2 * torch.sin(0.1 * h + 0.2 * w + c + phase)).unsqueeze(0)
 
 
 def everywhere(logits: torch.Tensor) -> torch.Tensor:
@@ -24,7 +20,7 @@ def everywhere(logits: torch.Tensor) -> torch.Tensor:
 
 
 def test_published_constants_of_the_entropy_maps():
-    logits = wave(0.7)
+    logits = sine_maps(2, 0.7)
     assert self_information(logits.softmax(1)).mean().item() == pytest.approx(0.376877904707, rel=1e-11)
     assert entropy_loss(logits, everywhere(logits)).item() == pytest.approx(0.753755809414, rel=1e-11)
 
@@ -42,7 +38,7 @@ def test_the_gradient_of_a_certain_pixel_is_finite_in_float32():
 
 
 def test_pixels_outside_the_field_of_view_do_not_count():
-    logits = wave(0.2, size=8)
+    logits = sine_maps(2, 0.2, size=8)
     valid = everywhere(logits).clone()
     valid[..., :3, :] = False
     inside = entropy_loss(logits[:, :, 3:], valid[:, :, 3:])

@@ -68,7 +68,7 @@ FAILS = {
         "minent",
         "paler",
     ): "entropy alone settles what the shift made unsure for the background: -0.07 to +0.04 over four "
-    "weights; it helps where most pixels are on the right side already, as under the other shift",
+    "weights; it helps where most pixels are on the right side already, as under the other shift"
 }
 BETWEEN_STEPS = ("self-training", "target-colours")
 """They act on what a training is given, not in its steps: tests/workflows/test_adaptation.py, tests/data."""

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 from support.painted import write_frames
+from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.data.cache import NetworkGrid, load_native
-from polypda.data.inference import Inference
-from polypda.networks.averaged_prediction import Asked, without_low_regions
+from polypda.errors import UsageError
+from polypda.methods.segmentation import to_image_size
+from polypda.networks.averaged_prediction import Asked, FusedSegmenter, Inference, without_low_regions
 from polypda.networks.segmenter import Prediction, Segmenter
 
 CPU = torch.device("cpu")
@@ -121,3 +123,71 @@ def test_every_region_counts_at_half_and_a_higher_peak_leaves_fewer():
 def test_an_inference_with_a_peak_asks_for_it(native):
     plain, strict = (asked(peak=peak).native_probability(LeansRight(), native) for peak in (0.5, 0.99))
     assert plain.max() >= 0.5 > strict.max()
+
+
+@pytest.mark.parametrize(
+    ("text", "scales", "flips"),
+    [
+        ("scales=1,1.5,2,flips=yes", (1.0, 1.5, 2.0), True),
+        ("flips=no,scales=2,1", (1.0, 2.0), False),
+        ("scales=1", (1.0,), False),
+        ("flips=true", (1.0,), True),
+        (" scales=1 , 2 , flips=1", (1.0, 2.0), True),
+    ],
+)
+def test_what_is_written_is_understood(text, scales, flips):
+    assert Inference.model_validate(text) == Inference(scales=scales, flips=flips)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "scale=1", "scales=", "scales=0", "scales=1,9", "scales=a", "flips=perhaps", "scales=1;2"]
+)
+def test_what_is_not_is_refused(text):
+    with pytest.raises(UsageError, match="E_INFERENCE"):
+        Inference.model_validate(text)
+
+
+def test_a_peak_is_read_and_told():
+    asked = Inference.model_validate("scales=1,2,flips=yes,peak=0.9")
+    assert asked.peak == 0.9 and Inference().peak == 0.5
+    assert asked.words == "mean of scales 1, 2, each mirrored as well; regions with a peak above 0.9"
+    assert Inference(peak=0.9).key() != Inference().key() != Inference(peak=0.8).key()
+
+
+@pytest.mark.parametrize("text", ["peak=0.4", "peak=1", "peak=high"])
+def test_a_peak_below_the_threshold_or_of_certainty_is_refused(text):
+    with pytest.raises(UsageError, match="E_INFERENCE"):
+        Inference.model_validate(text)
+
+
+def test_a_near_name_is_offered():
+    with pytest.raises(UsageError, match="'scales'"):
+        Inference.model_validate("scale=1")
+
+
+def test_sizes_fit_the_network_and_come_once():
+    assert Inference(scales=(1, 1.5, 2)).sizes(128, 32) == (128, 192, 256)
+    assert Inference(scales=(1, 1.01, 0.25)).sizes(96, 32) == (32, 96)
+    assert Inference(scales=(0.5,)).sizes(32, 32) == (32,)
+
+
+def test_keys_and_words_tell_what_differs():
+    kinds = [Inference(), Inference(flips=True), Inference(scales=(1, 2)), Inference(scales=(1, 2), flips=True)]
+    assert len({kind.key() for kind in kinds}) == len({kind.words for kind in kinds}) == 4
+    assert Inference(scales=(1, 1.5), flips=True).words == "mean of scales 1, 1.5, each mirrored as well"
+
+
+def test_the_fusion_predicts_the_mean_of_its_members():
+    torch.manual_seed(0)
+    members = [TinySegmenter().eval() for _ in range(3)]
+    images = random_batches(0)[1].images
+    with torch.no_grad():
+        maps = [to_image_size(m(images).logits["main"], 64, 64).softmax(dim=1) for m in members]
+        fused = FusedSegmenter(members)(images).logits["main"].softmax(dim=1)
+    assert torch.allclose(fused, torch.stack(maps).mean(dim=0), atol=1e-6)
+    assert not torch.allclose(fused, maps[0], atol=1e-3)
+
+
+def test_a_fusion_of_nothing_is_refused():
+    with pytest.raises(UsageError, match="E_FUSION"):
+        FusedSegmenter([])

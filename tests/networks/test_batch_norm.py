@@ -8,7 +8,7 @@ from torch import nn
 
 from polypda.errors import DataError
 from polypda.networks.batch_norm import BatchNormPolicy, apply_policy, batch_norm_layers, recompute_statistics
-from polypda.networks.segmenters import build_smp_segmenter
+from polypda.networks.smp_segmenter import build_smp_segmenter
 
 
 def _small(dropout=0.5):

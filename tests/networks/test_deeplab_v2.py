@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from support.sines import fill_with_sines, sine_maps
 from torch.nn import BatchNorm2d
 
 from polypda.errors import DataError, UsageError
@@ -70,7 +71,7 @@ def test_grid_is_an_eighth_plus_one(skeleton, size, grid):
     assert prediction.features["aux"].shape == (1, 1024, *grid)
 
 
-def test_published_figures_in_float64(fill_with_sines, sine_maps):
+def test_published_figures_in_float64():
     network = fill_with_sines(DeepLabV2(2, two_branch_quirk=True).double().eval())
     with torch.no_grad():
         for module in network.modules():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.sines import fill_with_sines, sine_maps
 from torch.nn import functional as F
 
 from polypda.errors import UsageError
@@ -67,7 +68,7 @@ def test_wrong_settings_and_channels_have_codes():
         PatchDiscriminator(2)(torch.zeros(1, 3, 64, 64))
 
 
-def test_published_figures_in_float64(fill_with_sines, sine_maps):
+def test_published_figures_in_float64():
     discriminator = fill_with_sines(PatchDiscriminator().double())
     source, target = sine_maps(2), sine_maps(2, 0.7).requires_grad_()
     on_source, on_target = discriminator(source.softmax(1)), discriminator(target.softmax(1))

@@ -3,14 +3,20 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from support.sines import fill_with_sines, sine_maps
 from support.tiny_segmenter import TinySegmenter
 from torch import nn
 
 from polypda.errors import UsageError
-from polypda.networks.fcn8s_vgg16 import FCN8sVGG16
-from polypda.networks.lsd_networks import EncoderGenerator, FourWayDiscriminator, PublishedGenerator, generator_for
+from polypda.networks.lsd_networks import (
+    EncoderGenerator,
+    FCN8sVGG16,
+    FourWayDiscriminator,
+    PublishedGenerator,
+    generator_for,
+)
 from polypda.networks.segmenter import Prediction
-from polypda.networks.segmenters import build_smp_segmenter
+from polypda.networks.smp_segmenter import build_smp_segmenter
 from polypda.networks.taps import EncoderTap, FeatureTap, encoder_taps, read_tap, tap_width
 
 
@@ -64,7 +70,7 @@ def test_sizes_that_the_published_generator_cannot_fit_are_refused(height, width
         generator((torch.rand(1, 2, 9, 9),) * 3, height, width)
 
 
-def test_l5_published_figures_of_the_discriminator(fill_with_sines, sine_maps):
+def test_l5_published_figures_of_the_discriminator():
     judge = fill_with_sines(FourWayDiscriminator().double()).eval()
     with torch.no_grad():
         domain, classes = judge(sine_maps(3) / 4 + 0.5)
@@ -76,7 +82,7 @@ def test_l5_published_figures_of_the_discriminator(fill_with_sines, sine_maps):
 
 
 @pytest.mark.slow  # 64 million parameters in float64
-def test_published_figure_of_the_generator(fill_with_sines):
+def test_published_figure_of_the_generator():
     def paint(channels: int, side: int) -> torch.Tensor:
         c, h, w = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (channels, side, side)), indexing="ij")
         return (2 * torch.sin(0.1 * h + 0.2 * w + c)).unsqueeze(0) / 8

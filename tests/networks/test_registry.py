@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from polypda.errors import DataError, UsageError
 from polypda.networks.deeplab_v2 import DeepLabV2
 from polypda.networks.registry import NETWORKS, SegmenterSpec, build_segmenter, load_segmenter, network_of
-from polypda.networks.smp_names import import_smp
+from polypda.networks.smp_library import import_smp
 from polypda.networks.weights import save_module
 
 

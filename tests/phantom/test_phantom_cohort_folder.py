@@ -11,8 +11,8 @@ import pytest
 
 from polypda.cohorts.images import read_image, read_mask
 from polypda.errors import DataError, UsageError
-from polypda.phantom import MARKER, NOTICE, PhantomLook, cohort_folder, render_cohort
-from polypda.phantom.cohort_folder import group_of
+from polypda.phantom import MARKER, NOTICE, PhantomLook, render_cohort, renderer
+from polypda.phantom.renderer import group_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def test_the_identical_phantom_is_returned_and_anything_else_refused(tmp_path: P
 def test_an_interrupted_rendering_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
-    written = cohort_folder._write_image
+    written = renderer._write_image
     count = 0
 
     def failing(*arguments: object) -> None:
@@ -94,7 +94,7 @@ def test_an_interrupted_rendering_leaves_nothing(
             raise failure
         written(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cohort_folder, "_write_image", failing)
+    monkeypatch.setattr(renderer, "_write_image", failing)
     with pytest.raises((KeyboardInterrupt, DataError)) as caught:
         render_cohort(COHORT, frames=5, out=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from polypda.cohorts.field_of_view import find_field_of_view
-from polypda.cohorts.phantom_look import AreaQuantiles, FieldOfViewLook, FieldShape, Inset
+from polypda.cohorts.phantom_look import AreaQuantiles, FieldOfViewLook, Inset
+from polypda.cohorts.phantom_look import FieldOfViewShape as FieldShape
 from polypda.phantom import PhantomLook, cohort_seed, render_frame
-from polypda.phantom.canvas import canvas_of
+from polypda.phantom.camera import Fold, Pose, camera_rays, canvas_of, wall_distance
 from polypda.phantom.optics import paint
+from polypda.phantom.placement import Polyp
 from polypda.phantom.polyps import Lobe, trace
-from polypda.phantom.scene import Polyp, draw_scene
+from polypda.phantom.scene import draw_scene
 from polypda.phantom.shading import shade
-from polypda.phantom.tube import Fold, Pose, camera_rays, wall_distance
 
 SMALL = PhantomLook(sizes_px=((256, 208),), negative_fraction=0.0, polyps_per_positive_frame=1.0)
 

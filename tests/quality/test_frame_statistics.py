@@ -11,12 +11,10 @@ import pytest
 from support.painted import write_frames
 
 from polypda.cohorts.frames import LabelState, PolypBox
-from polypda.quality.statistics import measuring
-from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
-from polypda.quality.statistics.image import image_figures, noise_sd, reduced_image
-from polypda.quality.statistics.measuring import measure_files, measure_frames
-from polypda.quality.statistics.polyps import box_figures, mask_figures
+from polypda.quality import measuring
+from polypda.quality.frame_figures import box_figures, image_figures, mask_figures, noise_sd, reduced_image
+from polypda.quality.frame_table import drawn_evenly, frame_table, place_maps
+from polypda.quality.measuring import FigureStore, measure_files, measure_frames
 
 NOWHERE = FigureStore(None)
 
@@ -78,8 +76,8 @@ def test_a_mask_has_its_area_place_and_contrast():
     assert told.polyps == 1
     assert told.area == pytest.approx(1600 / (np.pi * 180**2), rel=0.03)
     assert told.off_centre == pytest.approx(110 / 180, abs=0.02)
-    assert told.contrast_lightness > 15 and told.index is not None
-    rows, columns = np.nonzero(told.index > 127)
+    assert told.contrast_lightness > 15 and told.location_map is not None
+    rows, columns = np.nonzero(told.location_map > 127)
     assert abs(rows.mean() - 23.5) < 1 and columns.mean() > 36
     assert mask_figures(reduced_image(image), np.zeros_like(mask)).polyps == 0
 

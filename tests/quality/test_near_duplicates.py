@@ -10,16 +10,8 @@ from support.planted_copies import KINDS, copy_of
 
 from polypda.cohorts.catalogue import manifest
 from polypda.phantom.renderer import render_frame
-from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint, lit_image
-from polypda.quality.near_duplicates.pairs import (
-    AlikePair,
-    Likeness,
-    Mirroring,
-    find_alike,
-    likeness,
-    mirrored,
-    near_pairs,
-)
+from polypda.quality.fingerprints import Fingerprint, fingerprint, lit_image
+from polypda.quality.near_duplicates import AlikePair, Likeness, Mirroring, find_alike, likeness, mirrored, near_pairs
 
 SCENES = 4
 ROOT = Path(os.environ.get("POLYPDA_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -7,9 +7,8 @@ from support.painted_screens import mucosa, octagon, through_jpeg, with_glints, 
 from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.phantom_look import BurnedInText, Inset
 from polypda.phantom.renderer import render_frame
-from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_image import find_insets, find_scope_image
-from polypda.quality.overlays.static_regions import StaticRegions, StillnessMap
+from polypda.quality.burned_in_text import find_burned_in_text
+from polypda.quality.scope_image import StaticRegions, StillnessMap, find_insets, find_scope_image
 
 LINES = ("MEIER ANNA", "12/03/1961", "14:02:36", "ID:40417", "D.O.B.:")
 

@@ -10,19 +10,21 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_r
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.reporting.pages.report_page import PageParts, render_report_page
-from polypda.reporting.tables.column import Column, View
 from polypda.reporting.tables.columns import (
     BLOCKS,
     BY_ADAPTATION,
     BY_ORIGIN,
     BY_PAIR,
+    CENTRE_BLOCKS,
     COMPARISONS,
     LESIONS,
     NEGATIVES,
     PIXELS,
     POSITIVES,
+    Column,
+    View,
 )
-from polypda.reporting.tables.result_tables import CENTRE_BLOCKS, block_table, is_improvement, sections, strata_table
+from polypda.reporting.tables.result_tables import block_table, is_improvement, sections, strata_table
 from polypda.reporting.tables.table_files import centres_markdown
 from polypda.reporting.tables.text_table import STRONG_START
 
@@ -50,7 +52,7 @@ def test_every_mean_that_is_computed_has_a_column(results: CrossCentreResults) -
 
 
 def test_headings_are_unique_within_a_table_and_costs_are_told() -> None:
-    for block in BLOCKS:
+    for block in BLOCKS.values():
         for view in View:
             titles = [column.title for column in block.shown(view)]
             assert len(titles) == len(set(titles)), (block.title, view)

@@ -11,7 +11,7 @@ from support.synthetic_cases import SyntheticCohort, SyntheticStudy
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.reporting.figures.cross_centre_figures import MOST_SLOPES, cross_centre_drawings, difference_panels
-from polypda.reporting.figures.curve_figures import MOST_LINES, model_panels
+from polypda.reporting.figures.curve_figures import MOST_LINES, in_chunks, model_panels
 from polypda.reporting.figures.figure_style import (
     NARROW,
     STYLE,
@@ -23,8 +23,7 @@ from polypda.reporting.figures.figure_style import (
     write_drawings,
 )
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps, legible_on
-from polypda.reporting.figures.paired_frames import in_chunks, target_models
-from polypda.reporting.figures.slope_figure import slope_panels
+from polypda.reporting.figures.paired_frames import slope_panels, target_models
 from polypda.reporting.verdict import Finding
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support.pages import Links
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
 from polypda.errors import DataError
@@ -18,28 +18,14 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cros
 from polypda.evaluation.cases.case_table import read_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.reporting.pages.centre_cards import centre_cards
-from polypda.reporting.pages.gallery import copy_gallery
+from polypda.reporting.pages.page import copy_gallery
 from polypda.reporting.pages.report_folder import write_cross_centre_report
-from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
-from polypda.reporting.pages.report_sections import report_sections
-from polypda.reporting.report_folders import whole_folder
-from polypda.reporting.tables.column import View
-from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS
+from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page, report_sections
+from polypda.reporting.report_folders import new_folder
+from polypda.reporting.tables.columns import BY_ORIGIN, BY_PAIR, COMPARISONS, View
 from polypda.reporting.tables.result_tables import block_table, matrix_table, strata_table
 
 ADA, BEA = SyntheticCohort("ada", phantom=True), SyntheticCohort("bea", phantom=True)
-
-
-class Links(HTMLParser):
-    """Everything a page would fetch or open."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.found += [value for name, value in attrs if name in ("src", "href", "srcset")]
 
 
 def with_overlays(folder: Path, evaluation: Evaluation) -> Evaluation:
@@ -130,15 +116,15 @@ def test_a_report_is_replaced_only_if_asked_and_only_a_report(tmp_path: Path) ->
     folder.mkdir()
     (folder / "letter.txt").write_text("mine")
     for replacing in (False, True):
-        with pytest.raises(DataError, match="E_REPORT_EXISTS"), whole_folder(folder, replace=replacing):
+        with pytest.raises(DataError, match="E_REPORT_EXISTS"), new_folder(folder, replace=replacing):
             raise AssertionError("never reached")
     for name in ("index.html", "cases.csv", "model_card.md"):
         (folder / name).write_text("old")
-    with pytest.raises(KeyError), whole_folder(folder, replace=True) as work:
+    with pytest.raises(KeyError), new_folder(folder, replace=True) as work:
         (work / "index.html").write_text("half")
         raise KeyError
     assert (folder / "index.html").read_text() == "old"
-    with whole_folder(folder, replace=True) as work:
+    with new_folder(folder, replace=True) as work:
         (work / "index.html").write_text("new")
     assert [path.name for path in folder.iterdir()] == ["index.html"] and (folder / "index.html").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]

@@ -19,8 +19,7 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cros
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.reporting.documents.checklist import checklist_markdown, fill_checklist
 from polypda.reporting.documents.model_card import model_card_markdown
-from polypda.reporting.documents.study import Study
-from polypda.reporting.documents.study_file import parse_study, study_template
+from polypda.reporting.documents.study import Study, parse_study, study_template
 from polypda.reporting.tables.result_tables import sections
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden" / "documents"
@@ -97,7 +96,7 @@ def packed() -> CrossCentreResults:
     return cross_centre_results(
         [
             stated(synthetic_run(one, other, ("minent",), run="packed"), settings=package, method="minent"),
-            stated(synthetic_run(one, other, ("adaptsegnet",), run="frames"), target_labels_taught=True),
+            stated(synthetic_run(one, other, ("adaptsegnet",), run="frames"), target_labels_trained_on=True),
             stated(synthetic_run(other, one, ("tent",), 1, run="free")),
         ]
     )

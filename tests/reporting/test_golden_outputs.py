@@ -14,14 +14,12 @@ from support.golden import check_golden, compact, page_text
 from support.synthetic_cases import SyntheticCohort, SyntheticStudy, synthetic_run
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
-from polypda.evaluation.aggregation.selector_regret import regret_rows
-from polypda.evaluation.cases.evaluation_file import Evaluation
-from polypda.evaluation.cohort_differences.results import compare_cohorts
-from polypda.quality.statistics.features import FEATURES
-from polypda.quality.statistics.frame_table import PlaceMaps
+from polypda.evaluation.cases.evaluation_file import Evaluation, regret_rows
+from polypda.evaluation.cohort_differences import compare_cohorts
+from polypda.quality.frame_table import FEATURES, PlaceMaps
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
 from polypda.reporting.pages.cohort_page import write_cohort_statistics
-from polypda.reporting.pages.gallery import OverlayImage
+from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report
 from polypda.reporting.pages.report_page import PageParts, render_report_page
 from polypda.reporting.tables.result_tables import sections

@@ -2,7 +2,6 @@
 
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,28 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support.pages import Links
+from support.synthetic_cases import centres_of
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.aggregation.centres import centre_table
 from polypda.evaluation.cases.case_table import read_cases
 from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.answer import answer
-from polypda.reporting.pages.gallery import OverlayImage, file_name
+from polypda.reporting.pages.page import OverlayImage, file_name
 from polypda.reporting.pages.report_folder import write_report
 
 IMAGE = np.full((300, 1400, 3), 120, np.uint8)
-
-
-class Links(HTMLParser):
-    """Everything a page would fetch or open."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.found += [value for name, value in attrs if name in ("src", "href")]
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +146,7 @@ def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Pa
 def test_the_answer_claims_only_what_an_interval_over_clusters_shows(
     study, run_metadata, delta, low, high, kind, tone, words
 ) -> None:
-    table = centre_table(study)
+    table = centres_of(study)
     own = (table["model"] == "adaptsegnet") & (table["role"] == "target")
     changed = ["delta_dice_frame", "delta_low", "delta_high", "delta_interval", "share_worse"]
     table.loc[own, changed] = [delta, low, high, kind, 0.31]

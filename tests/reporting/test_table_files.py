@@ -83,7 +83,7 @@ def strict(text: str):
 def test_json_holds_null_and_never_nan(results, contents, phantom) -> None:
     for texts in (contents, phantom):
         for name in ("centers.json", "summary.json"):
-            assert strict(texts[name])["schema"] in ("polypda-centres v2", "polypda-summary 1")
+            assert strict(texts[name])["schema"] in ("polypda-centres v2", "polypda-summary 2")
     summary = strict(contents["summary.json"])
     assert summary["banner"] is None and strict(phantom["summary.json"])["banner"] == BANNER
     assert len(summary["comparisons"]) == len(results.comparisons)

@@ -41,7 +41,7 @@ def test_only_clusters_carry_a_claim(case, found) -> None:
 
 
 def said(case, unit="patient") -> str:
-    return verdict(case, unit).words.replace("\u00a0", " ")
+    return verdict(case, unit).replace("\u00a0", " ")
 
 
 def test_the_words_name_difference_interval_clusters_and_conclusion() -> None:

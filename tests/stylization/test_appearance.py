@@ -5,9 +5,18 @@ import torch
 from torch import nn
 
 from polypda.errors import DataError, UsageError
-from polypda.stylization.appearance import AppearanceLoss, mean_gram, smoothed, stylize
-from polypda.stylization.grams import MeanGram, gram, inside_at
-from polypda.stylization.settings import PUBLISHED, StylizationSettings, stylization_settings
+from polypda.stylization.appearance import (
+    PUBLISHED,
+    AppearanceLoss,
+    MeanGram,
+    StylizationSettings,
+    gram,
+    inside_at,
+    mean_gram,
+    smoothed,
+    stylization_settings,
+    stylize,
+)
 
 SIDE = 32
 
@@ -136,13 +145,13 @@ def test_nothing_moves_or_counts_outside_the_field_of_view(features):
     assert not torch.equal(result.images[..., 16:], source[..., 16:])
     noise = torch.rand_like(source)
     assert torch.equal(stylize(source, valid, style, features, chosen, noise).images[..., :16], source[..., :16])
-    inside = inside_at(valid, (8, 8), torch.float64)
+    inside = inside_at(valid, torch.zeros(1, 1, 8, 8, dtype=torch.float64))
     layer = torch.randn(1, 4, 8, 8, dtype=torch.float64)
     assert torch.allclose(gram(layer, inside, mean=True), gram(layer[..., 4:], mean=True))
 
 
 def test_a_frame_without_a_field_of_view_counts_everywhere():
-    assert inside_at(torch.zeros(1, 1, 8, 8, dtype=torch.bool), (2, 2), torch.float64).all()
+    assert inside_at(torch.zeros(1, 1, 8, 8, dtype=torch.bool), torch.zeros(1, 1, 2, 2)).all()
 
 
 def test_relative_distances_do_not_know_the_networks_scale(features):

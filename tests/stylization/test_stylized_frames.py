@@ -12,7 +12,7 @@ from support.tiny_segmenter import TinySegmenter
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import DataError, UsageError
 from polypda.networks.segmenter import Prediction
-from polypda.stylization.settings import StylizationSettings
+from polypda.stylization.appearance import StylizationSettings
 from polypda.stylization.stylized_frames import GROUP, RECORD, EncoderMaps, Stylization
 
 CPU = torch.device("cpu")

@@ -15,8 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from polypda.evaluation.aggregation.centres import centre_table
+from polypda.evaluation.aggregation.comparisons import comparison_table
+from polypda.evaluation.aggregation.panels import panels
 from polypda.evaluation.cases.case_table import SCHEMA_VERSION, checked_cases
 from polypda.evaluation.cases.evaluation_file import Evaluation
+from polypda.evaluation.cases.joined_cases import check_comparable, with_controls
 from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.metrics import PROTOCOL
 
@@ -239,3 +243,11 @@ def _reliability(tp: pd.Series, fp: pd.Series, fn: pd.Series, tn: pd.Series) -> 
 def _number(text: str) -> int:
     """The same number for the same text in every process."""
     return zlib.crc32(text.encode())
+
+
+def centres_of(cases: pd.DataFrame) -> pd.DataFrame:
+    """The per-centre table of cases that no evaluation holds."""
+    cases = with_controls(checked_cases(cases))
+    check_comparable(cases)
+    groups = panels(cases)
+    return centre_table(groups, comparison_table(groups))

@@ -6,11 +6,10 @@ import pytest
 from support.runs import write_run
 
 from polypda.errors import DataError
-from polypda.training.criteria import LAST
+from polypda.training.criteria import LAST, SnapshotScore
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import choose
-from polypda.training.snapshot_scores import SnapshotScore
 
 
 def test_terms_and_judges_are_read_per_step(tmp_path):

@@ -1,5 +1,7 @@
 """The engine against games that can be played by hand."""
 
+import resource
+import sys
 import weakref
 from itertools import pairwise
 
@@ -12,7 +14,8 @@ from torch import nn
 from polypda.errors import TrainingError
 from polypda.methods.contract import Decay, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
 from polypda.methods.registry import method_class, method_options
-from polypda.training.engine import Engine
+from polypda.training.config import Compute
+from polypda.training.engine import Engine, keep_freed_memory, open_fabric
 
 
 class Duel(Method):
@@ -103,7 +106,7 @@ def test_broken_weights_are_named_and_no_frame_is_blamed():
 
 
 def test_statistics_that_these_frames_have_spoilt_do_not_excuse_the_frames():
-    from polypda.methods.controls import SourceOnly, SupervisedOptions
+    from polypda.methods.segmentation import SourceOnly, SupervisedOptions
 
     method = SourceOnly(TinySegmenter(), SupervisedOptions(), steps=2)
     source = random_batches(0)[0]
@@ -155,7 +158,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_in_float32():
             self.seen = prediction.logits["main"].dtype
             return prediction
 
-    from polypda.methods.controls import SourceOnly, SupervisedOptions
+    from polypda.methods.segmentation import SourceOnly, SupervisedOptions
 
     segmenter = Seen()
     method = SourceOnly(segmenter, SupervisedOptions(), steps=2)
@@ -172,3 +175,24 @@ def test_one_cycle_rises_straight_and_falls_as_half_a_cosine():
     assert all(a > b for a, b in pairwise(factors[10:]))
     options = method_options("source-only", {"warmup": 2, "warmup_fraction": 0.1, "decay": "cosine"})
     assert options.schedule(50) == Schedule(horizon=50, warmup=7, decay=Decay.COSINE)
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="another C library than glibc")
+def test_memory_that_was_freed_is_not_asked_for_again():
+    """Without it each of these tensors is mapped anew, and each of its pages is a fault."""
+    open_fabric(Compute(device="cpu"))
+    tensor = torch.ones(5_000_000)
+    del tensor
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(5_000_000)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < 10 * 20_000_000 / resource.getpagesize() / 3  # the heap may have to grow once
+
+
+def test_another_c_library_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory() is False
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    assert keep_freed_memory() is False

@@ -8,14 +8,17 @@ from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.training.criteria import CRITERIA, SeenSnapshot, soft_neighbourhood_density
-from polypda.training.selectors import Choice, Verdict, choose, judged, set_aside
-from polypda.training.snapshot_scores import (
+from polypda.training.criteria import CRITERIA, SeenSnapshot, SnapshotScore, soft_neighbourhood_density
+from polypda.training.selectors import (
     CONTROL_STEP,
-    SnapshotScore,
+    Choice,
+    Verdict,
+    choose,
     foreground_fraction,
+    judged,
     score_snapshot,
     score_snapshots,
+    set_aside,
 )
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.errors import DataError, UsageError
-from polypda.networks import encoder_sources as bundled
+from polypda.networks import encoder_weights as bundled
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.configure import (
     record_initial_weights,
@@ -19,7 +19,7 @@ from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.presets import PRESETS
 
 LITE0 = "tu-tf_efficientnet_lite0"
-TOLD = bundled.bundled_weights(LITE0).told
+TOLD = bundled.bundled_weights(LITE0).description
 PLACES = {given: Paths(None, None, encoder_weights=given) for given in (None, "none", "bundled", "mine.safetensors")}
 
 

@@ -11,8 +11,8 @@ from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import UNTRUSTED, LeakageError
 from polypda.evaluation.cases.run_metadata import RunMetadata, joint_lines
-from polypda.quality.near_duplicates import fingerprint_cache
-from polypda.quality.near_duplicates.fingerprint_cache import cached_fingerprints
+from polypda.quality import fingerprints as fingerprint_cache
+from polypda.quality.fingerprints import cached_fingerprints
 from polypda.workflows.runs.adapt import open_data
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.leakage import leaks_among, leaks_into, record_leakage, recorded_leakage, require_allowed
@@ -110,7 +110,7 @@ def test_fingerprints_are_made_once_per_content(root, tmp_path, monkeypatch):
     def forbidden(*_):
         raise AssertionError("a cached frame was decoded")
 
-    monkeypatch.setattr(fingerprint_cache, "decode_picture", forbidden)
+    monkeypatch.setattr(fingerprint_cache, "decode_image", forbidden)
     again = cached_fingerprints(frames[::-1], tmp_path)[::-1]
     assert all(
         np.array_equal(a.relief, b.relief) and (a.bits == b.bits).all() for a, b in zip(first, again, strict=True)

@@ -10,7 +10,7 @@ from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, PolypBox, Sp
 from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.case_table import CaseKey
-from polypda.evaluation.scoring.prediction import NativePrediction
+from polypda.evaluation.scoring.predictions import NativePrediction
 from polypda.training.progress import Silent
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
 from polypda.workflows.scoring.prediction_overlay import lesion_words

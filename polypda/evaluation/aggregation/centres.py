@@ -1,10 +1,4 @@
-"""The per-centre table: what each model scores in each cohort, and how that compares with the source-only model.
-
-Aggregates are those of `polypda-metrics v1`. Frames with a polyp and frames without one never meet in one mean. Means
-carry the interval that their number of clusters allows, and say which it is.
-
-Dice by relative polyp area: a mean over all sizes hides that small polyps are missed.
-"""
+"""The per-centre table: what each model scores in each cohort, and how that compares with the source-only model."""
 
 from __future__ import annotations
 
@@ -15,27 +9,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.aggregation.aggregates import SIZE_STRATA, fail_rate, mean_over_frames, size_stratum
-from polypda.evaluation.aggregation.comparisons import comparison_table
-from polypda.evaluation.aggregation.panel_values import (
+from polypda.evaluation.aggregation.aggregates import (
+    SIZE_STRATA,
     Choice,
     PerFrame,
     clean_values,
-    cluster_means_text,
+    cluster_means_instead,
     dice_frames,
     dice_values,
     estimates,
+    fail_rate,
     hit_values,
+    interval_columns,
     lesion_block,
+    mean_over_frames,
     negative_block,
-    panel_clusters,
     positive_block,
+    size_stratum,
 )
-from polypda.evaluation.aggregation.panels import GROUP, Panel, frames_differ, panels
-from polypda.evaluation.cases.case_table import checked_cases
-from polypda.evaluation.cases.joined_cases import check_comparable, with_controls
+from polypda.evaluation.aggregation.panels import GROUP, Panel, frames_differ
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import Estimate, IntervalKind
 from polypda.evaluation.statistics.comparison import CHANGED_BY
 
 CHANGED_BY_DICE = CHANGED_BY
@@ -43,12 +36,7 @@ CHANGED_BY_DICE = CHANGED_BY
 
 DELTA_COLUMNS = {
     "delta": "delta_dice_frame",
-    "low": "delta_low",
-    "high": "delta_high",
-    "interval": "delta_interval",
-    "words": "delta_words",
-    "cluster_means": "delta_cluster_means",
-    "seed_sd": "delta_seed_sd",
+    **{name: f"delta_{name}" for name in ("low", "high", "interval", "words", "cluster_means", "seed_sd")},
     **{
         name: name
         for name in (
@@ -69,30 +57,16 @@ DELTA_TEXT = (
 )
 
 
-def centre_table(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
-    """Aggregate cases: one row per cohort and model (and source, target, split where there are several).
+def centre_table(groups: Sequence[Panel], comparisons: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
+    """One row per cohort and model (and source, target, split where there are several).
 
-    Columns beside the group: phantom, annotation ("mask", "box" or "mixed"), n_seeds, n_trainings, n_frames,
-    n_positive, n_dice (positive frames with a mask: the n of every Dice), n_negative, n_unscored, n_missing (scored
-    as empty because there was no prediction; per training); clusters and clusters_negative (those that positive and
-    negative frames come from; NA if unknown), cluster_unit.
-    The blocks of :mod:`polypda.evaluation.aggregation.panel_values`; a training's value, averaged over the trainings.
-    Intervals: dice_low, dice_high, dice_interval (its kind), dice_words, dice_cluster_means; frame_specificity_…;
-    lesion_sensitivity_10_…. dice_frame_seed_sd: SD over seeds.
-    Against source-only on the same frames: the columns of DELTA_COLUMNS; absent where there is no control.
+    Columns beside the group: those of :func:`panel_counts`; the blocks of :mod:`.aggregates`, a training's value
+    averaged over the trainings; intervals dice_low, dice_high, dice_interval (its kind), dice_words,
+    dice_cluster_means, frame_specificity_…, lesion_sensitivity_10_…; dice_frame_seed_sd: SD over seeds; the values of
+    DELTA_COLUMNS against source-only on the same frames, empty where there is no control.
 
-    Raises: DataError of :func:`polypda.evaluation.cases.case_table.checked_cases` and
-    :func:`polypda.evaluation.cases.joined_cases.check_comparable`.
+    groups: panels whose frames were checked. comparisons: their :func:`.comparisons.comparison_table`.
     """
-    cases = with_controls(checked_cases(cases), source_only)
-    check_comparable(cases)
-    return centre_rows(panels(cases), source_only)
-
-
-def centre_rows(
-    groups: Sequence[Panel], source_only: str = SOURCE_ONLY, comparisons: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """The per-centre table of panels whose frames were checked. comparisons: those of the same panels, if at hand."""
     intervals = {
         "dice": estimates(groups, dice_values),
         "frame_specificity": estimates(groups, clean_values),
@@ -104,25 +78,28 @@ def centre_rows(
         for block in (positive_block(panel), negative_block(panel), lesion_block(panel)):
             row |= {name: float(np.mean(values)) for name, values in block.items()}
         for name, found in intervals.items():
-            row |= _interval_columns(name, found[index])
-        none = intervals["dice"][index].kind is IntervalKind.NONE
-        rows.append(row | {"dice_cluster_means": _cluster_means(panel) if none else ""} | _seed_spread(panel))
+            row |= interval_columns(found[index], f"{name}_")
+        row["dice_cluster_means"] = cluster_means_instead(intervals["dice"][index], panel, dice_values(panel))
+        row["dice_frame_seed_sd"] = dice_seed_sd(panel)
+        rows.append(row)
     table = pd.DataFrame(rows).astype({"clusters": "Int64", "clusters_negative": "Int64"})
-    if comparisons is None:
-        comparisons = comparison_table(groups, source_only)
     table = _with_comparisons(table, comparisons)
     return table.iloc[_reading_order(table, source_only)].reset_index(drop=True)
 
 
 def panel_counts(panel: Panel) -> dict[str, Any]:
-    """How much a row rests on: frames, clusters, trainings."""
+    """How much a row rests on: frames, clusters, trainings.
+
+    n_dice: positive frames with a mask, the n of every Dice. n_missing: scored as empty because there was no
+    prediction, per training. clusters, clusters_negative: those that positive and negative frames come from; None if
+    unknown.
+    """
     frames, positive, negative = panel.frames, panel.mask("positive"), panel.mask("negative")
-    kinds = set(frames["annotation"])
     clusters, unit = cluster_count(frames[positive])
     clusters_negative, unit_negative = cluster_count(frames[negative])
     return {
-        "phantom": bool(frames["phantom"].any()),
-        "annotation": kinds.pop() if len(kinds) == 1 else "mixed",
+        "phantom": panel.phantom,
+        "annotation": panel.annotation,
         "n_seeds": panel.n_seeds,
         "n_trainings": len(panel.trainings),
         "n_frames": len(frames),
@@ -166,24 +143,10 @@ def cluster_count(frames: pd.DataFrame) -> tuple[int | None, str]:
     return int(frames["cluster"].nunique()), unit
 
 
-def _interval_columns(name: str, estimate: Estimate) -> dict[str, Any]:
-    return {
-        f"{name}_low": estimate.low,
-        f"{name}_high": estimate.high,
-        f"{name}_interval": str(estimate.kind),
-        f"{name}_words": estimate.words,
-    }
-
-
-def _cluster_means(panel: Panel) -> str:
-    rows, values = dice_values(panel)
-    return cluster_means_text(values, panel_clusters(panel, rows))
-
-
-def _seed_spread(panel: Panel) -> dict[str, float]:
+def dice_seed_sd(panel: Panel) -> float:
     """SD over seeds of dice_frame; NaN for one seed or without a frame."""
     per_seed = panel.seed_means(mean_over_frames(panel.values("dice")[:, dice_frames(panel)]))
-    return {"dice_frame_seed_sd": float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else math.nan}
+    return float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else math.nan
 
 
 def _with_comparisons(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -210,21 +173,20 @@ def _reading_order(table: pd.DataFrame, source_only: str) -> list[int]:
 def strata_table(panels: Sequence[Panel]) -> pd.DataFrame:
     """One row per panel and stratum of relative polyp area, also where it holds no frame (n 0, Dice NaN).
 
-    Columns beside the group: stratum, stratum_place (0 smallest), n, clusters (NA if unknown), dice, low, high,
-    interval, words, cluster_means, fail_rate. Panels of one cohort must hold the same frames.
+    A mean over all sizes hides that small polyps are missed. Columns beside the group: stratum, stratum_place (0
+    smallest), n, clusters (NA if unknown), dice, low, high, interval, words, cluster_means, fail_rate.
     """
     rows = []
     for index, stratum in enumerate(SIZE_STRATA):
         choice = _dice_of(index)
         for panel, estimate in zip(panels, estimates(panels, choice), strict=True):
             chosen, values = choice(panel)
-            none = estimate.kind is IntervalKind.NONE
             rows.append(
                 panel.key._asdict()
                 | {"stratum": stratum, "stratum_place": index, "n": estimate.n, "clusters": estimate.clusters}
-                | {"dice": estimate.value, "low": estimate.low, "high": estimate.high}
-                | {"interval": str(estimate.kind), "words": estimate.words}
-                | {"cluster_means": cluster_means_text(values, panel_clusters(panel, chosen)) if none else ""}
+                | {"dice": estimate.value}
+                | interval_columns(estimate)
+                | {"cluster_means": cluster_means_instead(estimate, panel, (chosen, values))}
                 | {"fail_rate": float(np.mean(fail_rate(panel.values("dice")[:, chosen])))}
             )
     return pd.DataFrame(rows).astype({"clusters": "Int64"})

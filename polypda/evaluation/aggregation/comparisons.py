@@ -1,31 +1,33 @@
 """Every model against the source-only training of its own run and seed, on the same frames.
 
-Several trainings: a frame's values are averaged over them first, so that the interval speaks of cases; the spread over
-seeds is told apart. Differences are adapted − source-only.
+A frame's values are averaged over the trainings first, so that the interval speaks of cases; the spread over seeds
+stands beside it. Differences are adapted − source-only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.aggregation.aggregates import FloatArray, lesion_fp_per_frame, mean_over_frames
-from polypda.evaluation.aggregation.panel_values import cluster_means_text, dice_frames, hit_values, panel_clusters
+from polypda.evaluation.aggregation.aggregates import (
+    FloatArray,
+    clean_values,
+    cluster_means_instead,
+    dice_frames,
+    hit_values,
+    interval_columns,
+    lesion_fp_per_frame,
+    mean_over_frames,
+    panel_clusters,
+)
 from polypda.evaluation.aggregation.panels import GROUP, GroupKey, Panel
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import (
-    Comparison,
-    GapClosed,
-    IntervalKind,
-    gap_closed,
-    holm,
-    paired_comparisons,
-    seed_spread,
-)
+from polypda.evaluation.statistics.comparison import Comparison, gap_closed, paired_comparisons, seed_spread
+from polypda.evaluation.statistics.permutation import holm
 
 COLUMNS = [
     *GROUP,
@@ -48,14 +50,9 @@ NOT_THE_TARGET = "not estimable: not the target of the adaptation"
 def comparison_table(panels: Sequence[Panel], source_only: str = SOURCE_ONLY) -> pd.DataFrame:
     """One row per model (but source-only) and cohort that its control was scored on, too.
 
-    Columns beside the group: n, clusters (NA if unknown), cluster_unit, n_trainings, n_seeds; dice_before, dice_after;
-    delta, low, high, interval, words, cluster_means (text; where there are too few for an interval); p_value, p_words;
-    in_family, family_size, p_holm; share_better, share_worse; polyps_gained, polyps_lost (frames with a polyp on which
-    no lesion was hit before and one was after, and the reverse; mean over trainings); gap (oracle − source-only),
-    gap_closed, gap_low, gap_high, gap_estimable, gap_words; seed_sd (SD over seeds of delta), seed_words;
-    delta_iou_frame; delta_lesion_sensitivity_10 with _low, _high and _interval, over lesions, masks and boxes alike;
-    delta_lesion_fp_per_frame_10; n_negative, delta_frame_specificity with _low, _high and _interval,
-    delta_fp_components_per_frame, delta_fp_area_fraction.
+    Columns: COLUMNS, family_size, p_holm. cluster_means: text, where there are too few clusters for an interval.
+    polyps_gained, polyps_lost: frames with a polyp on which no lesion was hit before and one was after, and the
+    reverse, mean over trainings. gap: oracle − source-only. seed_sd: SD over seeds of delta.
 
     The declared family of Holm's adjustment: every adapted model on the target it was adapted to, in Dice.
     """
@@ -73,11 +70,12 @@ def uncompared(panels: Sequence[Panel], source_only: str = SOURCE_ONLY) -> list[
     return [panel.key for panel in panels if panel.key.model != source_only and panel.key not in compared]
 
 
-def control_of(panel: Panel, panels: Sequence[Panel], source_only: str = SOURCE_ONLY) -> Panel | None:
+def control_of(panel: Panel, known: Mapping[GroupKey, Panel], source_only: str = SOURCE_ONLY) -> Panel | None:
     """The panel's control with one training for each of the panel's, in its order; None where one is lacking."""
-    wanted = panel.key._replace(model=source_only)
-    found = next((other for other in panels if other.key == wanted), None)
-    return _aligned(found, panel.controls) if found else None
+    control = known.get(panel.key._replace(model=source_only))
+    if panel.key.model == source_only or control is None or not set(panel.controls) <= set(control.trainings):
+        return None
+    return control.with_trainings(panel.controls)
 
 
 def _pairings(panels: Sequence[Panel], source_only: str) -> list[tuple[Panel, list[Panel]]]:
@@ -85,18 +83,10 @@ def _pairings(panels: Sequence[Panel], source_only: str) -> list[tuple[Panel, li
     known = {panel.key: panel for panel in panels}
     pairings: dict[tuple, tuple[Panel, list[Panel]]] = {}
     for panel in panels:
-        control = known.get(panel.key._replace(model=source_only))
-        if panel.key.model == source_only or control is None:
-            continue
-        aligned = _aligned(control, panel.controls)
-        if aligned is not None:
-            key = (control.key, tuple(sorted(panel.controls)))
-            pairings.setdefault(key, (aligned, []))[1].append(panel)
+        control = control_of(panel, known, source_only)
+        if control is not None:
+            pairings.setdefault((control.key, tuple(sorted(panel.controls))), (control, []))[1].append(panel)
     return list(pairings.values())
-
-
-def _aligned(control: Panel, wanted: Sequence[str]) -> Panel | None:
-    return control.with_trainings(wanted) if set(wanted) <= set(control.trainings) else None
 
 
 def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) -> list[dict[str, Any]]:
@@ -106,27 +96,26 @@ def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) 
     after = np.stack([member.mean_values("dice")[chosen] for member in members], axis=1)
     compared = paired_comparisons(before, after, clusters)
     gaps = _gaps(control, before, after, chosen, oracles)
-    gaps = [
-        _no_gap(THE_ORACLE) if member.key.model == ORACLE else gap for member, gap in zip(members, gaps, strict=True)
-    ]
     negative = _negative_comparisons(control, members)
     lesions = _lesion_comparisons(control, members)
+    boxes_only = not len(chosen) and bool(control.mask("positive").any())
     rows = []
     for index, (member, comparison, gap) in enumerate(zip(members, compared, gaps, strict=True)):
-        none = comparison.delta.kind is IntervalKind.NONE
-        differences = after[:, index] - before
+        differences = (chosen, after[:, index] - before)
         aligned = control.with_trainings(member.controls)
         rows.append(
             member.key._asdict()
             | {"n": len(chosen), "clusters": comparison.delta.clusters, "cluster_unit": clusters.unit}
             | {"n_trainings": len(member.trainings), "n_seeds": member.n_seeds}
             | {"dice_before": float(mean_over_frames(before)), "dice_after": float(mean_over_frames(after[:, index]))}
-            | _delta_columns(comparison, len(chosen) == 0 and bool(control.mask("positive").any()))
-            | {"cluster_means": cluster_means_text(differences, clusters, signed=True) if none else ""}
-            | {"in_family": _in_family(member, len(chosen))}
+            | _delta_columns(comparison)
+            | ({"words": BOXES_ONLY} if boxes_only else {})
+            | {"cluster_means": cluster_means_instead(comparison.delta, control, differences, signed=True)}
+            # a target without a frame that enters Dice stays in the family, unless its boxes never allowed a Dice
+            | {"in_family": _on_target(member) and member.key.model != ORACLE and not boxes_only}
             | _seed_columns(aligned, member, chosen)
             | _found_columns(aligned, member)
-            | gap
+            | (_no_gap(THE_ORACLE) if member.key.model == ORACLE else gap)
             | {"delta_iou_frame": _mean_change(aligned, member, "iou", chosen)}
             | lesions[index]
             | negative[index]
@@ -134,19 +123,14 @@ def _rows(control: Panel, members: list[Panel], oracles: dict[str, FloatArray]) 
     return rows
 
 
-def _delta_columns(comparison: Comparison, boxes_only: bool) -> dict[str, Any]:
-    delta = comparison.delta
-    return {
-        "delta": delta.value,
-        "low": delta.low,
-        "high": delta.high,
-        "interval": str(delta.kind),
-        "words": BOXES_ONLY if boxes_only else delta.words,
-        "p_value": comparison.p_value,
-        "p_words": comparison.p_words,
-        "share_better": comparison.share_better,
-        "share_worse": comparison.share_worse,
-    }
+def _on_target(panel: Panel) -> bool:
+    return panel.key.cohort == panel.key.target
+
+
+def _delta_columns(comparison: Comparison) -> dict[str, Any]:
+    names = ("p_value", "p_words", "share_better", "share_worse")
+    tests = {name: getattr(comparison, name) for name in names}
+    return {"delta": comparison.delta.value} | interval_columns(comparison.delta) | tests
 
 
 def _seed_columns(control: Panel, member: Panel, chosen: np.ndarray) -> dict[str, Any]:
@@ -162,17 +146,16 @@ def _found_columns(control: Panel, member: Panel) -> dict[str, float]:
     positive = member.mask("positive")
     if not positive.any():
         return dict.fromkeys(("polyps_gained", "polyps_lost", "delta_lesion_fp_per_frame_10"), math.nan)
-    hits = {when: panel.values("lesions_hit_10")[:, positive] for when, panel in (("b", control), ("a", member))}
-    found = {when: count > 0 for when, count in hits.items()}
+    before, after = (panel.values("lesions_hit_10")[:, positive] > 0 for panel in (control, member))
     scored = positive | member.mask("negative")
-    wrong = [
+    fp_before, fp_after = (
         lesion_fp_per_frame(panel.values("lesions_hit_10")[:, scored], panel.values("lesions_predicted")[:, scored])
         for panel in (control, member)
-    ]
+    )
     return {
-        "polyps_gained": float((found["a"] & ~found["b"]).sum(axis=1).mean()),
-        "polyps_lost": float((found["b"] & ~found["a"]).sum(axis=1).mean()),
-        "delta_lesion_fp_per_frame_10": float((wrong[1] - wrong[0]).mean()),
+        "polyps_gained": float((after & ~before).sum(axis=1).mean()),
+        "polyps_lost": float((before & ~after).sum(axis=1).mean()),
+        "delta_lesion_fp_per_frame_10": float((fp_after - fp_before).mean()),
     }
 
 
@@ -180,11 +163,13 @@ def _gaps(
     control: Panel, before: FloatArray, after: FloatArray, chosen: np.ndarray, oracles: dict[str, FloatArray]
 ) -> list[dict[str, Any]]:
     oracle = oracles.get(control.key.cohort)
-    if control.key.cohort != control.key.target or oracle is None:
-        words = NO_ORACLE if control.key.cohort == control.key.target else NOT_THE_TARGET
-        return [_no_gap(words)] * after.shape[1]
-    closed = gap_closed(before, after, oracle[chosen], panel_clusters(control, chosen))
-    return [_gap_columns(gap) for gap in closed]
+    if not _on_target(control) or oracle is None:
+        return [_no_gap(NO_ORACLE if _on_target(control) else NOT_THE_TARGET)] * after.shape[1]
+    return [
+        {"gap": gap.gap.value, "gap_closed": gap.value, "gap_low": gap.low, "gap_high": gap.high}
+        | {"gap_estimable": gap.estimable, "gap_words": gap.words}
+        for gap in gap_closed(before, after, oracle[chosen], panel_clusters(control, chosen))
+    ]
 
 
 def _no_gap(words: str) -> dict[str, Any]:
@@ -192,30 +177,18 @@ def _no_gap(words: str) -> dict[str, Any]:
     return absent | {"gap_estimable": False, "gap_words": words}
 
 
-def _gap_columns(gap: GapClosed) -> dict[str, Any]:
-    finite = {"gap_closed": gap.value, "gap_low": gap.low, "gap_high": gap.high}
-    return {"gap": gap.gap.value, **finite, "gap_estimable": gap.estimable, "gap_words": gap.words}
-
-
 def _negative_comparisons(control: Panel, members: list[Panel]) -> list[dict[str, Any]]:
-    rows = np.flatnonzero(control.mask("negative"))
-
-    def clean(panel: Panel) -> FloatArray:
-        return (panel.values("fp_components")[:, rows] == 0).mean(axis=0)
-
-    after = np.stack([clean(member) for member in members], axis=1)
-    compared = paired_comparisons(clean(control), after, panel_clusters(control, rows))
+    rows, before = clean_values(control)
+    after = np.stack([clean_values(member)[1] for member in members], axis=1)
+    name = "delta_frame_specificity"
     return [
-        {
-            "n_negative": len(rows),
-            "delta_frame_specificity": comparison.delta.value,
-            "delta_frame_specificity_low": comparison.delta.low,
-            "delta_frame_specificity_high": comparison.delta.high,
-            "delta_frame_specificity_interval": str(comparison.delta.kind),
-            "delta_fp_components_per_frame": _mean_change(control, member, "fp_components", rows),
-            "delta_fp_area_fraction": _mean_change(control, member, "fp_area_fraction", rows),
-        }
-        for member, comparison in zip(members, compared, strict=True)
+        {"n_negative": len(rows), name: comparison.delta.value}
+        | interval_columns(comparison.delta, f"{name}_")
+        | {"delta_fp_components_per_frame": _mean_change(control, member, "fp_components", rows)}
+        | {"delta_fp_area_fraction": _mean_change(control, member, "fp_area_fraction", rows)}
+        for member, comparison in zip(
+            members, paired_comparisons(before, after, panel_clusters(control, rows)), strict=True
+        )
     ]
 
 
@@ -225,24 +198,13 @@ def _lesion_comparisons(control: Panel, members: list[Panel]) -> list[dict[str, 
     after = np.stack([hit_values(member)[1] for member in members], axis=1)
     name = "delta_lesion_sensitivity_10"
     return [
-        {
-            name: comparison.delta.value,
-            f"{name}_low": comparison.delta.low,
-            f"{name}_high": comparison.delta.high,
-            f"{name}_interval": str(comparison.delta.kind),
-        }
+        {name: comparison.delta.value} | interval_columns(comparison.delta, f"{name}_")
         for comparison in paired_comparisons(before, after, panel_clusters(control, rows))
     ]
 
 
 def _mean_change(control: Panel, member: Panel, column: str, rows: np.ndarray) -> float:
     return float(mean_over_frames(member.mean_values(column)[rows] - control.mean_values(column)[rows]))
-
-
-def _in_family(member: Panel, n: int) -> bool:
-    """A target without a frame that enters Dice stays in the family, unless its boxes never allowed a Dice."""
-    boxes_only = n == 0 and bool(member.mask("positive").any())
-    return member.key.cohort == member.key.target and member.key.model != ORACLE and not boxes_only
 
 
 def _with_holm(table: pd.DataFrame) -> pd.DataFrame:
@@ -257,7 +219,7 @@ def _oracle_dice(panels: Sequence[Panel]) -> dict[str, FloatArray]:
     """Cohort → Dice per frame [N] of its oracle, the mean over its trainings, each once in whatever run it appears."""
     trainings: dict[str, dict[str, FloatArray]] = {}
     for panel in panels:
-        if panel.key.model == ORACLE and panel.key.cohort == panel.key.target:
-            own = dict(zip(panel.trainings, panel.values("dice"), strict=True))
-            trainings.setdefault(panel.key.cohort, {}).update(own)
-    return {cohort: np.mean(list(own.values()), axis=0) for cohort, own in trainings.items()}
+        if panel.key.model == ORACLE and _on_target(panel):
+            dice = dict(zip(panel.trainings, panel.values("dice"), strict=True))
+            trainings.setdefault(panel.key.cohort, {}).update(dice)
+    return {cohort: np.mean(list(dice.values()), axis=0) for cohort, dice in trainings.items()}

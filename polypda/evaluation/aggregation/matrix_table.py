@@ -8,18 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from polypda.evaluation.aggregation.aggregates import dice_center, dice_worst_center, mean_over_frames
-from polypda.evaluation.aggregation.centres import cluster_count
-from polypda.evaluation.aggregation.panel_values import (
-    cluster_means_text,
+from polypda.evaluation.aggregation.aggregates import (
+    cluster_means_instead,
     dice_frames,
     dice_values,
     estimates,
-    panel_clusters,
+    interval_columns,
+    mean_over_frames,
 )
+from polypda.evaluation.aggregation.centres import cluster_count, dice_seed_sd
 from polypda.evaluation.aggregation.panels import GROUP, Panel, panels
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import IntervalKind
 
 FACTS = ("frame", "training", "seed", "patient", "sequence", "cluster", "phantom", "annotation", "positive", "dice")
 CELL = ["source", "adapted_to", "cohort", "model"]
@@ -28,23 +27,20 @@ CELL = ["source", "adapted_to", "cohort", "model"]
 def matrix_table(cases: pd.DataFrame, comparisons: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.DataFrame:
     """One row per cell: model ``model`` of centre ``source``, adapted to ``adapted_to``, scored on ``cohort``.
 
-    source: whose labels trained the model; for the oracle, whose own. adapted_to: "" for source-only and oracle.
+    source: whose labels trained the model; for the oracle, the target. adapted_to: "" for source-only and oracle.
     own_centre: the cohort's own labels trained the model (the diagonal, and the oracle on its own cohort).
-    dice, low, high, interval, words, cluster_means: dice_frame with its interval; n, clusters (NA if unknown),
-    cluster_unit; n_seeds, n_trainings, seed_sd; phantom, annotation. delta, delta_low, delta_high, delta_interval,
-    p_holm: against source-only, where the comparison exists.
+    dice, low, high, interval, words, cluster_means: dice_frame with its interval. delta, delta_low, delta_high,
+    delta_interval, p_holm: against source-only, where the comparison exists.
 
-    Args:
-        cases: as :func:`polypda.evaluation.cases.joined_cases.joined_cases` makes them.
-        comparisons: as :func:`polypda.evaluation.aggregation.comparisons.comparison_table` makes them of these cases.
+    cases: of :func:`.joined_cases.joined_cases`. comparisons: their :func:`.comparisons.comparison_table`.
     """
     cells = panels(_by_origin(cases[[*GROUP, *FACTS]], source_only))
     found = estimates(cells, dice_values)
     rows = [
-        _place(panel)
-        | {"dice": estimate.value, "low": estimate.low, "high": estimate.high}
-        | {"interval": str(estimate.kind), "words": estimate.words}
-        | {"cluster_means": _cluster_means(panel) if estimate.kind is IntervalKind.NONE else ""}
+        _origin(panel)
+        | {"dice": estimate.value}
+        | interval_columns(estimate)
+        | {"cluster_means": cluster_means_instead(estimate, panel, dice_values(panel))}
         | _basis(panel)
         for panel, estimate in zip(cells, found, strict=True)
     ]
@@ -62,13 +58,13 @@ def aggregate_table(matrix: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.
     adapted = matrix[(matrix["adapted_to"] != "") & (matrix["adapted_to"] == matrix["cohort"])]
     rows = []
     for source in dict.fromkeys(adapted["source"]):
-        own = adapted[adapted["source"] == source]
-        targets = list(dict.fromkeys(own["cohort"]))
+        methods = adapted[adapted["source"] == source]
+        targets = list(dict.fromkeys(methods["cohort"]))
         controls = matrix["cohort"].isin(targets) & (
             ((matrix["model"] == source_only) & (matrix["source"] == source))
             | ((matrix["model"] == ORACLE) & (matrix["source"] == matrix["cohort"]))
         )
-        cells = pd.concat([matrix[controls], own])
+        cells = pd.concat([matrix[controls], methods])
         cells = cells[cells["n"] > 0]
         for model in models_in_order(list(cells["model"]), source_only):
             rows.append({"source": source, "model": model} | _over_centres(cells[cells["model"] == model]))
@@ -83,11 +79,11 @@ def _over_centres(cells: pd.DataFrame) -> dict[str, object]:
     return {
         "n_centers": len(cells),
         "centers": ", ".join(cohorts),
-        "dice_center": dice_center(dice),
-        "dice_worst_center": dice_worst_center(dice),
+        "dice_center": float(mean_over_frames(dice)),
+        "dice_worst_center": float(dice.min()) if len(cells) else math.nan,
         "worst_center": str(cohorts[dice.argmin()]) if len(cells) else "",
-        "delta_center": dice_center(delta) if compared else math.nan,
-        "delta_worst_center": dice_worst_center(delta) if compared else math.nan,
+        "delta_center": float(mean_over_frames(delta)) if compared else math.nan,
+        "delta_worst_center": float(delta.min()) if compared else math.nan,
         "worst_delta_center": str(cohorts[delta.argmin()]) if compared else "",
     }
 
@@ -102,7 +98,7 @@ def _by_origin(cases: pd.DataFrame, source_only: str) -> pd.DataFrame:
     )
 
 
-def _place(panel: Panel) -> dict[str, object]:
+def _origin(panel: Panel) -> dict[str, object]:
     key = panel.key
     return {
         "source": key.source,
@@ -117,23 +113,16 @@ def _place(panel: Panel) -> dict[str, object]:
 def _basis(panel: Panel) -> dict[str, object]:
     chosen = dice_frames(panel)
     clusters, unit = cluster_count(panel.frames[chosen])
-    per_seed = panel.seed_means(mean_over_frames(panel.values("dice")[:, chosen]))
-    kinds = set(panel.frames["annotation"])
     return {
         "n": int(chosen.sum()),
         "clusters": clusters,
         "cluster_unit": unit,
         "n_seeds": panel.n_seeds,
         "n_trainings": len(panel.trainings),
-        "seed_sd": float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else math.nan,
-        "phantom": bool(panel.frames["phantom"].any()),
-        "annotation": kinds.pop() if len(kinds) == 1 else "mixed",
+        "seed_sd": dice_seed_sd(panel),
+        "phantom": panel.phantom,
+        "annotation": panel.annotation,
     }
-
-
-def _cluster_means(panel: Panel) -> str:
-    rows, values = dice_values(panel)
-    return cluster_means_text(values, panel_clusters(panel, rows))
 
 
 def _with_deltas(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.aggregates import FloatArray
 
+FloatArray = NDArray[np.float64]
 GROUP = ["source", "target", "role", "cohort", "split", "model"]
 FRAME_FACTS = (
     *("frame", "patient", "sequence", "cluster", "phantom", "annotation", "positive", "negative"),
@@ -51,13 +51,13 @@ class Panel:
     seeds: tuple[int, ...]
     controls: tuple[str, ...]
     _table: pd.DataFrame = field(repr=False)
-    _places: NDArray[np.int64] = field(repr=False)
+    _blocks: NDArray[np.int64] = field(repr=False)
     """Which N-row block of ``_table`` belongs to each training."""
 
     def values(self, column: str) -> FloatArray:
         """A numeric column as float64 [T, N]; absent values are NaN."""
         numbers = self._table[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        return numbers.reshape(-1, len(self.frames))[self._places]
+        return numbers.reshape(-1, len(self.frames))[self._blocks]
 
     def holds(self, column: str) -> bool:
         """Whether the cases have this column."""
@@ -79,8 +79,19 @@ class Panel:
             trainings=tuple(wanted),
             seeds=tuple(self.seeds[index] for index in indices),
             controls=tuple(self.controls[index] for index in indices),
-            _places=self._places[indices],
+            _blocks=self._blocks[indices],
         )
+
+    @property
+    def annotation(self) -> str:
+        """ "mask", "box" or "mixed"."""
+        kinds = set(self.frames["annotation"])
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    @property
+    def phantom(self) -> bool:
+        """Whether any frame is rendered."""
+        return bool(self.frames["phantom"].any())
 
     @property
     def n_seeds(self) -> int:
@@ -94,15 +105,14 @@ class Panel:
         return sums / np.bincount(codes)
 
 
-def panels(cases: pd.DataFrame, group: Sequence[str] = GROUP) -> list[Panel]:
+def panels(cases: pd.DataFrame) -> list[Panel]:
     """Split checked cases into panels, in the order in which their groups first appear.
 
-    group: columns named as the fields of :class:`GroupKey`. A training that appears several times in a group (a control
-    shared by runs) counts once.
+    A training that appears several times in a group (a control shared by runs) counts once.
 
     Raises: DataError E_CASES_FRAMES_DIFFER when the trainings of a group were not scored on the same frames.
     """
-    codes = cases.groupby(list(group), sort=False).ngroup().to_numpy()
+    codes = cases.groupby(GROUP, sort=False).ngroup().to_numpy()
     frame_codes = pd.factorize(cases["frame"], sort=True)[0]
     training_codes = pd.factorize(cases["training"], sort=True)[0]
     order = np.lexsort((frame_codes, training_codes, codes))
@@ -112,26 +122,24 @@ def panels(cases: pd.DataFrame, group: Sequence[str] = GROUP) -> list[Panel]:
     ordered = cases.iloc[order].reset_index(drop=True)
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     ends = [*starts[1:], len(ordered)]
-    facts = ordered[[name for name in (*group, *FRAME_FACTS) if name in ordered]]
+    facts = ordered[[name for name in (*GROUP, *FRAME_FACTS) if name in ordered]]
     return [
-        _panel(ordered.iloc[a:b], facts.iloc[a:b], training_codes[order][a:b], frame_codes[order][a:b], group)
+        _panel(ordered.iloc[a:b], facts.iloc[a:b], training_codes[order][a:b], frame_codes[order][a:b])
         for a, b in zip(starts, ends, strict=True)
     ]
 
 
 def _panel(
-    block: pd.DataFrame,
-    facts: pd.DataFrame,
-    training_codes: NDArray[np.int64],
-    frame_codes: NDArray[np.int64],
-    group: Sequence[str],
+    block: pd.DataFrame, facts: pd.DataFrame, training_codes: NDArray[np.int64], frame_codes: NDArray[np.int64]
 ) -> Panel:
     firsts = np.flatnonzero(np.diff(training_codes, prepend=-1))
-    key = GroupKey(**{name: str(block[name].iloc[0]) for name in group})
+    key = GroupKey(**{name: str(block[name].iloc[0]) for name in GROUP})
     n = len(block) // len(firsts)
     complete = len(block) == n * len(firsts) and bool((firsts == n * np.arange(len(firsts))).all())
     if not complete or (frame_codes.reshape(len(firsts), n) != frame_codes[:n]).any():
-        raise _frames_differ(block, key, len(firsts))
+        counts = block["frame"].value_counts()
+        differing = list(counts.index[counts != len(firsts)])
+        raise frames_differ(f"the {len(firsts)} trainings of {key.model} on {key.cohort}", differing)
     heads = block[[name for name in ("training", "seed", CONTROL) if name in block]].iloc[firsts]
     controls = heads[CONTROL] if CONTROL in heads else [""] * len(firsts)
     return Panel(
@@ -141,14 +149,7 @@ def _panel(
         seeds=tuple(map(int, heads["seed"])),
         controls=tuple(map(str, controls)),
         _table=block,
-        _places=np.arange(len(firsts)),
-    )
-
-
-def _frames_differ(block: pd.DataFrame, key: GroupKey, trainings: int) -> DataError:
-    counts = block["frame"].value_counts()
-    return frames_differ(
-        f"the {trainings} trainings of {key.model} on {key.cohort}", list(counts.index[counts != trainings])
+        _blocks=np.arange(len(firsts)),
     )
 
 

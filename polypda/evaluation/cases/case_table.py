@@ -11,12 +11,49 @@ from typing import Any
 import pandas as pd
 
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cases.case_values import BOX as BOX
-from polypda.evaluation.cases.case_values import MASK as MASK
-from polypda.evaluation.cases.case_values import check_values
 from polypda.evaluation.scoring.frame_metric import FRAME_METRICS
 from polypda.evaluation.scoring.metrics import PROTOCOL, TENTHS, FrameMetrics
 from polypda.files import write_table
+
+ROLES = ("source", "target", "other")
+"""What a cohort is in a run; other: it took no part in it and was scored later."""
+MASK, BOX = "mask", "box"
+REQUIRED_TEXT = ("run", "source", "target", "model", "training", "role", "cohort", "split", "frame")
+RATIOS = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "nsd", "fp_area_fraction")
+NEEDS_MASK = ("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "hd95_px", "nsd", "relative_polyp_area")
+"""Columns that are empty where a frame is annotated with boxes."""
+
+
+def check_values(table: pd.DataFrame, where: str) -> None:
+    """Refuse a typed cases table whose values contradict each other. Raises: DataError E_CASES_VALUE."""
+    problems = [f"'{name}' is empty" for name in REQUIRED_TEXT if (table[name] == "").any()]
+    roles = sorted(set(table["role"]) - {*ROLES, ""})
+    problems += [f"role '{role}' is neither source, target nor other" for role in roles]
+    unknown = sorted(set(table["annotation"]) - {MASK, BOX})
+    problems += [f"annotation '{name}' is neither mask nor box" for name in unknown]
+    problems += [problem for problem, wrong in _contradictions(table).items() if wrong.any()]
+    if problems:
+        raise DataError("E_CASES_VALUE", "; ".join(problems) + ".", where=where, fix="evaluate the run again.")
+
+
+def _contradictions(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """What no row may be → which rows are."""
+    boxed = table["annotation"] == BOX
+    ratios, hits = table[list(RATIOS)], table[["lesions_hit_10", "lesions_hit_50"]].max(axis=1)
+    false_positives_unknown = table["fp_components"].isna() | table["fp_area_fraction"].isna()
+    return {
+        "a frame is positive and negative at once": table["positive"] & table["negative"],
+        "a positive frame with a mask has no Dice": table["positive"] & ~boxed & table["dice"].isna(),
+        "a frame with boxes has a pixel figure": boxed & table[list(NEEDS_MASK)].notna().any(axis=1),
+        "a negative frame has a Dice, or no count of false-positive components": (
+            table["negative"] & (table["dice"].notna() | false_positives_unknown)
+        ),
+        "a ratio lies outside [0, 1]": ((ratios < 0) | (ratios > 1)).any(axis=1),
+        "a distance is negative": table["hd95_px"] < 0,
+        "a penalised HD95 belongs to a frame that was not missed": table["hd95_penalised"] & ~table["missed"],
+        "more lesions were hit than there are": hits > table[["lesions_reference", "lesions_predicted"]].min(axis=1),
+    }
+
 
 SCHEMA_VERSION = 2
 IDENTITY = ("run", "model", "seed", "cohort", "frame")
@@ -25,59 +62,23 @@ IDENTITY = ("run", "model", "seed", "cohort", "frame")
 TEXT, WHOLE, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "maybe whole", "real", "yes/no"
 COLUMNS: dict[str, str] = {
     "schema_version": WHOLE,
-    "protocol": TEXT,
-    "run": TEXT,
-    "source": TEXT,
-    "target": TEXT,
-    "model": TEXT,
+    **dict.fromkeys(("protocol", "run", "source", "target", "model"), TEXT),
     "seed": WHOLE,
-    "training": TEXT,
-    "role": TEXT,
-    "cohort": TEXT,
-    "split": TEXT,
-    "frame": TEXT,
-    "patient": TEXT,
-    "sequence": TEXT,
-    "cluster": TEXT,
+    **dict.fromkeys(("training", "role", "cohort", "split", "frame", "patient", "sequence", "cluster"), TEXT),
     "phantom": YES_NO,
     "annotation": TEXT,
     "prediction_missing": YES_NO,
-    "width_px": WHOLE,
-    "height_px": WHOLE,
+    **dict.fromkeys(("width_px", "height_px"), WHOLE),
     "threshold": REAL,
-    "positive": YES_NO,
-    "negative": YES_NO,
-    "missed": YES_NO,
-    "false_positive_frame": YES_NO,
-    "dice": REAL,
-    "iou": REAL,
-    "sensitivity": REAL,
-    "ppv": REAL,
-    "specificity": REAL,
-    "f2": REAL,
-    "mae": REAL,
-    "hd95_px": REAL,
+    **dict.fromkeys(("positive", "negative", "missed", "false_positive_frame"), YES_NO),
+    **dict.fromkeys(("dice", "iou", "sensitivity", "ppv", "specificity", "f2", "mae", "hd95_px"), REAL),
     "hd95_penalised": YES_NO,
-    "nsd": REAL,
-    "nsd_tolerance_px": REAL,
-    "relative_polyp_area": REAL,
-    "fp_area_fraction": REAL,
+    **dict.fromkeys(("nsd", "nsd_tolerance_px", "relative_polyp_area", "fp_area_fraction"), REAL),
     "reference_outside_share": REAL,
-    "fp_components": MAYBE_WHOLE,
-    "specks": MAYBE_WHOLE,
-    "tp_px": MAYBE_WHOLE,
-    "fp_px": MAYBE_WHOLE,
-    "fn_px": MAYBE_WHOLE,
-    "tn_px": MAYBE_WHOLE,
-    "reference_px": MAYBE_WHOLE,
-    "predicted_px": WHOLE,
-    "valid_px": WHOLE,
-    "lesions_reference": WHOLE,
-    "lesions_predicted": WHOLE,
-    "lesions_hit_10": WHOLE,
-    "lesions_hit_50": WHOLE,
-    "lesion_specks_reference": WHOLE,
-    "lesion_specks_predicted": WHOLE,
+    **dict.fromkeys(("fp_components", "specks", "tp_px", "fp_px", "fn_px", "tn_px", "reference_px"), MAYBE_WHOLE),
+    **dict.fromkeys(("predicted_px", "valid_px", "lesions_reference", "lesions_predicted"), WHOLE),
+    **dict.fromkeys(("lesions_hit_10", "lesions_hit_50"), WHOLE),
+    **dict.fromkeys(("lesion_specks_reference", "lesion_specks_predicted"), WHOLE),
     **{f"reliability_n_{tenth}": WHOLE for tenth in range(TENTHS)},
     **{f"reliability_p_{tenth}": REAL for tenth in range(TENTHS)},
     **{f"reliability_g_{tenth}": WHOLE for tenth in range(TENTHS)},
@@ -92,12 +93,10 @@ Empty, too: counts that do not apply (fp_components of a frame with a polyp) or 
 class CaseKey:
     """Which prediction a row is about.
 
-    run: the run's name. source, target: cohort ids of the run's adaptation. model: "source-only", "adabn", "oracle"…
-    role: what ``cohort`` is in this run, "source" or "target". patient, sequence: "" where unknown.
-    training: identity of the trained weights (:func:`polypda.networks.weights.training_identity`), or the name of
-    predictions made elsewhere. Rows of one training, cohort, split and frame are the same prediction, whatever the run.
-    annotation: what the frame was scored against, "mask" or "box".
-    prediction_missing: there was no prediction, and the user asked to score it as an empty one.
+    source, target: cohort ids of the run's adaptation. model: "source-only", "adabn", "oracle"… role: what ``cohort``
+    is in this run (ROLES). patient, sequence: "" where unknown. training: identity of the trained weights, or the name
+    of external predictions: rows of one training, cohort, split and frame are the same prediction, whatever the run.
+    annotation: MASK or BOX. prediction_missing: scored as empty because there was none, as the user asked.
     """
 
     run: str
@@ -147,10 +146,7 @@ def cases_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_cases(cases: pd.DataFrame, path: Path) -> None:
-    """Check and write the cases as UTF-8 CSV, whole or not at all.
-
-    Raises: as :func:`checked_cases`; DataError E_WRITE_FAILED.
-    """
+    """Check and write the cases as UTF-8 CSV. Raises: as :func:`checked_cases`; DataError E_WRITE_FAILED."""
     write_table(path, checked_cases(cases, str(path)))
 
 
@@ -254,13 +250,13 @@ def _yes_no(values: pd.Series) -> pd.Series:
 def _check_version(cases: pd.DataFrame, where: str) -> None:
     """Before the columns: a file of another version should be called that, not incomplete."""
     known = {"schema_version": str(SCHEMA_VERSION), "protocol": PROTOCOL}
-    strangers = {
-        value for name, own in known.items() if name in cases for value in set(cases[name].astype(str)) - {own}
+    others = {
+        value for name, wanted in known.items() if name in cases for value in set(cases[name].astype(str)) - {wanted}
     }
-    if strangers:
+    if others:
         raise DataError(
             "E_CASES_VERSION",
-            f"written as {', '.join(sorted(strangers))}; this version reads schema {SCHEMA_VERSION}, {PROTOCOL}.",
+            f"written as {', '.join(sorted(others))}; this version reads schema {SCHEMA_VERSION}, {PROTOCOL}.",
             where=where,
             fix="evaluate the run again with this version; figures of two protocols cannot be compared.",
         )

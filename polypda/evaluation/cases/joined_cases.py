@@ -1,8 +1,7 @@
 """Cases of several evaluations as one table, after checking that their numbers can stand side by side.
 
-Nothing is dropped to make them fit: what differs is an error that names it.
-
-Which source-only training an adapted one is compared with: that of its own run and seed, never just any.
+Nothing is dropped to make them fit: what differs is an error that names it. An adapted training is compared with the
+source-only training of its own run and seed, never just any.
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ SAME_PREDICTION_DICE = 0.01
 def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """The cases of all evaluations, every prediction once, with the column "control" (:func:`with_controls`).
 
-    They were checked when they were read. A row is there once whose source, target, role, cohort, split, model,
-    training and frame are the same: a run given twice, or a control that runs share, does not count twice.
+    A run given twice, or a control that runs share, does not count twice.
 
-    Raises: UsageError E_REPORT_EMPTY; DataError E_CASES_CONFLICT, E_MIXED_SPLITS, E_MIXED_PROTOCOL, E_MIXED_PHANTOM,
-    E_REFERENCE_DIFFERS, E_CASES_FRAMES_DIFFER and those of :func:`polypda.evaluation.cases.case_table.checked_cases`.
+    Raises: UsageError E_REPORT_EMPTY; DataError E_CASES_CONFLICT, and those of :func:`check_comparable` and
+    :func:`.case_table.checked_cases`.
     """
     if not evaluations:
         raise UsageError("E_REPORT_EMPTY", "no evaluation was given.", fix="name one run folder or more.")
@@ -49,7 +47,7 @@ def joined_cases(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 
 def _of_this_version(evaluation: Evaluation) -> pd.DataFrame:
-    """The evaluation's cases; those that were not checked when they were read or made are checked now."""
+    """The evaluation's cases, checked unless they were when they were read or made."""
     cases = evaluation.cases
     known = set(COLUMNS) <= set(cases.columns) and cases["schema_version"].eq(SCHEMA_VERSION).all() and len(cases)
     return cases if known else checked_cases(cases, str(evaluation.folder))
@@ -72,16 +70,14 @@ def check_comparable(cases: pd.DataFrame) -> None:
 def check_trainings(cases: pd.DataFrame, mains: set[tuple[str, str]]) -> None:
     """Check that a name stands for one training, and a training for one prediction per frame.
 
-    mains: (run, model) of the model that each run is about, as its statement says.
-
-    Raises: DataError E_CASES_CONFLICT.
+    mains: (run, model) of the model that each run is about. Raises: DataError E_CASES_CONFLICT.
     """
     named = ["run", "source", "target", "model", "seed", "training"]
     heads = cases.drop_duplicates(named)[named]
     _check_one_training(heads, ["run", "source", "target", "model", "seed"])
     # Controls may be trained anew for each run; the model that a run is about may not be two things under one name.
-    own = pd.Series(list(zip(heads["run"], heads["model"], strict=True)), index=heads.index).isin(list(mains))
-    _check_one_training(heads[own], ["source", "target", "model", "seed"])
+    main = pd.Series(list(zip(heads["run"], heads["model"], strict=True)), index=heads.index).isin(list(mains))
+    _check_one_training(heads[main], ["source", "target", "model", "seed"])
     _check_one_prediction(cases)
 
 
@@ -131,10 +127,9 @@ def _check_one_value(cases: pd.DataFrame, column: str, code: str, fix: str) -> N
         return
     cohort = mixed["cohort"].iloc[0]
     of_cohort = mixed[mixed["cohort"] == cohort]
-    told = {"phantom": {True: "rendered frames", False: "real frames"}}.get(column, {})
-    said = "; ".join(
-        f"{told.get(value, value)} in run {run}" for value, run in zip(of_cohort[column], of_cohort["run"], strict=True)
-    )
+    words = {True: "rendered frames", False: "real frames"} if column == "phantom" else {}
+    rows = zip(of_cohort[column], of_cohort["run"], strict=True)
+    said = "; ".join(f"{words.get(value, value)} in run {run}" for value, run in rows)
     raise DataError(code, f"cohort {cohort} was scored on {said}.", where="cases", fix=fix)
 
 
@@ -201,13 +196,12 @@ def with_controls(cases: pd.DataFrame, source_only: str = SOURCE_ONLY) -> pd.Dat
     """
     if CONTROL in cases.columns:
         return cases
-    own = cases.loc[cases["model"] == source_only]
-    keys = cases[["run", "seed", "source", "target"]].copy()
-    by_run = own.drop_duplicates(["run", "seed", "source", "target"])[["run", "seed", "source", "target", "training"]]
-    shared = own.drop_duplicates(["seed", "source", "target", "training"])
-    shared = shared.drop_duplicates(["seed", "source", "target"], keep=False)[["seed", "source", "target", "training"]]
-    found = keys.merge(by_run, how="left", on=["run", "seed", "source", "target"])["training"]
-    other = keys.merge(shared, how="left", on=["seed", "source", "target"])["training"]
+    pair = ["seed", "source", "target"]
+    controls = cases.loc[cases["model"] == source_only, ["run", *pair, "training"]]
+    by_run = controls.drop_duplicates(["run", *pair])
+    shared = controls.drop_duplicates([*pair, "training"]).drop_duplicates(pair, keep=False).drop(columns="run")
+    found = cases[["run", *pair]].merge(by_run, how="left", on=["run", *pair])["training"]
+    other = cases[pair].merge(shared, how="left", on=pair)["training"]
     control = found.fillna(other).fillna("").to_numpy(dtype=object, copy=True)
     control[(cases["model"] == source_only).to_numpy()] = ""
     return cases.assign(**{CONTROL: control})

@@ -20,23 +20,18 @@ ONE_SEED = "training variability not assessed"
 class RunMetadata(BaseModel):
     """The facts of a run that its tables, figures and page repeat.
 
-    source, target: cohort ids. method: the adapted model's name in the cases; source_only: the one it starts from.
-    selector: the rule that picked the checkpoint; selected_step: the step it picked, None where it does not apply.
-    input_size: height and width that the network sees, px. inference: how every model was asked for a frame, in words.
-    split: the part of the cohorts that was scored.
-    target_labels_used: True when target labels trained the run's oracle. target_labels_taught: True when they taught
-        the adapted model itself (a semi-supervised term).
-    batch_norm: under which policy the models were trained, with whose statistics the adapted one is used.
+    source, target: cohort ids. method, source_only: names of models in the cases. selector: the rule that picked the
+        checkpoint; selected_step: the step it picked, None where it does not apply.
+    input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
+    inference, batch_norm, supervision (where it was not masks alone): in words.
     statistics_control: the model to compare with where the adapted one has the target's statistics ("adabn").
-    settings: the resolved settings, plain values. versions: package → version.
+    target_labels_used: target labels trained the run's oracle. target_labels_trained_on: they trained the adapted
+        model itself (a semi-supervised term).
     duration_s: of training and choosing, since the run was last started or resumed.
-    foreign: the predictions were made elsewhere and came as files: nothing is known of their training but what the
-        user stated, so seeds, checkpoint rule and network size say so.
-    supervision: what taught the models where it was not masks alone ("trained on boxes (…)").
+    external: the predictions came as files: nothing is known of their training but what the user stated.
     leakage: what leaks between parts the user allowed, in words; None where leave was not given.
-    set_aside: why the run hands out the source-only control in place of what it adapted, in words; empty where it does
-        not.
-    notes: what else must be told wherever the numbers are shown (left-over or missing prediction files …).
+    set_aside: why the run hands out the source-only control in place of what it adapted, in words.
+    notes: what else belongs beside the numbers (left-over or missing prediction files …).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +52,7 @@ class RunMetadata(BaseModel):
     statistics_control: str | None = None
     phantom: bool
     target_labels_used: bool = False
-    target_labels_taught: bool = False
+    target_labels_trained_on: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -70,7 +65,7 @@ class RunMetadata(BaseModel):
     @property
     def leakage_text(self) -> str:
         """The stamp of a run whose held-out frames may depend on others; empty where no leave was given."""
-        return "" if self.leakage is None else f"{LEAKAGE_ALLOWED}: {' '.join(self.leakage) or 'none was found'}"
+        return joint_leakage([self])
 
     @property
     def seeds_text(self) -> str:
@@ -92,16 +87,16 @@ class RunMetadata(BaseModel):
             return "not known: the predictions came as files"
         if self.method == "oracle":
             return f"the adapted model was trained on the labels of {self.target}: an upper bound, no adaptation"
-        told = []
+        parts = []
         if self.selector == ORACLE:
-            told.append(
+            parts.append(
                 f"LABELS OF {self.target} CHOSE THE CHECKPOINT (selector oracle): {self.method} is no unlabelled result"
             )
-        if self.target_labels_taught:
-            told.append(f"LABELS OF {self.target} TAUGHT {self.method} (semi-supervised): it is no unlabelled result")
+        if self.target_labels_trained_on:
+            parts.append(f"LABELS OF {self.target} TAUGHT {self.method} (semi-supervised): it is no unlabelled result")
         if self.target_labels_used:
-            told.append(f"labels of {self.target} trained the oracle only (an upper bound)")
-        return "; ".join(told) or f"no label of {self.target} was used in training"
+            parts.append(f"labels of {self.target} trained the oracle only (an upper bound)")
+        return "; ".join(parts) or f"no label of {self.target} was used in training"
 
     @property
     def resolution_text(self) -> str:
@@ -131,9 +126,9 @@ class RunMetadata(BaseModel):
 
 def joint_leakage(metadata_of_runs: Iterable[RunMetadata]) -> str:
     """The stamp of a report of several runs; empty where no leave was given for any."""
-    stamped = [run_metadata for run_metadata in metadata_of_runs if run_metadata.leakage is not None]
-    told = list(dict.fromkeys(text for run_metadata in stamped for text in run_metadata.leakage or ()))
-    return f"{LEAKAGE_ALLOWED}: {' '.join(told) or 'none was found'}" if stamped else ""
+    stamped = [run.leakage for run in metadata_of_runs if run.leakage is not None]
+    texts = list(dict.fromkeys(text for leakage in stamped for text in leakage))
+    return f"{LEAKAGE_ALLOWED}: {' '.join(texts) or 'none was found'}" if stamped else ""
 
 
 def joint_lines(metadata_of_runs: Sequence[RunMetadata], models: Sequence[str], *, phantom: bool) -> dict[str, str]:
@@ -141,24 +136,21 @@ def joint_lines(metadata_of_runs: Sequence[RunMetadata], models: Sequence[str], 
 
     models: every model that was scored. phantom: some of the frames are rendered.
     """
-    seeds = sorted(
-        {seed for run_metadata in metadata_of_runs if not run_metadata.external for seed in run_metadata.seeds}
-    )
-    policies = _distinct(run_metadata.batch_norm for run_metadata in metadata_of_runs if run_metadata.batch_norm)
-    trained_on = _distinct(f"{s.source} {s.supervision}" for s in metadata_of_runs if s.supervision)
-    labels = _distinct(s.labels_text if len(metadata_of_runs) == 1 else labels_in_short(s) for s in metadata_of_runs)
+    runs, single = metadata_of_runs, len(metadata_of_runs) == 1
+    seeds = sorted({seed for run in runs if not run.external for seed in run.seeds})
+    policies = _distinct(run.batch_norm for run in runs if run.batch_norm)
+    trained_on = _distinct(f"{run.source} {run.supervision}" for run in runs if run.supervision)
+    labels = _distinct(run.labels_text if single else labels_in_short(run) for run in runs)
     return {
         "protocol": PROTOCOL,
-        "runs": f"{len({run_metadata.run for run_metadata in metadata_of_runs})}",
-        "adaptations": _distinct(f"{s.source} → {s.target}" for s in metadata_of_runs if not s.external) or "none",
+        "runs": f"{len({run.run for run in runs})}",
+        "adaptations": _distinct(f"{run.source} → {run.target}" for run in runs if not run.external) or "none",
         "models": ", ".join(models),
-        "checkpoint rule": _distinct(
-            s.selector if len(metadata_of_runs) > 1 else s.selector_text for s in metadata_of_runs
-        ),
-        "seeds": _seeds_text(seeds, external=any(run_metadata.external for run_metadata in metadata_of_runs)),
-        "resolution": _distinct(run_metadata.resolution_text for run_metadata in metadata_of_runs),
-        "threshold": _distinct(f"{run_metadata.threshold:g}" for run_metadata in metadata_of_runs),
-        "split": _distinct(run_metadata.split for run_metadata in metadata_of_runs),
+        "checkpoint rule": _distinct(run.selector_text if single else run.selector for run in runs),
+        "seeds": _seeds_text(seeds, external=any(run.external for run in runs)),
+        "resolution": _distinct(run.resolution_text for run in runs),
+        "threshold": _distinct(f"{run.threshold:g}" for run in runs),
+        "split": _distinct(run.split for run in runs),
         **({"batch norm": policies} if policies else {}),
         **({"source labels": trained_on} if trained_on else {}),
         "target labels": labels,
@@ -173,7 +165,7 @@ def labels_in_short(run_metadata: RunMetadata) -> str:
         return run_metadata.labels_text
     if run_metadata.selector == ORACLE:
         return "LABELS OF THE TARGET CHOSE A CHECKPOINT (selector oracle): no unlabelled result"
-    if run_metadata.target_labels_taught:
+    if run_metadata.target_labels_trained_on:
         return "LABELS OF THE TARGET TAUGHT AN ADAPTED MODEL (semi-supervised): no unlabelled result"
     if run_metadata.method == ORACLE or run_metadata.target_labels_used:
         return "labels of the target trained the oracle only (an upper bound)"

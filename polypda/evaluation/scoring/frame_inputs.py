@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from polypda.errors import DataError, UsageError
 
@@ -80,3 +80,37 @@ def _check_probability(probability: NDArray[Any], frame: str) -> None:
 
 def _size(array: NDArray[Any]) -> str:
     return "×".join(str(side) for side in reversed(array.shape)) or "scalar"
+
+
+def checked_boxes(boxes: ArrayLike, size: tuple[int, ...], frame: str = "") -> NDArray[np.float64]:
+    """Boxes as float64 [N, 4]; size: height and width of the frame, px.
+
+    Raises: DataError E_BOX_SHAPE (not N×4 numbers), E_BOX_RANGE (empty, turned round, outside the frame, not finite).
+    """
+    try:
+        found = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = np.full(1, math.nan)
+    if found.size == 0:
+        return np.zeros((0, 4))
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise DataError(
+            "E_BOX_SHAPE",
+            "boxes are not rows of four numbers.",
+            where=frame,
+            fix="give each box as x0, y0, x1, y1 in pixels of the frame.",
+        )
+    height, width = size
+    left, top, right, bottom = found.T
+    whole = (left >= 0) & (top >= 0) & (right <= width) & (bottom <= height) & (left < right) & (top < bottom)
+    if not whole.all():  # comparisons with NaN are false, too
+        first = ", ".join(f"{number:g}" for number in found[~whole][0])
+        raise DataError(
+            "E_BOX_RANGE",
+            f"{np.count_nonzero(~whole)} of {len(found)} boxes are empty or leave the {width}×{height} frame; "
+            f"first: {first}.",
+            where=frame,
+            fix="boxes are x0, y0, x1, y1 with x0 < x1 ≤ width and y0 < y1 ≤ height; "
+            "were they drawn on another size, or given as x, y, width, height?",
+        )
+    return found

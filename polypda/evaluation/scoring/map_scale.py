@@ -1,7 +1,7 @@
-"""What the values of foreign maps mean, decided from all maps of a folder; what is ambiguous is refused.
+"""What the values of external maps mean, decided from all maps of a folder; what is ambiguous is refused.
 
-A scale is said by ``--scale`` or found: files of whole numbers hold 0 … full scale, 0 … 255 in 16 bits, 0 … 100 (per
-cent), 0 and 1, or black and one bright value. A folder whose values would mark no pixel at all as polyp at the scale of
+A scale is given by ``--scale`` or found: files of whole numbers hold 0 … full scale, 0 … 255 in 16 bits, 0 … 100 (per
+cent), 0 and 1, or black and one bright value. A folder whose values would make no pixel at all polyp at the scale of
 its files, or that holds few dark values as classes do, is asked about: perfect maps would score 0 in silence.
 """
 
@@ -21,7 +21,7 @@ PER_CENT = 100
 MOST_CLASSES = 16
 """Values of a folder are listed up to this number; more are no classes."""
 LEAST_AT_TOP = 0.25
-"""Soft maps in per cent reach 100 in at least this share of the files that hold anything."""
+"""Soft maps in per cent reach 100 in at least this fraction of the files that hold anything."""
 FAINTEST = 0.01
 """Floating-point maps that end below this were divided twice: no map of a segmenter is as faint."""
 
@@ -110,17 +110,17 @@ class Decision:
 
     @property
     def note(self) -> str:
-        """What must be told of it."""
+        """What the user must know of it."""
         how = "as --scale says" if self.given else "decided from all of them"
-        told = f"{self.count} {self.kind} maps, read as {self.scale} ({how})"
+        text = f"{self.count} {self.kind} maps, read as {self.scale} ({how})"
         if self.masks and self.scale == MapScale() and self.kind is not MapKind.BOOL:
-            return f"{told}; the maps hold only 0 and 1, so calibration says nothing."
+            return f"{text}; the maps hold only 0 and 1, so calibration says nothing."
         if self.masks:
-            return f"{told}; they hold two values alone, so calibration says nothing."
+            return f"{text}; they hold two values alone, so calibration says nothing."
         if self.dark:
-            told += f"; {self.dark} maps have no value above 1 beside others that do, and were read as probabilities "
-            told += f"of at most 1/{self.scale.white:g}; masks belong into one folder, all 0/255 or all 0/1"
-        return f"{told}."
+            text += f"; {self.dark} maps have no value above 1 beside others that do, and were read as probabilities "
+            text += f"of at most 1/{self.scale.white:g}; masks belong into one folder, all 0/255 or all 0/1"
+        return f"{text}."
 
 
 def decide(facts: Sequence[MapFacts], given: MapScale | None, where: str) -> dict[MapKind, Decision]:
@@ -129,15 +129,14 @@ def decide(facts: Sequence[MapFacts], given: MapScale | None, where: str) -> dic
     Raises: DataError E_PREDICTION_SCALE where their values are ambiguous, or do not fit the scale that was given.
     """
     decisions: dict[MapKind, Decision] = {}
-    kinds: list[MapKind] = list(dict.fromkeys(fact.kind for fact in facts))
-    for kind in kinds:
-        own = [fact for fact in facts if fact.kind is kind]
+    for kind in dict.fromkeys(fact.kind for fact in facts):
+        of_kind = [fact for fact in facts if fact.kind is kind]
         if kind is MapKind.BOOL:
-            decisions[kind] = Decision(kind, MapScale(), len(own), masks=True)
+            decisions[kind] = Decision(kind, MapScale(), len(of_kind), masks=True)
         elif given is not None:
-            decisions[kind] = _as_given(kind, own, given, where)
+            decisions[kind] = _as_given(kind, of_kind, given, where)
         else:
-            decisions[kind] = _float(own, where) if kind is MapKind.FLOAT else _whole(kind, own, where)
+            decisions[kind] = _float(of_kind, where) if kind is MapKind.FLOAT else _whole(kind, of_kind, where)
     return decisions
 
 
@@ -203,13 +202,13 @@ def _ambiguous(
     kind: MapKind, count: int, values: frozenset[int] | None, highest: int, full: int, where: str
 ) -> DataError:
     if values is None:
-        told = f"values up to {highest}, where {full} is full scale: no pixel of any map would be polyp"
+        held = f"values up to {highest}, where {full} is full scale: no pixel of any map would be polyp"
     else:
-        told = f"the values {', '.join(map(str, sorted(values)))} alone, where {full} is full scale"
+        held = f"the values {', '.join(map(str, sorted(values)))} alone, where {full} is full scale"
     scales = [f"0-{full} (as the files are)", f"0-{highest} (the brightest is certain)"]
     if highest <= PER_CENT:
         scales.insert(1, "0-100 (per cent)")
     if values is not None:
         scales += [f"class:{value}" for value in sorted(values - {0})][:3]
-    what = f"{count} {kind} maps hold {told}: at which scale they were written is not told."
+    what = f"{count} {kind} maps hold {held}: at which scale they were written is not known."
     return DataError("E_PREDICTION_SCALE", what, where=where, fix=f"say it: --scale {', or '.join(scales)}.")

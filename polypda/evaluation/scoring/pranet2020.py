@@ -1,9 +1,7 @@
 """The legacy profile `pranet2020`: PraNet's evaluation (MICCAI 2020), so that published tables can be compared.
 
-It hides what `polypda-metrics v1` shows: each map is stretched to its own minimum and maximum (a map that never
-exceeds 0.4 scores as if it were sure), Dice is a mean over 256 thresholds, pixels outside the field of view count, and
-frames without a polyp are left out. Its figures stand in a table of their own and are never mixed with the others.
-The computation is pysodmetrics', the field's reference implementation.
+Each map is stretched to its own minimum and maximum (one that never exceeds 0.4 scores as if it were sure), Dice is a
+mean over 256 thresholds, pixels outside the field of view count, and frames without a polyp are left out.
 """
 
 from __future__ import annotations
@@ -40,8 +38,8 @@ Group = tuple[str, str]
 class PranetScores:
     """One frame under the profile; curves are float64[256] over thresholds 255…0 of 255, the rest in [0, 1].
 
-    weighted_f is NaN where it was left out. s_measure is NaN where the library (and the original code) divides by an
-    empty quarter: the polyp's centre lies in the last row or column.
+    s_measure: NaN where the original code divides by an empty quarter (the polyp's centre lies in the last row or
+    column).
     """
 
     dice: NDArray[np.float64]
@@ -53,18 +51,13 @@ class PranetScores:
 
 
 def pranet_scores(
-    probability: NDArray[np.floating],
-    reference: NDArray[np.uint8] | NDArray[np.bool_],
-    *,
-    weighted_f: bool = True,
-    frame: str = "",
+    probability: NDArray[np.floating], reference: NDArray[np.uint8] | NDArray[np.bool_], *, frame: str = ""
 ) -> PranetScores:
-    """Score one frame that shows a polyp. A pure function: frames can be shared out to processes.
+    """Score one frame that shows a polyp.
 
     Args:
         probability: float H×W in [0, 1]; rounded to 8 bits, as the evaluation reads maps from PNG files.
         reference: bool or 0/1 integers, H×W.
-        weighted_f: the weighted F-measure costs more than all others together (over 1 s at 1920×1080).
         frame: the frame's id, for messages.
 
     Raises: as :func:`polypda.evaluation.scoring.metrics.frame_metrics`; UsageError E_EXTRA_MISSING.
@@ -77,9 +70,9 @@ def pranet_scores(
     curves = library.FmeasureV2(
         metric_handlers={"dice": library.DICEHandler(**settings), "iou": library.IOUHandler(**settings)}
     )
-    parts = {"s": library.Smeasure(), "e": library.Emeasure(), "mae": library.MAE()}
-    if weighted_f:
-        parts["w"] = library.WeightedFmeasure()
+    parts = {
+        "s": library.Smeasure(), "e": library.Emeasure(), "mae": library.MAE(), "w": library.WeightedFmeasure()
+    }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the S-measure's empty quarter is counted by the table
         for measure in (curves, *parts.values()):
@@ -91,7 +84,7 @@ def pranet_scores(
         iou=overlaps["iou"]["dynamic"],
         e_measure=found["e"]["em"]["curve"],
         s_measure=float(found["s"]["sm"]),
-        weighted_f=float(found["w"]["wfm"]) if weighted_f else math.nan,
+        weighted_f=float(found["w"]["wfm"]),
         mae=float(found["mae"]["mae"]),
     )
 
@@ -110,8 +103,7 @@ class _Sums:
 class PranetTable:
     """Collects frames per cohort and model; gives the profile's own table."""
 
-    def __init__(self, *, weighted_f: bool = True) -> None:
-        self._weighted_f = weighted_f
+    def __init__(self) -> None:
         self._sums: dict[Group, _Sums] = {}
         _pysodmetrics()  # missing: better said now than after the first prediction
 
@@ -128,19 +120,11 @@ class PranetTable:
 
         Raises: as :func:`pranet_scores`.
         """
-        has_polyp = bool(np.any(reference))
-        self.add_scores(
-            cohort,
-            model,
-            pranet_scores(probability, reference, weighted_f=self._weighted_f, frame=frame) if has_polyp else None,
-        )
-
-    def add_scores(self, cohort: str, model: str, scores: PranetScores | None) -> None:
-        """Count a frame that was scored elsewhere; None: it shows no polyp."""
         sums = self._sums.setdefault((cohort, model), _Sums())
-        if scores is None:
+        if not np.any(reference):
             sums.without_polyp += 1
             return
+        scores = pranet_scores(probability, reference, frame=frame)
         sums.n += 1
         sums.curves += np.stack([scores.dice, scores.iou, scores.e_measure])
         undefined = math.isnan(scores.s_measure)
@@ -152,7 +136,7 @@ class PranetTable:
 
         Columns: profile, cohort, model, n (frames with a polyp), n_without_polyp (left out), meanDice, meanIoU, wFm,
         Sm, Sm_undefined (frames that have none: not in its mean), meanEm, maxEm, MAE, maxDice, maxIoU. Mean and max are
-        over the thresholds of the curve that is averaged over frames. NaN where n is 0, and wFm where it was left out.
+        over the thresholds of the curve that is averaged over frames. NaN where n is 0.
         """
         return pd.DataFrame([self._row(*group, sums) for group, sums in self._sums.items()])
 
@@ -166,12 +150,12 @@ class PranetTable:
         """A line for each cohort and model whose meanDice is not its ``dice_frame`` (of v1) within 0.01."""
         lines = []
         for row in self.table().to_dict("records"):
-            own = dice_frame.get((row["cohort"], row["model"]), math.nan)
-            difference = row["meanDice"] - own
+            dice = dice_frame.get((row["cohort"], row["model"]), math.nan)
+            difference = row["meanDice"] - dice
             if abs(difference) > NOTABLE_DIFFERENCE:  # false for NaN: nothing to compare
                 lines.append(
                     f"{row['cohort']}, {row['model']}: meanDice of {PROFILE} is {row['meanDice']:.3f}, dice_frame is "
-                    f"{own:.3f} ({difference:+.3f}): stretched maps and 256 thresholds, not a better or worse model."
+                    f"{dice:.3f} ({difference:+.3f}): stretched maps and 256 thresholds, not a better or worse model."
                 )
         return lines
 

@@ -1,20 +1,16 @@
 """What is resampled: frames of one patient (or one sequence) stay together, because they resemble one another.
 
-The cluster-t interval of a frame-weighted mean: the t interval for few clusters.
-
-The mean is a ratio of cluster sums, so it is linearised: cluster c moves it by about (sum_c − mean · size_c)/n, its
-residual (Cochran, *Sampling Techniques*, 3rd ed., section 6.3). Each residual is divided by 1 − size_c/n, as in the
-delete-one-cluster jackknife (CR3; Bell and McCaffrey, *Survey Methodology* 28, 2002; MacKinnon, Nielsen and Webb,
-*Journal of Econometrics* 232, 2023), since a large cluster pulls the mean towards itself and so hides its own
-residual. The variance is (C − 1)/C times their sum of squares, and t has (effective clusters − 1) degrees of freedom,
-at least 1, with effective clusters = n² / Σ size² (Kish): a mean in which three sequences of seven hold nearly all
-frames rests on three sequences. With equally large clusters all of this is the usual t interval of the cluster means:
-variance with C/(C − 1), C − 1 degrees of freedom.
+And the cluster-t interval of a frame-weighted mean. The mean is a ratio of cluster sums, so it is linearised: cluster c
+moves it by its residual, about (sum_c − mean · size_c)/n (Cochran, *Sampling Techniques*, 3rd ed., section 6.3). Each
+residual is divided by 1 − size_c/n, as in the delete-one-cluster jackknife (CR3; Bell and McCaffrey, *Survey
+Methodology* 28, 2002; MacKinnon, Nielsen and Webb, *Journal of Econometrics* 232, 2023), since a large cluster pulls
+the mean towards itself. The variance is (C − 1)/C times their sum of squares, and t has (effective clusters − 1)
+degrees of freedom, at least 1, with effective clusters = n² / Σ size² (Kish). With equally large clusters this is the
+usual t interval of the cluster means.
 
 Coverage of 95 % intervals at 5–9 clusters in percent, 20,000 simulated data sets each (Dice-like values of mean 0.6 or
 0.75, intra-cluster correlation 0.65–0.8; sizes equal to log-normal with σ = 1): 92.9–95.6; with C − 1 degrees of
-freedom 89.0–94.6, and without the division by 1 − size_c/n 83.7–94.6. Skewed values, most near 1 and some near 0, are
-beyond any t interval from so few clusters: 88–92.
+freedom 89.0–94.6, and without the division by 1 − size_c/n 83.7–94.6. Skewed values, most near 1, some near 0: 88–92.
 """
 
 from __future__ import annotations
@@ -41,10 +37,8 @@ UNITS = (PATIENT, SEQUENCE, MIXED, UNKNOWN)
 class Clusters:
     """To which cluster each of N frames belongs.
 
-    codes: int64 [N], each in 0 … count − 1, every code used. count: number of clusters; of frames where unknown.
-    unit: "patient", "sequence", "mixed" (patients where known, else sequences) or "unknown".
-    known: whether ``codes`` are clusters; if not, every frame stands alone and results must say so.
-    names: the clusters' names by code; () where unknown.
+    codes: int64 [N], each in 0 … count − 1, every code used. unit: one of UNITS; "mixed": patients where known, else
+    sequences. known: if not, every frame stands alone and results must say so. names: by code; () where unknown.
 
     Raises: DataError E_STAT_CLUSTERS when the fields contradict one another.
     """
@@ -95,7 +89,7 @@ def effective_count(sizes: npt.NDArray[np.float64] | IntArray) -> float:
 
 
 def frames_as_clusters(n: int) -> Clusters:
-    """Every one of ``n`` frames as a cluster of its own, marked as unknown."""
+    """Every one of ``n`` frames as a cluster of its own, unknown."""
     return Clusters(np.arange(n, dtype=np.int64), n, UNKNOWN, known=False)
 
 
@@ -114,9 +108,8 @@ def clusters_from_labels(labels: Sequence[str] | npt.NDArray[np.str_], unit: str
 def clusters_of(cases: pd.DataFrame) -> Clusters:
     """Clusters of a table with one row per frame, from its columns cohort, patient and cluster.
 
-    Rows: any order; the result has one code per row. A frame whose cluster is "" makes all unknown: an interval over
-    some of the frames would rest on a silently smaller n. Equal names in two cohorts, or of a patient and a sequence,
-    are different clusters.
+    A frame whose cluster is "" makes all unknown: an interval over some of the frames would rest on a silently smaller
+    n. Equal names in two cohorts, or of a patient and a sequence, are different clusters.
 
     Raises: DataError E_STAT_CLUSTERS when a column is missing.
     """
@@ -140,10 +133,7 @@ def clusters_of(cases: pd.DataFrame) -> Clusters:
 
 @dataclass(frozen=True, eq=False)
 class ClusterSums:
-    """All that a frame-weighted mean needs from its frames.
-
-    sums: float64 [C, M], per cluster and quantity the sum over its frames. sizes: float64 [C], frames per cluster.
-    """
+    """All that a frame-weighted mean needs: sums, float64 [C, M], over each cluster's frames; sizes, float64 [C]."""
 
     sums: FloatArray
     sizes: FloatArray
@@ -205,7 +195,7 @@ def _bad_clusters(what: str) -> DataError:
 
 CONFIDENCE = 0.95
 NO_SPREAD = 1e-12
-"""Standard errors below this share of the largest cluster mean are rounding, not spread."""
+"""Standard errors below this fraction of the largest cluster mean are rounding, not spread."""
 
 
 def residuals(totals: ClusterSums) -> FloatArray:

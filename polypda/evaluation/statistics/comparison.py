@@ -1,18 +1,13 @@
-"""Paired comparison of models on the same frames: every model sees the same resampled clusters.
-
-Gap closed: which share of the way from the source-only model to the oracle a method has gone.
+"""Paired comparison of models on the same frames: differences, the gap closed towards the oracle, spread over seeds.
 
 gap closed = mean(adapted − source-only) / mean(oracle − source-only), over the same frames; never cut to [0, 1]: below
-0 the method harms, above 1 it passes the oracle. Where the gap itself may be nothing the ratio means nothing, so it is
-estimable only if the gap's 95 % interval lies above 0.
+0 the method harms, above 1 it passes the oracle. It is estimable only if the gap's 95 % interval lies above 0.
 
-The interval is Fieller's (*Journal of the Royal Statistical Society B* 16, 1954): all ratios r for which Δ − r·gap may
-be 0 by cluster-t. It follows the skew of a ratio with a shaky denominator. Chosen by measurement over 1,500 simulated
-pairs each, 10–40 clusters, equal and unequal sizes, where the gap was estimable: it covers 93.6–97.2 %, the percentiles
-of the ratio per bootstrap resample 91.6–95.7 %, the delta method with bootstrap factor 87.7–98.2 %; at 6–8 clusters
-Fieller's covers 93.1–97.0 %. It is bounded exactly where cluster-t puts the gap above 0, so that is asked for as well.
-
-Spread over trainings (seeds), told apart from spread over cases.
+Its interval is Fieller's (*Journal of the Royal Statistical Society B* 16, 1954): all ratios r for which Δ − r·gap may
+be 0 by cluster-t. Over 1,500 simulated pairs each, 10–40 clusters, equal and unequal sizes, where the gap was
+estimable, it covers 93.6–97.2 %, the percentiles of the ratio per bootstrap resample 91.6–95.7 %, the delta method with
+bootstrap factor 87.7–98.2 %; at 6–8 clusters Fieller's covers 93.1–97.0 %. It is bounded exactly where cluster-t puts
+the gap above 0, so that is asked for as well.
 """
 
 from __future__ import annotations
@@ -24,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from polypda.errors import DataError
-from polypda.evaluation.statistics.bootstrap import RESAMPLES
 from polypda.evaluation.statistics.clusters import (
     Clusters,
     ClusterSums,
@@ -35,7 +29,7 @@ from polypda.evaluation.statistics.clusters import (
     t_limits,
     t_quantile,
 )
-from polypda.evaluation.statistics.intervals import Estimate, IntervalKind, estimates_from_sums
+from polypda.evaluation.statistics.intervals import RESAMPLES, Estimate, IntervalKind, estimates_from_sums
 from polypda.evaluation.statistics.permutation import FLIPS, sign_flip_tests
 
 CHANGED_BY = 0.05
@@ -49,8 +43,8 @@ class Comparison:
     """One model against the one before, over n frames.
 
     delta: mean of after − before; its interval is never cut. p_value: cluster sign-flip test, two-sided; NaN without
-    frames. share_better, share_worse: share of frames that moved by more than 0.05; NaN without frames.
-    p_words: what must stand beside the p value; "" where nothing must.
+    frames. share_better, share_worse: fraction of frames that moved by more than 0.05; NaN without frames.
+    p_words: what must stand beside the p value.
     """
 
     delta: Estimate
@@ -102,10 +96,9 @@ NOT_ESTIMABLE = "not estimable"
 
 @dataclass(frozen=True)
 class GapClosed:
-    """Share of the gap that one method closed, with its 95 % interval.
+    """Fraction of the gap that one method closed, with its 95 % interval.
 
-    value, low, high: NaN where not estimable. words: what must stand beside it, "not estimable: …" with the reason
-    where it is not. gap: the mean of oracle − source-only that it rests on.
+    value, low, high: NaN where not estimable; words then has the reason. gap: the mean of oracle − source-only.
     """
 
     value: float
@@ -127,8 +120,7 @@ def gap_closed(
 ) -> list[GapClosed]:
     """Gap closed by each of M methods.
 
-    source_only, oracle: [N]; adapted: [N] or [N, M]; finite, the same frames in the same order. ``resamples`` and
-    ``seed`` are for the gap's own interval, made as all means are.
+    source_only, oracle: [N]; adapted: [N] or [N, M]; finite, the same frames in the same order.
 
     Raises: DataError E_STAT_LENGTH, E_STAT_NOT_FINITE; UsageError E_STAT_RESAMPLES.
     """

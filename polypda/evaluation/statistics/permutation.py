@@ -1,13 +1,9 @@
 """The cluster sign-flip test: if a method changed nothing, each cluster's difference could as well have the other sign.
 
-The statistic is the frame-weighted mean difference over its standard error, as in the estimates: a flipped cluster's
-sum of differences changes sign. Two-sided. The test is exact where a cluster's difference is symmetric around 0 when
-nothing changed, as it is for two models that are good or bad by chance alone; divided by the standard error it also
-errs less where it is not (DiCiccio and Romano, *JASA* 112, 2017). Clusters of one size give the same p either way.
-
-False alarms are measured by ``benchmarks/coverage.py``; 77 % when frames are flipped as if independent.
-
-Several comparisons at once: Holm's step-down adjustment over the declared family.
+The statistic is the frame-weighted mean difference over its standard error; a flipped cluster's sum of differences
+changes sign. Two-sided. Exact where a cluster's difference is symmetric around 0 when nothing changed; divided by the
+standard error it also errs less where it is not (DiCiccio and Romano, *JASA* 112, 2017). False alarms are measured by
+``benchmarks/coverage.py``; 77 % when frames are flipped as if independent.
 """
 
 from __future__ import annotations
@@ -26,21 +22,17 @@ FEWEST_FLIPS = 1_000
 EXACT_UP_TO = 14
 """Clusters up to which all 2^C sign patterns are tried."""
 TIE = 1e-9
-"""Statistics within this share of each other count as equal: rounding must not decide a tie."""
+"""Statistics within this fraction of each other count as equal: rounding must not decide a tie."""
 NO_SPREAD = 1e-12
-"""Squared spreads below this share of the largest possible one are rounding."""
+"""Squared spreads below this fraction of the largest possible one are rounding."""
 SIGNS_IN_A_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
 class SignFlipTest:
-    """p_value: NaN without frames. smallest_p: the least that this number of clusters can give.
-
-    exact: whether every sign pattern was tried. words: what must stand beside the p value; "" where nothing must.
-    """
+    """p_value: NaN without frames. exact: whether every sign pattern was tried. words: what must stand beside it."""
 
     p_value: float
-    smallest_p: float
     exact: bool
     words: str
 
@@ -63,22 +55,14 @@ def sign_flip_tests(
         )
     table = checked_values(differences, clusters, "differences")
     if not len(clusters):
-        return [SignFlipTest(np.nan, np.nan, True, "no frame")] * table.shape[1]
+        return [SignFlipTest(np.nan, True, "no frame")] * table.shape[1]
     totals = cluster_sums(table, clusters)
     exact = clusters.count <= EXACT_UP_TO
     patterns = _all_patterns(clusters.count) if exact else _drawn_patterns(clusters.count, flips, seed)
     extreme, tried = _count_extreme(totals, patterns)
     p_values = extreme / tried if exact else (extreme + 1) / (tried + 1)
-    smallest = smallest_p_value(clusters.count, flips=flips)
-    words = _words(clusters, smallest)
-    return [SignFlipTest(float(p), smallest, exact, words) for p in p_values]
-
-
-def sign_flip_p_value(differences: npt.ArrayLike, clusters: Clusters, *, flips: int = FLIPS, seed: int = 0) -> float:
-    """The p value of :func:`sign_flip_tests` for one quantity, differences [N]."""
-    return sign_flip_tests(np.asarray(differences, dtype=np.float64).ravel(), clusters, flips=flips, seed=seed)[
-        0
-    ].p_value
+    words = _words(clusters, smallest_p_value(clusters.count, flips=flips))
+    return [SignFlipTest(float(p), exact, words) for p in p_values]
 
 
 def smallest_p_value(clusters: int, *, flips: int = FLIPS) -> float:
@@ -103,12 +87,12 @@ def _squared_t(signs: FloatArray, totals: ClusterSums) -> FloatArray:
     SE² = Σ (sum_c − mean · size_c)² / n², multiplied out so that signs meet constants only (a sign's square is 1).
     """
     n = totals.sizes.sum()
-    moves, share = totals.sums / n, totals.sizes[:, None] / n
+    moves, fraction = totals.sums / n, totals.sizes[:, None] / n
     whole = (moves**2).sum(axis=0)
     mean = signs @ moves
     mean[np.abs(mean) <= TIE * np.abs(moves).sum(axis=0)] = 0.0
     square = mean**2
-    spread = whole - 2 * mean * (signs @ (moves * share)) + square * (share**2).sum()
+    spread = whole - 2 * mean * (signs @ (moves * fraction)) + square * (fraction**2).sum()
     spread[spread <= NO_SPREAD * whole] = 0.0
     return np.divide(square, spread, out=np.where(square > 0, np.inf, 0.0), where=spread > 0)
 

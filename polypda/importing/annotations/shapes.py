@@ -71,8 +71,8 @@ def _toggle(
     step = np.arange(len(edge)) - np.repeat(np.cumsum(rows_per_edge) - rows_per_edge, rows_per_edge)
     row = first[edge] + step
     span = lower - upper
-    share = (row + 0.5 - upper[edge, 1]) / span[edge, 1]
-    column = np.clip(np.ceil(upper[edge, 0] + share * span[edge, 0] - 0.5), 0, toggles.shape[1] - 1)
+    along = (row + 0.5 - upper[edge, 1]) / span[edge, 1]
+    column = np.clip(np.ceil(upper[edge, 0] + along * span[edge, 0] - 0.5), 0, toggles.shape[1] - 1)
     np.bitwise_xor.at(toggles, (row, column.astype(np.int64)), 1)
 
 
@@ -101,13 +101,13 @@ class Shape(ABC):
     def corners(self) -> Corners:
         """The smallest box around it, not cut to the frame. Raises: DataError where pixels cannot be decoded."""
 
-    @abstractmethod
     def broken(self) -> bool:
         """Whether its numbers make no sense (NaN, infinite, absurdly large)."""
+        return False
 
-    @abstractmethod
     def flat(self) -> bool:
-        """Whether it has no area: a stray click."""
+        """Whether it has no area: a stray click. Of painted pixels that is known only once they are decoded."""
+        return False
 
     def scaled(self, across: float, down: float) -> Shape:
         """The shape with coordinates that many times as large."""
@@ -218,12 +218,6 @@ class Painted(Region):
             return (0.0, 0.0, 0.0, 0.0)
         return (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
 
-    def broken(self) -> bool:
-        return False
-
-    def flat(self) -> bool:
-        return False  # known only once it is decoded
-
     def pixels(self, size: tuple[int, int]) -> MaskPixels:
         return self.decode(size)
 
@@ -232,16 +226,11 @@ class Painted(Region):
 class Unpaintable(Shape):
     """A kind of shape that encloses nothing (points, lines) or that is not read: there is a polyp, but not where."""
 
-    kind: str
-
     def corners(self) -> Corners:
         return (0.0, 0.0, 0.0, 0.0)
 
     def broken(self) -> bool:
         return True
-
-    def flat(self) -> bool:
-        return False
 
 
 def turned_box(x: float, y: float, width: float, height: float, turned_deg: float, *, about_centre: bool) -> Box:

@@ -1,7 +1,6 @@
 """What a de-identified import removed, in numbers: nothing of it can be read from these.
 
-Beside it, what decides it: kinds of metadata (none is read), and the words of a source that may stay, names of lesions
-and of imaging modes. Any other text could be somebody's name.
+Beside it, what decides it: kinds of metadata, and the words of a source that may stay; others could be names.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from polypda.importing.folders.folder_words import mode_of
-
 FILE_NAME = "deidentification.json"
 MUCH_LOST = 0.15
-"""Frames that lose more than this share of their field of view are for a person to look at."""
-
+"""Frames that lose more than this fraction of their field of view are for a person to look at."""
 POLYP_LOST = 0.005
 """A polyp's annotation usually overlaps the rim of the field of view by some pixels: that much is no reason to look."""
 
@@ -29,10 +25,10 @@ POLYP_LOST = 0.005
 class FrameFindings:
     """One frame, under its new name.
 
-    blanked: share of the frame that is black now. field_lost: share of the field of view that was blanked.
-    text_lines: found in the frame, inside the field and outside. doubtful_rows: inside the field, may be text, kept.
-    metadata: kinds that the picture's file held. polyp_lost: share of the polyp annotation (mask, or boxes' area) that
-    lies on blanked pixels; None where there is none, or it was not measured.
+    blanked: fraction of the frame that is black now. field_lost: of the field of view. text_lines: found inside the
+    field and outside. doubtful_rows: inside the field, may be text, kept. metadata: kinds that the image's file held.
+    polyp_lost: fraction of the polyp annotation (mask, or boxes' area) that lies on blanked pixels; None where there is
+    none, or it was not measured.
     """
 
     frame: str
@@ -58,10 +54,18 @@ class FrameFindings:
         }
         return tuple(reason for reason, holds in reasons.items() if holds)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, fractions rounded."""
+        values = {name: _rounded(value) if isinstance(value, float) else value for name, value in vars(self).items()}
+        return {**values, "look_at": list(self.look_at)}
+
 
 @dataclass
 class Findings:
-    """Everything about an import. removed: how often something other than pixels was taken away, by what it was."""
+    """Everything about an import. removed: how often something other than pixels was taken away, by what it was.
+
+    without_figures: frames that an interrupted import had completed.
+    """
 
     cohort: str
     insets: str
@@ -69,7 +73,6 @@ class Findings:
     frames: list[FrameFindings] = field(default_factory=list)
     removed: Counter[str] = field(default_factory=Counter)
     without_figures: int = 0
-    """Frames that an interrupted import had completed."""
 
     def as_dict(self, version: str) -> dict[str, Any]:
         """Plain values for ``deidentification.json``."""
@@ -80,11 +83,11 @@ class Findings:
             "key_fingerprint": self.key_fingerprint,
             "summary": self.summary(),
             "removed": dict(sorted(self.removed.items())),
-            "frames": [_frame(frame) for frame in self.frames],
+            "frames": [frame.as_dict() for frame in self.frames],
         }
 
     def summary(self) -> dict[str, Any]:
-        """The figures over all frames; shares from 0 to 1."""
+        """The figures over all frames; fractions from 0 to 1."""
         lost = [frame.field_lost for frame in self.frames]
         return {
             "frames": len(self.frames),
@@ -114,14 +117,8 @@ def former_frames(content: dict[str, Any]) -> list[FrameFindings]:
     return [FrameFindings(**{**row, "metadata": tuple(row["metadata"])}) for row in rows]
 
 
-def _frame(found: FrameFindings) -> dict[str, Any]:
-    values = {name: getattr(found, name) for name in FrameFindings.__dataclass_fields__}
-    shares = {name: _rounded(value) for name, value in values.items() if isinstance(value, float)}
-    return {**values, **shares, "look_at": list(found.look_at)}
-
-
-def _rounded(share: float | np.floating) -> float:
-    return round(float(share), 5)
+def _rounded(fraction: float | np.floating) -> float:
+    return round(float(fraction), 5)
 
 
 def in_order(frames: Sequence[FrameFindings]) -> list[FrameFindings]:
@@ -138,12 +135,10 @@ _SEGMENTS = (
     (0xFE, b"", "comment"),
 )
 _CHUNKS = {
-    b"tEXt": "text",
-    b"zTXt": "text",
-    b"iTXt": "text",
     b"eXIf": "EXIF",
     b"tIME": "date",
     b"iCCP": "colour profile",
+    **dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text"),
 }
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 
@@ -202,8 +197,3 @@ def lesion_label(label: str) -> str | None:
     words = [word for word in re.split(r"[\W_]+", label.casefold()) if word]
     known = all(word in LESIONS or NUMBER.fullmatch(word) for word in words)
     return label if words and known else None
-
-
-def known_mode(mode: str) -> str | None:
-    """The imaging mode under its usual name; None for any other text."""
-    return mode_of(mode)

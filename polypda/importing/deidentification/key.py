@@ -53,18 +53,21 @@ def load_key(path: Path, forbidden: Sequence[Path]) -> Key:
 
     Raises: UsageError E_KEY_PLACE; DataError E_KEY_UNREADABLE, E_KEY_SHORT, E_KEY_EXPOSED, E_KEY_NOT_MADE.
     """
-    index = path.expanduser()
-    for folder in forbidden:
-        if index.resolve().is_relative_to(folder.resolve()):
-            what = "the key would lie among the frames: whoever gets these could tell who they are of."
-            raise UsageError("E_KEY_PLACE", what, where=path, fix="name a file elsewhere with --key.")
-    if not index.exists():
-        _make(index)
-        return Key(_read(index), created=True)
-    if os.name == "posix" and index.stat().st_mode & OTHERS:
+    file = path.expanduser()
+    if _lies_in(file, forbidden):
+        what = "the key would lie among the frames: whoever gets these could tell who they are of."
+        raise UsageError("E_KEY_PLACE", what, where=path, fix="name a file elsewhere with --key.")
+    if not file.exists():
+        _make(file)
+        return Key(_read(file), created=True)
+    if os.name == "posix" and file.stat().st_mode & OTHERS:
         what = "others on this machine may read or change the key."
         raise DataError("E_KEY_EXPOSED", what, where=path, fix=f"chmod 600 '{path}'.")
-    return Key(_read(index))
+    return Key(_read(file))
+
+
+def _lies_in(file: Path, folders: Sequence[Path]) -> bool:
+    return any(file.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
 def _read(path: Path) -> bytes:
@@ -171,12 +174,12 @@ Row = tuple[str, str, str, str]
 def check_crosswalk(path: Path, forbidden: Sequence[Path]) -> None:
     """Raises: UsageError E_CROSSWALK_PLACE where it would lie among the frames; DataError E_CROSSWALK_UNREADABLE,
     E_WRITE_FAILED."""
-    for folder in forbidden:
-        if path.expanduser().resolve().is_relative_to(folder.resolve()):
-            what = "the crosswalk would lie among the frames that it names."
-            raise UsageError("E_CROSSWALK_PLACE", what, where=path, fix="name a file elsewhere with --crosswalk.")
-    _former(path.expanduser())
-    require_writable(path.expanduser().parent)
+    file = path.expanduser()
+    if _lies_in(file, forbidden):
+        what = "the crosswalk would lie among the frames that it names."
+        raise UsageError("E_CROSSWALK_PLACE", what, where=path, fix="name a file elsewhere with --crosswalk.")
+    _former(file)
+    require_writable(file.parent)
 
 
 def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:
@@ -184,13 +187,13 @@ def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:
 
     Raises: DataError E_CROSSWALK_UNREADABLE, E_WRITE_FAILED.
     """
-    index = path.expanduser()
-    every = list(dict.fromkeys([*_former(index), *rows]))
+    file = path.expanduser()
+    every = list(dict.fromkeys([*_former(file), *rows]))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *every])
     try:
-        index.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(index, private=True) as temporary:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file, private=True) as temporary:
             temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     except OSError as error:
         what = f"{error.strerror or error}."

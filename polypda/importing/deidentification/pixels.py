@@ -1,7 +1,4 @@
-"""Blanking what surrounds the scope's picture and what is written on it.
-
-Where text stood in other frames of the same size is looked at again: a processor writes to the same places.
-"""
+"""Blanking what surrounds the scope's image and what is written on it, also where text stood in other frames."""
 
 from __future__ import annotations
 
@@ -11,13 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.quality.overlays.burned_in_text import find_burned_in_text
-from polypda.quality.overlays.scope_image import find_insets, find_scope_image
-from polypda.quality.overlays.static_regions import StillnessMap
-from polypda.quality.overlays.text_lines import TextLine
+from polypda.quality.burned_in_text import find_burned_in_text
+from polypda.quality.scope_image import StillnessMap, find_insets, find_scope_image
+from polypda.quality.text_lines import TextLine
 
 Region = tuple[float, float, float, float]
-"""left, top, right, bottom as shares of the frame (0–1)."""
+"""left, top, right, bottom as fractions of the frame (0–1)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +21,7 @@ class Blanked:
     """A frame without what could identify.
 
     pixels: uint8 H×W×3, black where blanked. text, insets: bool H×W, what was blanked inside the field of view.
-    kept: bool H×W, what is left. field_px: px of the scope's picture as it was. lines: how many lines of text, inside
+    kept: bool H×W, what is left. field_px: px of the scope's image as it was. lines: how many lines of text, inside
     and outside. doubtful: how many rows inside the field may be text and were kept. found: whether a field of view was.
     """
 
@@ -46,7 +42,7 @@ class Blanked:
 
     @property
     def field_lost(self) -> float:
-        """Share of the field of view that was blanked (0–1)."""
+        """Fraction of the field of view that was blanked (0–1)."""
         return float(np.count_nonzero(self.hidden)) / self.field_px if self.field_px else 0.0
 
 
@@ -107,8 +103,8 @@ def _rows_and_columns(region: Region, size: tuple[int, int]) -> tuple[slice, sli
 LONGER_SIDE_PX = 480
 LEAST_FRAMES = 8
 MOST, SOME = 0.5, 0.1
-"""Shares of the frames that show text at a place: from the first on it is blanked in all, from the second on rows that
-would be doubtful elsewhere are taken for text."""
+"""Fractions of the frames that show text at a place: from the first on it is blanked in all, from the second on rows
+that would be doubtful elsewhere are taken for text."""
 
 
 class OverlayMemory:
@@ -148,10 +144,10 @@ class _OneSize:
         self._stillness.add(image)
         self._frames += 1
 
-    def where(self, share: float) -> NDArray[np.bool_]:
+    def where(self, fraction: float) -> NDArray[np.bool_]:
         if self._frames < LEAST_FRAMES:
             return np.zeros(self._size, bool)
-        often = (self._counts >= share * self._frames).astype(np.uint8)
+        often = (self._counts >= fraction * self._frames).astype(np.uint8)
         return cv2.resize(often, self._size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
 
     def still(self) -> NDArray[np.bool_]:

@@ -21,18 +21,13 @@ from polypda.importing.contract import (
     MaskPixels,
     Remark,
 )
-from polypda.importing.deidentification.findings import (
-    Findings,
-    FrameFindings,
-    known_mode,
-    lesion_label,
-    metadata_kinds,
-)
+from polypda.importing.deidentification.findings import Findings, FrameFindings, lesion_label, metadata_kinds
 from polypda.importing.deidentification.key import Key, Pseudonyms, Row
 from polypda.importing.deidentification.pixels import Blanked, OverlayMemory, Region, blank
 from polypda.importing.images.decoded_image import turned
-from polypda.importing.writing.cohort_writer import TreatedImage
-from polypda.importing.writing.label_files import label_files
+from polypda.importing.readers.folder_words import mode_of
+from polypda.importing.writing.cohort_writer import TreatedImage, Treatment
+from polypda.importing.writing.records import label_files
 
 FIXED_TIME_S = 946_684_800
 """All files are dated 1 January 2000."""
@@ -55,8 +50,8 @@ class Choices:
     regions: tuple[Region, ...] = ()
 
 
-class Deidentification:
-    """See :class:`~polypda.importing.writing.cohort_writer.Treatment`.
+class Deidentification(Treatment):
+    """Pixels are blanked and encoded anew, names become keyed hashes; nothing of a source's file is copied.
 
     existing: names of the frames that the cohort has already. on_finish: called with the staged cohort folder and the
     findings, to write reports there.
@@ -104,7 +99,7 @@ class Deidentification:
         self._note("frame", frame.name, name)
         self._note("file", frame.origin, name)
         self._names[frame.origin] = name
-        mode = known_mode(frame.mode) if frame.mode else None
+        mode = mode_of(frame.mode) if frame.mode else None
         if frame.mode and mode is None:
             self.findings.removed["imaging mode in words of its own"] += 1
         if frame.remarks:
@@ -121,14 +116,27 @@ class Deidentification:
         )
 
     def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
-        """The picture, blanked and without its file. Raises: DataError E_NO_FIELD_OF_VIEW."""
+        """The image, blanked and without its file. Raises: DataError E_NO_FIELD_OF_VIEW."""
         done = blank(image.pixels, self._memory, self._choices.regions)
         if not done.found and not self._choices.keep_without_field:
             what = "no field of view was found in it, so nothing tells the scope's picture from the screen around it."
             fix = "look at the file; --keep-without-field keeps such frames, blanking only text and insets."
             raise DataError("E_NO_FIELD_OF_VIEW", what, where=frame.origin, fix=fix)
         self._last = (frame.name, done, image.orientation)
-        self.findings.frames.append(_findings(frame.name, done, metadata_kinds(image.encoded)))
+        self.findings.frames.append(
+            FrameFindings(
+                frame=frame.name,
+                blanked=1 - float(done.kept.mean()),
+                field_lost=done.field_lost,
+                text_lines=done.lines,
+                text_inside=bool(done.text.any()),
+                inset=bool(done.insets.any()),
+                second_image=done.second_images,
+                field_found=done.found,
+                doubtful_rows=done.doubtful,
+                metadata=metadata_kinds(image.encoded),
+            )
+        )
         if isinstance(frame.label, BoxLabel):
             self._note_loss(frame.name, _boxes_lost(frame, image, done))
         ignore = done.hidden.astype(np.uint8) if self._choices.ignore and done.hidden.any() else None
@@ -181,10 +189,10 @@ class Deidentification:
                 self._note_loss(name, 1 - float(done.kept[upright > 0].mean()))
         return mask
 
-    def _note_loss(self, name: str, share: float | None) -> None:
+    def _note_loss(self, name: str, fraction: float | None) -> None:
         last = self.findings.frames[-1]
         if last.frame == name:
-            self.findings.frames[-1] = replace(last, polyp_lost=share)
+            self.findings.frames[-1] = replace(last, polyp_lost=fraction)
 
     def _time(self, t_s: float | None, group: str) -> float | None:
         if t_s is None or not np.isfinite(t_s):
@@ -199,24 +207,8 @@ class Deidentification:
             self.crosswalk.append((self._cohort, kind, original, pseudonym))
 
 
-def _findings(name: str, done: Blanked, metadata: tuple[str, ...]) -> FrameFindings:
-    return FrameFindings(
-        frame=name,
-        blanked=1 - float(done.kept.mean()),
-        field_lost=done.field_lost,
-        text_lines=done.lines,
-        text_inside=bool(done.text.any()),
-        inset=bool(done.insets.any()),
-        second_image=done.second_images,
-        field_found=done.found,
-        doubtful_rows=done.doubtful,
-        metadata=metadata,
-    )
-
-
 def _boxes_lost(frame: ImportedFrame, image: DecodedImage, done: Blanked) -> float | None:
-    boxes = label_files(frame.label, image, frame.origin).boxes
     drawn: NDArray[np.bool_] = np.zeros(done.kept.shape, bool)
-    for box in boxes:
+    for box in label_files(frame.label, image, frame.origin).boxes:
         drawn[int(box.y0) : int(np.ceil(box.y1)), int(box.x0) : int(np.ceil(box.x1))] = True
     return 1 - float(done.kept[drawn].mean()) if drawn.any() else None

@@ -1,1 +1,1 @@
-"""Pictures, masks and films as they are stored, each oddity noticed and named."""
+"""Images, masks and videos as they are stored, each oddity noticed and named."""

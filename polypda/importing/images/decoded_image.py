@@ -1,7 +1,4 @@
-"""A frame's picture file as upright 8-bit RGB, kept byte for byte where it already is that.
-
-A picture that is something drawn (a mask, contours, scribbles) is refused.
-"""
+"""A frame's image file as upright 8-bit RGB, kept byte for byte where it already is that; drawings are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from polypda.cohorts.image_kinds import JPEG, PNG, suffix_of
+from polypda.cohorts.image_files import JPEG, PNG, suffix_of
 from polypda.cohorts.images import eight_bit_rgb
 from polypda.cohorts.stored_pixels import decode_stored
 from polypda.errors import DataError
@@ -20,7 +17,7 @@ from polypda.importing.contract import DecodedImage, Pixels, Remark, SourceTree
 
 
 def read_image(tree: SourceTree, path: str) -> DecodedImage:
-    """Read a frame. What had to be changed or guessed is told in the picture's remarks.
+    """Read a frame. What had to be changed or guessed stands in its remarks.
 
     Raises: DataError E_FILE_UNREADABLE, E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE, E_IMAGE_TRUNCATED,
         E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED, E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH, E_IMAGE_DRAWING (a mask or
@@ -30,14 +27,14 @@ def read_image(tree: SourceTree, path: str) -> DecodedImage:
 
 
 def image_of(data: bytes, path: str) -> DecodedImage:
-    """As :func:`read_picture`, of bytes that are at hand; ``path`` is for messages and its suffix."""
+    """As :func:`read_image`, of bytes that are at hand; ``path`` is for messages and its suffix."""
     stored = decode_stored(data, path)
     remarks = []
     if suffix_of(path) not in stored.kind.suffixes:
         what = f"the name ends in '{suffix_of(path)}', but the file is a {stored.kind.name}; the content decides."
         remarks.append(Remark("N_IMAGE_SUFFIX", what))
     pixels, converted = eight_bit_rgb(stored, path)
-    remarks += [Remark(*told) for told in converted]
+    remarks += [Remark(*change) for change in converted]
     if is_drawing(pixels):
         what = "black and white, or of a few flat colours: a mask or another drawing, no frame."
         fix = "lay masks into a folder of their own (masks); if images and masks are swapped, swap the folders."
@@ -59,12 +56,12 @@ def image_of(data: bytes, path: str) -> DecodedImage:
 
 
 def image_size(tree: SourceTree, path: str) -> tuple[int, int]:
-    """A picture's (height, width) as stored, by its header where that tells. Raises: DataError."""
+    """An image's (height, width) as stored, by its header where that tells. Raises: DataError."""
     data = tree.read(path)
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.height, image.width
-    except Exception:  # a decoder that is fed foreign bytes raises anything; the whole decoding has its own errors
+    except Exception:  # a decoder that is fed other bytes raises anything; the whole decoding has its own errors
         height, width = decode_stored(data, path).pixels.shape[:2]
         return height, width
 
@@ -82,7 +79,8 @@ MOST_COLOURS = 8
 
 def is_drawing(pixels: Pixels) -> bool:
     """Whether nearly all is black and white, both of them, or of a few colours. pixels: uint8 H×W×3."""
-    thin = _thinned(pixels)
+    step = -(-max(pixels.shape[:2]) // MOST_LOOKED_AT_PX)
+    thin = pixels[::step, ::step].reshape(-1, 3)
     low, high = thin.min(axis=1), thin.max(axis=1)
     grey = np.mean(high - low <= CHROMA)
     black, white = high <= END, low >= 255 - END
@@ -92,25 +90,20 @@ def is_drawing(pixels: Pixels) -> bool:
 
 
 def is_blank(pixels: Pixels) -> bool:
-    """Whether all is of one colour, as in a film's lead-in, or in an empty mask."""
+    """Whether all is of one colour, as in a video's lead-in, or in an empty mask."""
     return bool((pixels == pixels[:1, :1]).all())
-
-
-def _thinned(pixels: Pixels) -> Pixels:
-    step = -(-max(pixels.shape[:2]) // MOST_LOOKED_AT_PX)
-    return pixels[::step, ::step].reshape(-1, 3)
 
 
 Plane = TypeVar("Plane", bound=NDArray)
 
 SIDES_SWAPPED = (5, 6, 7, 8)
-"""Orientations whose upright picture is as wide as the stored one is high."""
+"""Orientations whose upright image is as wide as the stored one is high."""
 
 
 def turned(stored: Plane, orientation: int) -> Plane:
     """H×W or H×W×C as stored → upright.
 
-    EXIF names where row 0 and column 0 of the stored picture belong: 2 top right, 3 bottom right, 4 bottom left,
+    EXIF names where row 0 and column 0 of the stored image belong: 2 top right, 3 bottom right, 4 bottom left,
     5 left top, 6 right top, 7 right bottom, 8 left bottom (EXIF 2.3, tag 0x0112).
     """
     if orientation in SIDES_SWAPPED:
@@ -125,7 +118,7 @@ def turned(stored: Plane, orientation: int) -> Plane:
 def turned_box(
     box: tuple[float, float, float, float], stored_size: tuple[int, int], orientation: int
 ) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 in px of the stored picture of (height, width) → in px of the upright one."""
+    """x0, y0, x1, y1 in px of the stored image of (height, width) → in px of the upright one."""
     x0, y0, x1, y1 = box
     height, width = stored_size
     if orientation in SIDES_SWAPPED:

@@ -1,8 +1,7 @@
 """De-interlacing: whole frames of one moment out of frames woven of two.
 
-``bwdif`` (libavfilter, by way of PyAV) interpolates the second field from its neighbours in picture and time, and
-needs a film. ``field`` keeps the first field of a single frame and interpolates the lines between: the frame keeps its
-size and aspect and loses half of its vertical detail. For a still, without neighbours in time, only that is possible.
+``bwdif`` (libavfilter, by way of PyAV) interpolates the second field from its neighbours in image and time, and needs a
+video. ``field`` keeps the first field of a frame and interpolates the lines between: half of its detail is lost.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from polypda.importing.images.videos import Video, VideoFrame, pyav, rgb
 from polypda.quality.interlacing import Comb, Scan, ScanDecision, decide, measure_comb
 
 PROBED_FRAMES, PROBED_STEP = 75, 3
-"""Of the first three seconds of a PAL film every third frame is looked at."""
+"""Of the first three seconds of a PAL video every third frame is looked at."""
 SURER = 1.05
 """A field order is believed when the other one makes motion this much less even."""
 
 
 class Deinterlace(StrEnum):
-    """What ``-O deinterlace=`` takes. ``auto``: bwdif for films that the detector calls interlaced."""
+    """What ``-O deinterlace=`` takes. ``auto``: bwdif for videos that the detector calls interlaced."""
 
     AUTO = "auto"
     OFF = "off"
@@ -39,7 +38,7 @@ class Deinterlace(StrEnum):
 
 @dataclass(frozen=True)
 class VideoScan:
-    """How a film was recorded: what its pixels tell, what it says of itself.
+    """How a video was recorded: what its pixels tell, what it says of itself.
 
     top_first: whether the even lines (0, 2…) are the earlier ones; None where nothing moved.
     """
@@ -56,7 +55,7 @@ class VideoScan:
 
 
 def probe_scan(video: Video) -> VideoScan:
-    """Look at the beginning of a film, which is gone through by this: open it anew for its frames."""
+    """Look at the beginning of a video, which is gone through by this: open it anew for its frames."""
     combs: list[Comb] = []
     greens: list[NDArray[np.uint8]] = []
     evenness = [0.0, 0.0]
@@ -87,13 +86,13 @@ def _jumps(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> tuple[float,
 
 
 def _fields(green: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """The even lines, and the odd ones brought to their places, so that a still picture gives the same twice."""
+    """The even lines, and the odd ones brought to their places, so that a still image gives the same twice."""
     lines = green[: green.shape[0] // 2 * 2].astype(np.int16)
     return lines[2::2], (lines[1:-1:2] + lines[3::2]) >> 1
 
 
 def bwdif(video: Video, frames: Iterator[VideoFrame], *, top_first: bool | None) -> Iterator[VideoFrame]:
-    """The film's frames, each of one moment, in the same number; index and time stay."""
+    """The video's frames, each of one moment, in the same number; index and time stay."""
     av = pyav()
     parity = "auto" if top_first is None else "tff" if top_first else "bff"
     graph, form = None, None

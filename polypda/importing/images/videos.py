@@ -1,21 +1,26 @@
-"""Opening and decoding films, from the first frame to the last, with what is broken told and not hidden."""
+"""Decoding videos from the first frame to the last, what is broken named and not hidden; and choosing frames of them.
+
+Frames pass through in order and none is held but the best of the interval that is open, so a video of hours costs no
+more memory than one of seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from polypda.errors import DataError
 from polypda.git_lfs import is_pointer_file, pointer_error
-from polypda.importing.contract import Pixels
-from polypda.importing.extra_modules import extra_module
+from polypda.importing.contract import Pixels, extra_module
 
 if TYPE_CHECKING:
     import av
@@ -24,20 +29,24 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".m2ts", ".mts"),
     *(".wmv", ".asf", ".flv", ".3gp", ".dv", ".mxf", ".ogv"),
 )
-"""Names that promise a film. What a file is, its bytes decide."""
+"""Names that promise a video. What a file is, its bytes decide."""
 LARGEST_PX = 64_000_000
 MOST_ERRORS = 50
-"""Packets in a row that cannot be decoded, after which nothing more is expected of a film."""
+"""Packets in a row that cannot be decoded, after which nothing more is expected of a video."""
 MISSING_S = 0.5
-"""A film that ends this much before the length that its header tells is called cut off."""
+"""A video that ends this much before the length that its header gives is called cut off."""
 ENCRYPTED = (b"encv", b"drmi")
-"""Sample entries of protected MP4 and QuickTime films; they stand in the header, at either end of the file."""
+"""Sample entries of protected MP4 and QuickTime videos; they stand in the header, at either end of the file."""
 HEADER_BYTES = 1 << 20
+HIGH_DEFINITION_PX = 720
+"""Videos of at least this height that do not name their colour matrix are BT.709, smaller ones BT.601."""
+UNSPECIFIED = 2
+"""libav's number of a colour matrix that is not named."""
 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A decoded frame: its number from 0, its seconds since the film's first frame, and the decoder's picture.
+    """A decoded frame: its number from 0, its seconds since the video's first frame, and the decoder's image.
 
     quarter_turns: how often it must be turned counter-clockwise by 90 degrees to be upright.
     """
@@ -50,10 +59,10 @@ class VideoFrame:
 
 @dataclass
 class Video:
-    """An open film. ``frames`` can be gone through once; afterwards ``broken`` tells what was wrong, if anything.
+    """An open video. ``frames`` can be gone through once; afterwards ``broken`` says what was wrong, if anything.
 
-    width, height: in px as coded. duration_s: as the header tells; None where it does not. pixel_aspect: width of a
-    pixel over its height, None where not told. coded_interlaced, turned_degrees (clockwise): what its first frame says.
+    width, height: px as coded. duration_s: by the header, None where it gives none. pixel_aspect: width of a pixel over
+    its height, None where not given. coded_interlaced, turned_degrees (clockwise): what its first frame says.
     """
 
     where: str
@@ -65,7 +74,6 @@ class Video:
     rate: float
     pixel_aspect: Fraction | None
     decoded: int = 0
-    undecodable: int = 0
     broken: str | None = None
     coded_interlaced: bool = False
     without_times: bool = False
@@ -114,7 +122,6 @@ class Video:
                 images = packet.decode()
             except (av.FFmpegError, ValueError) as error:
                 in_a_row += 1
-                self.undecodable += 1
                 self._note_broken(self._last_s, _reason(error))
                 if in_a_row >= MOST_ERRORS:
                     return
@@ -131,10 +138,7 @@ class Video:
 
 @contextmanager
 def open_video(path: Path, where: str) -> Iterator[Video]:
-    """Open a film for the length of the block. Audio and data are never decoded.
-
-    Args:
-        where: its path in the source, for messages.
+    """Open a video for the length of the block. Audio and data are never decoded. where: its path in the source.
 
     Raises: UsageError E_EXTRA_MISSING; DataError E_VIDEO_EMPTY_FILE, E_VIDEO_LFS_POINTER, E_VIDEO_UNREADABLE,
         E_VIDEO_NO_STREAM, E_VIDEO_ENCRYPTED, E_VIDEO_CODEC, E_VIDEO_TOO_LARGE.
@@ -159,18 +163,20 @@ def pyav() -> Any:
 
 
 def video_of(container: av.container.InputContainer, where: str) -> Video:
-    """The largest video in an open container. Raises: DataError as :func:`open_film`."""
+    """The largest video in an open container. Raises: DataError as :func:`open_video`."""
+    import av
+
     found = list(container.streams.video)
     if any(stream.codec_context is None for stream in found):
         raise _no_codec(container, where)
-    images = [stream for stream in found if not _is_cover(stream)]
-    if not images:
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in found if not stream.disposition & cover]
+    if not streams:
         kinds = sorted({stream.type for stream in container.streams})
         what = f"there is no video in it, only {', '.join(kinds) or 'nothing'}."
         raise DataError("E_VIDEO_NO_STREAM", what, where=where, fix="leave the file out.")
-    stream = max(images, key=lambda each: (each.width or 0) * (each.height or 0))
-    context = stream.codec_context
-    if not stream.width or not stream.height or not context.pix_fmt:
+    stream = max(streams, key=lambda each: (each.width or 0) * (each.height or 0))
+    if not stream.width or not stream.height or not stream.codec_context.pix_fmt:
         what = "its header tells neither size nor kind of the picture: damaged, or of an unknown codec."
         raise DataError("E_VIDEO_CODEC", what, where=where, fix="convert it to H.264, or export it again.")
     if stream.width * stream.height > LARGEST_PX:
@@ -200,12 +206,6 @@ def _no_codec(container: av.container.InputContainer, where: str) -> DataError:
     return DataError("E_VIDEO_CODEC", "its codec is not known.", where=where, fix="convert it to H.264.")
 
 
-def _is_cover(stream: av.VideoStream) -> bool:
-    import av
-
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
 def _duration_s(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
@@ -218,17 +218,11 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error or type(error).__name__).split(":")[0].strip().lower()
 
 
-HIGH_DEFINITION_PX = 720
-"""Films of at least this height that do not tell their colour matrix are BT.709, smaller ones BT.601, as players do."""
-UNSPECIFIED = 2
-"""libav's number of a colour matrix that is not told."""
-
-
 def rgb(image: av.VideoFrame) -> Pixels:
     """uint8 H×W×3, RGB, as coded: not turned, none of its pixels resampled."""
-    untold = int(image.colorspace) == UNSPECIFIED and "yuv" in image.format.name
+    unnamed = int(image.colorspace) == UNSPECIFIED and "yuv" in image.format.name
     matrix = "ITU709" if image.height >= HIGH_DEFINITION_PX else "ITU601"
-    reformatted = image.reformat(format="rgb24", src_colorspace=matrix if untold else None)
+    reformatted = image.reformat(format="rgb24", src_colorspace=matrix if unnamed else None)
     return np.asarray(reformatted.to_ndarray(), np.uint8)
 
 
@@ -247,3 +241,82 @@ def grey(image: av.VideoFrame, longer_side_px: int) -> NDArray[np.uint8]:
     scale = min(1.0, longer_side_px / max(image.width, image.height))
     width, height = max(2, round(image.width * scale)), max(2, round(image.height * scale))
     return np.asarray(image.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
+
+
+SHARPNESS_LONGER_SIDE_PX = 360
+"""Sharpness is compared on reduced frames: noise of single pixels is none."""
+SCENE_LONGER_SIDE_PX = 48
+DARKEST, BRIGHTEST = 25, 240
+"""Grey levels beyond which a pixel is border or highlight, whose edges are sharp in a blurred frame as well."""
+TIME_TOLERANCE_S = 1e-6
+Grey = NDArray[np.uint8]
+
+
+def first_of_each(frames: Iterator[VideoFrame], every_s: float) -> Iterator[VideoFrame]:
+    """The first frame at or after each multiple of ``every_s`` (0: all), by real times: the rate may vary."""
+    due = -math.inf
+    for frame in frames:
+        if frame.t_s >= due - TIME_TOLERANCE_S:
+            yield frame
+            due = (_interval(frame.t_s, every_s) + 1) * every_s if every_s > 0 else -math.inf
+
+
+def sharpest_of_each(
+    frames: Iterator[VideoFrame], every_s: float, measure: Callable[[VideoFrame], float] | None = None
+) -> Iterator[VideoFrame]:
+    """The sharpest frame of each interval [k, k+1) · ``every_s``; of equally sharp ones the first."""
+    measure = measure or (lambda frame: sharpness(grey(frame.image, SHARPNESS_LONGER_SIDE_PX)))
+    best: VideoFrame | None = None
+    best_value, open_interval = -math.inf, -1
+    for frame in frames:
+        interval = _interval(frame.t_s, every_s)
+        if best is not None and interval != open_interval:
+            yield best
+            best, best_value = None, -math.inf
+        value = measure(frame)
+        if best is None or value > best_value:
+            best, best_value = frame, value
+        open_interval = interval
+    if best is not None:
+        yield best
+
+
+def new_scenes(
+    frames: Iterator[VideoFrame], least_change: float, every_s: float, look: Callable[[VideoFrame], Grey] | None = None
+) -> Iterator[VideoFrame]:
+    """Frames that are at least ``least_change`` unlike the one taken before (see :func:`unlikeness`)."""
+    look = look or (lambda frame: grey(frame.image, SCENE_LONGER_SIDE_PX))
+    before: Grey | None = None
+    due = -math.inf
+    for frame in frames:
+        if frame.t_s < due - TIME_TOLERANCE_S:
+            continue
+        now = look(frame)
+        if before is None or unlikeness(before, now) >= least_change:
+            yield frame
+            before, due = now, frame.t_s + every_s
+
+
+def sharpness(image: Grey) -> float:
+    """Mean squared Laplacian of a grey image (uint8 h×w) where it is neither border nor highlight; 0 or more."""
+    used = cv2.erode(((image >= DARKEST) & (image <= BRIGHTEST)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return float(np.square(cv2.Laplacian(image, cv2.CV_32F)[used]).mean()) if used.any() else 0.0
+
+
+def unlikeness(first: Grey, second: Grey) -> float:
+    """Half of 1 − correlation of two small grey images: 0 same, 0.5 unrelated, 1 inverted; blind to exposure.
+
+    Images of different sizes are wholly unlike; two without any structure are alike.
+    """
+    if first.shape != second.shape:
+        return 1.0
+    one, other = first.astype(np.float64) - first.mean(), second.astype(np.float64) - second.mean()
+    flat = (float(np.abs(one).max()) < 1.0, float(np.abs(other).max()) < 1.0)
+    if any(flat):
+        return 0.0 if all(flat) else 0.5
+    correlation = float((one * other).sum() / math.sqrt(float((one * one).sum() * (other * other).sum())))
+    return min(1.0, max(0.0, (1.0 - correlation) / 2))
+
+
+def _interval(t_s: float, every_s: float) -> int:
+    return math.floor((t_s + TIME_TOLERANCE_S) / every_s)

@@ -1,1 +1,1 @@
-"""Readers of annotation tools' exports, public data sets, folders, films and DICOM, one file each."""
+"""Readers of annotation tools' exports, public data sets, folders, videos and DICOM, one file each."""

@@ -1,4 +1,4 @@
-"""Which label files belong to which picture of a folder, what they say, and which of them nothing here understands."""
+"""Which label files belong to which image of a folder, what they say, and which of them nothing here understands."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
 
-from polypda.cohorts.image_kinds import suffix_of
+from polypda.cohorts.image_files import suffix_of
 from polypda.errors import DataError
-from polypda.importing.annotations.annotated import AnnotatedImage
+from polypda.importing.annotations.annotated import AnnotatedImage, PolypClasses, require_classes
 from polypda.importing.annotations.annotation_files import read_text, read_xml
-from polypda.importing.annotations.meanings import PolypClasses, require_classes
 from polypda.importing.annotations.shapes import Painted
 from polypda.importing.contract import Label, Ledger, Remark, SourceTree, UnknownLabel
-from polypda.importing.folders.folder_pairs import Pair, folded_stem
-from polypda.importing.folders.folder_words import Role, meaning_of, role_of
 from polypda.importing.images.decoded_image import image_size
-from polypda.importing.readers.beside_tables import table_images
-from polypda.importing.readers.beside_texts import class_names_of, is_name_file, text_image
-from polypda.importing.readers.voc import voc_image
+from polypda.importing.readers.beside_files import class_names_of, is_name_file, table_images, text_image, voc_image
+from polypda.importing.readers.folder_pairs import Pair, folded_stem
+from polypda.importing.readers.folder_words import Role, meaning_of, role_of
 
 LABEL_SUFFIXES = (
     *(".json", ".xml", ".txt", ".csv", ".tsv", ".npy", ".npz", ".mat", ".pkl", ".h5", ".hdf5"),
@@ -28,39 +25,38 @@ LABEL_SUFFIXES = (
 )
 """Names that may promise labels, of any tool."""
 TABLES = (".csv", ".tsv", ".json")
-"""Names of files that may list labels of many pictures."""
+"""Names of files that may list labels of many images."""
 ALWAYS_TOLD = (".json", ".xml", ".npy", ".npz", ".mat", ".nii")
 """Of these, those that are told wherever they lie when no frame has a label; a text may be a note or a licence."""
 
 
 @dataclass
 class LabelsBeside:
-    """Every label file beside pictures that was understood. used: their paths."""
+    """Every label file beside images that was understood. images: by the image's path; used: the files' paths."""
 
     tree: SourceTree
     images: dict[str, AnnotatedImage] = field(default_factory=dict)
-    """By the picture's path."""
     classes: PolypClasses = field(default_factory=PolypClasses)
     used: set[str] = field(default_factory=set)
 
     def label(self, image: str, notes: list[Remark]) -> Label | None:
-        """The label of a picture; None where no file says anything of it. Raises: DataError."""
-        said = self.images.get(image)
-        if said is None:
+        """The label of an image; None where no file says anything of it. Raises: DataError."""
+        found = self.images.get(image)
+        if found is None:
             return None
-        if suffix_of(said.file) != ".xml":  # VOC tells the size itself
-            said = said.sized(image_size(self.tree, image))
-        return said.label(image, self.classes, notes, unannotated=UnknownLabel())
+        if suffix_of(found.file) != ".xml":  # VOC gives the size itself
+            found = found.sized(image_size(self.tree, image))
+        return found.label(image, self.classes, notes, unannotated=UnknownLabel())
 
     def sequence(self, image: str) -> str | None:
-        """The sequence of a picture, where a label file tells it."""
+        """The sequence of an image, where a label file tells it."""
         return self.images[image].facts.sequence if image in self.images else None
 
 
 def find_labels_beside(
     tree: SourceTree, pairs: Sequence[Pair], only: tuple[str, ...] | None, ledger: Ledger, *, rows: bool = False
 ) -> LabelsBeside:
-    """Read the label files of pictures that have no mask. only: names of classes that are polyps. rows: run lengths go
+    """Read the label files of images that have no mask. only: names of classes that are polyps. rows: run lengths go
     along rows. What is damaged goes into the ledger. Raises: UsageError E_CLASS."""
     found = LabelsBeside(tree)
     by_stem: dict[str, list[Pair]] = defaultdict(list)
@@ -68,27 +64,28 @@ def find_labels_beside(
         if not pair.masks:
             by_stem[folded_stem(pair.image)].append(pair)
     names = class_names_of(tree) if by_stem else {}
-    said: dict[str, list[AnnotatedImage]] = {".xml": [], ".json": [], ".txt": []}
+    annotated: dict[str, list[AnnotatedImage]] = {".xml": [], ".json": [], ".txt": []}
     for path in tree.files() if by_stem else ():
         try:
-            own = _read(tree, path, by_stem, names, rows)
+            images = _read(tree, path, by_stem, names, rows)
         except DataError as error:
             ledger.leave_out(path, error)
             continue
-        if own is not None:
-            said[".json" if suffix_of(path) in TABLES else suffix_of(path)] += own
+        if images is not None:
+            annotated[".json" if suffix_of(path) in TABLES else suffix_of(path)] += images
             found.used.add(path)
-    if all(image.listed for image in said[".txt"]):
-        found.used -= {image.file for image in said.pop(".txt")}  # empty texts alone are no labels
-    for image in chain(*said.values()):  # of several for a picture, VOC goes before lists, and these before texts
+    if all(image.listed for image in annotated[".txt"]):
+        found.used -= {image.file for image in annotated.pop(".txt")}  # empty texts alone are no labels
+    for image in chain(*annotated.values()):  # of several for an image, VOC goes before lists, and these before texts
         meant = _meant(image.names[0].replace("\\", "/"), by_stem)
         if meant is not None:
             found.images.setdefault(meant, image)
-    told = found.images.values()
-    used = {each.label for image in told if not image.polyps_alone for each in image.shapes}
-    require_classes(only, used) if only and used else None
+    shapes = [(image, each) for image in found.images.values() for each in image.shapes]
+    used = {each.label for image, each in shapes if not image.polyps_alone}
+    if only and used:
+        require_classes(only, used)
     found.classes = PolypClasses(only, used)
-    if any(isinstance(each.shape, Painted) for image in told for each in image.shapes):
+    if any(isinstance(each.shape, Painted) for _, each in shapes):
         how = "along the rows" if rows else "down the columns, as in competitions (-O rle=rows: along the rows)"
         ledger.remark(tree.name, "N_RLE_ORDER", f"run lengths are read {how}. Look whether the masks fit.")
     return found
@@ -97,7 +94,7 @@ def find_labels_beside(
 def _read(
     tree: SourceTree, path: str, by_stem: Mapping[str, list[Pair]], names: Mapping[int, str], rows: bool
 ) -> list[AnnotatedImage] | None:
-    """What one file says of its picture or of many; None where it is no label file of theirs."""
+    """What one file says of its image or of many; None where it is no label file of theirs."""
     suffix = suffix_of(path)
     if suffix in TABLES:
         return table_images(tree, path, rows)
@@ -111,9 +108,9 @@ def _read(
 
 
 def tell_unread(tree: SourceTree, pairs: Sequence[Pair], used: set[str], unlabelled: set[str], ledger: Ledger) -> None:
-    """Files that may hold labels and were not read: by the stem of a picture, in folders of labels, or by their kind.
+    """Files that may hold labels and were not read: by the stem of an image, in folders of labels, or by their kind.
 
-    unlabelled: pictures that have no label. Where one has none, the files are left out with a code, else remarked.
+    unlabelled: images that have no label. Where one has none, the files are left out with a code, else remarked.
     """
     stems = {folded_stem(pair.image): pair.image for pair in pairs}
     everything = bool(pairs) and len(unlabelled) == len(pairs)
@@ -123,8 +120,7 @@ def tell_unread(tree: SourceTree, pairs: Sequence[Pair], used: set[str], unlabel
         if {path, path.rsplit("/", 1)[-1]} & used or suffix not in LABEL_SUFFIXES or is_name_file(path):
             continue
         image = stems.get(folded_stem(path))
-        folders = PurePosixPath(path).parts[:-1]
-        promised = any(role_of(folder) in (Role.MASK, Role.DRAWING) for folder in folders)
+        promised = any(role_of(folder) in (Role.MASK, Role.DRAWING) for folder in PurePosixPath(path).parts[:-1])
         if image in unlabelled or (everything and (promised or suffix in ALWAYS_TOLD)):
             what = "may hold annotations, in a form that nothing here knows, and "
             what += "its picture has no label." if image in unlabelled else "no frame has a label."
@@ -138,7 +134,7 @@ def tell_unread(tree: SourceTree, pairs: Sequence[Pair], used: set[str], unlabel
 
 
 def _meant(path: str, by_stem: Mapping[str, list[Pair]]) -> str | None:
-    """The picture of a label file, or of a picture's name in one: its stem, of like folders where several have it."""
+    """The image of a label file, or of an image's name in one: its stem, of like folders where several have it."""
     same = by_stem.get(folded_stem(path)) or by_stem.get(path.rsplit("/", 1)[-1].casefold()) or []
     if len(same) > 1:
         key = meaning_of(PurePosixPath(path).parts[:-1]).key

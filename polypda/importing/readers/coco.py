@@ -4,11 +4,11 @@
   column by column), or none: then ``bbox`` [x, y, width, height] is all there is, and the frame has boxes. A polygon
   that is the upright rectangle of its ``bbox`` is a box as well: exporters write these for what was drawn as a box.
 * ``iscrowd`` regions are polyp.
-* COCO lists each picture of a task, looked at or not. One without annotations is therefore taken without a label,
+* COCO lists each image of a task, looked at or not. One without annotations is therefore taken without a label,
   unless ``-O unannotated=negative`` says that everything was looked at.
 * Captions and other files that draw nothing are passed over. What a model predicted (annotations with a ``score``) is
   no ground truth: a file of nothing else is left out, and of a mixed file the predicted shapes.
-* A picture that several files list is taken from the one that draws on it.
+* An image that several files list is taken from the one that draws on it.
 * A split is taken from the JSON's name (``train.json``, ``instances_val2017.json``); patient, sequence and mode from
   extra keys of the images.
 """
@@ -19,18 +19,24 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from polypda.cohorts.frames import Split
 from polypda.errors import DataError
-from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import items, mapping, mappings, number, read_json, size_px, text
-from polypda.importing.annotations.meanings import facts_in
-from polypda.importing.annotations.named_images import NamedImages
-from polypda.importing.annotations.run_lengths import coco_mask
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, facts_in
+from polypda.importing.annotations.annotation_files import (
+    coco_mask,
+    items,
+    mapping,
+    mappings,
+    number,
+    read_json,
+    size_px,
+    text,
+)
 from polypda.importing.annotations.shapes import (
     Box,
     Painted,
@@ -42,29 +48,38 @@ from polypda.importing.annotations.shapes import (
     ring_of_pairs,
 )
 from polypda.importing.contract import Ledger, MaskPixels, Remark, SourceTree, UnknownLabel
-from polypda.importing.folders.folder_words import split_of
-from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
+from polypda.importing.readers.annotated import (
+    AnnotatedReader,
+    Annotation,
+    NamedImages,
+    first_bytes,
+    sound_files,
+    stem_of,
+)
+from polypda.importing.readers.folder_words import split_of
 
-PREDICTED = "E_ANNOTATION_PREDICTION"
-"""A file whose annotations are a model's."""
 _IMAGES = re.compile(rb'"images"\s*:\s*\[')
 _FILE_NAME = re.compile(rb'"file_name"\s*:')
+CONTENT = ("category_id", "bbox", "segmentation")
+Entry = dict[str, Any]
+"""An object of ``images`` or of ``annotations``."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """One JSON file's content, sorted."""
+    """One JSON file's content: images by their ids, annotations by their images' ids.
+
+    predicted: ids of images on which a model's shapes lie, which do not count. subset: what the JSON's name tells of
+    the folder of its images, as tools write it: ``instances_Train.json``.
+    """
 
     path: str
-    images: list[dict[str, Any]]
-    drawn: dict[str, list[dict[str, Any]]]
-    """By the image's id."""
-    predicted: frozenset[str]
-    """Ids of images on which a model's shapes lie, which do not count."""
     categories: dict[str, str]
     split: Split | None
     subset: str
-    """What the JSON's name tells of the folder of its pictures, as tools write it: ``instances_Train.json``."""
+    images: dict[str, Entry] = field(default_factory=dict)
+    drawn: defaultdict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    predicted: set[str] = field(default_factory=set)
 
 
 class CocoReader(AnnotatedReader):
@@ -80,19 +95,22 @@ class CocoReader(AnnotatedReader):
             and _IMAGES.search(data)
             and _FILE_NAME.search(data)
             and _may_be_ground_truth(tree, path)
-            for path, data in first_bytes(tree, files_ending(tree, ".json"))
+            for path, data in first_bytes(tree, ".json")
         )
 
     def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
         files = list(_files(tree, ledger))
         declared = frozenset(name for file in files for name in file.categories.values())
-        listed = (_annotated(file, image, len(files) > 1) for file, image in _drawn_first(files))
-        return Annotation(len(files), listed, declared)
+        listed = [(file, image_id) for file in files for image_id in file.images]
+        if len(files) > 1:  # those first that something is drawn on
+            listed.sort(key=lambda each: each[1] not in each[0].drawn)
+        return Annotation(len(files), (_annotated(*each, several=len(files) > 1) for each in listed), declared)
 
 
-def _annotated(file: _File, image: dict[str, Any], several: bool) -> AnnotatedImage:
+def _annotated(file: _File, image_id: str, *, several: bool) -> AnnotatedImage:
     """several: whether other files may list the image, too."""
-    image_id, written = text(image.get("id")), text(image.get("file_name"))
+    image = file.images[image_id]
+    written = text(image.get("file_name"))
     notes: list[Remark] = []
     drawn = tuple(
         Drawn(_shape(each, written), _category(file, each), number(each.get("iscrowd")) == 1)
@@ -115,10 +133,10 @@ def _annotated(file: _File, image: dict[str, Any], several: bool) -> AnnotatedIm
 
 
 def _files(tree: SourceTree, ledger: Ledger) -> Iterator[_File]:
-    for path, found in sound_files(tree, ".json", _listing, ledger):
-        if found is None:
+    for path, value in sound_files(tree, ".json", _listing, ledger):
+        if value is None:
             continue
-        value, annotations = mapping(found), mappings(mapping(found)["annotations"])
+        annotations = mappings(value["annotations"])
         if annotations and not any(map(_draws, annotations)):
             what = "its annotations draw nothing (captions or the like): passed over."
             ledger.remark(path, "N_ANNOTATION_UNDRAWN", what)
@@ -128,7 +146,7 @@ def _files(tree: SourceTree, ledger: Ledger) -> Iterator[_File]:
         yield _sorted(path, value, ledger)
 
 
-def _listing(tree: SourceTree, path: str) -> dict[str, Any] | None:
+def _listing(tree: SourceTree, path: str) -> Entry | None:
     """A file's content; None where it is no COCO. Raises: DataError E_ANNOTATION_PREDICTION."""
     value = mapping(read_json(tree, path))
     if not _is_listing(value):
@@ -137,7 +155,7 @@ def _listing(tree: SourceTree, path: str) -> dict[str, Any] | None:
     if any(map(_draws, annotations)) and _is_prediction(annotations):
         what = "all its annotations have a score: what a model predicted is no ground truth."
         fix = "export what people drew; where they have checked every shape, take the scores out."
-        raise DataError(PREDICTED, what, where=path, fix=fix)
+        raise DataError("E_ANNOTATION_PREDICTION", what, where=path, fix=fix)
     return value
 
 
@@ -153,97 +171,88 @@ def _may_be_ground_truth(tree: SourceTree, path: str) -> bool:
     return _is_listing(value) and drawn and not _is_prediction(annotations)
 
 
-def _is_listing(value: dict[str, Any]) -> bool:
+def _is_listing(value: Entry) -> bool:
     return isinstance(value.get("images"), list) and isinstance(value.get("annotations"), list)
 
 
-def _draws(annotation: dict[str, Any]) -> bool:
+def _draws(annotation: Entry) -> bool:
     """Whether an annotation is of a place; one that says nothing at all is a damaged one of a polyp."""
     return bool({"bbox", "segmentation"} & annotation.keys()) or not {"caption", "segments_info"} & annotation.keys()
 
 
-def _has_score(annotation: dict[str, Any]) -> bool:
+def _has_score(annotation: Entry) -> bool:
     return math.isfinite(number(annotation.get("score")))
 
 
-def _is_prediction(annotations: list[dict[str, Any]]) -> bool:
+def _is_prediction(annotations: list[Entry]) -> bool:
     """Whether a model made every annotation: all have a score, and not just 1, as some exporters write for people."""
     scored = bool(annotations) and all(map(_has_score, annotations))
     return scored and any(number(each["score"]) != 1 for each in annotations)
 
 
-def _drawn_first(files: list[_File]) -> Iterator[tuple[_File, dict[str, Any]]]:
-    """Every picture of every file; of several files those pictures first that something is drawn on."""
-    listed = [(file, image) for file in files for image in file.images]
-    if len(files) > 1:
-        listed.sort(key=lambda each: text(each[1].get("id")) not in each[0].drawn)
-    return iter(listed)
-
-
-def _sorted(path: str, value: dict[str, Any], ledger: Ledger) -> _File:
-    """Pictures with an id of their own, and each annotation under its picture's."""
-    kept: dict[str, dict[str, Any]] = {}
+def _sorted(path: str, value: Entry, ledger: Ledger) -> _File:
+    """Images with an id of their own, and each annotation under its image's."""
+    stem = stem_of(path)
+    file = _File(
+        path=path,
+        categories={text(each.get("id")): text(each.get("name")) for each in mappings(value.get("categories"))},
+        split=next(filter(None, map(split_of, re.findall(r"[a-z]+", stem.casefold()))), None),
+        subset=stem.removeprefix("instances_") if stem.startswith("instances_") else "",
+    )
     for image in mappings(value["images"]):
         image_id = text(image.get("id"))
-        if not image_id or image_id in kept:
-            what = (
-                f"image id '{image_id}' ({text(image.get('file_name'))}) is missing or used before; the first counts."
-            )
-            ledger.leave_out(path, DataError("E_ID_TWICE", what, fix="give each image an id of its own."))
+        if image_id and image_id not in file.images:
+            file.images[image_id] = image
             continue
-        kept[image_id] = image
-    drawn: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    predicted: set[str] = set()
+        named = f"image id '{image_id}' ({text(image.get('file_name'))})"
+        what = f"{named} is missing or used before; the first counts."
+        ledger.leave_out(path, DataError("E_ID_TWICE", what, fix="give each image an id of its own."))
     annotations = mappings(value["annotations"])
     mixed = not all(map(_has_score, annotations))
     for annotation in annotations:
         image_id = text(annotation.get("image_id"))
         if mixed and _has_score(annotation) and number(annotation["score"]) != 1:
-            predicted.add(image_id)
-            continue
-        if image_id in kept:
-            drawn[image_id].append(annotation)
-            continue
-        what = f"annotation '{text(annotation.get('id'))}' belongs to image '{image_id}', which is not listed."
-        ledger.leave_out(path, DataError("E_ANNOTATION_ORPHAN", what, fix="export images and annotations together."))
-    categories = {text(each.get("id")): text(each.get("name")) for each in mappings(value.get("categories"))}
-    stem = path.rsplit("/", 1)[-1].rpartition(".")[0]
-    split = next(filter(None, map(split_of, re.findall(r"[a-z]+", stem.casefold()))), None)
-    subset = stem.removeprefix("instances_") if stem.startswith("instances_") else ""
-    return _File(path, list(kept.values()), dict(drawn), frozenset(predicted), categories, split, subset)
+            file.predicted.add(image_id)
+        elif image_id in file.images:
+            file.drawn[image_id].append(annotation)
+        else:
+            what = f"annotation '{text(annotation.get('id'))}' belongs to image '{image_id}', which is not listed."
+            fix = "export images and annotations together."
+            ledger.leave_out(path, DataError("E_ANNOTATION_ORPHAN", what, fix=fix))
+    return file
 
 
-def _distinct(annotations: list[dict[str, Any]], notes: list[Remark]) -> list[dict[str, Any]]:
+def _distinct(annotations: list[Entry], notes: list[Remark]) -> list[Entry]:
     """Without exact repetitions, which would count a lesion twice."""
-    kept: list[dict[str, Any]] = []
+    distinct: list[Entry] = []
     for annotation in annotations:
-        if any(_content(annotation) == _content(other) for other in kept):
+        if any(all(annotation.get(key) == other.get(key) for key in CONTENT) for other in distinct):
             notes.append(Remark("W_ANNOTATION_TWICE", "a polyp is annotated twice in the same way; once counts."))
         else:
-            kept.append(annotation)
-    return kept
+            distinct.append(annotation)
+    return distinct
 
 
-def _content(annotation: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(annotation.get(key) for key in ("category_id", "bbox", "segmentation"))
-
-
-def _category(file: _File, annotation: dict[str, Any]) -> str:
+def _category(file: _File, annotation: Entry) -> str:
     category = text(annotation.get("category_id"))
     return file.categories.get(category, category)
 
 
-def _shape(annotation: dict[str, Any], origin: str) -> Shape:
+def _shape(annotation: Entry, origin: str) -> Shape:
     """What one annotation draws: its segmentation, or where it has none its box."""
     segmentation = annotation.get("segmentation")
-    box = _box(annotation)
+    corner_and_size = [number(value) for value in items(annotation.get("bbox"))]
+    box = None
+    if len(corner_and_size) == 4:
+        x, y, width, height = corner_and_size
+        box = Box(x, y, x + width, y + height)
     if isinstance(segmentation, dict):
         return _painted(segmentation, origin)
     rings = _rings(segmentation)
     if rings is None:
-        return Unpaintable("a segmentation that is no outline")
+        return Unpaintable()
     if not rings:
-        return box or Unpaintable("nothing")
+        return box or Unpaintable()
     polygon = Polygon(tuple(rings))
     return box if box is not None and _is_box(polygon, box) else polygon
 
@@ -270,11 +279,11 @@ def _rings(segmentation: object) -> list[Ring] | None:
     return None if None in found else [ring for rings in found for ring in rings or []]
 
 
-def _painted(segmentation: dict[str, Any], origin: str) -> Shape:
-    counts, told = segmentation.get("counts"), items(segmentation.get("size"))
-    drawn_on = size_px(told[1], told[0]) if len(told) == 2 else None
+def _painted(segmentation: Entry, origin: str) -> Shape:
+    counts, written = segmentation.get("counts"), items(segmentation.get("size"))
+    drawn_on = size_px(written[1], written[0]) if len(written) == 2 else None
     if drawn_on is None:
-        return Unpaintable("run lengths without a size")
+        return Unpaintable()
 
     def decode(size: tuple[int, int]) -> MaskPixels:
         if size != drawn_on:
@@ -284,14 +293,6 @@ def _painted(segmentation: dict[str, Any], origin: str) -> Shape:
         return coco_mask(counts, size, origin)
 
     return Painted(decode, drawn_on)
-
-
-def _box(annotation: dict[str, Any]) -> Box | None:
-    values = [number(value) for value in items(annotation.get("bbox"))]
-    if len(values) != 4:
-        return None
-    x, y, width, height = values
-    return Box(x, y, x + width, y + height)
 
 
 def _is_box(polygon: Polygon, box: Box) -> bool:

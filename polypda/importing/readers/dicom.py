@@ -1,29 +1,37 @@
 """Format ``dicom``: single frames and multi-frame objects, told by their content and not by their names.
 
 Patient and sequence are pseudonyms by default: nothing that is in the header comes into the cohort but times, and no
-date. What a pixel shows, ``--deidentify`` has to remove. Films that are wrapped as MPEG or H.264 and segmentation
+date. What a pixel shows, ``--deidentify`` has to remove. Videos that are wrapped as MPEG or H.264 and segmentation
 objects are not read: each has a code that says what to do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from polypda.cohorts.image_kinds import suffix_of
-from polypda.errors import DataError, UsageError, nearest
+from polypda.cohorts.image_files import suffix_of
+from polypda.errors import DataError
 from polypda.git_lfs import is_pointer, pointer_error
-from polypda.importing.annotations.named_images import shortest_names
-from polypda.importing.contract import ImportedFrame, Ledger, Reader, Remark, SourceTree
-from polypda.importing.extra_modules import extra_module
-from polypda.importing.readers.dicom_pixels import read_frame
+from polypda.importing.contract import (
+    ImportedFrame,
+    Ledger,
+    Reader,
+    Remark,
+    SourceTree,
+    check_option_names,
+    extra_module,
+    option_choice,
+)
+from polypda.importing.images.dicom_pixels import read_frame
+from polypda.importing.readers.annotated import shortest_names
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".dcm", ".dicom", ".dic")
 MAGIC, MAGIC_AT = b"DICM", 128
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
-SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4",)
+SEGMENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
 VIDEO_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
 LARGEST_PX = 64_000_000
 OPTIONS = {"patients": "pseudonym (default) or raw: the identifiers of the header, which may name people"}
@@ -62,7 +70,7 @@ class Pseudonyms:
         return f"{kind}-{digest.hexdigest()}"
 
 
-def patient_of(dataset: Dataset, pseudonyms: Pseudonyms) -> str | None:
+def _patient_of(dataset: Dataset, pseudonyms: Pseudonyms) -> str | None:
     """By PatientID, else by name and birth date together, as far as they are told."""
     known = str(dataset.get("PatientID", "") or "")
     if not known.strip():
@@ -70,14 +78,14 @@ def patient_of(dataset: Dataset, pseudonyms: Pseudonyms) -> str | None:
     return pseudonyms.of("patient", known)
 
 
-def sequence_of(dataset: Dataset, frames: int, pseudonyms: Pseudonyms) -> str | None:
-    """A film is a sequence of its own; single frames are one sequence for each examination."""
+def _sequence_of(dataset: Dataset, frames: int, pseudonyms: Pseudonyms) -> str | None:
+    """A video is a sequence of its own; single frames are one sequence for each examination."""
     if frames > 1:
         return pseudonyms.of("film", str(dataset.get("SOPInstanceUID", "") or ""))
     return pseudonyms.of("study", str(dataset.get("StudyInstanceUID", "") or ""))
 
 
-def frame_times_s(dataset: Dataset, frames: int) -> list[float] | None:
+def _frame_times_s(dataset: Dataset, frames: int) -> list[float] | None:
     """Seconds of each frame from the first, by the time vector, the frame time or the rate; None where none is told."""
     if frames < 2:
         return None
@@ -92,7 +100,7 @@ def frame_times_s(dataset: Dataset, frames: int) -> list[float] | None:
     return [index * step_ms / 1000 for index in range(frames)] if step_ms > 0 else None
 
 
-def object_remarks(dataset: Dataset) -> tuple[Remark, ...]:
+def _object_remarks(dataset: Dataset) -> tuple[Remark, ...]:
     """What a person should know of an object that is taken."""
     remarks = []
     modality = str(dataset.get("Modality", "") or "")
@@ -120,14 +128,8 @@ class DicomReader(Reader):
     @classmethod
     def with_options(cls, options: Mapping[str, str]) -> DicomReader:
         """Raises: UsageError E_OPTION."""
-        for name in options:
-            if name not in OPTIONS:
-                what = f"format 'dicom' has no option '{name}'.{nearest(name, OPTIONS)}"
-                raise UsageError("E_OPTION", what, fix=f"patients: {OPTIONS['patients']}.")
-        patients = options.get("patients", "pseudonym")
-        if patients not in ("pseudonym", "raw"):
-            raise UsageError("E_OPTION", f"patients is '{patients}'.", fix=f"patients: {OPTIONS['patients']}.")
-        return cls(Pseudonyms(raw=patients == "raw"))
+        check_option_names(cls.name, options, OPTIONS)
+        return cls(Pseudonyms(raw=option_choice(options, "patients", ("pseudonym", "raw")) == "raw"))
 
     def with_original_names(self) -> DicomReader:
         """With the header's identifiers."""
@@ -138,11 +140,11 @@ class DicomReader(Reader):
         files = tree.files()
         if any(suffix_of(path) in SUFFIXES or path.rsplit("/", 1)[-1] == "DICOMDIR" for path in files):
             return True
-        return any(_has_magic(tree, path) for path in [path for path in files if not suffix_of(path)][:5])
+        return any(_has_magic(tree, path) for path in islice((path for path in files if not suffix_of(path)), 5))
 
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         """Raises: DataError E_SOURCE_EMPTY; UsageError E_EXTRA_MISSING."""
-        _pydicom()
+        _require_pydicom()
         found = [path for path in tree.files() if is_dicom(tree, path)]
         if not found:
             fix = "name the folder that holds them, or another --format."
@@ -158,15 +160,15 @@ class DicomReader(Reader):
         """The frames of one object. Raises: DataError E_FILE_UNREADABLE, E_DICOM_…, N_DICOM_DIRECTORY."""
         dataset = _opened(tree, path)
         count = max(1, int(dataset.get("NumberOfFrames", 1) or 1))
-        times = frame_times_s(dataset, count)
-        remarks = object_remarks(dataset)
+        times = _frame_times_s(dataset, count)
+        remarks = _object_remarks(dataset)
         for index in range(count):
             yield ImportedFrame(
                 name=name if count == 1 else f"{name}_{index:06d}",
                 origin=path if count == 1 else f"{path} frame {index + 1}",
                 read=partial(read_frame, dataset, index, path),
-                patient=patient_of(dataset, self.pseudonyms),
-                sequence=sequence_of(dataset, count, self.pseudonyms),
+                patient=_patient_of(dataset, self.pseudonyms),
+                sequence=_sequence_of(dataset, count, self.pseudonyms),
                 t_s=None if times is None else round(times[index], 6),
                 remarks=remarks if index == 0 else (),
             )
@@ -178,14 +180,14 @@ def _opened(tree: SourceTree, path: str) -> FileDataset:
     Raises: DataError E_FILE_UNREADABLE, E_DICOM_LFS_POINTER, E_DICOM_UNREADABLE, N_DICOM_DIRECTORY,
         E_DICOM_SEGMENTATION, E_DICOM_NO_PIXELS, E_DICOM_FILM, E_DICOM_SIZE.
     """
-    pydicom = _pydicom()
+    pydicom = _require_pydicom()
     data = tree.read(path)
     if is_pointer(data):
         raise pointer_error("E_DICOM", path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset: FileDataset = pydicom.dcmread(BytesIO(data), force=True)
+            dataset: FileDataset = pydicom.dcmread(io.BytesIO(data), force=True)
         sop_class = str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
         rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
@@ -198,7 +200,7 @@ def _opened(tree: SourceTree, path: str) -> FileDataset:
     if sop_class == DIRECTORY_CLASS or "DirectoryRecordSequence" in dataset:
         what = "an index of other files, without pixels; the files themselves are read."
         raise DataError("N_DICOM_DIRECTORY", what, where=path, fix="nothing need be done.")
-    if sop_class in SEGMENTATION_CLASSES:
+    if sop_class == SEGMENTATION_CLASS:
         what = "a segmentation object; these are not read as masks."
         raise DataError("E_DICOM_SEGMENTATION", what, where=path, fix="export the masks as PNG, then --format folders.")
     if "PixelData" not in dataset:
@@ -231,6 +233,6 @@ def _has_magic(tree: SourceTree, path: str) -> bool:
         return False
 
 
-def _pydicom() -> Any:
+def _require_pydicom() -> Any:
     """The module. Raises: UsageError E_EXTRA_MISSING."""
     return extra_module("pydicom", "DICOM is read by pydicom")

@@ -1,4 +1,4 @@
-"""Format ``folders``: pictures in folders, with masks beside them in any of the common ways, and tables of groups."""
+"""Format ``folders``: images in folders, with masks beside them in any of the common ways, and tables of groups."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from polypda.cohorts.image_kinds import is_image_name
+from polypda.cohorts.image_files import is_image_name
 from polypda.cohorts.polyp_values import PolypValues
 from polypda.cohorts.stored_masks import FellowMasks
-from polypda.errors import DataError, UsageError, nearest
-from polypda.importing.annotations.meanings import class_names
+from polypda.errors import DataError
+from polypda.importing.annotations.annotated import class_names
 from polypda.importing.contract import (
     BoxLabel,
     ImportedFrame,
@@ -25,8 +26,14 @@ from polypda.importing.contract import (
     Remark,
     SourceTree,
     UnknownLabel,
+    check_option_names,
+    option_choice,
 )
-from polypda.importing.folders.folder_pairs import (
+from polypda.importing.images.decoded_image import read_image
+from polypda.importing.images.masks import MaskColours, mask_colours, mask_label, source_masks
+from polypda.importing.readers.annotated import common_length
+from polypda.importing.readers.beside_frames import LabelsBeside, find_labels_beside, tell_unread
+from polypda.importing.readers.folder_pairs import (
     Pair,
     add_arrays,
     folded_stem,
@@ -36,14 +43,9 @@ from polypda.importing.folders.folder_pairs import (
     several_channels,
     shown_stem,
 )
-from polypda.importing.folders.folder_words import meaning_of
-from polypda.importing.folders.frame_tables import TableRow
-from polypda.importing.folders.patient_names import AUTO as PATIENTS_AUTO
-from polypda.importing.folders.patient_names import PatientRule
-from polypda.importing.folders.table_lookup import Tables
-from polypda.importing.images.decoded_image import read_image
-from polypda.importing.images.masks import MaskColours, mask_colours, mask_label, source_masks
-from polypda.importing.readers.beside_frames import LabelsBeside, find_labels_beside, tell_unread
+from polypda.importing.readers.folder_words import AUTO as PATIENTS_AUTO
+from polypda.importing.readers.folder_words import PatientRule, meaning_of
+from polypda.importing.readers.frame_tables import TableRow, Tables
 
 OPTIONS = {
     "polyp": "mask values or colours that are polyp, e.g. 1,2 or #ff0000; any: whatever is drawn",
@@ -67,8 +69,8 @@ _TASK_MASK = re.compile(r"task-\d+-annotation-\d+")
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is known of all pictures: tables, which colour is polyp, label files; whether any has a mask, and whether
-    the folders name one part of a split alone."""
+    """What is known of all images: tables, which colour is polyp, label files; whether any has a mask, and whether
+    the folders name one part of a split alone (a folder called ``train`` alone is no split)."""
 
     tables: Tables
     colours: MaskColours
@@ -80,7 +82,7 @@ class _Facts:
 
 @dataclass(frozen=True)
 class FoldersReader(Reader):
-    """Pictures in folders. See ``OPTIONS`` for its fields."""
+    """Images in folders. See ``OPTIONS`` for its fields."""
 
     name: ClassVar[str] = "folders"
     title: ClassVar[str] = "pictures and masks in folders"
@@ -95,28 +97,59 @@ class FoldersReader(Reader):
     @classmethod
     def with_options(cls, options: Mapping[str, str]) -> FoldersReader:
         """Raises: UsageError E_OPTION."""
-        for name in options:
-            if name not in OPTIONS:
-                told = "; ".join(f"{known}: {meaning}" for known, meaning in OPTIONS.items())
-                what = f"format 'folders' has no option '{name}'.{nearest(name, OPTIONS)}"
-                raise UsageError("E_OPTION", what, fix=told)
-        unmasked = options.get("unmasked", UNMASKED[0])
-        if unmasked not in UNMASKED:
-            raise UsageError("E_OPTION", f"unmasked is '{unmasked}'.", fix=f"one of {', '.join(UNMASKED)}.")
-        rle = options.get("rle", RUN_ORDERS[0])
-        if rle not in RUN_ORDERS:
-            raise UsageError("E_OPTION", f"rle is '{rle}'.", fix=f"one of {', '.join(RUN_ORDERS)}.")
-        polyp = PolypValues.parse(options["polyp"]) if "polyp" in options else None
-        patients = PatientRule.parse(options.get("patients", PATIENTS_AUTO))
-        return cls(polyp, options.get("negatives", ""), unmasked, class_names(options), patients, rle)
+        check_option_names(cls.name, options, OPTIONS)
+        return cls(
+            polyp=PolypValues.parse(options["polyp"]) if "polyp" in options else None,
+            negatives=options.get("negatives", ""),
+            unmasked=option_choice(options, "unmasked", UNMASKED),
+            classes=class_names(options),
+            patients=PatientRule.parse(options.get("patients", PATIENTS_AUTO)),
+            rle=option_choice(options, "rle", RUN_ORDERS),
+        )
 
     def recognises(self, tree: SourceTree) -> bool:
-        """Any picture will do."""
+        """Any image will do."""
         return any(map(is_image_name, tree.files()))
 
     def frames(self, tree: SourceTree, ledger: Ledger) -> Iterator[ImportedFrame]:
         """Raises: DataError E_SOURCE_EMPTY."""
-        images = [path for path in tree.files() if is_image_name(path) and not _own(path)]
+        pairs = self._pairs(tree, ledger)
+        masks = [mask for pair in pairs for mask in pair.masks]
+        colours = self._colours(tree, masks, ledger)
+        tables = Tables(tree, ledger)
+        facts = _Facts(
+            tables=tables,
+            colours=colours,
+            fellows=source_masks(tree, masks),
+            beside=find_labels_beside(tree, pairs, self.classes, ledger, rows=self.rle == "rows"),
+            masked=bool(masks),
+            one_part=len({pair.meaning.split for pair in pairs}) <= 1,
+        )
+        channels = several_channels(pair.image for pair in pairs)
+        names = _names(pairs)
+        unlabelled = set()
+        for pair in pairs:
+            try:
+                if pair.image in channels:
+                    what = "one channel of a picture that lies in several files (nnU-Net's _0000, _0001…)."
+                    fix = "export the pictures in colour, each as one file."
+                    raise DataError("E_IMAGE_CHANNELS", what, where=pair.image, fix=fix)
+                frame = self._frame(tree, pair, names[pair.image], facts)
+            except DataError as error:
+                ledger.leave_out(pair.image, error)
+                continue
+            if isinstance(frame.label, UnknownLabel):
+                unlabelled.add(pair.image)
+            yield frame
+        used = {*facts.beside.used, *tables.read, *facts.fellows.names, *OWN_RECORDS}
+        tell_unread(tree, pairs, used, unlabelled, ledger)
+        for origin, problem in tables.unused():
+            ledger.leave_out(origin, problem)
+
+    def _pairs(self, tree: SourceTree, ledger: Ledger) -> list[Pair]:
+        """Every image with its masks; what is neither goes into the ledger."""
+        images = [path for path in tree.files() if is_image_name(path)]
+        images = [path for path in images if not any(fnmatch(path, pattern) for pattern in OWN_FILES)]
         if not images:
             fix = "name the folder that holds the frames, or another --format."
             raise DataError("E_SOURCE_EMPTY", "there is no picture in it.", where=tree.name, fix=fix)
@@ -125,129 +158,84 @@ class FoldersReader(Reader):
         for orphan in found.orphans:
             fix = BY_TASK if _TASK_MASK.match(PurePosixPath(orphan).name) else NAME_IT
             ledger.leave_out(orphan, DataError("E_MASK_ORPHAN", "no image belongs to this mask.", fix=fix))
-        _tell_drawings(found.drawings, ledger)
+        for folder, number in Counter(path.rpartition("/")[0] for path in found.drawings).items():
+            what = f"{number} pictures are drawings (contours, overlays…), neither frames nor masks: passed over."
+            ledger.remark(folder or ".", "N_DRAWINGS", what)
         keep_polyp_masks(found.pairs, self.classes, ledger, tree.name)
-        colours = self._colours(tree, found.pairs, ledger)
-        tables = Tables.of(tree, ledger)
-        beside = find_labels_beside(tree, found.pairs, self.classes, ledger, rows=self.rle == "rows")
-        channels = several_channels(pair.image for pair in found.pairs)
-        names = _names(found.pairs, tree.name)
-        one_part = _only_split(found.pairs)
-        masked = any(pair.masks for pair in found.pairs)
-        fellows = source_masks(tree, [mask for pair in found.pairs for mask in pair.masks])
-        unlabelled = set()
-        for pair in found.pairs:
-            try:
-                if pair.image in channels:
-                    what = "one channel of a picture that lies in several files (nnU-Net's _0000, _0001…)."
-                    fix = "export the pictures in colour, each as one file."
-                    raise DataError("E_IMAGE_CHANNELS", what, where=pair.image, fix=fix)
-                facts = _Facts(tables, colours, fellows, beside, masked, one_part)
-                frame = self._frame(tree, pair, names[pair.image], facts)
-            except DataError as error:
-                ledger.leave_out(pair.image, error)
-                continue
-            if isinstance(frame.label, UnknownLabel):
-                unlabelled.add(pair.image)
-            yield frame
-        used = {*beside.used, *tables.read, *fellows.names, *OWN_RECORDS}
-        tell_unread(tree, found.pairs, used, unlabelled, ledger)
-        for index, nowhere in tables.unused():
-            ledger.leave_out(index, nowhere)
+        return found.pairs
 
-    def _colours(self, tree: SourceTree, pairs: list[Pair], ledger: Ledger) -> MaskColours:
+    def _colours(self, tree: SourceTree, masks: list[str], ledger: Ledger) -> MaskColours:
         """Which colour is the polyp. Raises: UsageError E_CLASS; DataError E_MASK_CLASS when the user must say."""
-        masks = [mask for pair in pairs for mask in pair.masks]
         colours = mask_colours(tree, masks, self.polyp, self.classes, ledger)
-        alone = [mask for mask in masks if is_instance(mask)]
-        if alone and self.polyp is None:
-            if not all(colours.polyps_alone(mask) for mask in alone):
-                what = "a picture of instances: its colours tell objects apart, and which are polyps is not told."
-                fix = "lay the pictures of classes beside it, or say -O polyp=any where every object is a polyp."
-                raise DataError("E_MASK_CLASS", what, where=alone[0], fix=fix)
-            return MaskColours((), PolypValues.parse("any"), self.classes)
-        return colours
+        instances = [mask for mask in masks if is_instance(mask)]
+        if not instances or self.polyp is not None:
+            return colours
+        if not all(map(colours.polyps_alone, instances)):
+            what = "a picture of instances: its colours tell objects apart, and which are polyps is not told."
+            fix = "lay the pictures of classes beside it, or say -O polyp=any where every object is a polyp."
+            raise DataError("E_MASK_CLASS", what, where=instances[0], fix=fix)
+        return MaskColours((), PolypValues.parse("any"), self.classes)
 
     def _frame(self, tree: SourceTree, pair: Pair, name: str, facts: _Facts) -> ImportedFrame:
-        meaning = pair.meaning
-        outer = meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
-        remarks = []
+        meaning, outer = pair.meaning, meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
+        notes: list[Remark] = []
         row = facts.tables.row(pair.image)
         if row is None and facts.tables.anything:
             what = "no table tells its patient or sequence: it could leak from train into test."
-            remarks.append(Remark("W_TABLE_NO_ROW", what))
-        told = row or TableRow(name)
+            notes.append(Remark("W_TABLE_NO_ROW", what))
+        row = row or TableRow(name)
         patient, clip, by = self.patients.of(pair.image, tree.name)
-        label, notes = self._label(tree, pair, told, facts)
+        label = self._label(tree, pair, row, facts, notes)
         return ImportedFrame(
             name=name,
             origin=pair.image,
-            read=lambda: read_image(tree, pair.image),
+            read=partial(read_image, tree, pair.image),
             label=label,
-            patient=told.patient or patient,
-            patient_by=None if told.patient else by,
-            sequence=told.sequence or meaning.sequence or facts.beside.sequence(pair.image) or clip or outer.sequence,
-            t_s=told.t_s,
-            split=told.split or (None if facts.one_part else meaning.split),
-            mode=told.mode or meaning.mode or outer.mode,
-            remarks=(*remarks, *notes),
+            patient=row.patient or patient,
+            patient_by=None if row.patient else by,
+            sequence=row.sequence or meaning.sequence or facts.beside.sequence(pair.image) or clip or outer.sequence,
+            t_s=row.t_s,
+            split=row.split or (None if facts.one_part else meaning.split),
+            mode=row.mode or meaning.mode or outer.mode,
+            remarks=tuple(notes),
         )
 
-    def _label(self, tree: SourceTree, pair: Pair, row: TableRow, facts: _Facts) -> tuple[Label, tuple[Remark, ...]]:
+    def _label(self, tree: SourceTree, pair: Pair, row: TableRow, facts: _Facts, notes: list[Remark]) -> Label:
         outer = meaning_of((tree.name,))
         if row.label_state == "none":
-            return UnknownLabel(), ()
+            return UnknownLabel()
         if pair.masks and row.label_state != "box":
-            what = f"masks whose names only begin like the image's were joined ({len(pair.masks)})."
-            joined = (Remark("W_MASK_JOINED", what),) if pair.joined else ()
-            return mask_label(tree, pair.masks, facts.fellows, facts.colours.of(pair.masks[0])), joined
-        boxes = facts.tables.boxes(pair.image)
-        if boxes:
-            return BoxLabel(boxes, pair.image), ()
-        notes: list[Remark] = []
-        said = facts.beside.label(pair.image, notes)
-        if said is not None:
-            return said, tuple(notes)
+            if pair.joined:
+                what = f"masks whose names only begin like the image's were joined ({len(pair.masks)})."
+                notes.append(Remark("W_MASK_JOINED", what))
+            return mask_label(tree, pair.masks, facts.fellows, facts.colours.of(pair.masks[0]))
+        if boxes := facts.tables.boxes(pair.image):
+            return BoxLabel(boxes)
+        if (beside := facts.beside.label(pair.image, notes)) is not None:
+            return beside
         named = bool(self.negatives) and fnmatch(pair.image, self.negatives)
         if row.label_state == "negative" or pair.meaning.negative or outer.negative or named:
-            return NegativeLabel(), ()
+            return NegativeLabel()
         if row.label_state in ("mask", "box"):
             what = f"its label state is '{row.label_state}', but there is none."
             raise DataError("E_LABEL_MISSING", what, where=pair.image, fix="add it, or write none.")
         if not facts.masked or pair.meaning.unlabelled or outer.unlabelled:
-            return UnknownLabel(), ()
+            return UnknownLabel()
         if self.unmasked == "negative":
-            return NegativeLabel(), ()
+            return NegativeLabel()
         what = "no mask belongs to it: taken as unlabelled. Where such frames show no polyp: -O unmasked=negative."
-        return UnknownLabel(), (Remark("W_MASK_MISSING", what),)
+        notes.append(Remark("W_MASK_MISSING", what))
+        return UnknownLabel()
 
 
-def _tell_drawings(drawings: list[str], ledger: Ledger) -> None:
-    """One line for each folder of pictures that are neither frames nor masks."""
-    for folder, number in Counter(path.rpartition("/")[0] for path in drawings).items():
-        what = f"{number} pictures are drawings (contours, overlays…), neither frames nor masks: passed over."
-        ledger.remark(folder or ".", "N_DRAWINGS", what)
-
-
-def _own(path: str) -> bool:
-    return any(fnmatch(path, pattern) for pattern in OWN_FILES)
-
-
-def _names(pairs: list[Pair], tree_name: str) -> dict[str, str]:
-    """Image → the name that its frame wishes for: its stem, where no other image has it, else its place as well."""
+def _names(pairs: list[Pair]) -> dict[str, str]:
+    """Image → the name that its frame wishes for: its stem, where no other image has it, else its folders as well."""
     stems = Counter(folded_stem(pair.image) for pair in pairs)
     if max(stems.values(), default=0) <= 1:
         return {pair.image: shown_stem(pair.image) for pair in pairs}
     keys = [pair.meaning.key for pair in pairs]
-    shared = 0  # folders that all images have in common tell nothing
-    while all(len(key) > shared and key[shared] == keys[0][shared] for key in keys):
-        shared += 1
+    shared = common_length(keys)  # folders that all images have in common tell nothing
     return {
         pair.image: "-".join((*(word.replace(" ", "_") for word in key[shared:]), shown_stem(pair.image)))
         for pair, key in zip(pairs, keys, strict=True)
     }
-
-
-def _only_split(pairs: list[Pair]) -> bool:
-    """Whether the folders put every image into the same part: a folder called ``train`` alone is no split."""
-    return len({pair.meaning.split for pair in pairs}) <= 1

@@ -1,13 +1,12 @@
 """Label Studio's JSON export (the full one, not JSON-MIN): a list of tasks with their annotations.
 
 * Brush regions, polygons and ellipses are regions, rectangles are boxes (a turned one becomes the upright box around
-  it). Everything but the brush is in percent of the picture.
+  it). Everything but the brush is in percent of the image.
 * Several annotators: an annotation marked as ground truth counts, else the one that was changed last; skipped
-  (``was_cancelled``) ones never do. The others are not averaged in, and the ledger says how many there were
-  (N_ANNOTATORS). Predictions of a model are no annotations.
+  (``was_cancelled``) ones never do. The ledger says how many there were (N_ANNOTATORS). Predictions are no annotations.
 * An annotation without a polyp means that there is none, unless choices were made and none of them says so; such a
   frame, like a task that nobody annotated, is taken without a label.
-* The picture is the first field of the task's data that names one. Label Studio's upload prefix (eight characters and
+* The image is the first field of the task's data that names one. Label Studio's upload prefix (eight characters and
   a hyphen), local-file addresses (``?d=``) and other machines' paths are understood; nothing is ever fetched.
 * Other fields of the data tell patient, sequence, mode and split.
 """
@@ -16,16 +15,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from polypda.errors import DataError
-from polypda.importing.annotations.annotated import AnnotatedImage, Drawn
-from polypda.importing.annotations.annotation_files import items, mapping, mappings, number, read_json, size_px, text
-from polypda.importing.annotations.meanings import facts_in, says_no_polyp
-from polypda.importing.annotations.named_images import NamedImages, is_image
-from polypda.importing.annotations.run_lengths import brush_mask
+from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, facts_in, says_no_polyp
+from polypda.importing.annotations.annotation_files import (
+    brush_mask,
+    items,
+    mapping,
+    mappings,
+    number,
+    read_json,
+    size_px,
+    text,
+)
 from polypda.importing.annotations.shapes import (
     Box,
     Ellipse,
@@ -36,8 +40,15 @@ from polypda.importing.annotations.shapes import (
     ring_of_pairs,
     turned_box,
 )
-from polypda.importing.contract import Ledger, MaskPixels, NegativeLabel, Remark, SourceTree
-from polypda.importing.readers.annotated import AnnotatedReader, Annotation, files_ending, first_bytes, sound_files
+from polypda.importing.contract import Ledger, NegativeLabel, Remark, SourceTree
+from polypda.importing.readers.annotated import (
+    AnnotatedReader,
+    Annotation,
+    NamedImages,
+    first_bytes,
+    is_image,
+    sound_files,
+)
 
 _TASKS = re.compile(rb"\A(\xef\xbb\xbf)?\s*\[\s*\{")
 _ANNOTATED = re.compile(rb'"(annotations|completions)"\s*:\s*\[')
@@ -58,7 +69,7 @@ class LabelStudioReader(AnnotatedReader):
     def recognises(self, tree: SourceTree) -> bool:
         return any(
             _TASKS.match(data) and ((_ANNOTATED.search(data) and b'"data"' in data) or b'"annotation_id"' in data)
-            for _, data in first_bytes(tree, files_ending(tree, ".json"))
+            for _, data in first_bytes(tree, ".json")
         )
 
     def annotation(self, tree: SourceTree, images: NamedImages, ledger: Ledger) -> Annotation:
@@ -81,15 +92,14 @@ def _annotated(path: str, task: dict[str, Any]) -> AnnotatedImage:
     drawn = _drawn_in(chosen, path) if chosen else []
     notes: list[Remark] = []
     sizes = {size for each in mappings((chosen or {}).get("result")) if (size := _drawn_on(each)) is not None}
+    names = _names(data)
     problem = None
-    if len(sizes) > 1 and not _turned_image(chosen or {}):
+    if not names:
+        what, fix = "no field of the task's data names a picture.", "export the tasks with their image field."
+        problem = DataError("E_IMAGE_MISSING", what, where=path, fix=fix)
+    elif len(sizes) > 1 and not _turned_image(chosen or {}):
         what = f"drawn on pictures of different sizes: {sizes}."
         problem = DataError("E_ANNOTATION_SIZE", what, fix="export the annotation again.")
-    names = _names(data)
-    if not names:
-        what = "no field of the task's data names a picture."
-        fix = "export the tasks with their image field."
-        problem = DataError("E_IMAGE_MISSING", what, where=path, fix=fix)
     return AnnotatedImage(
         names=names,
         file=path,
@@ -105,8 +115,8 @@ def _annotated(path: str, task: dict[str, Any]) -> AnnotatedImage:
 
 
 def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
-    told = task.get("annotations") or task.get("completions")  # as versions before 1.0 called them
-    return [each for each in mappings(told) if each.get("was_cancelled") is not True]
+    listed = task.get("annotations") or task.get("completions")  # as versions before 1.0 called them
+    return [each for each in mappings(listed) if each.get("was_cancelled") is not True]
 
 
 def _chosen(task: dict[str, Any]) -> dict[str, Any] | None:
@@ -121,7 +131,7 @@ def _chosen(task: dict[str, Any]) -> dict[str, Any] | None:
 def _withheld(
     task: dict[str, Any], chosen: dict[str, Any] | None, drawn: list[Drawn], notes: list[Remark]
 ) -> Remark | None:
-    """Why a task gives no label although it may draw something; ``notes`` is told what else is notable."""
+    """Why a task gives no label although it may draw something; what else is notable is added to ``notes``."""
     if chosen is None:
         return PREDICTED if mappings(task.get("predictions")) else None
     many = len(_annotations(task))
@@ -130,19 +140,21 @@ def _withheld(
         notes.append(Remark("N_ANNOTATORS", f"{many} annotations; {rule} counts."))
     if _turned_image(chosen):
         return TURNED
-    told = _choices(chosen)
-    if drawn and any(map(says_no_polyp, told)):
+    results = mappings(chosen.get("result"))
+    choices = [text(each) for result in results for each in items(mapping(result.get("value")).get("choices"))]
+    none_chosen = any(map(says_no_polyp, choices))
+    if drawn and none_chosen:
         notes.append(Remark("W_CHOICE_CONTRADICTED", "a choice says that there is no polyp, but one is drawn."))
-    if not drawn and told and not any(map(says_no_polyp, told)):
-        what = f"nothing is drawn, and the choice ({', '.join(told)}) does not say that there is no polyp: no label."
+    if not drawn and choices and not none_chosen:
+        what = f"nothing is drawn, and the choice ({', '.join(choices)}) does not say that there is no polyp: no label."
         return Remark("W_CHOICE_ALONE", what)
     return None
 
 
 def _names(data: dict[str, Any]) -> tuple[str, ...]:
-    """The picture by the first field of the data that names one, as it stands there and without the upload's prefix."""
+    """The image by the first field of the data that names one, as it stands there and without the upload's prefix."""
     for value in data.values():
-        written = _place(value) if isinstance(value, str) else ""
+        written = _path_in(value) if isinstance(value, str) else ""
         if is_image(written):
             folder, _, name = written.rpartition("/")
             bare = "/".join(filter(None, (folder, _UPLOAD_PREFIX.sub("", name))))
@@ -150,7 +162,7 @@ def _names(data: dict[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _place(address: str) -> str:
+def _path_in(address: str) -> str:
     """The path within an address; a file of Label Studio's local storage is named by ``?d=``."""
     try:
         parts = urlsplit(address.strip())
@@ -164,35 +176,24 @@ def _drawn_in(annotation: dict[str, Any], where: str) -> list[Drawn]:
     """The shapes with their classes. A class may stand in the shape's own result or in another with the same id."""
     results = mappings(annotation.get("result"))
     labels: dict[str, str] = {}
-    for result in results:
-        named = _labels(result)
-        if named:
-            labels.setdefault(text(result.get("id")), named)
+    for result in filter(_labels, results):
+        labels.setdefault(text(result.get("id")), _labels(result))
     drawn = []
     for result in results:
-        kind = text(result.get("type"))
-        if kind.removesuffix("labels") in _KINDS:
+        kind = text(result.get("type")).removesuffix("labels")
+        if kind in _KINDS:
             label = _labels(result) or labels.get(text(result.get("id")), "")
-            drawn.append(Drawn(_shape(kind.removesuffix("labels"), result, where), label))
+            drawn.append(Drawn(_shape(kind, result, where), label))
     return drawn
 
 
-def _choices(annotation: dict[str, Any]) -> list[str]:
-    """What was ticked for the whole picture."""
-    return [
-        text(choice)
-        for result in mappings(annotation.get("result"))
-        for choice in items(mapping(result.get("value")).get("choices"))
-    ]
-
-
 def _turned_image(annotation: dict[str, Any]) -> bool:
-    """Whether the annotator had turned the picture."""
+    """Whether the annotator had turned the image."""
     return any(number(result.get("image_rotation", 0)) != 0 for result in mappings(annotation.get("result")))
 
 
 def _drawn_on(result: dict[str, Any]) -> tuple[int, int] | None:
-    """(height, width) of the picture as the result tells it."""
+    """(height, width) of the image as the result tells it."""
     return size_px(result.get("original_width"), result.get("original_height"))
 
 
@@ -205,10 +206,11 @@ def _labels(result: dict[str, Any]) -> str:
 def _shape(kind: str, result: dict[str, Any], where: str) -> Shape:
     value, size = mapping(result.get("value")), _drawn_on(result)
     if size is None:
-        return Unpaintable("a shape without the picture's size")
+        return Unpaintable()
     height, width = size
     if kind == "brush" and text(value.get("format")) == "rle":
-        return Painted(partial(_brush, items(value.get("rle")), where), size)
+        stream = items(value.get("rle"))
+        return Painted(lambda size: brush_mask(stream, size, where), size)
     if kind == "polygon":
         return Polygon((ring_of_pairs(value.get("points")) * (width / 100, height / 100),))
     x, y = number(value.get("x")) * width / 100, number(value.get("y")) * height / 100
@@ -221,8 +223,4 @@ def _shape(kind: str, result: dict[str, Any], where: str) -> Shape:
     if kind == "ellipse":
         radius_x, radius_y = number(value.get("radiusX")) * width / 100, number(value.get("radiusY")) * height / 100
         return Ellipse(x, y, radius_x, radius_y, turned_deg)
-    return Unpaintable(kind)
-
-
-def _brush(stream: list[Any], where: str, size: tuple[int, int]) -> MaskPixels:
-    return brush_mask(stream, size, where)
+    return Unpaintable()

@@ -6,32 +6,33 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import PurePosixPath
 from typing import ClassVar
 
 from polypda.cohorts.frames import Split
-from polypda.cohorts.image_kinds import is_image_name
-from polypda.cohorts.layouts import ranged_sequence
+from polypda.cohorts.image_files import is_image_name
+from polypda.cohorts.layouts import ranged_sequence, scenes_of
 from polypda.cohorts.manifest import ANY_STEM, Layout, Manifest, Unmasked
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError, UsageError
 from polypda.importing.contract import ImportedFrame, Label, Ledger, NegativeLabel, Reader, Remark, SourceTree
 from polypda.importing.contract import UnknownLabel as Unknown
-from polypda.importing.folders.table_lookup import Tables
 from polypda.importing.images.decoded_image import read_image
 from polypda.importing.images.masks import mask_label, source_masks
+from polypda.importing.readers.frame_tables import TableRow, Tables
 
-Told = dict[str, str | None]
+Groups = dict[str, str | None]
 """The named groups of a path."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A layout that fits a tree. base: the folder within the tree that it counts from; images: path → what it tells."""
+    """A layout that fits a tree. base: the folder in the tree that it counts from; images: path → its named groups."""
 
     layout: Layout
     base: str
-    images: dict[str, Told]
+    images: dict[str, Groups]
     score: tuple[bool, bool, bool]
 
 
@@ -58,35 +59,33 @@ class ReleaseReader(Reader):
         layout = self.fit.layout
         masks = self._masks(tree, ledger)
         fellows = source_masks(tree, masks.values())
-        tables = Tables.of(tree, ledger)
+        tables = Tables(tree, ledger)
         excluded = {exclusion.frame: exclusion.why for exclusion in layout.exclude}
-        scenes = {frame: f"scene {scene[0]}" for scene in layout.scenes for frame in scene}
-        for path, told in self.fit.images.items():
-            frame = str(told["frame"])
+        scenes = scenes_of(layout)
+        for path, groups in self.fit.images.items():
+            frame = str(groups["frame"])
             mask = masks.pop(frame, None)
             if frame in excluded:
                 ledger.leave_out(path, DataError("N_EXCLUDED", f"the manifest leaves it out: {excluded[frame]}."))
                 continue
             try:
-                row = tables.row(path)
-                said = row.sequence if row else None
-                sequence = said or told.get("sequence") or ranged_sequence(frame, layout, self.cohort_id)
+                row = tables.row(path) or TableRow(frame)
+                sequence = row.sequence or groups.get("sequence") or ranged_sequence(frame, layout, self.cohort_id)
             except DataError as error:
                 ledger.leave_out(path, error)
                 continue
             label, remarks = self._label(tree, mask, fellows)
-            split = told.get("split")
-            by_table = row.split if row else None
+            split = groups.get("split")
             yield ImportedFrame(
                 name=frame,
                 origin=path,
-                read=lambda path=path: read_image(tree, path),  # type: ignore[misc]
+                read=partial(read_image, tree, path),
                 label=label,
-                patient=(row.patient if row else None) or told.get("patient"),
+                patient=row.patient or groups.get("patient"),
                 sequence=sequence or scenes.get(frame),
-                split=by_table or (Split(split) if split else None),
-                mode=row.mode if row else None,
-                t_s=row.t_s if row else None,
+                split=row.split or (Split(split) if split else None),
+                mode=row.mode,
+                t_s=row.t_s,
                 remarks=remarks,
             )
         for path in masks.values():
@@ -107,15 +106,16 @@ class ReleaseReader(Reader):
         if self.fit.layout.masks is None:
             return {}
         found: dict[str, str] = {}
-        for path, told in _matching(tree, self.fit.base, self.fit.layout.masks.files, self.fit.layout.masks.frame):
-            if told is None:
+        for path, groups in _matching(tree, self.fit.base, self.fit.layout.masks.files, self.fit.layout.masks.frame):
+            frame = str(groups["frame"]) if groups is not None else ""
+            if groups is None:
                 what = "the mask's name does not tell its frame."
                 ledger.leave_out(path, DataError("E_FRAME_NAME", what, fix="correct its name, or take it out."))
-            elif str(told["frame"]) in found:
-                what = f"a second mask of frame '{told['frame']}', beside {found[str(told['frame'])]}."
+            elif frame in found:
+                what = f"a second mask of frame '{frame}', beside {found[frame]}."
                 ledger.leave_out(path, DataError("E_MASK_TWICE", what, fix="keep one of them."))
             else:
-                found[str(told["frame"])] = path
+                found[frame] = path
         return found
 
 
@@ -139,12 +139,12 @@ def _bases(tree: SourceTree, layout: Layout) -> list[str]:
 
 def _fit(tree: SourceTree, layout: Layout, base: str) -> Fit | None:
     matched = list(_matching(tree, base, layout.images, layout.frame))
-    images = {path: told for path, told in matched if told is not None}
+    images = {path: groups for path, groups in matched if groups is not None}
     if not images or len(images) < len(matched):
         return None
     try:
-        for told in images.values():
-            ranged_sequence(str(told["frame"]), layout, "")
+        for groups in images.values():
+            ranged_sequence(str(groups["frame"]), layout, "")
     except DataError:
         return None
     folder = PurePosixPath(base).name or tree.name
@@ -152,8 +152,8 @@ def _fit(tree: SourceTree, layout: Layout, base: str) -> Fit | None:
     return Fit(layout, base, images, (named, layout.frames == len(images), layout.frame != ANY_STEM))
 
 
-def _matching(tree: SourceTree, base: str, globs: Sequence[str], pattern: str) -> Iterator[tuple[str, Told | None]]:
-    """Pictures below ``base`` that a glob names, each with what its path tells; None where it does not fit."""
+def _matching(tree: SourceTree, base: str, globs: Sequence[str], pattern: str) -> Iterator[tuple[str, Groups | None]]:
+    """Images below ``base`` that a glob names, each with the groups of its path; None where it does not fit."""
     compiled = re.compile(pattern)
     for path in tree.files():
         inner = path.removeprefix(base)

@@ -9,17 +9,23 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from polypda.errors import DataError, PolypdaError
-from polypda.importing.contract import DecodedImage, ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels, Remark
-from polypda.importing.folders.patient_names import PatientTally
-from polypda.importing.writing.frame_names import FrameNames, readable, safe_name
-from polypda.importing.writing.label_files import LabelFiles, label_files
-from polypda.importing.writing.records import FrameRecord, record_of, tables_of
+from polypda.importing.contract import DecodedImage, ImportedFrame, Ledger, LedgerLine, MaskPixels, Pixels
+from polypda.importing.readers.folder_words import PatientTally
+from polypda.importing.writing.records import (
+    FrameNames,
+    FrameRecord,
+    LabelFiles,
+    label_files,
+    readable,
+    record_of,
+    safe_name,
+    tables_of,
+)
 from polypda.importing.writing.staging import Entry, Staging
 
 log = logging.getLogger(__name__)
@@ -28,10 +34,43 @@ PNG_COMPRESSION = 3
 
 
 @dataclass(frozen=True)
-class _Seen:
-    frame: ImportedFrame
-    treated: TreatedImage
-    label: LabelFiles
+class TreatedImage:
+    """image: what is written. ignore: H×W, 1 where a pixel must neither count nor teach; None: nowhere."""
+
+    image: DecodedImage
+    ignore: MaskPixels | None = None
+
+
+class Treatment:
+    """What happens to each frame between reading and writing, in the order of the methods; this one changes nothing.
+
+    identity: what decides its outcome, for resuming: another identity starts the import anew. No secret.
+    renames: whether it gives patients and sequences names of its own: readers then need not.
+    """
+
+    identity: str = ""
+    renames: bool = False
+
+    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None:
+        """Called once before all others, where frames are cheap to look at twice; ``frames`` begins anew each time."""
+
+    def frame(self, frame: ImportedFrame) -> ImportedFrame:
+        """The frame under the name, patient, sequence and time that the cohort shall know; ``origin`` stays."""
+        return frame
+
+    def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
+        """The image as it shall be written, of the same size. Raises: DataError to leave the frame out."""
+        return TreatedImage(image)
+
+    def line(self, line: LedgerLine) -> LedgerLine:
+        """A line of the ledger as it may be shown and kept: paths of the source may name people."""
+        return line
+
+    def finish(self, staged: Path) -> None:
+        """Called once, when all frames lie in the staged cohort folder: to write a report of its own there."""
+
+    def seal(self, staged: Path) -> None:
+        """Called last, when every file lies in the staged cohort folder, before it is put in its place."""
 
 
 class CohortWriter:
@@ -59,7 +98,8 @@ class CohortWriter:
         self._there = {record.frame for record in self.kept}
         for name in self._there:
             self._names.reserve(name)
-        self._take_up(resumed or [])
+        for entry in resumed or []:
+            self._take_up(entry)
         self._journalled = len(ledger.lines)
         ledger.on_finish = self._finish
 
@@ -71,12 +111,12 @@ class CohortWriter:
     def take(self, found: ImportedFrame) -> FrameRecord | None:
         """Write one frame; None and a ledger line where that cannot be done. Raises: OSError when the disk is full."""
         try:
-            seen = self._seen(found)
-            name = self._name(seen.frame)
+            frame, treated, label = self._seen(found)
+            name = self._name(frame)
         except PolypdaError as error:
             self.ledger.leave_out(found.origin, error)
             return None
-        record = self._written(seen, name, found.origin)
+        record = self._written(frame, treated, label, name, found.origin)
         self.records.append(record)
         self.patients.add(record.patient, found.patient_by)
         self.ledger.taken += 1
@@ -91,8 +131,8 @@ class CohortWriter:
             self.treatment.finish(self.staging.cohort)
         return every
 
-    def _seen(self, found: ImportedFrame) -> _Seen:
-        """A frame with its picture and label, read and treated; nothing is written yet."""
+    def _seen(self, found: ImportedFrame) -> tuple[ImportedFrame, TreatedImage, LabelFiles]:
+        """A frame with its image and label, read and treated; nothing is written yet."""
         try:
             frame = self.treatment.frame(found)
             if {frame.name, safe_name(frame.name)} & self._there:
@@ -101,7 +141,7 @@ class CohortWriter:
             read = frame.read()
             treated = self.treatment.image(frame, read)
             upright = replace(treated.image, orientation=read.orientation)
-            return _Seen(frame, treated, label_files(frame.label, upright, frame.origin))
+            return frame, treated, label_files(frame.label, upright, frame.origin)
         except (PolypdaError, MemoryError):
             raise
         except Exception as error:  # one file that no decoder foresaw must not end the import of thousands
@@ -109,18 +149,23 @@ class CohortWriter:
             what = f"cannot be read: {type(error).__name__}, {readable(str(error))[:200]}."
             raise DataError("E_FRAME_FAILED", what, where=found.origin, fix="leave the file out.") from error
 
-    def _written(self, seen: _Seen, name: str, origin: str) -> FrameRecord:
-        frame, decoded, label = seen.frame, seen.treated.image, seen.label
+    def _written(
+        self, frame: ImportedFrame, treated: TreatedImage, label: LabelFiles, name: str, origin: str
+    ) -> FrameRecord:
+        decoded = treated.image
         image = f"{name}{decoded.suffix}" if decoded.encoded else f"{name}.png"
         files = {f"images/{image}": decoded.encoded or encode_png(decoded.pixels)}
         if label.mask is not None:
             files[f"masks/{name}.png"] = encode_mask(label.mask)
-        if seen.treated.ignore is not None:
-            files[f"ignore/{name}.png"] = encode_mask(seen.treated.ignore)
+        if treated.ignore is not None:
+            files[f"ignore/{name}.png"] = encode_mask(treated.ignore)
         if self.staging is not None:
             for path, data in files.items():
                 self.staging.write(path, data)
-        for remark in (*_renamed(frame.name, name), *frame.remarks, *decoded.remarks, *label.remarks):
+        if frame.name != name:
+            what = f"named '{name}', which can be a file's name on every system."
+            self.ledger.remark(origin, "N_FRAME_RENAMED", what)
+        for remark in (*frame.remarks, *decoded.remarks, *label.remarks):
             self.ledger.remark(origin, remark.code, remark.what)
         size = (decoded.pixels.shape[1], decoded.pixels.shape[0])
         record = record_of(frame, name, image, f"{name}.png" if label.mask is not None else "", label, size)
@@ -148,23 +193,16 @@ class CohortWriter:
         if self.staging is not None and self.staging.journal is not None:
             self.staging.journal.finish(path)
 
-    def _take_up(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if "row" in entry:
-                self.records.append(FrameRecord.of_entry(entry["row"]))
-                self._names.give(entry["wish"])
-                self._origins[entry["wish"]] = entry["origin"]
-                self.ledger.taken += 1
-            elif "line" in entry:
-                self.ledger.lines.append(LedgerLine(*entry["line"]))
-            elif "finished" in entry:
-                self.ledger.finished.add(entry["finished"])
-
-
-def _renamed(wish: str, name: str) -> tuple[Remark, ...]:
-    if wish == name:
-        return ()
-    return (Remark("N_FRAME_RENAMED", f"named '{name}', which can be a file's name on every system."),)
+    def _take_up(self, entry: Entry) -> None:
+        if "row" in entry:
+            self.records.append(FrameRecord.of_entry(entry["row"]))
+            self._names.give(entry["wish"])
+            self._origins[entry["wish"]] = entry["origin"]
+            self.ledger.taken += 1
+        elif "line" in entry:
+            self.ledger.lines.append(LedgerLine(*entry["line"]))
+        elif "finished" in entry:
+            self.ledger.finished.add(entry["finished"])
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -182,67 +220,3 @@ def _png(pixels: np.ndarray) -> bytes:
     if not written:
         raise PolypdaError("E_WRITE_FAILED", "a picture cannot be encoded as PNG.")
     return data.tobytes()
-
-
-@dataclass(frozen=True)
-class TreatedImage:
-    """picture: what is written. ignore: H×W, 1 where a pixel must neither count nor teach; None: nowhere."""
-
-    image: DecodedImage
-    ignore: MaskPixels | None = None
-
-
-class Treatment(Protocol):
-    """A hook of the writer, e.g. removing what identifies a person. Called for each frame in this order."""
-
-    identity: str
-    """What decides its outcome, for resuming: another identity starts the import anew. No secret."""
-
-    renames: bool
-    """Whether it gives patients and sequences names of its own: readers then need not."""
-
-    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None:
-        """Called once before all others, where frames are cheap to look at twice; ``frames`` begins anew each time."""
-        ...
-
-    def frame(self, frame: ImportedFrame) -> ImportedFrame:
-        """The frame under the name, patient, sequence and time that the cohort shall know; ``origin`` stays."""
-        ...
-
-    def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
-        """The picture as it shall be written, of the same size. Raises: DataError to leave the frame out."""
-        ...
-
-    def line(self, line: LedgerLine) -> LedgerLine:
-        """A line of the ledger as it may be shown and kept: paths of the source may name people."""
-        ...
-
-    def finish(self, staged: Path) -> None:
-        """Called once, when all frames lie in the staged cohort folder: to write a report of its own there."""
-        ...
-
-    def seal(self, staged: Path) -> None:
-        """Called last, when every file lies in the staged cohort folder, before it is put in its place."""
-        ...
-
-
-class AsItIs:
-    """The treatment that changes nothing."""
-
-    identity = ""
-    renames = False
-
-    def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None: ...
-
-    def frame(self, frame: ImportedFrame) -> ImportedFrame:
-        return frame
-
-    def image(self, frame: ImportedFrame, image: DecodedImage) -> TreatedImage:
-        return TreatedImage(image)
-
-    def line(self, line: LedgerLine) -> LedgerLine:
-        return line
-
-    def finish(self, staged: Path) -> None: ...
-
-    def seal(self, staged: Path) -> None: ...

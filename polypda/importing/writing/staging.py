@@ -3,8 +3,6 @@
 Everything of an import lies in the hidden folder ``.ID.importing`` until then: the cohort, unpacked archives, the
 journal. It is removed when an import fails or is stopped, but for readers that can go on: then the cohort and the
 journal stay, and a repeated command starts after the last file whose frames were complete.
-
-The journal tells what is complete: one JSON value a line, flushed per file.
 """
 
 from __future__ import annotations
@@ -21,6 +19,9 @@ from polypda.errors import DataError
 from polypda.files import whole_file
 
 COHORT, UNPACKED, FORMER, JOURNAL = "cohort", "unpacked", "former", "journal.jsonl"
+Entry = dict[str, Any]
+"""A line of the journal: ``identity``; ``row`` with ``files``, a frame; ``line``, of the ledger; ``finished``, a file
+of the source."""
 
 
 def staging_folder(root: Path, cohort_id: str) -> Path:
@@ -31,12 +32,12 @@ def staging_folder(root: Path, cohort_id: str) -> Path:
 class Staging:
     """The staging folder of one cohort, held against a second import of it.
 
-    cohort: becomes the cohort folder. unpacked: for archives; does not exist until it is made, and never outlives
-    the command.
+    target: the cohort folder that ``cohort`` becomes. unpacked: for archives; does not exist until it is made, and
+    never outlives the command.
     """
 
     def __init__(self, root: Path, cohort_id: str) -> None:
-        self.folder = root / cohort_id
+        self.target = root / cohort_id
         self.folder = staging_folder(root, cohort_id)
         self.cohort = self.folder / COHORT
         self.unpacked = self.folder / UNPACKED
@@ -50,7 +51,7 @@ class Staging:
         Returns: the journal of what is complete already, empty for a new start.
         """
         self._begun = True
-        entries = list(self._resumed(identity)) if resumable else []
+        entries = self._resumed(identity) if resumable else []
         if not entries:
             shutil.rmtree(self.cohort, ignore_errors=True)
         self.cohort.mkdir(exist_ok=True)
@@ -67,13 +68,13 @@ class Staging:
     def publish(self) -> None:
         """Put the staged cohort into its place; a former one there is kept until the new one is."""
         former = self.folder / FORMER
-        if self.folder.exists():
-            self.folder.rename(former)
+        if self.target.exists():
+            self.target.rename(former)
         try:
-            self.cohort.rename(self.folder)
+            self.cohort.rename(self.target)
         except OSError:
             if former.exists():
-                former.rename(self.folder)
+                former.rename(self.target)
             raise
 
     def can_be_resumed(self) -> bool:
@@ -89,14 +90,21 @@ class Staging:
             self.journal.close()
         shutil.rmtree(self.cohort, ignore_errors=True)
 
+    def restore_former(self) -> None:
+        """Undo an exchange of folders that a crash cut in half."""
+        former = self.folder / FORMER
+        if former.exists() and not self.target.exists():
+            former.rename(self.target)
+        shutil.rmtree(former, ignore_errors=True)
+
     def _resumed(self, identity: dict[str, str]) -> list[Entry]:
         """The journal's entries up to the last finished file; what came after is removed from the folder."""
-        kept = Journal.complete_part(self.folder / JOURNAL, identity)
-        files = {file for entry in kept for file in entry.get("files", ())}
+        entries = complete_part(self.folder / JOURNAL, identity)
+        files = {file for entry in entries for file in entry.get("files", ())}
         for path in [path for path in self.cohort.rglob("*") if path.is_file()]:
             if path.relative_to(self.cohort).as_posix() not in files:
                 path.unlink()
-        return kept
+        return entries
 
 
 @contextmanager
@@ -114,7 +122,7 @@ def staging(root: Path, cohort_id: str) -> Iterator[Staging]:
         raise DataError("E_WRITE_FAILED", what, where=root, fix="choose another folder with --out.") from error
     lock = _locked(staged.folder)
     try:
-        _restore_former(staged)
+        staged.restore_former()
         shutil.rmtree(staged.unpacked, ignore_errors=True)
         yield staged
     finally:
@@ -141,14 +149,6 @@ def link_tree(source: Path, target: Path, leave: frozenset[str]) -> None:
             shutil.copy2(path, target / relative)
 
 
-def _restore_former(staged: Staging) -> None:
-    """Undo an exchange of folders that a crash cut in half."""
-    former = staged.folder / FORMER
-    if former.exists() and not staged.folder.exists():
-        former.rename(staged.folder)
-    shutil.rmtree(former, ignore_errors=True)
-
-
 def _locked(folder: Path) -> int | None:
     try:
         import fcntl
@@ -162,18 +162,13 @@ def _locked(folder: Path) -> int | None:
         what = "another command is importing this cohort."
         raise DataError("E_IMPORT_RUNNING", what, where=folder.name, fix="wait until it has ended.") from error
     except OSError:  # a network disk without locks
-        with suppress(OSError):
-            os.close(handle)
+        os.close(handle)
         return None
     return handle
 
 
-Entry = dict[str, Any]
-"""One of: ``identity``; ``row`` with ``files``, a frame; ``line``, of the ledger; ``finished``, a source's file."""
-
-
 class Journal:
-    """An import's journal, begun anew with the entries that are taken over."""
+    """What is complete of an import: one JSON value a line, flushed per file; begun anew with entries taken over."""
 
     def __init__(self, path: Path, identity: dict[str, str], entries: list[Entry]) -> None:
         self.anything_finished = any("finished" in entry for entry in entries)
@@ -189,7 +184,8 @@ class Journal:
     def finish(self, path: str) -> None:
         """A file of the source is complete, with all entries so far."""
         self.note({"finished": path})
-        self._sync()
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self.anything_finished = True
 
     def close(self) -> None:
@@ -197,21 +193,14 @@ class Journal:
         with suppress(OSError):
             self._file.close()
 
-    @staticmethod
-    def complete_part(path: Path, identity: dict[str, str]) -> list[Entry]:
-        """The entries up to the last finished file; none where the journal is another import's."""
-        entries = list(_entries(path))
-        if not entries or entries[0].get("identity") != identity:
-            return []
-        ends = [index for index, entry in enumerate(entries) if "finished" in entry]
-        return entries[1 : ends[-1] + 1] if ends else []
 
-    def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-
-def _entries(path: Path) -> Iterator[Entry]:
+def complete_part(path: Path, identity: dict[str, str]) -> list[Entry]:
+    """A journal's entries up to the last finished file; none where it is another import's."""
+    entries: list[Entry] = []
     with suppress(OSError, ValueError):  # a crash may leave half a line at the end
         for text in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(text)
+            entries.append(json.loads(text))
+    if not entries or entries[0].get("identity") != identity:
+        return []
+    ends = [index for index, entry in enumerate(entries) if "finished" in entry]
+    return entries[1 : ends[-1] + 1] if ends else []

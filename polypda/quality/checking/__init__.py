@@ -1,1 +1,1 @@
-"""Holding a cohort's files against what is told of it: one look at each frame, then one small check per question."""
+"""Holding a cohort's files against its manifest: one look at each frame, then one small check per question."""

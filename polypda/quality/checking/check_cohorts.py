@@ -42,10 +42,9 @@ from polypda.quality.checking.check_images import (
     check_mask_files,
     check_overlays,
 )
-from polypda.quality.checking.cohort_view import CohortView, overlay_maps
-from polypda.quality.checking.findings import Finding, Severity
+from polypda.quality.checking.cohort_view import CohortView, Finding, Severity, overlay_maps
 from polypda.quality.checking.observation import Observation, observe, of_one_scale
-from polypda.quality.near_duplicates.pairs import find_alike
+from polypda.quality.near_duplicates import find_alike
 
 CHECKS: tuple[Callable[[CohortView], list[Finding]], ...] = (
     check_pairing,
@@ -96,7 +95,7 @@ class CheckReport:
 
     @property
     def has_errors(self) -> bool:
-        """Whether something must be put right before use; a leak is told apart, by :attr:`leaks`."""
+        """Whether something must be put right before use, leaks apart."""
         return any(finding.severity is Severity.ERROR and not finding.leak for finding in self.findings)
 
     @property
@@ -117,8 +116,8 @@ class JointReport:
 
     @property
     def leaks(self) -> tuple[Finding, ...]:
-        own = tuple(finding for report in self.cohorts for finding in report.leaks)
-        return own + tuple(finding for finding in self.between if finding.leak)
+        within = tuple(finding for report in self.cohorts for finding in report.leaks)
+        return within + tuple(finding for finding in self.between if finding.leak)
 
 
 def check_cohort(cohort_id: str, data_root: Path | None, *, on_frame: OnFrame | None = None) -> CheckReport:
@@ -144,11 +143,11 @@ def check_cohorts(
             on_frame(done, len(frames))
     views, start = [], 0
     for view in opened:
-        own = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
-        start += len(own)
-        clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in own]
-        alike = find_alike([one.print for one in own], clusters)
-        views.append(replace(view, seen=own, alike=alike, overlays=overlay_maps(own)))
+        part = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
+        start += len(part)
+        clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in part]
+        alike = find_alike([one.print for one in part], clusters)
+        views.append(replace(view, seen=part, alike=alike, overlays=overlay_maps(part)))
     reports = tuple(
         CheckReport(view.opened.id, view.located.layout.name, view.opened, run_checks(view)) for view in views
     )
@@ -176,9 +175,5 @@ def _observations(frames: Sequence[Frame], processes: int) -> Iterator[Observati
     if processes <= 1 or len(frames) <= FRAMES_AT_ONCE:
         yield from map(observe, frames)
         return
-    with WorkerPool(processes, _single_thread) as pool:
+    with WorkerPool(processes, cv2.setNumThreads, (1,)) as pool:
         yield from pool.map(observe, frames, chunksize=FRAMES_AT_ONCE)
-
-
-def _single_thread() -> None:
-    cv2.setNumThreads(1)

@@ -8,8 +8,7 @@ from polypda.cohorts.frames import LabelState
 from polypda.cohorts.manifest import Annotation
 from polypda.cohorts.opening import missing_boxes, missing_masks
 from polypda.cohorts.sub_cohorts import mode_words
-from polypda.quality.checking.cohort_view import CohortView, names
-from polypda.quality.checking.findings import Drawing, Finding, Severity
+from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding
 from polypda.quality.checking.observation import Observation
 
 
@@ -19,18 +18,18 @@ def check_pairing(view: CohortView) -> list[Finding]:
     found = view.found
     if found.without_mask:
         error = missing_masks(view.manifest, view.located, found)
-        findings.append(Finding(error.code, Severity.ERROR, error.what, found.without_mask, drawing=Drawing.FRAME))
+        findings.append(Finding(error.code, error.what, found.without_mask, drawing=Drawing.FRAME))
     if found.without_box:
         error = missing_boxes(view.manifest, found)
-        findings.append(Finding(error.code, Severity.ERROR, error.what, found.without_box, drawing=Drawing.FRAME))
+        findings.append(Finding(error.code, error.what, found.without_box, drawing=Drawing.FRAME))
     if found.masks_without_image:
         orphans = tuple(path.name for path in found.masks_without_image)
-        findings.append(Finding("W_MASK_ORPHAN", Severity.WARNING, f"{len(orphans)} masks have no image.", orphans))
+        findings.append(Finding("W_MASK_ORPHAN", f"{len(orphans)} masks have no image.", orphans))
     excluded = view.located.layout.exclude
     if excluded:
-        told = {exclusion.frame: exclusion.why for exclusion in excluded}
-        message = f"{len(told)} frames are left out by the manifest."
-        findings.append(Finding("N_EXCLUDED", Severity.NOTE, message, tuple(told), values=told))
+        reasons = {exclusion.frame: exclusion.why for exclusion in excluded}
+        message = f"{len(reasons)} frames are left out by the manifest."
+        findings.append(Finding("N_EXCLUDED", message, tuple(reasons), values=reasons))
     return findings
 
 
@@ -46,7 +45,7 @@ def check_problems(view: CohortView) -> list[Finding]:
         first = f"{concerned[0].frame.frame}: {problem.what} Fix: {problem.fix}" if problem else ""
         message = f"{len(concerned)} frames; the first, {first}"
         drawing = Drawing.FRAME if code in ("E_IMAGE_TRUNCATED", "E_MASK_SIZE") else Drawing.NOTHING
-        findings.append(Finding(code, Severity.ERROR, message, names(concerned), drawing=drawing))
+        findings.append(Finding.about(code, message, concerned, drawing))
     return findings
 
 
@@ -59,12 +58,12 @@ def check_orientation(view: CohortView) -> list[Finding]:
         f"{len(turned)} images carry an EXIF orientation; they are read as they are stored, while a tool that draws "
         "masks may have turned them. Look at the masks, or import the cohort (`polypda cohorts import` turns both)."
     )
-    values = {one.frame.frame: f"orientation {one.orientation}" for one in turned}
-    return [Finding("W_ORIENTATION", Severity.WARNING, message, names(turned), drawing=Drawing.MASK, values=values)]
+    values = [f"orientation {one.orientation}" for one in turned]
+    return [Finding.about("W_ORIENTATION", message, turned, Drawing.MASK, values)]
 
 
 BOX_MISFIT = 0.5
-"""Boxes that overlap the mask's own boxes with an IoU below this were probably drawn on another picture."""
+"""Boxes that overlap the mask's own boxes with an IoU below this were probably drawn on another image."""
 
 
 def check_counts(view: CohortView) -> list[Finding]:
@@ -72,32 +71,32 @@ def check_counts(view: CohortView) -> list[Finding]:
     located, manifest = view.located, view.manifest
     found = len(view.opened.frames)
     if located.phantom:
-        return [Finding("N_PHANTOM", Severity.NOTE, f"{found} rendered frames: synthetic, not clinical evidence.")]
+        return [Finding("N_PHANTOM", f"{found} rendered frames: synthetic, not clinical evidence.")]
     if view.opened.id != manifest.id:
         message = f"{found} of the cohort's {len(view.found.frames)} frames are of this imaging mode."
-        return [Finding("N_COUNT", Severity.NOTE, message)]
+        return [Finding("N_COUNT", message)]
     findings = []
     if not located.layout.verified:
         message = (
             f"the layout '{located.layout.name}' was written from descriptions and never tried: look at the pairs."
         )
-        findings.append(Finding("W_LAYOUT_UNVERIFIED", Severity.WARNING, message))
+        findings.append(Finding("W_LAYOUT_UNVERIFIED", message))
     declared = manifest.verified.frames if manifest.verified.frames is not None else manifest.declared.frames
     expected = located.layout.frames if located.layout.frames is not None else declared
     left_out = len(located.layout.exclude)
     counted = f"{found} frames" + (f" and {left_out} left out" if left_out else "")
     if expected is None:
-        findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}; how many there should be is unknown."))
+        findings.append(Finding("N_COUNT", f"{counted}; how many there should be is unknown."))
     elif found + left_out != expected and _counted_elsewhere(view, expected):
         message = f"{counted}; {expected} were counted in another form of the cohort."
-        findings.append(Finding("N_COUNT", Severity.NOTE, message))
+        findings.append(Finding("N_COUNT", message))
     elif found + left_out != expected:
-        findings.append(Finding("W_COUNT", Severity.WARNING, f"{counted}, {expected} expected."))
+        findings.append(Finding("W_COUNT", f"{counted}, {expected} expected."))
     elif declared is not None and declared != expected:
         message = f"{counted}, as many as this form of the cohort holds; the whole cohort has {declared}."
-        findings.append(Finding("N_COUNT", Severity.NOTE, message))
+        findings.append(Finding("N_COUNT", message))
     else:
-        findings.append(Finding("N_COUNT", Severity.NOTE, f"{counted}, {expected} expected."))
+        findings.append(Finding("N_COUNT", f"{counted}, {expected} expected."))
     return findings
 
 
@@ -114,17 +113,17 @@ def check_sizes(view: CohortView) -> list[Finding]:
         return []
     commonest = ", ".join(f"{width}×{height} ({count})" for (width, height), count in sizes.most_common(3))
     more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
-    findings = [Finding("N_SIZES", Severity.NOTE, f"images are {commonest}{more}.")]
+    findings = [Finding("N_SIZES", f"images are {commonest}{more}.")]
     layout = view.located.layout
     wanted = layout.resolutions or view.manifest.verified.resolutions or view.manifest.declared.resolutions
     if layout.resized or not wanted:
         return findings
     odd = [one for one in view.seen if one.image_size and one.image_size not in wanted]
     if odd:
-        told = ", ".join(f"{width}×{height}" for width, height in wanted)
-        message = f"{len(odd)} images are not {told}, as the manifest says."
-        values = {one.frame.frame: "×".join(map(str, one.image_size or ())) for one in odd}
-        findings.append(Finding("W_SIZE", Severity.WARNING, message, names(odd), drawing=Drawing.FRAME, values=values))
+        sizes_text = ", ".join(f"{width}×{height}" for width, height in wanted)
+        message = f"{len(odd)} images are not {sizes_text}, as the manifest says."
+        values = ["×".join(map(str, one.image_size or ())) for one in odd]
+        findings.append(Finding.about("W_SIZE", message, odd, Drawing.FRAME, values))
     return findings
 
 
@@ -136,20 +135,20 @@ def check_negatives(view: CohortView) -> list[Finding]:
     findings = []
     if contradicted:
         message = f"{len(contradicted)} frames are declared free of polyps but their masks are not empty."
-        findings.append(Finding("E_NEGATIVE_MASK", Severity.ERROR, message, names(contradicted), drawing=Drawing.MASK))
+        findings.append(Finding.about("E_NEGATIVE_MASK", message, contradicted, Drawing.MASK))
     if negative:
         message = f"{len(negative)} frames are declared free of polyps."
-        findings.append(Finding("N_NEGATIVE", Severity.NOTE, message, names(negative), drawing=Drawing.FRAME))
+        findings.append(Finding.about("N_NEGATIVE", message, negative, Drawing.FRAME))
     if empty:
         message = f"{len(empty)} masks are empty: these frames count as free of polyps."
-        findings.append(Finding("N_MASK_EMPTY", Severity.NOTE, message, names(empty), drawing=Drawing.FRAME))
+        findings.append(Finding.about("N_MASK_EMPTY", message, empty, Drawing.FRAME))
     extent = view.manifest.verified if view.manifest.verified.negative_frames is not None else view.manifest.declared
     free = len(empty) + len([one for one in negative if one not in contradicted])
     whole = view.located.layout.frames in (None, extent.frames) and not view.located.phantom
     whole = whole and view.opened.id == view.manifest.id
     if whole and extent.negative_frames is not None and free != extent.negative_frames:
         message = f"{free} frames without a polyp, {extent.negative_frames} expected."
-        findings.append(Finding("W_NEGATIVE_COUNT", Severity.WARNING, message))
+        findings.append(Finding("W_NEGATIVE_COUNT", message))
     return findings
 
 
@@ -158,12 +157,12 @@ def check_modes(view: CohortView) -> list[Finding]:
     if not any(one.frame.mode for one in view.seen):
         return []
     listed = mode_words(one.frame for one in view.seen)
-    findings = [Finding("N_MODES", Severity.NOTE, f"imaging modes: {listed}.")]
+    findings = [Finding("N_MODES", f"imaging modes: {listed}.")]
     known = view.manifest.scope.modes
     odd = [one for one in view.seen if known and one.frame.mode and one.frame.mode not in known]
     if odd and known:
         message = f"{len(odd)} frames are of a mode that the manifest does not name ({', '.join(known)})."
-        findings.append(Finding("W_MODE", Severity.WARNING, message, names(odd), drawing=Drawing.FRAME))
+        findings.append(Finding.about("W_MODE", message, odd, Drawing.FRAME))
     return findings
 
 
@@ -173,16 +172,16 @@ def check_boxes(view: CohortView) -> list[Finding]:
     findings = []
     if boxed:
         count = sum(len(one.frame.boxes) for one in boxed)
-        findings.append(Finding("N_BOXES", Severity.NOTE, f"{count} boxes on {len(boxed)} frames."))
+        findings.append(Finding("N_BOXES", f"{count} boxes on {len(boxed)} frames."))
     elif view.manifest.annotation is Annotation.BOX and not view.located.phantom:
         message = "the manifest says boxes, none were found."
-        findings.append(Finding("W_BOXES_NONE", Severity.WARNING, message))
+        findings.append(Finding("W_BOXES_NONE", message))
     leaving = [one for one in boxed if one.boxes_outside]
     if leaving:
-        message = f"boxes of {len(leaving)} frames reach beyond the frame: drawn on a picture of another size?"
-        findings.append(Finding("W_BOX_OUTSIDE", Severity.WARNING, message, names(leaving), drawing=Drawing.MASK))
+        message = f"boxes of {len(leaving)} frames reach beyond the frame: drawn on an image of another size?"
+        findings.append(Finding.about("W_BOX_OUTSIDE", message, leaving, Drawing.MASK))
     apart = [one for one in boxed if one.box_misfit is not None and one.box_misfit > BOX_MISFIT]
     if apart:
         message = f"boxes of {len(apart)} frames do not fit the mask beside them."
-        findings.append(Finding("W_BOX_MASK", Severity.WARNING, message, names(apart), drawing=Drawing.MASK))
+        findings.append(Finding.about("W_BOX_MASK", message, apart, Drawing.MASK))
     return findings

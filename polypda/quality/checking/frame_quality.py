@@ -9,21 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import FieldOfView
-from polypda.cohorts.manifest import FieldOfViewShape
+from polypda.cohorts.phantom_look import FieldOfViewShape
+from polypda.quality.frame_figures import reduce_to_common_size
 
-LONGER_SIDE_PX = 512
-"""Sharpness is measured at this size, so that scopes of different resolution are compared on the same footing."""
 WHITE = 250
 """A pixel is over-exposed when its darkest channel reaches this (0–255)."""
 GLARE_FRACTION = 0.10
 """A frame with more of its field of view over-exposed than this is an over-exposed frame; highlights stay below 5 %."""
 BLUR_RATIO = 0.4
-"""A frame less sharp than this share of its cohort's median is a blurred frame."""
+"""A frame less sharp than this fraction of its cohort's median is a blurred frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageQuality:
-    """overexposed: share of the field of view. sharpness: SD of the Laplacian in grey levels at 512 px."""
+    """overexposed: fraction of the field of view. sharpness: SD of the Laplacian in grey levels at 512 px."""
 
     overexposed: float
     sharpness: float
@@ -31,10 +30,8 @@ class ImageQuality:
 
 def judge_image(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> ImageQuality:
     """Judge an RGB frame, uint8 H×W×3; inside: bool H×W, its field of view."""
-    scale = min(1.0, LONGER_SIDE_PX / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else image
-    field = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    small = reduce_to_common_size(image, cv2.INTER_AREA)
+    field = cv2.resize(inside.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     core = cv2.erode(field, np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     if not core.any():
         core = np.ones(core.shape, bool)
@@ -43,13 +40,8 @@ def judge_image(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> ImageQua
     return ImageQuality(float(np.mean(darkest[core] >= WHITE)), float(laplacian[core].std()))
 
 
-def is_overexposed(quality: ImageQuality) -> bool:
-    """Whether glare hides a good part of the frame."""
-    return quality.overexposed > GLARE_FRACTION
-
-
 LEAST_CUT = 0.06
-"""Legs of a corner shorter than this share of the shorter side are no cut."""
+"""Legs of a corner shorter than this fraction of the shorter side are no cut."""
 OCTAGON_CUT = 0.13
 """Corners cut by at least this much make an octagon; a regular one's are cut by 0.29."""
 ARC_RATIO = 0.86
@@ -59,10 +51,10 @@ circle, 0.76 for a circle that the frame cuts off above and below."""
 
 @dataclass(frozen=True, slots=True)
 class FieldShape:
-    """shape: None where no field of view was found. share: of the frame. width, height: of its box, shares."""
+    """A field of view's class (None where none was found), and its and its box's extent as fractions of the frame."""
 
     shape: FieldOfViewShape | None
-    share: float
+    fraction: float
     width: float
     height: float
 
@@ -80,7 +72,7 @@ def shape_of(view: FieldOfView) -> FieldShape:
 
 
 def _class_of(corners: list[tuple[float, float, float]]) -> FieldOfViewShape:
-    """Corners: legs along the two sides and depth along the diagonal, in shares of the shorter side."""
+    """Corners: legs along the two sides and depth along the diagonal, as fractions of the shorter side."""
     real = [corner for corner in corners if (corner[0] + corner[1]) / 2 >= LEAST_CUT]
     if len(real) < 2:
         return FieldOfViewShape.RECTANGLE
@@ -108,9 +100,9 @@ def _first(line: NDArray[np.bool_]) -> int:
 
 SPECK_PX = 20
 SPECK_FRACTION = 0.01
-"""A region smaller than both this many pixels and this share of the largest region is a speck…"""
+"""A region smaller than both this many pixels and this fraction of the largest region is a speck…"""
 SMALLEST_POLYP_FRACTION = 2e-5
-"""…and so is one below this share of the frame, beside a larger one."""
+"""…and so is one below this fraction of the frame, beside a larger one."""
 SMOOTHING = 2.0
 """Standard deviation (px) of the smoothing along an outline that takes the stairs of a clean edge away."""
 JAGGED_EXCESS = 1.25
@@ -125,12 +117,8 @@ BORDER_RUN_FRACTION = 0.02
 
 @dataclass(frozen=True, slots=True)
 class MaskQuality:
-    """area_px: all polyp. polyps: regions without specks. specks, holes: their numbers. jagged: outline's excess.
-    corners: right angles of
-    the largest region's outline.
-
-    on_border: share of the frame's border that is polyp.
-    """
+    """How a mask was drawn: polyps: regions without specks; jagged: the longest outline's excess length; on_border:
+    fraction of the frame's border that is polyp; corners: right angles of the longest outline."""
 
     area_px: int
     polyps: int

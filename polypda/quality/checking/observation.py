@@ -14,8 +14,16 @@ import PIL.Image
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame, PolypBox
-from polypda.cohorts.images import Image, decode_image, file_bytes
-from polypda.cohorts.mask_files import MaskFile, inspect_mask, mask_size_error, read_ignored, swapped
+from polypda.cohorts.images import (
+    Image,
+    MaskFile,
+    decode_image,
+    file_bytes,
+    inspect_mask,
+    mask_size_error,
+    read_ignored,
+    swapped,
+)
 from polypda.cohorts.stored_masks import decode_mask, mask_of, require_one_scale
 from polypda.errors import DataError
 from polypda.quality.checking.frame_quality import (
@@ -26,13 +34,13 @@ from polypda.quality.checking.frame_quality import (
     judge_mask,
     shape_of,
 )
+from polypda.quality.fingerprints import Fingerprint, fingerprint
 from polypda.quality.interlacing import Comb, measure_comb
-from polypda.quality.near_duplicates.fingerprint import Fingerprint, fingerprint
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG", b"IEND"
 TAIL_BYTES = 4096
-"""Some devices write a few bytes after a picture's end."""
+"""Some devices write a few bytes after an image's end."""
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
 Size = tuple[int, int]
@@ -47,25 +55,24 @@ def cut_short(data: bytes) -> bool:
 
 
 def orientation(data: bytes) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where none is told or it cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
     if b"Exif" not in data[:TAIL_BYTES] and not data.startswith((b"II", b"MM", PNG_START)):
         return UPRIGHT
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
-            told = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
+            found = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
     except (PIL.UnidentifiedImageError, OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return UPRIGHT
-    return told if isinstance(told, int) and 1 <= told <= 8 else UPRIGHT
+    return found if isinstance(found, int) and 1 <= found <= 8 else UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one frame's files hold. Sizes are (width, height) in pixels; None where there is nothing to say.
 
-    outside_share: share of the mask outside the field of view. boxes_outside: boxes that leave the frame.
-    box_misfit: 1 − IoU of the mask's bounding box with the union of the declared boxes, where both are there.
-    mask_digest: of the mask's pixels. orientation: EXIF, 1 is upright. comb: what is seen of interlacing.
-    problem: why the frame cannot be used.
+    mask_digest: of the mask's pixels. outside_fraction: of the mask, outside the field of view. boxes_outside: boxes
+    that leave the frame. box_misfit: 1 − IoU of the mask's bounding boxes with the declared boxes. orientation: EXIF,
+    1 is upright. problem: why the frame cannot be used.
     """
 
     frame: Frame
@@ -86,10 +93,7 @@ class Observation:
 
 
 def observe(frame: Frame) -> Observation:
-    """Read a frame's files, each once. A file that cannot be used is noted, never raised.
-
-    What the other masks of its cohort tell is asked of ``fellows``, or afterwards by :func:`of_one_scale`.
-    """
+    """Read a frame's files, each once. A file that cannot be used is noted, never raised."""
     seen = Observation(frame)
     try:
         data = file_bytes(frame.image, "E_IMAGE")
@@ -137,10 +141,7 @@ def _with_mask(seen: Observation, path: Path, image: Image, inside: np.ndarray) 
 
 
 def of_one_scale(seen: Sequence[Observation], *, any_colour: bool) -> tuple[Observation, ...]:
-    """The frames of a cohort, where a mask whose values mean nothing certain beside those of the others is a problem.
-
-    What the masks reach is known from the looks at all of them: no file is opened.
-    """
+    """The frames of a cohort; a mask whose values mean nothing certain beside those of the others is a problem."""
     scales: dict[str, str] = {}
     for one in seen:
         if one.mask_file is not None and one.frame.mask is not None:
@@ -160,7 +161,7 @@ def _on_its_scale(one: Observation, scales: Mapping[str, str], *, any_colour: bo
 
 
 def _truncated(code: str, path: Path) -> DataError:
-    what = "the file ends before its picture does; decoders fill the rest with grey."
+    what = "the file ends before its image does; decoders fill the rest with grey."
     return DataError(code, what, where=path, fix="fetch the file again, or leave the frame out.")
 
 
@@ -172,9 +173,9 @@ def _misfit(mask: np.ndarray, boxes: tuple[PolypBox, ...]) -> float:
     drawn = np.zeros(mask.shape, np.uint8)
     for box in boxes:
         drawn[max(0, round(box.y0)) : max(0, round(box.y1)), max(0, round(box.x0)) : max(0, round(box.x1))] = 1
-    told = np.zeros_like(drawn)
+    masked = np.zeros_like(drawn)
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     for left, top, width, height, _ in stats[1:count]:
-        told[top : top + height, left : left + width] = 1
-    union = int(np.count_nonzero(drawn | told))
-    return 1.0 - int(np.count_nonzero(drawn & told)) / max(union, 1)
+        masked[top : top + height, left : left + width] = 1
+    union = int(np.count_nonzero(drawn | masked))
+    return 1.0 - int(np.count_nonzero(drawn & masked)) / max(union, 1)

@@ -21,15 +21,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.files import write_whole
 from polypda.reporting.documents.cohort_facts import overlaps_between
-from polypda.reporting.documents.markdown_document import code, inline, shortened
 from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
+from polypda.reporting.documents.result_sentences import result_sentences
 from polypda.reporting.documents.study import NOT_REPORTED, Study
-from polypda.reporting.documents.templates import FOLDER, markdown_templates, render_document
-from polypda.reporting.pages import result_sentences
+from polypda.reporting.documents.templates import (
+    FOLDER,
+    MISSING,
+    code,
+    inline,
+    markdown_templates,
+    render_document,
+    shortened,
+)
 
 FILE_NAME = "checklist.md"
 FILLED, IN_PART = "filled", "in part"
-MISSING = f"**{NOT_REPORTED}**"
 
 
 class Origin(StrEnum):
@@ -114,8 +120,8 @@ class FilledItem:
         for (aspect, text), group in groups.items():
             cohorts = list(dict.fromkeys(code(part.cohort) for part in group if part.cohort))
             label = ", ".join(part for part in (shortened(cohorts, 12), inline(aspect)) if part)
-            said = text if text is not None else _missing_text(group)
-            yield f"{label}: {said}" if label else said
+            answer = text if text is not None else _missing_text(group)
+            yield f"{label}: {answer}" if label else answer
 
 
 def _missing_text(group: Sequence[Part]) -> str:
@@ -177,8 +183,8 @@ def _known(facts: ReportFacts) -> dict[str, Any]:
         return "; ".join(f"{name} = {inline(text)}" for name, text in facts.settings.below(prefix).items())
 
     def counts(name: str) -> str:
-        told = {cohort.id: getattr(cohort, name) for cohort in facts.cohorts}
-        return ", ".join(f"{code(cohort)} {count}" for cohort, count in told.items() if count)
+        found = {cohort.id: getattr(cohort, name) for cohort in facts.cohorts}
+        return ", ".join(f"{code(cohort)} {count}" for cohort, count in found.items() if count)
 
     return {
         "facts": facts,
@@ -193,13 +199,7 @@ def _known(facts: ReportFacts) -> dict[str, Any]:
         "overlaps": overlaps_between(facts.cohorts),
         "notes": "; ".join(inline(note).rstrip(".") for note in facts.results.notes),
         # Where there is nothing to say, one answer is missing
-        "sentences": {
-            "internal": result_sentences.internal_sentences(facts) or [""],
-            "external": result_sentences.external_sentences(facts) or [""],
-            "performance": result_sentences.performance_sentences(facts) or [""],
-            "diagnostic": result_sentences.diagnostic_sentences(facts) or [""],
-            "failures": result_sentences.failure_sentences(facts) or [""],
-        },
+        "sentences": {name: sentences or [""] for name, sentences in result_sentences(facts).items()},
     }
 
 
@@ -222,14 +222,12 @@ def _part(answer: Answer, known: Mapping[str, Any]) -> Part:
         text = _rendered(answer.manifest, known)
         return Part(Origin.MANIFEST, aspect, text or None, location, f"cohorts.{location}.acquisition")
     if answer.cohort and cohort:
-        own = getattr(cohort.study, answer.cohort)
-        if own or not answer.study:
-            return Part(
-                Origin.STUDY, aspect, inline(own or "") or None, location, f"cohorts.{location}.{answer.cohort}"
-            )
+        of_cohort = inline(getattr(cohort.study, answer.cohort) or "")
+        if of_cohort or not answer.study:
+            return Part(Origin.STUDY, aspect, of_cohort or None, location, f"cohorts.{location}.{answer.cohort}")
     section, name = str(answer.study).split(".")
-    said = getattr(getattr(known["facts"].study, section), name) or ""
-    text = "; ".join(map(inline, said)) if isinstance(said, tuple) else inline(said)
+    entry = getattr(getattr(known["facts"].study, section), name) or ""
+    text = "; ".join(map(inline, entry)) if isinstance(entry, tuple) else inline(entry)
     return Part(Origin.STUDY, aspect, text or None, location, f"{section}.{name}")
 
 

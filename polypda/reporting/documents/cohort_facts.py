@@ -12,8 +12,9 @@ from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.manifest import FactStatus, Manifest
 from polypda.cohorts.sub_cohorts import CohortName, whole_cohort
 from polypda.evaluation.aggregation.aggregates import NO_STRATUM, SIZE_STRATA, size_stratum
-from polypda.reporting.documents.markdown_document import code, inline, shortened
+from polypda.evaluation.aggregation.centres import cluster_count
 from polypda.reporting.documents.study import CohortStudy, Study
+from polypda.reporting.documents.templates import code, inline, shortened
 from polypda.reporting.wording import counted
 
 NOT_IN_CATALOGUE = "not in the catalogue"
@@ -24,32 +25,44 @@ MOST_SIZES = 3
 class CohortFacts:
     """A scored cohort.
 
-    manifest: None for a cohort that no catalogue entry describes. annotations: "mask", "box" as found in the cases.
-    roles: "source" and/or "target" in the runs. unit: patient, sequence, mixed or unknown (see Clusters).
-    Counts are of distinct frames, whatever number of models scored them; unscored: neither positive nor negative.
-    ungrouped: frames of which neither patient nor sequence is known. sizes: (width, height) in px → frames.
-    strata: relative polyp area → frames, {} where areas are unknown.
-    missing_predictions: of trainings × frames, scored as empty on request.
+    manifest: None for a cohort that no catalogue entry describes. cases: its rows of checked cases. frames: each of its
+    frames once, whatever number of models scored it; counts are of these.
     """
 
     id: str
     manifest: Manifest | None
     study: CohortStudy
-    phantom: bool
-    annotations: tuple[str, ...]
-    splits: tuple[str, ...]
-    roles: tuple[str, ...]
-    frames: int
-    positive: int
-    negative: int
-    unscored: int
-    patients: int
-    sequences: int
-    ungrouped: int
-    unit: str
-    sizes: dict[tuple[int, int], int]
-    strata: dict[str, int]
-    missing_predictions: int
+    cases: pd.DataFrame
+    frames: pd.DataFrame
+
+    @property
+    def phantom(self) -> bool:
+        return bool(self.frames["phantom"].any())
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """ "mask", "box", as found in the cases."""
+        return _distinct(self.frames["annotation"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return _distinct(self.frames["split"])
+
+    @property
+    def unit(self) -> str:
+        """Of its clusters: patient, sequence, mixed or unknown."""
+        return cluster_count(self.frames)[1]
+
+    @property
+    def unscored(self) -> int:
+        """Frames that are neither positive nor negative."""
+        return int((~self.frames["positive"] & ~self.frames["negative"]).sum())
+
+    @property
+    def missing_predictions(self) -> int:
+        """Of trainings × frames, scored as empty on request."""
+        predictions = self.cases.drop_duplicates(["training", "model", "split", "frame"])
+        return int(predictions["prediction_missing"].sum())
 
     @property
     def title(self) -> str:
@@ -81,32 +94,45 @@ class CohortFacts:
     @property
     def sizes_text(self) -> str:
         """Sizes of the scored frames, the most frequent first."""
-        ordered = sorted(self.sizes.items(), key=lambda item: (-item[1], item[0]))
-        texts = [f"{width}×{height} px" for (width, height), _ in ordered]
-        return shortened(texts, MOST_SIZES) if len(texts) <= MOST_SIZES + 1 else _range_of(self.sizes)
+        pairs = zip(self.frames["width_px"].astype(int), self.frames["height_px"].astype(int), strict=True)
+        sizes = Counter(pairs)
+        if len(sizes) > MOST_SIZES + 1:
+            widths, heights = zip(*sizes, strict=True)
+            return f"{len(sizes)} sizes, {min(widths)}–{max(widths)} × {min(heights)}–{max(heights)} px"
+        ordered = sorted(sizes, key=lambda size: (-sizes[size], size))
+        return shortened([f"{width}×{height} px" for width, height in ordered], MOST_SIZES)
 
     @property
     def count_text(self) -> str:
         """How many frames were scored, of whom, with how many polyps."""
-        if self.ungrouped == self.frames:
-            return f"{counted(self.frames, 'frame')} (patients and sequences unknown): {self._polyp_text}"
-        owners = [counted(self.patients, "patient")] if self.patients else []
-        owners += [counted(self.sequences, "sequence")] if self.sequences else []
-        owners += [f"neither known for {counted(self.ungrouped, 'frame')}"] if self.ungrouped else []
-        return f"{counted(self.frames, 'frame')} ({', '.join(owners)}): {self._polyp_text}"
-
-    @property
-    def _polyp_text(self) -> str:
-        text = f"{self.positive} with a polyp, {self.negative} without"
-        return f"{text}, {self.unscored} unscorable" if self.unscored else text
+        count, ungrouped = len(self.frames), int((self.frames["cluster"] == "").sum())
+        polyps = f"{self._positive} with a polyp, {self._negative} without"
+        polyps += f", {self.unscored} unscorable" if self.unscored else ""
+        if ungrouped == count:
+            return f"{counted(count, 'frame')} (patients and sequences unknown): {polyps}"
+        named = {noun: self.frames.loc[self.frames[noun] != "", noun].nunique() for noun in ("patient", "sequence")}
+        owners = [counted(number, noun) for noun, number in named.items() if number]
+        owners += [f"neither known for {counted(ungrouped, 'frame')}"] if ungrouped else []
+        return f"{counted(count, 'frame')} ({', '.join(owners)}): {polyps}"
 
     @property
     def polyp_sizes_text(self) -> str:
         """How large the polyps of the scored frames are, relative to the field of view."""
-        if not self.positive:
-            return f"no frame with a polyp, {self.negative} without"
-        areas = ", ".join(f"{name}: {count}" for name, count in self.strata.items()) or "not known"
-        return f"{self.positive} with a polyp (relative area {areas}), {self.negative} without"
+        if not self._positive:
+            return f"no frame with a polyp, {self._negative} without"
+        areas = self.frames.loc[self.frames["positive"], "relative_polyp_area"]
+        strata = size_stratum(areas.to_numpy(dtype=float))
+        sizes = ", ".join(f"{name}: {(strata == index).sum()}" for index, name in enumerate(SIZE_STRATA))
+        sizes = "not known" if (strata == NO_STRATUM).any() else sizes  # boxes have no area
+        return f"{self._positive} with a polyp (relative area {sizes}), {self._negative} without"
+
+    @property
+    def _positive(self) -> int:
+        return int(self.frames["positive"].sum())
+
+    @property
+    def _negative(self) -> int:
+        return int(self.frames["negative"].sum())
 
     @property
     def annotation_text(self) -> str:
@@ -120,8 +146,8 @@ class CohortFacts:
         if self.manifest is None:
             return ""
         access = self.manifest.access
-        told = (self.title, self.location, access.level.value, access.how, access.licence, access.citation)
-        return "; ".join(inline(part).rstrip(".") for part in told if part)
+        known = (self.title, self.location, access.level.value, access.how, access.licence, access.citation)
+        return "; ".join(inline(part).rstrip(".") for part in known if part)
 
     @property
     def left_out_text(self) -> str:
@@ -151,63 +177,23 @@ class CohortFacts:
         return f"{doubtful} of {counted(len(facts), 'statement')} in its manifest not verified" if doubtful else None
 
 
-def _range_of(sizes: Collection[tuple[int, int]]) -> str:
-    widths, heights = zip(*sizes, strict=True)
-    return f"{len(sizes)} sizes, {min(widths)}–{max(widths)} × {min(heights)}–{max(heights)} px"
-
-
 def cohort_facts(cases: pd.DataFrame, study: Study) -> tuple[CohortFacts, ...]:
     """The facts of every cohort in checked cases, in the order of first appearance."""
-    return tuple(_facts_of(str(name), group, study) for name, group in cases.groupby("cohort", sort=False))
-
-
-def _facts_of(cohort: str, cases: pd.DataFrame, study: Study) -> CohortFacts:
-    frames = cases.drop_duplicates(["split", "frame"])
-    predictions = cases.drop_duplicates(["training", "model", "split", "frame"])
-    sizes = Counter(zip(frames["width_px"].astype(int), frames["height_px"].astype(int), strict=True))
-    positive, negative = int(frames["positive"].sum()), int(frames["negative"].sum())
-    return CohortFacts(
-        id=cohort,
-        manifest=load_catalogue().get(whole_cohort(cohort)),
-        study=study.cohort(cohort),
-        phantom=bool(frames["phantom"].any()),
-        annotations=_distinct(frames["annotation"]),
-        splits=_distinct(frames["split"]),
-        roles=_distinct(cases["role"]),
-        frames=len(frames),
-        positive=positive,
-        negative=negative,
-        unscored=len(frames) - positive - negative,
-        patients=_named(frames["patient"]),
-        sequences=_named(frames["sequence"]),
-        ungrouped=int((frames["cluster"] == "").sum()),
-        unit=_unit(frames),
-        sizes=dict(sizes),
-        strata=_strata(frames),
-        missing_predictions=int(predictions["prediction_missing"].sum()),
+    catalogue = load_catalogue()
+    return tuple(
+        CohortFacts(
+            cohort,
+            catalogue.get(whole_cohort(cohort)),
+            study.cohort(cohort),
+            own,
+            own.drop_duplicates(["split", "frame"]),
+        )
+        for cohort, own in ((str(name), group) for name, group in cases.groupby("cohort", sort=False))
     )
-
-
-def _strata(frames: pd.DataFrame) -> dict[str, int]:
-    strata = size_stratum(frames.loc[frames["positive"], "relative_polyp_area"].to_numpy(dtype=float))
-    if (strata == NO_STRATUM).any():  # boxes tell no area
-        return {}
-    return {name: int((strata == location).sum()) for location, name in enumerate(SIZE_STRATA)}
 
 
 def _distinct(column: pd.Series) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, column)))
-
-
-def _named(column: pd.Series) -> int:
-    return int(column[column != ""].nunique())
-
-
-def _unit(frames: pd.DataFrame) -> str:
-    if (frames["cluster"] == "").any():
-        return "unknown"
-    patients = frames["patient"] != ""
-    return "patient" if patients.all() else "mixed" if patients.any() else "sequence"
 
 
 def overlaps_between(cohorts: Collection[CohortFacts]) -> list[str]:

@@ -16,9 +16,9 @@ from polypda.evaluation.cases.run_metadata import ORACLE
 from polypda.files import write_whole
 from polypda.reporting.documents.cohort_facts import overlaps_between
 from polypda.reporting.documents.report_facts import ReportFacts, facts_of_runs, gather_facts
+from polypda.reporting.documents.result_sentences import result_sentences
 from polypda.reporting.documents.study import Study
 from polypda.reporting.documents.templates import render_document
-from polypda.reporting.pages.result_sentences import performance_sentences, verdict_sentence
 from polypda.reporting.tables.result_tables import sections
 
 if TYPE_CHECKING:
@@ -48,17 +48,19 @@ def write_model_card(folder: Path, results: CrossCentreResults, study: Study | N
 def model_card_markdown(results: CrossCentreResults, study: Study | None = None) -> str:
     """The card as text. Raises: DataError E_STUDY_COHORT."""
     facts = gather_facts(results, study)
-    told = performance_sentences(facts)[:-1]  # the last one points to this card's tables
+    sentences = result_sentences(facts)
+    performance = sentences["performance"][:-1]  # the last one points to this card's tables
+    in_short = len(performance) <= MOST_SUMMARY_LINES
     return render_document(
         "model_card.md.jinja",
         facts=facts,
         cohorts=facts.cohorts,
         runs=facts_of_runs(facts),
-        answer=told if len(told) <= MOST_SUMMARY_LINES else [verdict_sentence(facts)],
-        in_short=len(told) <= MOST_SUMMARY_LINES,
+        answer=performance if in_short else sentences["verdict"],
+        in_short=in_short,
         models=list(_models(facts)),
-        shared_settings=_told_here(facts.settings.shared),
-        differing_settings=_told_here(facts.settings.differing),
+        shared_settings=_described(facts.settings.shared),
+        differing_settings=_described(facts.settings.differing),
         overlaps=overlaps_between(facts.cohorts),
         tables="\n\n".join(sections(results)),
         **_training(facts),
@@ -83,7 +85,7 @@ def _models(facts: ReportFacts) -> Iterator[dict[str, Any]]:
         yield {"name": model, "external": model in facts.external_models, "title": title, "paper": paper}
 
 
-def _told_here(settings: dict[str, str]) -> dict[str, str]:
+def _described(settings: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in settings.items() if name not in SETTINGS_ELSEWHERE}
 
 
@@ -108,6 +110,6 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
         ],
         "supervised": sorted({(run.source, run.supervision) for run in runs if run.supervision}),
         "oracle_trained": any(run.target_labels_used for run in runs),
-        "semi_supervised": sorted({run.method for run in runs if run.target_labels_taught}),
+        "semi_supervised": sorted({run.method for run in runs if run.target_labels_trained_on}),
         "chosen_on_labels": any(run.selector == ORACLE for run in runs),
     }

@@ -10,9 +10,8 @@ from polypda.cohorts.catalogue import load_catalogue
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY, RunMetadata, labels_in_short
 from polypda.reporting.documents.cohort_facts import CohortFacts, cohort_facts
-from polypda.reporting.documents.markdown_document import shortened
-from polypda.reporting.documents.study import Study
-from polypda.reporting.documents.study_file import require_known_cohorts
+from polypda.reporting.documents.study import Study, require_known_cohorts
+from polypda.reporting.documents.templates import shortened
 from polypda.reporting.wording import counted
 
 IDENTITY_SETTINGS = frozenset({"source", "target", "method", "seed"})
@@ -56,24 +55,24 @@ class SettingsSummary:
 
 def summarise_settings(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
     """The settings of all runs that this software trained (predictions made elsewhere tell none)."""
-    own = [run_metadata for run_metadata in metadata_of_runs if not run_metadata.external]
-    rows = [dict(flattened(run_metadata.settings)) for run_metadata in own]
+    own = [run for run in metadata_of_runs if not run.external]
+    rows = [dict(flattened(run.settings)) for run in own]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    kept = [name for name in names if name not in IDENTITY_SETTINGS | REUSE_SETTINGS]
-    return _summary(own, {name: [row.get(name, NOT_SET) for row in rows] for name in kept})
+    described = [name for name in names if name not in IDENTITY_SETTINGS | REUSE_SETTINGS]
+    return _summary(own, {name: [row.get(name, NOT_SET) for row in rows] for name in described})
 
 
 def summarise_versions(metadata_of_runs: Sequence[RunMetadata]) -> SettingsSummary:
     """Package versions that trained and scored (of predictions made elsewhere: scored)."""
-    names = list(dict.fromkeys(name for run_metadata in metadata_of_runs for name in run_metadata.versions))
+    names = list(dict.fromkeys(name for run in metadata_of_runs for name in run.versions))
     return _summary(
         metadata_of_runs, {name: [run.versions.get(name, NOT_SET) for run in metadata_of_runs] for name in names}
     )
 
 
-def by_runs(metadata_of_runs: Sequence[RunMetadata], tell: Callable[[RunMetadata], str]) -> str:
+def by_runs(metadata_of_runs: Sequence[RunMetadata], fact: Callable[[RunMetadata], str]) -> str:
     """One fact of all runs in words: the value itself where all agree, else which runs have which."""
-    summary = _summary(list(metadata_of_runs), {"": [tell(run_metadata) for run_metadata in metadata_of_runs]})
+    summary = _summary(list(metadata_of_runs), {"": [fact(run) for run in metadata_of_runs]})
     return summary.shared.get("") or summary.differing.get("", "")
 
 
@@ -137,12 +136,12 @@ class ReportFacts:
     @property
     def trained_here(self) -> tuple[RunMetadata, ...]:
         """Statements of runs that this software trained; empty where all predictions came as files."""
-        return tuple(run_metadata for run_metadata in self.metadata_of_runs if not run_metadata.external)
+        return tuple(run for run in self.metadata_of_runs if not run.external)
 
     @property
     def run_count(self) -> int:
         """Distinct runs: a run that was scored again on a further cohort is one run."""
-        return len({run_metadata.run for run_metadata in self.metadata_of_runs})
+        return len({run.run for run in self.metadata_of_runs})
 
     @property
     def adapted_models(self) -> tuple[str, ...]:
@@ -152,7 +151,7 @@ class ReportFacts:
     @property
     def adaptations(self) -> tuple[tuple[str, str], ...]:
         """Distinct (source, target) pairs of the runs trained here, in their order."""
-        return tuple(dict.fromkeys((run_metadata.source, run_metadata.target) for run_metadata in self.trained_here))
+        return tuple(dict.fromkeys((run.source, run.target) for run in self.trained_here))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -165,12 +164,12 @@ class ReportFacts:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Distinct seeds of the runs trained here."""
-        return tuple(sorted({seed for run_metadata in self.trained_here for seed in run_metadata.seeds}))
+        return tuple(sorted({seed for run in self.trained_here for seed in run.seeds}))
 
     @property
     def external_models(self) -> tuple[str, ...]:
         """Models of which there are only predictions that came as files."""
-        external = {run_metadata.run for run_metadata in self.metadata_of_runs if run_metadata.external}
+        external = {run.run for run in self.metadata_of_runs if run.external}
         own = set(self.results.cases.loc[~self.results.cases["run"].isin(external), "model"])
         return tuple(model for model in self.models if model not in own)
 
@@ -181,10 +180,6 @@ class ReportFacts:
     @property
     def box_cohorts(self) -> tuple[CohortFacts, ...]:
         return tuple(cohort for cohort in self.cohorts if "box" in cohort.annotations)
-
-    def cohort(self, cohort_id: str) -> CohortFacts | None:
-        """The facts of one cohort; None where no frame of it was scored."""
-        return next((cohort for cohort in self.cohorts if cohort.id == cohort_id), None)
 
 
 def gather_facts(results: CrossCentreResults, study: Study | None) -> ReportFacts:

@@ -1,28 +1,41 @@
-"""The Markdown templates of this folder, and the sentences that several of them share."""
+"""The Markdown templates of this folder, the sentences that several of them share, and how text becomes Markdown."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 import yaml
 
 from polypda.cohorts.splits import FRACTIONS
 from polypda.evaluation.cases.run_metadata import ONE_SEED, PHANTOM_BANNER
 from polypda.evaluation.scoring.metrics import PROTOCOL
-from polypda.evaluation.statistics.bootstrap import RESAMPLES
-from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM
-from polypda.reporting.documents.markdown_document import code, inline, shortened, table
+from polypda.evaluation.statistics.intervals import BOOTSTRAP_FROM, CLUSTER_T_FROM, RESAMPLES
 from polypda.reporting.documents.study import NOT_REPORTED
-from polypda.reporting.wording import counted, plain, whole
+from polypda.reporting.tables.result_tables import distinct_words
+from polypda.reporting.tables.text_table import padded_markdown
+from polypda.reporting.wording import (
+    NOT_KNOWN,
+    clusters_text,
+    counted,
+    limit,
+    p_text,
+    percent,
+    plain,
+    signed,
+    whole,
+    with_interval,
+)
 
 FOLDER = Path(__file__).parent
+MISSING = f"**{NOT_REPORTED}**"
 CONSTANTS: Mapping[str, Any] = {
-    "shares": {part.value: f"{share:.0%}" for part, share in FRACTIONS.items()},
+    "shares": {part.value: f"{fraction:.0%}" for part, fraction in FRACTIONS.items()},
     "protocol": PROTOCOL,
     "bootstrap_from": BOOTSTRAP_FROM,
     "cluster_t_from": CLUSTER_T_FROM,
@@ -52,17 +65,29 @@ def markdown_templates() -> jinja2.Environment:
         "code": code,
         "codes": lambda names: ", ".join(map(code, names)),
         "inline": inline,
+        "limit": limit,
+        "percent": percent,
         "plain": plain,
-        "said": lambda text: inline(text) if text else f"**{NOT_REPORTED}**",
+        "ranged": _ranged,
+        "said": lambda text: inline(text) if text else MISSING,
         "shortened": shortened,
+        "signed": signed,
         "whole": whole,
     }
+    environment.tests["missing"] = pd.isna
     environment.globals |= {
         "BANNER": PHANTOM_BANNER,
-        "MISSING": f"**{NOT_REPORTED}**",
+        "MISSING": MISSING,
+        "NOT_KNOWN": NOT_KNOWN,
         "ONE_SEED": ONE_SEED,
+        "clusters_text": clusters_text,
         "counted": counted,
+        "distinct_words": distinct_words,
+        "p_text": p_text,
+        "percent": percent,
+        "plain": plain,
         "row": lambda *cells: CELL_END.join(map(str, cells)),
+        "with_interval": with_interval,
     }
     shared = yaml.safe_load((FOLDER / "shared_sentences.yaml").read_text(encoding="utf-8"))
     environment.globals["shared"] = {
@@ -77,6 +102,34 @@ def render_document(template: str, **facts: Any) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
+def inline(text: object) -> str:
+    """Text of others (study file, manifest, settings) on one line, so that no tag in it comes to life."""
+    return " ".join(str(text).split()).replace("\\", "\\\\").replace("<", "\\<")
+
+
+def code(text: object) -> str:
+    """A name as it is typed: cohort ids, option values, file names."""
+    plain = " ".join(str(text).split()).replace("`", "'")
+    return f"`{plain}`" if plain else "(empty)"
+
+
+def shortened(names: Iterable[str], most: int = 6) -> str:
+    """``a, b, c and 4 more``."""
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more
+
+
 def _aligned(lines: str, numeric: Sequence[str] = ()) -> str:
-    headers, *rows = (line.split(CELL_END) for line in lines.strip("\n").split("\n"))
-    return table(headers, rows, numeric) + "\n"
+    """A table padded for readers of the raw file. numeric: the headings whose columns are set to the right."""
+    grid = [line.replace("|", "\\|").split(CELL_END) for line in lines.strip("\n").split("\n")]
+    return padded_markdown(grid, [heading in numeric for heading in grid[0]]) + "\n"
+
+
+def _ranged(rows: Sequence[Mapping[str, Any]], name: str, write: Callable[[float], str]) -> str:
+    """The lowest and highest value of a column, as text; a dash where none is known."""
+    known = [float(row[name]) for row in rows if not pd.isna(row[name])]
+    if not known:
+        return NOT_KNOWN
+    low, high = write(min(known)), write(max(known))
+    return low if low == high else f"{low} to {high}"

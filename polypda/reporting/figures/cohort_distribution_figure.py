@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from polypda.quality.statistics.features import BY_NAME, Feature
+from polypda.quality.frame_table import BY_NAME, Feature
 from polypda.reporting.figures.figure_style import INK, RULE, SOFT_INK, Layout, PanelSize, panel_grid
 from polypda.reporting.wording import plain
 

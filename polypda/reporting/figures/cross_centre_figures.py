@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,11 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order
 from polypda.evaluation.aggregation.panels import CONTROL
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.reporting.figures import curve_figures
-from polypda.reporting.figures.curve_figures import ModelPanel, model_panels
-from polypda.reporting.figures.figure_style import Drawing, Layout
+from polypda.reporting.figures.curve_figures import dice_by_size, distribution, model_panels, reliability
+from polypda.reporting.figures.figure_style import Drawing, Layout, described
 from polypda.reporting.figures.forest_figure import DifferenceRow, RowPanel, forest, seed_spread
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps
-from polypda.reporting.figures.paired_frames import TargetModels, target_models
-from polypda.reporting.figures.slope_figure import SlopePanel, slope_panels, slopes
+from polypda.reporting.figures.paired_frames import SlopePanel, TargetModels, slope_panels, slopes, target_models
 from polypda.reporting.verdict import Finding, at_target, finding, records
 
 MOST_ROWS, MOST_SLOPES, MOST_CURVES = 44, 24, 12
@@ -29,26 +28,31 @@ MOST_FOR_SMALL_PAGES = 24
 """Panels of one kind that are also laid out for a phone; each costs a third of its drawing time more."""
 PAIR = ["source", "target", "split", "model"]
 BOUND_ROW = "oracle (own labels)"
-Panel = TypeVar("Panel", RowPanel, SlopePanel, ModelPanel)
+Panel = TypeVar("Panel", RowPanel, SlopePanel, TargetModels)
 
 
 def cross_centre_drawings(results: CrossCentreResults) -> list[Drawing]:
     """All figures that the results allow, in the order of the page: matrix first."""
     rows = difference_panels(results)
     groups = target_models(results.frames, results.cases)
-    return [
-        *_matrices(results),
-        *_row_figures(results, rows),
-        *_slope_figures(results, groups),
-        *_curve_figures(results, groups),
-    ]
+    return [*_matrices(results), *_row_figures(results, rows), *_panel_figures(results, groups)]
 
 
-def origin(results: CrossCentreResults) -> str:
-    """What a caption must repeat of how the numbers came about."""
+def _drawing(
+    results: CrossCentreResults,
+    draw: Callable[[Layout], Figure],
+    figure: str,
+    *,
+    name: str = "",
+    part: str = "",
+    small: bool = True,
+) -> Drawing:
+    """A figure of captions.yaml; its caption repeats how the numbers came about. part: behind its title."""
     wanted = ("split", "seeds", "checkpoint rule")
-    facts = "; ".join(f"{name}: {results.stated[name]}" for name in wanted if name in results.stated)
-    return f"{facts[:1].upper()}{facts[1:]}."
+    facts = "; ".join(f"{fact}: {results.stated[fact]}" for fact in wanted if fact in results.stated)
+    origin = f"{facts[:1].upper()}{facts[1:]}."
+    title, caption = described("centres", figure, origin=origin, changed=CHANGED_BY_DICE)
+    return Drawing(name or figure, f"{title}{part}", caption, draw, small)
 
 
 def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
@@ -61,29 +65,22 @@ def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
     centres = _in_order(results, "cohort", set(matrix["cohort"]))
     sources = _in_order(results, "source", set(control["source"]) | set(adapted["source"]))
     bounds = {(BOUND_ROW, centre): dice for (_, centre), dice in _cells(bound, "dice").items()}
-    models = _models(results, adapted)
     panels = {SOURCE_ONLY: {**_cells(control, "dice"), **bounds}}
-    panels |= {model: {**_cells(adapted[adapted["model"] == model], "dice"), **bounds} for model in models}
-    own = {(SOURCE_ONLY, source, source) for source in sources} | {
-        (panel, BOUND_ROW, centre) for panel in panels for _, centre in bounds
-    }
+    for model in _models(results, adapted):
+        panels[model] = {**_cells(adapted[adapted["model"] == model], "dice"), **bounds}
+    own = {(SOURCE_ONLY, source, source) for source in sources}
+    own |= {(panel, BOUND_ROW, centre) for panel in panels for _, centre in bounds}
     rows = [*sources, *([BOUND_ROW] if bounds else [])]
     heat = HeatPanels(rows, centres, panels, "Dice (mean over frames)", frozenset(own), phantom=results.phantom)
-    yield Drawing(
-        "matrix",
-        "Source × centre matrix",
-        "Rows: where the model was trained; columns: where it was scored; one panel per model on one colour scale. "
-        f"Framed: trained on this centre's own labels. Grey: not scored. {origin(results)}",
-        lambda layout: heat_maps(heat, layout),
-    )
+    yield _drawing(results, partial(heat_maps, heat), "matrix")
     changed = adapted[adapted["delta"].notna() & (adapted["model"] != ORACLE)]
     if not changed.empty:
         yield _difference_matrix(results, changed, sources)
 
 
 def _difference_matrix(results: CrossCentreResults, changed: pd.DataFrame, sources: list[str]) -> Drawing:
-    judged = changed.assign(low=changed["delta_low"], high=changed["delta_high"], interval=changed["delta_interval"])
-    supported = [row for row in records(judged) if finding(row) in (Finding.HELPS, Finding.HARMS)]
+    compared = changed.assign(low=changed["delta_low"], high=changed["delta_high"], interval=changed["delta_interval"])
+    supported = [row for row in records(compared) if finding(row) in (Finding.HELPS, Finding.HARMS)]
     heat = HeatPanels(
         [source for source in sources if source in set(changed["source"])],
         _in_order(results, "cohort", set(changed["cohort"])),
@@ -93,106 +90,52 @@ def _difference_matrix(results: CrossCentreResults, changed: pd.DataFrame, sourc
         diverging=True,
         phantom=results.phantom,
     )
-    return Drawing(
-        "matrix-difference",
-        "What adaptation changed",
-        "Difference to source-only in the centre that was adapted to: blue better, red worse. Bold: the interval over "
-        f"clusters excludes 0, or Holm's p < 0.05. {origin(results)}",
-        lambda layout: heat_maps(heat, layout),
-    )
+    return _drawing(results, partial(heat_maps, heat), "matrix-difference")
 
 
 def _row_figures(results: CrossCentreResults, rows: list[RowPanel]) -> Iterator[Drawing]:
-    caption = (
-        "Points: mean difference in Dice to source-only over the same frames. Solid: 95 % interval over clusters "
-        "(patients, else sequences). Dashed: frames treated as independent, likely too narrow. No line: too few "
-        f"clusters for an interval. Filled: shown to help (circle) or harm (square). {origin(results)}"
-    )
-    for name, title, panels in _parted("forest", "Differences with their intervals", rows, MOST_ROWS):
-        yield Drawing(name, title, caption, _row_drawing(forest, panels, results.phantom))
-    if not any(len(row.seeds) > 1 for panel in rows for row in panel.rows):
-        return
-    several = (
-        "The same differences, one dot per training: what chance in training alone does. Intervals above speak of "
-        f"cases, not of this spread. {origin(results)}"
-    )
-    for name, title, panels in _parted("seeds", "Spread over seeds", rows, MOST_ROWS):
-        yield Drawing(name, title, several, _row_drawing(seed_spread, panels, results.phantom))
+    yield from _parted(results, forest, "forest", rows, MOST_ROWS)
+    if any(len(row.seeds) > 1 for panel in rows for row in panel.rows):
+        yield from _parted(results, seed_spread, "seeds", rows, MOST_ROWS)
 
 
-def _row_drawing(
-    draw: Callable[..., Figure], panels: Sequence[RowPanel], phantom: bool
-) -> Callable[[Layout], Figure]:  # fmt: skip
-    return lambda layout: draw(panels, layout, phantom=phantom)
-
-
-def _slope_figures(results: CrossCentreResults, groups: list[TargetModels]) -> Iterator[Drawing]:
-    caption = (
-        "Each line is one of the units named below its panel (means of their frames), from source-only to the adapted "
-        f"model; blue gained and red, dashed, lost more than {CHANGED_BY_DICE:g} Dice. Black: mean over frames. "
-        f"{origin(results)}"
-    )
-    everything = slope_panels(groups)
-    small = len(everything) <= MOST_FOR_SMALL_PAGES
-    for name, title, panels in _parted("slopes", "Before and after, pair by pair", everything, MOST_SLOPES):
-        yield Drawing(name, title, caption, _panel_drawing(slopes, panels, results.phantom), small)
-
-
-def _curve_figures(results: CrossCentreResults, groups: list[TargetModels]) -> Iterator[Drawing]:
-    kinds = (
-        (
-            "dice-by-size",
-            "Dice against polyp size",
-            curve_figures.dice_by_size,
-            "Dots: source-only, frame by frame. Lines: mean Dice within <1 %, 1–5 %, 5–15 % and >15 % of the field of "
-            "view, with their numbers of frames above (an endoscope gives no millimetres).",
-        ),
-        (
-            "dice-distribution",
-            "Distribution of Dice",
-            curve_figures.distribution,
-            "For each Dice the share of frames with a polyp that reach no more than it: a curve further to the right "
-            "is better, its start on the left is the share of missed polyps. Dotted: 0.5, below which a frame counts "
-            "as failed.",
-        ),
-        (
-            "reliability",
-            "Reliability of the probabilities",
-            curve_figures.reliability,
-            "Per tenth of the probability range: share of polyp pixels against mean predicted probability, over all "
-            "pixels of the field of view; on the dashed line probabilities mean what they say. Below: number of pixels "
-            "per tenth (logarithmic).",
-        ),
-    )
+def _panel_figures(results: CrossCentreResults, groups: list[TargetModels]) -> Iterator[Drawing]:
+    pairs = slope_panels(groups)
+    yield from _parted(results, slopes, "slopes", pairs, MOST_SLOPES, small=len(pairs) <= MOST_FOR_SMALL_PAGES)
     chunks = model_panels(groups)
     small = sum(map(len, chunks)) <= MOST_FOR_SMALL_PAGES
-    for stem, title, draw, caption in kinds:
+    kinds = {"dice-by-size": dice_by_size, "dice-distribution": distribution, "reliability": reliability}
+    for figure, draw in kinds.items():
         for number, chunk in enumerate(chunks, 1):
-            part = f"{stem}-{number}" if len(chunks) > 1 else stem
-            named = f"{title} ({number} of {len(chunks)})" if len(chunks) > 1 else title
-            for name, full_title, panels in _parted(part, named, chunk, MOST_CURVES):
-                drawing = _panel_drawing(draw, panels, results.phantom)
-                yield Drawing(name, full_title, f"{caption} {origin(results)}", drawing, small)
+            stem, part = (f"{figure}-{number}", f" ({number} of {len(chunks)})") if len(chunks) > 1 else (figure, "")
+            yield from _parted(results, draw, figure, chunk, MOST_CURVES, stem=stem, part=part, small=small)
 
 
-def _panel_drawing(
-    draw: Callable[..., Figure], panels: Sequence[SlopePanel] | Sequence[ModelPanel], phantom: bool
-) -> Callable[[Layout], Figure]:
-    return lambda layout: draw(panels, layout, phantom=phantom)
-
-
-def _parted(name: str, title: str, panels: Iterable[Panel], most: int) -> Iterator[tuple[str, str, list[Panel]]]:
-    """All in one figure, or one figure per target centre when they are more than ``most``."""
-    everything = list(panels)
+def _parted(
+    results: CrossCentreResults,
+    draw: Callable[..., Figure],
+    figure: str,
+    panels: Iterable[Panel],
+    most: int,
+    *,
+    stem: str = "",
+    part: str = "",
+    small: bool = True,
+) -> Iterator[Drawing]:
+    """All panels in one figure, or one figure per target centre when they are more than ``most``."""
+    everything, stem = list(panels), stem or figure
     count = sum(len(panel.rows) if isinstance(panel, RowPanel) else 1 for panel in everything)
-    if not count:
-        return
-    if count <= most:
-        yield name, title, everything
-        return
-    targets = dict.fromkeys(panel.target for panel in everything)
-    for target in targets:
-        yield f"{name}-{target}", f"{title}: {target}", [panel for panel in everything if panel.target == target]
+
+    def drawing(name: str, part: str, shown: list[Any]) -> Drawing:
+        drawn = partial(draw, shown, phantom=results.phantom)
+        return _drawing(results, drawn, figure, name=name, part=part, small=small)
+
+    if 0 < count <= most:
+        yield drawing(stem, part, everything)
+    elif count:
+        for target in dict.fromkeys(panel.target for panel in everything):
+            own = [panel for panel in everything if panel.target == target]
+            yield drawing(f"{stem}-{target}", f"{part}: {target}", own)
 
 
 def _cells(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,17 +24,17 @@ from polypda.reporting.figures.figure_style import (
     SOFT_INK,
     Layout,
     PanelSize,
-    pair_title,
     panel_grid,
+    titled,
 )
-from polypda.reporting.figures.paired_frames import RELIABILITY, TargetModels, in_chunks
+from polypda.reporting.figures.paired_frames import RELIABILITY, TargetModels
 
 Styles = Sequence[tuple[str, dict[str, Any]]]
 
 MOST_LINES = len(MODEL_LINES)
 """Methods per figure beside source-only."""
 MANY_FRAMES = 400
-"""From this many dots on, SVG holds them as one picture: the file stays small."""
+"""From this many dots on, SVG holds them as one bitmap: the file stays small."""
 PANEL = PanelSize(width=2.5, height=2.0, left=0.2, right=0.15, above=0.48, below=0.5, first_left=0.42)
 TALL_PANEL = PanelSize(width=2.5, height=2.75, left=0.2, right=0.15, above=0.36, below=0.5, first_left=0.42)
 LEGEND_LINE_IN = 0.2
@@ -42,41 +42,32 @@ LETTER_IN, TITLE_LINE_IN = 0.088, 0.15
 """Mean width of a letter, and height of a line, of the titles."""
 
 
-@dataclass(frozen=True)
-class ModelPanel:
-    """One source → target with a few of its methods."""
-
-    models: TargetModels
-    methods: tuple[str, ...]
-
-    @property
-    def target(self) -> str:
-        return self.models.target
-
-    def title(self, width_in: float) -> str:
-        """Source and target, on two lines where one is too narrow."""
-        return pair_title(self.models.source, self.models.target, width_in, LETTER_IN)
-
-
-def model_panels(groups: Sequence[TargetModels]) -> list[list[ModelPanel]]:
+def model_panels(groups: Sequence[TargetModels]) -> list[list[TargetModels]]:
     """Figures of panels: every figure shows the same at most MOST_LINES methods, one panel per source → target."""
     methods = tuple(dict.fromkeys(method for group in groups for method in group.methods))
     figures = []
     for chunk in in_chunks(methods, MOST_LINES):
         own = [(group, tuple(method for method in chunk if method in group.methods)) for group in groups]
-        figures.append([ModelPanel(group, some) for group, some in own if some])
+        figures.append([replace(group, methods=some) for group, some in own if some])
     return figures
 
 
-def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
+def in_chunks(methods: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
+    """The methods in groups of at most ``most``, as equal in size as possible."""
+    count = -(-len(methods) // most)
+    for index in range(count):
+        yield methods[index * len(methods) // count : (index + 1) * len(methods) // count]
+
+
+def dice_by_size(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool) -> Figure:
     """Dots: source-only, frame by frame. Lines: mean per size stratum of each model."""
-    areas = np.concatenate([panel.models.area.to_numpy() for panel in panels])
+    areas = np.concatenate([panel.area.to_numpy() for panel in panels])
     low, high = min(areas.min(), 0.005) / 1.3, min(1.0, max(areas.max(), 0.25) * 1.3)
     edges = np.array([low, *SIZE_LIMITS, high])
     middles = np.sqrt(edges[:-1] * edges[1:])
 
-    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
-        area, frames = panel.models.area.to_numpy(), panel.models.dice
+    def draw(axis: Axes, panel: TargetModels, styles: Styles) -> None:
+        area, frames = panel.area.to_numpy(), panel.dice
         axis.scatter(
             area, frames[SOURCE_ONLY], s=7, color="#B5B5B5", linewidths=0, zorder=1, rasterized=len(area) > MANY_FRAMES
         )  # fmt: skip
@@ -100,15 +91,15 @@ def dice_by_size(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
     return _curves(panels, layout, phantom, draw, "relative polyp area ({} frames)", "Dice", PANEL)
 
 
-def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
-    """Empirical CDF of Dice: the share of frames that reach no more than a Dice; lower and further right is better."""
+def distribution(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool) -> Figure:
+    """Empirical CDF of Dice: the fraction of frames that reach no more; lower and further right is better."""
 
-    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+    def draw(axis: Axes, panel: TargetModels, styles: Styles) -> None:
         for model, style in styles:
-            dice = np.sort(panel.models.dice[model].to_numpy())
-            shares = np.arange(1, len(dice) + 1) / len(dice)
+            dice = np.sort(panel.dice[model].to_numpy())
+            fractions = np.arange(1, len(dice) + 1) / len(dice)
             line = {name: value for name, value in style.items() if name != "marker"}
-            axis.step(np.r_[0, dice, 1], np.r_[0, shares, 1], where="post", **line)
+            axis.step(np.r_[0, dice, 1], np.r_[0, fractions, 1], where="post", **line)
         axis.axvline(0.5, color="#C8C8C8", linewidth=0.8, linestyle=":")
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1.02)
@@ -116,15 +107,15 @@ def distribution(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool)
     return _curves(panels, layout, phantom, draw, "Dice ({} frames)", "share of frames ≤ Dice", PANEL)
 
 
-def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) -> Figure:
-    """Share of reference pixels against mean probability per tenth; below it, how many pixels each tenth holds."""
+def reliability(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool) -> Figure:
+    """Fraction of reference pixels against mean probability per tenth; below it, how many pixels each tenth holds."""
 
-    def draw(axis: Axes, panel: ModelPanel, styles: Styles) -> None:
+    def draw(axis: Axes, panel: TargetModels, styles: Styles) -> None:
         counts = axis.inset_axes((0, 0, 1, 0.22))
         axis.set_ylim(-0.36, 1.02)
         axis.plot([0, 1], [0, 1], color="#B5B5B5", linewidth=1, linestyle="--", zorder=1)
         for model, style in styles:
-            n, p, g = panel.models.bins[model].reindex(RELIABILITY).to_numpy(dtype=float).reshape(3, 10)
+            n, p, g = panel.bins[model].reindex(RELIABILITY).to_numpy(dtype=float).reshape(3, 10)
             held = n > 0
             axis.plot(p[held] / n[held], g[held] / n[held], **style, markersize=4)
             line = {name: value for name, value in style.items() if name != "marker"}
@@ -145,18 +136,18 @@ def reliability(panels: Sequence[ModelPanel], layout: Layout, *, phantom: bool) 
     return _curves(panels, layout, phantom, draw, "mean probability", "share of polyp pixels", TALL_PANEL)
 
 
-def _styles(methods: Sequence[str], panel: ModelPanel) -> list[tuple[str, dict[str, Any]]]:
-    """source-only, then the panel's methods, each with its line: that of its place among the figure's methods."""
+def _styles(methods: Sequence[str], panel: TargetModels) -> list[tuple[str, dict[str, Any]]]:
+    """source-only, then the panel's methods, each with its line: by its index among the figure's methods."""
     lines = [{**line, "marker": marker} for line, marker in zip(MODEL_LINES, MODEL_MARKERS, strict=True)]
     own = [(method, lines[index]) for index, method in enumerate(methods) if method in panel.methods]
     return [(SOURCE_ONLY, {**REFERENCE_LINE, "marker": "s"}), *own]
 
 
 def _curves(
-    panels: Sequence[ModelPanel],
+    panels: Sequence[TargetModels],
     layout: Layout,
     phantom: bool,
-    draw: Callable[[Axes, ModelPanel, Styles], None],
+    draw: Callable[[Axes, TargetModels, Styles], None],
     x_label: str,
     y_label: str,
     size: PanelSize,
@@ -166,11 +157,8 @@ def _curves(
     columns = 2 if layout.is_narrow else len(methods) + 1
     foot = LEGEND_LINE_IN * -(-(len(methods) + 1) // columns) + 0.1
     above = 14 if size is PANEL else 5
-    longest = max(len(name) for panel in panels for name in (panel.models.source, panel.models.target))
-    size = replace(size, width=max(size.width, longest * LETTER_IN))
-    titles = [panel.title(size.width) for panel in panels]
-    if any("\n" in title for title in titles):
-        size = replace(size, above=size.above + TITLE_LINE_IN)
+    pairs = [(panel.source, panel.target) for panel in panels]
+    size, titles = titled(size, pairs, LETTER_IN, TITLE_LINE_IN)
     grid = panel_grid(len(panels), size, layout, phantom=phantom, foot_in=foot)
     for axis, panel, title in zip(grid.axes, panels, titles, strict=True):
         draw(axis, panel, _styles(methods, panel))
@@ -178,9 +166,9 @@ def _curves(
         axis.grid(axis="y", color=RULE, linewidth=0.7)
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=8)
-        axis.set_xlabel(x_label.format(len(panel.models.dice)), fontsize=8.5, labelpad=2)
+        axis.set_xlabel(x_label.format(len(panel.dice)), fontsize=8.5, labelpad=2)
     grid.label_y(y_label)
-    everything = ModelPanel(panels[0].models, methods)
+    everything = replace(panels[0], methods=methods)
     handles = [Line2D([], [], **style, markersize=4, label=model) for model, style in _styles(methods, everything)]
     grid.figure.legend(
         handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8, handlelength=3, labelcolor=INK,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,6 +22,8 @@ from polypda.files import write_whole
 # Okabe and Ito's colours: told apart by all common kinds of colour vision, and by lightness in print.
 BEFORE, AFTER, WORSE, BETTER = "#E69F00", "#56B4E9", "#D55E00", "#0072B2"
 SAME, INK, SOFT_INK, RULE = "#9A9A9A", "#222222", "#555555", "#E4E4E4"
+CHANGES = ((BETTER, "better"), (WORSE, "worse"), (SAME, "about the same"), (INK, "mean"))
+"""Colours of paired values and what they mean, for legends."""
 BANNER_PAPER = "#FFD666"
 DPI = 160
 BANNER_IN = 0.36
@@ -92,6 +96,17 @@ class Drawing:
     caption: str
     draw: Callable[[Layout], Figure]
     for_small_pages: bool = True
+
+
+def described(page: str, name: str, **facts: Any) -> tuple[str, str]:
+    """Title and caption of a figure, from captions.yaml. facts: what its caption names."""
+    texts = _captions()[page][name]
+    return texts["title"], texts["caption"].format(**facts)
+
+
+@cache
+def _captions() -> dict[str, dict[str, dict[str, str]]]:
+    return yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -171,10 +186,17 @@ def _cells(count: int, columns: int, group: int) -> tuple[int, list[tuple[int, i
     return columns, [(block * rows_per_group + number // columns, number % columns) for block, number in numbers]
 
 
-def pair_title(source: str, target: str, width_in: float, letter_in: float) -> str:
-    """ "source → target", on two lines where it would be wider than ``width_in`` at this mean width of a letter."""
-    one_line = f"{source} → {target}"
-    return one_line if len(one_line) * letter_in <= width_in else f"{source} →\n{target}"
+def titled(
+    size: PanelSize, pairs: Sequence[tuple[str, str]], letter_in: float, line_in: float
+) -> tuple[PanelSize, list[str]]:
+    """The titles "source → target" of panels, on two lines where one would be too wide, and the size that has room.
+
+    letter_in, line_in: mean width of a letter and height of a line, inches.
+    """
+    size = replace(size, width=max(size.width, *(len(name) * letter_in for pair in pairs for name in pair)))
+    fitting = [len(f"{source} → {target}") * letter_in <= size.width for source, target in pairs]
+    titles = [f"{one} →" + (" " if fits else "\n") + other for (one, other), fits in zip(pairs, fitting, strict=True)]
+    return size if all(fitting) else replace(size, above=size.above + line_in), titles
 
 
 def empty_figure(width_in: float, height_in: float, *, phantom: bool) -> Figure:
@@ -201,14 +223,12 @@ def _written(drawing: Drawing, folder: Path) -> ReportFigure:
     png, svg = folder / f"{drawing.name}.png", folder / f"{drawing.name}.svg"
     with mpl.rc_context(STYLE):
         figure = drawing.draw(WIDE)
-    write_whole(png, rendered(figure, "png"))
-    write_whole(svg, rendered(figure, "svg"))
-    narrow = None
-    if drawing.for_small_pages:
-        narrow = folder / NARROW_FOLDER / svg.name
-        with mpl.rc_context(STYLE):
-            figure = drawing.draw(NARROW)
-        write_whole(narrow, rendered(figure, "svg"))
+        write_whole(png, rendered(figure, "png"))
+        write_whole(svg, rendered(figure, "svg"))
+        narrow = None
+        if drawing.for_small_pages:
+            narrow = folder / NARROW_FOLDER / svg.name
+            write_whole(narrow, rendered(drawing.draw(NARROW), "svg"))
     return ReportFigure(drawing.title, drawing.caption, png, svg, narrow)
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.figures.figure_style import (
     BANNER_IN,
     BETTER,
@@ -23,7 +24,7 @@ from polypda.reporting.figures.figure_style import (
     Layout,
     empty_figure,
 )
-from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, Finding
+from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding
 from polypda.reporting.wording import interval, signed
 
 ROW_IN, HEADING_IN, PANEL_GAP_IN = 0.235, 0.27, 0.62
@@ -38,10 +39,8 @@ MARKERS = {Finding.HELPS: "o", Finding.HARMS: "s", Finding.NOT_SHOWN: "o", Findi
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """One model beside source-only in one centre. kind: of the interval. bound: the oracle, no adaptation.
-
-    seeds: the difference of each training, in order of the seeds.
-    """
+    """One model beside source-only in one centre. kind: of the interval. bound: the oracle, no adaptation. seeds: the
+    difference of each training, in order of the seeds."""
 
     model: str
     delta: float
@@ -82,7 +81,7 @@ def forest(panels: Sequence[RowPanel], layout: Layout, *, phantom: bool) -> Figu
         colour = _colour(row)
         if row.kind in CLUSTER_INTERVALS:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
-        elif row.kind == FRAME_INTERVAL:
+        elif row.kind == IntervalKind.FRAMES:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5, linestyle=(0, (3, 2)))
         filled = row.finding in (Finding.HELPS, Finding.HARMS) and not row.bound
         axis.plot(
@@ -160,28 +159,26 @@ def _draw_rows(
     value: Callable[[DifferenceRow], str],
 ) -> None:
     beside = blended_transform_factory(axis.transAxes, axis.transData)
+
+    def write(text: str, x: float, y: float, **style: Any) -> None:
+        """Left of the panel at x 0, right of it at x 1."""
+        axis.annotate(
+            text, (x, y), (12 * x - 6, 0), xycoords=beside, textcoords="offset points", ha="left" if x else "right",
+            va="center", fontsize=8.5, annotation_clip=False, **style,
+        )  # fmt: skip
+
     y = 0.0
     for index, (heading, rows) in enumerate(panel.groups.items()):
         if index:
             axis.axhline(y, color=RULE, linewidth=0.8, zorder=0)
-        label = {"fontsize": 8.5, "va": "center", "clip_on": False}
-        axis.annotate(
-            heading, (0, y + HEADING_IN * 0.55), (-6, 0), xycoords=beside, textcoords="offset points", ha="right",
-            color=SOFT_INK, style="italic", annotation_clip=False, **_text(label),
-        )  # fmt: skip
+        write(heading, 0, y + HEADING_IN * 0.55, color=SOFT_INK, style="italic")
         y += HEADING_IN
         for row in rows:
             middle = y + ROW_IN / 2
-            axis.annotate(
-                row.label, (0, middle), (-6, 0), xycoords=beside, textcoords="offset points", ha="right",
-                annotation_clip=False, **_text(label),
-            )  # fmt: skip
+            write(row.label, 0, middle)
             if not pd.isna(row.delta):
                 draw(axis, row, middle)
-            axis.annotate(
-                value(row), (1, middle), (6, 0), xycoords=beside, textcoords="offset points", ha="left",
-                annotation_clip=False, color=_colour(row), **_text(label),
-            )  # fmt: skip
+            write(value(row), 1, middle, color=_colour(row))
             y += ROW_IN
     axis.axvline(0, color=INK, linewidth=1)
     axis.set_ylim(panel.height_in, 0)
@@ -197,10 +194,6 @@ def _colour(row: DifferenceRow) -> str:
     return SOFT_INK if row.bound else COLOURS[row.finding]
 
 
-def _text(style: dict[str, Any]) -> Any:  # matplotlib types keyword arguments one by one
-    return {name: value for name, value in style.items() if name != "clip_on"}
-
-
 def _limits(reach: Sequence[float]) -> tuple[float, float]:
     values = [value for value in reach if not pd.isna(value)] or [0.0]
     low, high = min(*values, -LEAST_REACH), max(*values, LEAST_REACH)
@@ -213,22 +206,20 @@ def _legend_handles(panels: Sequence[RowPanel]) -> list[Line2D]:
     handles: list[Line2D] = []
     if any(row.kind in CLUSTER_INTERVALS for row in rows):
         handles.append(Line2D([], [], color=SOFT_INK, linewidth=2.2, label="95 % interval over clusters"))
-    if any(row.kind == FRAME_INTERVAL for row in rows):
-        dashes = Line2D([], [], color=SOFT_INK, linewidth=1.5, linestyle=(0, (3, 2)))
-        dashes.set_label("frames as independent: likely too narrow")
-        handles.append(dashes)
-    names = {Finding.HELPS: "helps", Finding.HARMS: "harms", Finding.NOT_SHOWN: "not shown"}
-    for found, name in names.items():
-        if any(row.finding is found for row in rows):
-            face = "white" if found is Finding.NOT_SHOWN else COLOURS[found]
-            handles.append(
-                Line2D(
-                    [], [], linestyle="", marker=MARKERS[found], markersize=6, markeredgecolor=COLOURS[found],
-                    markerfacecolor=face, label=name,
-                )
-            )  # fmt: skip
+    if any(row.kind == IntervalKind.FRAMES for row in rows):
+        label = "frames as independent: likely too narrow"
+        handles.append(Line2D([], [], color=SOFT_INK, linewidth=1.5, linestyle=(0, (3, 2)), label=label))
+    shown = [
+        one for one in (Finding.HELPS, Finding.HARMS, Finding.NOT_SHOWN) if any(row.finding is one for row in rows)
+    ]
+    kinds = [(MARKERS[one], COLOURS[one], one is not Finding.NOT_SHOWN, one.value) for one in shown]
     if len(rows) < len(everything):
-        diamond = Line2D([], [], linestyle="", marker="D", markersize=6, markeredgecolor=SOFT_INK)
-        diamond.set(markerfacecolor="white", label="trained on own labels")
-        handles.append(diamond)
+        kinds.append(("D", SOFT_INK, False, "trained on own labels"))
+    for marker, colour, filled, label in kinds:
+        handles.append(
+            Line2D(
+                [], [], linestyle="", marker=marker, markersize=6, markeredgecolor=colour,
+                markerfacecolor=colour if filled else "white", label=label,
+            )
+        )  # fmt: skip
     return handles

@@ -33,7 +33,7 @@ EMPTY_CELL = "#EFEFEF"
 class HeatPanels:
     """What the panels share. sources: rows. centres: columns. panels: title → cells.
 
-    own: (panel, row, centre) to be marked: a model trained on this centre's labels. bold: likewise, cells whose
+    own: (panel, row, centre) to be framed: a model trained on this centre's labels. bold: likewise, cells whose
     difference is statistically supported. diverging: colours around 0, signed numbers.
     """
 

@@ -1,10 +1,12 @@
-"""Small pictures of what a check found: the frame, reduced, with the finding drawn on it."""
+"""Small images of what a check found: the frame, reduced, with the finding drawn on it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -15,9 +17,9 @@ from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image, read_mask
 from polypda.errors import DataError
-from polypda.quality.checking.cohort_view import OverlayMap
-from polypda.quality.checking.findings import Drawing, Finding, FrameName, Severity
+from polypda.quality.checking.cohort_view import Drawing, Finding, FrameName, OverlayMap, Severity
 from polypda.quality.checking.frame_quality import SPECK_FRACTION, SPECK_PX, WHITE
+from polypda.reporting.overlays.drawing import on_paper, resized
 
 WIDTH_PX = 340
 PAIR_GAP_PX = 6
@@ -39,31 +41,24 @@ class FindingImage:
 
 
 def finding_images(finding: Finding, frames: Mapping[FrameName, Frame], cohort: str) -> list[FindingImage]:
-    """Pictures of the first frames of a finding; a frame that cannot be read has none."""
+    """Images of the first frames of a finding; a frame that cannot be read has none."""
     most = MOST_IMAGES[finding.severity]
-    if finding.drawing is Drawing.NOTHING:
-        return []
     if finding.drawing is Drawing.PAIRS:
         pairs = finding.pairs[:most]
         return [drawing for pair in pairs if (drawing := _pair(finding, pair, frames)) is not None]
     if finding.drawing is Drawing.MAP:
         return [drawing for one in finding.maps if (drawing := _map(finding, one, frames)) is not None]
-    known = [(name, frames[cohort, name]) for name in finding.frames if (cohort, name) in frames]
-    images = []
-    for name, frame in known:
-        try:
-            drawn = DRAWN[finding.drawing](frame)
-        except DataError:
-            continue
-        told = finding.values.get(name, "")
-        images.append(FindingImage(f"{name}: {told}" if told else name, _jpeg(drawn)))
-        if len(images) == most:
-            break
-    return images
+    if finding.drawing is Drawing.NOTHING:
+        return []
+    return list(islice(_single(finding, frames, cohort), most))
 
 
-def _plain(frame: Frame) -> Pixels:
-    return _reduced(read_image(frame.image))
+def _single(finding: Finding, frames: Mapping[FrameName, Frame], cohort: str) -> Iterator[FindingImage]:
+    for name in finding.frames:
+        if (cohort, name) in frames:
+            with suppress(DataError):
+                drawn = DRAWN[finding.drawing](frames[cohort, name])
+                yield FindingImage(f"{name}: {finding.values.get(name, '')}".removesuffix(": "), _jpeg(drawn))
 
 
 def _with_mask(frame: Frame) -> Pixels:
@@ -136,7 +131,7 @@ def _comb(frame: Frame) -> Pixels:
 
 
 DRAWN: dict[Drawing, Callable[[Frame], Pixels]] = {
-    Drawing.FRAME: _plain,
+    Drawing.FRAME: lambda frame: _reduced(read_image(frame.image)),
     Drawing.MASK: _with_mask,
     Drawing.DEFECTS: _defects,
     Drawing.OUTSIDE: _outside,
@@ -154,13 +149,11 @@ def _pair(
     except (DataError, KeyError):
         return None
     height = max(left.shape[0], right.shape[0])
-    canvas = np.full((height, left.shape[1] + PAIR_GAP_PX + right.shape[1], 3), 255, np.uint8)
-    canvas[: left.shape[0], : left.shape[1]] = left
-    canvas[: right.shape[0], left.shape[1] + PAIR_GAP_PX :] = right
+    canvas = on_paper(height, 2 * WIDTH_PX + PAIR_GAP_PX, (left, 0, 0), (right, WIDTH_PX + PAIR_GAP_PX, 0))
     across = pair[0][0] != pair[1][0]
     names = ["/".join(name) if across else name[1] for name in pair]
-    told = finding.values.get(f"{names[0]} ≈ {names[1]}") or finding.values.get(f"{names[0]} = {names[1]}", "")
-    return FindingImage(f"{names[0]} and {names[1]}: {told}" if told else " and ".join(names), _jpeg(canvas), wide=True)
+    value = finding.values.get(f"{names[0]} ≈ {names[1]}") or finding.values.get(f"{names[0]} = {names[1]}", "")
+    return FindingImage(f"{names[0]} and {names[1]}: {value}".removesuffix(": "), _jpeg(canvas), wide=True)
 
 
 def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -> FindingImage | None:
@@ -174,8 +167,8 @@ def _map(finding: Finding, one: OverlayMap, frames: Mapping[FrameName, Frame]) -
     grey = cv2.cvtColor(cv2.cvtColor(drawing, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) * 0.6
     opacity = cv2.resize(heat, (drawing.shape[1], drawing.shape[0]), interpolation=cv2.INTER_LINEAR)[..., None] * 0.85
     drawn = grey * (1 - opacity) + np.array(ALARM, np.float32) * opacity
-    told = "the same in all" if chosen is None else f"in up to {float(heat.max()):.0%}"
-    caption = f"frames of {one.size[0]}×{one.size[1]}: {told} of {one.frames}"
+    where = "the same in all" if chosen is None else f"in up to {float(heat.max()):.0%}"
+    caption = f"frames of {one.size[0]}×{one.size[1]}: {where} of {one.frames}"
     return FindingImage(caption, _jpeg(np.clip(drawn, 0, 255).astype(np.uint8)))
 
 
@@ -190,9 +183,7 @@ def _mask_of(frame: Frame) -> NDArray[np.uint8] | None:
 
 def _reduced(image: Pixels) -> Pixels:
     scale = WIDTH_PX / image.shape[1]
-    size = (WIDTH_PX, max(1, round(image.shape[0] * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.ascontiguousarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
+    return resized(image, (WIDTH_PX, max(1, round(image.shape[0] * scale))))
 
 
 def _outline(drawing: Pixels, mask: NDArray[np.uint8], colour: tuple[int, int, int]) -> None:
@@ -205,8 +196,8 @@ def _outline(drawing: Pixels, mask: NDArray[np.uint8], colour: tuple[int, int, i
 
 def _tint(drawing: Pixels, where: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
     size = (drawing.shape[1], drawing.shape[0])
-    share = cv2.resize(where.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None] * 0.75
-    drawing[...] = np.rint(drawing * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
+    opacity = cv2.resize(where.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None] * 0.75
+    drawing[...] = np.rint(drawing * (1 - opacity) + np.array(colour, np.float32) * opacity).astype(np.uint8)
 
 
 def _jpeg(drawing: Pixels) -> bytes:

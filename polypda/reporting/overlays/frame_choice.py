@@ -10,7 +10,7 @@ import pandas as pd
 
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.aggregation.centres import paired_cases
-from polypda.evaluation.cases.case_values import BOX
+from polypda.evaluation.cases.case_table import BOX
 
 
 class ChosenFrame(NamedTuple):
@@ -99,13 +99,13 @@ def _picks(frames: pd.DataFrame) -> Iterator[_Pick]:
     """Candidates in the order of showing; a frame may come more than once."""
     positive, negative = frames[frames["positive"] > 0], frames[frames["negative"] > 0]
     middle = positive.assign(distance=(positive["worth_after"] - positive["worth_after"].median()).abs())
-    marked = negative[negative["fp_area_fraction_after"] > 0]
+    false_positive = negative[negative["fp_area_fraction_after"] > 0]
     rankings = (
         _ranked(positive, "worth_after", True, "worst after adaptation"),
         _ranked(positive[positive["change"] > 0], "change", False, "most improved"),
         _ranked(positive[positive["change"] < 0], "change", True, "most harmed"),
         _ranked(middle, "distance", True, "nearest the median after adaptation")[:1],
-        _ranked(marked, "fp_area_fraction_after", False, "largest false positive on a frame without a polyp"),
+        _ranked(false_positive, "fp_area_fraction_after", False, "largest false positive on a frame without a polyp"),
     )
     in_turn = chain.from_iterable(zip_longest(*rankings))
     yield from (pick for pick in in_turn if pick is not None)

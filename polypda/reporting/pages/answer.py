@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
-from polypda.reporting.verdict import CLUSTER_INTERVALS, FRAME_INTERVAL, NO_INTERVAL, Finding, verdict
+from polypda.evaluation.statistics.intervals import IntervalKind
+from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding, finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
 NOTABLE_FRACTION = 0.2
-"""From this share of worsened frames on, the first screen says so beside the mean."""
+"""From this fraction of worsened frames on, the first screen says so beside the mean."""
 NOTABLE_LOSS = 0.05
 """From this loss of frame specificity on, likewise."""
 
@@ -39,12 +42,16 @@ def answer(table: pd.DataFrame, run_metadata: RunMetadata) -> Answer:
     before = target[target["model"] == run_metadata.source_only].iloc[0]
     after = target[target["model"] == run_metadata.method].iloc[0]
     comparison = _comparison(after)
-    judged = verdict(comparison, str(after["cluster_unit"]))
+    found = finding(comparison)
     control = target[target["model"] == run_metadata.statistics_control]
-    shares = [] if control.empty else [_statistics_share(control.iloc[0], after, run_metadata)]
-    told = (*_certainty(comparison, after), *_cautions(after, run_metadata), *run_metadata.notes)
-    cautions = (*filter(None, shares), *told)
-    return Answer(judged.tone, _headline(judged.finding, after, run_metadata), _figures(before, after), cautions)
+    cautions = (
+        *(_statistics_share(row, after, run_metadata) for _, row in control.head(1).iterrows()),
+        *_certainty(comparison, after),
+        *_cautions(after, run_metadata),
+        *run_metadata.notes,
+    )
+    headline = _headline(found, after, run_metadata)
+    return Answer(found.tone, headline, _figures(before, after), tuple(filter(None, cautions)))
 
 
 def _comparison(after: pd.Series) -> dict[str, Any]:
@@ -66,8 +73,7 @@ def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> st
                 f"Dice cannot be known in {run_metadata.target}, which has boxes only: lesion sensitivity changes by "
                 f"{points(after['delta_lesion_sensitivity_10'])}."
             )
-        boxes = after["annotation"] == "box"
-        why = "is annotated with boxes only" if boxes else "has no scored frame with a polyp"
+        why = "is annotated with boxes only" if after["annotation"] == "box" else "has no scored frame with a polyp"
         return f"Not answered: {run_metadata.target} {why}."
     if found is Finding.HELPS:
         return f"Yes: {where} rises by {change:.2f} on average."
@@ -79,29 +85,25 @@ def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> st
 def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
     """What the interval rests on, or why there is none."""
     kind = comparison["interval"]
-    if kind == FRAME_INTERVAL:
+    if kind == IntervalKind.FRAMES:
         return ["The interval treats frames as independent: it is likely too narrow, and nothing is claimed from it."]
-    if kind == NO_INTERVAL and after["n_dice"]:
+    if kind == IntervalKind.NONE and after["n_dice"]:
         means = f" Differences: {after['delta_cluster_means']}." if after["delta_cluster_means"] else ""
         return [f"{_clusters(after).capitalize()}: too few for an interval.{means}"]
-    return [f"{verdict(comparison, str(after['cluster_unit'])).words}."] if kind in CLUSTER_INTERVALS else []
+    return [f"{verdict(comparison, str(after['cluster_unit']))}."] if kind in CLUSTER_INTERVALS else []
 
 
 def _statistics_share(control: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
     """How much of the change needs no adaptation but new batch-norm statistics."""
+    write: Callable[[float], str]
+    name, write = "dice_frame", partial(signed, digits=3)
     if pd.isna(after["delta_dice_frame"]):
-        if pd.isna(after["delta_lesion_sensitivity_10"]):
-            return ""
-        alone = control["delta_lesion_sensitivity_10"]
-        beyond = after["lesion_sensitivity_10"] - control["lesion_sensitivity_10"]
-        return (
-            f"{points(alone)} of this comes from batch-norm statistics alone ({control['model']}); "
-            f"{run_metadata.method} adds {points(beyond)} to that."
-        )
-    alone, beyond = control["delta_dice_frame"], after["dice_frame"] - control["dice_frame"]
+        name, write = "lesion_sensitivity_10", points
+    if pd.isna(after[f"delta_{name}"]):
+        return ""
     return (
-        f"{signed(alone, 3)} of this comes from batch-norm statistics alone ({control['model']}); "
-        f"{run_metadata.method} adds {signed(beyond, 3)} to that."
+        f"{write(control[f'delta_{name}'])} of this comes from batch-norm statistics alone ({control['model']}); "
+        f"{run_metadata.method} adds {write(after[name] - control[name])} to that."
     )
 
 
@@ -175,8 +177,8 @@ def _unbroken(text: str) -> str:
 
 
 def _clusters(row: pd.Series) -> str:
-    unknown = pd.isna(row["clusters"])
-    return "patients and sequences unknown" if unknown else clusters_text(row["clusters"], str(row["cluster_unit"]))
+    count = row["clusters"]
+    return "patients and sequences unknown" if pd.isna(count) else clusters_text(count, str(row["cluster_unit"]))
 
 
 def _cautions(after: pd.Series, run_metadata: RunMetadata) -> tuple[str, ...]:

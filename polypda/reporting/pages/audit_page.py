@@ -13,9 +13,8 @@ import pandas as pd
 from polypda.evaluation.estimation.estimated_dice import AFTER, BEFORE, CHANGE
 from polypda.evaluation.estimation.stratified import SampleEstimate
 from polypda.files import write_whole
-from polypda.reporting.pages.gallery import OverlayImage, draw_gallery
-from polypda.reporting.pages.page import page_environment
-from polypda.reporting.report_folders import whole_folder
+from polypda.reporting.pages.page import OverlayImage, draw_gallery, render_page
+from polypda.reporting.report_folders import new_folder
 from polypda.reporting.tables.text_table import TextTable
 from polypda.reporting.wording import NO_BREAK, NOT_KNOWN, counted, interval, plain, signed
 
@@ -95,27 +94,24 @@ class AuditFolder:
 def write_audit_answer(folder: Path) -> Iterator[AuditFolder]:
     """The folder of an answer, whole or not at all, over a former one. Raises: DataError E_REPORT_EXISTS,
     E_WRITE_FAILED."""
-    with whole_folder(folder, replace=True, former=("index.html", "answer.json")) as work:
+    with new_folder(folder, replace=True, former=("index.html", "answer.json")) as work:
         yield AuditFolder(work)
 
 
 def render_audit(answer: AuditAnswer, gallery: list[dict[str, str]]) -> str:
     """The page's HTML."""
     tone, headline = verdict(answer)
-    return (
-        page_environment()
-        .get_template("audit_page.html.jinja")
-        .render(
-            answer=answer,
-            tone=tone,
-            headline=headline,
-            figures=list(figures(answer)),
-            cautions=list(cautions(answer)),
-            table=estimate_table(answer),
-            left_out=answer.left_out[:LEFT_OUT_SHOWN],
-            gallery=gallery,
-            files=FILES,
-        )
+    return render_page(
+        "audit_page.html.jinja",
+        answer=answer,
+        tone=tone,
+        headline=headline,
+        figures=list(figures(answer)),
+        cautions=list(cautions(answer)),
+        table=estimate_table(answer),
+        left_out=answer.left_out[:LEFT_OUT_SHOWN],
+        gallery=gallery,
+        files=FILES,
     )
 
 

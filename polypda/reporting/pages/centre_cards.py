@@ -13,9 +13,9 @@ import pandas as pd
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import holm
-from polypda.evaluation.statistics.permutation import smallest_p_value
+from polypda.evaluation.statistics.permutation import holm, smallest_p_value
 from polypda.reporting.verdict import (
+    CLUSTER_INTERVALS,
     SIGNIFICANT_P,
     Finding,
     at_target,
@@ -26,10 +26,12 @@ from polypda.reporting.verdict import (
 )
 from polypda.reporting.wording import cluster_noun, counted, listed, percent, plain, whole
 
+Rows = list[dict[str, Any]]
+
 MOST_LINES = 6
-"""Adaptations told on a card; further ones are counted and stand in the comparisons."""
+"""Adaptations on a card; further ones are counted and stand in the comparisons."""
 FIRST = (Finding.HARMS, Finding.HELPS, Finding.NOT_SHOWN, Finding.UNKNOWN)
-"""Which are told first where not all are: bad news must not be cut off."""
+"""Which come first where not all are shown: bad news must not be cut off."""
 SYMBOLS = {Finding.HELPS: "▲", Finding.HARMS: "▼", Finding.NOT_SHOWN: "○", Finding.UNKNOWN: "–"}
 
 
@@ -47,7 +49,7 @@ class CardLine:
 @dataclass(frozen=True)
 class CentreCard:
     """One target centre. start: what source-only achieves there. corrected: what remains
-    when all comparisons are counted, "" where everything does. more: how many adaptations are not told."""
+    when all comparisons are counted, "" where everything does. more: how many adaptations are not shown."""
 
     centre: str
     tone: str
@@ -67,26 +69,25 @@ def centre_cards(results: CrossCentreResults) -> list[CentreCard]:
     return [_card(results, target, records(part)) for target, part in targets.items()]
 
 
-def _card(results: CrossCentreResults, target: str, rows: list[dict[str, Any]]) -> CentreCard:
+def _card(results: CrossCentreResults, target: str, rows: Rows) -> CentreCard:
     own = results.centres[(results.centres["cohort"] == target) & (results.centres["target"] == target)]
-    told = rows
+    shown = rows
     if len(rows) > MOST_LINES:
-        told = sorted(rows, key=lambda row: FIRST.index(finding(row)))[:MOST_LINES]
-    several_sources = len({row["source"] for row in rows}) > 1
-    tone, headline = _headline(rows, several_sources)
+        shown = sorted(rows, key=lambda row: FIRST.index(finding(row)))[:MOST_LINES]
+    tone, headline = _headline(rows)
     return CentreCard(
         centre=target,
         tone=tone,
         headline=headline,
         start=_start(own),
         corrected=_corrected(rows, results.comparisons),
-        lines=tuple(_line(row, own, several_sources) for row in told),
-        more=len(rows) - len(told),
+        lines=tuple(_line(row, rows, own) for row in shown),
+        more=len(rows) - len(shown),
         not_assessed=_not_assessed(results, own, rows),
     )
 
 
-def _headline(rows: list[dict[str, Any]], several_sources: bool) -> tuple[str, str]:
+def _headline(rows: Rows) -> tuple[str, str]:
     counts = Counter(finding(row) for row in rows)
     helps, harms = counts[Finding.HELPS], counts[Finding.HARMS]
     if counts[Finding.UNKNOWN] == len(rows):
@@ -95,7 +96,7 @@ def _headline(rows: list[dict[str, Any]], several_sources: bool) -> tuple[str, s
         return "unknown", f"Not answered: {why}."
     tone = "mixed" if helps and harms else "better" if helps else "worse" if harms else "unchanged"
     if len(rows) == 1:
-        name = _name(rows[0], several_sources)
+        name = _name(rows[0], rows)
         sentence = {"better": f"Yes: {name} helps.", "worse": f"No: {name} harms."}
         return tone, sentence.get(tone, f"Not shown: {name} may help or not.")
     if not helps and not harms:
@@ -111,7 +112,7 @@ def _headline(rows: list[dict[str, Any]], several_sources: bool) -> tuple[str, s
     return tone, f"{listed(parts)}."
 
 
-def _corrected(rows: list[dict[str, Any]], comparisons: pd.DataFrame) -> str:
+def _corrected(rows: Rows, comparisons: pd.DataFrame) -> str:
     claimed = [row for row in rows if finding(row) in (Finding.HELPS, Finding.HARMS)]
     left = sum(map(holds_after_correction, claimed))
     if left == len(claimed):
@@ -127,11 +128,13 @@ def _corrected(rows: list[dict[str, Any]], comparisons: pd.DataFrame) -> str:
     return f"{counting} {left} of these {len(claimed)} findings hold{'s' if left == 1 else ''}."
 
 
-def _name(row: dict[str, Any], several_sources: bool) -> str:
-    return f"{row['model']} from {row['source']}" if several_sources else str(row["model"])
+def _name(row: dict[str, Any], rows: Rows) -> str:
+    """The model, and its source where the rows of the card come from several."""
+    several = len({one["source"] for one in rows}) > 1
+    return f"{row['model']} from {row['source']}" if several else str(row["model"])
 
 
-def _could_hold(claimed: list[dict[str, Any]], comparisons: pd.DataFrame) -> bool:
+def _could_hold(claimed: Rows, comparisons: pd.DataFrame) -> bool:
     """Whether any of these would pass if every comparison of the family had the least p that its clusters allow."""
     family = records(comparisons[comparisons["in_family"].astype(bool)])
     best = holm(np.array([_smallest_p(row) for row in family]))
@@ -146,15 +149,9 @@ def _smallest_p(row: dict[str, Any]) -> float:
     return smallest_p_value(int(count)) if count else math.nan
 
 
-def _names(chosen: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
-    several_sources = len({row["source"] for row in rows}) > 1
-    return listed([_name(row, several_sources) for row in chosen])
-
-
-def _line(row: dict[str, Any], own: pd.DataFrame, several_sources: bool) -> CardLine:
-    judged = verdict(row, str(row["cluster_unit"]))
-    symbol = SYMBOLS[judged.finding]
-    return CardLine(_name(row, several_sources), judged.tone, symbol, judged.words, _costs(row, own))
+def _line(row: dict[str, Any], rows: Rows, own: pd.DataFrame) -> CardLine:
+    found, words = finding(row), verdict(row, str(row["cluster_unit"]))
+    return CardLine(_name(row, rows), found.tone, SYMBOLS[found], words, _costs(row, own))
 
 
 def _costs(row: dict[str, Any], own: pd.DataFrame) -> str:
@@ -181,26 +178,22 @@ def _start(own: pd.DataFrame) -> str:
     control = own[(own["model"] == SOURCE_ONLY) & own["dice_frame"].notna()].drop_duplicates("source")
     if control.empty:
         return ""
-    if len(control) == 1:
-        low_high = control.iloc[0]
-        span = ""
-        if low_high["dice_interval"].startswith("cluster"):
-            span = f" (95\u00a0% interval {plain(low_high['dice_low'])} to {plain(low_high['dice_high'])})"
-        text = f"Source-only reaches Dice {plain(low_high['dice_frame'])}{span}"
-    else:
-        values = control["dice_frame"]
-        low, high = plain(values.min()), plain(values.max())
-        reached = low if low == high else f"{low} to {high}"
-        text = f"Source-only reaches Dice {reached} from {len(values)} centres"
+    values, first = control["dice_frame"], control.iloc[0]
+    low, high = plain(values.min()), plain(values.max())
+    text = f"Source-only reaches Dice {low if low == high else f'{low} to {high}'}"
+    if len(control) > 1:
+        text += f" from {len(values)} centres"
+    elif first["dice_interval"] in CLUSTER_INTERVALS:
+        text += f" (95\u00a0% interval {plain(first['dice_low'])} to {plain(first['dice_high'])})"
     oracle = own[(own["model"] == ORACLE) & own["dice_frame"].notna()]
     if oracle.empty:
         return f"{text}."
     bound = float(oracle["dice_frame"].mean())
-    lower = " (lower: no upper bound here)" if bound < control["dice_frame"].max() else ""
+    lower = " (lower: no upper bound here)" if bound < values.max() else ""
     return f"{text}; trained on this centre's own labels: {plain(bound)}{lower}."
 
 
-def _not_assessed(results: CrossCentreResults, own: pd.DataFrame, rows: list[dict[str, Any]]) -> str:
+def _not_assessed(results: CrossCentreResults, own: pd.DataFrame, rows: Rows) -> str:
     """What nobody should read out of the card."""
     gaps = []
     first = own.iloc[0]
@@ -212,7 +205,7 @@ def _not_assessed(results: CrossCentreResults, own: pd.DataFrame, rows: list[dic
         gaps.append("false alarms (no polyp-free frame)")
     single = [row for row in rows if row["n_seeds"] == 1]
     if single:
-        which = "" if len(single) == len(rows) else f" for {_names(single, rows)}"
+        which = "" if len(single) == len(rows) else f" for {listed([_name(row, rows) for row in single])}"
         gaps.append(f"chance in training (one seed{which})")
     if first["n_positive"] and pd.isna(first["clusters"]):
         gaps.append("how frames belong to patients (unknown)")

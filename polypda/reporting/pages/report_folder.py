@@ -21,9 +21,9 @@ from polypda.reporting.documents.study import Study
 from polypda.reporting.figures.cross_centre_figures import cross_centre_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, write_drawings
 from polypda.reporting.figures.run_figures import write_figures
-from polypda.reporting.pages.gallery import Gallery, OverlayImage, copy_gallery, draw_gallery
+from polypda.reporting.pages.page import Gallery, OverlayImage, copy_gallery, draw_gallery
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
-from polypda.reporting.report_folders import refuse_existing, whole_folder
+from polypda.reporting.report_folders import new_folder, refuse_existing
 from polypda.reporting.tables.table_files import write_tables
 
 
@@ -47,7 +47,7 @@ def write_cross_centre_report(
 
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED, and what reading the catalogue for the model card raises.
     """
-    with whole_folder(folder, replace=replace) as work:
+    with new_folder(folder, replace=replace) as work:
         (work / "figures").mkdir()
         write_cases(results.cases.drop(columns=CONTROL), work / "cases.csv")
         write_tables(results, work)
@@ -72,7 +72,7 @@ def write_report(
     figures and overlays, and evaluation.json, from which reports of several runs are made.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
-    generator never holds more than one picture. ``selectors``: what each checkpoint rule cost, for selectors.csv.
+    generator never holds more than one image. ``selectors``: what each checkpoint rule cost, for selectors.csv.
 
     Returns: ``folder``.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
@@ -84,7 +84,7 @@ def write_report(
     refuse_existing(folder)
     evaluation = Evaluation(cases, run_metadata, folder, *([] if selectors is None else [selectors]))
     results = cross_centre_results([evaluation], run_metadata.source_only)
-    with whole_folder(folder) as work:
+    with new_folder(folder) as work:
         (work / "figures").mkdir()
         write_evaluation(work, cases, run_metadata)
         write_tables(results, work)
@@ -120,14 +120,15 @@ def _check_run_metadata(cases: pd.DataFrame, run_metadata: RunMetadata) -> None:
         "source": ({run_metadata.source}, set(cases["source"])),
         "target": ({run_metadata.target}, set(cases["target"])),
     }
-    wrong = {name: (said, found) for name, (said, found) in facts.items() if said != found}
+    wrong = [
+        f"{name}: stated {_listed(stated)}, cases {_listed(found)}"
+        for name, (stated, found) in facts.items()
+        if stated != found
+    ]
     if wrong:
-        listed = "; ".join(
-            f"{name}: stated {_listed(said)}, cases {_listed(found)}" for name, (said, found) in wrong.items()
-        )
         raise DataError(
             "E_REPORT_STATEMENT",
-            f"the report would state what its cases do not hold ({listed}).",
+            f"the report would state what its cases do not hold ({'; '.join(wrong)}).",
             where="cases",
             fix="evaluate all models of this run with one threshold on one split, and report each run by itself.",
         )

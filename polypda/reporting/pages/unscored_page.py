@@ -14,9 +14,8 @@ from polypda.evaluation.estimation.estimated_dice import AFTER, BEFORE, CHANGE, 
 from polypda.evaluation.estimation.evidence import LabelFreeEvidence
 from polypda.evaluation.estimation.known_errors import known_errors
 from polypda.files import write_whole
-from polypda.reporting.pages.gallery import OverlayImage, draw_gallery
-from polypda.reporting.pages.page import page_environment
-from polypda.reporting.report_folders import whole_folder
+from polypda.reporting.pages.page import OverlayImage, draw_gallery, render_page
+from polypda.reporting.report_folders import new_folder
 from polypda.reporting.tables.text_table import TextTable
 from polypda.reporting.wording import NOT_KNOWN, counted, interval, percent, plain, signed
 from polypda.training.criteria import CRITERIA
@@ -69,7 +68,7 @@ def write_unscored(folder: Path) -> Iterator[UnscoredFolder]:
 
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
     """
-    with whole_folder(folder, replace=True, former=("index.html",)) as work:
+    with new_folder(folder, replace=True, former=("index.html",)) as work:
         yield UnscoredFolder(work)
 
 
@@ -79,26 +78,23 @@ def render_unscored(page: UnscoredPage, gallery: list[dict[str, str]]) -> str:
     facts = [
         (name, text) for name, text in run_metadata.lines().items() if name not in ("threshold", "protocol", "split")
     ]
-    return (
-        page_environment()
-        .get_template("unscored_page.html.jinja")
-        .render(
-            run_metadata=run_metadata,
-            headline=headline(evidence, set_aside=bool(run_metadata.set_aside)),
-            tone="worse" if evidence.findings else "unchanged",
-            findings=evidence.findings,
-            why=page.why.partition(":")[0].rstrip("."),
-            figures=list(figures(evidence)),
-            cautions=[*([SET_ASIDE] if run_metadata.set_aside else []), *cautions(evidence)],
-            evidence=evidence_table(evidence),
-            drift=drift_table(evidence),
-            estimates=estimate_table(evidence),
-            estimate_notes=list(estimate_notes(evidence)),
-            frames=SUGGESTED_FRAMES,
-            gallery=gallery,
-            files=FILES,
-            facts=facts,
-        )
+    return render_page(
+        "unscored_page.html.jinja",
+        run_metadata=run_metadata,
+        headline=headline(evidence, set_aside=bool(run_metadata.set_aside)),
+        tone="worse" if evidence.findings else "unchanged",
+        findings=evidence.findings,
+        why=page.why.partition(":")[0].rstrip("."),
+        figures=list(figures(evidence)),
+        cautions=[*([SET_ASIDE] if run_metadata.set_aside else []), *cautions(evidence)],
+        evidence=evidence_table(evidence),
+        drift=drift_table(evidence),
+        estimates=estimate_table(evidence),
+        estimate_notes=list(estimate_notes(evidence)),
+        frames=SUGGESTED_FRAMES,
+        gallery=gallery,
+        files=FILES,
+        facts=facts,
     )
 
 

@@ -9,30 +9,32 @@ import pandas as pd
 from polypda.evaluation.aggregation.aggregates import SIZE_STRATA
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.aggregation.matrix_table import models_in_order, target_cells
-from polypda.evaluation.aggregation.selector_regret import regret_by_rule
-from polypda.evaluation.cases.case_values import BOX
+from polypda.evaluation.cases.case_table import BOX
+from polypda.evaluation.cases.evaluation_file import regret_by_rule
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
-from polypda.evaluation.statistics import IntervalKind
-from polypda.reporting.tables.column import BOLD, BOLD_NOTE, Block, Column, Row, View
+from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.tables.columns import (
     ADAPTATION,
     AGGREGATES,
+    BLOCKS,
+    BOLD,
+    BOLD_NOTE,
     BOXES_ONLY,
     BY_ORIGIN,
     BY_PAIR,
     BY_SOURCE,
     CENTRE_AND_ROLE,
+    CENTRE_BLOCKS,
     COMPARISONS,
-    LESIONS,
-    NEGATIVES,
-    PIXELS,
     POSITIVES,
     RULE,
-    RULES_OF_A_RUN,
-    RULES_OF_RUNS,
+    Block,
+    Column,
+    Row,
+    View,
 )
 from polypda.reporting.tables.text_table import TextTable, markdown_escaped, markdown_table, strong
-from polypda.reporting.verdict import SIGNIFICANT_P, finding, records
+from polypda.reporting.verdict import CLUSTER_INTERVALS, SIGNIFICANT_P, finding, records
 from polypda.reporting.wording import (
     FRAMES_NOTE,
     NO_BREAK,
@@ -61,7 +63,6 @@ STRATA_NOTE = (
     "Dice by relative polyp area (share of the field of view; an endoscope gives no millimetres); n: frames with a "
     "polyp."
 )
-CENTRE_BLOCKS = (POSITIVES, PIXELS, NEGATIVES, LESIONS)
 
 
 def block_table(block: Block, data: pd.DataFrame, view: View, who: Sequence[Column]) -> TextTable:
@@ -96,8 +97,9 @@ def is_improvement(delta_low: float, delta_interval: str, p_holm: float) -> bool
     The sign-flip test alone calls up to 8 % of lopsided null differences significant, both together below 4 %
     (tests/evaluation/statistics); and where frames had to be treated as independent neither can be trusted.
     """
-    over_clusters = delta_interval in (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
-    return bool(over_clusters and p_holm < SIGNIFICANT_P and delta_low > 0)  # NaN compares as False
+    return bool(
+        delta_interval in CLUSTER_INTERVALS and p_holm < SIGNIFICANT_P and delta_low > 0
+    )  # NaN compares as False
 
 
 def _tone(row: Row) -> str:
@@ -171,8 +173,10 @@ def strata_table(strata: pd.DataFrame, who: Sequence[Column]) -> TextTable:
 def selector_table(selectors: pd.DataFrame, view: View) -> tuple[Block, TextTable]:
     """What the checkpoint rules cost: of one run each with its step, of several their means per adaptation."""
     if selectors["run"].nunique() == 1:
-        return RULES_OF_A_RUN, block_table(RULES_OF_A_RUN, selectors, view, (RULE,))
-    return RULES_OF_RUNS, block_table(RULES_OF_RUNS, regret_by_rule(selectors), view, (ADAPTATION, RULE))
+        block, rows, who = BLOCKS["rules_of_a_run"], selectors, [RULE]
+    else:
+        block, rows, who = BLOCKS["rules_of_runs"], regret_by_rule(selectors), [ADAPTATION, RULE]
+    return block, block_table(block, rows, view, who)
 
 
 def by_place(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -240,8 +244,8 @@ def interval_words(rows: pd.DataFrame) -> list[str]:
         means = dict.fromkeys(
             f"{row['model']} {row['dice_cluster_means']}" for row in records(group) if row["dice_cluster_means"]
         )
-        told = "; ".join([*words, *means])
-        lines.append(markdown_escaped(f"{cohort}: {', '.join(kinds)}{f' ({told})' if told else ''}"))
+        remarks = "; ".join([*words, *means])
+        lines.append(markdown_escaped(f"{cohort}: {', '.join(kinds)}{f' ({remarks})' if remarks else ''}"))
     return lines
 
 

@@ -12,13 +12,20 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
-from polypda.evaluation.aggregation.selector_regret import SELECTORS_FILE
+from polypda.evaluation.cases.evaluation_file import SELECTORS_FILE
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER, SOURCE_ONLY
 from polypda.files import write_whole
-from polypda.reporting.tables.column import View
-from polypda.reporting.tables.columns import AGGREGATES, BY_ADAPTATION, BY_PAIR, BY_SOURCE, COMPARISONS, POSITIVES
-from polypda.reporting.tables.result_tables import (
+from polypda.reporting.tables.columns import (
+    AGGREGATES,
+    BY_ADAPTATION,
+    BY_PAIR,
+    BY_SOURCE,
     CENTRE_BLOCKS,
+    COMPARISONS,
+    POSITIVES,
+    View,
+)
+from polypda.reporting.tables.result_tables import (
     INTERVAL_NOTE,
     MATRIX_NOTE,
     MATRIX_TITLE,

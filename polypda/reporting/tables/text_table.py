@@ -38,13 +38,13 @@ class TextTable:
 
     def without_empty_columns(self) -> TextTable:
         """Columns of numbers that hold only dashes left out."""
-        kept = [
+        filled = [
             index
             for index in range(len(self.headings))
             if index < self.left or any(row[index] not in ("", NOT_KNOWN) for row in self.rows)
         ]
-        rows = [[row[index] for index in kept] for row in self.rows]
-        return replace(self, headings=[self.headings[index] for index in kept], rows=rows)
+        rows = [[row[index] for index in filled] for row in self.rows]
+        return replace(self, headings=[self.headings[index] for index in filled], rows=rows)
 
 
 def strong(text: str) -> str:
@@ -103,13 +103,13 @@ def latex_table(table: TextTable, *, caption: str, label: str, banner: str = "",
     """
     columns = "".join("l" if index < table.left else "r" for index in range(len(table.headings)))
     head = " & ".join(map(latex_escaped, table.headings)) + r" \\"
-    told = (rf"\textbf{{{latex_escaped(banner)}.}} " if banner else "") + latex_escaped(caption)
+    text = (rf"\textbf{{{latex_escaped(banner)}.}} " if banner else "") + latex_escaped(caption)
     lines = [
         PREAMBLE,
         *([f"% {banner}."] if banner else []),
         r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}\setlength{\LTcapwidth}{\textwidth}",
         rf"\begin{{longtable}}{{{columns}}}",
-        rf"\caption{{{told}}}\label{{{label}}}\\",
+        rf"\caption{{{text}}}\label{{{label}}}\\",
         *(r"\toprule", head, r"\midrule", r"\endfirsthead"),
         *(r"\toprule", head, r"\midrule", r"\endhead"),
         *(r"\bottomrule", r"\endfoot"),

@@ -17,11 +17,11 @@ from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.estimation.estimated_dice import AFTER, BEFORE, CHANGE
 from polypda.evaluation.estimation.stratified import LEAST_OF_A_STRATUM, SampleEstimate, merged, stratified_mean
 from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
-from polypda.evaluation.scoring.prediction import NativePrediction
+from polypda.evaluation.scoring.predictions import NativePrediction
 from polypda.files import write_json, write_table
 from polypda.importing.annotations.shapes import Polygon
 from polypda.reporting.pages.audit_page import AuditAnswer, write_audit_answer
-from polypda.reporting.pages.gallery import OverlayImage
+from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.wording import signed
 from polypda.training.progress import Progress
 from polypda.workflows.audit.export import outlines_of
@@ -221,7 +221,7 @@ def labels_use(audited: AuditedRun) -> str:
         "run": audited.run.name, "source": config.source, "target": config.target, "method": audited.names[1],
         "selector": config.selector, "seeds": (config.seed,), "input_size": (config.data.size, config.data.size),
         "phantom": audited.target.phantom, "target_labels_used": wants_oracle(config),
-        "target_labels_taught": learns_target_labels(config),
+        "target_labels_trained_on": learns_target_labels(config),
     }  # fmt: skip
     return RunMetadata.model_validate(facts).labels_text
 

@@ -20,8 +20,7 @@ from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image
 from polypda.data.cache import load_native
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.files import write_json, write_png, write_table
-from polypda.reporting.report_folders import whole_folder
+from polypda.files import whole_folder, write_json, write_png, write_table
 from polypda.workflows.audit.plan import IMAGES, LIST, PLAN, AuditedRun, AuditPlan, Drawn, Prefill
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame, LabelState
-from polypda.cohorts.image_files import name_some
-from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
+from polypda.cohorts.image_files import IMAGE_SUFFIXES, name_some
 from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.data.labels import read_reference

@@ -30,7 +30,7 @@ from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
 from polypda.training.config import AdaptConfig
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import data_roots

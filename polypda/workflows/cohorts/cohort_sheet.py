@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from polypda.cohorts.image_files import natural_key
 from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.ordering import natural_key
 from polypda.importing.writing.cohort_writer import encode_png
 from polypda.importing.writing.records import FrameRecord
 from polypda.reporting.overlays.contact_sheet import SheetFrame, draw_contact_sheet, evenly_drawn

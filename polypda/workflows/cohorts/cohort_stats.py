@@ -18,13 +18,12 @@ from polypda.cohorts.image_files import name_some
 from polypda.cohorts.images import Image, read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError, UsageError
-from polypda.evaluation.cohort_differences.results import compare_cohorts
+from polypda.evaluation.cohort_differences import compare_cohorts
 from polypda.evaluation.statistics.clusters import clusters_of
-from polypda.quality.statistics.figure_store import FigureStore
-from polypda.quality.statistics.frame_table import drawn_evenly, frame_table, place_maps
-from polypda.quality.statistics.measuring import MOST_PROCESSES, MeasuredFrame, measure_frames
+from polypda.quality.frame_table import drawn_evenly, frame_table, place_maps
+from polypda.quality.measuring import MOST_PROCESSES, FigureStore, MeasuredFrame, measure_frames
 from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
-from polypda.reporting.pages.gallery import preview
+from polypda.reporting.pages.page import preview
 
 FRAMES = 250
 SAMPLE_WIDTH_PX = 320

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polypda import __version__
-from polypda.cohorts.image_files import image_files
-from polypda.cohorts.ordering import natural_key
+from polypda.cohorts.image_files import image_files, natural_key
 from polypda.errors import DataError, UsageError
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
 from polypda.importing.deidentification.key import check_crosswalk, load_key, write_crosswalk
 from polypda.importing.deidentification.treatment import Choices, Deidentification
 from polypda.importing.writing.cohort_writer import encode_png
-from polypda.reporting.overlays.deidentification_sheet import FILE_NAME as SHEET_FILE
-from polypda.reporting.overlays.deidentification_sheet import review_sheet
-from polypda.reporting.pages.deidentification_summary import FILE_NAME as SUMMARY_FILE
-from polypda.reporting.pages.deidentification_summary import deidentification_markdown
+from polypda.reporting.documents.deidentification import (
+    SHEET_FILE,
+    SUMMARY_FILE,
+    deidentification_markdown,
+    review_sheet,
+)
 from polypda.workflows.cohorts.import_cohort import ImportRequest
 
 

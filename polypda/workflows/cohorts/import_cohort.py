@@ -13,15 +13,21 @@ from polypda.cohorts.catalogue import COHORT_ID, manifest, shipped_catalogue
 from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError
 from polypda.files import require_writable
-from polypda.importing.archives import open_source
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.images.deinterlacing import of_one_moment
 from polypda.importing.registry import AUTO, check_format, reader_for
-from polypda.importing.source_tree import CountedTree
-from polypda.importing.writing.cohort_writer import AsItIs, CohortWriter, Treatment
-from polypda.importing.writing.import_ledger import FILE_NAME as LEDGER_FILE
-from polypda.importing.writing.import_ledger import ImportSummary, ledger_json, summarise
-from polypda.importing.writing.manifest_of_import import Details, manifest_of_import, manifest_yaml, new_manifest
+from polypda.importing.source_tree import CountedTree, open_source
+from polypda.importing.writing.cohort_writer import CohortWriter, Treatment
+from polypda.importing.writing.documents import FILE_NAME as LEDGER_FILE
+from polypda.importing.writing.documents import (
+    Details,
+    ImportSummary,
+    ledger_json,
+    manifest_of_import,
+    manifest_yaml,
+    new_manifest,
+    summarise,
+)
 from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records
 from polypda.importing.writing.staging import Staging, link_tree, staging
 from polypda.workflows.cohorts.cohort_sheet import FILE_NAME as SHEET_FILE
@@ -91,7 +97,7 @@ def import_cohort(
         if request.deinterlace and reader.deinterlaces:
             what = "--deinterlace is for single pictures."
             raise UsageError("E_OPTION", what, fix="films: -O deinterlace=auto (the default), bwdif or field.")
-        treatment = treatment or AsItIs()
+        treatment = treatment or Treatment()
         if treatment.renames:
             reader = reader.with_original_names()
         if not reader.resumable:  # videos are decoded once

@@ -26,8 +26,7 @@ from polypda.networks.batch_norm import apply_policy
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.training.config import AdaptConfig
-from polypda.training.devices import open_fabric
-from polypda.training.engine import Engine
+from polypda.training.engine import Engine, open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.matrix.launchers import Launcher, Outcome, Sequential

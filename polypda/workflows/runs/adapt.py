@@ -29,12 +29,11 @@ from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.criteria import ORACLE as ORACLE_RULE
-from polypda.training.devices import open_fabric
-from polypda.training.dry_run import rehearse
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice
-from polypda.training.stage import Stage, run_stage
+from polypda.training.stage import Stage, rehearse, run_stage
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load

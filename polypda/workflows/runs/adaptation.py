@@ -18,12 +18,21 @@ from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
 from polypda.prediction.model import save_model
 from polypda.training.config import AdaptConfig, Compute
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress, Silent
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import AREA_GUARD, SELECTION, Choice, Verdict, choose, judged
-from polypda.training.snapshot_scores import CONTROL_STEP, score_snapshot, score_snapshots
+from polypda.training.selectors import (
+    AREA_GUARD,
+    CONTROL_STEP,
+    SELECTION,
+    Choice,
+    Verdict,
+    choose,
+    judged,
+    score_snapshot,
+    score_snapshots,
+)
 from polypda.training.stage import Stage, run_stage
 from polypda.workflows.runs.model_facts import model_facts
 from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData

@@ -20,11 +20,10 @@ from polypda.files import write_json
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_class, method_options
 from polypda.methods.segmentation import SupervisedOptions
-from polypda.networks.encoder_sources import BUNDLED, PACKAGES, bundled_weights, has_bundled_weights
-from polypda.networks.encoder_weights import NONE
+from polypda.networks.encoder_weights import BUNDLED, NONE, PACKAGES, bundled_weights, has_bundled_weights
 from polypda.networks.registry import network_of
 from polypda.networks.segmenter import Segmenter
-from polypda.networks.smp_names import plain_architecture
+from polypda.networks.smp_library import plain_architecture
 from polypda.options import with_present_names
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import ORACLE as ORACLE_RULE
@@ -49,7 +48,7 @@ def told_weights(given: str | None, base: Mapping[str, Any], encoder: str) -> st
         given = str(base.get("encoder_weights", NONE))
         if given == BUNDLED and not has_bundled_weights(encoder):
             return NONE
-    return bundled_weights(encoder).told if given == BUNDLED else given
+    return bundled_weights(encoder).description if given == BUNDLED else given
 
 
 def weights_to_load(config: AdaptConfig, paths: Paths) -> str:

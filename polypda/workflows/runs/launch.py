@@ -8,8 +8,7 @@ from typing import Any
 
 from polypda.errors import UsageError, nearest
 from polypda.methods.index import DEFAULT_METHOD
-from polypda.networks.encoder_sources import BUNDLED
-from polypda.networks.encoder_weights import IMAGENET, NONE
+from polypda.networks.encoder_weights import BUNDLED, IMAGENET, NONE
 from polypda.options import options_of
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder, free_folder, run_name

@@ -16,8 +16,8 @@ from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.cohorts.splits import require_no_leak
 from polypda.errors import LeakageError
 from polypda.files import write_json
-from polypda.quality.near_duplicates.fingerprint_cache import cached_fingerprints
-from polypda.quality.near_duplicates.pairs import AlikePair, Mirroring, find_alike
+from polypda.quality.fingerprints import cached_fingerprints
+from polypda.quality.near_duplicates import AlikePair, Mirroring, find_alike
 
 FILE_NAME = "leakage.json"
 MOST_NAMED = 3

@@ -12,8 +12,8 @@ from typing import Any
 from polypda.errors import UsageError, nearest
 from polypda.methods.adda import PUBLISHED as ADDA_RELEASED
 from polypda.methods.lsd import PUBLISHED as LSD_PUBLISHED
-from polypda.networks.encoder_sources import BUNDLED
-from polypda.stylization.settings import PUBLISHED as AAN_PUBLISHED
+from polypda.networks.encoder_weights import BUNDLED
+from polypda.stylization.appearance import PUBLISHED as AAN_PUBLISHED
 
 BUNDLED_ENCODER = "tu-tf_efficientnet_lite0"
 _LIGHT_FPN = {

@@ -13,7 +13,7 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.aggregation.cross_centre import cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation, find_evaluations, read_evaluation
 from polypda.methods.registry import method_class
-from polypda.reporting.documents.study_file import read_study
+from polypda.reporting.documents.study import read_study
 from polypda.reporting.pages.curves_page import ShownStage, write_curves
 from polypda.reporting.pages.report_folder import write_cross_centre_report
 from polypda.reporting.report_folders import refuse_existing

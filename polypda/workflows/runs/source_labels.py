@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
-from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.mask_files import swapped
+from polypda.cohorts.images import read_image, read_mask, swapped
 from polypda.data.labels import BoxSupervision, teaches
 from polypda.errors import DataError
 from polypda.files import write_json

@@ -25,12 +25,12 @@ from polypda.methods.source_features import save_source_features
 from polypda.networks.registry import load_segmenter
 from polypda.networks.taps import FeatureTap, tap_width
 from polypda.networks.weights import save_module
-from polypda.reporting.report_folders import refuse_existing, whole_folder
+from polypda.reporting.report_folders import new_folder, refuse_existing
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.snapshot_scores import foreground_fraction
+from polypda.training.selectors import foreground_fraction
 from polypda.workflows.runs.cohort_pair import data_roots, open_pair
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, data_table, require_recorded
@@ -115,7 +115,7 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, paths: Paths,
             progress.advance(done)
 
     try:
-        with whole_folder(out) as work:
+        with new_folder(out) as work:
             frames = save_source_features(segmenter, batches(), work / FEATURES, tap)
             save_module(segmenter, work / MODEL)
             facts = PackageFacts(

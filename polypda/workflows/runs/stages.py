@@ -22,7 +22,7 @@ from polypda.methods.registry import method_class
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
-from polypda.training.snapshot_scores import foreground_fraction
+from polypda.training.selectors import foreground_fraction
 from polypda.training.stage import Stage
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.source_labels import teaching_frames

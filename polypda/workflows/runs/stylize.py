@@ -27,13 +27,12 @@ from polypda.files import require_writable, write_json, write_png
 from polypda.networks.encoder_weights import NONE
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter, check_input_size
-from polypda.reporting.overlays.lettering import PAPER, Text, text_block
-from polypda.reporting.report_folders import whole_folder
-from polypda.stylization.appearance import layer_weights
-from polypda.stylization.settings import StylizationSettings
+from polypda.reporting.overlays.drawing import PAPER, Text, text_block
+from polypda.reporting.report_folders import new_folder
+from polypda.stylization.appearance import StylizationSettings, layer_weights
 from polypda.stylization.stylized_frames import GROUP, EncoderMaps, Stylization
 from polypda.training.config import AdaptConfig, Compute, DataConfig
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
@@ -126,7 +125,7 @@ class Preview:
     network: SegmenterSpec = field(default_factory=SegmenterSpec)
     data: DataConfig = field(default_factory=DataConfig)  # type: ignore[arg-type]
     compute: Compute = field(default_factory=Compute)
-    settings: StylizationSettings = field(default_factory=StylizationSettings)  # type: ignore[arg-type]
+    settings: StylizationSettings = field(default_factory=StylizationSettings)
 
 
 def stylization_options(values: Mapping[str, Any]) -> StylizationSettings:
@@ -177,7 +176,7 @@ def stylize(preview: Preview, paths: Paths, out: Path, progress: Progress) -> Pa
     progress.begin("stylize", 0, len(source))
     rows = []
     try:
-        with whole_folder(out) as work:
+        with new_folder(out) as work:
             for start in range(0, len(source), GROUP):
                 group = list(range(start, min(start + GROUP, len(source))))
                 stylized = stylization.stylized(group)

@@ -17,7 +17,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import CachedFrames
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.methods.registry import parts_of
 from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
@@ -25,10 +25,10 @@ from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import AdaptConfig, FinalStatistics
-from polypda.training.preparation import statistics_batches
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage import DONE
+from polypda.training.stage_batches import statistics_batches
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
 

@@ -21,8 +21,7 @@ from polypda.cohorts.named_root import named_data_root, use_data_root
 from polypda.errors import Interrupted, TrainingError
 from polypda.processes import WorkerPool
 from polypda.training.config import Compute
-from polypda.training.devices import open_fabric
-from polypda.training.engine import StepReport
+from polypda.training.engine import StepReport, open_fabric
 from polypda.training.progress import Progress
 
 LOOK_EVERY_S = 0.2

@@ -12,18 +12,18 @@ import pandas as pd
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
 from polypda.errors import DataError
-from polypda.evaluation.aggregation.selector_regret import regret_rows
 from polypda.evaluation.cases.case_table import CaseKey
+from polypda.evaluation.cases.evaluation_file import regret_rows
 from polypda.evaluation.cases.run_metadata import SOURCE_ONLY, RunMetadata
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import NativePrediction, predict_native
+from polypda.evaluation.scoring.predictions import NativePrediction, predict_native
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.overlays.frame_choice import choose_frames
-from polypda.reporting.pages.gallery import OverlayImage
+from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report
 from polypda.training.config import AdaptConfig, FinalStatistics
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice, set_aside
@@ -125,7 +125,7 @@ class EvaluatedRun:
                 *([CONTROL_NOTE] if config.source_package else []),
             ),
             target_labels_used=wants_oracle(config),
-            target_labels_taught=learns_target_labels(config),
+            target_labels_trained_on=learns_target_labels(config),
             set_aside=set_aside(self.run.folder),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),

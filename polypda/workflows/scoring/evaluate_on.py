@@ -19,12 +19,12 @@ from polypda.evaluation.aggregation.cross_centre import cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.pranet2020 import PranetTable
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.files import require_writable, whole_folder, write_failed
 from polypda.networks.registry import load_segmenter
 from polypda.reporting.tables.table_files import write_tables
 from polypda.training.config import AdaptConfig
-from polypda.training.devices import open_fabric
+from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION, Choice

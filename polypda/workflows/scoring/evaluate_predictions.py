@@ -16,7 +16,7 @@ from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.map_scale import MapScale
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.pranet2020 import PranetTable
-from polypda.evaluation.scoring.prediction_files import PredictionFolder, predictions_of, require_predictions
+from polypda.evaluation.scoring.predictions import PredictionFolder, predictions_of, require_predictions
 from polypda.files import require_writable
 from polypda.training.progress import Progress
 from polypda.training.run_folder import environment

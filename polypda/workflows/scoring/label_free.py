@@ -22,8 +22,8 @@ from polypda.cohorts.opening import open_cohort, present
 from polypda.cohorts.splits import unit_of
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.data.cache import NativeFrame, load_native
+from polypda.data.frame_changes import with_colour_statistics, with_low_frequencies
 from polypda.data.labels import read_reference
-from polypda.data.target_colours import with_colour_statistics, with_low_frequencies
 from polypda.errors import PolypdaError
 from polypda.evaluation.estimation.confidence import ConfidenceCounts, confidence_counts
 from polypda.evaluation.estimation.estimated_dice import PairCounts, PseudoTarget

@@ -8,11 +8,11 @@ import pandas as pd
 
 from polypda.cohorts.frames import OpenedCohort
 from polypda.data.labels import box_corners
-from polypda.evaluation.cases.case_values import BOX
+from polypda.evaluation.cases.case_table import BOX
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import NativePrediction
-from polypda.reporting.overlays.frame_overlay import draw_overlay
-from polypda.reporting.overlays.overlay_legend import DecodedImage, OverlayCaption
+from polypda.evaluation.scoring.predictions import NativePrediction
+from polypda.reporting.overlays.drawing import DecodedImage
+from polypda.reporting.overlays.frame_overlay import OverlayCaption, draw_overlay
 
 
 def prediction_overlay(prediction: NativePrediction, cohort: OpenedCohort, own: pd.DataFrame, why: str) -> DecodedImage:

@@ -12,17 +12,15 @@ from typing import Any
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
-from polypda.cohorts.image_files import name_some
-from polypda.cohorts.image_kinds import IMAGE_SUFFIXES
+from polypda.cohorts.image_files import IMAGE_SUFFIXES, name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.cases.case_table import BOX, CaseKey, case_row, cases_table
-from polypda.evaluation.scoring.box_metrics import frame_metrics_boxes
 from polypda.evaluation.scoring.frame_metric import added_values
-from polypda.evaluation.scoring.metrics import frame_metrics
+from polypda.evaluation.scoring.metrics import frame_metrics, frame_metrics_boxes
 from polypda.evaluation.scoring.pranet2020 import PranetTable
-from polypda.evaluation.scoring.prediction import NativePrediction
+from polypda.evaluation.scoring.predictions import NativePrediction
 from polypda.training.progress import Progress
 
 PARTS = {part.value: (part,) for part in Split} | {"all": tuple(Split)}

@@ -15,10 +15,10 @@ from polypda.evaluation.cases.run_metadata import SOURCE_ONLY
 from polypda.evaluation.estimation.confidence import ConfidenceCounts, confidence_counts
 from polypda.evaluation.estimation.estimated_dice import PairCounts
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.evaluation.scoring.prediction import predict_native
+from polypda.evaluation.scoring.predictions import predict_native
 from polypda.files import write_json, write_png, write_table
 from polypda.networks.weights import training_identity
-from polypda.reporting.pages.gallery import OverlayImage, file_name
+from polypda.reporting.pages.page import OverlayImage, file_name
 from polypda.reporting.pages.unscored_page import UnscoredPage, write_unscored
 from polypda.training.progress import Progress
 from polypda.workflows.scoring.label_free import (

@@ -5,14 +5,15 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
-from polypda.evaluation.statistics import (
+from polypda.evaluation.statistics.clusters import (
     Clusters,
+    checked_values,
     cluster_means,
     clusters_from_labels,
     clusters_of,
+    effective_count,
     frames_as_clusters,
 )
-from polypda.evaluation.statistics.clusters import checked_values, effective_count
 
 
 def table(patients: list[str], sequences: list[str], cohort: str = "haining") -> pd.DataFrame:

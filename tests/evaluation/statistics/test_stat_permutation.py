@@ -1,5 +1,7 @@
 """The cluster sign-flip test by enumeration and against scipy."""
 
+from __future__ import annotations
+
 import itertools
 import math
 
@@ -7,13 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from polypda.errors import UsageError
-from polypda.evaluation.statistics import (
-    clusters_from_labels,
-    frames_as_clusters,
-    sign_flip_p_value,
-    sign_flip_tests,
-)
+from polypda.errors import DataError, UsageError
+from polypda.evaluation.statistics.clusters import clusters_from_labels, frames_as_clusters
+from polypda.evaluation.statistics.comparison import seed_spread
+from polypda.evaluation.statistics.permutation import holm, sign_flip_tests, smallest_p_value
+
+
+def sign_flip_p_value(differences, clusters, **settings) -> float:
+    return sign_flip_tests(np.asarray(differences), clusters, **settings)[0].p_value
 
 
 def test_three_clusters_by_hand() -> None:
@@ -21,7 +24,7 @@ def test_three_clusters_by_hand() -> None:
     0; squared standard errors of these are (1 + 1 + 4)/16 and (0 + 1/4 + 1/4)/16, so the order is theirs."""
     clusters = clusters_from_labels(["a", "a", "b", "c"])
     test = sign_flip_tests([1.0, 2.0, 2.0, -1.0], clusters)[0]
-    assert (test.p_value, test.smallest_p, test.exact) == (0.5, 0.25, True)
+    assert (test.p_value, smallest_p_value(3), test.exact) == (0.5, 0.25, True)
     assert test.words == "3 clusters: no p below 0.25 is possible"
 
 
@@ -98,7 +101,7 @@ def test_drawn_patterns_approach_the_exact_p(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_drawn_p_is_never_zero() -> None:
     test = sign_flip_tests(np.ones(40), frames_as_clusters(40), flips=1000)[0]
-    assert test.p_value == test.smallest_p == pytest.approx(1 / 1001)
+    assert test.p_value == smallest_p_value(40, flips=1000) == pytest.approx(1 / 1001)
 
 
 def test_patterns_are_shared_and_reproducible() -> None:
@@ -121,7 +124,7 @@ def test_flipping_whole_clusters_is_stricter_than_flipping_frames() -> None:
 @pytest.mark.parametrize(("count", "said"), [(1, True), (5, True), (6, False)])
 def test_too_few_clusters_for_significance_are_named(count: int, said: bool) -> None:
     test = sign_flip_tests(np.ones(count), clusters_from_labels([str(k) for k in range(count)]))[0]
-    assert test.p_value == test.smallest_p == 2.0 ** (1 - count)
+    assert test.p_value == smallest_p_value(count) == 2.0 ** (1 - count)
     assert ("is possible" in test.words) is said
 
 
@@ -133,3 +136,59 @@ def test_no_difference_and_no_frame() -> None:
 def test_too_few_patterns_are_refused() -> None:
     with pytest.raises(UsageError, match="E_STAT_FLIPS"):
         sign_flip_p_value(np.ones(30), frames_as_clusters(30), flips=10)
+
+
+def test_holm_by_hand_in_the_order_given() -> None:
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_rejects_as_the_step_down_rule_does() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        family = generator.random(7) ** 3
+        rejected = np.zeros(7, dtype=bool)
+        for step, index in enumerate(np.argsort(family)):
+            if family[index] > 0.05 / (7 - step):
+                break
+            rejected[index] = True
+        np.testing.assert_array_equal(holm(family) <= 0.05, rejected)
+
+
+def test_a_declared_comparison_without_p_stays_counted() -> None:
+    np.testing.assert_allclose(holm([0.01, math.nan, 0.03]), [0.03, math.nan, 0.06])
+
+
+def test_holm_never_exceeds_one_and_takes_an_empty_family() -> None:
+    assert holm([0.6, 0.9]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+@pytest.mark.parametrize("family", [[1.2], [-0.1], [[0.1]], 0.3])
+def test_values_that_are_no_p_are_refused(family: object) -> None:
+    with pytest.raises(DataError, match="E_STAT_P_VALUE"):
+        holm(family)  # type: ignore[arg-type]
+
+
+def test_seed_spread_is_the_sample_sd() -> None:
+    spread = seed_spread([0.40, 0.44, 0.48])
+    assert (spread.mean, spread.sd, spread.n) == (pytest.approx(0.44), pytest.approx(0.04), 3)
+    assert spread.words == "SD over 3 trainings (seeds)"
+
+
+def test_one_seed_says_that_training_variability_is_unknown() -> None:
+    spread = seed_spread([0.4])
+    assert (spread.mean, spread.n, spread.words) == (0.4, 1, "training variability not assessed")
+    assert math.isnan(spread.sd)
+
+
+def test_no_training() -> None:
+    spread = seed_spread([])
+    assert math.isnan(spread.mean)
+    assert spread.n == 0
+
+
+def test_a_training_without_a_value_is_not_left_out_in_silence() -> None:
+    with pytest.raises(DataError, match=r"E_STAT_NOT_FINITE.*1 of 2"):
+        seed_spread([0.4, math.nan])
+    with pytest.raises(DataError, match="E_STAT_LENGTH"):
+        seed_spread([[0.4]])

@@ -1,1 +1,0 @@
-"""Folders of frames: which mask belongs to which image, and what names and tables tell of patients."""

@@ -1,1 +1,0 @@
-"""Frames that show the same picture: fingerprints, the search for candidates, their confirmation."""

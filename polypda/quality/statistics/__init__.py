@@ -1,1 +1,0 @@
-"""What a cohort's frames are like, in numbers: each frame's figures, measured once and kept by the files' content."""
