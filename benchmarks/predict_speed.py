@@ -24,10 +24,10 @@ from video_cost import MOMENTS
 from video_cost import write_video as write_recording
 
 from polypda.cohorts.catalogue import load_catalogue
+from polypda.data.inference import Inference
 from polypda.importing.images.deinterlacing import Deinterlace
 from polypda.importing.images.videos import open_video as open_recording
 from polypda.importing.images.videos import rgb
-from polypda.networks.averaged_prediction import Inference
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.phantom.renderer import video_moments

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from polypda.cohorts.frames import OpenedCohort
+    from polypda.data.inference import Inference
     from polypda.evaluation.cases.evaluation_file import Evaluation
-    from polypda.networks.averaged_prediction import Inference
     from polypda.prediction.facts import ModelFacts
     from polypda.prediction.model import ImagePrediction, LoadedModel
     from polypda.training.progress import Progress
@@ -392,7 +392,7 @@ def _progress(shown: bool) -> Progress:
 
 
 def _inference(wanted: Inference | str | None) -> Inference | None:
-    from polypda.networks.averaged_prediction import Inference
+    from polypda.data.inference import Inference
 
     return None if wanted is None else Inference.model_validate(wanted)
 

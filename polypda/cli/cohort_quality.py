@@ -15,14 +15,14 @@ from rich.text import Text
 from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import wide_console
 from polypda.cohorts.image_files import MOST_NAMED, name_some
-from polypda.quality.checking.cohort_view import Finding, Severity
 from polypda.workflows.runs.paths import default_cache
 
 if TYPE_CHECKING:
     from polypda.quality.checking.check_cohorts import CheckReport, JointReport
+    from polypda.quality.checking.cohort_view import Finding
 
 Opt = typer.Option
-SEVERITY_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+SEVERITY_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def check_command(
@@ -78,7 +78,7 @@ def _print(report: JointReport, allowed: bool) -> None:
 def _print_cohort(console: Console, report: CheckReport) -> None:
     console.print(f"{report.cohort}: {len(report.opened.frames)} frames, read as {report.layout}.")
     console.print(_table(report.findings))
-    errors = sum(finding.severity is Severity.ERROR for finding in report.findings)
+    errors = sum(finding.severity == "error" for finding in report.findings)
     console.print(f"{errors} kinds of errors." if errors else "No errors.")
 
 
@@ -88,7 +88,7 @@ def _table(findings: tuple[Finding, ...]) -> Table:
     table.add_column("code", no_wrap=True)
     table.add_column("what was found")
     for finding in findings:
-        named = finding.severity is not Severity.NOTE or len(finding.frames) <= MOST_NAMED
+        named = finding.severity != "note" or len(finding.frames) <= MOST_NAMED
         frames = f" [{name_some(finding.frames)}]" if finding.frames and named else ""
         severity = Text(finding.severity.value, style=SEVERITY_STYLE[finding.severity])
         table.add_row(severity, finding.code, Text(finding.message + frames))

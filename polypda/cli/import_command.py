@@ -28,10 +28,6 @@ from polypda.cli.deidentify_options import (
     treatment_for,
 )
 from polypda.errors import DATA, Interrupted, UsageError
-from polypda.importing.contract import LedgerLine
-from polypda.importing.writing.documents import Details, ImportSummary
-from polypda.importing.writing.staging import staging_folder
-from polypda.workflows.cohorts.import_cohort import ImportRequest, ImportResult, check_request, import_cohort
 
 if TYPE_CHECKING:
     from polypda.importing.contract import LedgerLine
@@ -84,7 +80,8 @@ def import_command(
     crosswalk: Crosswalk = None,
 ) -> None:
     """Import frames and labels of other tools as a cohort; exit status 3 when something was left out."""
-    from polypda.workflows.cohorts.import_cohort import ImportRequest
+    from polypda.importing.writing.documents import Details
+    from polypda.workflows.cohorts.import_cohort import ImportRequest, check_request, import_cohort
 
     request = ImportRequest(
         source=source,
@@ -120,6 +117,8 @@ def import_command(
 @contextmanager
 def _stoppable(request: ImportRequest) -> Iterator[None]:
     """End on Ctrl-C, and on a polite kill as well, with a word on what is left."""
+
+    from polypda.importing.writing.staging import staging_folder
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

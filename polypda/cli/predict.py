@@ -67,8 +67,8 @@ def predict_command(
     Research only. Not a medical device.
     """
     from polypda.cli.console import terminal_progress
+    from polypda.data.inference import Inference
     from polypda.importing.images.deinterlacing import Deinterlace
-    from polypda.networks.averaged_prediction import Inference
     from polypda.prediction.annotations import AnnotationKind
     from polypda.prediction.inputs import find_inputs
     from polypda.prediction.job import PredictOptions, predict_inputs

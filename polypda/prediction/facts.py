@@ -17,8 +17,8 @@ from torch import nn
 from polypda.cohorts.field_of_view import RULE
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.inference import Inference
 from polypda.errors import DataError
-from polypda.networks.averaged_prediction import Inference
 from polypda.networks.registry import SegmenterSpec
 from polypda.networks.segmenter import InputNormalisation
 

@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 
 from polypda.cohorts.field_of_view import FieldOfView
 from polypda.data.cache import NativeFrame, native_frame
+from polypda.data.inference import Inference
 from polypda.errors import DataError, UsageError
-from polypda.networks.averaged_prediction import Asked, Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import Segmenter, channels_last
 from polypda.networks.weights import fill_module, read_safetensors, save_module, tensors_sha256

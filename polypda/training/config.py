@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from polypda.data.augmentation import AugmentationKind
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.inference import Inference
 from polypda.data.labels import BoxSupervision
 from polypda.errors import nearest
 from polypda.methods.contract import MethodOptions
 from polypda.methods.registry import method_options, plain_options
 from polypda.methods.segmentation import SourceOnly
-from polypda.networks.averaged_prediction import Asked, Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
 from polypda.options import Option, with_present_names

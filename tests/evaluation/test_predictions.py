@@ -14,11 +14,12 @@ from support.painted import write_frames
 from polypda.cohorts.frames import Frame
 from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
+from polypda.data.inference import Inference
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.map_scale import MapScale
 from polypda.evaluation.scoring.metrics import frame_metrics
 from polypda.evaluation.scoring.predictions import PredictionFolder, predict_native
-from polypda.networks.averaged_prediction import Asked, Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Prediction, Segmenter
 
 CPU = torch.device("cpu")

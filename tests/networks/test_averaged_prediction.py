@@ -9,9 +9,10 @@ from support.tiny_segmenter import TinySegmenter, random_batches
 from torch import nn
 
 from polypda.data.cache import NetworkGrid, load_native
+from polypda.data.inference import Inference
 from polypda.errors import UsageError
 from polypda.methods.segmentation import to_image_size
-from polypda.networks.averaged_prediction import Asked, FusedSegmenter, Inference, without_low_regions
+from polypda.networks.averaged_prediction import Asked, FusedSegmenter, without_low_regions
 from polypda.networks.segmenter import Prediction, Segmenter
 
 CPU = torch.device("cpu")

@@ -13,8 +13,9 @@ from support.models import SPEC, facts_of, network, write_model, write_run
 from support.painted import paint
 
 from polypda.cohorts.field_of_view import RULE
+from polypda.data.inference import Inference
 from polypda.errors import DataError, UsageError
-from polypda.networks.averaged_prediction import Asked, Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.weights import save_module, training_identity
 from polypda.prediction.facts import FACTS_KEY, ModelFacts
 from polypda.prediction.model import read_facts, read_model, save_model

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from polypda.networks.averaged_prediction import Inference
+from polypda.data.inference import Inference
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import save_module
 from polypda.prediction.facts import EncoderOrigin, LearntCohort, ModelFacts, NetworkInput, Normalisation, Training

@@ -9,8 +9,9 @@ from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
 from polypda.data.cache import FrameCache, NetworkGrid
+from polypda.data.inference import Inference
 from polypda.methods.contract import PseudoLabelRule
-from polypda.networks.averaged_prediction import Asked, Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Prediction
 from polypda.training.progress import Silent
 from polypda.training.pseudo_labels import FACTS, LABELS, agreement, decide, pseudo_labelled, read_facts, teaches

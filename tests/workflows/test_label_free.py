@@ -12,9 +12,10 @@ from support.tiny_segmenter import TinySegmenter
 
 from polypda.cohorts.frames import OpenedCohort, Split
 from polypda.data.cache import NetworkGrid, load_native
+from polypda.data.inference import Inference
 from polypda.data.labels import read_reference
 from polypda.evaluation.estimation.evidence import LabelFreeEvidence, ModelEvidence
-from polypda.networks.averaged_prediction import Asked, Inference
+from polypda.networks.averaged_prediction import Asked
 from polypda.training.progress import Silent
 from polypda.workflows.scoring.label_free import (
     AS_IT_IS,

@@ -10,8 +10,8 @@ from support.painted import write_cohort
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
 from polypda.data.cache import NetworkGrid
+from polypda.data.inference import Inference
 from polypda.evaluation.cases.case_table import CaseKey
-from polypda.networks.averaged_prediction import Inference
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from polypda.data.inference import THRESHOLD
 from polypda.evaluation.scoring.frame_inputs import check_frame, checked_boxes
 from polypda.evaluation.scoring.mask_geometry import (
     HEADLINE_IOU,
@@ -29,7 +30,6 @@ from polypda.evaluation.scoring.mask_geometry import (
     lesion_ious,
     nsd_tolerance_px,
 )
-from polypda.networks.averaged_prediction import THRESHOLD
 
 PROTOCOL = "polypda-metrics v1"
 DEFAULT_THRESHOLD = THRESHOLD

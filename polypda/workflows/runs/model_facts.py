@@ -14,9 +14,9 @@ import torch
 from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.frames import Split
 from polypda.cohorts.sub_cohorts import whole_cohort
+from polypda.data.inference import Inference
 from polypda.errors import PolypdaError, UsageError, nearest
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
-from polypda.networks.averaged_prediction import Inference
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.prediction.facts import EncoderOrigin, LearntCohort, ModelFacts, NetworkInput, Normalisation, Training

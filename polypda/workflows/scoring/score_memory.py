@@ -17,9 +17,9 @@ from typing import Any
 from polypda.cache import Store
 from polypda.cohorts.frames import Frame, OpenedCohort
 from polypda.data.cache import NetworkGrid
+from polypda.data.inference import Inference
 from polypda.evaluation.cases.case_table import SCHEMA_VERSION, added_columns
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
-from polypda.networks.averaged_prediction import Inference
 from polypda.workflows.scoring.scoring import KeyOf
 
 SCORED_AGAINST = ("annotation", "prediction_missing")
