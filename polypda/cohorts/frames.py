@@ -100,6 +100,7 @@ class OpenedCohort:
 
     def table(self) -> pd.DataFrame:
         """One row per frame, paths relative to the cohort's root, with forward slashes; ``boxes`` is their number."""
+        import pandas as pd  # only here: listing cohorts does without it
 
         def relative(path: Path | None) -> str:
             return path.relative_to(self.root).as_posix() if path else ""
