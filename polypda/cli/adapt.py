@@ -47,6 +47,14 @@ def adapt_command(
     ] = None,
     resume: Annotated[Path | None, Opt(help="Go on with an interrupted run.", rich_help_panel=RUN)] = None,
     start: Annotated[Path | None, Opt(help="Reuse the source-only start of this run.", rich_help_panel=RUN)] = None,
+    accepted: Annotated[
+        Path | None,
+        Opt(
+            help="accepted.csv of `polypda review import`: outlines of training frames that reviewers accepted are "
+            "learnt as certain pseudo-labels; every report says so.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     source_package: Annotated[
         Path | None,
         Opt(

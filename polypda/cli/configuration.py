@@ -47,6 +47,7 @@ def places_of(options: Mapping[str, Any]) -> Paths:
         cache=Path(options["cache_dir"]) if options["cache_dir"] else default_cache(),
         encoder_weights=options["encoder_weights"],
         start=Path(options["start"]) if options["start"] else None,
+        accepted=Path(options["accepted"]) if options.get("accepted") else None,
         overlays=_overlay_count(options["overlays"]),
     )
 

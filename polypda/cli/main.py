@@ -26,6 +26,7 @@ from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command, stylize_command
 from polypda.cli.models import export_command, show_command
 from polypda.cli.predict import predict_command
+from polypda.cli.review import review_app
 from polypda.cli.runs import curves_command, report_command, source_package_command
 from polypda.cohorts.named_root import VARIABLE
 from polypda.errors import INTERRUPTED, DataError, PolypdaError
@@ -62,6 +63,7 @@ app.command("show")(show_command)
 app.command("source-package")(source_package_command)
 app.command("stylize")(stylize_command)
 app.add_typer(cohorts_app, name="cohorts")
+app.add_typer(review_app, name="review")
 app.add_typer(cache_app, name="cache")
 
 

@@ -218,6 +218,9 @@ class AdaptConfig(BaseModel):
     start_from: str | None = Field(None, description="name of the run whose source-only start is reused")
     control_from: str | None = Field(None, description="name of the run whose source-only control is reused")
     source_package: str | None = Field(None, description="name of the source package in place of source frames")
+    accepted: str | None = Field(
+        None, description="how many outlines of target frames that reviewers accepted are learnt, and of which review"
+    )
     oracle_from: str | None = Field(None, description="name of the run whose source-only model is the oracle here")
 
     @property

@@ -7,7 +7,7 @@ opened: its frames carry none. ``pseudo-labels.json`` is written last, so that l
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage.filters import apply_hysteresis_threshold
 
 from polypda.data.batches import IGNORED
-from polypda.data.cache import CachedArray, CachedFrames, load_native
+from polypda.data.cache import CachedArray, CachedFrames, NativeFrame, load_native
 from polypda.files import whole_file, write_json
 from polypda.methods.contract import PseudoLabelRule
 from polypda.networks.averaged_prediction import Asked
@@ -65,6 +65,11 @@ def decide(
     return labels
 
 
+def certain(mask: NDArray[np.uint8], native: NativeFrame, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Labels of a frame whose mask (0/1, H×W, native) people accepted, uint8 h×w; 255 outside the field of view."""
+    return np.where(valid, native.geometry.mask_to_network(mask), IGNORED).astype(np.uint8)
+
+
 def teaches(labels: NDArray[np.uint8], probability: NDArray[np.floating], rule: PseudoLabelRule) -> bool:
     """Whether a frame is learnt from: it shows a polyp, or clearly none."""
     counted = labels != IGNORED
@@ -80,14 +85,16 @@ def pseudo_labelled(
     rule: PseudoLabelRule,
     asked: Asked,
     progress: Progress,
+    accepted: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> CachedFrames:
     """The target's frames that teach, with what segmenters agree on; made now, or read where they were made before.
 
-    Args: folder: of the training that learns them. target: unlabelled frames on ``asked.grid``.
+    Args: folder: of the training that learns them. target: unlabelled frames on ``asked.grid``. accepted: frame → mask
+    0/1, H×W, native, that people accepted: certain everywhere in the field of view, and always learnt.
     Raises: what reading frames raises.
     """
     if not (folder / FACTS).is_file():
-        _write(folder, labellers, target, rule, asked, progress)
+        _write(folder, labellers, target, rule, asked, progress, accepted or {})
     return target.with_pseudo_labels(read_facts(folder).indices, CachedArray(folder / LABELS))
 
 
@@ -120,6 +127,7 @@ def _write(
     rule: PseudoLabelRule,
     asked: Asked,
     progress: Progress,
+    accepted: Mapping[str, NDArray[np.uint8]],
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for segmenter in labellers:
@@ -131,10 +139,11 @@ def _write(
             native = load_native(frame.without_label(), asked.grid)
             probabilities = [asked.grid_probability(segmenter, native) for segmenter in labellers]
             inside = target.valid[index] > 0
-            labels = decide(probabilities, inside, rule)
+            known = accepted.get(frame.frame)
+            labels = decide(probabilities, inside, rule) if known is None else certain(known, native, inside)
             seen = labels[inside] if inside.any() else np.zeros(1)
             fractions.append((np.mean(seen == POLYP), np.mean(seen == IGNORED)))
-            if teaches(labels, np.where(inside, np.max(probabilities, axis=0), 0), rule):
+            if known is not None or teaches(labels, np.where(inside, np.max(probabilities, axis=0), 0), rule):
                 learnt.append(labels)
                 indices.append(index)
                 with_polyp += int((labels == POLYP).any())

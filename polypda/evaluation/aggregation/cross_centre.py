@@ -235,6 +235,9 @@ def _run_notes(metadata_of_runs: Sequence[RunMetadata], *, oracle: bool) -> Iter
     trained_on = [run.run for run in metadata_of_runs if run.target_labels_trained_on]
     if trained_on:
         yield f"MODELS TAUGHT BY TARGET LABELS (semi-supervised), no unlabelled results: {', '.join(trained_on)}."
+    accepted = [f"{run.run}: {run.accepted}" for run in metadata_of_runs if run.accepted]
+    if accepted:
+        yield f"MODELS TAUGHT BY TARGET OUTLINES THAT REVIEWERS ACCEPTED (training frames): {'; '.join(accepted)}."
     for run in metadata_of_runs:
         if run.supervision:
             yield f"{run.source}: {run.supervision}; models from it are no models of masks."

@@ -24,6 +24,7 @@ class RunMetadata(BaseModel):
         checkpoint; selected_step: the step it picked, None where it does not apply.
     input_size: height and width that the network sees, px. split: the part of the cohorts that was scored.
     inference, batch_norm, supervision (where it was not masks alone): in words.
+    accepted: outlines of target frames that reviewers accepted trained the adapted model, in words; "" where none did.
     statistics_control: the model to compare with where the adapted one has the target's statistics ("adabn").
     target_labels_used: target labels trained the run's oracle. target_labels_trained_on: they trained the adapted
         model itself (a semi-supervised term).
@@ -53,6 +54,7 @@ class RunMetadata(BaseModel):
     phantom: bool
     target_labels_used: bool = False
     target_labels_trained_on: bool = False
+    accepted: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
     duration_s: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -94,9 +96,16 @@ class RunMetadata(BaseModel):
             )
         if self.target_labels_trained_on:
             parts.append(f"LABELS OF {self.target} TAUGHT {self.method} (semi-supervised): it is no unlabelled result")
+        if self.accepted:
+            parts.append(f"{self.accepted_text}; none of its masks was used")
         if self.target_labels_used:
             parts.append(f"labels of {self.target} trained the oracle only (an upper bound)")
         return "; ".join(parts) or f"no label of {self.target} was used in training"
+
+    @property
+    def accepted_text(self) -> str:
+        """What people accepted, and whom it taught."""
+        return f"OUTLINES OF {self.target} THAT REVIEWERS ACCEPTED TAUGHT {self.method} ({self.accepted})"
 
     @property
     def resolution_text(self) -> str:
@@ -167,6 +176,8 @@ def labels_in_short(run_metadata: RunMetadata) -> str:
         return "LABELS OF THE TARGET CHOSE A CHECKPOINT (selector oracle): no unlabelled result"
     if run_metadata.target_labels_trained_on:
         return "LABELS OF THE TARGET TAUGHT AN ADAPTED MODEL (semi-supervised): no unlabelled result"
+    if run_metadata.accepted:
+        return "OUTLINES OF THE TARGET THAT REVIEWERS ACCEPTED TAUGHT AN ADAPTED MODEL; no mask of it was used"
     if run_metadata.method == ORACLE or run_metadata.target_labels_used:
         return "labels of the target trained the oracle only (an upper bound)"
     return "no label of the target was used in training"

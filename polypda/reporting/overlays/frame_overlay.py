@@ -37,7 +37,7 @@ Box = tuple[int, int, int, int]
 """left, top, right, bottom in native px, right and bottom exclusive."""
 MaskArray = NDArray[np.bool_] | NDArray[np.uint8]
 
-LEAST_LONGER_SIDE_PX = 900
+LEAST_LONGER_SIDE_PX = FULL_STROKES_FROM_PX = 900
 """Smaller frames are enlarged to this; larger ones keep their native size."""
 LARGEST_LETTERING = 1.6
 PANEL_WIDTH_PX = 400
@@ -57,10 +57,13 @@ THINNEST_LINES = 0.5
 
 BANNER: Colour = (255, 214, 102)
 # Okabe–Ito: told apart with every common colour deficiency; width and dash tell them apart in grey.
+# The dark casing carries a line over tissue of its own colour: orange dashes under orange light, white on a highlight.
 # The reference is wider than a cased prediction: where both agree, white is still seen on either side.
 REFERENCE = Stroke((255, 255, 255), 7.0, 1.5)
-AFTER = Stroke((0x56, 0xB4, 0xE9), 2.6, 0.9)
-BEFORE = Stroke((0xE6, 0x9F, 0x00), 2.8, 0.9, dash_px=11.0, gap_px=9.0)
+AFTER = Stroke((0x56, 0xB4, 0xE9), 2.6, 1.3)
+BEFORE = Stroke((0xE6, 0x9F, 0x00), 2.8, 1.3, dash_px=11.0, gap_px=9.0)
+THINNEST_STROKES = 0.75
+"""On frames shown at less than FULL_STROKES_FROM_PX strokes get thinner, down to this, and are still told apart."""
 FIELD_EDGE = Stroke((200, 200, 200), 1.0, 0.6)
 SWATCH: tuple[int, int, int] = (150, 92, 84)
 
@@ -103,6 +106,11 @@ class FrameLines:
     boxes: tuple[Outline, ...] = ()
     labelled: bool = True
     ignored: NDArray[np.bool_] | None = None
+
+
+def stroke_scale(longer_side_px: float) -> float:
+    """How much thinner strokes are on a frame shown at a size, in display px."""
+    return min(1.0, max(THINNEST_STROKES, longer_side_px / FULL_STROKES_FROM_PX))
 
 
 def draw_overlay(

@@ -12,6 +12,7 @@ from polypda.errors import DataError, UsageError
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cross_centre_results
 from polypda.evaluation.aggregation.panels import CONTROL
 from polypda.evaluation.cases.case_table import checked_cases, write_cases
+from polypda.evaluation.cases.clinical_review import findings_of
 from polypda.evaluation.cases.evaluation_file import Evaluation, write_evaluation
 from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.files import write_whole
@@ -55,7 +56,9 @@ def write_cross_centre_report(
         write_model_card(work, results, study)
         write_checklist(work, results, study)
         gallery = copy_gallery(evaluations, work) if overlays else Gallery()
-        parts = PageParts(title or default_title(results), figures, gallery)
+        owners = dict.fromkeys(one.folder.parent for one in evaluations if not one.run_metadata.external)
+        reviews = tuple(found for owner in owners for found in findings_of(owner))
+        parts = PageParts(title or default_title(results), figures, gallery, reviews=reviews)
         write_whole(work / "index.html", render_report_page(results, parts))
         shutil.rmtree(work / "figures" / NARROW_FOLDER)  # the page holds them
     return folder / "index.html"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
+from polypda.evaluation.cases.clinical_review import ReviewFindings
 from polypda.evaluation.cases.run_metadata import ORACLE, RunMetadata
 from polypda.evaluation.scoring.mask_geometry import LESION_RULE
 from polypda.reporting.documents.report_facts import flattened
@@ -14,6 +15,7 @@ from polypda.reporting.figures.figure_style import ReportFigure
 from polypda.reporting.pages.answer import answer
 from polypda.reporting.pages.centre_cards import centre_cards
 from polypda.reporting.pages.page import Gallery, embedded, render_page
+from polypda.reporting.pages.review_sections import review_sections
 from polypda.reporting.tables.columns import (
     AGGREGATES,
     BY_ORIGIN,
@@ -75,12 +77,13 @@ ALWAYS_TOLD = (POSITIVES, NEGATIVES)
 @dataclass(frozen=True)
 class PageParts:
     """What the page shows beside the results. run: what the run says of itself, where the report is that of one run:
-    then its answer stands first in place of a card for each centre."""
+    then its answer stands first in place of a card for each centre. reviews: what clinicians said of the runs."""
 
     title: str
     figures: Sequence[ReportFigure] = ()
     gallery: Gallery = field(default_factory=Gallery)
     run: RunMetadata | None = None
+    reviews: Sequence[ReviewFindings] = ()
 
 
 def render_report_page(results: CrossCentreResults, parts: PageParts) -> str:
@@ -99,7 +102,7 @@ def render_report_page(results: CrossCentreResults, parts: PageParts) -> str:
         family_size=int(family) if family else 0,
         several_seeds=bool((results.centres["n_seeds"] > 1).any()),
         notes=results.notes,
-        sections=report_sections(results, figures, run),
+        sections=[*report_sections(results, figures, run), *review_sections(parts.reviews)],
         stated="; ".join(f"{name}: {results.stated[name]}" for name in STATED if name in results.stated),
         gallery=parts.gallery.entries(),
         gallery_left_out=parts.gallery.left_out,
@@ -120,6 +123,8 @@ def _banners(results: CrossCentreResults, run: RunMetadata | None) -> Iterator[t
         return
     if run.target_labels_used or run.target_labels_trained_on or ORACLE in (run.method, run.selector):
         yield "labels", f"Labels of the target centre were used: {run.labels_text}"
+    if run.accepted:
+        yield "labels", f"Reviewers looked at training frames of the target centre: {run.accepted_text}"
     if run.supervision:
         yield "labels", f"Labels of the source: {run.supervision}"
 

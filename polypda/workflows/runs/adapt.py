@@ -34,6 +34,7 @@ from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice
 from polypda.training.stage import Stage, rehearse, run_stage
+from polypda.workflows.runs.accepted import read_accepted, require_usable
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
@@ -133,11 +134,17 @@ def start_run(
     """
     segmenter = segmenter or check_start(folder, config, paths, package)
     reused, names = _reused(config, paths, pair, package)
+    accepted = read_accepted(paths.accepted) if paths.accepted is not None else None
+    if accepted is not None:
+        require_usable(accepted, pair.target, config.method, config.of_method)
+        names["accepted"] = accepted.words
     config = config.model_copy(update=names)
     _require_permitted_labels(config, pair)
     tables = data_tables(config, pair)
     run = RunFolder.create(folder, config)
     record_data(run, tables)
+    if accepted is not None:
+        accepted.copy_into(run.folder)
     if pair.source is not None:
         LearntLabels.of(pair.source, config.data.box_supervision).record(run)
     if pair.leakage is not None:

@@ -34,6 +34,7 @@ from polypda.training.selectors import (
     score_snapshots,
 )
 from polypda.training.stage import Stage, run_stage
+from polypda.workflows.runs.accepted import accepted_of
 from polypda.workflows.runs.model_facts import model_facts
 from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData
 from polypda.workflows.runs.trained_models import ADAPTED, Snapshots, part_file, trained_parts
@@ -139,7 +140,8 @@ class Adaptation:
     def _labelled(self, stage: Stage, labellers: list[Path], rule: PseudoLabelRule) -> CachedFrames:
         asked = self.config.asked(self._device)
         segmenters = [load_segmenter(self.config.network, path) for path in labellers]
-        return pseudo_labelled(stage.folder, segmenters, self.data.target, rule, asked, self.progress)
+        accepted = accepted_of(self.run.folder)
+        return pseudo_labelled(stage.folder, segmenters, self.data.target, rule, asked, self.progress, accepted)
 
     def _alarms(self, stage: Stage, before: Stage | None) -> tuple[str, ...]:
         """What speaks against learning these pseudo-labels, in words. The user can do without (``guard``)."""

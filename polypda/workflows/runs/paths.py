@@ -17,7 +17,7 @@ class Paths:
     encoder_weights: none, bundled, imagenet or a safetensors file, as the user gave it; None: what the configuration
     says. start: the folder of a run whose source-only start (and control, where it is the same training) is reused, or
     None. oracle: the folder of a run of the target as a source, whose source-only model serves as the oracle, or None.
-    overlays: how many per cohort; None: one of every frame.
+    accepted: accepted.csv of a review, or None. overlays: how many per cohort; None: one of every frame.
     """
 
     data_root: Path
@@ -25,6 +25,7 @@ class Paths:
     encoder_weights: str | None = None
     start: Path | None = None
     oracle: Path | None = None
+    accepted: Path | None = None
     overlays: int | None = DEFAULT_OVERLAYS
 
 

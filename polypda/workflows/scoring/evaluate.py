@@ -126,6 +126,7 @@ class EvaluatedRun:
             ),
             target_labels_used=wants_oracle(config),
             target_labels_trained_on=learns_target_labels(config),
+            accepted=config.accepted or "",
             set_aside=set_aside(self.run.folder),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),

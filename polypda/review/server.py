@@ -1,0 +1,137 @@
+"""The page from this computer's own server, which saves decisions to its disk: `polypda review serve`.
+
+Only 127.0.0.1, only below an address that holds a random token, only the files of the review; whoever reaches the port
+without the token learns nothing. What is saved is checked first, and written whole.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import secrets
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from polypda.errors import DataError, PolypdaError
+from polypda.files import require_writable, write_whole
+from polypda.reporting.pages.page import file_name
+from polypda.review.decisions import LARGEST_BYTES, parse_decisions, require_fitting
+from polypda.review.folder import PAGE
+from polypda.review.page_file import served
+from polypda.review.record import ReviewRecord, read_record
+
+HOST = "127.0.0.1"
+SHOWN = (".html", ".png", ".jpg", ".json", ".csv")
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class ReviewServer(ThreadingHTTPServer):
+    """Serves one review to one reviewer. decisions: where what they say is saved."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, reviewer: str, decisions: Path, port: int = 0) -> None:
+        """Raises: DataError E_REVIEW_RECORD, E_REVIEW_PORT, E_WRITE_FAILED, E_REVIEW_EDITED and the like where what was
+        saved before is damaged."""
+        self.folder = folder.resolve()
+        self.record: ReviewRecord = read_record(self.folder)
+        if not (self.folder / PAGE).is_file():
+            raise DataError("E_REVIEW_RECORD", "its page is missing.", where=folder, fix="build the review again.")
+        require_writable(decisions)
+        self.reviewer = reviewer
+        self.saved = decisions / f"decisions-{self.record.review}-{file_name(reviewer)}.json"
+        if self.saved.is_file():
+            require_fitting(parse_decisions(self.saved.read_bytes(), self.saved), self.record, self.saved)
+        decisions.mkdir(parents=True, exist_ok=True)
+        self.token = secrets.token_urlsafe(24)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            what = f"port {port} cannot be used ({error.strerror})."
+            raise DataError("E_REVIEW_PORT", what, fix="choose another --port, or 0 for any free one.") from error
+
+    @property
+    def address(self) -> str:
+        """What the browser opens."""
+        return f"http://{HOST}:{self.server_address[1]}/{self.token}/"
+
+    def save(self, content: bytes) -> None:
+        """Check and save a decisions file. Raises: DataError, and leaves what was saved before."""
+        decisions = parse_decisions(content, self.saved.name)
+        require_fitting(decisions, self.record, self.saved.name)
+        if decisions.reviewer.strip() != self.reviewer:
+            what = "these decisions are of another reviewer."
+            raise DataError("E_REVIEW_REVIEWER", what, fix=f"serve the review with --reviewer {decisions.reviewer}")
+        write_whole(self.saved, json.dumps(json.loads(content), ensure_ascii=False, indent=1) + "\n")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ReviewServer
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "polypda", ""
+
+    def do_GET(self) -> None:
+        name = self._asked()
+        if name is None:
+            self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
+        elif name == "session":
+            saved = self.server.saved
+            told = {"reviewer": self.server.reviewer, "saved": saved.read_text("utf-8") if saved.is_file() else ""}
+            self._answer(HTTPStatus.OK, json.dumps(told).encode(), "application/json")
+        else:
+            self._file(name or PAGE)
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if self._asked() != "decisions" or not length.isdecimal() or int(length) > LARGEST_BYTES:
+            self.close_connection = True
+            self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
+            return
+        try:
+            self.server.save(self.rfile.read(int(length)))
+        except PolypdaError as error:
+            self._answer(HTTPStatus.UNPROCESSABLE_ENTITY, json.dumps(error.as_dict()).encode(), "application/json")
+        else:
+            self._answer(HTTPStatus.OK, b"{}", "application/json")
+
+    def _asked(self) -> str | None:
+        """What is asked for below the token; None where the token or the host's name is wrong."""
+        host = self.headers.get("Host", "")
+        port = self.server.server_address[1]
+        if host not in (f"{HOST}:{port}", f"localhost:{port}"):  # a foreign name that leads here
+            return None
+        token, slash, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
+        right = secrets.compare_digest(token.encode(), self.server.token.encode())
+        return name if slash and right else None
+
+    def _file(self, name: str) -> None:
+        path = (self.server.folder / name).resolve()
+        inside = path.is_relative_to(self.server.folder) and path.suffix in SHOWN and path.is_file()
+        if not inside:
+            self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
+            return
+        content = path.read_bytes()
+        if path == self.server.folder / PAGE:
+            content = served(content.decode()).encode()
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        self._answer(HTTPStatus.OK, content, f"{kind}; charset=utf-8" if kind.startswith("text") else kind)
+
+    def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is logged: addresses hold the token."""

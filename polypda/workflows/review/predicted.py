@@ -1,0 +1,171 @@
+"""A folder of `polypda predict` as something to judge: one model's outlines, without references.
+
+What is read of it: predictions.csv (``input``, ``name``, ``mask``), the masks, ``prediction.json`` (which weights), and
+the maps of ``probabilities/`` where they were kept. Pictures are found by the inputs' paths, or below a folder that the
+user names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from polypda.cohorts.field_of_view import find_field_of_view
+from polypda.cohorts.frames import Frame
+from polypda.cohorts.image_files import IMAGE_SUFFIXES
+from polypda.cohorts.images import read_image, read_mask
+from polypda.cohorts.stored_pixels import decode_stored
+from polypda.errors import DataError
+from polypda.networks.weights import IDENTITY_HEX
+from polypda.review.folder import PredictedCase
+from polypda.review.frames import entropy
+from polypda.review.orderings import Candidate, Order
+from polypda.review.record import Side, prediction_hash
+
+TABLE, FACTS, PROBABILITIES = "predictions.csv", "prediction.json", "probabilities"
+PART = "predicted"
+FULL_16_BIT = 65535
+
+
+@dataclass(frozen=True)
+class PredictedFolder:
+    """folder: of `polypda predict`. images: where its pictures lie; None: where the inputs' paths say."""
+
+    folder: Path
+    images: Path | None = None
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return (folder / TABLE).is_file()
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What prediction.json says; {} where it says nothing."""
+        try:
+            found = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def fact(self, *names: str) -> str:
+        """One of them by its place; "" where it is not told."""
+        value: Any = self.facts
+        for name in names:
+            value = value.get(name, {}) if isinstance(value, dict) else {}
+        return value if isinstance(value, str) else ""
+
+    @property
+    def models(self) -> dict[Side, str]:
+        """One model only."""
+        return {"before": "", "after": self.fact("model", "training", "model") or "model"}
+
+    @property
+    def trainings(self) -> dict[Side, str]:
+        """The weights' SHA-256, as far as the folder tells."""
+        return {"before": "", "after": self.fact("settings", "model")[:IDENTITY_HEX]}
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, str]]:
+        """Frames with a mask, by name. Raises: DataError E_REVIEW_PREDICTIONS."""
+        try:
+            table = pd.read_csv(self.folder / TABLE, dtype=str, keep_default_na=False)
+            rows = [row for row in table.to_dict("records") if row["mask"]]
+            return {str(row["name"]): {str(key): str(value) for key, value in row.items()} for row in rows}
+        except (OSError, ValueError, KeyError) as error:
+            raise self._unusable("predictions.csv cannot be read, or names no masks") from error
+
+    @cached_property
+    def image_by_stem(self) -> dict[str, Path]:
+        """Stem → picture, below the folder that the user named."""
+        found = sorted(self.images.rglob("*")) if self.images is not None else []
+        return {path.stem: path for path in found if path.suffix.lower() in IMAGE_SUFFIXES}
+
+    def frame(self, name: str) -> Frame:
+        """Raises: DataError E_REVIEW_IMAGE."""
+        row = self.rows[name]
+        if self.images is None:
+            path = Path(row["input"])
+            found = path if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES else None
+        else:
+            found = self.image_by_stem.get(Path(row["input"]).stem) or self.image_by_stem.get(Path(name).name)
+        if found is None:
+            raise DataError(
+                "E_REVIEW_IMAGE",
+                f"the picture of '{name}' ({row['input']}) is not found.",
+                where=self.name,
+                fix="--images FOLDER that holds the pictures; frames of films are exported first.",
+            )
+        return Frame(self.name, name, found)
+
+    def candidates(self) -> list[Candidate]:
+        """Every frame that was predicted."""
+        return [Candidate(self.name, self.name, name) for name in self.rows]
+
+    def measured(self, candidates: list[Candidate]) -> Iterator[Candidate]:
+        """With the mean entropy, where maps were kept."""
+        for one in candidates:
+            probability = self.probability(one.frame)
+            value = float("nan") if probability is None else float(entropy(probability).mean())
+            yield Candidate(one.run, one.cohort, one.frame, uncertainty=value)
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        return read_mask(self.folder / self.rows[name]["mask"]).astype(bool)
+
+    def probability(self, name: str) -> NDArray[np.float32] | None:
+        """float32 H×W in [0, 1]; None where no map was kept."""
+        stem = self.folder / PROBABILITIES / name
+        plain, png = Path(f"{stem}.npy"), Path(f"{stem}.png")
+        if plain.is_file():
+            return np.load(plain).astype(np.float32)
+        if png.is_file():
+            return (decode_stored(png.read_bytes(), str(png)).pixels / FULL_16_BIT).astype(np.float32)
+        return None
+
+    def case(self, candidate: Candidate, order: Order) -> PredictedCase:
+        """A prediction as it is handed out. Raises: DataError E_REVIEW_IMAGE, E_OVERLAY_SIZE."""
+        frame = self.frame(candidate.frame)
+        pixels, after = read_image(frame.image), self.mask(candidate.frame)
+        if after.shape != pixels.shape[:2]:
+            what = f"the mask of '{candidate.frame}' and its picture differ in size."
+            raise DataError("E_OVERLAY_SIZE", what, where=self.name, fix="name the pictures that were predicted.")
+        probability = self.probability(candidate.frame)
+        uncertainty: dict[Side, NDArray[np.float32]] | None = None
+        if probability is not None and probability.shape == after.shape:
+            uncertainty = {"before": entropy(probability), "after": entropy(probability)}
+        return PredictedCase(
+            run=self.name,
+            owner=self.folder,
+            frame=frame,
+            pixels=pixels,
+            field=find_field_of_view(pixels).mask,
+            before=np.zeros(after.shape, bool),
+            after=after,
+            trainings=self.trainings,
+            phantom=False,
+            uncertainty=uncertainty,
+            why=order.value,
+            values={} if np.isnan(candidate.uncertainty) else {"uncertainty": candidate.uncertainty},
+        )
+
+    def now(self, name: str) -> str | None:
+        """The hash of what lies there now; None where nothing does. Field of view as when it was handed out."""
+        try:
+            after = self.mask(name) & find_field_of_view(read_image(self.frame(name).image)).mask
+        except (DataError, KeyError):
+            return None
+        return prediction_hash(np.zeros(after.shape, bool), after)
+
+    def _unusable(self, what: str) -> DataError:
+        return DataError("E_REVIEW_PREDICTIONS", f"{what}.", where=self.name, fix="predict again: `polypda predict`.")

@@ -1,0 +1,272 @@
+"""`polypda review` from a finished run to the next adaptation: build, import, report, adapt --accepted."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from support.painted import write_cohort
+from support.reviews import decisions_document, write_decisions
+from typer.testing import CliRunner
+
+from polypda.cli.main import app
+from polypda.cohorts.images import read_mask
+from polypda.errors import PolypdaError
+from polypda.evaluation.cases.evaluation_file import read_evaluation
+from polypda.review.record import find_record, read_record
+from polypda.training.pseudo_labels import read_facts
+
+TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
+TINY += ["--no-guard", "--device", "cpu", "--overlays", "0", "--no-parts"]
+
+
+def call(folder: Path, *words) -> tuple[str, str, str]:
+    """Run a command in a folder; (error code or "", standard output, standard error)."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        done = CliRunner().invoke(app, [str(word) for word in words], env={"POLYPDA_CACHE": str(folder / "cache")})
+    finally:
+        os.chdir(before)
+    if done.exception is not None and not isinstance(done.exception, (PolypdaError, SystemExit)):
+        raise done.exception
+    code = done.exception.code if isinstance(done.exception, PolypdaError) else ""
+    return code or ("usage" if done.exit_code else ""), done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder with data/ and a finished run/."""
+    folder = tmp_path_factory.mktemp("finished")
+    for number, cohort in enumerate(("zju2", "haining")):
+        write_cohort(folder / "data", cohort, count=18, tint=(170 - 10 * number, 90 + 20 * number, 70))
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--data-root", "data", "--method", "adaptsegnet"]
+    code, _, err = call(folder, *adapt, "--out", "run", *TINY)
+    assert not code, err
+    return folder
+
+
+@pytest.fixture
+def index(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished / "run", tmp_path / "run")
+    (tmp_path / "data").symlink_to(finished / "data")
+    return tmp_path
+
+
+def build(index: Path, *words, run: str = "run"):
+    code, out, err = call(index, "review", "build", run, "--out", "page", "--data-root", "data", *words)
+    assert not code, err
+    assert out.splitlines()[-1] == "page/index.html"
+    return read_record(index / "page")
+
+
+def test_a_finished_run_becomes_a_folder(index: Path) -> None:
+    record = build(index, "--every-frame")
+    assert record.referenced and record.part == "test" and record.order == "worst" and len(record.cases) == 5
+    own = read_evaluation(index / "run" / "report").cases
+    after = own[(own["model"] == "adaptsegnet") & (own["role"] == "target")].set_index("frame")
+    for case in record.cases:
+        assert case.figures.dice_after == pytest.approx(after.loc[case.frame, "dice"])
+        assert case.trainings["after"] == after.loc[case.frame, "training"] and case.split == "test"
+    worths = [case.figures.dice_after for case in record.cases]
+    assert worths == sorted(worths)
+    shown = json.loads((index / "page" / "index.html").read_text().split('id="data">')[1].split("</script>")[0])
+    assert all(one["reference"] for one in shown["cases"])
+    assert find_record(index / "run", record.review).is_dir()
+    code, _, _ = call(index, "review", "build", "run", "--out", "page", "--data-root", "data")
+    assert code == "E_REPORT_EXISTS"
+    assert len(build(index, "--force", "--cases", "2", "--order", "disagreement").cases) == 2
+
+
+def test_training_frames_are_shown_without_any_label(index: Path) -> None:
+    record = build(index, "--part", "train")
+    assert not record.referenced and {case.split for case in record.cases} == {"train"}
+    assert all(case.figures is None for case in record.cases) and record.order == "disagreement"
+    shown = json.loads((index / "page" / "index.html").read_text().split('id="data">')[1].split("</script>")[0])
+    assert all(one["reference"] is None for one in shown["cases"])
+
+
+def test_what_cannot_be_built_is_told(index: Path) -> None:
+    def refused(*words) -> str:
+        code, _, _ = call(index, "review", "build", *words, "--out", "page", "--data-root", "data")
+        assert not (index / "page").exists()
+        return code
+
+    assert refused("nowhere") == "E_RUN_MISSING"
+    assert refused("run", "run") == "E_REVIEW_RUNS"
+    assert refused("run", "--order", "best") == "E_OPTION"
+    assert refused("run", "--part", "train", "--order", "worst") == "E_REVIEW_ORDER"
+    assert refused("run", "--cases", "0") == "E_REVIEW_COUNT"
+    assert refused("run", "--blinded", "--order", "improved") == "E_REVIEW_ORDER"
+    assert call(index, "review", "build", "run", "--out", "page", "--data-root", "elsewhere")[0] == "E_COHORT_ABSENT"
+    shutil.rmtree(index / "run" / "stages" / "source-only")
+    assert refused("run") == "E_RUN_UNFINISHED"
+
+
+def test_decisions_become_tables_pseudo_labels_and_tasks(index: Path) -> None:
+    record = build(index, "--every-frame")
+    words = ["accept", "reject", "accept", "flag", "accept"]
+    answers = [{"decision": word, "reasons": ["too_large"] if word == "reject" else []} for word in words]
+    write_decisions(index / "li.json", decisions_document(record, answers))
+    code, out, err = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
+    assert not code and "3 accept, 1 reject, 1 flag" in err, err
+    folder = index / out.splitlines()[-1]
+    accepted = pd.read_csv(folder / "accepted.csv", dtype=str)
+    assert accepted["frame"].tolist() == [record.cases[n].frame for n in (0, 2, 4)]
+    assert read_mask(folder / accepted["mask"][0]).shape == (72, 96)
+    relabel = pd.read_csv(folder / "relabel.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    assert relabel["decision"].tolist() == ["reject", "flag"] and relabel["reasons"][0] == "too_large"
+    for tool in ("coco", "labelme", "cvat"):
+        assert len(list((folder / "relabel" / tool / "images").glob("*.png"))) == 2
+    assert read_evaluation(index / "run" / "report").cases["frame"].nunique() == 5, "nothing left the test set"
+
+    changed = decisions_document(record, answers[:1], reviewer="Wu")
+    write_decisions(index / "wu.json", {**changed})
+    code, out, err = call(index, "review", "import", "wu.json", "--run", "run", "--data-root", "data")
+    assert not code and "2 reviewers (Li, Wu)" in err and "Gwet's AC1" in err, "the former file still counts"
+    code, out, err = call(index, "report", "run", "--out", "report", "--no-overlays")
+    page = (index / "report" / "index.html").read_text()
+    assert not code and "Judged by clinicians" in page and "Gwet" in page and "too large" in page, err
+
+
+def test_bad_files_change_nothing(index: Path) -> None:
+    record = build(index)
+    good = decisions_document(record, [{"decision": "accept"}])
+    write_decisions(index / "good.json", good)
+    assert not call(index, "review", "import", "good.json", "--run", "run", "--data-root", "data")[0]
+    imported = find_record(index / "run", record.review) / "imported"
+    before = {path: path.read_bytes() for path in imported.rglob("*") if path.is_file()}
+    (index / "half.json").write_text(json.dumps(good)[:60])
+    write_decisions(index / "edited.json", {**good, "reviewer": "Wu"})
+    write_decisions(index / "other.json", decisions_document(record, [], review="f" * 12, reviewer="Wu"))
+    write_decisions(index / "again.json", decisions_document(record, [{"decision": "reject"}]))
+    write_decisions(index / "wu.json", decisions_document(record, [{"decision": "reject"}], reviewer="Wu"))
+    write_decisions(index / "wu2.json", decisions_document(record, [{"decision": "flag"}], reviewer="WU "))
+    for code, *files in [
+        ("E_REVIEW_UNREADABLE", "wu.json", "half.json"),
+        ("E_REVIEW_EDITED", "wu.json", "edited.json"),
+        ("E_REVIEW_OTHER", "wu.json", "other.json"),
+        ("E_REVIEW_UNKNOWN", "other.json"),
+        ("E_REVIEW_TWICE", "wu.json", "wu2.json"),
+        ("E_REVIEW_TWICE", "again.json"),
+        ("E_REVIEW_UNREADABLE", "nowhere.json"),
+    ]:
+        assert call(index, "review", "import", *files, "--run", "run", "--data-root", "data")[0] == code
+        assert {path: path.read_bytes() for path in imported.rglob("*") if path.is_file()} == before
+    later = decisions_document(record, [{"decision": "reject"}], exported="2027-01-01T00:00:00.000Z")
+    write_decisions(index / "later.json", later)
+    words = ("review", "import", "later.json", "--run", "run", "--data-root", "data")
+    assert call(index, *words)[0] == "E_REVIEW_TWICE"
+    code, _, err = call(index, *words, "--supersede")
+    assert not code and "1 reject" in err
+
+
+def test_predictions_that_are_newer_than_the_page_are_refused(index: Path) -> None:
+    record = build(index)
+    write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}]))
+    shutil.copy(index / "run" / "initial.safetensors", index / "run" / "adapted.safetensors")
+    code, _, _ = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
+    assert code == "E_REVIEW_STALE"
+    assert not (find_record(index / "run", record.review) / "imported").exists()
+    assert call(index, "review", "build", "run", "--out", "new", "--data-root", "data")[0] == "E_REVIEW_STALE"
+
+
+def test_accepted_training_frames_teach_the_next_adaptation(index: Path) -> None:
+    record = build(index, "--part", "train", "--every-frame")
+    write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}] * 3))
+    _, out, _ = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
+    accepted = index / out.splitlines()[-1] / "accepted.csv"
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--data-root", "data", "--accepted", accepted, *TINY]
+    assert call(index, *adapt, "--method", "adaptsegnet", "--out", "next")[0] == "E_ACCEPTED_METHOD"
+    method = ["--method", "adaptsegnet+self-training", "-O", "negative_to=0", "-O", "polyp_from=0.99"]
+    code, out, err = call(index, *adapt, *method, "--out", "next")
+    assert not code, err
+    facts = read_facts(index / "next" / "stages" / "adaptsegnet+self-training")
+    frames = sorted(path.stem for path in (index / "data" / "haining" / "images").iterdir())[:12]
+    trained_on = {frames[number] for number in facts.indices}
+    assert {case.frame for case in record.cases[:3]} <= trained_on
+    labels = np.load(index / "next" / "stages" / "adaptsegnet+self-training" / "pseudo-labels.npy")
+    table = pd.read_csv(accepted, dtype=str)
+    for frame, mask in zip(table["frame"], table["mask"], strict=True):
+        own = labels[facts.indices.index(frames.index(frame))]
+        share = float((own == 1).sum() / (own != 255).sum())
+        assert share == pytest.approx(float(read_mask(accepted.parent / mask)[:, 6:].mean()), abs=0.05)
+    run_metadata = read_evaluation(index / "next" / "report").run_metadata
+    assert "3 frames of review" in run_metadata.accepted and "REVIEWERS ACCEPTED" in run_metadata.labels_text
+    assert "Reviewers looked at" in (index / "next" / "report" / "index.html").read_text()
+    assert (index / "next" / "accepted" / "accepted.csv").is_file()
+
+
+def test_accepted_held_out_frames_are_never_learnt(index: Path) -> None:
+    record = build(index)
+    write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}]))
+    _, out, _ = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
+    folder = index / out.splitlines()[-1]
+    adapt = ["adapt", "--source", "zju2", "--target", "haining", "--data-root", "data", "--out", "next", *TINY]
+    adapt += ["--method", "adaptsegnet+self-training"]
+    assert call(index, *adapt, "--accepted", folder / "accepted.csv")[0] == "E_ACCEPTED_HELD_OUT"
+    next((folder / "accepted").iterdir()).write_bytes(b"")
+    assert call(index, *adapt, "--accepted", folder / "accepted.csv")[0] == "E_ACCEPTED_MASK"
+    assert call(index, *adapt, "--accepted", folder / "relabel.csv")[0] in ("E_ACCEPTED_FILE", "E_ACCEPTED_EMPTY")
+    assert call(index, *adapt, "--accepted", index / "nowhere.csv")[0] == "E_ACCEPTED_FILE"
+    assert not (index / "next").exists()
+
+
+def test_a_blinded_review_is_opened_when_it_comes_back(index: Path) -> None:
+    record = build(index, "--blinded", "--every-frame")
+    answers = [{"decision": "accept", "preference": "a"}] * 5
+    write_decisions(index / "li.json", decisions_document(record, answers))
+    code, out, err = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
+    assert not code and "better after:" in err
+    accepted = pd.read_csv(index / out.splitlines()[-1] / "accepted.csv", dtype=str)
+    key = json.loads((find_record(index / "run", record.review) / "key.json").read_text())["a_is"]
+    named = {"before": "source-only", "after": "adaptsegnet"}
+    assert accepted["model"].tolist() == [named[key[case.case]] for case in record.cases]
+
+
+def write_predictions(folder: Path, data: Path, names: list[str]) -> None:
+    """As `polypda predict` leaves them: a table, masks, 16-bit maps of some."""
+    (folder / "masks").mkdir(parents=True)
+    (folder / "probabilities").mkdir()
+    rows = ["input,name,mask"]
+    for number, name in enumerate(names):
+        mask = read_mask(data / "masks" / f"{name}.png")
+        Image.fromarray(mask * 255).save(folder / "masks" / f"{name}.png")
+        rows.append(f"{data / 'images' / name}.png,{name},masks/{name}.png")
+        if number:
+            maps = np.where(mask > 0, 60000, 4000 * number).astype(np.uint16)
+            Image.fromarray(maps).save(folder / "probabilities" / f"{name}.png")
+    (folder / "predictions.csv").write_text("\n".join(rows) + "\n")
+    (folder / "prediction.json").write_text(json.dumps({"settings": {"model": "ab" * 32}}))
+
+
+def test_predictions_of_one_model_are_judged_likewise(index: Path) -> None:
+    names = sorted(path.stem for path in (index / "data" / "haining" / "masks").iterdir())[:3]
+    write_predictions(index / "predicted", index / "data" / "haining", names)
+    record = build(index, "--order", "uncertain", run="predicted")
+    assert not record.referenced and [case.frame for case in record.cases][:2] == names[:0:-1]
+    assert record.models == {"before": "", "after": "model"} and record.cases[0].trainings["after"] == "ab" * 6
+    html = (index / "page" / "index.html").read_text()
+    assert "name_two_lone" in html and "welcome_lone" in html
+    write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}, {"decision": "reject"}]))
+    code, out, err = call(index, "review", "import", "li.json", "--run", "predicted")
+    assert not code, err
+    folder = index / out.splitlines()[-1]
+    mask = read_mask(folder / pd.read_csv(folder / "accepted.csv", dtype=str)["mask"][0])
+    whole = read_mask(index / "data" / "haining" / "masks" / f"{names[2]}.png")
+    assert np.count_nonzero(mask & whole) / np.count_nonzero(whole) > 0.95
+    assert len(list((folder / "relabel" / "coco" / "images").iterdir())) == 1
+    Image.fromarray(np.zeros((72, 96), np.uint8)).save(index / "predicted" / "masks" / f"{names[0]}.png")
+    assert call(index, "review", "import", "li.json", "--run", "predicted")[0] == "E_REVIEW_STALE"
+
+    def refused(*words) -> str:
+        return call(index, "review", "build", "predicted", "--out", "again", *words)[0]
+
+    assert refused("--blinded") == "E_OPTION"
+    assert refused("--order", "worst") == refused("--order", "disagreement") == "E_REVIEW_ORDER"
+    assert refused("--images", index / "li.json") == "E_REVIEW_IMAGE"
+    assert not (index / "again").exists()

@@ -1,0 +1,115 @@
+"""`polypda review serve`: only with the token, only this computer, only its files; what is saved was checked."""
+
+import http.client
+import json
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+from support.reviews import decisions_document, write_painted_review
+
+from polypda.errors import DataError
+from polypda.review.decisions import checksum, read_decisions
+from polypda.review.server import ReviewServer
+
+
+@pytest.fixture
+def serving(tmp_path):
+    record = write_painted_review(tmp_path, 3)
+    (tmp_path / "secret.json").write_text("{}")
+    with ReviewServer(tmp_path / "page", "Li", tmp_path / "decisions") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server, record
+        server.shutdown()
+        thread.join()
+
+
+def ask(server, path: str, *, body: str | None = None, host: str | None = None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+    headers = {"Host": host} if host else {}
+    connection.request("POST" if body is not None else "GET", path, body, headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def below(server, name: str = "") -> str:
+    return urlsplit(server.address).path + name
+
+
+def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
+    server, _ = serving
+    assert server.server_address[0] == "127.0.0.1" and len(server.token) >= 32
+    status, page = ask(server, below(server))
+    assert status == 200 and b"connect-src &#39;self&#39;" in page
+    assert ask(server, below(server, "frames/0001.png"))[0] == 200
+    for path in ("/", "/index.html", "/x/index.html", f"/{server.token}", f"/{server.token[:-1]}/index.html"):
+        assert ask(server, path) == (404, b""), path
+    for name in ("../secret.json", "..%2Fsecret.json", "%2e%2e/secret.json", "/etc/passwd", "frames", "nothing.png"):
+        assert ask(server, below(server, name)) == (404, b""), name
+
+
+def test_a_name_that_only_leads_here_is_not_answered(serving) -> None:
+    server, _ = serving
+    assert ask(server, below(server), host="evil.example") == (404, b"")
+    assert ask(server, below(server), host=f"localhost:{server.server_address[1]}")[0] == 200
+
+
+def test_decisions_are_saved_whole_and_given_back(serving) -> None:
+    server, record = serving
+    assert json.loads(ask(server, below(server, "session"))[1]) == {"reviewer": "Li", "saved": ""}
+    document = decisions_document(record, [{"decision": "accept", "note": "息肉"}])
+    assert ask(server, below(server, "decisions"), body=json.dumps(document))[0] == 200
+    assert read_decisions(server.saved).answers[0].decision == "accept"
+    assert json.loads(json.loads(ask(server, below(server, "session"))[1])["saved"]) == document
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda text: text[:40], "E_REVIEW_UNREADABLE"),
+        (lambda text: text.replace("accept", "reject"), "E_REVIEW_EDITED"),
+        (lambda text: other(text, reviewer="Wu"), "E_REVIEW_REVIEWER"),
+        (lambda text: other(text, review="0" * 12), "E_REVIEW_OTHER"),
+    ],
+)
+def test_what_is_not_right_is_refused_and_nothing_is_lost(serving, change, code) -> None:
+    server, record = serving
+    text = json.dumps(decisions_document(record, [{"decision": "accept"}]))
+    ask(server, below(server, "decisions"), body=text)
+    before = server.saved.read_bytes()
+    status, answer = ask(server, below(server, "decisions"), body=change(text))
+    assert status == 422 and json.loads(answer)["code"] == code
+    assert server.saved.read_bytes() == before
+    assert ask(server, below(server, "elsewhere"), body=text)[0] == 404
+
+
+def other(text: str, **changes) -> str:
+    document = {**json.loads(text), **changes}
+    return json.dumps({**document, "checksum": checksum(document)})
+
+
+def test_a_port_in_use_and_a_folder_that_is_no_review_are_told(serving, tmp_path) -> None:
+    server, _ = serving
+    with pytest.raises(DataError, match="E_REVIEW_PORT"):
+        ReviewServer(tmp_path / "page", "Li", tmp_path / "decisions", server.server_address[1])
+    with pytest.raises(DataError, match="E_REVIEW_RECORD"):
+        ReviewServer(tmp_path / "nowhere", "Li", tmp_path / "decisions")
+
+
+def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path, polypda, monkeypatch) -> None:
+    write_painted_review(tmp_path, 1)
+
+    def interrupted(server: ReviewServer) -> None:
+        assert server.saved.parent == tmp_path / "page-decisions"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReviewServer, "serve_forever", interrupted)
+    status, out, err = polypda("review", "serve", tmp_path / "page", "--reviewer", "Li")
+    assert status == 0 and out.startswith("http://127.0.0.1:") and "nothing was saved" in err
+    status, _, err = polypda("review", "serve", tmp_path / "page", "--reviewer", " ")
+    assert status == 2 and "E_OPTION" in err
+    status, _, err = polypda("review", "serve", tmp_path, "--reviewer", "Li")
+    assert status == 3 and "E_REVIEW_RECORD" in err
