@@ -25,7 +25,7 @@ from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.files import write_failed, write_png, write_whole
 from polypda.reporting.figures.figure_style import ReportFigure
-from polypda.reporting.tables.text_table import STRONG_END, STRONG_START
+from polypda.reporting.tables.text_table import STRONG_END, STRONG_START, TextTable
 
 COLOURS = 128
 """Of a palette; drawings of lines, areas and one scale of colours look the same and take a third of the room."""
@@ -46,6 +46,17 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _PATH = re.compile(r' d="[^"]*"')
 _LONG_NUMBER = re.compile(r"(\d+\.\d)\d+")
 _ENCODED = str.maketrans({"%": "%25", "#": "%23", "<": "%3C", ">": "%3E", '"': "'", "\n": " "})
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page. tables: (heading or "", table). notes: lines after the tables, or in the place of them."""
+
+    title: str
+    tables: Sequence[tuple[str, TextTable]] = ()
+    figures: Sequence[dict[str, Any]] = ()
+    notes: Sequence[str] = ()
+    anchor: str = ""
 
 
 def render_page(template: str, **facts: Any) -> str:

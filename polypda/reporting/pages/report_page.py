@@ -14,7 +14,7 @@ from polypda.reporting.documents.report_facts import flattened
 from polypda.reporting.figures.figure_style import ReportFigure
 from polypda.reporting.pages.answer import answer
 from polypda.reporting.pages.centre_cards import centre_cards
-from polypda.reporting.pages.page import Gallery, embedded, render_page
+from polypda.reporting.pages.page import Gallery, Section, embedded, render_page
 from polypda.reporting.pages.review_sections import review_sections
 from polypda.reporting.tables.columns import (
     AGGREGATES,
@@ -171,17 +171,6 @@ def run_table(results: CrossCentreResults) -> TextTable:
 
 Figures = Mapping[str, dict[str, Any]]
 """Stem of the file → what the template embeds."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page. tables: (heading or "", table). notes: lines after the tables, or in the place of them."""
-
-    title: str
-    tables: Sequence[tuple[str, TextTable]] = ()
-    figures: Sequence[dict[str, Any]] = ()
-    notes: Sequence[str] = ()
-    anchor: str = ""
 
 
 def report_sections(results: CrossCentreResults, figures: Figures, run: RunMetadata | None = None) -> list[Section]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from polypda.evaluation.cases.clinical_review import AgreementRow, ReviewFindings
 from polypda.evaluation.statistics.agreement import CONFIDENCE
-from polypda.reporting.pages.report_page import Section
+from polypda.reporting.pages.page import Section
 from polypda.reporting.tables.text_table import TextTable
 from polypda.reporting.wording import NOT_KNOWN, counted
 
