@@ -54,7 +54,7 @@ def test_list_takes_the_data_root_from_the_environment(tmp_path):
 def test_show_tells_every_fact_with_its_status(cohort):
     shown = " ".join(run("show", cohort, columns=100).stdout.split())
     for fact in load_catalogue()[cohort].facts:
-        assert fact.run_metadata.split()[0] in shown and fact.status.value in shown
+        assert fact.statement.split()[0] in shown and fact.status.value in shown
     assert "how to obtain" in shown
 
 

@@ -110,7 +110,9 @@ def test_what_is_no_image_is_refused(tmp_path, image):
 def test_a_run_gives_what_it_hands_out_or_a_model_by_name(tmp_path):
     write_run(tmp_path / "run")
     adapted = load_model(tmp_path / "run")
-    assert adapted.facts.training.model == "adaptsegnet" and adapted.inference == Inference(scales=(1, 1.5), flips=True)
+    assert adapted.facts.training.model == "adaptsegnet" and adapted.inference == Inference(
+        scales=(1, 1.5), flips=True, peak=0.8
+    )
     assert [(one.cohort, one.role) for one in adapted.facts.training.cohorts] == [
         ("zju2", "labelled source"),
         ("haining", "unlabelled target"),

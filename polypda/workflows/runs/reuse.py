@@ -30,7 +30,7 @@ CONTROL_MAY_DIFFER = (
     | {
         *("target", "method", "preset", "options", "final_statistics", "checkpoint_every"),
         *("selector", "oracle", "target_labels", "allow_leakage"),
-        *("guard", "parts", "inference.scales", "inference.flips"),
+        *("guard", "parts", "accepted", "inference.scales", "inference.flips", "inference.peak"),
     }
 )
 """Fields of a configuration that decide nothing of a source-only training; nested ones as ``section.field``.

@@ -76,5 +76,6 @@ def test_models_without_their_control_are_named() -> None:
     assert set(comparison_table(left)["cohort"]) == {"zju2"}
     whole = groups(cases)
     adapted = next(panel for panel in whole if panel.key.model == "adaptsegnet" and panel.key.cohort == "haining")
-    control = control_of(adapted, whole)
-    assert control is not None and control.trainings == ("source-only 0",) and control_of(adapted, left) is None
+    control = control_of(adapted, {panel.key: panel for panel in whole})
+    assert control is not None and control.trainings == ("source-only 0",)
+    assert control_of(adapted, {panel.key: panel for panel in left}) is None
