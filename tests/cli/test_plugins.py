@@ -16,11 +16,8 @@ from support.tiny_segmenter import TinySegmenter
 from polypda import Criterion, FrameMetric, Network, Reader
 from polypda.importing.contract import ImportedFrame, MaskLabel
 from polypda.importing.images.masks import read_mask_file
-from polypda.importing.images.pictures import read_picture
-from polypda.methods.controls import SourceOnly
+from polypda.importing.images.decoded_image import read_image
 from polypda.methods.segmentation import SourceOnly
-from polypda.networks.registry import Network
-from polypda.training.criteria import Criterion
 
 
 class Watching(SourceOnly):
@@ -64,8 +61,8 @@ class ShotsReader(Reader):
     def frames(self, tree, ledger):
         for line in tree.read("shots.txt").decode().splitlines():
             image, mask = line.split()
-            label = MaskLabel(lambda size, mask=mask: read_mask_file(tree, mask, size), mask)
-            yield ImportedFrame(Path(image).stem, image, lambda image=image: read_picture(tree, image), label)
+            label = MaskLabel(lambda size, mask=mask: read_mask_file(tree, mask, size))
+            yield ImportedFrame(Path(image).stem, image, lambda image=image: read_image(tree, image), label)
 '''
 COHORT = """\
 id: their-ward

@@ -1,7 +1,7 @@
 """From a preset and the user's wishes to a resolved configuration, and what the encoder starts from.
 
 A configuration holds what is told of the weights (``none``, ``imagenet``, ``bundled (…)`` or a file's name and hash),
-never a place; :class:`~polypda.workflows.runs.places.Places` holds what the user gave.
+never a place; :class:`~polypda.workflows.runs.paths.Paths` holds what the user gave.
 """
 
 from __future__ import annotations

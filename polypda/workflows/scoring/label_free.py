@@ -1,7 +1,7 @@
 """What two models say of frames whose labels are not known, and of labelled ones that stand in for them.
 
 Pseudo-targets are labelled frames that neither model learnt: the source's held-out frames as they are, the same in the
-colours of the target (:mod:`polypda.data.target_colours`), and other public cohorts below the data root, each by
+colours of the target (:mod:`polypda.data.frame_changes`), and other public cohorts below the data root, each by
 itself. Held-out source frames are divided in halves, so that no frame is estimated by a calibrator that it fitted.
 """
 
