@@ -1,4 +1,4 @@
-"""Writes the pages that come out of the source: api.md, errors.md and equations.md. `python docs/make_pages.py`."""
+"""Writes the pages that come out of the source: the API, every code, equations, formats, examples. `python docs/make_pages.py`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import yaml
 
 import polypda
 from polypda import metrics
+from polypda.importing.readers import annotated
+from polypda.importing.registry import READERS
 from polypda.methods.registry import METHODS, TERMS
 
 DOCS = Path(__file__).parent
@@ -244,7 +246,57 @@ def equations_page() -> str:
     return "".join(parts)
 
 
-PAGES = {"api.md": api_page, "errors.md": errors_page, "equations.md": equations_page}
+FORMATS = """# Formats
+
+`polypda cohorts import SRC --as ID --out DATA` reads a folder, an archive or a file, which is never written to. `--format auto` finds the format; `-O NAME=VALUE` gives what a format alone understands.
+
+## An ordinary cohort folder
+
+What an import writes, and what may as well be laid out by hand below a data root:
+
+    DATA/haining/images/0001.png …    masks/0001.png …    boxes.csv    ignore/0001.png
+    DATA/haining/frames.csv           (frame, patient, sequence, t_s, split, label_state, mode)
+    DATA/haining/manifest.yaml        what is known of the cohort
+
+Masks are of their image's size, 0 and 255. Pixels of `ignore/` count nowhere. A public release can also lie as it was released, where its manifest describes the layout (`polypda cohorts show ID`).
+
+## Beside images
+
+With `folders`, label files beside the frames are read as well: YOLO texts, VOC XML, VIA as JSON or CSV, run-length tables, masks as `.npy` or `.mat`, nnU-Net folders. Of others it tells. Tables (`.csv`, `.tsv`, `.txt`) tell patient, sequence, time, split and label state under many common column names, English and Chinese.
+"""
+
+
+def formats_page() -> str:
+    """What `cohorts import` reads: each format with its rules and its options."""
+    parts = [MADE + FORMATS]
+    for name, reader in READERS.items():
+        home = inspect.getmodule(reader)
+        parts.append(f"\n## `{name}`\n\n{reader.title[:1].upper()}{reader.title[1:]}.\n")
+        parts.append(f"\n```text\n{(inspect.getdoc(home) or '').replace('``', '`')}\n```\n")
+        own = {one: annotated.OPTIONS[one] for one in getattr(reader, "known_options", ())}
+        options = getattr(home, "OPTIONS", {}) if not own else own
+        parts += [f"\n- `-O {option}=…` {_plain(words)}" for option, words in options.items()]
+        parts.append("\n" if options else "")
+    return "".join(parts)
+
+
+def examples_page() -> str:
+    """The scripts of docs/examples as they stand."""
+    parts = [MADE + "# Examples\n\nScripts that a test runs; each needs a minute at most on its own.\n"]
+    for path in sorted((DOCS / "examples").glob("*.py")):
+        text = path.read_text(encoding="utf-8").rstrip()
+        parts.append(f"\n## {path.stem.replace('_', ' ').capitalize()}\n\n`docs/examples/{path.name}`\n")
+        parts.append(f"\n```python\n{text}\n```\n")
+    return "".join(parts)
+
+
+PAGES = {
+    "api.md": api_page,
+    "errors.md": errors_page,
+    "equations.md": equations_page,
+    "examples.md": examples_page,
+    "formats.md": formats_page,
+}
 
 if __name__ == "__main__":
     for page, made in PAGES.items():

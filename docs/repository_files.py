@@ -1,4 +1,7 @@
-"""For mkdocs: pages of the repository that the site shows as well, where they are (reports' tables and figures)."""
+"""For mkdocs: files of the repository outside `docs/` that the site shows as well.
+
+Pages link to them as they lie in the repository (`../reports/…`), so that the links lead somewhere there, too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 SHOWN = (
+    "CHANGELOG.md",
+    "polypda/methods/README.md",
     "reports/coverage.md",
     "reports/library-disagreement.md",
     "reports/real-frames/bench.md",
@@ -19,11 +24,16 @@ SHOWN = (
     "reports/estimated-dice/estimates.md",
     "reports/phantom-zju2-to-haining/overlay.png",
     "reports/cohort-differences/figures/distances.png",
-    "reports/cohort-differences/figures/polyps.png",
 )
 
 
-def on_files(files: Files, config) -> Files:  # noqa: ANN001 - mkdocs' own type is not exported for hooks
+def on_files(files: Files, config) -> Files:
     for path in SHOWN:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
+
+
+def on_page_markdown(markdown: str, page, **_) -> str:
+    for path in SHOWN:
+        markdown = markdown.replace(f"](../{path}", f"]({path}")
+    return markdown
