@@ -1,4 +1,7 @@
-"""Writes the pages that come out of the source: the API, every code, equations, formats, examples. `python docs/make_pages.py`."""
+"""Writes the pages that come out of the source: the API, every code, equations, formats, examples.
+
+python docs/make_pages.py
+"""
 
 from __future__ import annotations
 
@@ -248,7 +251,8 @@ def equations_page() -> str:
 
 FORMATS = """# Formats
 
-`polypda cohorts import SRC --as ID --out DATA` reads a folder, an archive or a file, which is never written to. `--format auto` finds the format; `-O NAME=VALUE` gives what a format alone understands.
+`polypda cohorts import SRC --as ID --out DATA` reads a folder, an archive or a file, which is never written to.
+`--format auto` finds the format; `-O NAME=VALUE` gives what a format alone understands.
 
 ## An ordinary cohort folder
 
@@ -258,11 +262,14 @@ What an import writes, and what may as well be laid out by hand below a data roo
     DATA/haining/frames.csv           (frame, patient, sequence, t_s, split, label_state, mode)
     DATA/haining/manifest.yaml        what is known of the cohort
 
-Masks are of their image's size, 0 and 255. Pixels of `ignore/` count nowhere. A public release can also lie as it was released, where its manifest describes the layout (`polypda cohorts show ID`).
+Masks are of their image's size, 0 and 255. Pixels of `ignore/` count nowhere. A public release can also lie as it
+was released, where its manifest describes the layout (`polypda cohorts show ID`).
 
 ## Beside images
 
-With `folders`, label files beside the frames are read as well: YOLO texts, VOC XML, VIA as JSON or CSV, run-length tables, masks as `.npy` or `.mat`, nnU-Net folders. Of others it tells. Tables (`.csv`, `.tsv`, `.txt`) tell patient, sequence, time, split and label state under many common column names, English and Chinese.
+With `folders`, label files beside the frames are read as well: YOLO texts, VOC XML, VIA as JSON or CSV, run-length
+tables, masks as `.npy` or `.mat`, nnU-Net folders. Of others it tells. Tables (`.csv`, `.tsv`, `.txt`) tell
+patient, sequence, time, split and label state under many common column names, English and Chinese.
 """
 
 
@@ -274,7 +281,7 @@ def formats_page() -> str:
         parts.append(f"\n## `{name}`\n\n{reader.title[:1].upper()}{reader.title[1:]}.\n")
         parts.append(f"\n```text\n{(inspect.getdoc(home) or '').replace('``', '`')}\n```\n")
         own = {one: annotated.OPTIONS[one] for one in getattr(reader, "known_options", ())}
-        options = getattr(home, "OPTIONS", {}) if not own else own
+        options = own or getattr(home, "OPTIONS", {})
         parts += [f"\n- `-O {option}=…` {_plain(words)}" for option, words in options.items()]
         parts.append("\n" if options else "")
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""A method of your own: the target should show as much polyp as the source. `python docs/examples/own_method.py OUT`."""
+"""A method of your own: the target shows as much polyp as the source. `python docs/examples/own_method.py OUT`."""
 
 import sys
 
