@@ -9,7 +9,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 
 import yaml
@@ -82,7 +82,7 @@ def _entry(code: str, told: Told, title: str) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it stands; what stands between backticks stays code."""
-    parts = " ".join(text.split()).split("`")
+    parts = re.sub("…{2,}", "…", " ".join(text.split())).split("`")
     return "`".join(
         part if number % 2 else re.sub(r"([\\*_<>\[\]|#])", r"\\\1", part) for number, part in enumerate(parts)
     )
@@ -174,27 +174,32 @@ def _described(name: str, value: object, level: int) -> str:
     head = f"\n{'#' * level} `{name}`\n\n"
     if not inspect.isclass(value):
         return f"{head}```text\n{_signature(name, value)}\n```\n\n{_body(value)}"
-    parts = [head + _body(value)]
+    made = f"```text\n{_signature(name, value)}\n```\n\n" if is_dataclass(value) else ""
+    parts = [head + made + _body(value)]
     for method, found in vars(value).items():
         documented = inspect.isfunction(found) or isinstance(found, (property, classmethod))
         if not method.startswith("_") and documented and inspect.getdoc(found):
             plain = found.__func__ if isinstance(found, classmethod) else found
-            shown = method if isinstance(found, property) else _signature(method, plain)
-            parts.append(f"\n{'#' * (level + 1)} `{name}.{method}`\n\n```text\n{shown}\n```\n\n{_body(found)}")
+            shown = "" if isinstance(found, property) else f"```text\n{_signature(method, plain)}\n```\n\n"
+            parts.append(f"\n{'#' * (level + 1)} `{name}.{method}`\n\n{shown}{_body(found)}")
     return "".join(parts)
 
 
 def _signature(name: str, value: object) -> str:
     """As it is written in the source, a line for each parameter where it is long."""
     signature = inspect.signature(value)  # type: ignore[arg-type]
-    lines = ",\n    ".join(_parameter_lines(signature))
-    text = f"{name}({', '.join(_parameter_lines(signature))})"
-    return text if len(text) <= 100 else f"{name}(\n    {lines},\n)"
+    answer = signature.return_annotation
+    answers = "" if answer in (signature.empty, None, "None") or inspect.isclass(value) else f" -> {answer}"
+    lines = _parameter_lines(signature)
+    text = f"{name}({', '.join(lines)}){answers}"
+    return text if len(text) <= 100 else "\n".join([f"{name}(", *(f"    {line}," for line in lines), f"){answers}"])
 
 
 def _parameter_lines(signature: inspect.Signature) -> list[str]:
     lines, starred = [], False
     for one in signature.parameters.values():
+        if one.name in ("self", "cls"):
+            continue
         if one.kind is one.KEYWORD_ONLY and not starred:
             lines.append("*")
             starred = True
@@ -205,9 +210,14 @@ def _parameter_lines(signature: inspect.Signature) -> list[str]:
     return lines
 
 
+def _prose(value: object) -> str:
+    """A docstring whose equations are indented and whose lists begin with a star: Markdown as it stands."""
+    return re.sub(r":[a-z]+:`~?([^`]*)`", r"`\1`", inspect.getdoc(value) or "").replace("``", "`")
+
+
 def _body(value: object) -> str:
     """A docstring as Markdown: examples and lists of arguments are set apart."""
-    text = re.sub(r":[a-z]+:`~?([^`]*)`", r"`\1`", inspect.getdoc(value) or "").replace("``", "`")
+    text = _prose(value)
     out: list[str] = []
     example = False
     for line in text.splitlines():
@@ -244,8 +254,8 @@ def equations_page() -> str:
     for module, kinds in files.items():
         names = ", ".join(f"`{kind.name}`" for kind in kinds)
         papers = "; ".join(dict.fromkeys(kind.paper for kind in kinds))
-        text = inspect.getdoc(inspect.getmodule(kinds[0])) or ""
-        parts.append(f"\n## {names}\n\n{papers}. File: `{module.replace('.', '/')}.py`\n\n```text\n{text}\n```\n")
+        text = _prose(inspect.getmodule(kinds[0]))
+        parts.append(f"\n## {names}\n\n{papers}. File: `{module.replace('.', '/')}.py`\n\n{text}\n")
     return "".join(parts)
 
 
@@ -279,7 +289,8 @@ def formats_page() -> str:
     for name, reader in READERS.items():
         home = inspect.getmodule(reader)
         parts.append(f"\n## `{name}`\n\n{reader.title[:1].upper()}{reader.title[1:]}.\n")
-        parts.append(f"\n```text\n{(inspect.getdoc(home) or '').replace('``', '`')}\n```\n")
+        shared = sum(inspect.getmodule(one) is home for one in READERS.values()) > 1
+        parts.append(f"\n{_prose(reader if shared else home)}\n")
         own = {one: annotated.OPTIONS[one] for one in getattr(reader, "known_options", ())}
         options = own or getattr(home, "OPTIONS", {})
         parts += [f"\n- `-O {option}=…` {_plain(words)}" for option, words in options.items()]
