@@ -1,0 +1,117 @@
+"""What the README and the documents tell people to type exists and parses, and is what CI runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from polypda.cli.main import AdaptCommand, app
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+ANOTHER_BRANCH = ("review",)
+"""Commands that a page describes before they are here: held to the same as soon as they are."""
+BENCHMARKS = {"--core", "--threads"}
+"""Options of scripts that a page names by themselves."""
+LINES_OF_THE_README = 80
+
+
+def blocks(page):
+    return re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def lines(page):
+    """Each line of a shell block, and each part of one that calls the command."""
+    return [line for block in blocks(page) for line in block.splitlines() if line.strip()]
+
+
+def commands(page):
+    parts = [part.strip() for line in lines(page) for part in line.split("&&")]
+    return [re.sub(r"^\S*polypda ", "", part) for part in parts if re.match(r"\S*polypda ", part)]
+
+
+def named(page):
+    """What stands between backticks in a sentence: a part of a command may be left out."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.findall(r"`polypda ([a-z][^`]*)`", text)
+
+
+def cases(found):
+    return [pytest.param(one, id=f"{page.stem}: {one[:60]}") for page in PAGES for one in found(page)]
+
+
+def resolved(words):
+    """The command of a line of words, and its own words."""
+    command, own = typer.main.get_command(app), list(words)
+    while isinstance(command, click.Group) or hasattr(command, "commands"):
+        if not own or own[0].startswith("-"):
+            return command, own
+        if own[0] in ANOTHER_BRANCH and own[0] not in command.commands:
+            pytest.skip(f"`polypda {own[0]}` is not here yet")
+        assert own[0] in command.commands, f"no command {own[0]}"
+        command = command.commands[own.pop(0)]
+    return (command.complete() if isinstance(command, AdaptCommand) else command), own
+
+
+def option_names(command):
+    names = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
+    if command.name == "matrix":  # it takes the training options of adapt
+        names |= option_names(resolved(["adapt"])[0])
+    return names
+
+
+@pytest.mark.parametrize("text", cases(commands))
+def test_every_command_of_a_block_parses(text):
+    command, words = resolved(shlex.split(text, comments=True))
+    if command.name == "matrix":
+        assert {word for word in words if word.startswith("-")} <= option_names(command)
+        return
+    context = command.context_class(command)
+    given, _, _ = command.make_parser(context).parse_args(words)
+    assert not context.args and not given.get("__rest__"), "words that are no argument"
+    missing = [one.name for one in command.params if one.required and not given.get(one.name)]
+    assert not missing
+
+
+@pytest.mark.parametrize("text", cases(named))
+def test_every_command_that_is_named_exists_with_its_options(text):
+    words = shlex.split(text.replace("…", ""))
+    command, own = resolved(words)
+    assert {word for word in own if re.fullmatch(r"--?[a-z][a-z-]*", word)} <= option_names(command)
+
+
+def test_every_option_that_is_named_is_some_commands():
+    def every(command):
+        yield command
+        for child in getattr(command, "commands", {}).values():
+            yield from every(child.complete() if isinstance(child, AdaptCommand) else child)
+
+    known = set().union(*(option_names(one) for one in every(typer.main.get_command(app))))
+    for page in PAGES:
+        if page.stem in ("review", "errors"):  # not here yet; words of messages
+            continue
+        assert set(re.findall(r"`(--[a-z][a-z-]+)", page.read_text(encoding="utf-8"))) - BENCHMARKS <= known, page.name
+
+
+def test_exactly_two_commands_set_up_a_fresh_machine():
+    fresh = [line for line in lines(README) if "-m venv" in line]
+    assert len(fresh) == 2
+    assert fresh[0].endswith("polypda adapt --source zju2 --target haining --phantom")
+    assert fresh[1].endswith("-m pytest")
+
+
+def test_ci_calls_the_readmes_test_command_and_builds_the_documents():
+    script = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep -m1 -E '(.*?)' README.md", script)
+    assert pattern
+    fresh = [line for line in lines(README) if "-m venv" in line]
+    assert [line for line in README.read_text().splitlines() if re.search(pattern[1], line)] == [fresh[1]]
+    assert "mkdocs build --strict" in script
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= LINES_OF_THE_README
