@@ -13,8 +13,6 @@ from polypda.cli.main import AdaptCommand, app
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
-ANOTHER_BRANCH = ("review",)
-"""Commands that a page describes before they are here: held to the same as soon as they are."""
 BENCHMARKS = {"--core", "--threads"}
 """Options of scripts that a page names by themselves."""
 LINES_OF_THE_README = 80
@@ -50,8 +48,6 @@ def resolved(words):
     while isinstance(command, click.Group) or hasattr(command, "commands"):
         if not own or own[0].startswith("-"):
             return command, own
-        if own[0] in ANOTHER_BRANCH and own[0] not in command.commands:
-            pytest.skip(f"`polypda {own[0]}` is not here yet")
         assert own[0] in command.commands, f"no command {own[0]}"
         command = command.commands[own.pop(0)]
     return (command.complete() if isinstance(command, AdaptCommand) else command), own
@@ -92,7 +88,7 @@ def test_every_option_that_is_named_is_some_commands():
 
     known = set().union(*(option_names(one) for one in every(typer.main.get_command(app))))
     for page in PAGES:
-        if page.stem in ("review", "errors"):  # not here yet; words of messages
+        if page.stem == "errors":  # words of messages
             continue
         assert set(re.findall(r"`(--[a-z][a-z-]+)", page.read_text(encoding="utf-8"))) - BENCHMARKS <= known, page.name
 
