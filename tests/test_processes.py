@@ -77,7 +77,14 @@ def test_workers_do_not_outlive_their_parent(tmp_path, how, number):
     script.write_text(SCRIPT)
     (tmp_path / "work.py").write_text(WORK)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, script, how], cwd=tmp_path, stderr=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, script, how],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env=environment,
+        # a shell starts what runs in its background with Ctrl-C ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     files = [tmp_path / "one.pid", tmp_path / "two.pid"]
     try:
         assert wait_until(lambda: all(file.exists() and file.read_text() for file in files))
