@@ -22,7 +22,8 @@ Better = Literal["before", "after", "same"]
 class MergedCase:
     """What all reviewers said of a case. decision: accept, reject or flag where all who answered say so, disputed where
     they do not, undecided where nobody answered. better: of a blinded case, opened by the key. judged: the model whose
-    outline the decision is about. answers: reviewer → answer.
+    outline the decision is about; known: whether the answers say so, which of a blinded case only a preference does.
+    answers: reviewer → answer.
     """
 
     case: ReviewCase
@@ -30,6 +31,7 @@ class MergedCase:
     reasons: tuple[str, ...]
     better: Better | None
     judged: Side
+    known: bool
     answers: dict[str, Answer]
 
     @property
@@ -77,7 +79,8 @@ def _merged(case: ReviewCase, answers: dict[str, Answer], key: ReviewKey | None)
     decision = UNDECIDED if not given else next(iter(given)) if len(given) == 1 else DISPUTED
     reasons = tuple(reason for reason in REASONS if any(reason in answer.reasons for answer in answers.values()))
     better = _better(case, answers, key)
-    return MergedCase(case, decision, reasons, better, "before" if better == "before" else "after", answers)
+    judged: Side = "before" if better == "before" else "after"
+    return MergedCase(case, decision, reasons, better, judged, key is None or better in ("before", "after"), answers)
 
 
 def _better(case: ReviewCase, answers: dict[str, Answer], key: ReviewKey | None) -> Better | None:

@@ -39,8 +39,8 @@ class ReviewServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folder: Path, reviewer: str, decisions: Path, port: int = 0) -> None:
-        """Raises: DataError E_REVIEW_RECORD, E_REVIEW_PORT, E_WRITE_FAILED, E_REVIEW_EDITED and the like where what was
-        saved before is damaged."""
+        """Raises: DataError E_REVIEW_RECORD, E_REVIEW_PORT, E_WRITE_FAILED; E_REVIEW_REVIEWER where another's answers
+        are saved under such a name; E_REVIEW_EDITED and the like where what was saved before is damaged."""
         self.folder = folder.resolve()
         self.record: ReviewRecord = read_record(self.folder)
         if not (self.folder / PAGE).is_file():
@@ -49,7 +49,11 @@ class ReviewServer(ThreadingHTTPServer):
         self.reviewer = reviewer
         self.saved = decisions / f"decisions-{self.record.review}-{file_name(reviewer)}.json"
         if self.saved.is_file():
-            require_fitting(parse_decisions(self.saved.read_bytes(), self.saved), self.record, self.saved)
+            said = parse_decisions(self.saved.read_bytes(), self.saved)
+            require_fitting(said, self.record, self.saved)
+            if said.reviewer.strip() != reviewer:
+                what = f"answers of '{said.reviewer}' are saved there, whose name makes the same file."
+                raise DataError("E_REVIEW_REVIEWER", what, where=self.saved, fix="serve with other initials.")
         decisions.mkdir(parents=True, exist_ok=True)
         self.token = secrets.token_urlsafe(24)
         try:

@@ -122,3 +122,4 @@ def test_a_blinded_review_is_opened_by_its_key(tmp_path) -> None:
     b_is = "before" if key.a_is[record.cases[1].case] == "after" else "after"
     assert [one.better for one in merged[:4]] == [a_is, b_is, "same", None]
     assert [one.judged for one in merged[:3]] == [a_is, b_is, "after"]
+    assert [one.known for one in merged[:4]] == [True, True, False, False], "an outline that nobody named is not learnt"

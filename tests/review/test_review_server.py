@@ -113,3 +113,14 @@ def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path, polypda, 
     assert status == 2 and "E_OPTION" in err
     status, _, err = polypda("review", "serve", tmp_path, "--reviewer", "Li")
     assert status == 3 and "E_REVIEW_RECORD" in err
+
+
+def test_a_name_that_makes_anothers_file_is_refused(tmp_path) -> None:
+    record = write_painted_review(tmp_path, 3)
+    with ReviewServer(tmp_path / "page", "a/b", tmp_path / "decisions") as server:
+        server.save(json.dumps(decisions_document(record, [{"decision": "accept"}], reviewer="a/b")).encode())
+        before = server.saved.read_bytes()
+    with pytest.raises(DataError, match="E_REVIEW_REVIEWER"):
+        ReviewServer(tmp_path / "page", "a-b", tmp_path / "decisions")
+    assert server.saved.read_bytes() == before
+    ReviewServer(tmp_path / "page", "a/b", tmp_path / "decisions").server_close()

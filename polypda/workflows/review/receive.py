@@ -233,7 +233,7 @@ def _write_accepted(work: Path, index: Path, record: ReviewRecord, merged: Seque
     (work / "accepted").mkdir()
     rows = []
     for one in merged:
-        if one.decision != "accept":
+        if one.decision != "accept" or not one.known:
             continue
         mask = read_masks(index, one.case)[one.judged]
         name = f"accepted/{one.case.case}.png"
