@@ -117,8 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         return name if slash and right else None
 
     def _file(self, name: str) -> None:
-        path = (self.server.folder / name).resolve()
-        inside = path.is_relative_to(self.server.folder) and path.suffix in SHOWN and path.is_file()
+        try:
+            path = (self.server.folder / name).resolve()
+            inside = path.is_relative_to(self.server.folder) and path.suffix in SHOWN and path.is_file()
+        except (OSError, ValueError):  # no name of a file: too long, or with a NUL
+            inside = False
         if not inside:
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
             return

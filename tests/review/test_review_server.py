@@ -47,7 +47,7 @@ def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
     assert ask(server, below(server, "frames/0001.png"))[0] == 200
     for path in ("/", "/index.html", "/x/index.html", f"/{server.token}", f"/{server.token[:-1]}/index.html"):
         assert ask(server, path) == (404, b""), path
-    for name in ("../secret.json", "..%2Fsecret.json", "%2e%2e/secret.json", "/etc/passwd", "frames", "nothing.png"):
+    for name in ("../secret.json", "..%2Fsecret.json", "%2e%2e/secret.json", "/etc/passwd", "frames", "nothing.png", "a%00b.html", "a" * 5000 + ".html"):
         assert ask(server, below(server, name)) == (404, b""), name
 
 
