@@ -312,6 +312,21 @@ def test_a_file_that_was_edited_is_not_loaded(opened: Opened, tmp_path: Path) ->
     assert opened.answer(0)["decision"] == "accept"
 
 
+def test_a_note_alone_is_not_lost_to_a_loaded_file(opened: Opened, tmp_path: Path) -> None:
+    opened.press("a")
+    path = exported(opened, tmp_path)
+    opened.press("k", "u", "n")
+    opened.page.keyboard.type("ask Wu")
+    opened.page.keyboard.press("Enter")
+    noted = opened.saved()["answers"]
+    assert not any(answer["decision"] for answer in noted.values())
+    asked: list[str] = []
+    opened.page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    opened.page.set_input_files("#file", path)
+    opened.page.wait_for_timeout(150)
+    assert asked and opened.saved()["answers"] == noted
+
+
 def test_the_table_runs_no_formula(opened: Opened, tmp_path: Path) -> None:
     opened.press("n")
     opened.page.keyboard.type('=HYPERLINK("x")')

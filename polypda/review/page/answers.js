@@ -18,6 +18,11 @@ export function isDecided(answer) {
   return answer !== undefined && answer.decision !== null;
 }
 
+/** Whether anything was said of a case that another file would overwrite. @param {Answer} answer */
+export function isSaid(answer) {
+  return isDecided(answer) || answer.preference !== null || answer.note.trim() !== "";
+}
+
 export class Answers {
   /** @param {string} review @param {Storage | null} storage */
   constructor(review, storage) {

@@ -1,6 +1,6 @@
 /** Handing the answers back, loading them again, and not losing them on the way out. */
 
-import { isDecided } from "./answers.js";
+import { isSaid } from "./answers.js";
 import { at } from "./elements.js";
 import { leaveNote, takeTime } from "./judging.js";
 import { download, exported, fileName, imported, table } from "./record.js";
@@ -36,7 +36,7 @@ export function exportTable(page) {
 export async function load(page, text) {
   try {
     const saved = await imported(text, page.data);
-    const here = Object.values(page.answers.saved.answers).some(isDecided);
+    const here = Object.values(page.answers.saved.answers).some(isSaid);
     if (here && !window.confirm(page.words.say("load_over"))) return;
     page.answers.replace(saved);
     /** @type {HTMLInputElement} */ (at("reviewer")).value = saved.reviewer;
