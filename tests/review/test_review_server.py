@@ -35,6 +35,9 @@ def ask(server, path: str, *, body: str | None = None, host: str | None = None):
     return answer.status, content
 
 
+NUL, LONG = "a%00b.html", "a" * 5000 + ".html"
+
+
 def below(server, name: str = "") -> str:
     return urlsplit(server.address).path + name
 
@@ -47,7 +50,16 @@ def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
     assert ask(server, below(server, "frames/0001.png"))[0] == 200
     for path in ("/", "/index.html", "/x/index.html", f"/{server.token}", f"/{server.token[:-1]}/index.html"):
         assert ask(server, path) == (404, b""), path
-    for name in ("../secret.json", "..%2Fsecret.json", "%2e%2e/secret.json", "/etc/passwd", "frames", "nothing.png", "a%00b.html", "a" * 5000 + ".html"):
+    for name in (
+        "../secret.json",
+        "..%2Fsecret.json",
+        "%2e%2e/secret.json",
+        "/etc/passwd",
+        "frames",
+        "nothing.png",
+        "a%00b.html",
+        "a" * 5000 + ".html",
+    ):
         assert ask(server, below(server, name)) == (404, b""), name
 
 
