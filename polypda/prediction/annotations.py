@@ -1,31 +1,26 @@
 """Predictions of images as annotations that people correct in a drawing tool, and `polypda cohorts import` reads again.
 
-Each region is one outline of few points (half a pixel is given up for that); holes in it are not kept.
+Specks are not kept (:func:`~polypda.evaluation.scoring.mask_geometry.find_lesions`).
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import approximate_polygon
 
 from polypda import __version__
 from polypda.evaluation.scoring.mask_geometry import find_lesions
-from polypda.files import write_whole
+from polypda.files import write_json
 from polypda.prediction.inputs import Input
-from polypda.reporting.overlays.drawing import mask_outlines
+from polypda.reporting.correctable import ToCorrect, coco_document, labelme_document
 
 ANNOTATIONS = "annotations"
-POLYP = "polyp"
-TOLERANCE_PX = 0.5
-FEWEST_POINTS = 3
 
 
 class AnnotationKind(StrEnum):
@@ -34,21 +29,6 @@ class AnnotationKind(StrEnum):
     NONE = "none"
     COCO = "coco"
     LABELME = "labelme"
-
-
-def polygons_of(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """One ring for each region that is no speck, N×2, x and y in px with edges at whole numbers, in order of area."""
-    regions = find_lesions(mask, mask.size)
-    left, top, width, height = regions.box
-    rings = []
-    for number in np.argsort(-regions.areas_px):
-        whole = np.zeros_like(mask)
-        whole[top : top + height, left : left + width] = regions.labels == number + 1
-        outer = max(mask_outlines(whole), key=len)
-        ring = approximate_polygon(outer + 0.5, TOLERANCE_PX)[:-1]
-        if len(ring) >= FEWEST_POINTS:
-            rings.append(np.round(np.clip(ring, 0, (mask.shape[1], mask.shape[0])), 2))
-    return rings
 
 
 def write_annotations(
@@ -65,64 +45,25 @@ def write_annotations(
     (out / ANNOTATIONS).mkdir(exist_ok=True)
     if kind is AnnotationKind.COCO:
         path = out / ANNOTATIONS / "coco.json"
-        write_whole(path, json.dumps(_coco(out, images), ensure_ascii=False))
+        described = f"predicted by a model, for correction (polypda {__version__})"
+        write_json(path, coco_document((ToCorrect(row["input"], _mask(out, row)) for row in images), described))
         return path
-    for row, rings in _drawn(out, images):
-        sheet = _labelme(row, rings, _image_path(out, inputs[row["input"]]))
-        write_whole(out / ANNOTATIONS / f"{row['name']}.json", json.dumps(sheet, ensure_ascii=False, indent=1))
+    for row in images:
+        frame = ToCorrect(_image_path(out, inputs[row["input"]]), _mask(out, row))
+        if frame.mask.any():  # a file without a shape would say that somebody saw no polyp
+            write_json(out / ANNOTATIONS / f"{row['name']}.json", labelme_document(frame))
     return out / ANNOTATIONS
 
 
-def _drawn(out: Path, rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[Mapping[str, str], list[NDArray]]]:
-    for row in rows:
-        mask = cv2.imdecode(np.frombuffer((out / row["mask"]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-        yield row, polygons_of(np.asarray(mask) > 0)
-
-
-def _coco(out: Path, rows: Sequence[Mapping[str, str]]) -> dict[str, object]:
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for number, (row, rings) in enumerate(_drawn(out, rows), 1):
-        size = {"width": int(row["width"]), "height": int(row["height"])}
-        images.append({"id": number, "file_name": row["input"], **size})
-        for ring in rings:
-            (x0, y0), (x1, y1) = ring.min(axis=0), ring.max(axis=0)
-            x, y = ring.T
-            area = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1,
-                    "segmentation": [ring.ravel().tolist()],
-                    "bbox": [round(float(value), 2) for value in (x0, y0, x1 - x0, y1 - y0)],
-                    "area": round(area, 2),
-                    "iscrowd": 0,
-                }
-            )
-    described = f"predicted by a model, for correction (polypda {__version__})"
-    return {
-        "info": {"description": described},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": POLYP}],
-    }
-
-
-def _labelme(row: Mapping[str, str], rings: Sequence[NDArray], image: str) -> dict[str, object]:
-    shapes = [
-        {"label": POLYP, "points": ring.tolist(), "group_id": None, "shape_type": "polygon", "flags": {}}
-        for ring in rings
-    ]
-    return {
-        "version": "5.0.0",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": image,
-        "imageData": None,
-        "imageHeight": int(row["height"]),
-        "imageWidth": int(row["width"]),
-    }
+def _mask(out: Path, row: Mapping[str, str]) -> NDArray[np.bool_]:
+    """The predicted mask without its specks."""
+    stored = cv2.imdecode(np.frombuffer((out / row["mask"]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    mask = np.asarray(stored) > 0
+    regions = find_lesions(mask, mask.size)
+    left, top, width, height = regions.box
+    kept = np.zeros_like(mask)
+    kept[top : top + height, left : left + width] = regions.labels > 0
+    return kept
 
 
 def _image_path(out: Path, one: Input) -> str:

@@ -1,17 +1,16 @@
 """Predictions to be corrected, in the formats of three annotation tools; `polypda cohorts import` reads them back.
 
-Each of ``coco``, ``labelme`` and ``cvat`` is a folder of its own with the pictures, as its tool opens it. Regions are
-polygons of pixel corners; one with a hole is run lengths (COCO, CVAT) or a shape called ``hole`` (LabelMe). A frame on
-which nothing was marked has a picture and no LabelMe file: saving it unchanged would say that it shows no polyp.
+Regions are polygons of pixel corners; one with a hole is run lengths (COCO, CVAT) or a shape called ``hole``
+(LabelMe). A frame on which nothing was marked gets no LabelMe file: saving it unchanged would say that it shows no
+polyp.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
 import cv2
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon
 
+from polypda.files import write_json
 from polypda.reporting.overlays.drawing import Outline, mask_outlines
 
 LABEL = "polyp"
@@ -28,55 +28,60 @@ SHORTEST_RING = 4
 
 @dataclass(frozen=True)
 class ToCorrect:
-    """A frame whose outline is to be drawn anew. image: file name of its picture, of all frames. mask: bool H×W."""
+    """A frame whose outline is to be corrected.
+
+    image: the image's name or path, as the annotations name it. mask: bool H×W, what is drawn already. facts: patient,
+    sequence, mode: columns that COCO keeps of an image, empty ones left out. task: what is wrong, for LabelMe.
+    """
 
     image: str
     mask: NDArray[np.bool_]
-    cohort: str
-    frame: str
-    patient: str = ""
-    sequence: str = ""
-    mode: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
 
 
 @dataclass(frozen=True)
-class _Region:
-    """One connected region. outer: ring in px, pixel corners at whole numbers. holes: likewise."""
+class Region:
+    """One connected region, bool H×W. outer: ring in px, pixel corners at whole numbers. holes: likewise."""
 
     mask: NDArray[np.bool_]
     outer: Outline
     holes: tuple[Outline, ...]
 
 
-def write_annotations(folder: Path, frames: Sequence[ToCorrect], images: Path | None) -> None:
-    """Write the three folders. pictures: where the frames' pictures lie; None: the annotations alone.
+def write_for_tools(folder: Path, frames: Sequence[ToCorrect], images: Path | None) -> None:
+    """Write ``coco``, ``labelme`` and ``cvat``, each a folder of its own with the images, as its tool opens it.
 
-    Raises: OSError.
+    images: where the frames' images lie; None: the annotations alone. Raises: DataError E_WRITE_FAILED; OSError.
     """
     for name in ("coco", "labelme", "cvat"):
         (folder / name / "images").mkdir(parents=True)
         for frame in frames if images is not None else ():
             shutil.copyfile(images / frame.image, folder / name / "images" / frame.image)  # type: ignore[operator]
-    (folder / "coco" / "annotations.json").write_text(_coco(frames), encoding="utf-8")
-    for frame in frames:
-        if frame.mask.any():
-            name = f"{Path(frame.image).stem}.json"
-            (folder / "labelme" / "images" / name).write_text(_labelme(frame), encoding="utf-8")
+    write_json(folder / "coco" / "annotations.json", coco_document(frames))
+    write_labelme(folder / "labelme" / "images", frames)
     tree = ElementTree(_cvat(frames))
     indent(tree)
     tree.write(folder / "cvat" / "annotations.xml", encoding="utf-8", xml_declaration=True)
 
 
-def _regions(mask: NDArray[np.bool_]) -> list[_Region]:
+def write_labelme(folder: Path, frames: Iterable[ToCorrect]) -> None:
+    """Write STEM.json of each frame on which something is drawn. Raises: DataError E_WRITE_FAILED."""
+    for frame in frames:
+        if frame.mask.any():
+            write_json(folder / f"{PurePosixPath(frame.image).stem}.json", labelme_document(frame))
+
+
+def regions_of(mask: NDArray[np.bool_]) -> list[Region]:
+    """The 4-connected regions of a bool H×W mask with their outlines, given up to a quarter of a pixel."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     found = []
     for label in range(1, count):
-        own = labels == label
-        rings = [_ring(outline) for outline in mask_outlines(own)]
+        region = labels == label
+        rings = [_ring(outline) for outline in mask_outlines(region)]
         rings.sort(key=lambda ring: -abs(_area(ring)))
         if rings:
-            found.append(_Region(own, rings[0], tuple(rings[1:])))
+            found.append(Region(region, rings[0], tuple(rings[1:])))
     return found
 
 
@@ -104,18 +109,14 @@ def _runs(values: NDArray[np.bool_]) -> list[int]:
     return [int(length) for length in np.diff(ends)]
 
 
-def _facts(frame: ToCorrect) -> dict[str, str]:
-    told = {"patient": frame.patient, "sequence": frame.sequence, "mode": frame.mode}
-    return {name: value for name, value in told.items() if value}
-
-
-def _coco(frames: Sequence[ToCorrect]) -> str:
+def coco_document(frames: Iterable[ToCorrect], description: str = "") -> dict[str, object]:
+    """All frames as one COCO document."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for number, frame in enumerate(frames, 1):
         height, width = frame.mask.shape
-        images.append({"id": number, "file_name": frame.image, "width": width, "height": height, **_facts(frame)})
-        for region in _regions(frame.mask):
+        images.append({"id": number, "file_name": frame.image, "width": width, "height": height, **_known(frame)})
+        for region in regions_of(frame.mask):
             left, top, right, bottom = _box(region.mask)
             segmentation: object = [region.outer.ravel().tolist()]
             if region.holes:
@@ -132,14 +133,19 @@ def _coco(frames: Sequence[ToCorrect]) -> str:
                 }
             )
     categories = [{"id": 1, "name": LABEL, "supercategory": ""}]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    info = {"info": {"description": description}} if description else {}
+    return {**info, "images": images, "annotations": annotations, "categories": categories}
 
 
-def _labelme(frame: ToCorrect) -> str:
+def _known(frame: ToCorrect) -> dict[str, str]:
+    return {name: value for name, value in frame.facts.items() if value}
+
+
+def labelme_document(frame: ToCorrect) -> dict[str, object]:
+    """One frame as a LabelMe document."""
     height, width = frame.mask.shape
     shapes = []
-    for number, region in enumerate(_regions(frame.mask), 1):
+    for number, region in enumerate(regions_of(frame.mask), 1):
         for label, ring in ((LABEL, region.outer), *(("hole", hole) for hole in region.holes)):
             shapes.append(
                 {
@@ -151,7 +157,7 @@ def _labelme(frame: ToCorrect) -> str:
                     "description": frame.task,
                 }
             )
-    document = {
+    return {
         "version": "5.5.0",
         "flags": {},
         "shapes": shapes,
@@ -160,7 +166,6 @@ def _labelme(frame: ToCorrect) -> str:
         "imageHeight": height,
         "imageWidth": width,
     }
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def _cvat(frames: Sequence[ToCorrect]) -> Element:
@@ -171,7 +176,7 @@ def _cvat(frames: Sequence[ToCorrect]) -> Element:
     for number, frame in enumerate(frames):
         height, width = frame.mask.shape
         image = SubElement(root, "image", id=str(number), name=frame.image, width=str(width), height=str(height))
-        for region in _regions(frame.mask):
+        for region in regions_of(frame.mask):
             drawn = {"label": LABEL, "source": "auto", "occluded": "0", "z_order": "0"}
             if region.holes:
                 left, top, right, bottom = _box(region.mask)

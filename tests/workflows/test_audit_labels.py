@@ -9,11 +9,9 @@ import pytest
 from support.painted import HEIGHT, WIDTH, paint, write_frames
 
 from polypda.errors import DataError
-from polypda.workflows.audit.export import labelme_sheet
+from polypda.reporting.correctable import ToCorrect, labelme_document
 from polypda.workflows.audit.labels import read_labels
 from polypda.workflows.audit.plan import AuditPlan, Drawn, Stratum
-
-SQUARE = np.array([[20, 20], [50, 20], [50, 50], [20, 50]])
 
 
 @pytest.fixture
@@ -36,7 +34,9 @@ def test_masks_are_found_under_their_images_names(tmp_path, frames):
 def test_outlines_of_a_tool_are_read_and_boxes_give_no_mask(tmp_path, frames):
     labels = tmp_path / "labels"
     labels.mkdir()
-    sheet = labelme_sheet("audit-001.png", (HEIGHT, WIDTH), [SQUARE])
+    square = np.zeros((HEIGHT, WIDTH), bool)
+    square[20:50, 20:50] = True
+    sheet = labelme_document(ToCorrect("audit-001.png", square))
     (labels / "audit-001.json").write_text(json.dumps(sheet))
     (labels / "audit-002.json").write_text(json.dumps({**sheet, "imagePath": "audit-002.png", "shapes": []}))
     box = {"label": "polyp", "points": [[5, 5], [30, 30]], "shape_type": "rectangle"}

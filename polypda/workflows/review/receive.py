@@ -18,6 +18,7 @@ from polypda.evaluation.cases.clinical_review import ReviewFindings, write_findi
 from polypda.files import whole_folder, write_failed, write_png, write_table, write_whole
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
+from polypda.reporting.correctable import ToCorrect, write_for_tools
 from polypda.reporting.pages.page import file_name
 from polypda.review.decisions import Decisions, read_decisions, require_fitting
 from polypda.review.findings import findings
@@ -25,7 +26,6 @@ from polypda.review.folder import read_masks
 from polypda.review.frames import shown_image
 from polypda.review.merging import MergedCase, agreement_of, merge
 from polypda.review.record import IMPORTED, ReviewRecord, find_record, read_key, read_record
-from polypda.review.relabelling import ToCorrect, write_annotations
 from polypda.review.spreadsheets import spreadsheet
 from polypda.review.tables import (
     ACCEPTED_COLUMNS,
@@ -289,9 +289,10 @@ def _write_relabel(
         )
         mask = read_masks(index, case)[one.judged]
         task = " ".join(one.reasons) or one.decision
-        to_correct.append(ToCorrect(image, mask, case.cohort, case.frame, case.patient, case.sequence, case.mode, task))
+        facts = {"patient": case.patient, "sequence": case.sequence, "mode": case.mode}
+        to_correct.append(ToCorrect(image, mask, facts, task))
     write_whole(work / RELABEL, spreadsheet(pd.DataFrame(rows, columns=list(RELABEL_COLUMNS))))
     if to_correct:
         here = all(one.case.case in frames for one in chosen)
-        write_annotations(work / "relabel", to_correct, images if here else None)
+        write_for_tools(work / "relabel", to_correct, images if here else None)
     shutil.rmtree(images)
