@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support.reviews import write_painted_review
 
-from polypda.review.decisions import REASONS, read_decisions, require_fitting
+from polypda.review.decisions import REASONS, checksum, read_decisions, require_fitting
 from polypda.review.page_file import render_page
 from polypda.review.record import read_record
 from polypda.review.server import ReviewServer
@@ -312,6 +312,22 @@ def test_a_file_that_was_edited_is_not_loaded(opened: Opened, tmp_path: Path) ->
     assert opened.answer(0)["decision"] == "accept"
 
 
+def test_answers_to_other_predictions_are_not_loaded(opened: Opened, tmp_path: Path) -> None:
+    opened.press("a")
+    path = exported(opened, tmp_path)
+    document = json.loads(path.read_text())
+    for change in ({"prediction": "0" * 64}, {"case": "0" * 12}):
+        stale = {**document, "answers": [{**document["answers"][0], **change}]}
+        stale["checksum"] = checksum(stale)
+        path.write_text(json.dumps(stale))
+        said: list[str] = []
+        opened.page.once("dialog", lambda dialog, said=said: (said.append(dialog.message), dialog.accept()))
+        opened.page.set_input_files("#file", path)
+        opened.page.wait_for_timeout(150)
+        assert "another set of cases" in said[0]
+    assert opened.answer(0)["decision"] == "accept"
+
+
 def test_a_note_alone_is_not_lost_to_a_loaded_file(opened: Opened, tmp_path: Path) -> None:
     opened.press("a")
     path = exported(opened, tmp_path)
@@ -445,6 +461,8 @@ def test_a_blinded_page_tells_nothing_and_asks_which_is_better(browser, tmp_path
     assert not list((tmp_path / "page").rglob("key.json"))
     one = Opened(browser, tmp_path / "page").begin()
     assert one.text("#lined-title") == "Reference, A and B" and "Dice" not in one.text("#facts")
+    one.press("a")
+    assert "better" in one.text("#said") and one.answer(0)["decision"] is None and one.index() == 1
     one.press("q")
     assert one.answer(0)["preference"] == "a" and one.index() == 1
     one.press("w")

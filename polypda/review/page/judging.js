@@ -27,6 +27,10 @@ export function decide(page, decision) {
   if (!mayAnswer(page)) return;
   takeTime(page);
   const answer = page.answers.of(page.current.case);
+  if (page.data.blinded && decision === "accept" && answer.preference === null) {
+    announce(page, "prefer_first"); // which of the two outlines is accepted nobody would know
+    return;
+  }
   page.answers.change(page.current.case, { decision, reasons: decision === "accept" ? [] : answer.reasons });
   announce(page, decision);
   if (page.advance && decision !== "reject") page.move(1);

@@ -73,11 +73,12 @@ export async function imported(text, data) {
   if (found.review !== data.review) throw new Error("load_other");
   const { checksum, ...body } = found;
   if (checksum !== (await sha256(canonical(body)))) throw new Error("load_edited");
-  const known = new Set(data.cases.map((one) => one.case));
+  const known = new Map(data.cases.map((one) => [one.case, one.prediction]));
   /** @type {Record<string, Answer>} */
   const answers = {};
-  for (const { case: id, prediction: _, ...answer } of found.answers) {
-    if (known.has(id)) answers[id] = { ...noAnswer(), ...answer };
+  for (const { case: id, prediction, ...answer } of found.answers) {
+    if (known.get(id) !== prediction) throw new Error("load_other"); // `polypda review import` would refuse it
+    answers[id] = { ...noAnswer(), ...answer };
   }
   return { reviewer: found.reviewer, exported: found.exported, answers, changed: false };
 }
