@@ -136,6 +136,16 @@ def test_words_name_negatives_missed_polyps_and_scores(monkeypatch: pytest.Monke
     assert {"haining · 0412", "Shown because: most harmed", "Before: source-only", "Dice 0.42"} <= set(said)
     assert "Dice 0.00 (−0.42) · no region predicted" in said
     said.clear()
+    elsewhere, twice = np.zeros_like(reference), np.zeros_like(reference)
+    elsewhere[2:14, 2:14], twice[2:14, 2:14], twice[-14:-2, -14:-2] = True, True, True
+    assert not (reference & (elsewhere | twice)).any()
+    whole = np.ones_like(fov)
+    draw_overlay(frame, reference, elsewhere, twice, whole, caption(dice_before=0.0, dice_after=0.0))
+    assert {"missed; 1\N{NO-BREAK SPACE}false region", "missed; 2\N{NO-BREAK SPACE}false regions"} <= set(said)
+    said.clear()
+    draw_overlay(frame, reference, before, twice, whole, caption(dice_before=0.42, dice_after=0.0))
+    assert "missed; 2\N{NO-BREAK SPACE}false regions (−0.42 Dice)" in said
+    said.clear()
     draw_overlay(frame, nothing, before, nothing, fov, caption(dice_before=math.nan, dice_after=math.nan))
     assert "no polyp in this frame" in said and "no region predicted" in said
     assert any("of the field wrongly marked" in words for words in said)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from polypda.errors import DataError
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
+from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.reporting.overlays.drawing import (
     GREY,
     Colour,
@@ -31,7 +32,7 @@ from polypda.reporting.overlays.drawing import (
     resized,
     text_block,
 )
-from polypda.reporting.wording import signed
+from polypda.reporting.wording import counted, signed
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in native px, right and bottom exclusive."""
@@ -269,6 +270,8 @@ def _legend(lines: FrameLines, caption: OverlayCaption, width: int, lettering: f
         verdict = found if math.isnan(dice) else f"Dice {dice:.2f}"
         if stroke is AFTER and not math.isnan(change):
             verdict += f" ({signed(change)})"
+        if predicted_px and dice == 0:
+            verdict = _missed(lines, mask, change if stroke is AFTER else 0.0)
         if not predicted_px:
             verdict = f"{verdict} · no region predicted".removeprefix(" · ")
         elif negative:
@@ -280,6 +283,13 @@ def _legend(lines: FrameLines, caption: OverlayCaption, width: int, lettering: f
     if lines.ignored is not None:
         blocks.append(_row(None, "Ignored: counts nowhere", "", width, lettering))
     return blocks
+
+
+def _missed(lines: FrameLines, mask: NDArray[np.bool_], change: float) -> str:
+    """A polyp that no predicted region touches: how many regions there are instead; specks do not count."""
+    false_regions = find_lesions(mask, int(np.count_nonzero(lines.field))).count
+    said = f"missed; {counted(false_regions, 'false region')}" if false_regions else "missed; only specks predicted"
+    return f"{said} ({signed(change)} Dice)" if change else said
 
 
 def _row(stroke: Stroke | None, name: str, verdict: str, width: int, lettering: float) -> DecodedImage:
