@@ -20,7 +20,7 @@ from polypda.data.batches import UnlabelledBatch
 from polypda.data.cache import CachedFrames
 from polypda.data.loading import Fraction, step_batches
 from polypda.data.sampling import Stream, seed_of
-from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
+from polypda.errors import Interrupted, PolypdaError, TrainingError, UsageError, error_from_dict
 from polypda.files import write_json
 from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
 from polypda.methods.registry import method_class, method_options, source_free_methods
@@ -35,6 +35,8 @@ from polypda.training.progress import EventLog, InterruptionWatch, Progress, Sil
 from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
 DONE = "done.json"
+OTHER_SIDE_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+"""How gloo says that another process of the group has died."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,20 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
                 process.join()
         if error_file.is_file():
             raise error_from_dict(json.loads(error_file.read_text(encoding="utf-8"))) from None
+        if isinstance(stopped, ProcessExitedException) or any(words in str(stopped) for words in OTHER_SIDE_GONE):
+            raise _process_died(stage, stopped) from stopped
         raise
+
+
+def _process_died(stage: Stage, stopped: BaseException) -> TrainingError:
+    signal = getattr(stopped, "signal_name", None)
+    return TrainingError(
+        "E_TRAINING_PROCESS",
+        f"one of the processes that train stage '{stage.name}' was ended from outside{f' by {signal}' * bool(signal)}, "
+        "as happens when memory runs out; checkpoints are kept.",
+        fix="give the same command again (`polypda adapt --resume RUN` goes on), with fewer --processes or a smaller "
+        "batch if memory ran out.",
+    )
 
 
 def _train_in_process(fabric: Fabric, stage: Stage, compute: Compute, error_file: Path) -> None:
@@ -98,7 +113,20 @@ def _train_in_process(fabric: Fabric, stage: Stage, compute: Compute, error_file
     except PolypdaError as error:  # only a traceback's text would reach the parent process
         error_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(error_file, error.as_dict())
+        if isinstance(error, Interrupted):  # in all processes alike
+            _leave_group(fabric)
         raise
+    _leave_group(fabric)
+
+
+def _leave_group(fabric: Fabric) -> None:
+    """Leave the process group while Python is whole.
+
+    Left to the interpreter's end, a thread of gloo that still holds a tensor asks for Python's lock then, and the
+    process, all its work done, is aborted (pytorch/pytorch issues 179291 and 190489).
+    """
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def build_method(stage: Stage) -> Method:

@@ -5,6 +5,9 @@ import json
 import os
 import random
 import signal
+import threading
+import time
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -165,6 +168,28 @@ def test_two_processes_equal_one_on_the_joint_batch(make_stage, tmp_path):
     apart = max(float((single[key] - joint[key]).abs().max()) for key in single)
     assert moved > 1e-4
     assert apart < 1e-9
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_is_a_coded_error_and_the_rest_is_trained_later(make_stage, rank):
+    stage = make_stage("killed", steps=500, data={"size": 64})
+
+    def kill():
+        while not list_checkpoints(stage.folder):
+            time.sleep(0.05)
+        os.kill(sorted(child.pid for child in active_children())[rank], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(TrainingError, match=r"E_TRAINING_PROCESS.*checkpoints are kept"):
+        run_stage(stage, ONE_THREAD.model_copy(update={"processes": 2}))
+    killer.join()
+    assert not active_children()
+    step = list_checkpoints(stage.folder)[-1].step
+    assert 1 <= step < 500
+    short = dataclasses.replace(stage, config=stage.config.model_copy(update={"steps": step + 1}))
+    run_stage(short, ONE_THREAD)
+    assert short.done
 
 
 def test_a_finished_stage_is_not_trained_again(make_stage):
