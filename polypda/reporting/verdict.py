@@ -1,7 +1,8 @@
-"""Whether a comparison may be called help or harm, and the words for it.
+"""Whether a comparison may be called help or harm, whether it can be judged at all, and the words for both.
 
-"Helps" and "harms" are said only of an interval over clusters that excludes 0, or of a Holm-adjusted p below 0.05 from
-clusters. An interval that treats frames as independent is likely too narrow: nothing is claimed from it.
+One rule, everywhere. "Helps" and "harms" are said where the interval over clusters excludes 0 and the Holm-adjusted p
+of the cluster sign-flip test, over all comparisons of the report, is below 0.05. Where one of the two alone holds, the
+finding is "suggestive". An interval that treats frames as independent is likely too narrow: nothing is claimed from it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
 from polypda.evaluation.statistics.intervals import IntervalKind
-from polypda.reporting.wording import cluster_noun, counted, interval, p_text, signed
+from polypda.reporting.wording import cluster_noun, counted, interval, p_text, percent, signed
 
 CLUSTER_INTERVALS = (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
 SIGNIFICANT_P = 0.05
+NOTHING_MARKED = 0.5
+"""From this fraction of frames with a polyp on which nothing is marked, a model is not fit to be used."""
+CLEAN_LOST = 0.05
+"""From this loss of frame specificity on, at least two frames, false alarms go before any gain in Dice."""
+FORGOTTEN = 0.05
+"""From this loss of Dice in the source's centre on, the source is called forgotten."""
 
 
 class Finding(Enum):
@@ -26,37 +33,91 @@ class Finding(Enum):
 
     HELPS = "helps"
     HARMS = "harms"
+    MAY_HELP = "suggestive: better"
+    MAY_HARM = "suggestive: worse"
     NOT_SHOWN = "not shown"
     UNKNOWN = "not assessed"
 
     @property
     def tone(self) -> str:
-        """For the colour: better, worse, unchanged or unknown."""
-        return {"helps": "better", "harms": "worse", "not shown": "unchanged", "not assessed": "unknown"}[self.value]
+        """For the colour: better, worse (each also suggestive), unchanged or unknown."""
+        return TONES[self]
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether help or harm is said, not only suggested."""
+        return self in (Finding.HELPS, Finding.HARMS)
+
+    @property
+    def is_suggestive(self) -> bool:
+        return self in (Finding.MAY_HELP, Finding.MAY_HARM)
+
+
+Row = Mapping[str, Any] | pd.Series
+TONES = {
+    Finding.HELPS: "better",
+    Finding.HARMS: "worse",
+    Finding.MAY_HELP: "better suggestive",
+    Finding.MAY_HARM: "worse suggestive",
+    Finding.NOT_SHOWN: "unchanged",
+    Finding.UNKNOWN: "unknown",
+}
 
 
 def finding(row: Mapping[str, Any]) -> Finding:
     """What one comparison with source-only shows.
 
     Args:
-        row: delta, low, high (NaN where absent), interval (its kind), p_holm (NaN where absent).
+        row: delta, low, high (NaN where absent), interval (its kind), p_holm (NaN where absent, or where the comparison
+            is not of the declared family).
     """
     delta = row["delta"]
     if pd.isna(delta):
         return Finding.UNKNOWN
     if row["interval"] not in CLUSTER_INTERVALS:
         return Finding.NOT_SHOWN
-    adjusted = row["p_holm"]
-    excludes_zero = row["low"] > 0 or row["high"] < 0
-    if not excludes_zero and not (pd.notna(adjusted) and adjusted < SIGNIFICANT_P):
-        return Finding.NOT_SHOWN
-    return Finding.HELPS if delta > 0 else Finding.HARMS
+    holds = (_excludes_zero(row), bool(pd.notna(row["p_holm"]) and row["p_holm"] < SIGNIFICANT_P))
+    if all(holds):
+        return Finding.HELPS if delta > 0 else Finding.HARMS
+    if any(holds):
+        return Finding.MAY_HELP if delta > 0 else Finding.MAY_HARM
+    return Finding.NOT_SHOWN
 
 
-def holds_after_correction(row: Mapping[str, Any]) -> bool:
-    """Whether a finding stands when all comparisons of the report are counted."""
-    found = finding(row) in (Finding.HELPS, Finding.HARMS)
-    return found and bool(pd.notna(row["p_holm"]) and row["p_holm"] < SIGNIFICANT_P)
+def _excludes_zero(row: Mapping[str, Any]) -> bool:
+    return bool(row["low"] > 0 or row["high"] < 0)
+
+
+def concerns(before: Row, after: Row, home: Row | None = None) -> list[str]:
+    """What goes before any gain, gravest first, each as a sentence: the model marks almost nothing, it marks what is
+    clean, it forgot its source.
+
+    Args:
+        before, after: rows of the centre table: source-only and the adapted model in the target. home: the adapted
+            model in the source's centre; None where it was not scored.
+    """
+    found = []
+    if after["n_dice"] and after["missed"] >= NOTHING_MARKED * after["n_dice"]:
+        found.append(
+            f"Not usable: it marks nothing on {counted_of(after['missed'], after['n_dice'], 'frame')} with a polyp "
+            f"(before: {before['missed']:.4g})."
+        )
+    lost = -after["delta_frame_specificity"]
+    if lost >= CLEAN_LOST and round(lost * after["n_negative"]) >= 2:
+        frames = counted(after["n_negative"], "frame")
+        found.append(
+            f"Beware: it leaves {percent(after['frame_specificity'])} of {frames} without a polyp clean "
+            f"(before: {percent(before['frame_specificity'])})."
+        )
+    if home is not None and home["delta_dice_frame"] <= -FORGOTTEN:
+        where, loss = home["cohort"], -home["delta_dice_frame"]
+        found.append(f"Beware: it forgot part of its source, Dice in {where} falls by {loss:.2f}.")
+    return found
+
+
+def counted_of(count: float, total: float, noun: str) -> str:
+    """ "12 of 40 frames"."""
+    return f"{count:.4g} of {counted(total, noun)}"
 
 
 def verdict(row: Mapping[str, Any], cluster_unit: str = "") -> str:
@@ -103,13 +164,12 @@ def _conclusion(row: Mapping[str, Any], found: Finding) -> str:
     if found is Finding.NOT_SHOWN:
         lower = signed(row["delta"]).startswith("−")
         return f"not shown to help{', the mean is lower' if lower else ''}"
-    excludes_zero = row["low"] > 0 or row["high"] < 0
-    adjusted = row["p_holm"]
-    if excludes_zero and pd.notna(adjusted) and adjusted >= SIGNIFICANT_P:
-        return f"{found.value}, taken by itself (not after Holm's correction)"
-    if not excludes_zero:
-        return f"{found.value} by the sign-flip test (Holm p\u00a0{_p(adjusted)}), though the interval reaches 0"
-    return found.value
+    if not found.is_suggestive:
+        return found.value
+    if _excludes_zero(row):
+        why = "not after Holm's correction" if pd.notna(row["p_holm"]) else "not among the tested comparisons"
+        return f"{found.value} ({why})"
+    return f"{found.value} (sign-flip test, Holm p\u00a0{_p(row['p_holm'])}, but the interval reaches 0)"
 
 
 def _p(value: float) -> str:

@@ -15,6 +15,9 @@ def test_the_card_names_adaptations_with_one_seed() -> None:
     assert "chance in training (one seed for adabn from cid)" in one_single.not_assessed
 
 
+CLAIM = ["delta", "low", "high", "interval", "p_holm"]
+
+
 def test_bad_news_is_never_cut_off() -> None:
     targets = SyntheticCohort("bea", patients=12, frames_per_patient=3)
     methods = [f"method-{number}" for number in range(10)]
@@ -22,28 +25,34 @@ def test_bad_news_is_never_cut_off() -> None:
                                                   [("ada", "bea")]).evaluations())  # fmt: skip
     rows = results.comparisons
     own = rows["target"] == rows["cohort"]
-    rows.loc[own, ["delta", "low", "high", "interval", "p_holm"]] = [0.2, 0.1, 0.3, "cluster bootstrap", 0.01]
-    chosen = own & (rows["model"] == "method-9")
-    rows.loc[chosen, ["delta", "low", "high", "interval", "p_holm"]] = [-0.2, -0.3, -0.1, "cluster bootstrap", 0.2]
+    rows.loc[own, CLAIM] = [0.2, 0.1, 0.3, "cluster bootstrap", 0.01]
+    rows.loc[own & (rows["model"] == "method-4"), "delta"] = 0.25
+    for model, p_holm in (("method-9", 0.02), ("method-8", 0.02), ("method-2", 0.2)):
+        rows.loc[own & (rows["model"] == model), CLAIM] = [-0.2, -0.3, -0.1, "cluster bootstrap", p_holm]
+    results.centres["delta_frame_specificity"] = 0.0
+    results.centres.loc[results.centres["model"] == "method-5", "delta_frame_specificity"] = -0.5
     [card] = centre_cards(results)
-    assert card.lines[0].name == "method-9" and card.lines[0].tone == "worse" and len(card.lines) == MOST_LINES
+    assert card.lines[0].name == "method-4" and len(card.lines) == MOST_LINES
+    assert [line.tone for line in card.lines[3:]] == ["worse suggestive", "worse", "worse"]
     assert card.more == 10 - MOST_LINES and card.tone == "mixed"
-    assert card.headline == "9 of 10 adaptations help and 1 harms."
-    assert card.corrected == "Counting all 10 comparisons of this report (Holm), 9 of these 10 findings hold."
+    assert card.headline == "7 of 10 adaptations help, 2 harm and 1 is suggestive."
+    assert card.harmful == (
+        "Harm: method-8 (−0.20) and method-9 (−0.20). Suggestive of harm: method-2 (−0.20). Beware of false alarms, "
+        "nothing marked or a forgotten source: method-5."
+    )
 
 
 def test_too_few_clusters_for_any_finding_to_hold_are_said() -> None:
     """7 sequences: no p below 2/2^7; counted 12 times it stays above 0.05, whatever the data."""
     methods = [f"method-{number}" for number in range(12)]
-    claim = ["delta", "low", "high", "interval", "p_holm"]
     told = {}
     for patients in (7, 12):
         target = SyntheticCohort("bea", patients=patients, clusters="sequence")
         results = cross_centre_results([synthetic_run(ADA, target, methods)])
-        results.comparisons.loc[:, claim] = [0.2, 0.1, 0.3, "cluster t", 0.2]
-        told[patients] = centre_cards(results)[0].corrected.replace("\u00a0", " ")
-    assert told[7] == "With 7 sequences and 12 comparisons no finding could pass Holm's correction."
-    assert told[12] == "Counting all 12 comparisons of this report (Holm), 0 of these 12 findings hold."
+        results.comparisons.loc[:, CLAIM] = [0.2, 0.1, 0.3, "cluster t", 0.2]
+        told[patients] = centre_cards(results)[0].power.replace("\u00a0", " ")
+    assert told[7] == "With 7 sequences and 12 comparisons none could be more than suggestive."
+    assert told[12] == ""
 
 
 def test_other_centres_findings_count_in_what_could_hold() -> None:
@@ -52,10 +61,8 @@ def test_other_centres_findings_count_in_what_could_hold() -> None:
     runs = [synthetic_run(ADA, target, methods) for target, methods in
             ((large, [f"method-{number}" for number in range(11)]), (small, ["adabn"]))]  # fmt: skip
     results = cross_centre_results(runs)
-    claim = ["delta", "low", "high", "interval", "p_holm"]
-    results.comparisons.loc[:, claim] = [0.2, 0.1, 0.3, "cluster t", 0.2]
-    cards = {card.centre: card.corrected for card in centre_cards(results)}
-    assert cards["cid"] == "Counting all 12 comparisons of this report (Holm), this finding does not hold."
+    results.comparisons.loc[:, CLAIM] = [0.2, 0.1, 0.3, "cluster t", 0.2]
+    assert [card.power for card in centre_cards(results)] == ["", ""]
 
 
 def test_an_oracle_below_the_best_source_only_is_called_no_bound() -> None:

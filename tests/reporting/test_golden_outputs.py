@@ -88,8 +88,13 @@ def test_cross_centre_page(study: tuple[str, CrossCentreResults]) -> None:
     check_golden(f"{name}/page.txt", page_text(render_report_page(results, PageParts(f"Report of {name}"))))
 
 
+def with_curves(run: Evaluation) -> Evaluation:
+    said = ("Mode collapse towards background: 4.0% was marked at the start, 0.1% at the end.",)
+    return replace(run, run_metadata=run.run_metadata.model_copy(update={"curves": said}))
+
+
 RUNS = {
-    "run": with_selectors(synthetic_run(ADA, BEA, ("adabn",), oracle=True)),
+    "run": with_curves(with_selectors(synthetic_run(ADA, BEA, ("adabn",), oracle=True))),
     "run-boxes": synthetic_run(FEW, replace(SUN, phantom=True), ("adabn",)),
     "run-unknown": synthetic_run(ADA, LOST, ("adabn",)),
 }
@@ -100,7 +105,9 @@ def test_report_of_one_run(name: str, tmp_path: Path) -> None:
     run = RUNS[name]
     image = OverlayImage(run.run_metadata.target, "00001", "worst after adaptation", np.full((60, 80, 3), 90, np.uint8))
     chosen = run.selectors if len(run.selectors) else None
-    folder = write_report(tmp_path / name, run.cases, run.run_metadata, [image], chosen)
+    folder = tmp_path / name
+    verdict = write_report(folder, run.cases, run.run_metadata, [image], chosen)
+    check_golden(f"{name}/verdict.txt", verdict + "\n")
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     check_golden(f"{name}/files.txt", "\n".join(files) + "\n")
     check_golden(f"{name}/page.txt", page_text((folder / "index.html").read_text(encoding="utf-8")))

@@ -26,7 +26,9 @@ IMAGE = np.full((300, 1400, 3), 120, np.uint8)
 def report(tmp_path_factory: pytest.TempPathFactory, study: pd.DataFrame, run_metadata) -> Path:
     """Written once: no test changes it."""
     overlays = (OverlayImage("haining", frame, "median", IMAGE) for frame in ("a/1 ü", "息肉"))
-    return write_report(tmp_path_factory.mktemp("made") / "reports" / "demo", study, run_metadata, overlays)
+    folder = tmp_path_factory.mktemp("made") / "reports" / "demo"
+    assert write_report(folder, study, run_metadata, overlays).startswith("Not shown to help: Dice in haining changes")
+    return folder
 
 
 def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
@@ -80,7 +82,8 @@ def test_the_page_answers_warns_and_escapes(report: Path) -> None:
 
 def test_real_frames_carry_no_banner(tmp_path: Path, study: pd.DataFrame, run_metadata) -> None:
     real = run_metadata.model_copy(update={"phantom": False, "target_labels_used": False})
-    folder = write_report(tmp_path / "r", study.assign(phantom=False), real)
+    folder = tmp_path / "r"
+    write_report(folder, study.assign(phantom=False), real)
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "phantom" not in page.lower().replace("polypda", "") and '<div class="banner' not in page
     assert "no label of haining was used in training" in page and "No overlay was asked for." in page
@@ -127,7 +130,8 @@ def test_the_same_cases_give_the_same_figures(tmp_path: Path, study: pd.DataFram
 
 def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Path, study, run_metadata) -> None:
     negatives = study[study["negative"]].reset_index(drop=True)
-    folder = write_report(tmp_path / "demo", negatives, run_metadata)
+    folder = tmp_path / "demo"
+    assert write_report(folder, negatives, run_metadata) == "Not answered: haining has no scored frame with a polyp."
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "Not answered: haining has no scored frame with a polyp." in page
     assert list((folder / "figures").iterdir()) == []

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from polypda.reporting.verdict import Finding, finding, holds_after_correction, verdict
+from polypda.reporting.verdict import Finding, concerns, finding, verdict
 from polypda.reporting.wording import counted, interval, listed, p_text, percent, signed, whole
 
 
@@ -24,12 +24,15 @@ def row(delta=0.04, low=-0.01, high=0.09, kind="cluster bootstrap", p_holm=0.4, 
     ("case", "found"),
     [
         (row(), Finding.NOT_SHOWN),
-        (row(low=0.01), Finding.HELPS),
-        (row(delta=-0.04, low=-0.09, high=-0.01), Finding.HARMS),
-        (row(low=0.01, kind="cluster t"), Finding.HELPS),
-        (row(p_holm=0.049), Finding.HELPS),
+        (row(low=0.01, p_holm=0.049), Finding.HELPS),
+        (row(low=0.01, p_holm=0.05), Finding.MAY_HELP),
+        (row(low=0.01, p_holm=math.nan), Finding.MAY_HELP),
+        (row(delta=-0.04, low=-0.09, high=-0.01, p_holm=0.01), Finding.HARMS),
+        (row(delta=-0.04, low=-0.09, high=-0.01), Finding.MAY_HARM),
+        (row(low=0.01, kind="cluster t", p_holm=0.01), Finding.HELPS),
+        (row(p_holm=0.049), Finding.MAY_HELP),
         (row(p_holm=0.05), Finding.NOT_SHOWN),
-        (row(delta=-0.04, p_holm=0.01), Finding.HARMS),
+        (row(delta=-0.04, p_holm=0.01), Finding.MAY_HARM),
         (row(low=0.01, kind="frames as independent", p_holm=0.001, clusters=None), Finding.NOT_SHOWN),
         (row(low=math.nan, high=math.nan, kind="none", p_holm=math.nan, clusters=3), Finding.NOT_SHOWN),
         (row(low=0.0), Finding.NOT_SHOWN),
@@ -48,9 +51,10 @@ def test_the_words_name_difference_interval_clusters_and_conclusion() -> None:
     assert said(row()) == "Dice +0.04, 95 % interval −0.01 to +0.09, 22 patients: not shown to help"
     assert said(row(delta=-0.04)).endswith("not shown to help, the mean is lower")
     assert said(row(low=0.01, p_holm=0.01), "mixed").endswith("22 clusters: helps")
-    assert said(row(low=0.01, p_holm=0.2)).endswith("helps, taken by itself (not after Holm's correction)")
-    assert said(row(p_holm=0.012)).endswith(
-        "helps by the sign-flip test (Holm p = 0.012), though the interval reaches 0"
+    assert said(row(low=0.01, p_holm=0.2)).endswith("suggestive: better (not after Holm's correction)")
+    assert said(row(low=0.01, p_holm=math.nan)).endswith("suggestive: better (not among the tested comparisons)")
+    assert said(row(delta=-0.04, p_holm=0.012)).endswith(
+        "suggestive: worse (sign-flip test, Holm p = 0.012, but the interval reaches 0)"
     )
     frames = said(row(low=0.01, kind="frames as independent", clusters=None))
     assert "if its 66 frames were independent" in frames and "likely too narrow" in frames and "not shown" in frames
@@ -63,11 +67,45 @@ def test_the_words_name_difference_interval_clusters_and_conclusion() -> None:
     assert "+0.05 (−0.02 to +0.12)" in said(case | {"delta_lesion_sensitivity_10_interval": "cluster bootstrap"})
 
 
-def test_a_finding_may_not_hold_when_all_comparisons_count() -> None:
-    assert holds_after_correction(row(low=0.01, p_holm=0.01))
-    assert not holds_after_correction(row(low=0.01, p_holm=0.2))
-    assert not holds_after_correction(row(p_holm=math.nan, low=0.01))
-    assert not holds_after_correction(row())
+def centre_row(**changes):
+    return {
+        "n_dice": 40,
+        "missed": 4,
+        "n_negative": 50,
+        "frame_specificity": 0.6,
+        "delta_frame_specificity": 0.1,
+        "delta_dice_frame": 0.05,
+        "cohort": "ada",
+    } | changes
+
+
+def test_what_goes_before_any_gain() -> None:
+    before = centre_row(frame_specificity=0.5)
+    assert concerns(before, centre_row(), centre_row()) == []
+    found = concerns(
+        before,
+        centre_row(missed=20, frame_specificity=0.4, delta_frame_specificity=-0.1),
+        centre_row(delta_dice_frame=-0.21),
+    )
+    assert [one.replace("\u00a0", " ") for one in found] == [
+        "Not usable: it marks nothing on 20 of 40 frames with a polyp (before: 4).",
+        "Beware: it leaves 40 % of 50 frames without a polyp clean (before: 50 %).",
+        "Beware: it forgot part of its source, Dice in ada falls by 0.21.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        centre_row(missed=19),
+        centre_row(n_dice=0, missed=math.nan),
+        centre_row(delta_frame_specificity=-0.04),
+        centre_row(n_negative=10, delta_frame_specificity=-0.1),  # one frame
+        centre_row(n_negative=0, delta_frame_specificity=math.nan),
+    ],
+)
+def test_what_is_no_concern(after) -> None:
+    assert concerns(centre_row(), after, centre_row(delta_dice_frame=math.nan)) == []
 
 
 def test_numbers_keep_their_sign_and_their_unit() -> None:

@@ -32,6 +32,7 @@ class RunMetadata(BaseModel):
     external: the predictions came as files: nothing is known of their training but what the user stated.
     leakage: what leaks between parts the user allowed, in words; None where leave was not given.
     set_aside: why the run hands out the source-only control in place of what it adapted, in words.
+    curves: what the adaptation's training curves show, in words.
     notes: what else belongs beside the numbers (left-over or missing prediction files …).
     """
 
@@ -62,6 +63,7 @@ class RunMetadata(BaseModel):
     supervision: str = ""
     leakage: tuple[str, ...] | None = None
     set_aside: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -13,11 +13,10 @@ from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY
 from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.documents.report_facts import NO_ADAPTATION, ReportFacts
 from polypda.reporting.documents.templates import markdown_templates
-from polypda.reporting.verdict import Finding, at_target, finding, holds_after_correction, records
+from polypda.reporting.verdict import CLEAN_LOST, Finding, at_target, finding, records
 
 MOST_ROWS = 8
 WORST_FRAMES = 3
-NOTABLE_LOSS = 0.05
 """From this loss of frame specificity on, the verdict says so."""
 
 
@@ -77,13 +76,14 @@ def _verdict(comparisons: pd.DataFrame) -> list[str]:
     return _sentences(
         "verdict",
         total=len(rows),
-        better=found[Finding.HELPS],
-        worse=found[Finding.HARMS],
-        held=sum(map(holds_after_correction, rows)),
+        helps=found[Finding.HELPS],
+        harms=found[Finding.HARMS],
+        may_help=found[Finding.MAY_HELP],
+        may_harm=found[Finding.MAY_HARM],
         lower=int((family["delta"] < 0).sum()),
         independent=int((family["interval"] == IntervalKind.FRAMES).sum()),
         clean=len(clean),
-        alarms=int((clean < -NOTABLE_LOSS).sum()),
+        alarms=int((clean < -CLEAN_LOST).sum()),
     )
 
 

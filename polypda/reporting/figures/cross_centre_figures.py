@@ -20,7 +20,7 @@ from polypda.reporting.figures.figure_style import Drawing, Layout, described
 from polypda.reporting.figures.forest_figure import DifferenceRow, RowPanel, forest, seed_spread
 from polypda.reporting.figures.matrix_figure import HeatPanels, heat_maps
 from polypda.reporting.figures.paired_frames import SlopePanel, TargetModels, slope_panels, slopes, target_models
-from polypda.reporting.verdict import Finding, at_target, finding, records
+from polypda.reporting.verdict import at_target, finding, records
 
 MOST_ROWS, MOST_SLOPES, MOST_CURVES = 44, 24, 12
 """Rows or panels in one figure; more are parted by target centre."""
@@ -80,7 +80,7 @@ def _matrices(results: CrossCentreResults) -> Iterator[Drawing]:
 
 def _difference_matrix(results: CrossCentreResults, changed: pd.DataFrame, sources: list[str]) -> Drawing:
     compared = changed.assign(low=changed["delta_low"], high=changed["delta_high"], interval=changed["delta_interval"])
-    supported = [row for row in records(compared) if finding(row) in (Finding.HELPS, Finding.HARMS)]
+    supported = [row for row in records(compared) if finding(row).is_claim]
     heat = HeatPanels(
         [source for source in sources if source in set(changed["source"])],
         _in_order(results, "cohort", set(changed["cohort"])),
@@ -161,7 +161,7 @@ def difference_panels(results: CrossCentreResults) -> list[RowPanel]:
     panels = []
     for target, part in rows.groupby("target", sort=False):
         groups: dict[str, list[DifferenceRow]] = {}
-        for row in sorted(records(part), key=lambda row: row["model"] == ORACLE):
+        for row in sorted(records(part), key=lambda row: (row["model"] == ORACLE, -row["delta"])):
             key = (str(row["source"]), str(target), str(row["split"]), str(row["model"]))
             groups.setdefault(f"from {row['source']}", []).append(_row(row, seeds.get(key, ())))
         panels.append(RowPanel(f"in {target}", str(target), groups))

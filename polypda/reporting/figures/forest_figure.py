@@ -33,8 +33,9 @@ VALUES_IN = 1.85
 LEGEND_LINE_IN = 0.18
 LEAST_REACH = 0.05
 """The axis shows at least this much on both sides of 0."""
-COLOURS = {Finding.HELPS: BETTER, Finding.HARMS: WORSE, Finding.NOT_SHOWN: SOFT_INK, Finding.UNKNOWN: SOFT_INK}
-MARKERS = {Finding.HELPS: "o", Finding.HARMS: "s", Finding.NOT_SHOWN: "o", Finding.UNKNOWN: "x"}
+COLOURS = {"better": BETTER, "worse": WORSE, "unchanged": SOFT_INK, "unknown": SOFT_INK}
+MARKERS = {"better": "o", "worse": "s", "unchanged": "o", "unknown": "x"}
+"""By the first word of a finding's tone; filled where the finding is a claim."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ def forest(panels: Sequence[RowPanel], layout: Layout, *, phantom: bool) -> Figu
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         elif row.kind == IntervalKind.FRAMES:
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5, linestyle=(0, (3, 2)))
-        filled = row.finding in (Finding.HELPS, Finding.HARMS) and not row.bound
+        filled = row.finding.is_claim and not row.bound
+        marker = "D" if row.bound else MARKERS[_direction(row.finding)]
         axis.plot(
-            [row.delta], [y], marker="D" if row.bound else MARKERS[row.finding], markersize=6, markeredgecolor=colour,
+            [row.delta], [y], marker=marker, markersize=6, markeredgecolor=colour,
             markerfacecolor=colour if filled else "white", markeredgewidth=1.5, zorder=4,
         )  # fmt: skip
 
@@ -190,8 +192,12 @@ def _draw_rows(
     axis.locator_params(axis="x", nbins=6)
 
 
+def _direction(found: Finding) -> str:
+    return found.tone.split()[0]
+
+
 def _colour(row: DifferenceRow) -> str:
-    return SOFT_INK if row.bound else COLOURS[row.finding]
+    return SOFT_INK if row.bound else COLOURS[_direction(row.finding)]
 
 
 def _limits(reach: Sequence[float]) -> tuple[float, float]:
@@ -209,10 +215,11 @@ def _legend_handles(panels: Sequence[RowPanel]) -> list[Line2D]:
     if any(row.kind == IntervalKind.FRAMES for row in rows):
         label = "frames as independent: likely too narrow"
         handles.append(Line2D([], [], color=SOFT_INK, linewidth=1.5, linestyle=(0, (3, 2)), label=label))
-    shown = [
-        one for one in (Finding.HELPS, Finding.HARMS, Finding.NOT_SHOWN) if any(row.finding is one for row in rows)
+    kinds = [
+        (MARKERS[_direction(one)], COLOURS[_direction(one)], one.is_claim, one.value)
+        for one in Finding
+        if one is not Finding.UNKNOWN and any(row.finding is one for row in rows)
     ]
-    kinds = [(MARKERS[one], COLOURS[one], one is not Finding.NOT_SHOWN, one.value) for one in shown]
     if len(rows) < len(everything):
         kinds.append(("D", SOFT_INK, False, "trained on own labels"))
     for marker, colour, filled, label in kinds:

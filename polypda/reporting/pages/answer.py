@@ -1,4 +1,5 @@
-"""The report's first sentence: does it help in this centre, and what does that rest on."""
+"""The report's first sentences: can the adapted model be used at all, does it help in this centre, what does that rest
+on."""
 
 from __future__ import annotations
 
@@ -11,21 +12,23 @@ import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
 from polypda.evaluation.statistics.intervals import IntervalKind
-from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding, finding, verdict
+from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding, concerns, finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
 NOTABLE_FRACTION = 0.2
 """From this fraction of worsened frames on, the first screen says so beside the mean."""
-NOTABLE_LOSS = 0.05
-"""From this loss of frame specificity on, likewise."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the first screen says. tone: "better", "worse", "unchanged" or "unknown" (for its colour)."""
+    """What the first screen says. tone: as of :class:`Finding`, or "alarm" (for its colour).
+
+    findings: where the headline is an alarm, what else there is to say, the change of Dice last.
+    """
 
     tone: str
     headline: str
+    findings: tuple[str, ...]
     figures: tuple[tuple[str, str, str], ...]
     """(label, value, note) of the few numbers that matter."""
     cautions: tuple[str, ...]
@@ -50,8 +53,26 @@ def answer(table: pd.DataFrame, run_metadata: RunMetadata) -> Answer:
         *_cautions(after, run_metadata),
         *run_metadata.notes,
     )
-    headline = _headline(found, after, run_metadata)
-    return Answer(found.tone, headline, _figures(before, after), tuple(filter(None, cautions)))
+    change = _change(found, before, after, run_metadata)
+    if run_metadata.set_aside:
+        keep = f"Keep the source model: what was adapted is set aside, because {'; '.join(run_metadata.set_aside)}."
+        alarms = [keep]
+    else:
+        alarms = concerns(before, after, _at_home(table, run_metadata))
+    first, *rest = [*alarms, change]
+    tone = "alarm" if alarms else found.tone
+    return Answer(tone, first, tuple(rest), _figures(before, after), tuple(filter(None, cautions)))
+
+
+def in_one_line(said: Answer) -> str:
+    """The headline and what else there is to say, for a terminal."""
+    return " ".join((said.headline, *said.findings)).replace("\u00a0", " ")
+
+
+def _at_home(table: pd.DataFrame, run_metadata: RunMetadata) -> pd.Series | None:
+    """The adapted model's row in the source's centre, where it was scored there."""
+    home = table[(table["cohort"] == run_metadata.source) & (table["model"] == run_metadata.method)]
+    return home.iloc[0] if len(home) and run_metadata.source != run_metadata.target else None
 
 
 def _comparison(after: pd.Series) -> dict[str, Any]:
@@ -63,9 +84,8 @@ def _comparison(after: pd.Series) -> dict[str, Any]:
     return {name: after[column] for name, column in names.items()} | {name: after[name] for name in same}
 
 
-def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> str:
-    if run_metadata.set_aside:
-        return f"Keep the source model: what was adapted is set aside, because {'; '.join(run_metadata.set_aside)}."
+def _change(found: Finding, before: pd.Series, after: pd.Series, run_metadata: RunMetadata) -> str:
+    """How Dice changed, what may be made of that, and what became of frames without a polyp."""
     where, change = f"Dice in {run_metadata.target}", after["delta_dice_frame"]
     if found is Finding.UNKNOWN:
         if after["annotation"] == "box" and pd.notna(after["delta_lesion_sensitivity_10"]):
@@ -75,11 +95,23 @@ def _headline(found: Finding, after: pd.Series, run_metadata: RunMetadata) -> st
             )
         why = "is annotated with boxes only" if after["annotation"] == "box" else "has no scored frame with a polyp"
         return f"Not answered: {run_metadata.target} {why}."
-    if found is Finding.HELPS:
-        return f"Yes: {where} rises by {change:.2f} on average."
-    if found is Finding.HARMS:
-        return f"No: {where} falls by {-change:.2f} on average."
-    return f"Not shown to help: {where} changes by {signed(change)} on average, which may be chance."
+    moves = f"{where} {'rises' if change > 0 else 'falls'} by {abs(change):.2f} on average"
+    clean = ""
+    if after["n_negative"]:
+        clean = f"; polyp-free frames left clean: {_before_and_after(before, after, 'frame_specificity')}"
+    sentences = {
+        Finding.HELPS: f"Yes: {moves}{clean}.",
+        Finding.HARMS: f"No: {moves}{clean}.",
+        Finding.MAY_HELP: f"Suggestive, not shown: {moves}{clean}.",
+        Finding.MAY_HARM: f"Suggestive of harm: {moves}{clean}.",
+        Finding.NOT_SHOWN: f"Not shown to help: {where} changes by {signed(change)} on average, which may be "
+        f"chance{clean}.",
+    }
+    return _unbroken(sentences[found])
+
+
+def _before_and_after(before: pd.Series, after: pd.Series, name: str) -> str:
+    return f"{percent(before[name])} → {percent(after[name])}"
 
 
 def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
@@ -125,7 +157,7 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
             ),
             (
                 "Failed frames (Dice < 0.5)",
-                f"{percent(before['fail_rate'])} → {percent(after['fail_rate'])}",
+                _before_and_after(before, after, "fail_rate"),
                 f"polyps missed altogether: {before['missed']:.4g} → {after['missed']:.4g}",
             ),
         ]
@@ -135,7 +167,7 @@ def _figures(before: pd.Series, after: pd.Series) -> tuple[tuple[str, str, str],
         figures.append(
             (
                 "Frames without a polyp left clean",
-                f"{percent(before['frame_specificity'])} → {percent(after['frame_specificity'])}",
+                _before_and_after(before, after, "frame_specificity"),
                 f"n = {after['n_negative']}; false-positive regions per frame "
                 f"{before['fp_components_per_frame']:.2f} → {after['fp_components_per_frame']:.2f}",
             )
@@ -155,7 +187,7 @@ def _lesion_figures(before: pd.Series, after: pd.Series) -> list[tuple[str, str,
     return [
         (
             "Polyps found (box IoU ≥ 0.1)",
-            f"{percent(before['lesion_sensitivity_10'])} → {percent(after['lesion_sensitivity_10'])}",
+            _before_and_after(before, after, "lesion_sensitivity_10"),
             f"Δ {points(after[name])}{span}; {after['lesions_reference']} polyps on "
             f"{after['n_positive']} frames, {_clusters(after)}",
         ),
@@ -185,8 +217,6 @@ def _cautions(after: pd.Series, run_metadata: RunMetadata) -> tuple[str, ...]:
     cautions = []
     if after["share_worse"] >= NOTABLE_FRACTION:
         cautions.append(f"{percent(after['share_worse'])} of the frames with a polyp get worse.")
-    if after["delta_frame_specificity"] <= -NOTABLE_LOSS:
-        cautions.append("False alarms on frames without a polyp become more frequent.")
     if after["n_seeds"] == 1:
         cautions.append(f"One seed: {ONE_SEED}.")
     else:

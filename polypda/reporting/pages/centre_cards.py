@@ -19,43 +19,55 @@ from polypda.reporting.verdict import (
     SIGNIFICANT_P,
     Finding,
     at_target,
+    concerns,
     finding,
-    holds_after_correction,
     records,
     verdict,
 )
-from polypda.reporting.wording import cluster_noun, counted, listed, percent, plain, whole
+from polypda.reporting.wording import cluster_noun, counted, listed, percent, plain, signed, whole
 
 Rows = list[dict[str, Any]]
 
 MOST_LINES = 6
 """Adaptations on a card; further ones are counted and stand in the comparisons."""
-FIRST = (Finding.HARMS, Finding.HELPS, Finding.NOT_SHOWN, Finding.UNKNOWN)
-"""Which come first where not all are shown: bad news must not be cut off."""
-SYMBOLS = {Finding.HELPS: "▲", Finding.HARMS: "▼", Finding.NOT_SHOWN: "○", Finding.UNKNOWN: "–"}
+SYMBOLS = {
+    Finding.HELPS: "▲",
+    Finding.MAY_HELP: "△",
+    Finding.HARMS: "▼",
+    Finding.MAY_HARM: "▽",
+    Finding.NOT_SHOWN: "○",
+    Finding.UNKNOWN: "–",
+}
 
 
 @dataclass(frozen=True)
 class CardLine:
-    """One adaptation: what the data show, and its price. symbol repeats the tone without colour."""
+    """One adaptation: what the data show, what goes before that, and its price. symbol repeats the tone without
+    colour."""
 
     name: str
     tone: str
     symbol: str
     words: str
+    alarm: str
     costs: str
 
 
 @dataclass(frozen=True)
 class CentreCard:
-    """One target centre. start: what source-only achieves there. corrected: what remains
-    when all comparisons are counted, "" where everything does. more: how many adaptations are not shown."""
+    """One target centre.
+
+    start: what source-only achieves there. harmful: names every adaptation that harms or that is to be handled with
+    care, "" where none is. power: said where no finding could hold, whatever the data. lines: by effect, the largest
+    gain first. more: how many adaptations are not shown.
+    """
 
     centre: str
     tone: str
     headline: str
     start: str
-    corrected: str
+    harmful: str
+    power: str
     lines: tuple[CardLine, ...]
     more: int
     not_assessed: str
@@ -71,20 +83,34 @@ def centre_cards(results: CrossCentreResults) -> list[CentreCard]:
 
 def _card(results: CrossCentreResults, target: str, rows: Rows) -> CentreCard:
     own = results.centres[(results.centres["cohort"] == target) & (results.centres["target"] == target)]
+    rows = sorted(rows, key=lambda row: -math.inf if pd.isna(row["delta"]) else row["delta"], reverse=True)
+    worries = {_name(row, rows): _concerns(row, results.centres) for row in rows}
     shown = rows
-    if len(rows) > MOST_LINES:
-        shown = sorted(rows, key=lambda row: FIRST.index(finding(row)))[:MOST_LINES]
+    if len(rows) > MOST_LINES:  # the best and the worst
+        shown = rows[: MOST_LINES // 2] + rows[-(MOST_LINES // 2) :]
     tone, headline = _headline(rows)
     return CentreCard(
         centre=target,
         tone=tone,
         headline=headline,
         start=_start(own),
-        corrected=_corrected(rows, results.comparisons),
-        lines=tuple(_line(row, rows, own) for row in shown),
+        harmful=_harmful(rows, worries),
+        power=_power(rows, results.comparisons),
+        lines=tuple(_line(row, rows, own, worries[_name(row, rows)]) for row in shown),
         more=len(rows) - len(shown),
         not_assessed=_not_assessed(results, own, rows),
     )
+
+
+def _concerns(row: dict[str, Any], centres: pd.DataFrame) -> list[str]:
+    """What goes before any gain of one adaptation."""
+    mine = centres[(centres["source"] == row["source"]) & (centres["target"] == row["target"])]
+    mine = mine[mine["split"] == row["split"]]
+    there = mine[mine["cohort"] == row["target"]].drop_duplicates("model").set_index("model")
+    if SOURCE_ONLY not in there.index or row["model"] not in there.index:
+        return []
+    home = mine[(mine["cohort"] == row["source"]) & (mine["model"] == row["model"])]
+    return concerns(there.loc[SOURCE_ONLY], there.loc[row["model"]], home.iloc[0] if len(home) else None)
 
 
 def _headline(rows: Rows) -> tuple[str, str]:
@@ -94,38 +120,53 @@ def _headline(rows: Rows) -> tuple[str, str]:
         boxes = all(row["words"] == BOXES_ONLY for row in rows)
         why = "boxes allow no Dice (see Lesions)" if boxes else "no frame with a polyp was scored"
         return "unknown", f"Not answered: {why}."
+    suggestive = counts[Finding.MAY_HELP] + counts[Finding.MAY_HARM]
     tone = "mixed" if helps and harms else "better" if helps else "worse" if harms else "unchanged"
     if len(rows) == 1:
-        name = _name(rows[0], rows)
-        sentence = {"better": f"Yes: {name} helps.", "worse": f"No: {name} harms."}
-        return tone, sentence.get(tone, f"Not shown: {name} may help or not.")
-    if not helps and not harms:
-        return tone, f"Not shown: none of {len(rows)} adaptations is shown to help or to harm."
+        name, found = _name(rows[0], rows), finding(rows[0])
+        sentences = {
+            Finding.HELPS: f"Yes: {name} helps.",
+            Finding.HARMS: f"No: {name} harms.",
+            Finding.MAY_HELP: f"Suggestive, not shown: {name} may help.",
+            Finding.MAY_HARM: f"Suggestive of harm: {name} may harm.",
+        }
+        return found.tone, sentences.get(found, f"Not shown: {name} may help or not.")
     parts = []
     if helps:
         parts.append(f"{helps} of {len(rows)} adaptations help{'s' if helps == 1 else ''}")
     if harms:
         parts.append(f"{harms}{'' if helps else f' of {len(rows)} adaptations'} harm{'s' if harms == 1 else ''}")
-    rest = len(rows) - helps - harms
+    if suggestive:
+        of_all = "" if parts else f" of {len(rows)} adaptations"
+        parts.append(f"{suggestive}{of_all} {'is' if suggestive == 1 else 'are'} suggestive")
+    if not parts:
+        return tone, f"Not shown: none of {len(rows)} adaptations is shown to help or to harm."
+    rest = len(rows) - helps - harms - suggestive
     if rest:
         parts.append(f"{rest} {'is' if rest == 1 else 'are'} not shown to do either")
     return tone, f"{listed(parts)}."
 
 
-def _corrected(rows: Rows, comparisons: pd.DataFrame) -> str:
-    claimed = [row for row in rows if finding(row) in (Finding.HELPS, Finding.HARMS)]
-    left = sum(map(holds_after_correction, claimed))
-    if left == len(claimed):
+def _harmful(rows: Rows, worries: dict[str, list[str]]) -> str:
+    """Every adaptation that harms or is not fit for use, by name: none is lost among lines that are not shown."""
+    harming = [f"{_name(row, rows)} ({signed(row['delta'])})" for row in rows if finding(row) is Finding.HARMS]
+    suspect = [f"{_name(row, rows)} ({signed(row['delta'])})" for row in rows if finding(row) is Finding.MAY_HARM]
+    unfit = [name for name, found in worries.items() if found]
+    parts = [f"Harm: {listed(harming)}."] if harming else []
+    parts += [f"Suggestive of harm: {listed(suspect)}."] if suspect else []
+    parts += [f"Beware of false alarms, nothing marked or a forgotten source: {listed(unfit)}."] if unfit else []
+    return " ".join(parts)
+
+
+def _power(rows: Rows, comparisons: pd.DataFrame) -> str:
+    """Said where the clusters are too few for any finding here to hold once all comparisons are counted."""
+    tested = [row for row in rows if row["in_family"] and row["interval"] in CLUSTER_INTERVALS]
+    if not tested or _could_hold(tested, comparisons):
         return ""
-    family = whole(claimed[0]["family_size"])
-    if not left and not _could_hold(claimed, comparisons):
-        most = max(claimed, key=lambda row: int(row["clusters"]))
-        clusters = counted(most["clusters"], cluster_noun(str(most["cluster_unit"])))
-        return f"With {clusters} and {family} comparisons no finding could pass Holm's correction."
-    counting = f"Counting all {family} comparisons of this report (Holm),"
-    if len(claimed) == 1:
-        return f"{counting} this finding does not hold."
-    return f"{counting} {left} of these {len(claimed)} findings hold{'s' if left == 1 else ''}."
+    most = max(tested, key=lambda row: int(row["clusters"]))
+    clusters = counted(most["clusters"], cluster_noun(str(most["cluster_unit"])))
+    family = counted(tested[0]["family_size"], "comparison")
+    return f"With {clusters} and {family} none could be more than suggestive."
 
 
 def _name(row: dict[str, Any], rows: Rows) -> str:
@@ -149,9 +190,11 @@ def _smallest_p(row: dict[str, Any]) -> float:
     return smallest_p_value(int(count)) if count else math.nan
 
 
-def _line(row: dict[str, Any], rows: Rows, own: pd.DataFrame) -> CardLine:
+def _line(row: dict[str, Any], rows: Rows, own: pd.DataFrame, worries: list[str]) -> CardLine:
     found, words = finding(row), verdict(row, str(row["cluster_unit"]))
-    return CardLine(_name(row, rows), found.tone, SYMBOLS[found], words, _costs(row, own))
+    alarm = " ".join(worries)
+    tone, symbol = ("alarm", "!") if worries else (found.tone, SYMBOLS[found])
+    return CardLine(_name(row, rows), tone, symbol, words, alarm, _costs(row, own))
 
 
 def _costs(row: dict[str, Any], own: pd.DataFrame) -> str:

@@ -22,6 +22,7 @@ from polypda.reporting.documents.study import Study
 from polypda.reporting.figures.cross_centre_figures import cross_centre_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, write_drawings
 from polypda.reporting.figures.run_figures import write_figures
+from polypda.reporting.pages.answer import answer, in_one_line
 from polypda.reporting.pages.page import Gallery, OverlayImage, copy_gallery, draw_gallery
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
 from polypda.reporting.report_folders import new_folder, refuse_existing
@@ -70,14 +71,14 @@ def write_report(
     run_metadata: RunMetadata,
     overlays: Iterable[OverlayImage] = (),
     selectors: pd.DataFrame | None = None,
-) -> Path:
+) -> str:
     """Write the report of one run: the tables and the page of :func:`write_cross_centre_report` for it alone, its own
     figures and overlays, and evaluation.json, from which reports of several runs are made.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
     generator never holds more than one image. ``selectors``: what each checkpoint rule cost, for selectors.csv.
 
-    Returns: ``folder``.
+    Returns: the verdict in one line.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
         E_WRITE_FAILED; those of :func:`polypda.evaluation.cases.case_table.checked_cases` and
         :func:`polypda.evaluation.aggregation.cross_centre.cross_centre_results`.
@@ -96,7 +97,7 @@ def write_report(
         title = f"{run_metadata.source} → {run_metadata.target} by {run_metadata.method}"
         page = render_report_page(results, PageParts(title, figures, gallery, run_metadata))
         write_whole(work / "index.html", page)
-    return folder
+    return in_one_line(answer(results.centres, run_metadata))
 
 
 def _check_run_metadata(cases: pd.DataFrame, run_metadata: RunMetadata) -> None:

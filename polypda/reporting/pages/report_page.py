@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pandas as pd
+
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.clinical_review import ReviewFindings
 from polypda.evaluation.cases.run_metadata import ORACLE, RunMetadata
@@ -206,7 +208,7 @@ def _comparisons(results: CrossCentreResults, figures: Figures) -> Iterator[Sect
     at_home = adapted[adapted["cohort"] == adapted["source"]]
     further = adapted[(adapted["cohort"] != adapted["source"]) & (adapted["cohort"] != adapted["target"])]
     tables = [
-        ("", at_target(comparisons)),
+        ("", _by_effect(at_target(comparisons))),
         *((AT_HOME.format(cohort), rows) for cohort, rows in at_home.groupby("cohort", sort=False)),
         *((FURTHER.format(cohort), rows) for cohort, rows in further.groupby("cohort", sort=False)),
     ]
@@ -214,6 +216,14 @@ def _comparisons(results: CrossCentreResults, figures: Figures) -> Iterator[Sect
     headings = [name for _, table in shown for name in table.headings]
     notes = [COMPARISONS.caption(headings), *interval_notes(comparisons["interval"])] if len(comparisons) else []
     yield Section(COMPARISONS.title, shown, _drawn(figures, "forest"), notes, anchor="comparisons")
+
+
+def _by_effect(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Centre by centre, the largest gain first, the oracle last."""
+    centres = {centre: number for number, centre in enumerate(dict.fromkeys(comparisons["target"]))}
+    order = comparisons.assign(centre=comparisons["target"].map(centres), bound=comparisons["model"] == ORACLE)
+    order = order.sort_values(["centre", "bound", "delta"], ascending=[True, True, False], kind="stable")
+    return comparisons.loc[order.index]
 
 
 def _centres(results: CrossCentreResults, figures: Figures, run: RunMetadata | None) -> Iterator[Section]:

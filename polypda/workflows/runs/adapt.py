@@ -268,13 +268,12 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
 def _told_states(run: RunFolder) -> Iterator[Callable[[Reported], Path]]:
     """STATUS.json says training from here on; interrupted or failed where the block is left by an error.
 
-    Yields what takes the report, writes that the run is complete (with its verdict where it was not scored), and
-    returns the page.
+    Yields what takes the report, writes that the run is complete and its verdict, and returns the page.
     """
 
     def complete(reported: Reported) -> Path:
-        told = {"verdict": reported.verdict} if reported.verdict else {}
-        run.set_status("complete", report=reported.page.relative_to(run.folder).as_posix(), **told)
+        page = reported.page.relative_to(run.folder).as_posix()
+        run.set_status("complete", report=page, verdict=reported.verdict, scored=reported.scored)
         return reported.page
 
     try:

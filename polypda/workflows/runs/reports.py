@@ -14,7 +14,7 @@ from polypda.evaluation.aggregation.cross_centre import cross_centre_results
 from polypda.evaluation.cases.evaluation_file import Evaluation, find_evaluations, read_evaluation
 from polypda.methods.registry import method_class
 from polypda.reporting.documents.study import read_study
-from polypda.reporting.pages.curves_page import ShownStage, write_curves
+from polypda.reporting.pages.curves_page import ShownStage, curve_findings, write_curves
 from polypda.reporting.pages.report_folder import write_cross_centre_report
 from polypda.reporting.report_folders import refuse_existing
 from polypda.training.curves import read_curves, snapshot_table, stage_names
@@ -67,6 +67,15 @@ def curves(folder: Path, out: Path | None = None, stage: str | None = None) -> P
     return write_curves(
         out or run.folder / "curves", shown, run=run.name, adaptation=adaptation, phantom=config.phantom
     )
+
+
+def adaptation_findings(run: RunFolder) -> tuple[str, ...]:
+    """What the curves of a run's adaptation show, in words; () where it has none (it was trained elsewhere)."""
+    method = run.config().method
+    if method not in stage_names(run):
+        return ()
+    chance = method_class(method).chance_accuracy
+    return tuple(curve_findings(read_curves(run, method), snapshot_table(run), chance=chance))
 
 
 def _chosen(run: RunFolder) -> int | None:
@@ -131,7 +140,8 @@ def _require_scored(run: Path) -> None:
 def was_scored(folder: Path) -> bool:
     """False for a complete run whose target had no labels to score by; True for everything else."""
     try:
-        return not RunFolder(folder).status().get("verdict")
+        status = RunFolder(folder).status()
+        return bool(status.get("scored", "verdict" not in status))  # a run before had a verdict only without labels
     except DataError:
         return True
 

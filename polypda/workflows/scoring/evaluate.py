@@ -30,6 +30,7 @@ from polypda.training.selectors import Choice, set_aside
 from polypda.workflows.runs.cohort_pair import CohortPair, labelled_frames
 from polypda.workflows.runs.configure import recorded_note
 from polypda.workflows.runs.leakage import recorded_leakage
+from polypda.workflows.runs.reports import adaptation_findings
 from polypda.workflows.runs.source_labels import LearntLabels
 from polypda.workflows.runs.source_package import CONTROL_NOTE, packaged_facts
 from polypda.workflows.runs.stages import ADABN
@@ -128,6 +129,7 @@ class EvaluatedRun:
             target_labels_trained_on=learns_target_labels(config),
             accepted=config.accepted or "",
             set_aside=set_aside(self.run.folder),
+            curves=adaptation_findings(self.run) if chosen else (),
             leakage=recorded_leakage(self.run.folder) if config.allow_leakage else None,
             settings=config.model_dump(mode="json"),
             duration_s=self.duration_s,
@@ -144,10 +146,11 @@ def _batch_norm_text(config: AdaptConfig) -> str:
 
 @dataclass(frozen=True)
 class Reported:
-    """page: of the report, or of a target without labels. verdict: what is said of the latter; "" for a report."""
+    """page: of the report, or of a target without labels. verdict: what it says, in one line. scored: by labels."""
 
     page: Path
-    verdict: str = ""
+    verdict: str
+    scored: bool = True
 
 
 def evaluate_and_report(
@@ -162,9 +165,9 @@ def evaluate_and_report(
     if target is None:
         page = report_unscored(_unscored(evaluated, pair), why, overlays, progress)
         done = "trained" if evaluated.config.method == SOURCE_ONLY else "adapted"
-        return Reported(page, f"{done}; {NOT_SCORED}")
+        return Reported(page, f"{done}; {NOT_SCORED}", scored=False)
     cohorts = {"target": target} if pair.source is None else {"source": pair.source, "target": target}
-    return Reported(_report_on(evaluated, cohorts, overlays, progress))
+    return _report_on(evaluated, cohorts, overlays, progress)
 
 
 def _unscored(evaluated: EvaluatedRun, pair: CohortPair) -> UnscoredRun:
@@ -185,16 +188,15 @@ def _unscored(evaluated: EvaluatedRun, pair: CohortPair) -> UnscoredRun:
 
 def _report_on(
     evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], overlays: int | None, progress: Progress
-) -> Path:
+) -> Reported:
     """Likewise for cohorts by their role in the run; a source whose frames are not here is left out."""
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
     images = _overlays(evaluated, cohorts, cases, overlays)
-    write_report(
-        report, cases, evaluated.run_metadata, images, _selector_regret(evaluated, cohorts["target"], progress)
-    )
-    return report / "index.html"
+    regret = _selector_regret(evaluated, cohorts["target"], progress)
+    verdict = write_report(report, cases, evaluated.run_metadata, images, regret)
+    return Reported(report / "index.html", verdict)
 
 
 def _labelled_target(pair: CohortPair) -> tuple[OpenedCohort | None, str]:
