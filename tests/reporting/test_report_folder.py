@@ -15,7 +15,7 @@ from support.synthetic_cases import centres_of
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.case_table import read_cases
 from polypda.reporting.figures.run_figures import write_figures
-from polypda.reporting.pages.answer import answer
+from polypda.reporting.pages.answer import answer, in_one_line
 from polypda.reporting.pages.page import OverlayImage, file_name
 from polypda.reporting.pages.report_folder import write_report
 
@@ -71,7 +71,7 @@ def test_the_page_fetches_nothing_and_its_links_lead_somewhere(report: Path) -> 
 
 def test_the_page_answers_warns_and_escapes(report: Path) -> None:
     page = (report / "index.html").read_text(encoding="utf-8").replace("\u00a0", " ")
-    assert "Not shown to help: Dice in haining changes by +0.22 on average, which may be chance." in page
+    assert "Not shown to help: Dice in haining changes by +0.22 on average, which may be chance; polyp-free" in page
     assert "2 sequences: too few for an interval. Differences: sequence means" in page
     assert "Rendered phantom frames: not clinical evidence" in page
     assert "labels of haining trained the oracle only" in page
@@ -138,31 +138,49 @@ def test_without_a_positive_frame_there_is_no_figure_and_no_verdict(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("delta", "low", "high", "kind", "tone", "words"),
+    ("delta", "low", "high", "kind", "p_holm", "tone", "words"),
     [
-        (0.2, 0.1, 0.3, "cluster bootstrap", "better", "Yes: Dice in haining rises by 0.20"),
-        (-0.2, -0.3, -0.1, "cluster t", "worse", "No: Dice in haining falls by 0.20"),
-        (0.2, -0.1, 0.5, "cluster bootstrap", "unchanged", "Not shown to help"),
-        (0.2, 0.1, 0.3, "frames as independent", "unchanged", "Not shown to help"),
-        (0.2, math.nan, math.nan, "none", "unchanged", "Not shown to help"),
+        (0.2, 0.1, 0.3, "cluster bootstrap", 0.01, "better", "Yes: Dice in haining rises by 0.20"),
+        (0.2, 0.1, 0.3, "cluster bootstrap", 0.06, "better suggestive", "Suggestive, not shown: Dice in haining rises"),
+        (-0.2, -0.3, -0.1, "cluster t", 0.01, "worse", "No: Dice in haining falls by 0.20"),
+        (-0.2, -0.3, -0.1, "cluster t", math.nan, "worse suggestive", "Suggestive of harm: Dice in haining falls"),
+        (0.2, -0.1, 0.5, "cluster bootstrap", math.nan, "unchanged", "Not shown to help"),
+        (0.2, 0.1, 0.3, "frames as independent", math.nan, "unchanged", "Not shown to help"),
+        (0.2, math.nan, math.nan, "none", math.nan, "unchanged", "Not shown to help"),
     ],
 )
 def test_the_answer_claims_only_what_an_interval_over_clusters_shows(
-    study, run_metadata, delta, low, high, kind, tone, words
+    study, run_metadata, delta, low, high, kind, p_holm, tone, words
 ) -> None:
     table = centres_of(study)
     own = (table["model"] == "adaptsegnet") & (table["role"] == "target")
     changed = ["delta_dice_frame", "delta_low", "delta_high", "delta_interval", "share_worse"]
     table.loc[own, changed] = [delta, low, high, kind, 0.31]
-    table.loc[own, ["delta_frame_specificity", "p_holm", "clusters"]] = [-0.2, math.nan, 12]
+    table.loc[own, ["delta_frame_specificity", "p_holm", "clusters"]] = [0.0, p_holm, 12]
     said = answer(table, run_metadata)
-    assert said.tone == tone and words in said.headline
+    assert said.tone == tone and said.headline.startswith(words) and not said.findings
     text = " ".join(said.cautions).replace("\u00a0", " ")
-    assert "31 % of the frames with a polyp get worse." in text and "False alarms" in text
+    assert "31 % of the frames with a polyp get worse." in text
     assert "training variability not assessed" in text
     assert ("likely too narrow" in text) == (kind == "frames as independent")
     assert ("too few for an interval" in text) == (kind == "none")
     assert ("12 sequences" in text) == (kind.startswith("cluster") or kind == "none")
+
+
+def test_lost_clean_frames_go_before_any_gain(study, run_metadata) -> None:
+    table = centres_of(study)
+    own = (table["model"] == "adaptsegnet") & (table["role"] == "target")
+    changed = ["delta_dice_frame", "delta_low", "delta_high", "delta_interval", "p_holm"]
+    table.loc[own, changed] = [0.2, 0.1, 0.3, "cluster bootstrap", 0.01]
+    table.loc[own, ["n_negative", "frame_specificity", "delta_frame_specificity"]] = [20, 0.4, -0.1]
+    said = answer(table, run_metadata)
+    assert said.tone == "alarm" and said.headline.replace("\u00a0", " ").startswith(
+        "Beware: it leaves 40 % of 20 frames"
+    )
+    assert said.findings[0].startswith("Yes: Dice in haining rises by 0.20")
+    aside = answer(table, run_metadata.model_copy(update={"set_aside": ("its labels flood",)}))
+    assert aside.tone == "alarm" and aside.headline.startswith("Keep the source model")
+    assert in_one_line(aside).startswith(f"{aside.headline} Yes: Dice in haining rises by 0.20")
 
 
 def test_file_names_are_safe_everywhere() -> None:

@@ -160,10 +160,10 @@ def difference_panels(results: CrossCentreResults) -> list[RowPanel]:
     seeds = _per_seed(results.cases)
     panels = []
     for target, part in rows.groupby("target", sort=False):
-        groups: dict[str, list[DifferenceRow]] = {}
+        groups: dict[str, list[DifferenceRow]] = {f"from {source}": [] for source in dict.fromkeys(part["source"])}
         for row in sorted(records(part), key=lambda row: (row["model"] == ORACLE, -row["delta"])):
             key = (str(row["source"]), str(target), str(row["split"]), str(row["model"]))
-            groups.setdefault(f"from {row['source']}", []).append(_row(row, seeds.get(key, ())))
+            groups[f"from {row['source']}"].append(_row(row, seeds.get(key, ())))
         panels.append(RowPanel(f"in {target}", str(target), groups))
     return panels
 
