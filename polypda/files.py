@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polypda.errors import DataError
+from polypda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,6 +145,23 @@ def require_writable(folder: Path) -> None:
         Path(tempfile.mkdtemp(dir=index, prefix=".polypda-", suffix=UNFINISHED)).rmdir()
     except OSError as error:
         raise write_failed(folder, error) from error
+
+
+def require_run(folder: Path) -> None:
+    """Raises: DataError E_RUN_MISSING where no run lies in a folder."""
+    if not (folder / "config.json").is_file():
+        what = "there is no run in this folder (config.json is missing)."
+        fix = "give the folder that `polypda adapt` printed when it started."
+        raise DataError("E_RUN_MISSING", what, where=folder, fix=fix)
+
+
+def require_free(folder: Path) -> None:
+    """A run can be created there. Raises: UsageError E_RUN_EXISTS; DataError E_WRITE_FAILED."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "something lies there already, and runs are never overwritten."
+        fix = f"choose another --out; a run is continued with `polypda adapt --resume {folder}`."
+        raise UsageError("E_RUN_EXISTS", what, where=folder, fix=fix)
+    require_writable(folder)
 
 
 def write_failed(path: Path, error: OSError) -> DataError:

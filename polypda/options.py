@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from polypda.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,22 @@ def _without_none(annotation: Any) -> Any:
         return annotation
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
     return kinds[0] if len(kinds) == 1 else annotation
+
+
+def parse_options(texts: list[str]) -> dict[str, str]:
+    """``["lambda_adv_main=0.002"]`` → a dict. Raises: UsageError E_METHOD_OPTION."""
+    parsed = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError("E_METHOD_OPTION", f"'{text}' is no NAME=VALUE.", fix="e.g. -O lambda_adv_main=0.002")
+        parsed[name.strip()] = value.strip()
+    return parsed
+
+
+def spelled(names: Collection[str]) -> str:
+    """As the command line has them: ``--batch-size, --size``."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 FORMER_NAMES = {

@@ -17,6 +17,9 @@ from polypda.cli.configuration import (
     read_file,
 )
 from polypda.errors import Interrupted, UsageError
+from polypda.files import require_run
+from polypda.options import spelled
+from polypda.workflows.runs.early_checks import check_wish
 from polypda.workflows.runs.paths import DEFAULT_OVERLAYS, Paths, default_cache
 
 if TYPE_CHECKING:
@@ -75,13 +78,18 @@ def adapt_command(
     cohorts at native resolution. A target without labels is predicted and weighed without them instead. The last line
     printed is the report's path.
     """
+    paths = places_of(context.params)
+    if resume is None:
+        check_wish(context.params, paths, chosen_options(context), out=out, source_package=source_package)
+    _check_combination(context, resume, source_package)
+    if resume is not None:
+        require_run(resume)
+
     from polypda.cli.console import terminal_progress
     from polypda.workflows.runs.adapt import adapt
     from polypda.workflows.runs.configure import recorded_note
     from polypda.workflows.runs.launch import reopen
 
-    paths = places_of(context.params)
-    _check_combination(context, resume, source_package)
     run, pair = reopen(resume, paths) if resume is not None else _started(context, paths)
     print(f"run folder: {run.folder}", file=sys.stderr)
     if note := recorded_note(run):
@@ -118,10 +126,10 @@ def _announce(config: AdaptConfig) -> None:
 
 def _check_combination(context: typer.Context, resume: Path | None, source_package: Path | None) -> None:
     """Refuse options that would be ignored."""
-    from polypda.workflows.runs.launch import require_taken, spelled
-
     given = given_options(context)
     if resume is None:
+        from polypda.workflows.runs.launch import require_taken
+
         require_taken(given, source_package=source_package is not None, phantom=bool(context.params["phantom"]))
     elif ignored := sorted(given - WITH_RESUME):
         raise UsageError(

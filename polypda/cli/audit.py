@@ -10,6 +10,7 @@ import typer
 
 from polypda.cli.configuration import DataRoot, default_cache
 from polypda.errors import UsageError, nearest
+from polypda.files import require_run
 
 if TYPE_CHECKING:
     from polypda.workflows.runs.paths import Paths
@@ -42,6 +43,7 @@ def audit_command(
 
     if (frames is None) == (labels is None):
         raise UsageError("E_OPTION", "give either --frames or --labels.", fix="polypda audit RUN --frames 20")
+    require_run(run)
     paths = Paths(data_root, cache_dir or default_cache())
     if frames is not None:
         if prefill not in PREFILLS:

@@ -15,6 +15,7 @@ from rich.text import Text
 from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.console import wide_console
 from polypda.cohorts.image_files import MOST_NAMED, name_some
+from polypda.workflows.runs.early_checks import check_cohorts
 from polypda.workflows.runs.paths import default_cache
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def check_command(
 
     Exit status: 0; 3 where something must be put right; 4 where training and held-out frames are not independent.
     """
+    check_cohorts(cohorts, data_root)
     from polypda.workflows.cohorts.check import CheckOutput, check, exit_status  # drawing loads slowly
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -121,6 +123,7 @@ def stats_command(
     Writes index.html, figures, stats.csv, differences.csv, distances.csv and stats.json. The page's path is printed
     last.
     """
+    check_cohorts(cohorts, data_root)
     from polypda.errors import UsageError
     from polypda.reporting.pages.cohort_page import STATS_FILES, headlines, write_cohort_statistics
     from polypda.reporting.report_folders import refuse_existing

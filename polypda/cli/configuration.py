@@ -6,18 +6,15 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
 
+from polypda.cli.option_index import KINDS, ShownOption, shown_options
 from polypda.cohorts.named_root import VARIABLE, use_data_root
 from polypda.errors import UsageError, nearest
-from polypda.methods.index import DEFAULT_METHOD
 from polypda.workflows.runs.paths import Paths, default_cache
-
-if TYPE_CHECKING:
-    from polypda.options import OptionField
 
 
 def name_data_root(root: Path | None) -> Path | None:
@@ -64,20 +61,17 @@ def with_configuration_options(command: Callable[..., None]) -> Callable[..., No
 
     Their values are in ``context.params``, None where they were not given: the preset or the field then decides.
     """
-    from polypda.options import options_of
-    from polypda.training.config import AdaptConfig
-
     generated = [
         inspect.Parameter(
-            known.name,
+            option.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[
-                known.kind | None,
-                typer.Option(*_flags(known), help=_help(known), rich_help_panel=known.option.panel or None),
+                KINDS[option.kind] | None,
+                typer.Option(*_flags(option), help=option.help, rich_help_panel=option.panel or None),
             ],
         )
-        for known in options_of(AdaptConfig)
+        for option in shown_options()
     ]
     own = list(inspect.signature(command, eval_str=True).parameters.values())
 
@@ -92,42 +86,9 @@ def with_configuration_options(command: Callable[..., None]) -> Callable[..., No
     return generated_command
 
 
-def _flags(known: OptionField) -> list[str]:
-    spelled = known.name.replace("_", "-")
-    return [f"--{spelled}/--no-{spelled}"] if known.kind is bool else [f"--{spelled}"]
-
-
-def _help(known: OptionField) -> str:
-    """The field's description, its values and limits, and what decides where it is not given."""
-    text = known.field.description or known.name
-    told = [text[0].upper() + text[1:]]
-    unnamed = [str(value) for value in known.choices if str(value) not in text]
-    if unnamed:
-        told[0] += f"{'' if text.endswith(' or') else ':'} {', '.join(str(value) for value in known.choices)}"
-    if known.limits:
-        told[0] += f" ({known.limits})"
-    return f"{told[0]}.{_default(known)}"
-
-
-def _default(known: OptionField) -> str:
-    """`` Default: 350 quick, 1200 standard.``: what each preset says, or what holds for all of them."""
-    from polypda.workflows.runs.presets import PRESETS
-
-    if known.name in ("source", "target", "preset", "inference", "encoder_weights"):
-        return ""
-    if known.name == "method":
-        return f" Default: {DEFAULT_METHOD}."
-    missing = None if known.field.is_required() else known.field.default
-    values = {name: (preset.get(known.section, {}) if known.section else preset) for name, preset in PRESETS.items()}
-    found = {name: preset.get(known.name, missing) for name, preset in values.items()}
-    if len(set(map(str, found.values()))) > 1:
-        return f" Default: {', '.join(f'{_plain(value)} {name}' for name, value in found.items())}."
-    value = next(iter(found.values()))
-    return "" if value in (None, "") else f" Default: {_plain(value)}."
-
-
-def _plain(value: object) -> str:
-    return {True: "yes", False: "no", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+def _flags(option: ShownOption) -> list[str]:
+    spelled = option.name.replace("_", "-")
+    return [f"--{spelled}/--no-{spelled}"] if option.kind == "bool" else [f"--{spelled}"]
 
 
 def read_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -162,7 +123,7 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
 
 def chosen_options(context: typer.Context) -> dict[str, str]:
     """Options of the method: those of a file, then those of the command line."""
-    from polypda.workflows.runs.configure import parse_options
+    from polypda.options import parse_options
 
     of_file = (context.default_map or {}).get("option", [])
     return parse_options([*of_file, *(context.params["option"] or [])])

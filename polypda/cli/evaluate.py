@@ -10,6 +10,8 @@ import typer
 
 from polypda.cli.configuration import DataRoot
 from polypda.errors import UsageError
+from polypda.files import require_run
+from polypda.workflows.runs.early_checks import check_cohorts
 from polypda.workflows.runs.paths import Paths, default_cache
 
 Opt = typer.Option
@@ -57,6 +59,9 @@ def evaluate_command(
     Writes cases.csv, evaluation.json and the per-centre tables; `polypda report` makes its page of them. The last line
     printed is the folder. Frames that a model of the run learnt are refused.
     """
+    check_cohorts(on, data_root)
+    if run is not None:
+        require_run(run)
     from polypda.cli.console import terminal_progress
     from polypda.workflows.scoring.request import evaluate
 

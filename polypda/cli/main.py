@@ -50,21 +50,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("adapt", cls=AdaptCommand)(adapt_command)
-app.command("audit")(audit_command)
-app.command("curves")(curves_command)
-app.command("evaluate")(evaluate_command)
-app.command("export")(export_command)
-app.command("matrix", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(matrix_command)
-app.command("methods")(methods_command)
-app.command("predict")(predict_command)
-app.command("report")(report_command)
-app.command("show")(show_command)
-app.command("source-package")(source_package_command)
-app.command("stylize")(stylize_command)
-app.add_typer(cohorts_app, name="cohorts")
-app.add_typer(review_app, name="review")
-app.add_typer(cache_app, name="cache")
+# In the order of work, as help lists them.
+DATA, ADAPTING, JUDGING, USING = "Data", "Adapt", "Judge", "Use the model"
+app.add_typer(cohorts_app, name="cohorts", rich_help_panel=DATA)
+app.command("stylize", rich_help_panel=DATA)(stylize_command)
+app.add_typer(cache_app, name="cache", rich_help_panel=DATA)
+app.command("methods", rich_help_panel=ADAPTING)(methods_command)
+app.command("adapt", cls=AdaptCommand, rich_help_panel=ADAPTING)(adapt_command)
+app.command("source-package", rich_help_panel=ADAPTING)(source_package_command)
+app.command(
+    "matrix",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    rich_help_panel=ADAPTING,
+)(matrix_command)
+app.command("curves", rich_help_panel=JUDGING)(curves_command)
+app.command("evaluate", rich_help_panel=JUDGING)(evaluate_command)
+app.command("report", rich_help_panel=JUDGING)(report_command)
+app.command("audit", rich_help_panel=JUDGING)(audit_command)
+app.add_typer(review_app, name="review", rich_help_panel=JUDGING)
+app.command("predict", rich_help_panel=USING)(predict_command)
+app.command("show", rich_help_panel=USING)(show_command)
+app.command("export", rich_help_panel=USING)(export_command)
 
 
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polypda.cli.adapt import adapt_command
-from polypda.cli.configuration import DEFAULT_METHOD, command_with_options, given_options, places_of
+from polypda.cli.configuration import command_with_options, given_options, places_of
+from polypda.cohorts.pairs import every_pair
 from polypda.errors import DataError, Interrupted, UsageError
+from polypda.files import require_writable
+from polypda.methods.index import DEFAULT_METHOD, check_names
+from polypda.workflows.runs.early_checks import check_cohorts
 
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
@@ -59,6 +63,16 @@ def matrix_command(
     training per cohort and seed serves all; complete runs are left alone, interrupted ones go on: give the same
     command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
     """
+    wanted, by_method = (
+        _listed(methods, "--methods"),
+        _method_options(method_option or [], _listed(methods, "--methods")),
+    )
+    wanted_pairs = _pairs(sources, targets, pairs)
+    check_cohorts([name for pair in wanted_pairs for name in pair])
+    for method in wanted:
+        check_names(method, by_method.get(method, {}))
+    require_writable(out)
+
     from polypda.training.criteria import ORACLE
     from polypda.workflows.matrix.matrix import state_of
     from polypda.workflows.matrix.matrix_plan import plan_matrix
@@ -69,8 +83,6 @@ def matrix_command(
     options = _shared_options(context.args)
     if jobs > 1 and options["trainings_at_once"] is None:
         options["trainings_at_once"] = 1  # the runs share the cores already: jobs × threads processes and no more
-    wanted = _listed(methods, "--methods")
-    by_method = _method_options(method_option or [], wanted)
 
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
         permitted = options["target_labels"] and (oracle or options["selector"] == ORACLE)
@@ -80,7 +92,7 @@ def matrix_command(
         chosen = by_method.get(method, {})
         return configuration(shared, source=source, target=target, method=method, method_options=chosen)
 
-    plan = plan_matrix(_pairs(sources, targets, pairs), wanted, _seeds(seeds), configure)
+    plan = plan_matrix(wanted_pairs, wanted, _seeds(seeds), configure)
     for source, target, reason in plan.left_out:
         print(f"left out: {source} → {target}: {reason}", file=sys.stderr)
     states = {run.name: state_of(run, out) for run in plan.runs}
@@ -181,8 +193,6 @@ def _duration(seconds: float) -> str:
 
 
 def _pairs(sources: str | None, targets: str | None, pairs: str | None) -> list[tuple[str, str]]:
-    from polypda.workflows.matrix.matrix_plan import every_pair
-
     if pairs is None and sources is not None and targets is not None:
         return every_pair(_listed(sources, "--sources"), _listed(targets, "--targets"))
     if pairs is None or sources is not None or targets is not None:
@@ -210,7 +220,7 @@ def _seeds(text: str) -> list[int]:
 
 def _method_options(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
     """``["adaptsegnet:lambda_adv_main=0.01"]`` → the options of each method."""
-    from polypda.workflows.runs.configure import parse_options
+    from polypda.options import parse_options
 
     chosen: dict[str, dict[str, str]] = {}
     for text in texts:

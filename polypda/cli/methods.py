@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polypda.cli.configuration import DataRoot
+from polypda.cohorts.pairs import check_pair
 from polypda.workflows.runs.paths import Paths, default_cache
 
 METHOD = typer.Argument(None, help="Show the options of one method, or of a sum such as adaptsegnet+minent.")
@@ -71,10 +72,11 @@ def stylize_command(
     `polypda adapt --method fcan -O stylize=true` trains on frames restyled so. Without pretrained encoder weights the
     style is that of a random network. The last line printed is the folder.
     """
+    check_pair(source, target)
     from polypda.cli.console import terminal_progress
     from polypda.networks.registry import SegmenterSpec
+    from polypda.options import parse_options
     from polypda.training.config import Compute, DataConfig
-    from polypda.workflows.runs.configure import parse_options
     from polypda.workflows.runs.stylize import Preview, stylization_options, stylize
 
     preview = Preview(

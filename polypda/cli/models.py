@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polypda.errors import DataError, UsageError, nearest
+from polypda.workflows.runs.early_checks import check_model
 
 if TYPE_CHECKING:
     from polypda.prediction.model import Image, LoadedModel
@@ -36,6 +37,7 @@ def show_command(
 
     Of a run, and of .safetensors, .onnx and .pt files of `polypda export`.
     """
+    check_model(path)
     from polypda.cli.console import wide_console
     from polypda.prediction.description import described
     from polypda.prediction.export import facts_json, read_facts_of
@@ -82,6 +84,7 @@ def export_command(
     In: RGB in [0, 1], batch×3×height×width, cropped and resized as the facts say. Out: the probability of polyp. The
     largest difference is printed; the file's path is printed last.
     """
+    check_model(path)
     from polypda.files import require_writable
     from polypda.prediction.export import ExportOptions, ModelFormat, ModelPrecision, export_model
     from polypda.workflows.runs.model_facts import load_model

@@ -13,6 +13,8 @@ import typer
 from polypda.cli.configuration import OptionalDataRoot
 from polypda.cli.models import ModelArgument, ModelName
 from polypda.errors import DATA, UsageError, nearest
+from polypda.files import require_writable
+from polypda.workflows.runs.early_checks import check_model
 
 if TYPE_CHECKING:
     from polypda.prediction.job import PredictionSummary
@@ -66,6 +68,8 @@ def predict_command(
 
     Research only. Not a medical device.
     """
+    check_model(path)
+    require_writable(out)
     from polypda.cli.console import terminal_progress
     from polypda.data.inference import Inference
     from polypda.importing.images.deinterlacing import Deinterlace

@@ -10,6 +10,7 @@ import typer
 
 from polypda.cli.configuration import DataRoot, default_cache
 from polypda.errors import UsageError, nearest
+from polypda.workflows.runs.early_checks import check_model
 from polypda.workflows.runs.paths import Paths
 
 Opt = typer.Option
@@ -61,6 +62,8 @@ def build_command(
 
     What was handed out is recorded in RUN/reviews, with the key of a blinded review. The page's path is printed last.
     """
+    for run in runs:
+        check_model(run)
     from polypda.cli.console import terminal_progress
     from polypda.cohorts.frames import Split
     from polypda.review.folder import sizes
@@ -117,6 +120,7 @@ def import_command(
     All files count or none; those imported before stay. `polypda report RUN` shows the failure analysis. Rejected cases
     stay in the test set. The folder is printed last.
     """
+    check_model(run)
     from polypda.workflows.review.receive import receive
 
     paths = Paths(data_root, cache_dir or default_cache())

@@ -9,6 +9,8 @@ import typer
 
 from polypda.cli.configuration import DataRoot
 from polypda.errors import UsageError
+from polypda.files import require_run
+from polypda.workflows.runs.early_checks import check_evaluated
 from polypda.workflows.runs.paths import Paths, default_cache
 
 Opt = typer.Option
@@ -24,6 +26,7 @@ def curves_command(
     Says in words where a collapse, a runaway loss or a decided discriminator is seen. No target label is read. The
     page's path is printed last.
     """
+    require_run(run)
     from polypda.workflows.runs.reports import curves
 
     typer.echo(curves(run, out, stage))
@@ -59,6 +62,7 @@ def report_command(
             "runs and --out are needed.",
             fix="polypda report RUN… --out reports/NAME",
         )
+    check_evaluated(runs)
     from polypda.workflows.runs.reports import report
 
     typer.echo(report(runs, out, study=study, overlays=not no_overlays, title=title, force=force))
@@ -78,6 +82,7 @@ def source_package_command(
     There: `polypda adapt --source-package PACKAGE --target COHORT --method METHOD` by a source-free method. Features
     are no frames, but they are not anonymous: agree on handing them on. The folder is printed last.
     """
+    require_run(run)
     from polypda.cli.console import terminal_progress
     from polypda.errors import UsageError, nearest
     from polypda.networks.taps import FeatureTap

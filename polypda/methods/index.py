@@ -7,10 +7,14 @@ Where another package adds methods, they are asked themselves.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from polypda.errors import UsageError, nearest
+from polypda.options import with_present_names
 
 if TYPE_CHECKING:
     from polypda.methods.contract import Method
@@ -63,6 +67,33 @@ def method_summary(name: str) -> MethodSummary:
     from polypda.methods.registry import TERMS, method_class
 
     return summary_of(method_class(name), term=name in TERMS)
+
+
+def check_names(name: str, options: Iterable[str]) -> None:
+    """Refuse a method, or options of it, of names that do not exist, without importing one.
+
+    Raises: UsageError E_METHOD_UNKNOWN, E_METHOD_OPTION, with the nearest name.
+    """
+    known, parts = method_summaries(), name.split("+")
+    for part in parts:
+        if part not in known:
+            raise unknown("method" if part == parts[0] else "term", part, known)
+    names = {option.name for part in parts for option in known[part].options}
+    for option in with_present_names(dict.fromkeys(options)):
+        if option not in names:
+            raise unknown_option(name, option, names)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a method or a term that does not exist."""
+    what = f"there is no {kind} '{name}'.{nearest(name, known)}"
+    return UsageError("E_METHOD_UNKNOWN", what, fix="`polypda methods` lists them.")
+
+
+def unknown_option(method: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for an option that a method does not have."""
+    what = f"'{method}' has no option '{name}'.{nearest(name, known)}"
+    return UsageError("E_METHOD_OPTION", what, fix=f"`polypda methods {method}` lists them.")
 
 
 def summaries_of_registry() -> dict[str, MethodSummary]:

@@ -7,13 +7,12 @@ A name may be a sum: ``adaptsegnet+minent`` is AdaptSegNet with MinEnt's loss as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from polypda.errors import UsageError, nearest
+from polypda.errors import UsageError
 from polypda.methods.adabn_tent import AdaBN, Tent
 from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetFeature
 from polypda.methods.adda import Adda
@@ -21,6 +20,7 @@ from polypda.methods.contract import Method, MethodOptions
 from polypda.methods.fcan import FCAN
 from polypda.methods.fcn_wild import FCNWild
 from polypda.methods.fda import FDATerm
+from polypda.methods.index import unknown, unknown_option
 from polypda.methods.lsd import Lsd
 from polypda.methods.mean_teacher import MaskedConsistencyTerm, MeanTeacherTerm, PolypMixTerm
 from polypda.methods.minent import AdvEnt, MinEntTerm
@@ -107,7 +107,7 @@ def method_class(name: str) -> type[Method]:
     """
     first, *added = name.split("+")
     if first not in METHODS:
-        raise _unknown("method", first, METHODS)
+        raise unknown("method", first, METHODS)
     if not added:
         return METHODS[first]
     base = METHODS[first]
@@ -143,12 +143,7 @@ def _term(name: str, first: str) -> type[TargetTerm]:
         what = f"'{name}' is a game of its own, which '{first}' cannot be given as a term."
         instead = "put it first and add terms to it" if METHODS[name].takes_terms else "use it alone"
         raise UsageError("E_METHOD_COMBINATION", what, fix=f"{instead}; terms are {', '.join(TERMS)}.")
-    raise _unknown("term", name, TERMS)
-
-
-def _unknown(kind: str, name: str, known: Mapping[str, Any]) -> UsageError:
-    what = f"there is no {kind} '{name}'.{nearest(name, known)}"
-    return UsageError("E_METHOD_UNKNOWN", what, fix="`polypda methods` lists them.")
+    raise unknown("term", name, TERMS)
 
 
 def _described(error: Any) -> str:
@@ -177,8 +172,7 @@ def method_options(name: str, values: dict[str, Any]) -> MethodOptions:
     options, values = method_class(name).Options, with_present_names(values)
     for key in values:
         if key not in options.model_fields:
-            what = f"'{name}' has no option '{key}'.{nearest(key, options.model_fields)}"
-            raise UsageError("E_METHOD_OPTION", what, fix=f"`polypda methods {name}` lists them.")
+            raise unknown_option(name, key, options.model_fields)
     try:
         return options(**values)
     except ValidationError as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from polypda.cohorts.sub_cohorts import file_name_of
-from polypda.errors import DataError, UsageError
-from polypda.files import require_writable, write_json
+from polypda.errors import DataError
+from polypda.files import require_free, require_run, write_json
 from polypda.training.config import AdaptConfig
 
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
@@ -30,7 +30,7 @@ class RunFolder:
     @classmethod
     def create(cls, folder: Path, config: AdaptConfig) -> RunFolder:
         """Start a run. Raises: UsageError E_RUN_EXISTS."""
-        cls.require_free(folder)
+        require_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
         write_json(folder / "config.json", config.model_dump(mode="json"))
@@ -39,21 +39,9 @@ class RunFolder:
         return run
 
     @classmethod
-    def require_free(cls, folder: Path) -> None:
-        """A run can be created there. Raises: UsageError E_RUN_EXISTS; DataError E_WRITE_FAILED."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "something lies there already, and runs are never overwritten."
-            fix = f"choose another --out; a run is continued with `polypda adapt --resume {folder}`."
-            raise UsageError("E_RUN_EXISTS", what, where=folder, fix=fix)
-        require_writable(folder)
-
-    @classmethod
     def open(cls, folder: Path) -> RunFolder:
         """Open an existing run. Raises: DataError E_RUN_MISSING."""
-        if not (folder / "config.json").is_file():
-            what = "there is no run in this folder (config.json is missing)."
-            fix = "give the folder that `polypda adapt` printed when it started."
-            raise DataError("E_RUN_MISSING", what, where=folder, fix=fix)
+        require_run(folder)
         return cls(folder)
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.painted import write_cohort
 
-from polypda.cli.configuration import DEFAULT_METHOD
+from polypda.methods.index import DEFAULT_METHOD
 from polypda.cli.main import main
 from polypda.cohorts import images
 from polypda.prediction.model import read_facts

@@ -44,6 +44,7 @@ def cpu_s():
     [
         (None, ""),
         (["--help"], "honestly"),
+        (["adapt", "--help"], "--batch-size"),
         (["evaluate", "--help"], "native resolution"),
         (["predict", "--help"], "masks"),
         (["methods"], "adaptsegnet"),
@@ -62,3 +63,39 @@ def test_it_answers_at_once(tmp_path, words, said):
     assert said in done.stdout
     loaded = set(json.loads(done.stderr.splitlines()[-1]))
     assert not loaded & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["adapt", "--source", "zju", "--target", "haining", "--phantom"], "E_COHORT_UNKNOWN"),
+        (["adapt", "--source", "zju2", "--target", "haining", "--phantom", "--method", "adda+"], "E_METHOD_UNKNOWN"),
+        (["adapt", "--source", "zju2", "--target", "haining", "--phantom", "-O", "lamda=1"], "E_METHOD_OPTION"),
+        (["adapt", "--source", "zju2", "--target", "haining", "--data-root", "nowhere"], "E_COHORT_ABSENT"),
+        (["adapt", "--source", "zju2", "--target", "haining", "--phantom", "--out", "file/run"], "E_WRITE_FAILED"),
+        (["adapt", "--resume", "nowhere"], "E_RUN_MISSING"),
+        (["matrix", "--sources", "zju", "--targets", "haining"], "E_COHORT_UNKNOWN"),
+        (["matrix", "--sources", "zju2", "--targets", "haining", "--methods", "adaa"], "E_METHOD_UNKNOWN"),
+        (["report", "nowhere", "--out", "report"], "E_EVALUATION_MISSING"),
+        (["curves", "nowhere"], "E_RUN_MISSING"),
+        (["evaluate", "nowhere", "--on", "zju2"], "E_RUN_MISSING"),
+        (["audit", "nowhere", "--frames", "3"], "E_RUN_MISSING"),
+        (["review", "build", "nowhere", "--out", "review"], "E_WEIGHTS_MISSING"),
+        (["predict", "nowhere", "x.png", "--out", "out"], "E_WEIGHTS_MISSING"),
+        (["show", "nowhere"], "E_WEIGHTS_MISSING"),
+        (["export", "nowhere", "--to", "onnx"], "E_WEIGHTS_MISSING"),
+        (["stylize", "--source", "zju2", "--target", "haning", "--phantom", "--out", "s"], "E_COHORT_UNKNOWN"),
+        (["cohorts", "check", "zju"], "E_COHORT_UNKNOWN"),
+        (["cohorts", "stats", "zju"], "E_COHORT_UNKNOWN"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_a_typo_waits_for_no_library(tmp_path, words, code):
+    (tmp_path / "file").write_text("in the way")
+    asking = ASKED.replace("assert not ended.code, ended.code", "pass")
+    environment = {**os.environ, "POLYPDA_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", asking, json.dumps(words)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    *told, loaded = done.stderr.splitlines()
+    assert told[0].startswith(code), done.stderr
+    assert not set(json.loads(loaded)) & {"torch", "cv2", "matplotlib", "scipy", "albumentations"}

@@ -2,8 +2,12 @@
 
 import sys
 
+import pytest
+
+from polypda.errors import UsageError
 from polypda.methods import index
-from polypda.methods.registry import METHODS, TERMS
+from polypda.methods.index import check_names
+from polypda.methods.registry import METHODS, TERMS, method_class
 
 
 def test_the_table_is_that_of_the_classes():
@@ -24,3 +28,14 @@ def test_a_package_that_adds_a_method_is_asked(monkeypatch):
     monkeypatch.setattr(index.metadata, "entry_points", lambda group: ["one"])
     monkeypatch.setattr(index, "summaries_of_registry", lambda: {"asked": sys.modules})
     assert index.method_summaries() == {"asked": sys.modules}
+
+
+@pytest.mark.parametrize("name", ["adaptsegnet", "adaptsegnet+minent", "source-only+fda+self-training", "tent"])
+def test_names_are_checked_without_a_method_as_with_it(name):
+    every = list(method_class(name).Options.model_fields)
+    check_names(name, every)
+    with pytest.raises(UsageError, match="E_METHOD_OPTION"):
+        check_names(name, ["learning_rat"])
+    for stray in ("adaptsegnett", f"{name}+minnent"):
+        with pytest.raises(UsageError, match="E_METHOD_UNKNOWN"):
+            check_names(stray, [])

@@ -1,10 +1,11 @@
 import pytest
 
+from polypda.cohorts.pairs import check_pair
 from polypda.errors import LeakageError, UsageError
 from polypda.methods.registry import method_options
+from polypda.options import parse_options
 from polypda.training.config import AdaptConfig
-from polypda.workflows.runs.cohort_pair import check_pair
-from polypda.workflows.runs.configure import parse_options, resolve_config
+from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.presets import PRESETS
 
 

@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
+from polypda.cohorts.pairs import every_pair
 from polypda.errors import PolypdaError, UsageError
 from polypda.workflows.matrix.launchers import InProcesses, Sequential
 from polypda.workflows.matrix.matrix import estimated_seconds
-from polypda.workflows.matrix.matrix_plan import every_pair, plan_matrix
+from polypda.workflows.matrix.matrix_plan import plan_matrix
 from polypda.workflows.runs.configure import resolve_config
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from polypda.cohorts.pairs import check_pair
 from polypda.cohorts.sub_cohorts import canonical
 from polypda.errors import LeakageError, UsageError
 from polypda.methods.registry import method_class
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import run_name
-from polypda.workflows.runs.cohort_pair import check_pair
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, adapts
 
 CONTROLS = (SOURCE_ONLY, ADABN, ORACLE)
@@ -82,11 +82,6 @@ def plan_matrix(
                 run = PlannedRun(name, config, bases[source], bases[target] if oracle else None)
                 planned.setdefault(run.name, run)
     return MatrixPlan(tuple(planned.values()), tuple(left_out))
-
-
-def every_pair(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[str, str]]:
-    """Every source with every target."""
-    return [(source, target) for source in dict.fromkeys(sources) for target in dict.fromkeys(targets)]
 
 
 def _possible(wanted: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:

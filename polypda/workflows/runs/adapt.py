@@ -18,10 +18,11 @@ from time import monotonic
 import torch
 
 from polypda.cohorts.frames import Split
+from polypda.cohorts.pairs import check_pair
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
-from polypda.files import require_writable
+from polypda.files import require_free, require_writable
 from polypda.methods.registry import method_class
 from polypda.methods.source_features import load_source_features
 from polypda.networks.registry import build_segmenter, load_segmenter
@@ -36,7 +37,7 @@ from polypda.training.selectors import Choice
 from polypda.training.stage import Stage, rehearse, run_stage
 from polypda.workflows.runs.accepted import read_accepted, require_usable
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
-from polypda.workflows.runs.cohort_pair import CohortPair, check_pair, data_roots, open_pair
+from polypda.workflows.runs.cohort_pair import CohortPair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.runs.paths import Paths
@@ -95,7 +96,7 @@ def check_start(folder: Path, config: AdaptConfig, paths: Paths, package: Source
     Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED,
         E_SOURCE_FEATURES; what building networks and :func:`require_same_start` raise.
     """
-    RunFolder.require_free(folder)
+    require_free(folder)
     require_writable(paths.cache)
     open_fabric(config.compute)
     if paths.start:

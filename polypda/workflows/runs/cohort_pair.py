@@ -8,19 +8,19 @@ from hashlib import sha256
 from pathlib import Path
 
 from polypda.cache import Store, trim
-from polypda.cohorts.catalogue import manifest, shared_frames
+from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
 from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.pairs import check_pair
 from polypda.cohorts.splits import require_split
-from polypda.cohorts.sub_cohorts import CohortName, require_shared_units, whole_cohort
+from polypda.cohorts.sub_cohorts import require_shared_units, whole_cohort
 from polypda.data.labels import BoxSupervision
-from polypda.errors import DataError, LeakageError, UsageError
+from polypda.errors import DataError
 from polypda.phantom import PhantomLook, render_cohort, rendered_before
 from polypda.phantom.renderer import RENDERER_VERSION
 from polypda.processes import WorkerPool
 from polypda.training.config import AdaptConfig
-from polypda.workflows.runs.leakage import shared_ancestry
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.source_labels import require_teaching
 
@@ -53,30 +53,6 @@ class CohortPair:
     @property
     def phantom(self) -> bool:
         return any(cohort.phantom for cohort in self.here)
-
-
-def check_pair(source: str, target: str, *, allow_leakage: bool = False) -> None:
-    """Refuse pairs that cannot mean anything, before any file is read. Two modes of one cohort are a pair.
-
-    allow_leakage: True lets cohorts of one origin pass; a cohort and a part of it never.
-    Raises: UsageError E_COHORT_UNKNOWN, E_MODE_NAME, E_SAME_COHORT; LeakageError E_SHARED_FRAMES.
-    """
-    manifest(source), manifest(target)
-    names = CohortName.parse(source), CohortName.parse(target)
-    if names[0] == names[1]:
-        raise UsageError(
-            "E_SAME_COHORT",
-            f"source and target are both '{source}': there is nothing to adapt to.",
-            fix="choose another target; `polypda cohorts list` shows them.",
-        )
-    if names[0].cohort == names[1].cohort and None in (names[0].mode, names[1].mode):
-        raise LeakageError(
-            "E_SHARED_FRAMES",
-            f"'{source}' and '{target}' are a cohort and a part of it: they share frames.",
-            fix="name two modes of the cohort, or another cohort.",
-        )
-    if shared_frames(source, target) is not None and not allow_leakage:
-        raise shared_ancestry(source, target)
 
 
 def open_pair(

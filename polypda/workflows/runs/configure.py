@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from polypda.cohorts.pairs import check_pair
 from polypda.cohorts.sub_cohorts import canonical
 from polypda.errors import DataError, UsageError
 from polypda.files import write_json
@@ -28,7 +29,6 @@ from polypda.options import with_present_names
 from polypda.training.config import AdaptConfig
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.runs.cohort_pair import check_pair
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.presets import PRESETS, preset
 
@@ -174,17 +174,6 @@ def _share_supervised_options(values: dict[str, Any]) -> None:
     values["supervised"] = {**values["supervised"], **shared}
     values["options"] = {name: value for name, value in values["options"].items() if name not in shared}
     method_options("source-only", values["supervised"])
-
-
-def parse_options(texts: list[str]) -> dict[str, str]:
-    """``["lambda_adv_main=0.002"]`` → a dict. Raises: UsageError E_METHOD_OPTION."""
-    parsed = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError("E_METHOD_OPTION", f"'{text}' is no NAME=VALUE.", fix="e.g. -O lambda_adv_main=0.002")
-        parsed[name.strip()] = value.strip()
-    return parsed
 
 
 def weights_name(path: Path) -> str:

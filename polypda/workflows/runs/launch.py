@@ -9,12 +9,13 @@ from typing import Any
 from polypda.errors import UsageError, nearest
 from polypda.methods.index import DEFAULT_METHOD
 from polypda.networks.encoder_weights import BUNDLED, IMAGENET, NONE
-from polypda.options import options_of
+from polypda.options import options_of, spelled
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder, free_folder, run_name
 from polypda.workflows.runs.adapt import check_start, open_data, start_run
 from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.configure import resolve_config, weights_name
+from polypda.workflows.runs.early_checks import no_pair
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.source_package import from_package, read_source_package
 
@@ -89,11 +90,7 @@ def launch(
     package = read_source_package(source_package) if source_package is not None else None
     source, target = package.facts.source if package else options["source"], options["target"]
     if source is None or target is None:
-        raise UsageError(
-            "E_COHORTS",
-            "give --source (or --source-package) and --target; or --resume RUN.",
-            fix="`polypda cohorts list` shows them.",
-        )
+        raise no_pair()
     method = options["method"] or DEFAULT_METHOD
     config = configuration(options, source=source, target=target, method=method, method_options=method_options)
     if package is not None:
@@ -122,8 +119,3 @@ def require_taken(given: Collection[str], *, source_package: bool, phantom: bool
         )
     if not phantom and "phantom_frames" in given:
         raise UsageError("E_OPTION", "--phantom-frames is for phantoms.", fix="add --phantom, or leave it out.")
-
-
-def spelled(names: Collection[str]) -> str:
-    """As the command line has them: ``--batch-size, --size``."""
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)

@@ -13,6 +13,7 @@ from pathlib import Path
 from polypda.cache import FINGERPRINTS
 from polypda.cohorts.catalogue import shared_frames
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
+from polypda.cohorts.pairs import shared_ancestry
 from polypda.cohorts.splits import require_no_leak
 from polypda.errors import LeakageError
 from polypda.files import write_json
@@ -57,16 +58,6 @@ def require_allowed(leaks: Sequence[LeakageError], *, allowed: bool) -> tuple[st
     if leaks and not allowed:
         raise leaks[0]
     return tuple(f"{leak.where}: {leak.what}" if leak.where else leak.what for leak in leaks)
-
-
-def shared_ancestry(one: str, other: str) -> LeakageError:
-    """The error for two cohorts that share frames by what their manifests say."""
-    return LeakageError(
-        "E_SHARED_FRAMES",
-        f"'{one}' and '{other}' share frames: a gain between them would be memory, not adaptation.",
-        fix="choose cohorts of different origin (`polypda cohorts show` tells the ancestry), or give --allow-leakage, "
-        "which every report will say.",
-    )
 
 
 def alike_error(frames: Sequence[Frame], pairs: Sequence[AlikePair]) -> LeakageError:

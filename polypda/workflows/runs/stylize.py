@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from polypda.cache import STYLIZED
 from polypda.cohorts.frames import Split
 from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.pairs import check_pair
 from polypda.cohorts.splits import require_split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
@@ -35,7 +36,7 @@ from polypda.training.config import AdaptConfig, Compute, DataConfig
 from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.runs.cohort_pair import check_pair, render_phantoms
+from polypda.workflows.runs.cohort_pair import render_phantoms
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.trained_models import RunModels
 
