@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from polypda.evaluation.aggregation.aggregates import SIZE_STRATA
 from polypda.reporting.overlays.frame_overlay import FULL_STROKES_FROM_PX, THINNEST_LINES, THINNEST_STROKES
 from polypda.review.contours import stroke_rules
 from polypda.review.decisions import REASONS
@@ -70,6 +71,7 @@ def render_page(record: ReviewRecord, shown: Sequence[Mapping[str, Any]], files:
     data = {
         **record.model_dump(mode="json", by_alias=True, exclude={"cases"}),
         "rules": stroke_rules(),
+        "sizes": SIZE_STRATA,
         "line_display_px": FULL_STROKES_FROM_PX,
         "thinnest_whole": THINNEST_STROKES,
         "thinnest_lines": THINNEST_LINES,
