@@ -193,6 +193,9 @@ def test_the_plain_frame_comes_first_in_both_views(opened: Opened, single: bool,
     assert opened.page.is_hidden("#plain") == single
     opened.press("j")
     assert opened.stroked() == 0 and "Frame first" in opened.text("#lined-title")
+    told = (".later", "#uncertainty-map")
+    assert opened.page.locator(".later").count() == 3 and not any(opened.page.is_visible(one) for one in told)
+    assert opened.text("#hide").endswith("Show")
     opened.page.keyboard.press(key)  # nothing is decided before the lines were seen
     assert opened.answer(1)["decision"] is None and opened.stroked() == 8 and "lines first" in opened.text("#said")
     opened.page.keyboard.press(key)
@@ -205,6 +208,7 @@ def test_the_plain_frame_comes_first_in_both_views(opened: Opened, single: bool,
 def test_lines_come_by_a_key_and_stay_known(opened: Opened, key: str) -> None:
     opened.press(key)
     assert opened.stroked() == (6 if key == "b" else 8)
+    assert opened.page.is_visible("#uncertainty-map") and opened.text("#hide").endswith("Hide")
     opened.press("j")
     assert opened.stroked() == 0
     opened.press("k")

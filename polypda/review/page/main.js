@@ -217,6 +217,9 @@ export class Page {
     at("lined-title").textContent = none + this.words.say(this.named(empty || this.current.reference === null ? shorter(title) : title));
     at("lined").classList.toggle("unrevealed", !this.revealed);
     at("lined-title").hidden = !this.ready;
+    const hide = /** @type {HTMLElement} */ (at("hide").querySelector("span"));
+    hide.dataset.say = this.revealed ? "hide" : "show";
+    hide.textContent = this.words.say(hide.dataset.say);
     document.documentElement.dataset.lines = String(shown);
     at("blink").setAttribute("aria-pressed", String(this.blink !== "both"));
     for (const line of /** @type {Line[]} */ (["reference", "one", "two"])) {

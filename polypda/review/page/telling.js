@@ -7,6 +7,9 @@ import { filtered, NO_POLYP, sizeOf, SYMBOLS } from "./queue.js";
 /** @typedef {import("./main").Page} Page */
 /** @typedef {import("./types").Decision} Decision */
 
+/** What says how good the outlines are: seen together with them. */
+const LATER = ["dice", "outcome"];
+
 /** @param {Page} page */
 export function tellAll(page) {
   tellAnswer(page);
@@ -38,6 +41,7 @@ export function tellCase(page) {
     term.textContent = say(`fact_${name}`);
     const text = document.createElement("dd");
     text.textContent = value;
+    text.classList.toggle("later", LATER.includes(name));
     return [term, text];
   });
   at("facts").replaceChildren(...rows);
