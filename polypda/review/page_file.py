@@ -2,8 +2,9 @@
 
 The modules (``page/*.js``) are plain ECMAScript with types in comments; ``tsc`` checks them as they lie. They are not
 bundled by a tool: in the order of their imports their texts are set one after the other, without ``import`` and
-``export``, so the page can be read as it was written, and is the same wherever it is built. Nothing built is kept beside
-the sources, and no library is inside: storage is the browser's own, zoom and pan are 130 lines that the tests drive.
+``export``, so the page can be read as it was written, and is the same wherever it is built. Nothing
+that was built is kept beside the sources, and no library is inside: storage is the browser's own, zoom and pan are 130
+lines that the tests drive.
 """
 
 from __future__ import annotations

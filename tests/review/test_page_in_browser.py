@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import threading
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.reviews import write_painted_review
+from support.reviews import MODELS, painted_case, write_painted_review
 
 from polypda.review.decisions import REASONS, checksum, read_decisions, require_fitting
+from polypda.review.folder import ReviewPlan, write_review
 from polypda.review.frames import shown_whole
 from polypda.review.page_file import render_page
 from polypda.review.record import read_record
@@ -541,6 +543,30 @@ def test_filters_and_orders(opened: Opened) -> None:
     opened.press("Home", "j")
     assert "NBI" in opened.text("#facts")
     assert page.locator("#filter-device").count() == 0, "one device: nothing to choose from"
+
+
+def test_centres_devices_and_patients_are_filtered_by(browser, tmp_path: Path) -> None:
+    owner = tmp_path / "run"
+    owner.mkdir()
+    painted = [painted_case(owner, tmp_path / "images", number) for number in range(6)]
+    centres = ["Haining", "Paris", "Haining", "Paris", "Leeds", "Leeds"]
+    cases = [
+        dataclasses.replace(case, centre=centre, device="Olympus" if centre == "Paris" else "Fujinon")
+        for case, centre in zip(painted, centres, strict=True)
+    ]
+    write_review(tmp_path / "page", cases, ReviewPlan(MODELS, "test", "worst", panels=False))
+    one = Opened(browser, tmp_path / "page").begin()
+    one.page.click("#finder summary")
+    for facet, value, numbers in [
+        ("centre", "Paris", [2, 4]), ("device", "Fujinon", [1, 3, 5, 6]), ("mode", "NBI", [2, 4, 6]),
+        ("patient", "p2", [5, 6]), ("outcome", "false_alarm", [5]),
+    ]:  # fmt: skip
+        one.page.select_option(f"#filter-{facet}", value)
+        one.decoded()
+        shown = one.page.eval_on_selector_all("#cases .number", "all => all.map(one => +one.textContent)")
+        assert shown == numbers and one.index() == numbers[0], facet
+        one.page.click("#all-cases")
+    one.context.close()
 
 
 def test_a_filter_that_nothing_fits_shows_nothing_and_answers_nothing(opened: Opened) -> None:
