@@ -132,7 +132,7 @@ def stats_command(
     if no_labels and labels_of:
         raise UsageError("E_OPTION", "--no-labels and --labels-of contradict each other.", fix="give one of them.")
     folder = out or Path("cohort-statistics") / "+".join(cohorts).replace(":", "-")[:LONGEST_NAME]
-    refuse_existing(folder, replace=force, former=STATS_FILES)  # before minutes are spent
+    refuse_existing(folder, replace=force, former=STATS_FILES, forcible=True)  # before minutes are spent
     request = StatsRequest(
         cohorts=tuple(cohorts),
         frames=frames or None,

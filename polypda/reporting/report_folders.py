@@ -30,15 +30,20 @@ def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] =
         raise _exists(folder) if folder.exists() and not replace else files.write_failed(folder, error) from error
 
 
-def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> None:
-    """Raise where something lies already, or nothing can be written.
+def refuse_existing(
+    folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES, forcible: bool = False
+) -> None:
+    """Raise where something lies already, or nothing can be written. forcible: the command has ``--force``.
 
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED.
     """
     files.require_writable(folder.parent)
-    if folder.exists() and not replace:
-        raise _exists(folder)
-    if folder.exists() and not all((folder / name).is_file() for name in former):
+    if not folder.exists():
+        return
+    known = all((folder / name).is_file() for name in former)
+    if not replace:
+        raise _exists(folder, forcible=forcible and known)
+    if not known:
         raise DataError(
             "E_REPORT_EXISTS",
             "something lies there that is no former one of the kind that is written: it is not replaced.",
@@ -47,7 +52,10 @@ def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, .
         )
 
 
-def _exists(folder: Path) -> DataError:
+def _exists(folder: Path, *, forcible: bool = False) -> DataError:
+    if forcible:
+        fix = "--force replaces it, or choose another folder."
+        return DataError("E_REPORT_EXISTS", "a former one is there already.", where=folder, fix=fix)
     return DataError(
-        "E_REPORT_EXISTS", "a report is there already.", where=folder, fix="choose another folder, or remove this one."
+        "E_REPORT_EXISTS", "something is there already.", where=folder, fix="choose another folder, or remove this one."
     )

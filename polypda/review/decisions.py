@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,6 +20,7 @@ REASONS = ("missed", "false_positive", "too_large", "too_small", "artefact", "un
 """Why an outline is not accepted, in the order of their keys."""
 LARGEST_BYTES = 64 << 20
 DAY_MS = 24 * 3_600_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Answer(BaseModel):
@@ -39,7 +42,21 @@ class Answer(BaseModel):
     def _known_reasons(cls, reasons: tuple[str, ...]) -> tuple[str, ...]:
         if strangers := sorted(set(reasons) - set(REASONS)):
             raise ValueError(f"no such reason: {', '.join(strangers)}")
+        if len(set(reasons)) < len(reasons):
+            raise ValueError("a reason is given twice")
         return reasons
+
+    @field_validator("note")
+    @classmethod
+    def _plain_note(cls, note: str) -> str:
+        if _CONTROL.search(re.sub(r"[\t\r\n]", "", note)):
+            raise ValueError("control characters in it")
+        return note
+
+    @property
+    def said(self) -> bool:
+        """Whether there is more than a reading time."""
+        return self.decision is not None or self.preference is not None or bool(self.note.strip())
 
 
 class Decisions(BaseModel):
@@ -55,6 +72,26 @@ class Decisions(BaseModel):
     blinded: bool
     answers: tuple[Answer, ...]
     checksum: str
+
+    @field_validator("reviewer")
+    @classmethod
+    def _plain_name(cls, reviewer: str) -> str:
+        if _CONTROL.search(reviewer):
+            raise ValueError("control characters in it")
+        return reviewer
+
+    @property
+    def who(self) -> str:
+        """The same for all ways to write one reviewer's name: case, wide letters, spaces around it."""
+        return unicodedata.normalize("NFKC", self.reviewer).strip().casefold()
+
+    def answered(self, cases: Collection[str]) -> bool:
+        """Whether anything was said of one of these cases."""
+        return any(answer.said and answer.case in cases for answer in self.answers)
+
+    def decided(self, cases: Collection[str]) -> bool:
+        """Whether one of these cases was accepted, rejected or flagged."""
+        return any(answer.decision is not None and answer.case in cases for answer in self.answers)
 
 
 def canonical(value: Any) -> str:

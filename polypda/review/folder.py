@@ -30,7 +30,7 @@ from polypda.reporting.overlays.drawing import Outline, box_outlines, mask_outli
 from polypda.reporting.overlays.four_panels import PanelWords, draw_four_panels
 from polypda.reporting.report_folders import refuse_existing
 from polypda.review.contours import mask_path, svg_path
-from polypda.review.frames import shown_image, uncertainty_image
+from polypda.review.frames import shown_image, shown_whole, uncertainty_image
 from polypda.review.page_file import render_page, render_readme
 from polypda.review.record import (
     MASKS,
@@ -105,7 +105,8 @@ def write_review(
 
     Raises: DataError E_REVIEW_EMPTY, E_REPORT_EXISTS, E_WRITE_FAILED, and what reading frames raises.
     """
-    refuse_existing(folder, replace=replace, former=FORMER)
+    refuse_existing(folder, replace=replace, former=FORMER, forcible=True)
+    _refuse_answers(folder)
     try:
         with whole_folder(folder, replace=replace) as work:
             written = _Writer(work, plan)
@@ -117,6 +118,17 @@ def write_review(
     except OSError as error:
         raise write_failed(folder, error) from error
     return record
+
+
+def _refuse_answers(folder: Path) -> None:
+    """What a reviewer saved into the folder is not removed with it."""
+    if answers := sorted(path.name for path in folder.glob("decisions-*")):
+        raise DataError(
+            "E_REPORT_EXISTS",
+            f"answers of a reviewer lie in it ({answers[0]}): it is not replaced.",
+            where=folder,
+            fix="move them elsewhere first, or choose another folder.",
+        )
 
 
 @dataclass
@@ -139,7 +151,7 @@ class _Writer:
         prediction = prediction_hash(before, after)
         name = case_id(case.run, case.frame.cohort, case.frame.frame, prediction)
         content, suffix = shown_image(case.frame, case.pixels)
-        image = f"frames/{number:04d}{suffix}"
+        image = self._put(f"frames/{number:04d}", content, suffix, case.pixels.shape)
         first: Side = "after" if self.plan.blinded and secrets.randbelow(2) else "before"
         second: Side = "before" if first == "after" else "after"
         height, width = case.field.shape
@@ -170,7 +182,6 @@ class _Writer:
         self.masks.append(_packed(before, after))
         self.a_is[name] = first
         self.phantom |= case.phantom
-        self._put(image, content)
         sides: dict[Side, NDArray[np.bool_]] = {"before": before, "after": after}
         reference = _reference_outlines(case)
         shown = {
@@ -220,22 +231,23 @@ class _Writer:
         write_whole(self.work / README, render_readme(public))
         return record
 
-    def _put(self, name: str, content: bytes) -> None:
-        """A file of the folder or, where all is one file, a part of the page."""
+    def _put(self, stem: str, content: bytes, suffix: str, shape: tuple[int, ...]) -> str:
+        """A picture H×W as a file of the folder or, where all is one file, as a part of the page. Returns its name."""
         if self.plan.single_file:
-            self.files[name] = content
-        else:
-            path = self.work / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
+            self.files[f"{stem}{suffix}"] = content
+            return f"{stem}{suffix}"
+        path = self.work / f"{stem}.svg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(shown_whole(content, suffix, shape))
+        return f"{stem}.svg"
 
     def _uncertainty(self, number: int, case: PredictedCase, first: Side, second: Side) -> dict[str, str] | None:
         if case.uncertainty is None:
             return None
         names = {}
         for index, side in (("one", first), ("two", second)):
-            names[index] = f"uncertainty/{number:04d}-{index}.png"
-            self._put(names[index], uncertainty_image(np.where(case.field, case.uncertainty[side], 0.0)))
+            content, shape = uncertainty_image(np.where(case.field, case.uncertainty[side], 0.0))
+            names[index] = self._put(f"uncertainty/{number:04d}-{index}", content, ".png", shape)
         return names
 
     def _panels(

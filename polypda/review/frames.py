@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import cv2
@@ -34,6 +35,19 @@ def shown_image(frame: Frame, pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue(), ".png"
+
+
+def shown_whole(content: bytes, suffix: str, shape: tuple[int, ...]) -> bytes:
+    """A JPEG or PNG of H×W pixels inside an SVG: the same pixels, but shown by a browser only where the file is whole.
+
+    Of a JPEG or PNG that was copied by half a browser paints what is there, and a page opened from a folder cannot read
+    the file to find out. An SVG that was cut, or ends in zeros, is no XML: every browser refuses it.
+    """
+    height, width = shape[:2]
+    kind = {".jpg": "jpeg", ".png": "png"}[suffix]
+    size = f'width="{width}" height="{height}"'
+    link = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><image {size} href="{link}"/></svg>\n'.encode()
 
 
 def _decodes_to(data: bytes, frame: Frame, pixels: NDArray[np.uint8]) -> bool:
@@ -84,8 +98,8 @@ def entropy(probability: NDArray[np.floating]) -> NDArray[np.float32]:
     return (-(p * np.log2(p) + (1 - p) * np.log2(1 - p))).astype(np.float32)
 
 
-def uncertainty_image(values: NDArray[np.float32]) -> bytes:
-    """Values H×W in [0, 1] in cividis, reduced to the panel's size: a PNG with a palette."""
+def uncertainty_image(values: NDArray[np.float32]) -> tuple[bytes, tuple[int, int]]:
+    """Values H×W in [0, 1] in cividis, reduced to the panel's size: a PNG with a palette, and its H×W."""
     height, width = values.shape
     scale = min(1.0, UNCERTAINTY_WIDTH_PX / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -94,4 +108,4 @@ def uncertainty_image(values: NDArray[np.float32]) -> bytes:
     image.putpalette((colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8).tobytes())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return buffer.getvalue(), small.shape

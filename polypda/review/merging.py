@@ -51,8 +51,8 @@ def merge(record: ReviewRecord, files: Sequence[Decisions], key: ReviewKey | Non
     Raises: DataError E_REVIEW_TWICE (two files of one reviewer).
     """
     names = [decisions.reviewer.strip() for decisions in files]
-    folded = [name.casefold() for name in names]
-    if twice := sorted({name for name in names if folded.count(name.casefold()) > 1}):
+    known = [decisions.who for decisions in files]
+    if twice := sorted({name for name, who in zip(names, known, strict=True) if known.count(who) > 1}):
         raise DataError(
             "E_REVIEW_TWICE",
             f"two files are of one reviewer: {', '.join(twice)}.",
@@ -65,13 +65,8 @@ def merge(record: ReviewRecord, files: Sequence[Decisions], key: ReviewKey | Non
     merged = []
     for case in record.cases:
         answers = {name: own[case.case] for name, own in said.items() if case.case in own}
-        merged.append(_merged(case, {name: one for name, one in answers.items() if _said(one)}, key))
+        merged.append(_merged(case, {name: one for name, one in answers.items() if one.said}, key))
     return merged
-
-
-def _said(answer: Answer) -> bool:
-    """Whether there is more than a reading time."""
-    return answer.decision is not None or answer.preference is not None or bool(answer.note.strip())
 
 
 def _merged(case: ReviewCase, answers: dict[str, Answer], key: ReviewKey | None) -> MergedCase:
@@ -97,14 +92,15 @@ def _better(case: ReviewCase, answers: dict[str, Answer], key: ReviewKey | None)
 
 
 def agreement_of(merged: Sequence[MergedCase], reviewers: Sequence[str]) -> list[Agreement]:
-    """How far reviewers agree on accept, reject and flag; nothing for one reviewer."""
-    if len(reviewers) < 2:
+    """How far reviewers agree on accept, reject and flag; nothing for one. Who decided nothing is none of them."""
+    deciding = [name for name in reviewers if any(_decision(one, name) for one in merged)]
+    if len(deciding) < 2:
         return []
     indices = {answer: index for index, answer in enumerate(ANSWERS)}
-    ratings = np.array(
-        [
-            [indices.get(str(one.answers[name].decision) if name in one.answers else "", UNRATED) for name in reviewers]
-            for one in merged
-        ]
-    )
+    ratings = np.array([[indices.get(_decision(one, name), UNRATED) for name in deciding] for one in merged])
     return agreements(ratings, len(ANSWERS), [one.cluster for one in merged])
+
+
+def _decision(one: MergedCase, reviewer: str) -> str:
+    """ "" where none was given."""
+    return (one.answers[reviewer].decision or "") if reviewer in one.answers else ""

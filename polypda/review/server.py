@@ -7,7 +7,6 @@ without the token learns nothing. What is saved is checked first, and written wh
 from __future__ import annotations
 
 import json
-import mimetypes
 import secrets
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +23,15 @@ from polypda.review.page_file import served
 from polypda.review.record import ReviewRecord, read_record
 
 HOST = "127.0.0.1"
-SHOWN = (".html", ".png", ".jpg", ".json", ".csv")
+SHOWN = {
+    ".html": "text/html; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+}
+ALLOWED = "GET, POST"
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -106,6 +113,15 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.OK, b"{}", "application/json")
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Whatever else is asked, or asked wrongly: plain text, and the connection ends."""
+        status = HTTPStatus(code)
+        if status is HTTPStatus.NOT_IMPLEMENTED:  # what the base class says of PUT and the like
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+        self.close_connection = True
+        self.request_version = self.protocol_version  # so that headers are sent whatever was asked
+        self._answer(status, f"{status.phrase}\n".encode(), "text/plain; charset=utf-8")
+
     def _asked(self) -> str | None:
         """What is asked for below the token; None where the token or the host's name is wrong."""
         host = self.headers.get("Host", "")
@@ -128,17 +144,21 @@ class _Handler(BaseHTTPRequestHandler):
         content = path.read_bytes()
         if path == self.server.folder / PAGE:
             content = served(content.decode()).encode()
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        self._answer(HTTPStatus.OK, content, f"{kind}; charset=utf-8" if kind.startswith("text") else kind)
+        self._answer(HTTPStatus.OK, content, SHOWN[path.suffix])
 
     def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", ALLOWED)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is logged: addresses hold the token."""

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from polypda.cli.main import app
 from polypda.cohorts.images import read_mask
-from polypda.errors import PolypdaError
+from polypda.errors import DataError, PolypdaError
 from polypda.evaluation.cases.evaluation_file import read_evaluation
+from polypda.reporting.report_folders import refuse_existing
+from polypda.review.folder import FORMER
 from polypda.review.record import find_record, read_record
 from polypda.training.pseudo_labels import read_facts
 
@@ -77,9 +79,44 @@ def test_a_finished_run_becomes_a_folder(index: Path) -> None:
     shown = json.loads((index / "page" / "index.html").read_text().split('id="data">')[1].split("</script>")[0])
     assert all(one["reference"] for one in shown["cases"])
     assert find_record(index / "run", record.review).is_dir()
-    code, _, _ = call(index, "review", "build", "run", "--out", "page", "--data-root", "data")
+    again = ("review", "build", "run", "--out", "page", "--data-root", "data")
+    code, _, _ = call(index, *again)
     assert code == "E_REPORT_EXISTS"
+    (index / "page" / "decisions-1.json").write_text("what a reviewer saved")
+    assert call(index, *again, "--force")[0] == "E_REPORT_EXISTS"
+    (index / "page" / "decisions-1.json").unlink()
     assert len(build(index, "--force", "--cases", "2", "--order", "disagreement").cases) == 2
+
+
+def test_the_way_out_of_a_folder_that_exists_is_named_and_works(index: Path) -> None:
+    words = ("build", "run", "--out", "page", "--data-root", "data", "--no-panels", "--cases", "1")
+    build(index, "--cases", "1", "--no-panels")
+    with pytest.raises(DataError, match="E_REPORT_EXISTS") as raised:
+        refuse_existing(index / "page", former=FORMER, forcible=True)
+    assert "--force" in raised.value.fix
+    assert not call(index, "review", *words, "--force")[0]
+    (index / "page" / "index.html").unlink()  # something else than a review
+    with pytest.raises(DataError, match="E_REPORT_EXISTS") as raised:
+        refuse_existing(index / "page", former=FORMER, forcible=True)
+    assert "--force" not in raised.value.fix, "it would be refused as well"
+    assert call(index, "review", *words, "--force")[0] == "E_REPORT_EXISTS"
+
+
+def test_a_reviewer_who_answered_nothing_is_left_out_and_named(index: Path) -> None:
+    record = build(index, "--every-frame")
+    words = ("review", "import", "--run", "run", "--data-root", "data")
+    for name, answers in {
+        "Li": [{"decision": "accept"}] * 5,
+        "Wu": [{"decision": "accept"}] * 3 + [{"decision": "reject"}] * 2,
+        "Nobody": [{"ms": 900}],
+        "Noting": [{"note": "blurred"}],
+    }.items():
+        write_decisions(index / f"{name}.json", decisions_document(record, answers, reviewer=name))
+    assert call(index, *words, "Nobody.json")[0] == "E_REVIEW_EMPTY"
+    code, out, err = call(index, *words, "Li.json", "Wu.json", "Nobody.json", "Noting.json")
+    assert not code and "3 reviewers (Li, Noting, Wu)" in err and "Cohen's kappa" in err, err
+    assert "Nobody answered nothing: the file is left out." in err and "Noting decided no case" in err
+    assert len(list((index / out.splitlines()[-1] / "files").iterdir())) == 3
 
 
 def test_training_frames_are_shown_without_any_label(index: Path) -> None:

@@ -55,6 +55,11 @@ def test_each_kind_of_bad_file_has_its_code(record, tmp_path) -> None:
     assert refused(path, sealed(edited, answers=[{**good["answers"][0], "decision": "maybe"}])) == "E_REVIEW_VALUE"
     assert refused(path, sealed(good, answers=[{**good["answers"][0], "reasons": ["dull"]}])) == "E_REVIEW_VALUE"
     assert refused(path, sealed(good, surplus=1)) == "E_REVIEW_VALUE"
+    doubled = [{**good["answers"][0], "decision": "reject", "reasons": ["missed", "missed"]}]
+    assert refused(path, sealed(good, answers=doubled)) == "E_REVIEW_VALUE"
+    for character in "\0\n\x1b\x9b":
+        assert refused(path, sealed(good, reviewer=f"Li{character}")) == "E_REVIEW_VALUE"
+    assert refused(path, sealed(good, answers=[{**good["answers"][0], "note": "a\0b"}])) == "E_REVIEW_VALUE"
     assert refused(path, sealed(good, reviewer=" ")) == "E_REVIEW_REVIEWER"
     with pytest.raises(DataError, match="E_REVIEW_UNREADABLE"):
         read_decisions(tmp_path / "nowhere.json")
@@ -103,12 +108,27 @@ def test_reviewers_are_merged_case_by_case(record, tmp_path) -> None:
     assert agreement_of(merged, ["Li"]) == []
 
 
-def test_two_files_of_one_reviewer_are_refused(record, tmp_path) -> None:
-    files = parsed(
-        tmp_path, decisions_document(record, [ACCEPT]), decisions_document(record, [REJECT], reviewer=" li ")
-    )
+def test_a_note_may_have_lines(record, tmp_path) -> None:
+    document = decisions_document(record, [{**ACCEPT, "note": "one\ntwo\tthree\r\n"}])
+    assert read_decisions(write_decisions(tmp_path / "d.json", document)).answers[0].note == "one\ntwo\tthree\r\n"
+
+
+@pytest.mark.parametrize("again", [" li ", "\uff2c\uff49", "LI\u3000"])
+def test_two_files_of_one_reviewer_are_refused(record, tmp_path, again: str) -> None:
+    files = parsed(tmp_path, decisions_document(record, [ACCEPT]), decisions_document(record, [REJECT], reviewer=again))
     with pytest.raises(DataError, match="E_REVIEW_TWICE"):
         merge(record, files, None)
+
+
+def test_who_decided_nothing_changes_no_measure_of_agreement(record, tmp_path) -> None:
+    li, wu = ([ACCEPT, REJECT, ACCEPT, FLAG], [ACCEPT, ACCEPT, ACCEPT, FLAG])
+    documents = [decisions_document(record, answers, reviewer=name) for name, answers in (("Li", li), ("Wu", wu))]
+    noting = decisions_document(record, [{"note": "blurred"}] * 4, reviewer="Xu")
+    merged = merge(record, parsed(tmp_path, *documents), None)
+    with_another = merge(record, parsed(tmp_path, *documents, noting), None)
+    expected = agreement_of(merged, ["Li", "Wu"])
+    assert agreement_of(with_another, ["Li", "Wu", "Xu"]) == expected and expected[2].name == "Cohen's kappa"
+    assert agreement_of(with_another, ["Li", "Xu"]) == []
 
 
 def test_a_blinded_review_is_opened_by_its_key(tmp_path) -> None:

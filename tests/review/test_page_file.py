@@ -92,3 +92,15 @@ def test_help_is_on_one_page_in_both_languages(tmp_path) -> None:
     text = Path(tmp_path / "page" / "README.html").read_text()
     assert 'lang="en"' in text and 'lang="zh-Hans"' in text and "index.html" in text and "Hand back" in text
     assert "导出结果" in text and "<script" not in text and "built-in" not in text and "&lt;" not in text
+
+
+@pytest.mark.parametrize("name", ["style.css", "readme.css"])
+def test_chinese_has_a_font_on_each_system(name: str) -> None:
+    text = source(name)
+    for system, fonts in {
+        "Windows": ["Microsoft YaHei UI", "Microsoft YaHei"],
+        "macOS": ["PingFang SC", "Hiragino Sans GB"],
+        "Linux": ["Noto Sans CJK SC", "WenQuanYi Micro Hei"],
+    }.items():
+        places = [text.find(f'"{font}"') for font in fonts]
+        assert all(place >= 0 for place in places) and max(places) < text.index("sans-serif"), system

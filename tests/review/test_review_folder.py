@@ -1,8 +1,10 @@
 """The folder that is handed out: what lies in it, what does not, and the record that stays in the run."""
 
+import base64
 import io
 import json
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from polypda.cohorts.images import read_image
 from polypda.errors import DataError, UsageError
 from polypda.review.contours import mask_path, stroke_rules
 from polypda.review.folder import read_masks
-from polypda.review.frames import entropy, shown_image, uncertainty_image, without_metadata
+from polypda.review.frames import entropy, shown_image, shown_whole, uncertainty_image, without_metadata
 from polypda.review.orderings import Candidate, Order, choose, worth
 from polypda.review.record import find_record, prediction_hash, read_record
 from polypda.review.spreadsheets import spreadsheet
@@ -115,6 +117,20 @@ def test_a_jpeg_keeps_its_pixels_and_loses_all_else(tmp_path) -> None:
     assert without_metadata(data[: len(data) // 2]) is None
 
 
+@pytest.mark.parametrize("jpeg", [True, False])
+def test_a_frame_lies_whole_in_an_svg_that_cannot_be_cut(tmp_path, jpeg: bool) -> None:
+    case = painted_case(tmp_path, tmp_path / "images", 0, jpeg=jpeg)
+    content, suffix = shown_image(case.frame, case.pixels)
+    data = shown_whole(content, suffix, case.pixels.shape)
+    root = ElementTree.fromstring(data)
+    assert (root.get("width"), root.get("height")) == ("192", "144")
+    kind, _, inside = root[0].get("href").partition(";base64,")
+    assert kind == ("data:image/jpeg" if jpeg else "data:image/png") and base64.b64decode(inside) == content
+    for cut in (data[:-9], data[: len(data) // 2], data[: len(data) // 2] + bytes(len(data) // 2)):
+        with pytest.raises(ElementTree.ParseError):
+            ElementTree.fromstring(cut)
+
+
 def test_other_images_become_bare_png(tmp_path) -> None:
     case = painted_case(tmp_path, tmp_path / "images", 0)
     from PIL.PngImagePlugin import PngInfo
@@ -151,7 +167,9 @@ def test_the_page_draws_by_the_rules_of_the_overlays() -> None:
 def test_uncertainty_is_a_image_of_its_own_in_cividis() -> None:
     values = entropy(np.array([[0.0, 0.5, 1.0, 0.9]], np.float32))
     assert values[0] == pytest.approx([0, 1, 0, 0.469], abs=1e-3)
-    image = Image.open(io.BytesIO(uncertainty_image(values))).convert("RGB")
+    content, shape = uncertainty_image(values)
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    assert shape == values.shape
     assert image.getpixel((0, 0)) == (0, 34, 78) and image.getpixel((1, 0)) == (254, 232, 56)
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from support.reviews import decisions_document, write_painted_review
 
 from polypda.errors import DataError
 from polypda.review.decisions import checksum, read_decisions
-from polypda.review.server import ReviewServer
+from polypda.review.server import HEADERS, ReviewServer
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
     assert server.server_address[0] == "127.0.0.1" and len(server.token) >= 32
     status, page = ask(server, below(server))
     assert status == 200 and b"connect-src &#39;self&#39;" in page
-    assert ask(server, below(server, "frames/0001.png"))[0] == 200
+    assert ask(server, below(server, "frames/0001.svg"))[0] == 200
     for path in ("/", "/index.html", "/x/index.html", f"/{server.token}", f"/{server.token[:-1]}/index.html"):
         assert ask(server, path) == (404, b""), path
     for name in (
@@ -61,6 +62,31 @@ def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
         "a" * 5000 + ".html",
     ):
         assert ask(server, below(server, name)) == (404, b""), name
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "NONSENSE"])
+def test_another_method_is_refused_in_plain_text_with_the_same_headers(serving, method: str) -> None:
+    server, _ = serving
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+    connection.request("GET", below(server, "session"))
+    usual = {name: value for name, value in connection.getresponse().getheaders() if name in HEADERS}
+    connection.close()
+    connection.request(method, below(server), b"x" * 10 if method == "PUT" else None)
+    answer = connection.getresponse()
+    headers, content = dict(answer.getheaders()), answer.read()
+    connection.close()
+    assert answer.status == 405 and headers["Allow"] == "GET, POST" and headers["Connection"] == "close"
+    assert headers["Content-Type"] == "text/plain; charset=utf-8" and b"<" not in content
+    assert usual.items() <= headers.items() and len(usual) == len(HEADERS)
+
+
+def test_what_is_no_request_is_answered_in_plain_text(serving) -> None:
+    server, _ = serving
+    for sent in (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", b"no request at all\r\n\r\n"):
+        with socket.create_connection(server.server_address, timeout=10) as connection:
+            connection.sendall(sent)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b" 4" in answer[:15] and b"<" not in answer and b"nosniff" in answer
 
 
 def test_a_name_that_only_leads_here_is_not_answered(serving) -> None:

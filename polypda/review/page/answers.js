@@ -30,9 +30,9 @@ export class Answers {
     this.storage = storage;
     this.kept = storage !== null;
     /** @type {Saved} */
-    this.saved = { reviewer: "", exported: null, answers: {}, changed: false };
-    /** @type {Array<{ case: string, before: Answer }>} */
-    this.history = [];
+    this.saved = nothing();
+    /** What this window last read or wrote: another text is another window's. @type {string | null} */
+    this.known = null;
     /** @type {Array<() => void>} */
     this.listeners = [];
     this.read();
@@ -41,23 +41,43 @@ export class Answers {
   /** Keep the answers of one reviewer apart from those of others at the same address. @param {string} reviewer */
   ofReviewer(reviewer) {
     this.key = `${this.key}:${reviewer}`;
-    this.saved = { reviewer, exported: null, answers: {}, changed: false };
+    this.saved = { ...nothing(), reviewer };
     this.read();
   }
 
   read() {
     try {
-      const text = this.storage?.getItem(this.key);
-      if (text) this.saved = { ...this.saved, ...JSON.parse(text) };
+      this.known = this.storage?.getItem(this.key) ?? null;
+      if (this.known) this.saved = { ...this.saved, ...JSON.parse(this.known) };
     } catch {
       this.kept = false;
     }
   }
 
-  /** Keep everything; `kept` tells whether the browser took it. */
-  keep() {
+  /** Take in what another window has written since; tells whether there was anything. */
+  meet() {
     try {
-      this.storage?.setItem(this.key, JSON.stringify(this.saved));
+      const text = this.storage?.getItem(this.key) ?? null;
+      if (!text || text === this.known) return false;
+      this.saved = met(this.saved, { ...nothing(), ...JSON.parse(text) });
+      this.known = text;
+      return true;
+    } catch {
+      return false; // what cannot be read is written anew from here
+    }
+  }
+
+  /** Keep everything, beside what other windows kept; `kept` tells whether the browser took it. */
+  keep() {
+    const { reviewer, history } = this.saved;
+    if (this.meet()) this.saved = { ...this.saved, reviewer, history };
+    this.write();
+  }
+
+  write() {
+    try {
+      this.known = JSON.stringify(this.saved);
+      this.storage?.setItem(this.key, this.known);
       this.kept = this.storage !== null;
     } catch {
       this.kept = false;
@@ -71,17 +91,12 @@ export class Answers {
   }
 
   /**
-   * Change an answer; the former one can be taken back.
-   * @param {string} id @param {Partial<Answer>} change
+   * Change an answer; the former one can be taken back, after a reload too.
+   * @param {string} id @param {Partial<Answer>} change @param {Answer} [before] what undoing brings back
    */
-  change(id, change) {
-    const before = this.of(id);
-    this.history.push({ case: id, before });
-    if (this.history.length > MOST_UNDONE) this.history.shift();
-    const decided = new Date().toISOString();
-    this.saved.answers[id] = { ...before, ...change, decided };
-    this.saved.changed = true;
-    this.keep();
+  change(id, change, before = this.of(id)) {
+    this.saved.history = [...this.saved.history, { case: id, before }].slice(-MOST_UNDONE);
+    this.put(id, { ...this.of(id), ...change });
   }
 
   /** Forget what was said of a case; its reading time stays. @param {string} id */
@@ -91,12 +106,17 @@ export class Answers {
 
   /** Take the last change back. @returns {string | null} its case */
   undo() {
-    const last = this.history.pop();
+    const last = this.saved.history.pop();
     if (!last) return null;
-    this.saved.answers[last.case] = { ...last.before, ms: this.of(last.case).ms };
+    this.put(last.case, { ...last.before, ms: this.of(last.case).ms });
+    return last.case;
+  }
+
+  /** @param {string} id @param {Answer} answer */
+  put(id, answer) {
+    this.saved.answers[id] = { ...answer, decided: new Date().toISOString() };
     this.saved.changed = true;
     this.keep();
-    return last.case;
   }
 
   /** Add reading time; it is written with the next change. @param {string} id @param {number} ms */
@@ -119,12 +139,52 @@ export class Answers {
     this.keep();
   }
 
-  /** Take answers from a file or from the server in place of these. @param {Saved} saved */
-  replace(saved) {
-    this.saved = saved;
-    this.history = [];
-    this.keep();
+  /** Take in what the server has. @param {Saved} saved */
+  join(saved) {
+    this.saved = met(this.saved, { ...saved, history: this.saved.history });
+    this.write();
   }
+
+  /** Take answers from a file in place of these, in every window. @param {Saved} saved */
+  replace(saved) {
+    this.saved = { ...saved, loaded: new Date().toISOString() };
+    this.write();
+  }
+}
+
+/** @returns {Saved} */
+function nothing() {
+  return { reviewer: "", exported: null, loaded: null, answers: {}, history: [], changed: false };
+}
+
+/**
+ * The answers of two windows: of each case the newest, and the longer reading time.
+ * @param {Saved} here @param {Saved} there what another window wrote last: its name and its history count
+ * @returns {Saved}
+ */
+export function met(here, there) {
+  const loaded = later(here.loaded, there.loaded);
+  const answers = standing(there, loaded);
+  for (const [id, answer] of Object.entries(standing(here, loaded))) {
+    const other = answers[id];
+    const newest = other && (other.decided ?? "") > (answer.decided ?? "") ? other : answer;
+    answers[id] = { ...newest, ms: Math.max(answer.ms, other?.ms ?? 0) };
+  }
+  const exported = later(here.exported, there.exported);
+  const changed = Object.values(answers).some((answer) => (answer.decided ?? "") > (exported ?? ""));
+  return { reviewer: there.reviewer || here.reviewer, exported, loaded, answers, history: there.history, changed };
+}
+
+/** A window's answers; where another loaded a file since, only those that are newer. @param {Saved} saved @param {string | null} loaded */
+function standing(saved, loaded) {
+  const all = Object.entries(saved.answers);
+  const ownFile = saved.loaded === loaded;
+  return Object.fromEntries(ownFile ? all : all.filter(([, answer]) => (answer.decided ?? "") > (loaded ?? "")));
+}
+
+/** @param {string | null} one @param {string | null} other */
+function later(one, other) {
+  return (one ?? "") > (other ?? "") ? one : other;
 }
 
 /** Where the browser keeps things for this page; null where it does not. @returns {Storage | null} */

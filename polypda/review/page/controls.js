@@ -4,7 +4,7 @@ import { PREFERENCES, REASONS } from "./answers.js";
 import { at } from "./elements.js";
 import { exportTable, handBack, load } from "./handing.js";
 import { clear, decide, keepNote, prefer, toggleReason, undo } from "./judging.js";
-import { FACETS, hasOrder, ORDERS } from "./queue.js";
+import { FACETS, hasOrder, NO_POLYP, ORDERS } from "./queue.js";
 import { tellCase, tellProgress, tellScale } from "./telling.js";
 import { LANGUAGES } from "./words.js";
 
@@ -55,7 +55,7 @@ export function listenToControls(page) {
   for (const [name, hidden] of /** @type {[string, boolean][]} */ ([
     ["pointerdown", true], ["pointerup", false], ["pointerleave", false], ["pointercancel", false],
   ])) {
-    hider.addEventListener(name, () => page.hide(hidden));
+    hider.addEventListener(name, () => (hidden && !page.revealed ? page.reveal() : page.hide(hidden)));
   }
   listenToFields(page);
   fillFilters(page);
@@ -68,9 +68,7 @@ export function listenToFields(page) {
     page.noteBefore = page.answers.of(page.current.case);
   });
   note.addEventListener("input", () => {
-    page.answers.saved.answers[page.current.case] = { ...page.answers.of(page.current.case), note: note.value };
-    page.answers.saved.changed = true;
-    page.answers.keep();
+    page.answers.put(page.current.case, { ...page.answers.of(page.current.case), note: note.value });
     tellProgress(page);
   });
   note.addEventListener("blur", () => keepNote(page));
@@ -112,15 +110,27 @@ export function fillFilters(page) {
     page.refilter();
   }));
   for (const [facet, of] of Object.entries(FACETS)) {
-    const values = [...new Set(page.data.cases.map(of))].filter(Boolean).sort();
+    const values = inOrder([...new Set(page.data.cases.map(of))].filter(Boolean), facet === "size" ? page.data.sizes : []);
     if (values.length < 2) continue;
-    const named = values.map((value) => /** @type {[string, string]} */ ([value, facet === "outcome" ? say(`outcome_${value}`) : value]));
+    const named = values.map((value) => /** @type {[string, string]} */ ([value, valueText(page, facet, value)]));
     boxes.push(selectBox(page, facet, [["", say("any")], ...named], page.facets[facet] ?? "", (value) => {
       page.facets[facet] = value;
       page.refilter();
     }));
   }
   at("filters").replaceChildren(...boxes);
+}
+
+/** What has an order of its own in it, everything else by name, its numbers as numbers. @param {string[]} values @param {string[]} own */
+function inOrder(values, own) {
+  const place = (/** @type {string} */ value) => (own.includes(value) ? own.indexOf(value) : own.length);
+  return values.sort((a, b) => place(a) - place(b) || a.localeCompare(b, undefined, { numeric: true }));
+}
+
+/** @param {Page} page @param {string} facet @param {string} value */
+function valueText(page, facet, value) {
+  if (facet === "outcome") return page.words.say(`outcome_${value}`);
+  return value === NO_POLYP ? page.words.say("size_none") : value;
 }
 
 /**
@@ -160,6 +170,8 @@ export function setLanguage(page, language) {
   page.keepSettings();
   document.title = page.words.say("title");
   tellCase(page);
+  const trouble = at("trouble");
+  trouble.textContent = trouble.dataset.reason ? page.words.say(trouble.dataset.reason, { file: page.current.image }) : "";
   page.drawLines();
   page.drawUncertainty();
   tellScale(page);

@@ -9,7 +9,7 @@ export class Pictures {
   }
 
   /**
-   * A picture, decoded. Rejects where it is missing or damaged.
+   * A picture, decoded. Rejects where it is missing, was copied by half, or is damaged.
    * @param {string} name @returns {Promise<HTMLImageElement>}
    */
   get(name) {
@@ -41,7 +41,10 @@ export class Pictures {
   }
 }
 
-/** Where a picture is: inside the page, or a file beside it. @param {string} name */
+/**
+ * Where a picture is: inside the page, or a file beside it, whose SVG no browser shows in part.
+ * @param {string} name
+ */
 function address(name) {
   const inside = document.getElementById(`file:${name}`);
   if (!inside) return name.split("/").map(encodeURIComponent).join("/");

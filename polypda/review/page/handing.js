@@ -11,6 +11,7 @@ import { announce, tellProgress } from "./telling.js";
 /** @param {Page} page */
 export async function handBack(page) {
   leaveNote();
+  page.answers.meet();
   if (!page.answers.saved.reviewer.trim()) {
     announce(page, "name_first");
     at("reviewer").focus();
@@ -42,6 +43,7 @@ export async function load(page, text) {
     /** @type {HTMLInputElement} */ (at("reviewer")).value = saved.reviewer;
     announce(page, "loaded");
     page.open(page.current.case);
+    page.refilter();
   } catch (error) {
     const reason = error instanceof Error ? error.message : "load_unreadable";
     window.alert(page.words.say(reason));
@@ -61,6 +63,9 @@ export function listenToLeaving(page) {
   document.addEventListener("visibilitychange", () => document.hidden && keep());
   window.addEventListener("blur", () => page.hide(false));
   window.addEventListener("storage", (event) => {
-    if (event.key === page.answers.key) at("elsewhere").hidden = false;
+    if (event.key !== page.answers.key || event.newValue === null) return;
+    at("elsewhere").hidden = false;
+    takeTime(page);
+    if (page.answers.meet()) page.metElsewhere();
   });
 }

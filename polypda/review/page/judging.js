@@ -10,6 +10,10 @@ import { announce, tellAll } from "./telling.js";
 
 /** Whether an answer can be given now; says why not. @param {Page} page */
 export function mayAnswer(page) {
+  if (page.empty) {
+    announce(page, "no_case_fits");
+    return false;
+  }
   if (!page.ready) {
     announce(page, at("trouble").hidden ? "wait" : "frame_failed_short");
     return false;
@@ -62,6 +66,7 @@ export function prefer(page, preference) {
 
 /** @param {Page} page */
 export function clear(page) {
+  if (page.empty) return;
   page.answers.clear(page.current.case);
   announce(page, "cleared");
   tellAll(page);
@@ -75,7 +80,7 @@ export function undo(page) {
     return;
   }
   announce(page, "undone");
-  if (id === page.current.case) tellAll(page);
+  if (id === page.current.case && !page.empty) tellAll(page);
   else page.open(id);
 }
 
@@ -88,8 +93,7 @@ export function takeTime(page) {
 export function keepNote(page) {
   const now = page.answers.of(page.current.case);
   if (now.note !== page.noteBefore.note) {
-    page.answers.saved.answers[page.current.case] = { ...now, note: page.noteBefore.note };
-    page.answers.change(page.current.case, { note: now.note });
+    page.answers.change(page.current.case, { note: now.note }, { ...now, note: page.noteBefore.note });
     page.noteBefore = page.answers.of(page.current.case);
     tellAll(page);
   }

@@ -16,7 +16,7 @@ export function listenToKeys(page) {
     accept: () => decide(page, "accept"),
     reject: () => decide(page, "reject"),
     flag: () => decide(page, "flag"),
-    note: () => at("note").focus(),
+    note: () => page.empty || at("note").focus(),
     undo: () => undo(page),
     clear: () => clear(page),
     help: () => toggleHelp(),
@@ -30,7 +30,7 @@ export function listenToKeys(page) {
     scale: () => page.panes.toggleScale(),
     closer: () => page.panes.step(1),
     farther: () => page.panes.step(-1),
-    hide: () => page.hide(true),
+    hide: () => (page.revealed ? page.hide(true) : page.reveal()),
     export: () => void handBack(page),
     leave: () => document.body.classList.remove("list-open"),
   };

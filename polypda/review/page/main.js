@@ -52,7 +52,11 @@ export class Page {
     this.shown = this.all;
     this.current = this.all[0];
     this.ready = false;
+    /** Whether no case fits the filter: nothing is shown then. */
+    this.empty = false;
     this.revealed = false;
+    /** Cases whose lines were looked at. @type {Set<string>} */
+    this.seen = new Set();
     this.hidden = false;
     /** @type {"both" | "one" | "two"} */
     this.blink = "both";
@@ -109,7 +113,7 @@ export class Page {
     this.answers.ofReviewer(session.reviewer);
     if (session.saved) {
       const saved = await imported(session.saved, this.data).catch(() => null);
-      if (saved && !this.answers.saved.changed) this.answers.replace({ ...saved, exported: null });
+      if (saved) this.answers.join({ ...saved, exported: null });
     }
     this.answers.setReviewer(session.reviewer);
     at("reviewer").setAttribute("readonly", "");
@@ -136,8 +140,9 @@ export class Page {
     this.answers.addTime(this.current.case, this.clock.take());
     this.current = one;
     this.ready = false;
+    this.empty = false;
     this.blink = "both";
-    this.revealed = this.sideBySide;
+    this.revealed = this.seen.has(id) || isDecided(this.answers.of(id)); // else the frame comes first, without lines
     at("trouble").hidden = true;
     document.documentElement.dataset.decoded = "";
     tellCase(this);
@@ -146,6 +151,10 @@ export class Page {
     this.pictures.get(one.image).then(
       (picture) => {
         if (asked !== this.asked) return;
+        if (picture.naturalWidth !== one.width_px || picture.naturalHeight !== one.height_px) {
+          this.fail("frame_failed", one.image); // another frame's file
+          return;
+        }
         this.panes.setFrame(picture);
         this.ready = true;
         this.drawLines();
@@ -155,15 +164,32 @@ export class Page {
         this.lookAhead();
         requestAnimationFrame(() => performance.measure("case-shown", { start: began }));
       },
-      () => {
-        if (asked !== this.asked) return;
-        this.panes.setNothing();
-        at("trouble").hidden = false;
-        at("trouble").textContent = this.words.say("frame_failed", { file: one.image });
-        document.documentElement.dataset.decoded = "failed";
-        tellAnswer(this);
-      },
+      () => asked === this.asked && this.fail("frame_failed", one.image),
     );
+    this.drawUncertainty();
+  }
+
+  /** Show no frame but why. @param {string} reason @param {string} [file] */
+  fail(reason, file = "") {
+    this.ready = false;
+    this.panes.setNothing();
+    at("trouble").hidden = false;
+    at("trouble").dataset.reason = reason;
+    at("trouble").textContent = this.words.say(reason, { file });
+    document.documentElement.dataset.decoded = "failed";
+    this.drawLines();
+    tellAnswer(this);
+  }
+
+  /** No case fits the filter: none is shown, none can be answered. */
+  showNone() {
+    if (this.empty) return;
+    leaveNote();
+    this.answers.addTime(this.current.case, this.clock.take());
+    this.empty = true;
+    this.asked += 1; // a frame that is still being decoded comes too late
+    this.fail("no_case_fits");
+    tellCase(this);
     this.drawUncertainty();
   }
 
@@ -175,11 +201,13 @@ export class Page {
   }
 
   drawLines() {
-    const lines = new Set(this.revealed ? this.lines : []);
+    const shown = this.revealed && this.ready;
+    if (shown) this.seen.add(this.current.case);
+    const lines = new Set(shown ? this.lines : []);
     if (this.blink !== "both") {
       lines.delete("one");
       lines.delete("two");
-      if (this.revealed) lines.add(this.blink);
+      if (shown) lines.add(this.blink);
     }
     this.panes.setLines(this.current, lines);
     this.panes.hideLines(this.hidden);
@@ -188,6 +216,11 @@ export class Page {
     const none = empty ? `${this.words.say("no_polyp")} · ` : "";
     at("lined-title").textContent = none + this.words.say(this.named(empty || this.current.reference === null ? shorter(title) : title));
     at("lined").classList.toggle("unrevealed", !this.revealed);
+    at("lined-title").hidden = !this.ready;
+    const hide = /** @type {HTMLElement} */ (at("hide").querySelector("span"));
+    hide.dataset.say = this.revealed ? "hide" : "show";
+    hide.textContent = this.words.say(hide.dataset.say);
+    document.documentElement.dataset.lines = String(shown);
     at("blink").setAttribute("aria-pressed", String(this.blink !== "both"));
     for (const line of /** @type {Line[]} */ (["reference", "one", "two"])) {
       const box = at(`line-${line}`);
@@ -205,8 +238,8 @@ export class Page {
     const names = this.current.uncertainty;
     const side = this.blink === "one" ? "one" : "two";
     const canvas = /** @type {HTMLCanvasElement} */ (at("uncertainty-map"));
-    at("uncertainty").hidden = !names;
-    if (!names) return;
+    at("uncertainty").hidden = !names || this.empty;
+    if (!names || this.empty) return;
     at("uncertainty-title").textContent = this.words.say("uncertainty_of", {
       which: this.words.say(this.named(`name_${side}`)),
     });
@@ -233,7 +266,10 @@ export class Page {
     while (place >= 0 && place < this.all.length && !shown.has(this.all[place])) place += step;
     const next = this.all[place];
     if (next) this.open(next.case);
-    else {
+    else if (!shown.size) {
+      tellAll(this);
+      this.showNone();
+    } else {
       tellAll(this);
       announce(this, step > 0 ? "last_case" : "first_case");
     }
@@ -248,12 +284,21 @@ export class Page {
   refilter() {
     this.all = ordered(this.data.cases, this.order);
     tellAll(this);
-    if (this.shown.length && !this.shown.includes(this.current)) this.open(this.shown[0].case);
+    if (!this.shown.length) this.showNone();
+    else if (this.empty || !this.shown.includes(this.current)) this.open(this.shown[0].case);
+  }
+
+  /** Another window changed answers, or the name: tell what holds now. */
+  metElsewhere() {
+    /** @type {HTMLInputElement} */ (at("reviewer")).value = this.answers.saved.reviewer;
+    tellAll(this);
+    announce(this, "met_elsewhere");
   }
 
   // ------------------------------------------------------------------------------------------------ looking
 
   reveal() {
+    if (!this.ready) return;
     this.revealed = true;
     this.drawLines();
   }
@@ -266,6 +311,7 @@ export class Page {
   }
 
   nextBlink() {
+    if (!this.ready) return;
     this.revealed = true;
     this.blink = this.blink === "one" ? "two" : "one";
     this.drawLines();
@@ -273,6 +319,7 @@ export class Page {
   }
 
   allLines() {
+    if (!this.ready) return;
     this.revealed = true;
     this.blink = "both";
     this.lines = new Set(["reference", "one", "two"]);
@@ -282,6 +329,7 @@ export class Page {
 
   /** @param {Line} line */
   toggleLine(line) {
+    if (!this.ready) return;
     this.revealed = true;
     this.blink = "both";
     if (!this.lines.delete(line)) this.lines.add(line);
@@ -294,7 +342,6 @@ export class Page {
     at("plain").hidden = !sideBySide;
     at("panes").classList.toggle("single", !sideBySide);
     at("layout").setAttribute("aria-pressed", String(sideBySide));
-    if (sideBySide) this.revealed = true;
     this.panes.refit();
     this.drawLines();
     this.keepSettings();

@@ -1,4 +1,7 @@
-/** One frame in one or two panes that move together: zoom, pan, and lines in screen pixels above the pixels. */
+/**
+ * One frame in one or two panes that move together: zoom, pan, and lines in screen pixels above the pixels. Own code and
+ * no library: two panes with one view and strokes that keep their width are what libraries of this size do not have.
+ */
 
 /** @typedef {import("./types").Case} Case */
 /** @typedef {import("./types").Line} Line */

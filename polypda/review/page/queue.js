@@ -11,11 +11,20 @@ export const SYMBOLS = { accept: "✓", reject: "✗", flag: "⚑" };
 export const ROW_PX = 34;
 const BEYOND = 6;
 
+/** The size of what is not there. */
+export const NO_POLYP = "no_polyp";
+
+/** A reference without a polyp has no size, but is known to have none. @param {Case} one */
+export function sizeOf(one) {
+  const clean = ["false_alarm", "clean"].includes(one.figures?.outcome_after ?? "");
+  return one.figures?.size || (clean ? NO_POLYP : "");
+}
+
 /** What can be filtered by: name → what a case says. @type {Record<string, (one: Case) => string>} */
 export const FACETS = {
   run: (one) => one.run,
   centre: (one) => one.centre || one.cohort,
-  size: (one) => one.figures?.size ?? "",
+  size: sizeOf,
   device: (one) => one.device,
   mode: (one) => one.mode,
   outcome: (one) => one.figures?.outcome_after ?? "",

@@ -26,9 +26,11 @@ async function sha256(text) {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Text without halves of a character, which no file can hold. @param {string} text */
+/** Text without halves of a character, which no file can hold, and without control characters. @param {string} text */
 function wellFormed(text) {
-  return text.replace(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, "\uFFFD");
+  return text
+    .replace(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, "\uFFFD")
+    .replace(/[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]/g, "");
 }
 
 /**
@@ -47,7 +49,7 @@ export async function exported(data, saved) {
     schema: SCHEMA,
     review: data.review,
     version: data.version,
-    reviewer: wellFormed(saved.reviewer.trim()),
+    reviewer: wellFormed(saved.reviewer).trim(),
     exported: new Date().toISOString(),
     blinded: data.blinded,
     answers,
@@ -80,7 +82,7 @@ export async function imported(text, data) {
     if (known.get(id) !== prediction) throw new Error("load_other"); // `polypda review import` would refuse it
     answers[id] = { ...noAnswer(), ...answer };
   }
-  return { reviewer: found.reviewer, exported: found.exported, answers, changed: false };
+  return { reviewer: found.reviewer, exported: found.exported, loaded: null, answers, history: [], changed: false };
 }
 
 /** @param {string | number | null} value */

@@ -1,11 +1,14 @@
 /** What the page tells: the case, the answer to it, how far the review has come. */
 
-import { isDecided, PREFERENCES, REASONS } from "./answers.js";
+import { isDecided, noAnswer, PREFERENCES, REASONS } from "./answers.js";
 import { at } from "./elements.js";
-import { filtered, SYMBOLS } from "./queue.js";
+import { filtered, NO_POLYP, sizeOf, SYMBOLS } from "./queue.js";
 
 /** @typedef {import("./main").Page} Page */
 /** @typedef {import("./types").Decision} Decision */
+
+/** What says how good the outlines are: seen together with them. */
+const LATER = ["dice", "outcome"];
 
 /** @param {Page} page */
 export function tellAll(page) {
@@ -19,7 +22,7 @@ export function tellCase(page) {
   const one = page.current;
   const say = page.words.say.bind(page.words);
   const place = page.all.indexOf(one) + 1;
-  at("case-title").textContent = say("case_of", { place, count: page.all.length });
+  at("case-title").textContent = page.empty ? say("no_case") : say("case_of", { place, count: page.all.length });
   /** @type {Array<[string, string]>} */
   const facts = [
     ["frame", `${one.cohort} · ${one.frame}`],
@@ -28,21 +31,22 @@ export function tellCase(page) {
     ["sequence", one.sequence],
     ["device", [one.centre, one.device].filter(Boolean).join(" · ")],
     ["mode", one.mode],
-    ["size", one.figures?.size ?? ""],
+    ["size", sizeOf(one) === NO_POLYP ? say("size_none") : sizeOf(one)],
     ["dice", diceText(page)],
     ["outcome", outcomeText(page)],
     ["why", one.why ? say(`order_${one.why}`) : ""],
   ];
-  const rows = facts.filter(([, value]) => value).flatMap(([name, value]) => {
+  const rows = facts.filter(([, value]) => value && !page.empty).flatMap(([name, value]) => {
     const term = document.createElement("dt");
     term.textContent = say(`fact_${name}`);
     const text = document.createElement("dd");
     text.textContent = value;
+    text.classList.toggle("later", LATER.includes(name));
     return [term, text];
   });
   at("facts").replaceChildren(...rows);
   for (const [id, name] of [["plain-canvas", "frame_plain"], ["lined-canvas", "frame_lined"]]) {
-    at(id).setAttribute("aria-label", say(name, { frame: one.frame }));
+    at(id).setAttribute("aria-label", say(page.empty ? "no_case" : name, { frame: one.frame }));
   }
   tellAll(page);
 }
@@ -64,7 +68,7 @@ export function outcomeText(page) {
 
 /** @param {Page} page */
 export function tellAnswer(page) {
-  const answer = page.answers.of(page.current.case);
+  const answer = page.empty ? noAnswer() : page.answers.of(page.current.case);
   for (const decision of /** @type {Decision[]} */ (["accept", "reject", "flag"])) {
     at(decision).setAttribute("aria-pressed", String(answer.decision === decision));
   }
@@ -79,6 +83,8 @@ export function tellAnswer(page) {
   for (const pane of ["plain", "lined"]) at(pane).dataset.decision = answer.decision ?? "";
   at("verdict").textContent = answer.decision ? `${SYMBOLS[answer.decision]} ${page.words.say(answer.decision)}` : "";
   at("answers").classList.toggle("waiting", !page.ready);
+  at("panes").classList.toggle("waiting", !page.ready);
+  /** @type {HTMLTextAreaElement} */ (at("note")).disabled = page.empty;
   document.documentElement.dataset.answer = answer.decision ?? "";
 }
 
@@ -109,7 +115,7 @@ export function tellProgress(page) {
 /** @param {Page} page */
 export function tellList(page) {
   page.shown = filtered(page.all, page.facets, page.state, page.answers);
-  page.list.show(page.shown, page.current.case, page.answers);
+  page.list.show(page.shown, page.empty ? "" : page.current.case, page.answers);
   at("count").textContent = page.words.say("cases_shown", { shown: page.shown.length, count: page.all.length });
   const narrowed = page.state !== "" || Object.values(page.facets).some(Boolean);
   at("all-cases").hidden = !narrowed;

@@ -66,6 +66,7 @@ export interface PageData {
   referenced: boolean;
   phantom: boolean;
   rules: Rules;
+  sizes: string[];
   line_display_px: number;
   thinnest_whole: number;
   thinnest_lines: number;
@@ -73,7 +74,7 @@ export interface PageData {
   words: Record<string, Record<string, string>>;
 }
 
-/** A reviewer's answer to one case; a reading time without a decision is kept as well. */
+/** A reviewer's answer to one case; a reading time without a decision is kept as well. decided: the last change. */
 export interface Answer {
   decision: Decision | null;
   reasons: string[];
@@ -83,10 +84,19 @@ export interface Answer {
   decided: string | null;
 }
 
+/** A change that can be taken back: what was said of the case before. */
+export interface Change {
+  case: string;
+  before: Answer;
+}
+
+/** What the browser keeps. loaded: when answers of a file took the place of those that were here. */
 export interface Saved {
   reviewer: string;
   exported: string | null;
+  loaded: string | null;
   answers: Record<string, Answer>;
+  history: Change[];
   changed: boolean;
 }
 

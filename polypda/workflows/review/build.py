@@ -201,7 +201,7 @@ def build_review(
     """
     if not runs:
         raise UsageError("E_REVIEW_RUNS", "no run was given.", fix="name a run folder of `polypda adapt`.")
-    refuse_existing(out, replace=replace_former, former=FORMER)
+    refuse_existing(out, replace=replace_former, former=FORMER, forcible=True)
     if any(PredictedFolder.recognises(folder) for folder in runs):
         return _of_predictions(runs, out, wish, images, replace_former=replace_former)
     if images is not None:

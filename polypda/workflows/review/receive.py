@@ -69,7 +69,7 @@ def receive(
 
     Raises: UsageError E_REVIEW_FILES; DataError E_RUN_MISSING, E_REVIEW_UNREADABLE, E_REVIEW_SCHEMA, E_REVIEW_EDITED,
     E_REVIEW_VALUE, E_REVIEW_REVIEWER, E_REVIEW_UNKNOWN, E_REVIEW_OTHER, E_REVIEW_CASES, E_REVIEW_STALE, E_REVIEW_TWICE,
-    E_REVIEW_RECORD, E_WRITE_FAILED.
+    E_REVIEW_RECORD, E_REVIEW_EMPTY (nothing was answered), E_WRITE_FAILED.
     """
     if not files:
         raise UsageError("E_REVIEW_FILES", "no file was given.", fix="name the decisions-….json that was handed back.")
@@ -83,6 +83,12 @@ def receive(
     record = read_record(index)
     for path, decisions in read:
         require_fitting(decisions, record, path)
+    cases = {case.case for case in record.cases}
+    silent = [decisions.reviewer.strip() for _, decisions in read if not decisions.answered(cases)]
+    read = [(path, decisions) for path, decisions in read if decisions.answered(cases)]
+    if not read:
+        what = f"of this run's cases nothing was answered ({', '.join(silent)})."
+        raise DataError("E_REVIEW_EMPTY", what, fix="have the cases judged and handed back again.")
     if predicted is None:
         _require_current(run, record)
     else:
@@ -94,6 +100,15 @@ def receive(
         frames, notes = _frames(run, record, merged, paths)
     else:
         frames, notes = {one.case.case: predicted.frame(one.case.frame) for one in merged}, ()
+    notes = (
+        *(f"{name} answered nothing: the file is left out." for name in silent),
+        *(
+            f"{one.reviewer.strip()} decided no case: left out of the agreement."
+            for one in said
+            if len(said) > 1 and not one.decided(cases)
+        ),
+        *notes,
+    )
     try:
         with whole_folder(index / IMPORTED, replace=True) as work:
             found = _write(work, index, run, record, counted, merged, frames)
@@ -153,8 +168,7 @@ def _with_former(
     former = {path: read_decisions(path) for path in sorted(folder.glob("*.json"))}
     counted = [(path.read_bytes(), decisions) for path, decisions in read]
     for path, decisions in former.items():
-        who = decisions.reviewer.strip().casefold()
-        again = next((one for _, one in counted if one.reviewer.strip().casefold() == who), None)
+        again = next((one for _, one in counted if one.who == decisions.who), None)
         if again is None:
             counted.append((path.read_bytes(), decisions))
         elif again.checksum != decisions.checksum and not (supersede and again.exported > decisions.exported):
@@ -165,7 +179,7 @@ def _with_former(
                 where=path.name,
                 fix="--supersede has a newer file take the place of the former; two persons need two names.",
             )
-    return sorted(counted, key=lambda pair: pair[1].reviewer.strip().casefold())
+    return sorted(counted, key=lambda pair: pair[1].who)
 
 
 def _frames(

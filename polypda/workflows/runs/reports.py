@@ -107,7 +107,7 @@ def report(
     """
     if not runs:
         raise UsageError("E_REPORT_EMPTY", "no run was given.", fix="name one run folder or more.")
-    refuse_existing(folder, replace=force)
+    refuse_existing(folder, replace=force, forcible=True)
     words = read_study(study) if study else None
     # The same folder named twice, or a run beside its own report, is one evaluation
     for run in runs:
@@ -148,7 +148,7 @@ def was_scored(folder: Path) -> bool:
 
 def check_report(folder: Path, study: Path | None, *, force: bool) -> None:
     """Raise what :func:`report` would raise for its folder or its study file, before hours are spent on runs."""
-    refuse_existing(folder, replace=force)
+    refuse_existing(folder, replace=force, forcible=True)
     if study is not None:
         read_study(study)
 
