@@ -10,7 +10,7 @@ import typer
 
 from polypda.cli.configuration import DataRoot, default_cache
 from polypda.errors import UsageError, nearest
-from polypda.workflows.runs.early_checks import check_model
+from polypda.files import require_run
 from polypda.workflows.runs.paths import Paths
 
 Opt = typer.Option
@@ -63,7 +63,7 @@ def build_command(
     What was handed out is recorded in RUN/reviews, with the key of a blinded review. The page's path is printed last.
     """
     for run in runs:
-        check_model(run)
+        _require_there(run)
     from polypda.cli.console import terminal_progress
     from polypda.cohorts.frames import Split
     from polypda.review.folder import sizes
@@ -90,6 +90,12 @@ def build_command(
     back = f"polypda review import decisions-….json --run {runs[0]}"
     print(f"hand out the folder {out}; what comes back is read by: {back}", file=sys.stderr)
     print(out / "index.html")
+
+
+def _require_there(path: Path) -> None:
+    """A run, or what `polypda predict` wrote. Raises: DataError E_RUN_MISSING."""
+    if not path.exists():
+        require_run(path)
 
 
 def _one_of(text: str, known: list[str], option: str) -> str:
@@ -120,7 +126,7 @@ def import_command(
     All files count or none; those imported before stay. `polypda report RUN` shows the failure analysis. Rejected cases
     stay in the test set. The folder is printed last.
     """
-    check_model(run)
+    _require_there(run)
     from polypda.workflows.review.receive import receive
 
     paths = Paths(data_root, cache_dir or default_cache())

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from support.painted import write_cohort
 
-from polypda.methods.index import DEFAULT_METHOD
 from polypda.cli.main import main
 from polypda.cohorts import images
+from polypda.methods.index import DEFAULT_METHOD
 from polypda.prediction.model import read_facts
 from polypda.workflows.runs.model_facts import load_model
 from polypda.workflows.runs.presets import PRESETS

@@ -80,7 +80,7 @@ def test_it_answers_at_once(tmp_path, words, said):
         (["curves", "nowhere"], "E_RUN_MISSING"),
         (["evaluate", "nowhere", "--on", "zju2"], "E_RUN_MISSING"),
         (["audit", "nowhere", "--frames", "3"], "E_RUN_MISSING"),
-        (["review", "build", "nowhere", "--out", "review"], "E_WEIGHTS_MISSING"),
+        (["review", "build", "nowhere", "--out", "review"], "E_RUN_MISSING"),
         (["predict", "nowhere", "x.png", "--out", "out"], "E_WEIGHTS_MISSING"),
         (["show", "nowhere"], "E_WEIGHTS_MISSING"),
         (["export", "nowhere", "--to", "onnx"], "E_WEIGHTS_MISSING"),
