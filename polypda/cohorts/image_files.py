@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 from polypda.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-"""Of images below a data root."""
+"""Of images that are written here, and that other tools' annotations name."""
 IMPORTED_SUFFIXES = (
     *(*IMAGE_SUFFIXES, ".apng", ".jpe", ".jfif", ".gif", ".webp"),
     *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
 )
-"""Names that promise an image to an import. What a file is, its bytes decide."""
+"""Names that promise an image, to an import and below a data root. What a file is, its bytes decide."""
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
 MOST_NAMED = 5
@@ -92,8 +92,24 @@ def image_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """The image files that match the globs, as the disk lists them."""
     for pattern in patterns:
         for path in folder.glob(pattern):
-            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix()):
+            if path.suffix.lower() in IMPORTED_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix()):
                 yield path
+
+
+def _is_file(path: Path, relative: str) -> bool:
+    """Whether a path is a file that can be read to its end; False for a folder.
+
+    Raises: DataError E_LINK_BROKEN, E_FILE_SPECIAL (a pipe, a device), which reading would wait for without end.
+    """
+    if path.is_file():
+        return True
+    if path.is_dir():
+        return False
+    if path.is_symlink() and not path.exists():
+        what, fix = "a link that leads nowhere, or in a circle.", "remove it, or mount the disk that it leads to."
+        raise DataError("E_LINK_BROKEN", what, where=relative, fix=fix)
+    what = "neither a file nor a folder (a pipe, a device)."
+    raise DataError("E_FILE_SPECIAL", what, where=relative, fix="remove it.")
 
 
 def files_by_frame(
@@ -101,13 +117,15 @@ def files_by_frame(
 ) -> dict[str, tuple[Path, dict[str, str | None]]]:
     """Frame → (file, the named groups of its path), for all image files that match the globs.
 
-    Raises: DataError E_FRAME_NAME, E_FRAME_TWICE.
+    Raises: DataError E_FRAME_NAME, E_FRAME_TWICE, E_LINK_BROKEN, E_FILE_SPECIAL.
     """
     pattern = re.compile(name)
     found: dict[str, tuple[Path, dict[str, str | None]]] = {}
     for path in sorted(set(image_files(folder, patterns)), key=lambda path: natural_key(path.as_posix())):
         match = pattern.fullmatch(path.relative_to(folder).with_suffix("").as_posix())
         relative = path.relative_to(folder.parent).as_posix()
+        if not _is_file(path, relative):
+            continue
         if match is None:
             fix = "take the file out of the folder, or correct its name."
             raise DataError("E_FRAME_NAME", f"the {what}'s name does not fit {name}", where=relative, fix=fix)

@@ -26,6 +26,10 @@ MOST_PIXELS = 64_000_000
 ENDS = {JPEG: b"\xff\xd9", PNG: b"IEND"}
 LAST_BYTES = 1024
 """Some cameras write a few bytes behind a file's end."""
+UNTOLD_GREY = 128
+"""What JPEG decoders show where a file's data end before its image does."""
+CORNER_PX = 4
+MORE_DATA = b"\x5a\xa5" * 64
 ORIENTATION_TAG = 0x0112
 MINISWHITE, MINISBLACK, RGB_SAMPLES, PALETTE, SEPARATED = 0, 1, 2, 3, 5
 """TIFF's photometric interpretations that are read here."""
@@ -85,9 +89,29 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
     except Exception as error:
         raise _failed(data, kind, where, code, error) from error
     orientation = orientation if 1 <= orientation <= 8 else 1
+    if kind is JPEG and _takes_more(data, image):
+        raise _cut(where, code)
     if kind is PNG and _wide_colour(data):
         return _wide_png(data, orientation, where, code)
     return _from_pillow(image, kind, orientation)
+
+
+def _takes_more(data: bytes, image: Image.Image) -> bool:
+    """Whether a JPEG's data end before its image does, though an end marker follows: what is put before the marker
+    then becomes visible, while behind a whole image it would be passed over.
+
+    Asked of those alone whose last corner is as decoders leave it, and of progressive ones, which show it nowhere.
+    """
+    corner = image.crop((image.width - CORNER_PX, image.height - CORNER_PX, *image.size))
+    untold = set(corner.tobytes()) == {UNTOLD_GREY}
+    end = data.rfind(ENDS[JPEG])
+    if end < 0 or not (untold or image.info.get("progressive")):
+        return False
+    try:
+        longer = Image.open(io.BytesIO(data[:end] + MORE_DATA + data[end:]))
+        return longer.tobytes() != image.tobytes()
+    except Exception:  # what was put in leads a decoder astray only where it is read
+        return True
 
 
 def _wide_colour(data: bytes) -> bool:
@@ -179,11 +203,15 @@ def _failed(data: bytes, kind: Kind, where: str, code: str, error: Exception) ->
     cut = isinstance(error, EOFError) or any(word in message for word in words)
     end = ENDS.get(kind)
     if cut or (end is not None and end not in data[-LAST_BYTES:]):
-        fix = "fetch or export the file again; what is missing would be grey rows."
-        return DataError(f"{code}_TRUNCATED", "the file ends before its picture does.", where=where, fix=fix)
+        return _cut(where, code)
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     what = f"{len(data)} bytes that cannot be decoded ({reason})."
     return DataError(f"{code}_UNREADABLE", what, where=where, fix="fetch the file again, or leave it out.")
+
+
+def _cut(where: str, code: str) -> DataError:
+    fix = "fetch or export the file again; what is missing would be grey rows."
+    return DataError(f"{code}_TRUNCATED", "the file ends before its image does.", where=where, fix=fix)
 
 
 _SMALLER = "export the frame at the recording's own size."

@@ -21,6 +21,10 @@ MODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+-]{0,23}")
 """A mode names a sub-cohort, ``ID:MODE``, and its files."""
 PART_NAMES = (*(part.value for part in Split), "all")
 """What COHORT:PART may name; no mode is called so."""
+LONGEST_FIELD = 1000
+"""Characters. No name of a patient, a sequence or a file is longer."""
+LARGEST_PX = 1_000_000
+"""No frame is so wide or high."""
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -102,7 +106,7 @@ def read_boxes_csv(path: Path) -> dict[str, tuple[PolypBox, ...]]:
     for where, value in _records(path, "E_BOXES_CSV", BOX_COLUMNS, BOX_COLUMNS[:-1]):
         x0, y0, x1, y1 = (_number(value[name]) for name in CORNERS)
         # comparisons with NaN are false, so no number is refused here as well
-        if not (0 <= x0 < x1 < math.inf and 0 <= y0 < y1 < math.inf):
+        if not (0 <= x0 < x1 <= LARGEST_PX and 0 <= y0 < y1 <= LARGEST_PX):
             what = f"the box is {', '.join(value[name] or 'nothing' for name in CORNERS)}."
             fix = "write pixels of the frame as x0, y0, x1, y1 with 0 ≤ x0 < x1 and 0 ≤ y0 < y1 (not x, y, width, "
             fix += "height); a frame without a polyp has no row here and label_state negative in frames.csv."
@@ -127,7 +131,7 @@ def _records(
     except (OSError, UnicodeDecodeError) as error:
         fix = "save the table as UTF-8 text with commas."
         raise DataError(code, f"cannot be read ({error}).", where=where, fix=fix) from error
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text), strict=True)  # else an unclosed quote swallows the rows behind it
     line = where
     try:
         _check_header([name.strip() for name in reader.fieldnames or ()], columns, needed, code, where)
@@ -137,12 +141,21 @@ def _records(
                 what = "not as many fields as columns."
                 raise DataError(f"{code}_ROW", what, where=line, fix="add or remove commas.")
             value = {name.strip(): field.strip() for name, field in record.items()}
+            refuse_long(value.values(), f"{code}_ROW", line)
             if not value["frame"]:
                 fix = "write the image's name, no suffix."
                 raise DataError(f"{code}_ROW", "the frame is empty.", where=line, fix=fix)
             yield line, value
     except csv.Error as error:
         raise DataError(code, f"{error}.", where=line, fix="save the table as text with commas.") from error
+
+
+def refuse_long(values: Iterable[str], code: str, where: str) -> None:
+    """Raise DataError ``code`` where a field is longer than any name or number."""
+    longest = max(map(len, values), default=0)
+    if longest > LONGEST_FIELD:
+        fix = "look for a quotation mark that is not closed, and save the table as text with commas."
+        raise DataError(code, f"a field of {longest} characters.", where=where, fix=fix)
 
 
 def _check_header(header: Sequence[str], columns: Sequence[str], needed: Sequence[str], code: str, where: str) -> None:

@@ -17,7 +17,7 @@ from polypda.cohorts.image_files import IMAGE_SUFFIXES, image_files, natural_key
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.layouts import cohort_masks
 from polypda.cohorts.splits import require_no_leak
-from polypda.cohorts.stored_masks import FellowMasks
+from polypda.cohorts.stored_masks import FellowMasks, border_fraction, doubtful
 from polypda.cohorts.tables import (
     BOXES_CSV,
     FRAMES_CSV,
@@ -158,6 +158,8 @@ def _mask(label: MaskLabel, image: DecodedImage) -> LabelFiles:
         mask = turned(label.read((width, height)), image.orientation)
         what = "the mask has the size of the picture as stored: it was turned upright with it."
         doubt = (Remark("N_MASK_ORIENTATION", what),)
+    doubtful_mask = doubtful(float(np.count_nonzero(mask)) / mask.size, border_fraction(mask))
+    doubt += (Remark(*doubtful_mask),) if doubtful_mask else ()
     return LabelFiles("mask", np.ascontiguousarray(mask), remarks=doubt)
 
 
