@@ -72,11 +72,11 @@ class EventLog:
         self.writes = writes
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = self.path.read_text().splitlines() if start and self.path.exists() else []
-            self.path.write_text("".join(f"{line}\n" for line in lines if _step_of(line) < start))
+            lines = self.path.read_text(encoding="utf-8").splitlines() if start and self.path.exists() else []
+            self.path.write_text("".join(f"{line}\n" for line in lines if _step_of(line) < start), encoding="utf-8")
 
     def __enter__(self) -> EventLog:
-        self._file = self.path.open("a") if self.writes else None
+        self._file = self.path.open("a", encoding="utf-8") if self.writes else None
         return self
 
     def __exit__(self, *_: object) -> None:

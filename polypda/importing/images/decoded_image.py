@@ -18,9 +18,9 @@ from polypda.importing.contract import DecodedImage, Remark, SourceTree
 def read_image(tree: SourceTree, path: str) -> DecodedImage:
     """Read a frame. What had to be changed or guessed stands in its remarks.
 
-    Raises: DataError E_FILE_UNREADABLE, E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE, E_IMAGE_TRUNCATED,
-        E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED, E_IMAGE_SMALL, E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH, E_IMAGE_DRAWING (a mask or
-        another drawing, no frame).
+    Raises: DataError E_FILE_UNREADABLE, E_FILE_TOO_LARGE, E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE,
+        E_IMAGE_TRUNCATED, E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED, E_IMAGE_SMALL, E_IMAGE_NAN, E_IMAGE_FLOAT,
+        E_IMAGE_DEPTH, E_IMAGE_DRAWING (a mask or another drawing, no frame).
     """
     return image_of(tree.read(path), path)
 

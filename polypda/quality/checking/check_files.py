@@ -61,7 +61,7 @@ def check_conversions(view: CohortView) -> list[Finding]:
             f"{len(told)} images; the first, {told[0][0].frame.frame}: {told[0][1]}",
             (one for one, _ in told),
             Drawing.FRAME,
-        )  # fmt: skip
+        )
         for code, told in by_code.items()
     ]
 

@@ -239,6 +239,6 @@ def _doubtful_masks(view: CohortView) -> list[Finding]:
     return [
         Finding.about(
             code, f"{len(told)} masks; the first, {told[0][0].frame.frame}, {told[0][1]}", _frames(told), Drawing.MASK
-        )  # fmt: skip
+        )
         for code, told in by_code.items()
     ]

@@ -22,7 +22,7 @@ from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.image_files import IMAGE_SUFFIXES
 from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.stored_pixels import decode_stored
+from polypda.cohorts.stored_pixels import decode_stored, read_npy
 from polypda.errors import DataError
 from polypda.networks.weights import IDENTITY_HEX
 from polypda.review.folder import PredictedCase
@@ -128,7 +128,7 @@ class PredictedFolder:
         stem = self.folder / PROBABILITIES / name
         plain, png = Path(f"{stem}.npy"), Path(f"{stem}.png")
         if plain.is_file():
-            return np.load(plain).astype(np.float32)
+            return read_npy(plain.read_bytes(), plain.name, "E_PREDICTION").astype(np.float32)
         if png.is_file():
             return (decode_stored(png.read_bytes(), str(png)).pixels / FULL_16_BIT).astype(np.float32)
         return None
