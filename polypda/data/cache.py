@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -213,17 +214,33 @@ class FrameCache:
         pixels: Callable[[Frame], NDArray[np.uint8]],
     ) -> Path:
         name, store = f"{self._key(kind, frames, labels)}-{kind}.npy", Store(self.folder)
+        shape = (len(frames), self.grid.size, self.grid.size, *channels)
         found = store.find(name)
-        if found is not None:
+        if found is not None and _is_whole(found, shape):
             return found
         with store.making(name) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(DECODERS) as pool:
-            shape = (len(frames), self.grid.size, self.grid.size, *channels)
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
                 for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
                     file.write(decoded.tobytes())
         return self.folder / name
+
+
+def _is_whole(entry: Path, shape: tuple[int, ...]) -> bool:
+    """Whether an entry is the array that its name promises; one that is not is made anew. Its values are not read."""
+    try:
+        with entry.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return False
+            found, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
+            return (found, in_columns, dtype) == (
+                shape,
+                False,
+                np.uint8,
+            ) and entry.stat().st_size == file.tell() + prod(shape)
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)
