@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from polypda.cohorts.tables import is_formula
 from polypda.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -99,6 +100,14 @@ def name_some(frames: Sequence[str]) -> str:
     return ", ".join(frames[:MOST_NAMED]) + more
 
 
+def stays_inside(path: str) -> bool:
+    """Whether a path that stands in a file is a relative one that leads nowhere outside, on every system."""
+    drive = re.match(r"[A-Za-z]:", path) is not None
+    return bool(path) and not (
+        path.startswith(("/", "\\", "~")) or ".." in re.split(r"[/\\]", path) or drive or "\0" in path
+    )
+
+
 def image_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """The image files that match the globs, as the disk lists them."""
     for pattern in patterns:
@@ -174,6 +183,9 @@ def files_by_frame(
             fix = "take the file out of the folder, or correct its name."
             raise DataError("E_FRAME_NAME", f"the {what}'s name does not fit {name}", where=relative, fix=fix)
         frame_id = groups["frame"] or ""
+        if is_formula(frame_id):
+            fix = "rename the file: a spreadsheet that opens a report would run it."
+            raise DataError("E_FRAME_NAME", f"the {what}'s name is a formula.", where=relative, fix=fix)
         if frame_id in found:
             other = found[frame_id][0].relative_to(folder.parent).as_posix()
             what_twice = f"frame '{frame_id}' has a second {what}, {other}."

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from polypda.cohorts.image_files import stays_inside
 from polypda.cohorts.phantom_look import FieldOfViewShape, PhantomLook, Strict
 
 Count = Annotated[int, Field(ge=0)]
@@ -155,8 +156,7 @@ def _compiles(pattern: str) -> str:
 
 def _inside(pattern: str) -> str:
     parts = pattern.split("/")
-    drive = re.match(r"[A-Za-z]:", pattern) is not None
-    if pattern.startswith(("/", "~")) or ".." in parts or "\\" in pattern or drive:
+    if (pattern and not stays_inside(pattern)) or "\\" in pattern:
         raise ValueError("must be a relative path that stays inside the data root")
     if not pattern.strip() or not pattern.isprintable() or len(pattern) > LONGEST_PATTERN:
         raise ValueError(f"must be 1 to {LONGEST_PATTERN} printable characters")

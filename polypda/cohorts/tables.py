@@ -11,16 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from polypda.cohorts.frames import LabelState, PolypBox, Split
 from polypda.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRAMES_CSV, BOXES_CSV = "frames.csv", "boxes.csv"
 MODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+-]{0,23}")
 """A mode names a sub-cohort, ``ID:MODE``, and its files."""
 PART_NAMES = (*(part.value for part in Split), "all")
 """What COHORT:PART may name; no mode is called so."""
+_CALL = re.compile(r"[|!=]|[A-Za-z]\s*\(")
 LONGEST_FIELD = 1000
 """Characters. No name of a patient, a sequence or a file is longer."""
 LARGEST_PX = 1_000_000
@@ -67,10 +71,22 @@ def boxes_csv(boxes: Mapping[str, Sequence[PolypBox]]) -> str:
 
 
 def plain_cell(value: str | float | None) -> str:
-    """A field's text: numbers to four digits; no line breaks, characters that nothing can write, or outer space."""
+    """A field's text: numbers to four digits; no line breaks, characters that nothing can write, or outer space, and
+    nothing that a spreadsheet would run: an underscore goes before it."""
     if isinstance(value, (int, float)):
         return f"{value:.4f}".rstrip("0").rstrip(".")
-    return "".join(character if character.isprintable() else " " for character in value or "").strip()
+    text = "".join(character if character.isprintable() else " " for character in value or "").strip()
+    return f"_{text}" if is_formula(text) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell's text: ``=…``, ``@…``, and ``+…`` or ``-…`` that call something."""
+    return text.startswith(("=", "@", "\t", "\r")) or (text[:1] in ("+", "-") and _CALL.search(text) is not None)
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without formulas: an apostrophe goes before each text that is one, as spreadsheets mark a text."""
+    return table.map(lambda value: f"'{value}" if isinstance(value, str) and is_formula(value) else value)
 
 
 def read_frames_csv(path: Path) -> dict[str, FrameRow]:
@@ -142,6 +158,9 @@ def _records(
                 raise DataError(f"{code}_ROW", what, where=line, fix="add or remove commas.")
             value = {name.strip(): field.strip() for name, field in record.items()}
             refuse_long(value.values(), f"{code}_ROW", line)
+            if running := next(filter(is_formula, value.values()), None):
+                what = f"'{running[:80]}' is a formula: a spreadsheet that opens a report would run it."
+                raise DataError(f"{code}_ROW", what, where=line, fix="write another name.")
             if not value["frame"]:
                 fix = "write the image's name, no suffix."
                 raise DataError(f"{code}_ROW", "the frame is empty.", where=line, fix=fix)

@@ -24,6 +24,7 @@ from polypda.cohorts.tables import (
     FrameRow,
     boxes_csv,
     frames_csv,
+    is_formula,
     plain_cell,
     read_boxes_csv,
     read_frames_csv,
@@ -50,14 +51,15 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 
 
 def safe_name(name: str) -> str:
-    """A name that can be a file's on every system; what had to be cut off is stood for by a few digits of its hash.
+    """A name that can be a file's on every system and runs in no spreadsheet.
 
+    What had to be cut off is stood for by a few digits of its hash.
     Letters of all scripts stay, composed (NFC), so that names typed on different systems are equal.
     """
     composed = unicodedata.normalize("NFC", name)
     cleaned = "".join("_" if _unfit(character) else character for character in composed)
     cleaned = cleaned.strip(" .") or "frame"
-    if cleaned.split(".")[0].lower() in RESERVED:
+    if cleaned.split(".")[0].lower() in RESERVED or is_formula(cleaned):
         cleaned = f"_{cleaned}"
     return _tagged(cleaned, name) if len(cleaned.encode()) > LONGEST_BYTES else cleaned
 
