@@ -63,7 +63,7 @@ def certain(engine: Engine, _step: int) -> None:
 def forgetting(engine: Engine, _step: int) -> None:
     with torch.no_grad():
         for value in engine.method.segmenter.parameters():
-            value += 0.3 * value.std().nan_to_num(0.0) * torch.randn_like(value)
+            value += 0.15 * value.std().nan_to_num(0.0) * torch.randn_like(value)
 
 
 def dead(engine: Engine, _step: int) -> None:
@@ -96,7 +96,7 @@ COLLAPSES = (
     Collapse("discriminator dead", dead),
     Collapse("discriminator all-knowing", all_knowing),
     Collapse("entropy 0", certain, "minent"),
-    Collapse("source drop", forgetting),
+    Collapse("source drop", forgetting, "minent"),
     Collapse("generator flat", flat),
     Collapse("pseudo-labels empty", None, "adaptsegnet+self-training", 0),
     Collapse("pseudo-labels flooding", None, "adaptsegnet+self-training", 1),

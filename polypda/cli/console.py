@@ -85,8 +85,8 @@ def _visible(letter: str) -> str:
 def plain_streams() -> Iterator[None]:
     """For the length of the block standard output and error are :class:`PlainStream`."""
     former = sys.stdout, sys.stderr
-    sys.stdout = PlainStream(sys.stdout, COLOURS)  # type: ignore[assignment]
-    sys.stderr = PlainStream(sys.stderr, COLOURS_AND_MOVES)  # type: ignore[assignment]
+    sys.stdout = PlainStream(sys.stdout, COLOURS)
+    sys.stderr = PlainStream(sys.stderr, COLOURS_AND_MOVES)
     try:
         yield
     finally:

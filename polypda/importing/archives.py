@@ -299,7 +299,7 @@ def _unpack_tar(unpacking: Unpacking, head: bytes) -> None:
                 for member in archive:
                     _unpack_member(archive, member, unpacking)
                     archive.members.clear()  # type: ignore[attr-defined]  # else the list of all grows in memory
-                _require_end(guarded, archive.offset)  # type: ignore[attr-defined]
+                _require_end(guarded, archive.offset)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk, not the archive
