@@ -51,7 +51,10 @@ def list_cohorts(data_root: OptionalDataRoot = None) -> None:
     ):
         table.add_column(name, justify=justify, no_wrap=name != "centre", overflow="fold")  # type: ignore[arg-type]
     for cohort_id, described in load_catalogue(data_root).items():
-        here = "–" if data_root is None else "yes" if present(cohort_id, data_root) else "no"
+        try:
+            here = "–" if data_root is None else "yes" if present(cohort_id, data_root) else "no"
+        except (PolypdaError, OSError):  # one folder that cannot be looked into hides no other cohort
+            here = "?"
         table.add_row(
             cohort_id,
             described.city or described.centre or UNKNOWN,

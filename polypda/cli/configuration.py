@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from polypda.cli.option_index import KINDS, ShownOption, shown_options
 from polypda.cohorts.named_root import VARIABLE, use_data_root
 from polypda.errors import UsageError, nearest
 from polypda.workflows.runs.paths import Paths, default_cache
+from polypda.yaml_text import YamlError, load_yaml
 
 
 def name_data_root(root: Path | None) -> Path | None:
@@ -98,8 +98,8 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YamlError) as error:
         raise _unreadable(path, f"cannot be read: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
         raise _unreadable(path, "holds no names with values.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -27,12 +29,76 @@ if TYPE_CHECKING:
     from polypda.training.progress import Progress as TrainingProgress
 
 NARROWEST_COLUMNS = 80
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Escape sequences that tables are drawn with."""
+COLOURS_AND_MOVES = re.compile(r"\x1b\[(?:[0-9;]*[mABCDGHJK]|\?25[lh])")
+"""Those of progress bars, which go to standard error."""
+OWN_CONTROLS = "\n\t\r"
+PLAIN_LETTERS = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "·": "-", "≥": ">=",
+                               "≤": "<=", "λ": "lambda", "±": "+-", "’": "'", "“": '"', "”": '"'})  # fmt: skip
+
+
+class PlainStream:
+    """A text stream that never fails for what is written, and lets no file's name or text command the terminal.
+
+    A letter that the stream's encoding does not know becomes a plain one, or a question mark; control characters and
+    escape sequences that are not of ours (a title, the clipboard, a question to the terminal) become visible.
+    """
+
+    def __init__(self, stream: IO[str], own: re.Pattern[str]) -> None:
+        """Args: own: escape sequences that stay."""
+        self._stream = stream
+        self._own = own
+
+    def write(self, text: str) -> int:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        shown = without_controls(text, self._own)
+        try:
+            shown.encode(encoding)
+        except UnicodeEncodeError:
+            shown = shown.translate(PLAIN_LETTERS).encode(encoding, "replace").decode(encoding)
+        self._stream.write(shown)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":  # click would write around this
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+def without_controls(text: str, own_sequences: re.Pattern[str]) -> str:
+    """Text with control characters made visible, but for line ends, tabs and the sequences that are our own."""
+    if text.isascii() and text.isprintable():
+        return text
+    own = own_sequences.findall(text)
+    parts = ["".join(map(_visible, part)) for part in own_sequences.split(text)]
+    return "".join(part + sequence for part, sequence in zip(parts, [*own, ""], strict=True))
+
+
+def _visible(letter: str) -> str:
+    if letter in OWN_CONTROLS or unicodedata.category(letter)[0] != "C":
+        return letter
+    return f"\\x{ord(letter):02x}" if ord(letter) < 256 else f"\\u{ord(letter):04x}"
+
+
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    """For the length of the block standard output and error are :class:`PlainStream`."""
+    former = sys.stdout, sys.stderr
+    sys.stdout = PlainStream(sys.stdout, COLOURS)
+    sys.stderr = PlainStream(sys.stderr, COLOURS_AND_MOVES)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = former
 
 
 def wide_console() -> Console:
     """A console whose tables keep whole rows in a pipe, which has no width; a terminal keeps its own."""
     wide = max(NARROWEST_COLUMNS, shutil.get_terminal_size(fallback=(120, 24)).columns)
-    return Console(width=None if sys.stdout.isatty() else wide, highlight=False, soft_wrap=False)
+    return Console(
+        width=None if sys.stdout.isatty() else wide, highlight=False, soft_wrap=False, markup=False, emoji=False
+    )
 
 
 LINES_PER_STAGE = 10
@@ -88,7 +154,7 @@ class _Screen:
     @staticmethod
     def _empty() -> Progress:
         return Progress(
-            TextColumn("{task.description:<22}"),
+            TextColumn("{task.description:<22}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -163,7 +229,12 @@ class ImportProgress:
 @contextmanager
 def import_progress(what: str) -> Iterator[ImportProgress]:
     """Show progress for the length of the block; nothing of it stays on the terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[count]}"),
+    )
     times = (TimeElapsedColumn(), TextColumn("ETA"), TimeLeft())
     hidden = not sys.stderr.isatty()
     with Progress(*columns, *times, console=Console(stderr=True), transient=True, disable=hidden) as bars:

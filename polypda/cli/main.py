@@ -21,6 +21,7 @@ from polypda.cli.audit import audit_command
 from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
 from polypda.cli.configuration import command_with_options, name_data_root
+from polypda.cli.console import COLOURS, plain_streams, without_controls
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command, stylize_command
@@ -94,6 +95,11 @@ def _global_options(
 
 def main() -> None:
     """Entry point: an error prints as code, place, cause and remedy; a traceback only with --debug."""
+    with plain_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         with _a_polite_kill_as_ctrl_c():
             app()
@@ -135,7 +141,7 @@ def _a_polite_kill_as_ctrl_c() -> Iterator[None]:
 def _end(error: PolypdaError) -> None:
     if "--debug" in sys.argv:
         raise error
-    print(error, file=sys.stderr)
+    print(without_controls(str(error), COLOURS), file=sys.stderr)
     sys.exit(error.exit_status)
 
 

@@ -25,6 +25,7 @@ from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, UsageError, nearest
 from polypda.options import with_present_names
 from polypda.plugins import plugins
+from polypda.yaml_text import LOADER, YamlError, load_yaml
 
 log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
@@ -144,16 +145,16 @@ def shared_frames(one: str, other: str) -> Overlap | None:
     return None
 
 
-_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
-
-
-class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]
+class _UniqueKeys(LOADER):  # type: ignore[misc, valid-type]
     """YAML keeps the last of two equal keys silently; a manifest with such a pair says two things."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                what = f"key {str(key)[:60]!r} is no word"
+                raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
             if key in seen:
                 what = f"key '{key}' is written twice"
                 raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
@@ -168,10 +169,9 @@ def parse_manifest(text: str, *, where: str) -> Manifest:
         E_MANIFEST (a value that the schema refuses).
     """
     try:
-        content = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        what = " ".join(str(error).split()) + "."
-        raise DataError("E_MANIFEST_YAML", what, where=where, fix="correct the YAML.") from error
+        content = load_yaml(text, _UniqueKeys)
+    except YamlError as error:
+        raise DataError("E_MANIFEST_YAML", f"{error}.", where=where, fix="correct the YAML.") from error
     if not isinstance(content, dict):
         what = "the file holds no mapping of keys."
         raise DataError("E_MANIFEST_YAML", what, where=where, fix="write key: value lines.")
@@ -179,6 +179,9 @@ def parse_manifest(text: str, *, where: str) -> Manifest:
         return Manifest.model_validate(with_present_names(content))
     except ValidationError as error:
         raise _manifest_error(error, where) from error
+    except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        what = f"a value is of a kind that no manifest has ({type(error).__name__})."
+        raise DataError("E_MANIFEST", what, where=where, fix="look at another cohort's manifest.") from error
 
 
 def read_manifest(path: Path, name: str | None = None) -> Manifest:
@@ -202,15 +205,15 @@ def read_manifest(path: Path, name: str | None = None) -> Manifest:
 def _manifest_error(error: ValidationError, where: str) -> DataError:
     problems = error.errors()
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = ".".join(str(part) for part in first["loc"]) or "the whole"
+    location = ".".join(str(part)[:60] for part in first["loc"]) or "the whole"
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _keys_at(Manifest, first["loc"][:-1])
-        hint = nearest(str(first["loc"][-1]), known)
+        hint = nearest(str(first["loc"][-1])[:60], known)
         fix = f"known keys there: {', '.join(sorted(known))}."
         return DataError("E_MANIFEST_KEY", f"unknown key '{location}'.{hint}{more}", where=where, fix=fix)
     fix = "correct the value; leave an unknown as null."
-    return DataError("E_MANIFEST", f"{location}: {first['msg']}.{more}", where=where, fix=fix)
+    return DataError("E_MANIFEST", f"{location}: {first['msg'][:300]}.{more}", where=where, fix=fix)
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

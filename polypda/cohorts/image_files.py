@@ -3,22 +3,34 @@ frame."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from polypda.cohorts.tables import is_formula
 from polypda.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-"""Of images below a data root."""
+"""Of images that are written here, and that other tools' annotations name."""
 IMPORTED_SUFFIXES = (
     *(*IMAGE_SUFFIXES, ".apng", ".jpe", ".jfif", ".gif", ".webp"),
     *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
 )
-"""Names that promise an image to an import. What a file is, its bytes decide."""
+"""Names that promise an image, to an import and below a data root. What a file is, its bytes decide."""
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 SYSTEM_FOLDERS = {"__macosx", "$recycle.bin", "system volume information", "@eadir"}
+LARGEST_IMAGE_BYTES = 1 << 30
+LONGEST_MATCHING_S = 10
+_MATCHING = """
+import json, re, sys
+pattern, *names = json.load(sys.stdin)
+matches = map(re.compile(pattern).fullmatch, names)
+json.dump([match.groupdict() if match else None for match in matches], sys.stdout)
+"""
 MOST_NAMED = 5
 """How many frames a message names before it says how many more there are."""
 
@@ -88,12 +100,70 @@ def name_some(frames: Sequence[str]) -> str:
     return ", ".join(frames[:MOST_NAMED]) + more
 
 
+def stays_inside(path: str) -> bool:
+    """Whether a path that stands in a file is a relative one that leads nowhere outside, on every system."""
+    drive = re.match(r"[A-Za-z]:", path) is not None
+    return bool(path) and not (
+        path.startswith(("/", "\\", "~")) or ".." in re.split(r"[/\\]", path) or drive or "\0" in path
+    )
+
+
 def image_files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """The image files that match the globs, as the disk lists them."""
     for pattern in patterns:
         for path in folder.glob(pattern):
-            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix()):
+            if path.suffix.lower() in IMPORTED_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix()):
                 yield path
+
+
+def _is_file(path: Path, relative: str) -> bool:
+    """Whether a path is a file that can be read to its end; False for a folder.
+
+    Raises: DataError E_LINK_BROKEN, E_FILE_SPECIAL (a pipe, a device: reading would wait without end),
+        E_FILE_TOO_LARGE.
+    """
+    if path.is_file():
+        if path.stat().st_size > LARGEST_IMAGE_BYTES:
+            what = f"{path.stat().st_size / 1e9:.1f} GB: no frame is so large."
+            raise DataError("E_FILE_TOO_LARGE", what, where=relative, fix="take it out, or export it again.")
+        return True
+    if path.is_dir():
+        return False
+    if path.is_symlink() and not path.exists():
+        what, fix = "a link that leads nowhere, or in a circle.", "remove it, or mount the disk that it leads to."
+        raise DataError("E_LINK_BROKEN", what, where=relative, fix=fix)
+    what = "neither a file nor a folder (a pipe, a device)."
+    raise DataError("E_FILE_SPECIAL", what, where=relative, fix="remove it.")
+
+
+def groups_of(pattern: str, names: Sequence[str]) -> list[dict[str, str | None] | None]:
+    """The named groups of each name that a regular expression fits as a whole; None for the others.
+
+    A pattern that may try without end (repetitions within or beside one another) is tried in another process, which is
+    given ``LONGEST_MATCHING_S``. Raises: DataError E_FRAME_PATTERN.
+    """
+    if not may_try_without_end(pattern):
+        compiled = re.compile(pattern)
+        return [match.groupdict() if match else None for match in map(compiled.fullmatch, names)]
+    command = [sys.executable, "-I", "-c", _MATCHING]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps([pattern, *names]), capture_output=True, text=True, encoding="ascii",
+            timeout=LONGEST_MATCHING_S, check=True,
+        )  # fmt: skip
+    except subprocess.SubprocessError as error:
+        what = f"the pattern {pattern} was not through with {len(names)} names after {LONGEST_MATCHING_S} s."
+        fix = "write it with fewer * and +, and none of them within another."
+        raise DataError("E_FRAME_PATTERN", what, fix=fix) from error
+    return json.loads(done.stdout)
+
+
+def may_try_without_end(pattern: str) -> bool:
+    """Whether a regular expression repeats a group, or holds more than two open repetitions: the time that it takes
+    may then grow beyond all bounds with a name's length. Classes of characters and what is escaped do not count."""
+    plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern)
+    repeats = re.findall(r"(?<!\()[*+]|\{\d*,\d*\}", plain)
+    return len(repeats) > 2 or re.search(r"\)(?:[*+]|\{)", plain) is not None
 
 
 def files_by_frame(
@@ -101,20 +171,24 @@ def files_by_frame(
 ) -> dict[str, tuple[Path, dict[str, str | None]]]:
     """Frame → (file, the named groups of its path), for all image files that match the globs.
 
-    Raises: DataError E_FRAME_NAME, E_FRAME_TWICE.
+    Raises: DataError E_FRAME_NAME, E_FRAME_PATTERN, E_FRAME_TWICE, E_LINK_BROKEN, E_FILE_SPECIAL, E_FILE_TOO_LARGE.
     """
-    pattern = re.compile(name)
     found: dict[str, tuple[Path, dict[str, str | None]]] = {}
-    for path in sorted(set(image_files(folder, patterns)), key=lambda path: natural_key(path.as_posix())):
-        match = pattern.fullmatch(path.relative_to(folder).with_suffix("").as_posix())
+    paths = sorted(set(image_files(folder, patterns)), key=lambda path: natural_key(path.as_posix()))
+    paths = [path for path in paths if _is_file(path, path.relative_to(folder.parent).as_posix())]
+    stems = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
+    for path, groups in zip(paths, groups_of(name, stems), strict=True):
         relative = path.relative_to(folder.parent).as_posix()
-        if match is None:
+        if groups is None:
             fix = "take the file out of the folder, or correct its name."
             raise DataError("E_FRAME_NAME", f"the {what}'s name does not fit {name}", where=relative, fix=fix)
-        frame_id = match["frame"]
+        frame_id = groups["frame"] or ""
+        if is_formula(frame_id):
+            fix = "rename the file: a spreadsheet that opens a report would run it."
+            raise DataError("E_FRAME_NAME", f"the {what}'s name is a formula.", where=relative, fix=fix)
         if frame_id in found:
             other = found[frame_id][0].relative_to(folder.parent).as_posix()
             what_twice = f"frame '{frame_id}' has a second {what}, {other}."
             raise DataError("E_FRAME_TWICE", what_twice, where=relative, fix="keep one of them.")
-        found[frame_id] = path, match.groupdict()
+        found[frame_id] = path, groups
     return found

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from polypda.cohorts.frames import Frame
+from polypda.cohorts.image_files import suffix_of
 from polypda.cohorts.stored_masks import (
     AMBIGUOUS_GREY,
     FellowMasks,
@@ -41,6 +42,8 @@ LARGEST_CROP_FRACTION = 0.25
 LEAST_PLAIN_FRACTION = 0.97
 """An image of which so much is black or white is a mask, also one that went through JPEG."""
 NO_MASK = ("E_MASK_NOT_BINARY", "E_MASK_CLASS")
+LEAST_SIDE_PX = 8
+"""An image with a shorter side is a tracking pixel or a damaged export, no frame."""
 SAME_SHAPE = 0.01
 """Two scale factors closer than this are taken as one: the mask was resized with its shape kept."""
 
@@ -54,7 +57,7 @@ def decode_image(data: bytes, path: Path) -> Image:
     """As :func:`read_image`, of bytes that are at hand; ``path`` is for messages.
 
     Raises: DataError E_IMAGE_EMPTY_FILE, E_IMAGE_UNREADABLE, E_IMAGE_TRUNCATED, E_IMAGE_TOO_LARGE, E_IMAGE_ANIMATED,
-        E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH.
+        E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH, E_IMAGE_SMALL.
     """
     return np.ascontiguousarray(eight_bit_rgb(decode_stored(data, str(path)), str(path))[0])
 
@@ -79,11 +82,81 @@ def file_bytes(path: Path, code: str) -> bytes:
         raise DataError(f"{code}_UNREADABLE", what, where=path, fix="check the file's permissions.") from error
 
 
+@dataclass(frozen=True)
+class ImageFile:
+    """A frame's image as it is stored, and as uint8 H×W×3 RGB, not turned.
+
+    converted, remarks: (code, what) of all that was changed or guessed, and of all that a person should know of it.
+    drawing: why it is no frame but a mask or another drawing; None for a frame.
+    """
+
+    stored: StoredPixels
+    pixels: Image
+    converted: tuple[tuple[str, str], ...]
+    remarks: tuple[tuple[str, str], ...]
+    drawing: DataError | None
+
+
+def inspect_image(data: bytes, where: str) -> ImageFile:
+    """What a frame's image file is like; an import and a check say the same of it. ``where`` ends in its suffix.
+
+    Raises: DataError as :func:`decode_image`.
+    """
+    stored = decode_stored(data, where)
+    pixels, converted = eight_bit_rgb(stored, where)
+    remarks, drawing = [], None
+    if suffix_of(where) not in stored.kind.suffixes:
+        what = f"the name ends in '{suffix_of(where)}', but the file is a {stored.kind.name}; the content decides."
+        remarks.append(("N_IMAGE_SUFFIX", what))
+    remarks += converted
+    if is_drawing(pixels):
+        what = "black and white, or of a few flat colours: a mask or another drawing, no frame."
+        fix = "lay masks into a folder of their own (masks); if images and masks are swapped, swap the folders."
+        drawing = DataError("E_IMAGE_DRAWING", what, where=where, fix=fix)
+    elif is_blank(pixels):
+        what = "all of one colour: nothing can be seen on it. If it is an empty mask, take it out."
+        remarks.append(("W_IMAGE_BLANK", what))
+    return ImageFile(stored, pixels, tuple(converted), tuple(remarks), drawing)
+
+
+MOST_LOOKED_AT_PX = 256
+"""Longer sides are thinned out."""
+LEAST_BLACK_OR_WHITE = 0.9
+"""Of the pixels that are black or white: a frame's border is black and may be large, but what it shows is neither."""
+LEAST_GREY_FRACTION = 0.995
+END, CHROMA = 8, 12
+"""How far from 0 or 255, and between channels, JPEG leaves black and white."""
+MOST_COLOURS = 8
+"""A frame has thousands; so few were chosen by somebody."""
+
+
+def is_drawing(pixels: Image) -> bool:
+    """Whether nearly all is black and white, both of them, or of a few colours. pixels: uint8 H×W×3."""
+    step = -(-max(pixels.shape[:2]) // MOST_LOOKED_AT_PX)
+    thin = pixels[::step, ::step].reshape(-1, 3)
+    low, high = thin.min(axis=1), thin.max(axis=1)
+    grey = np.mean(high - low <= CHROMA)
+    black, white = high <= END, low >= 255 - END
+    plain = np.mean(black | white) >= LEAST_BLACK_OR_WHITE
+    if grey >= LEAST_GREY_FRACTION and black.any() and white.any() and plain:
+        return True
+    return 1 < len(np.unique(thin.astype(np.int32) @ np.array([0x10000, 0x100, 1]))) <= MOST_COLOURS
+
+
+def is_blank(pixels: Image) -> bool:
+    """Whether all is of one colour, as in a video's lead-in, or in an empty mask."""
+    return bool((pixels == pixels[:1, :1]).all())
+
+
 def eight_bit_rgb(stored: StoredPixels, where: str) -> tuple[Image, list[tuple[str, str]]]:
     """A decoded image as uint8 H×W×3, not turned, and (code, what) of all that was changed or guessed.
 
-    Raises: DataError E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH.
+    Raises: DataError E_IMAGE_SMALL, E_IMAGE_NAN, E_IMAGE_FLOAT, E_IMAGE_DEPTH.
     """
+    height, width = stored.pixels.shape[:2]
+    if min(height, width) < LEAST_SIDE_PX:
+        what = f"{width}×{height} pixels: too small for a frame."
+        raise DataError("E_IMAGE_SMALL", what, where=where, fix="export the frame again, or leave it out.")
     changes = []
     pixels, alpha = stored.pixels, stored.alpha
     if pixels.dtype != np.uint8:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from polypda.cohorts.image_files import stays_inside
 from polypda.cohorts.phantom_look import FieldOfViewShape, PhantomLook, Strict
 
 Count = Annotated[int, Field(ge=0)]
@@ -133,10 +134,17 @@ class Exclusion(Strict):
     why: str
 
 
+LONGEST_PATTERN = 300
+MOST_DEEP = 2
+"""How often a glob may go through all folders below."""
+
+
 def _compiles(pattern: str) -> str:
+    if len(pattern) > LONGEST_PATTERN:
+        raise ValueError(f"longer than {LONGEST_PATTERN} characters")
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"no regular expression: {error}") from error
     if "frame" not in compiled.groupindex:
         raise ValueError("has no group (?P<frame>…)")
@@ -147,8 +155,13 @@ def _compiles(pattern: str) -> str:
 
 
 def _inside(pattern: str) -> str:
-    if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "\\" in pattern:
+    parts = pattern.split("/")
+    if (pattern and not stays_inside(pattern)) or "\\" in pattern:
         raise ValueError("must be a relative path that stays inside the data root")
+    if not pattern.strip() or not pattern.isprintable() or len(pattern) > LONGEST_PATTERN:
+        raise ValueError(f"must be 1 to {LONGEST_PATTERN} printable characters")
+    if any("**" in part and part != "**" for part in parts) or parts.count("**") > MOST_DEEP:
+        raise ValueError(f"may hold ** as a whole part of the path only, and {MOST_DEEP} times at most")
     return pattern
 
 
@@ -224,7 +237,7 @@ class Manifest(Strict):
     scope: Scope
     declared: Extent
     verified: Extent
-    pixel_aspect: Annotated[float, Field(gt=0)] | None = None
+    pixel_aspect: Annotated[float, Field(gt=0, le=10)] | None = None
     interlaced: bool | None = None
     field_of_view: FieldOfViewShape | None = None
     annotation: Annotation

@@ -305,6 +305,29 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
         raise DataError("E_MASK_CLASS", what, where=where, fix=NAME_CLASSES)
 
 
+MOST_COVERED, MOST_OF_BORDER = 0.5, 0.75
+"""A mask that covers more of its frame, and more of the frame's border, shows what is around a polyp."""
+FULL_FRACTION = 0.995
+
+
+def doubtful(covered: float, on_border: float) -> tuple[str, str] | None:
+    """(code, what) for a mask that can hardly be a polyp's; None for any other.
+
+    Args: covered, on_border: fractions of the frame and of its border that are polyp.
+    """
+    if covered >= FULL_FRACTION:
+        return "W_MASK_FULL", "covers the whole frame: nothing is left that is no polyp. Look whether it is a mask."
+    if covered > MOST_COVERED and on_border > MOST_OF_BORDER:
+        what = f"covers {covered:.0%} of the frame and {on_border:.0%} of its border: are black and white exchanged?"
+        return "W_MASK_INVERTED", what
+    return None
+
+
+def border_fraction(mask: Mask) -> float:
+    """Fraction of the frame's border that is polyp."""
+    return float(np.mean(np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]]) > 0))
+
+
 def has_region(where: NDArray[np.bool_]) -> bool:
     """Whether some pixels lie within a region, all eight neighbours alike, and not just in a thick edge."""
     return inner_pixels(where, 3) >= LEAST_INNER_PIXELS

@@ -6,6 +6,7 @@ The header is read first: nothing is decoded that claims more than ``MOST_PIXELS
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.io import loadmat
+from scipy.io import loadmat, whosmat
 
 from polypda.cohorts.image_files import JPEG, PNG, TIFF, Kind, kind_of
 from polypda.errors import DataError
@@ -26,7 +27,13 @@ MOST_PIXELS = 64_000_000
 ENDS = {JPEG: b"\xff\xd9", PNG: b"IEND"}
 LAST_BYTES = 1024
 """Some cameras write a few bytes behind a file's end."""
+UNTOLD_GREY = 128
+"""What JPEG decoders show where a file's data end before its image does."""
+CORNER_PX = 4
+MORE_DATA = b"\x5a\xa5" * 64
 ORIENTATION_TAG = 0x0112
+MOST_SAMPLES = 5
+"""CMYK with alpha; a TIFF that claims more samples of a pixel is reckoned as so many more pixels."""
 MINISWHITE, MINISBLACK, RGB_SAMPLES, PALETTE, SEPARATED = 0, 1, 2, 3, 5
 """TIFF's photometric interpretations that are read here."""
 
@@ -77,6 +84,7 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
         raise _failed(data, kind, where, code, error) from error
     _refuse_large(*image.size, where, code)
     several = int(getattr(image, "n_frames", 1))
+    _refuse_large(*image.size, where, code)  # a GIF's later parts may reach beyond its screen
     if several > 1 and kind is not JPEG:  # a JPEG with more images behind it (a camera's preview) is one frame
         raise _several(several, kind, where, code)
     try:
@@ -85,9 +93,29 @@ def _decode_other(data: bytes, kind: Kind, where: str, code: str) -> StoredPixel
     except Exception as error:
         raise _failed(data, kind, where, code, error) from error
     orientation = orientation if 1 <= orientation <= 8 else 1
+    if kind is JPEG and _takes_more(data, image):
+        raise _cut(where, code)
     if kind is PNG and _wide_colour(data):
         return _wide_png(data, orientation, where, code)
     return _from_pillow(image, kind, orientation)
+
+
+def _takes_more(data: bytes, image: Image.Image) -> bool:
+    """Whether a JPEG's data end before its image does, though an end marker follows: what is put before the marker
+    then becomes visible, while behind a whole image it would be passed over.
+
+    Asked of those alone whose last corner is as decoders leave it, and of progressive ones, which show it nowhere.
+    """
+    corner = image.crop((image.width - CORNER_PX, image.height - CORNER_PX, *image.size))
+    untold = set(corner.tobytes()) == {UNTOLD_GREY}
+    end = data.rfind(ENDS[JPEG])
+    if end < 0 or not (untold or image.info.get("progressive")):
+        return False
+    try:
+        longer = Image.open(io.BytesIO(data[:end] + MORE_DATA + data[end:]))
+        return longer.tobytes() != image.tobytes()
+    except Exception:  # what was put in leads a decoder astray only where it is read
+        return True
 
 
 def _wide_colour(data: bytes) -> bool:
@@ -135,7 +163,9 @@ def _decode_tiff(data: bytes, where: str, code: str) -> StoredPixels:
             if several == 0:
                 raise ValueError("no page")
             page = file.pages.first
-            _refuse_large(page.imagewidth, page.imagelength * max(1, page.imagedepth), where, code)
+            deep = max(1, page.imagedepth) * max(1, -(-page.samplesperpixel // MOST_SAMPLES))
+            _refuse_large(page.imagewidth, page.imagelength * deep, where, code)
+            _refuse_large(page.tilewidth, page.tilelength * max(1, page.tiledepth), where, code)
             full = [other for other in file.pages if not getattr(other, "is_reduced", False)]
             if len(full) > 1:
                 raise _several(len(full), TIFF, where, code)
@@ -179,11 +209,15 @@ def _failed(data: bytes, kind: Kind, where: str, code: str, error: Exception) ->
     cut = isinstance(error, EOFError) or any(word in message for word in words)
     end = ENDS.get(kind)
     if cut or (end is not None and end not in data[-LAST_BYTES:]):
-        fix = "fetch or export the file again; what is missing would be grey rows."
-        return DataError(f"{code}_TRUNCATED", "the file ends before its picture does.", where=where, fix=fix)
+        return _cut(where, code)
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     what = f"{len(data)} bytes that cannot be decoded ({reason})."
     return DataError(f"{code}_UNREADABLE", what, where=where, fix="fetch the file again, or leave it out.")
+
+
+def _cut(where: str, code: str) -> DataError:
+    fix = "fetch or export the file again; what is missing would be grey rows."
+    return DataError(f"{code}_TRUNCATED", "the file ends before its image does.", where=where, fix=fix)
 
 
 _SMALLER = "export the frame at the recording's own size."
@@ -221,6 +255,37 @@ def is_array(data: bytes) -> bool:
     return data.startswith((NPY_MAGIC, MAT_MAGIC))
 
 
+def read_npy(data: bytes, where: str, code: str = "E_MASK") -> NDArray[Any]:
+    """The array of a ``.npy`` file, which is refused by its header where that claims what no frame or file holds.
+
+    Raises: DataError ``_TOO_LARGE``, ``_UNREADABLE`` (pickled objects among them: nothing is ever unpickled).
+    """
+    file = io.BytesIO(data)
+    fix = "save it again by numpy.save(path, array, allow_pickle=False)."
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except Exception as error:  # the header is a Python literal: anything may be wrong with it
+        what = f"the header of the NumPy array cannot be read ({type(error).__name__})."
+        raise DataError(f"{code}_UNREADABLE", what, where=where, fix=fix) from error
+    if math.prod(shape) > MOST_PIXELS:
+        what = f"the header claims {'×'.join(map(str, shape))} values, more than any frame has."
+        raise DataError(f"{code}_TOO_LARGE", what, where=where, fix=_ONE_ARRAY)
+    held = len(data) - file.tell()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize > held:
+        what = "an array of Python objects." if dtype.hasobject else "the header claims more than the file holds."
+        raise DataError(f"{code}_UNREADABLE", what, where=where, fix=fix)
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _mat(data: bytes, where: str) -> dict[str, Any]:
+    """The variables of a MATLAB file, whose headers are read first. Raises: DataError E_MASK_TOO_LARGE; any."""
+    if any(math.prod(shape) > MOST_PIXELS for _, shape, _ in whosmat(io.BytesIO(data))):
+        raise DataError("E_MASK_TOO_LARGE", "more pixels than any frame has.", where=where, fix=_ONE_ARRAY)
+    return loadmat(io.BytesIO(data))
+
+
 def decode_array(data: bytes, where: str) -> StoredPixels:
     """The one array of two dimensions in a file of NumPy or MATLAB (to version 7), H×W, truth values as 0 and 1.
 
@@ -228,7 +293,9 @@ def decode_array(data: bytes, where: str) -> StoredPixels:
     """
     kind = NPY if data.startswith(NPY_MAGIC) else MAT
     try:
-        held = {"": np.load(io.BytesIO(data), allow_pickle=False)} if kind is NPY else loadmat(io.BytesIO(data))
+        held = {"": read_npy(data, where)} if kind is NPY else _mat(data, where)
+    except DataError:
+        raise
     except Exception as error:  # a reader that is fed damaged bytes raises anything
         what = f"the {kind.name} cannot be read ({type(error).__name__})."
         raise DataError("E_MASK_UNREADABLE", what, where=where, fix=_ONE_ARRAY) from error
@@ -239,7 +306,5 @@ def decode_array(data: bytes, where: str) -> StoredPixels:
         raise DataError(
             "E_MASK_ARRAY", f"it holds {shapes}, not one array of two dimensions.", where=where, fix=_ONE_ARRAY
         )
-    if flat[0].size > MOST_PIXELS:
-        raise DataError("E_MASK_TOO_LARGE", "more pixels than any frame has.", where=where, fix=_ONE_ARRAY)
     pixels = flat[0].astype(np.uint8) if flat[0].dtype.kind == "b" else flat[0]
     return StoredPixels(np.ascontiguousarray(pixels), kind, "grey")

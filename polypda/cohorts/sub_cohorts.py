@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from polypda.cohorts.frames import Frame, LabelState, OpenedCohort
+from polypda.cohorts.image_files import stays_inside
 from polypda.cohorts.tables import MODE_NAME, PART_NAMES
 from polypda.errors import DataError, LeakageError, UsageError, nearest
 
@@ -65,8 +66,12 @@ def whole_cohort(name: str) -> str:
 
 
 def file_name_of(name: str) -> str:
-    """A cohort's name in file names. Raises: UsageError E_MODE_NAME."""
-    return CohortName.parse(name).file_name
+    """A cohort's name in file names. Raises: UsageError E_MODE_NAME; DataError E_COHORT_NAME (it would be a path)."""
+    found = CohortName.parse(name).file_name
+    if not stays_inside(found) or "/" in found or "\\" in found:
+        fix = "take the run or the evaluation that says so as damaged."
+        raise DataError("E_COHORT_NAME", f"'{name[:80]}' is no cohort's name, but a path.", fix=fix)
+    return found
 
 
 def modes_of(frames: Iterable[Frame]) -> dict[str, int]:

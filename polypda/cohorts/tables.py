@@ -11,16 +11,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from polypda.cohorts.frames import LabelState, PolypBox, Split
 from polypda.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRAMES_CSV, BOXES_CSV = "frames.csv", "boxes.csv"
 MODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+-]{0,23}")
 """A mode names a sub-cohort, ``ID:MODE``, and its files."""
 PART_NAMES = (*(part.value for part in Split), "all")
 """What COHORT:PART may name; no mode is called so."""
+_CALL = re.compile(r"[|!=]|[A-Za-z]\s*\(")
+LONGEST_FIELD = 1000
+"""Characters. No name of a patient, a sequence or a file is longer."""
+LARGEST_PX = 1_000_000
+"""No frame is so wide or high."""
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -63,10 +71,22 @@ def boxes_csv(boxes: Mapping[str, Sequence[PolypBox]]) -> str:
 
 
 def plain_cell(value: str | float | None) -> str:
-    """A field's text: numbers to four digits; no line breaks, characters that nothing can write, or outer space."""
+    """A field's text: numbers to four digits; no line breaks, characters that nothing can write, or outer space, and
+    nothing that a spreadsheet would run: an underscore goes before it."""
     if isinstance(value, (int, float)):
         return f"{value:.4f}".rstrip("0").rstrip(".")
-    return "".join(character if character.isprintable() else " " for character in value or "").strip()
+    text = "".join(character if character.isprintable() else " " for character in value or "").strip()
+    return f"_{text}" if is_formula(text) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell's text: ``=…``, ``@…``, and ``+…`` or ``-…`` that call something."""
+    return text.startswith(("=", "@", "\t", "\r")) or (text[:1] in ("+", "-") and _CALL.search(text) is not None)
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without formulas: an apostrophe goes before each text that is one, as spreadsheets mark a text."""
+    return table.map(lambda value: f"'{value}" if isinstance(value, str) and is_formula(value) else value)
 
 
 def read_frames_csv(path: Path) -> dict[str, FrameRow]:
@@ -102,7 +122,7 @@ def read_boxes_csv(path: Path) -> dict[str, tuple[PolypBox, ...]]:
     for where, value in _records(path, "E_BOXES_CSV", BOX_COLUMNS, BOX_COLUMNS[:-1]):
         x0, y0, x1, y1 = (_number(value[name]) for name in CORNERS)
         # comparisons with NaN are false, so no number is refused here as well
-        if not (0 <= x0 < x1 < math.inf and 0 <= y0 < y1 < math.inf):
+        if not (0 <= x0 < x1 <= LARGEST_PX and 0 <= y0 < y1 <= LARGEST_PX):
             what = f"the box is {', '.join(value[name] or 'nothing' for name in CORNERS)}."
             fix = "write pixels of the frame as x0, y0, x1, y1 with 0 ≤ x0 < x1 and 0 ≤ y0 < y1 (not x, y, width, "
             fix += "height); a frame without a polyp has no row here and label_state negative in frames.csv."
@@ -127,7 +147,7 @@ def _records(
     except (OSError, UnicodeDecodeError) as error:
         fix = "save the table as UTF-8 text with commas."
         raise DataError(code, f"cannot be read ({error}).", where=where, fix=fix) from error
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(text), strict=True)  # else an unclosed quote swallows the rows behind it
     line = where
     try:
         _check_header([name.strip() for name in reader.fieldnames or ()], columns, needed, code, where)
@@ -137,12 +157,24 @@ def _records(
                 what = "not as many fields as columns."
                 raise DataError(f"{code}_ROW", what, where=line, fix="add or remove commas.")
             value = {name.strip(): field.strip() for name, field in record.items()}
+            refuse_long(value.values(), f"{code}_ROW", line)
+            if running := next(filter(is_formula, value.values()), None):
+                what = f"'{running[:80]}' is a formula: a spreadsheet that opens a report would run it."
+                raise DataError(f"{code}_ROW", what, where=line, fix="write another name.")
             if not value["frame"]:
                 fix = "write the image's name, no suffix."
                 raise DataError(f"{code}_ROW", "the frame is empty.", where=line, fix=fix)
             yield line, value
     except csv.Error as error:
         raise DataError(code, f"{error}.", where=line, fix="save the table as text with commas.") from error
+
+
+def refuse_long(values: Iterable[str], code: str, where: str) -> None:
+    """Raise DataError ``code`` where a field is longer than any name or number."""
+    longest = max(map(len, values), default=0)
+    if longest > LONGEST_FIELD:
+        fix = "look for a quotation mark that is not closed, and save the table as text with commas."
+        raise DataError(code, f"a field of {longest} characters.", where=where, fix=fix)
 
 
 def _check_header(header: Sequence[str], columns: Sequence[str], needed: Sequence[str], code: str, where: str) -> None:

@@ -7,10 +7,12 @@ one is never taken for it. Images and masks are separate entries: reading a targ
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +23,7 @@ from polypda.cache import Store
 from polypda.cohorts.field_of_view import Box, FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import read_ignored, read_image
+from polypda.cohorts.stored_masks import FULL_FRACTION
 from polypda.data.batches import IGNORED
 from polypda.data.geometry import Fit, Geometry
 from polypda.data.labels import (
@@ -35,6 +38,8 @@ from polypda.data.labels import (
 from polypda.errors import DataError
 
 CACHE_VERSION = 2
+ONE_COLOUR = 3
+"""A frame whose channels vary by no more (of 255) is blank, as after JPEG."""
 DECODERS = 2
 DECODED_AHEAD = 64
 
@@ -116,6 +121,7 @@ class CachedFrames:
     masks: Pixels | None
     boxes: Pixels | None = None
     pseudo: Pixels | None = None
+    facts: FrameFacts | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -133,6 +139,39 @@ class CachedFrames:
         return CachedFrames(frames, images, valid, None, pseudo=pseudo)
 
 
+@dataclass(frozen=True, eq=False)
+class FrameFacts:
+    """What was seen of N frames when they were cached. blank: bool N, all that is valid is of one colour.
+
+    polyp: float32 N, fraction of the frame that is polyp. full: bool N, nothing valid is no polyp. None where no label
+    was read.
+    """
+
+    blank: NDArray[np.bool_]
+    polyp: NDArray[np.float32] | None = None
+    full: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, images: NDArray[np.float32], labels: NDArray[np.float32] | None = None) -> FrameFacts:
+        """Args: images, labels: N×2, as :func:`_seen` gives them."""
+        blank = images[:, 0] <= ONE_COLOUR
+        if labels is None:
+            return cls(blank)
+        return cls(blank, labels[:, 1], (labels[:, 1] > 0) & (labels[:, 1] >= FULL_FRACTION * images[:, 1]))
+
+
+def _seen(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Of an image with its valid area, h×w×4: the range of its values there, and the area's fraction; of labels, h×w:
+    nothing, and the fraction that is 1."""
+    if pixels.ndim == 2:
+        return 0.0, float(np.count_nonzero(pixels == 1)) / pixels.size
+    valid = pixels[..., 3] > 0
+    if not valid.any():
+        return 0.0, 0.0
+    ranges = [int(shown.max()) - int(shown.min()) for shown in (pixels[..., channel][valid] for channel in range(3))]
+    return float(max(ranges)), float(np.count_nonzero(valid)) / valid.size
+
+
 class FrameCache:
     """A folder of cached frames."""
 
@@ -142,8 +181,9 @@ class FrameCache:
 
     def unlabelled(self, frames: Sequence[Frame]) -> CachedFrames:
         """Cache the images only. No mask file is opened, whatever the frames know of one."""
-        images, valid = self._images(frames)
-        return CachedFrames(tuple(frame.without_label() for frame in frames), images, valid, None)
+        images, valid, seen = self._images(frames)
+        bare = tuple(frame.without_label() for frame in frames)
+        return CachedFrames(bare, images, valid, None, facts=FrameFacts.of(seen))
 
     def labelled(self, frames: Sequence[Frame], boxes: BoxSupervision | None = None) -> CachedFrames:
         """Cache images and what is to be learnt of them.
@@ -151,26 +191,29 @@ class FrameCache:
         boxes: how frames teach that are annotated with boxes; None: there must be none.
         Raises: DataError E_MASK_SIZE when a mask does not have its image's size, E_NO_MASK, E_NO_LABEL, E_BOX_RANGE.
         """
-        images, valid = self._images(frames)
-        masks = self._labels("masks", frames, lambda frame: self._mask_pixels(frame, boxes))
-        bits = self._labels("boxes", frames, self._box_pixels) if boxes is BoxSupervision.PROJECTION else None
-        return CachedFrames(tuple(frames), images, valid, masks, bits)
+        images, valid, seen = self._images(frames)
+        masks, drawn = self._labels("masks", frames, lambda frame: self._mask_pixels(frame, boxes))
+        bits = self._labels("boxes", frames, self._box_pixels)[0] if boxes is BoxSupervision.PROJECTION else None
+        return CachedFrames(tuple(frames), images, valid, masks, bits, facts=FrameFacts.of(seen, drawn))
 
     def partly_labelled(self, frames: Sequence[Frame]) -> CachedFrames:
         """Likewise, of frames of which not all have a mask or the statement that they show no polyp: the others are
         255 throughout, so that they teach nothing. Raises: DataError E_MASK_SIZE.
         """
-        images, valid = self._images(frames)
-        return CachedFrames(tuple(frames), images, valid, self._labels("partly", frames, self._mask_pixels_if_any))
+        images, valid, _ = self._images(frames)
+        return CachedFrames(tuple(frames), images, valid, self._labels("partly", frames, self._mask_pixels_if_any)[0])
 
-    def _labels(self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]) -> CachedArray:
+    def _labels(
+        self, kind: str, frames: Sequence[Frame], pixels: Callable[[Frame], NDArray[np.uint8]]
+    ) -> tuple[CachedArray, NDArray[np.float32]]:
         labels = [label_identity(frame) for frame in frames]
-        return CachedArray(self._entry(kind, labels, [], frames, pixels))
+        path, seen = self._entry(kind, labels, [], frames, pixels)
+        return CachedArray(path), seen
 
-    def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray]:
-        path = self._entry("images", [], [4], frames, self._image_and_valid_pixels)
+    def _images(self, frames: Sequence[Frame]) -> tuple[CachedArray, CachedArray, NDArray[np.float32]]:
+        path, seen = self._entry("images", [], [4], frames, self._image_and_valid_pixels)
         # Channel 3 of the entry is the valid area: one file, so neither half can be missing.
-        return CachedArray(path, slice(0, 3)), CachedArray(path, 3)
+        return CachedArray(path, slice(0, 3)), CachedArray(path, 3), seen
 
     def _image_and_valid_pixels(self, frame: Frame) -> NDArray[np.uint8]:
         native = load_native(frame, self.grid)
@@ -211,19 +254,59 @@ class FrameCache:
         channels: list[int],
         frames: Sequence[Frame],
         pixels: Callable[[Frame], NDArray[np.uint8]],
-    ) -> Path:
-        name, store = f"{self._key(kind, frames, labels)}-{kind}.npy", Store(self.folder)
+    ) -> tuple[Path, NDArray[np.float32]]:
+        """The entry, and what was seen of each frame (see :func:`_seen`) when it was made."""
+        key, store = self._key(kind, frames, labels), Store(self.folder)
+        name, facts = f"{key}-{kind}.npy", f"{key}-{kind}facts.npy"
+        shape = (len(frames), self.grid.size, self.grid.size, *channels)
         found = store.find(name)
-        if found is not None:
-            return found
+        if found is not None and _is_whole(found, shape):
+            seen = _read_facts(store.read(facts), len(frames))
+            if seen is None:  # of an earlier version, or damaged
+                seen = np.array([_seen(one) for one in np.load(found, mmap_mode="r")], np.float32).reshape(-1, 2)
+                _keep_facts(store, facts, seen)
+            return found, seen
+        told: list[tuple[float, float]] = []
         with store.making(name) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(DECODERS) as pool:
-            shape = (len(frames), self.grid.size, self.grid.size, *channels)
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
                 for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
                     file.write(decoded.tobytes())
-        return self.folder / name
+                    told.append(_seen(decoded))
+        seen = np.array(told, np.float32).reshape(-1, 2)
+        _keep_facts(store, facts, seen)
+        return self.folder / name, seen
+
+
+def _keep_facts(store: Store, name: str, seen: NDArray[np.float32]) -> None:
+    data = io.BytesIO()
+    np.save(data, seen, allow_pickle=False)
+    store.keep(name, data.getvalue())
+
+
+def _read_facts(data: bytes | None, count: int) -> NDArray[np.float32] | None:
+    try:
+        seen = np.load(io.BytesIO(data or b""), allow_pickle=False)
+    except (ValueError, EOFError, OSError):
+        return None
+    return seen if seen.shape == (count, 2) and seen.dtype == np.float32 else None
+
+
+def _is_whole(entry: Path, shape: tuple[int, ...]) -> bool:
+    """Whether an entry is the array that its name promises; one that is not is made anew. Its values are not read."""
+    try:
+        with entry.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return False
+            found, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
+            return (found, in_columns, dtype) == (
+                shape,
+                False,
+                np.uint8,
+            ) and entry.stat().st_size == file.tell() + prod(shape)
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)

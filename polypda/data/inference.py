@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from polypda.errors import UsageError, nearest
 
+MOST_SCALES = 16
 THRESHOLD = 0.5
 """From this probability on a pixel is polyp."""
 
@@ -47,8 +48,8 @@ class Inference(BaseModel):
     @field_validator("scales")
     @classmethod
     def _sorted_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        if not scales or not all(0.25 <= scale <= 4 for scale in scales):
-            raise ValueError("give one or more scales between 0.25 and 4")
+        if not 0 < len(scales) <= MOST_SCALES or not all(0.25 <= scale <= 4 for scale in scales):
+            raise ValueError(f"give 1 to {MOST_SCALES} scales between 0.25 and 4")
         return tuple(sorted(set(scales)))
 
     def sizes(self, size: int, stride: int) -> tuple[int, ...]:

@@ -299,11 +299,27 @@ def _unpack_tar(unpacking: Unpacking, head: bytes) -> None:
                 for member in archive:
                     _unpack_member(archive, member, unpacking)
                     archive.members.clear()  # type: ignore[attr-defined]  # else the list of all grows in memory
+                _require_end(guarded, archive.offset)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk, not the archive
         what = f"no whole tar ({error})."
         raise DataError("E_ARCHIVE_BROKEN", what, where=path.name, fix="fetch or pack it again.") from error
+
+
+def _require_end(stream: IO[bytes], offset: int) -> None:
+    """A tar ends in blocks of zeros. The module stops quietly where it is cut or a header is damaged.
+
+    Raises: tarfile.ReadError.
+    """
+    stream.seek(offset)
+    ended = False
+    while block := stream.read(CHUNK_BYTES):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError(f"a damaged header at byte {offset}, or something behind the archive's end")
+        ended = True
+    if not ended:
+        raise tarfile.ReadError("its end is missing: it was cut off")
 
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, unpacking: Unpacking) -> None:

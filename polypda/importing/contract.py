@@ -26,6 +26,10 @@ MaskPixels = NDArray[np.uint8]
 """uint8 H×W, 1 is polyp, 0 is not."""
 
 
+LARGEST_READ_BYTES = 4 << 30
+"""A file beyond this is not read into memory; videos are read piece by piece."""
+
+
 class SourceTree(ABC):
     """What is imported, a folder or an archive, read only. Paths are relative, with forward slashes.
 
@@ -48,9 +52,15 @@ class SourceTree(ABC):
         """A file on disk with these bytes, for decoders that seek (videos); never to be written to."""
 
     def read(self, path: str) -> bytes:
-        """A file's bytes. Raises: DataError E_FILE_UNREADABLE."""
+        """A file's bytes. Raises: DataError E_FILE_UNREADABLE, E_FILE_TOO_LARGE."""
         try:
-            return self.local(path).read_bytes()
+            file = self.local(path)
+            if file.stat().st_size > LARGEST_READ_BYTES:
+                what = f"{file.stat().st_size / 1e9:.1f} GB, and it would be read as a whole."
+                raise DataError(
+                    "E_FILE_TOO_LARGE", what, where=path, fix="no frame or annotation is so large: check it."
+                )
+            return file.read_bytes()
         except OSError as error:
             raise unreadable(path, error.strerror or type(error).__name__) from error
 

@@ -18,6 +18,8 @@ from polypda.errors import DataError
 from polypda.files import flush, whole_file
 
 SHOWN_KEYS = 3
+LARGEST_WEIGHT = 1e18
+"""Beyond it a weight's square is more than float32 holds."""
 IDENTITY_HEX = 12
 
 
@@ -67,9 +69,11 @@ def _unreadable(what: str, path: Path, fix: str) -> DataError:
 
 
 def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
-    """The names of the tensors that hold an infinity or no number."""
+    """The names of the tensors that hold an infinity, no number, or one whose square is infinite."""
     return [
-        key for key, value in tensors if value.is_floating_point() and not bool(torch.isfinite(value.detach()).all())
+        key
+        for key, value in tensors
+        if value.is_floating_point() and not bool((value.detach().abs() < LARGEST_WEIGHT).all())
     ]
 
 
@@ -78,7 +82,7 @@ def require_finite(tensors: Mapping[str, Tensor], where: str | Path) -> None:
     bad = not_finite(tensors.items())
     if bad:
         values = tensors[bad[0]]
-        count = int((~torch.isfinite(values)).sum())
+        count = int((~(values.abs() < LARGEST_WEIGHT)).sum())
         more = f"; {len(bad)} tensors are so ({', '.join(bad[:SHOWN_KEYS])}{_more(bad)})" if len(bad) > 1 else ""
         what = f"{count} of the {values.numel()} values of {bad[0]} are not finite{more}"
         fix = "these weights are broken: give others, e.g. an earlier checkpoint of the training they come from."

@@ -11,6 +11,7 @@ import json
 import logging
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from polypda.prediction.model import Image, LoadedModel, read_facts
 INPUT, OUTPUT = "images", "probability"
 EXTRA_FILE = f"{FACTS_KEY}.json"
 """Where a TorchScript file holds the facts."""
+MOST_FACTS_BYTES = 10_000_000
 OPSET = 17
 LEAST_OPSET, LARGEST_OPSET = 13, 20
 """What the tracing exporter writes and these networks need."""
@@ -167,9 +169,11 @@ def read_facts_of(path: Path) -> ModelFacts:
     if path.suffix == ModelFormat.TORCHSCRIPT.suffix and path.is_file():
         try:
             with zipfile.ZipFile(path) as archive:
-                names = [name for name in archive.namelist() if name.endswith(f"/extra/{EXTRA_FILE}")]
-                found = {FACTS_KEY: archive.read(names[0]).decode()} if names else {}
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+                held = [info for info in archive.infolist() if info.filename.endswith(f"/extra/{EXTRA_FILE}")]
+                if held and held[0].file_size > MOST_FACTS_BYTES:
+                    raise ValueError("facts of such a size are none")
+                found = {FACTS_KEY: archive.read(held[0]).decode()} if held else {}
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, zlib.error) as error:
             raise _unreadable(path, "TorchScript") from error
         return ModelFacts.from_metadata(found, path.name)
     return read_facts(path)

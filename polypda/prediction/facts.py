@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from polypda.cohorts.field_of_view import RULE
@@ -23,6 +23,8 @@ from polypda.networks.registry import SegmenterSpec
 from polypda.networks.segmenter import InputNormalisation
 
 FORMAT = 1
+LARGEST_INPUT = 4096
+"""Pixels of a side. A file that says more would fill the memory with the first image."""
 FACTS_KEY = "polypda_model"
 """The only key of the metadata: of several, safetensors writes a random one first, and no two files would be equal."""
 CLASSES = ("background", "polyp")
@@ -58,7 +60,7 @@ class NetworkInput(_Facts):
     """
 
     colours: str = "RGB in [0, 1]"
-    size: int
+    size: int = Field(ge=1, le=LARGEST_INPUT)
     fit: Fit
     stride: int
     crop_to_field_of_view: bool
@@ -148,7 +150,7 @@ class ModelFacts(_Facts):
             if form != FORMAT:
                 raise ValueError(f"form {form}, and this version reads {FORMAT}")
             return cls.model_validate(told)
-        except (ValueError, ValidationError) as error:
+        except (ValueError, ValidationError, RecursionError) as error:
             raise DataError(
                 "E_MODEL_FORMAT",
                 f"what the model says of itself does not fit this version ({str(error).splitlines()[0]}).",

@@ -17,12 +17,11 @@ from pathlib import Path
 
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.cohorts.image_files import is_image_name
-from polypda.cohorts.images import read_image
+from polypda.cohorts.images import is_blank, read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, PolypdaError, UsageError, nearest
 from polypda.importing.contract import DecodedImage, Remark, SourceTree
-from polypda.importing.images.decoded_image import is_blank
 from polypda.importing.images.decoded_image import read_image as read_stored_image
 from polypda.importing.images.deinterlacing import Deinterlace, VideoScan, bwdif, probe_scan
 from polypda.importing.images.videos import (

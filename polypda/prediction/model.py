@@ -19,7 +19,7 @@ from polypda.errors import DataError, UsageError
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import Segmenter, channels_last
-from polypda.networks.weights import fill_module, read_safetensors, save_module, tensors_sha256
+from polypda.networks.weights import fill_module, key_mismatch, read_safetensors, save_module, tensors_sha256
 from polypda.prediction.facts import ModelFacts
 
 BATCH = 8
@@ -152,7 +152,25 @@ def read_model(
     if not 0 < threshold < 1:
         what = f"a threshold of {threshold:g} is not between 0 and 1."
         raise UsageError("E_THRESHOLD", what, fix=f"this model's own is {told.threshold:g}.")
+    _require_same_shapes(told, tensors, path.name)
     network = channels_last(build_segmenter(told.network.for_checkpoint()))
     fill_module(network, tensors, path.name)
     device = device or torch.device("cpu")
     return LoadedModel(network.to(device).eval(), told, inference or told.inference, threshold, device)
+
+
+def _require_same_shapes(facts: ModelFacts, tensors: dict[str, torch.Tensor], where: str) -> None:
+    """A network whose description asks for a decoder of its own is compared before memory is taken for it.
+
+    Raises: DataError E_WEIGHTS_KEYS.
+    """
+    if not facts.network.decoder:
+        return
+    try:
+        with torch.device("meta"):
+            expected = build_segmenter(facts.network.for_checkpoint()).state_dict()
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):  # what building it for real says better
+        return
+    if mismatch := key_mismatch(expected, tensors):
+        fix = "export the model again from its run, or fetch the file again."
+        raise DataError("E_WEIGHTS_KEYS", f"not the network that it describes: {mismatch}", where=where, fix=fix)

@@ -9,8 +9,9 @@ from typing import Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from polypda.cohorts.image_files import stays_inside
 from polypda.errors import DataError
 from polypda.files import write_json
 
@@ -70,6 +71,13 @@ class ReviewCase(_Strict):
     trainings: dict[Side, str]
     figures: CaseFigures | None = None
     why: str = ""
+
+    @field_validator("case", "image")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        if path and not stays_inside(path):
+            raise ValueError("leads out of the review's folder")
+        return path
 
 
 class ReviewRecord(_Strict):

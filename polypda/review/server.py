@@ -95,7 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
         elif name == "session":
             saved = self.server.saved
-            told = {"reviewer": self.server.reviewer, "saved": saved.read_text("utf-8") if saved.is_file() else ""}
+            told = {
+                "reviewer": self.server.reviewer,
+                "saved": saved.read_text(encoding="utf-8") if saved.is_file() else "",
+            }
             self._answer(HTTPStatus.OK, json.dumps(told).encode(), "application/json")
         else:
             self._file(name or PAGE)

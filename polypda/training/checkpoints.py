@@ -95,7 +95,7 @@ def _write(folder: Path, method: Method, step: int) -> None:
 def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
     """Put a checkpoint's state into a freshly built method. Raises: DataError E_CHECKPOINT."""
     try:
-        meta = json.loads((checkpoint.folder / "checkpoint.json").read_text())
+        meta = json.loads((checkpoint.folder / "checkpoint.json").read_text(encoding="utf-8"))
         for name, module in method.modules().items():
             load_module(module, checkpoint.folder / f"{name}.safetensors")
         states = torch.load(checkpoint.folder / "optimizers.pt", weights_only=True, map_location="cpu")

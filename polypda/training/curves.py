@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.errors import DataError
+from polypda.training.collapse import Alarm, alarms_of
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION, Choice
 
@@ -18,7 +19,8 @@ class StageCurves:
     """One stage of a run. Tables are indexed by the step number (from 0).
 
     losses: player → a column per term, unweighted values; NaN where a term was not played. gradients: L2 norm per
-    player. accuracy: fraction put right per discriminator. cpu_s: CPU seconds per step (empty in older runs).
+    player. accuracy: fraction put right per discriminator. cpu_s: CPU seconds per step (empty in older runs). alarms:
+    of the collapse watch.
     """
 
     stage: str
@@ -26,6 +28,7 @@ class StageCurves:
     gradients: pd.DataFrame
     accuracy: pd.DataFrame
     cpu_s: pd.Series
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -70,7 +73,14 @@ def read_curves(run: RunFolder, stage: str) -> StageCurves:
         _table([event.get("grad", {}) for event in events], steps),
         _table([event.get("accuracy", {}) for event in events], steps),
         pd.Series([event.get("cpu_s") for event in events], index=steps, dtype=float).dropna(),
+        alarms_of(events, _planned_steps(run, stage) or len(events)),
     )
+
+
+def _planned_steps(run: RunFolder, stage: str) -> int:
+    """How many steps a stage was to have; 0 where that is not known here."""
+    config = run.config()
+    return config.start_steps if stage == "start" else config.adapt_steps if stage != "oracle" else 0
 
 
 def snapshot_table(run: RunFolder) -> pd.DataFrame:

@@ -17,14 +17,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from polypda.data.batches import LabelledBatch, UnlabelledBatch
+from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, UnlabelledBatch
 from polypda.errors import TrainingError, UsageError
-from polypda.methods.contract import Losses, Method, StepNow
+from polypda.methods.contract import SEGMENTER, Losses, Method, StepNow
+from polypda.networks.segmenter import POLYP, Prediction
 from polypda.networks.weights import SHOWN_KEYS, not_finite
 from polypda.training.config import Compute
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """glibc's numbers of the two settings (malloc.h)."""
+OF_TARGET, THINNED = "the target", 4
 LARGEST_BLOCK, LARGEST_REST = 2**30, 2**31 - 1
 
 
@@ -32,13 +34,16 @@ LARGEST_BLOCK, LARGEST_REST = 2**30, 2**31 - 1
 class StepReport:
     """What happened in one step: unweighted loss values, gradient norms and base learning rates per player.
 
-    fractions_put_right: per discriminator, what each of its terms says of its accuracy.
+    fractions_put_right: per discriminator, what each of its terms says of its accuracy. target: of the target's frames
+    as the segmenter saw them: fraction marked (``foreground``), entropy in nats per pixel, and the fraction that
+    pseudo-labels mark (``pseudo``); what a method does not show is missing.
     """
 
     losses: dict[str, dict[str, float]] = field(default_factory=dict)
     gradient_norms: dict[str, float] = field(default_factory=dict)
     learning_rates: dict[str, float] = field(default_factory=dict)
     fractions_put_right: dict[str, list[float]] = field(default_factory=dict)
+    target: dict[str, float] = field(default_factory=dict)
 
     @property
     def accuracies(self) -> dict[str, float]:
@@ -57,6 +62,19 @@ class Engine:
         self.players = {player.name: player for player in method.players()}
         self.parameters = {name: player.parameters for name, player in self.players.items()}
         self._unread: list[_Unread] = []
+        self._target_images: Tensor | None = None
+        method.modules()[SEGMENTER].register_forward_hook(self._look_at_target)
+
+    def _look_at_target(self, _network: object, inputs: tuple, prediction: Prediction) -> None:
+        """Note what the segmenter says of the target's frames, thinned out, for the collapse watch."""
+        if not inputs or inputs[0] is not self._target_images or not isinstance(prediction, Prediction):
+            return
+        logits = prediction.logits["main"].detach()[..., ::THINNED, ::THINNED].float()
+        margin = logits[:, 1] - logits[:, 0]
+        probability = margin.sigmoid()
+        entropy = torch.nn.functional.softplus(margin) - probability * margin  # of both classes, in nats
+        self._unread.append(_Unread(OF_TARGET, "foreground", (margin > 0).float().mean()))
+        self._unread.append(_Unread(OF_TARGET, "entropy", entropy.mean()))
 
     def step(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> StepReport:
         """Play step number ``step`` (from 0).
@@ -70,6 +88,11 @@ class Engine:
             player.optimizer.zero_grad(set_to_none=True)
             report.learning_rates[player.name] = player.optimizer.param_groups[0]["lr"]
         self._unread.clear()
+        self._target_images = target.images if target else None
+        if isinstance(target, PseudoLabelledBatch):
+            sure = target.pseudo != IGNORED
+            marked = ((target.pseudo == POLYP) & sure).sum() / sure.sum().clamp(min=1)
+            self._unread.append(_Unread(OF_TARGET, "pseudo", marked.to(source.images.dtype)))
         frames = source.frames + (target.frames if target else ())
         play = self.method.play(source, target, step)
         while True:
@@ -115,6 +138,9 @@ class Engine:
     def _note(self, values: Sequence[float], report: StepReport, frames: Sequence[str]) -> None:
         """Report the terms that were differentiated since the last reading."""
         for (player, term, _), value in zip(self._unread, values, strict=True):
+            if player == OF_TARGET and term is not None:
+                report.target[term] = value
+                continue
             if term is None:
                 report.fractions_put_right.setdefault(player, []).append(value)
                 continue
@@ -171,7 +197,10 @@ class _Unread(NamedTuple):
 
 
 def _read(scalars: Sequence[Tensor]) -> list[float]:
-    return torch.stack(list(scalars)).tolist() if scalars else []
+    if not scalars:
+        return []
+    dtype = scalars[-1].dtype  # of losses and norms; what was seen of the target may be narrower
+    return torch.stack([scalar.to(dtype) for scalar in scalars]).tolist()
 
 
 def keep_freed_memory() -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from polypda.training.engine import StepReport
 
@@ -72,30 +73,41 @@ class EventLog:
         self.writes = writes
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = self.path.read_text().splitlines() if start and self.path.exists() else []
-            self.path.write_text("".join(f"{line}\n" for line in lines if _step_of(line) < start))
+            lines = self.path.read_text(encoding="utf-8").splitlines() if start and self.path.exists() else []
+            self.path.write_text("".join(f"{line}\n" for line in lines if _step_of(line) < start), encoding="utf-8")
 
     def __enter__(self) -> EventLog:
-        self._file = self.path.open("a") if self.writes else None
+        self._file = self.path.open("a", encoding="utf-8") if self.writes else None
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
 
-    def write(self, step: int, report: StepReport, cpu_s: float) -> None:
-        """Args: cpu_s: CPU seconds of this process since the step before (its batch and, after a save, that too)."""
+    def write(self, step: int, report: StepReport, cpu_s: float) -> dict[str, Any]:
+        """Write a step's line; returns what it says.
+
+        Args: cpu_s: CPU seconds of this process since the step before (its batch and, after a save, that too).
+        """
+        line = {
+            "step": step,
+            "losses": report.losses,
+            "grad": report.gradient_norms,
+            "learning_rates": report.learning_rates,
+            "accuracy": report.accuracies,
+            "target": report.target,
+            "cpu_s": round(cpu_s, 4),
+        }
         if self._file:
-            line = {
-                "step": step,
-                "losses": report.losses,
-                "grad": report.gradient_norms,
-                "learning_rates": report.learning_rates,
-                "accuracy": report.accuracies,
-                "cpu_s": round(cpu_s, 4),
-            }
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
+        return line
+
+    def before(self, step: int) -> Iterator[dict[str, Any]]:
+        """The events before a step, as they were written."""
+        for line in self.path.read_text(encoding="utf-8").splitlines() if step and self.path.is_file() else ():
+            if _step_of(line) < step:
+                yield json.loads(line)
 
 
 def _step_of(line: str) -> int:

@@ -57,7 +57,7 @@ class RunFolder:
     def config(self) -> AdaptConfig:
         """The resolved configuration. Raises: DataError E_RUN_CONFIG when it is of another version."""
         try:
-            return AdaptConfig.model_validate_json((self.folder / "config.json").read_text())
+            return AdaptConfig.model_validate_json((self.folder / "config.json").read_text(encoding="utf-8"))
         except ValueError as error:
             fix = "resume with the version in environment.json, or start a new run."
             what = "config.json does not fit this version."

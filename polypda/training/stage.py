@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +30,13 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
+from polypda.training.collapse import Alarm, CollapseWatch
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine, open_fabric
 from polypda.training.progress import EventLog, InterruptionWatch, Progress, Silent
 from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
+log_of_trainings = logging.getLogger(__name__)
 DONE = "done.json"
 OTHER_SIDE_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """How gloo says that another process of the group has died."""
@@ -151,11 +154,18 @@ def training_mode(method: Method, stage: Stage) -> None:
     apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
 
 
+def stopped_by_collapse(folder: Path) -> str:
+    """What ended a finished stage before its last step, in words; "" where it went to its end."""
+    done = folder / DONE
+    return str(json.loads(done.read_text(encoding="utf-8")).get("collapse", "")) if done.is_file() else ""
+
+
 class _Training:
     """One process's part of a stage's training."""
 
     def __init__(self, fabric: Fabric, stage: Stage, compute: Compute) -> None:
         self.fabric, self.stage, self.compute = fabric, stage, compute
+        self.collapse: Alarm | None = None
         if compute.threads:
             torch.set_num_threads(compute.threads)
         self.dtype = torch.float64 if compute.precision is Precision.FP64 else torch.float32
@@ -179,26 +189,33 @@ class _Training:
         progress.begin(stage.name, start, steps)
         try:
             with InterruptionWatch() as watch:
-                self._play(start, watch, progress)
+                steps = self._play(start, watch, progress)
                 if stage.config.recompute_batch_norm and stage.labelled is not None:
                     batches = (batch.to(fabric.device, self.dtype) for batch in statistics_batches(stage.labelled))
                     recompute_statistics(self.method.segmenter, (batch.images for batch in batches))
                 self._save(steps)
                 if fabric.is_global_zero:
-                    write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method})
+                    collapse = {"collapse": self.collapse.words} if self.collapse else {}
+                    write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method, **collapse})
                 if self._asked_anywhere(watch):
                     raise self._interrupted(steps)
         finally:
             progress.end()
 
-    def _play(self, start: int, watch: InterruptionWatch, progress: Progress) -> None:
-        """All steps from ``start`` on, with a checkpoint after some, but for the last."""
+    def _play(self, start: int, watch: InterruptionWatch, progress: Progress) -> int:
+        """All steps from ``start`` on, with a checkpoint after some, but for the last.
+
+        Returns: how many were made in all, fewer where the collapse watch stopped it.
+        """
         stage, fabric, steps = self.stage, self.fabric, self.stage.config.steps
         fraction = Fraction(fabric.global_rank, fabric.world_size)
         engine = Engine(fabric, self.method, clip_norm=stage.config.clip_norm)
         changes = batch_changes(stage, fraction)
         dataset, pinned = step_dataset(stage, self.method, fraction), fabric.device.type == "cuda"
+        health = CollapseWatch(steps)
         with EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
+            for event in log.before(start):
+                health.see(event)
             batches = step_batches(dataset, start, steps, workers=self.compute.workers, pinned=pinned)
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
@@ -209,9 +226,14 @@ class _Training:
                     source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
                     target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
                 report = engine.step(source, target, step)
-                log.write(step, report, process_time() - began_s)
+                alarm = health.see(log.write(step, report, process_time() - began_s))
                 began_s = process_time()
                 progress.advance(step + 1, report)
+                if alarm is not None:
+                    log_of_trainings.warning("stage '%s' %s", stage.name, alarm.words)
+                if alarm is not None and alarm.stops and fabric.world_size == 1:
+                    self.collapse = alarm
+                    return step + 1
                 if step + 1 == steps:
                     break
                 stop = self._asked_anywhere(watch)
@@ -219,6 +241,7 @@ class _Training:
                     self._save(step + 1)
                 if stop:
                     raise self._interrupted(step + 1)
+        return steps
 
     def _restore(self) -> int:
         """Load the newest whole checkpoint, if any; returns the step to go on with."""

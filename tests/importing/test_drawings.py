@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import
 
-from polypda.cohorts.images import read_mask
-from polypda.importing.images.decoded_image import is_drawing
+from polypda.cohorts.images import is_drawing, read_mask
 
 RIM = mask() * 0
 RIM[4:20, 6] = RIM[4:20, 19] = RIM[4, 6:20] = RIM[19, 6:20] = 255

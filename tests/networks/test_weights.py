@@ -110,7 +110,7 @@ class TestModules:
 
 
 class TestNonFinite:
-    @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e30])
     def test_a_file_that_holds_no_numbers_is_refused_with_the_tensors_name(self, tmp_path, bad):
         network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
         state = {key: value.clone() for key, value in network.state_dict().items()}

@@ -13,7 +13,7 @@ from polypda.cohorts.field_of_view import FieldOfView, find_field_of_view
 from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.image_files import is_hidden
 from polypda.cohorts.images import read_ignored, read_image
-from polypda.cohorts.stored_pixels import decode_stored
+from polypda.cohorts.stored_pixels import decode_stored, read_npy
 from polypda.data.cache import load_native
 from polypda.data.labels import read_reference
 from polypda.errors import DataError
@@ -243,7 +243,7 @@ def _stored(path: Path) -> StoredMap:
         if path.suffix.lower() == ".npy":
             if is_pointer_file(path):
                 raise pointer_error("E_PREDICTION", path.name)
-            return StoredMap(_grey(np.load(path, allow_pickle=False), path))
+            return StoredMap(_grey(read_npy(path.read_bytes(), path.name, "E_PREDICTION"), path))
         stored = decode_stored(path.read_bytes(), path.name, "E_PREDICTION")
     except (OSError, ValueError, EOFError) as error:
         what = "the file cannot be decoded."

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
+from polypda.cohorts.stored_pixels import MOST_PIXELS
 from polypda.errors import DataError
 from polypda.importing.contract import DecodedImage, Pixels, Remark
 
@@ -44,12 +45,13 @@ PALETTE = "PALETTE COLOR"
 def read_frame(dataset: Dataset, index: int, where: str) -> DecodedImage:
     """Frame ``index`` (from 0) of an object that has pixels.
 
-    Raises: DataError E_DICOM_COLOUR, E_DICOM_SYNTAX, E_DICOM_PIXELS.
+    Raises: DataError E_DICOM_COLOUR, E_DICOM_SYNTAX, E_DICOM_PIXELS, E_IMAGE_TOO_LARGE.
     """
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
     if photometric not in (*GREY, *COLOUR, PALETTE):
         what = f"its colours are given as '{photometric}', which cannot be converted here."
         raise DataError("E_DICOM_COLOUR", what, where=where, fix="export it as RGB or JPEG.")
+    _refuse_large(int(dataset.get("Columns", 0) or 0), int(dataset.get("Rows", 0) or 0), where)
     stored, remarks = _stored(dataset, index, where)
     if photometric == PALETTE:
         from pydicom.pixels import apply_color_lut
@@ -66,6 +68,12 @@ def read_frame(dataset: Dataset, index: int, where: str) -> DecodedImage:
     return DecodedImage(_top_bits(stored[..., :3], int(dataset.get("BitsStored", 8))), remarks=remarks)
 
 
+def _refuse_large(width: int, height: int, where: str) -> None:
+    if width * height > MOST_PIXELS:
+        what = f"the header claims {width}×{height} pixels, more than {MOST_PIXELS // 1_000_000} million."
+        raise DataError("E_IMAGE_TOO_LARGE", what, where=where, fix="no endoscope delivers this: check the object.")
+
+
 def _stored(dataset: Dataset, index: int, where: str) -> tuple[NDArray[Any], tuple[Remark, ...]]:
     """The frame as stored, colour as RGB, and what was decided of its colours."""
     from pydicom.pixels import pixel_array
@@ -78,8 +86,12 @@ def _stored(dataset: Dataset, index: int, where: str) -> tuple[NDArray[Any], tup
                 return _by_imagecodecs(dataset, index, BY_IMAGECODECS[str(syntax)]), ()
             eight_bit_colour = dataset.get("SamplesPerPixel") == 3 and dataset.get("BitsStored", 8) == 8
             if str(syntax) in COLOUR_JPEG and eight_bit_colour:
-                return decode_colour_jpeg(_encoded(dataset, index), str(dataset.PhotometricInterpretation))
+                encoded = _encoded(dataset, index)
+                _refuse_large(*JpegImageFile(io.BytesIO(encoded)).size, where)
+                return decode_colour_jpeg(encoded, str(dataset.PhotometricInterpretation))
             return np.asarray(pixel_array(dataset, index=index)), ()
+    except DataError:
+        raise
     except (RuntimeError, NotImplementedError) as error:
         what = f"'{syntax.name}' cannot be decoded here ({_first_line(error)})."
         raise DataError("E_DICOM_SYNTAX", what, where=where, fix="export it uncompressed or as JPEG.") from error

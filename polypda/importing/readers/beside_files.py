@@ -12,7 +12,6 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
-import yaml
 
 from polypda.errors import DataError
 from polypda.importing.annotations.annotated import AnnotatedImage, Drawn, FrameFacts
@@ -40,6 +39,7 @@ from polypda.importing.annotations.shapes import (
 )
 from polypda.importing.contract import Label, MaskPixels, NegativeLabel, Remark, SourceTree, UnknownLabel
 from polypda.importing.readers.frame_tables import COLUMN_NAMES, table_of
+from polypda.yaml_text import YamlError, load_yaml
 
 VOC_FIRST_PX = 1
 """VOC counts pixels from 1 and names the last pixel of a box: half-open, from 0, that is [xmin − 1, xmax)."""
@@ -138,12 +138,12 @@ def class_names_of(tree: SourceTree) -> dict[int, str]:
             if name in NAME_FILES:
                 listed = dict(enumerate(filter(None, map(str.strip, read_text(tree, path).splitlines()))))
             elif name in ("data.yaml", "data.yml", "dataset.yaml"):
-                names = mapping(yaml.safe_load(read_text(tree, path))).get("names")
+                names = mapping(load_yaml(read_text(tree, path))).get("names")
                 pairs = enumerate(names) if isinstance(names, list) else mapping(names).items()
                 listed = {key: text(value) for key, value in pairs if isinstance(key, int)}
             else:
                 continue
-        except (DataError, yaml.YAMLError):
+        except (DataError, YamlError):
             continue
         if listed:
             return listed

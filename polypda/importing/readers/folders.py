@@ -177,6 +177,7 @@ class FoldersReader(Reader):
         return MaskColours((), PolypValues.parse("any"), self.classes)
 
     def _frame(self, tree: SourceTree, pair: Pair, name: str, facts: _Facts) -> ImportedFrame:
+        _refuse_second(pair)
         meaning, outer = pair.meaning, meaning_of((tree.name,))  # SRC itself may be the folder "negative" or "seq3"
         notes: list[Remark] = []
         row = facts.tables.row(pair.image)
@@ -226,6 +227,17 @@ class FoldersReader(Reader):
         what = "no mask belongs to it: taken as unlabelled. Where such frames show no polyp: -O unmasked=negative."
         notes.append(Remark("W_MASK_MISSING", what))
         return UnknownLabel()
+
+
+def _refuse_second(pair: Pair) -> None:
+    """Raise DataError E_FRAME_TWICE where two masks of one folder have one stem: one drawing in two formats, or two."""
+    seen: dict[tuple[str, str], str] = {}
+    for mask in pair.masks:
+        key = mask.rpartition("/")[0], folded_stem(mask)
+        if key in seen:
+            what = f"frame '{shown_stem(pair.image)}' has a second mask, {seen[key]}."
+            raise DataError("E_FRAME_TWICE", what, where=mask, fix="keep one of them.")
+        seen[key] = mask
 
 
 def _names(pairs: list[Pair]) -> dict[str, str]:

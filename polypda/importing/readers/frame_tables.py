@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.image_files import suffix_of
-from polypda.cohorts.tables import CORNERS, FrameRow
+from polypda.cohorts.tables import CORNERS, FrameRow, refuse_long
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.contract import Ledger, SourceTree
@@ -90,7 +90,7 @@ def table_of(text: str, path: str) -> tuple[list[str], Rows]:
     most often. Raises: DataError E_TABLE."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     csv.field_size_limit(1 << 30)  # a mask's run lengths are longer than the module's own limit
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     try:
         rows = [(line, [field.strip().strip("\ufeff") for field in row]) for line, row in enumerate(reader, 1)]
     except csv.Error as error:
@@ -136,6 +136,7 @@ def _ranges(headings: Sequence[str], rows: Rows, path: str) -> list[RangeRow]:
 
 def _row(value: Mapping[str, str], line: int, path: str, *, boxed: bool) -> TableRow:
     where = f"{path} line {line}"
+    refuse_long(value.values(), "E_TABLE_ROW", where)
     if not value["frame"]:
         raise DataError("E_TABLE_ROW", "names no frame.", where=where, fix="write the image's name in each row.")
     split = value.get("split", "")

@@ -17,13 +17,14 @@ from polypda.cohorts.image_files import IMAGE_SUFFIXES, image_files, natural_key
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.layouts import cohort_masks
 from polypda.cohorts.splits import require_no_leak
-from polypda.cohorts.stored_masks import FellowMasks
+from polypda.cohorts.stored_masks import FellowMasks, border_fraction, doubtful
 from polypda.cohorts.tables import (
     BOXES_CSV,
     FRAMES_CSV,
     FrameRow,
     boxes_csv,
     frames_csv,
+    is_formula,
     plain_cell,
     read_boxes_csv,
     read_frames_csv,
@@ -50,14 +51,15 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 
 
 def safe_name(name: str) -> str:
-    """A name that can be a file's on every system; what had to be cut off is stood for by a few digits of its hash.
+    """A name that can be a file's on every system and runs in no spreadsheet.
 
+    What had to be cut off is stood for by a few digits of its hash.
     Letters of all scripts stay, composed (NFC), so that names typed on different systems are equal.
     """
     composed = unicodedata.normalize("NFC", name)
     cleaned = "".join("_" if _unfit(character) else character for character in composed)
     cleaned = cleaned.strip(" .") or "frame"
-    if cleaned.split(".")[0].lower() in RESERVED:
+    if cleaned.split(".")[0].lower() in RESERVED or is_formula(cleaned):
         cleaned = f"_{cleaned}"
     return _tagged(cleaned, name) if len(cleaned.encode()) > LONGEST_BYTES else cleaned
 
@@ -158,6 +160,8 @@ def _mask(label: MaskLabel, image: DecodedImage) -> LabelFiles:
         mask = turned(label.read((width, height)), image.orientation)
         what = "the mask has the size of the picture as stored: it was turned upright with it."
         doubt = (Remark("N_MASK_ORIENTATION", what),)
+    doubtful_mask = doubtful(float(np.count_nonzero(mask)) / mask.size, border_fraction(mask))
+    doubt += (Remark(*doubtful_mask),) if doubtful_mask else ()
     return LabelFiles("mask", np.ascontiguousarray(mask), remarks=doubt)
 
 

@@ -26,6 +26,7 @@ from polypda.quality.checking.check_copies import (
 )
 from polypda.quality.checking.check_files import (
     check_boxes,
+    check_conversions,
     check_counts,
     check_modes,
     check_negatives,
@@ -49,6 +50,7 @@ from polypda.quality.near_duplicates import find_alike
 CHECKS: tuple[Callable[[CohortView], list[Finding]], ...] = (
     check_pairing,
     check_problems,
+    check_conversions,
     check_duplicates,
     check_near_duplicates,
     check_split,

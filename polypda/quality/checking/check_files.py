@@ -49,6 +49,23 @@ def check_problems(view: CohortView) -> list[Finding]:
     return findings
 
 
+def check_conversions(view: CohortView) -> list[Finding]:
+    """Image files that are read all the same, but not as they are: what was changed or guessed, by its code."""
+    by_code: dict[str, list[tuple[Observation, str]]] = defaultdict(list)
+    for one in view.seen:
+        for code, what in one.remarks:
+            by_code[code].append((one, what))
+    return [
+        Finding.about(
+            code,
+            f"{len(told)} images; the first, {told[0][0].frame.frame}: {told[0][1]}",
+            (one for one, _ in told),
+            Drawing.FRAME,
+        )
+        for code, told in by_code.items()
+    ]
+
+
 def check_orientation(view: CohortView) -> list[Finding]:
     """Images whose EXIF data ask for turning: read as stored here, turned by most viewers and annotation tools."""
     turned = [one for one in view.seen if one.orientation != 1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polypda.cohorts.stored_masks import AMBIGUOUS_GREY
+from polypda.cohorts.stored_masks import AMBIGUOUS_GREY, doubtful
 from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding, fraction_text
 from polypda.quality.checking.frame_quality import BLUR_RATIO, GLARE_FRACTION
 from polypda.quality.checking.observation import Observation, Size
@@ -218,6 +218,7 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
             message = f"{len(entries)} of {len(drawn)} {what}."
             values = [value(mask) for _, mask in entries]
             findings.append(Finding.about(code, message, _frames(entries), drawing, values))
+    findings += _doubtful_masks(view)
     outside = [(one, one.outside_fraction or 0) for one in view.seen]
     outside = sorted((e for e in outside if e[1] > MOST_OUTSIDE_FRACTION), key=lambda entry: -entry[1])
     if outside:
@@ -225,3 +226,19 @@ def check_mask_drawing(view: CohortView) -> list[Finding]:
         values = [f"{fraction:.0%} outside" for _, fraction in outside]
         findings.append(Finding.about("W_MASK_OUTSIDE", message, _frames(outside), Drawing.OUTSIDE, values))
     return findings
+
+
+def _doubtful_masks(view: CohortView) -> list[Finding]:
+    """Masks that cover all of their frame, or all but a polyp."""
+    by_code: dict[str, list[tuple[Observation, str]]] = defaultdict(list)
+    for one in view.seen:
+        if one.mask is not None and one.image_size is not None:
+            said = doubtful(one.mask.area_px / (one.image_size[0] * one.image_size[1]), one.mask.on_border)
+            if said is not None:
+                by_code[said[0]].append((one, said[1]))
+    return [
+        Finding.about(
+            code, f"{len(told)} masks; the first, {told[0][0].frame.frame}, {told[0][1]}", _frames(told), Drawing.MASK
+        )
+        for code, told in by_code.items()
+    ]

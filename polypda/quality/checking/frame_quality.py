@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import FieldOfView
 from polypda.cohorts.phantom_look import FieldOfViewShape
+from polypda.cohorts.stored_masks import border_fraction
 from polypda.quality.frame_figures import reduce_to_common_size
 
 WHITE = 250
@@ -154,7 +155,6 @@ def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
     )
     holes = int((hierarchy[0, :, 3] >= 0).sum()) if hierarchy is not None else 0
     outer = [one for one, entry in zip(contours, hierarchy[0], strict=True) if entry[3] < 0]
-    edges = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     longest = max(outer, key=len)[:, 0]
     return MaskQuality(
         area_px=area,
@@ -162,7 +162,7 @@ def judge_mask(mask: NDArray[np.uint8]) -> MaskQuality:
         specks=int(small.sum()),
         holes=holes,
         jagged=_excess(longest),
-        on_border=float(np.mean(edges > 0)),
+        on_border=border_fraction(mask),
         corners=_corners(longest),
     )
 

@@ -17,8 +17,8 @@ from polypda.cohorts.frames import Frame, PolypBox
 from polypda.cohorts.images import (
     Image,
     MaskFile,
-    decode_image,
     file_bytes,
+    inspect_image,
     inspect_mask,
     mask_size_error,
     read_ignored,
@@ -72,7 +72,7 @@ class Observation:
 
     mask_digest: of the mask's pixels. outside_fraction: of the mask, outside the field of view. boxes_outside: boxes
     that leave the frame. box_misfit: 1 − IoU of the mask's bounding boxes with the declared boxes. orientation: EXIF,
-    1 is upright. problem: why the frame cannot be used.
+    1 is upright. remarks: (code, what) of its image file, as an import says it. problem: why the frame cannot be used.
     """
 
     frame: Frame
@@ -89,6 +89,7 @@ class Observation:
     box_misfit: float | None = None
     orientation: int = 1
     comb: Comb | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
     problem: DataError | None = None
 
 
@@ -100,8 +101,9 @@ def observe(frame: Frame) -> Observation:
         seen = replace(seen, image_sha256=hashlib.sha256(data).hexdigest(), orientation=orientation(data))
         if cut_short(data):
             raise _truncated("E_IMAGE_TRUNCATED", frame.image)
-        image = decode_image(data, frame.image)
-        seen = replace(seen, image_size=(image.shape[1], image.shape[0]))
+        file = inspect_image(data, str(frame.image))
+        image = np.ascontiguousarray(file.pixels)
+        seen = replace(seen, image_size=(image.shape[1], image.shape[0]), remarks=file.remarks)
         view = find_field_of_view(image)
         seen = replace(
             seen,
@@ -112,7 +114,8 @@ def observe(frame: Frame) -> Observation:
             boxes_outside=sum(_leaves(box, image.shape[1], image.shape[0]) for box in frame.boxes),
         )
         read_ignored(frame, image.shape)
-        return seen if frame.mask is None else _with_mask(seen, frame.mask, image, view.mask)
+        seen = seen if frame.mask is None else _with_mask(seen, frame.mask, image, view.mask)
+        return seen if seen.problem else replace(seen, problem=file.drawing)
     except DataError as problem:
         return replace(seen, problem=problem)
     except (cv2.error, MemoryError, ValueError) as error:  # a file that breaks a decoder must not end the check

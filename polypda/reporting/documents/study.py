@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import DataError, nearest
+from polypda.yaml_text import YamlError, load_yaml
 
 TEMPLATE_HINT = "`polypda report --study-template` prints all keys."
 NOT_REPORTED = "NOT REPORTED"
@@ -222,10 +223,10 @@ def parse_study(text: str, *, where: str = "study.yaml") -> Study:
         E_STUDY_VALUE (a value that the schema refuses).
     """
     try:
-        content = yaml.load(text, Loader=_TextAsWritten)
-    except yaml.YAMLError as error:
+        content = load_yaml(text, _TextAsWritten)
+    except YamlError as error:
         fix = "correct the YAML; a text that holds ': ' or begins with a sign goes into quotes."
-        raise DataError("E_STUDY_YAML", " ".join(str(error).split()) + ".", where=where, fix=fix) from error
+        raise DataError("E_STUDY_YAML", f"{error}.", where=where, fix=fix) from error
     if content is None or content == "":
         return Study()
     if not isinstance(content, dict):

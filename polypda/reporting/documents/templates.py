@@ -103,8 +103,8 @@ def render_document(template: str, **facts: Any) -> str:
 
 
 def inline(text: object) -> str:
-    """Text of others (study file, manifest, settings) on one line, so that no tag in it comes to life."""
-    return " ".join(str(text).split()).replace("\\", "\\\\").replace("<", "\\<")
+    """Text of others (study file, manifest, settings) on one line, so that no tag or named link comes to life."""
+    return " ".join(str(text).split()).replace("\\", "\\\\").replace("<", "\\<").replace("](", "]\\(")
 
 
 def code(text: object) -> str:

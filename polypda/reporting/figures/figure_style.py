@@ -35,6 +35,7 @@ STYLE: Any = {  # matplotlib types its keys as one long literal
     "axes.spines.right": False,
     "axes.titley": 1.0,  # titles need not be moved out of anything's way: looking for it costs a fifth of the time
     "svg.fonttype": "path",  # the page needs no font of the reader's machine
+    "text.parse_math": False,  # a centre's name may hold "$"
     "svg.hashsalt": "polypda",  # the same cases give the same file
 }
 

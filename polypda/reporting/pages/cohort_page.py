@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from polypda.cohorts.tables import harmless
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
 from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM
 from polypda.evaluation.statistics.intervals import IntervalKind
@@ -69,7 +70,7 @@ def write_cohort_statistics(
             tables[FRAMES_FILE] = differences.frames
         for name, table in tables.items():
             stated = table.assign(note=PHANTOM_BANNER) if statistics.phantom else table
-            write_whole(work / name, stated.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+            write_whole(work / name, harmless(stated).to_csv(index=False, lineterminator="\n", float_format="%.6g"))
         write_whole(work / "stats.json", statistics_json(statistics))
         write_whole(work / "index.html", render_cohort_page(statistics, figures))
         shutil.rmtree(work / "figures" / NARROW_FOLDER)

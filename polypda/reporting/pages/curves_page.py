@@ -106,7 +106,12 @@ def curve_findings(curves: StageCurves, snapshots: pd.DataFrame, *, chance: floa
         snapshots: as :func:`polypda.training.curves.snapshot_table` makes it; may be empty.
         chance: accuracy of a discriminator that guesses.
     """
-    found = [*_collapse(snapshots), *_forgotten(snapshots), *_discriminators(curves, chance), *_losses(curves)]
+    stopped, warned = (
+        [f"The collapse watch {alarm.words}." for alarm in curves.alarms if alarm.stops is stops]
+        for stops in (True, False)
+    )
+    found = [*stopped, *_collapse(snapshots), *_forgotten(snapshots)]
+    found += [*_discriminators(curves, chance), *_losses(curves), *warned]
     return found or ["No collapse, no runaway loss and no decided discriminator was found by these rules."]
 
 

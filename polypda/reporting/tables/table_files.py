@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from polypda.cohorts.tables import harmless
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.evaluation_file import SELECTORS_FILE
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER, SOURCE_ONLY
@@ -75,7 +76,7 @@ class TableFacts:
         """The table at full precision, with the stated facts as further columns so that no row loses them."""
         stated = {name.replace(" ", "_"): text for name, text in self.stated.items()}
         further = {name: text for name, text in stated.items() if name not in table.columns}
-        return table.assign(**further).to_csv(index=False, lineterminator="\n")
+        return harmless(table.assign(**further)).to_csv(index=False, lineterminator="\n")
 
     def markdown(self, parts: list[str]) -> str:
         """A document: title and banner, its parts, notes, and how the numbers came about."""

@@ -75,8 +75,8 @@ def padded_markdown(grid: Sequence[Sequence[str]], right: Sequence[bool]) -> str
 
 
 def markdown_escaped(cell: str) -> str:
-    """Text on one line, so that no tag and no column in it comes to life; marks of :func:`strong` become ``**``."""
-    text = TAG.sub(r"\\<", cell.replace("\\", "\\\\")).replace("|", "\\|").replace("\n", " ")
+    """Text on one line, so that no tag, link or column in it comes to life; marks of :func:`strong` become ``**``."""
+    text = TAG.sub(r"\\<", cell.replace("\\", "\\\\")).replace("|", "\\|").replace("\n", " ").replace("](", "]\\(")
     return text.replace(STRONG_START, "**").replace(STRONG_END, "**")
 
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
-from polypda.cohorts.image_files import IMAGE_SUFFIXES
+from polypda.cohorts.image_files import IMAGE_SUFFIXES, stays_inside
 from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.stored_pixels import decode_stored
+from polypda.cohorts.stored_pixels import decode_stored, read_npy
 from polypda.errors import DataError
 from polypda.networks.weights import IDENTITY_HEX
 from polypda.review.folder import PredictedCase
@@ -82,6 +82,10 @@ class PredictedFolder:
         try:
             table = pd.read_csv(self.folder / TABLE, dtype=str, keep_default_na=False)
             rows = [row for row in table.to_dict("records") if row["mask"]]
+            if strange := [
+                row for row in rows if not all(stays_inside(row[name]) for name in ("name", "mask", "input"))
+            ]:
+                raise self._unusable(f"predictions.csv names a file outside its folder ({strange[0]['mask'][:80]})")
             return {str(row["name"]): {str(key): str(value) for key, value in row.items()} for row in rows}
         except (OSError, ValueError, KeyError) as error:
             raise self._unusable("predictions.csv cannot be read, or names no masks") from error
@@ -128,7 +132,7 @@ class PredictedFolder:
         stem = self.folder / PROBABILITIES / name
         plain, png = Path(f"{stem}.npy"), Path(f"{stem}.png")
         if plain.is_file():
-            return np.load(plain).astype(np.float32)
+            return read_npy(plain.read_bytes(), plain.name, "E_PREDICTION").astype(np.float32)
         if png.is_file():
             return (decode_stored(png.read_bytes(), str(png)).pixels / FULL_16_BIT).astype(np.float32)
         return None

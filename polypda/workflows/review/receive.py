@@ -13,6 +13,7 @@ import pandas as pd
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
+from polypda.cohorts.tables import harmless
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.clinical_review import ReviewFindings, write_findings
 from polypda.files import whole_folder, write_failed, write_png, write_table, write_whole
@@ -235,7 +236,7 @@ def _write(
     write_whole(work / "merged.csv", spreadsheet(merged_table(merged)))
     write_whole(work / "disagreements.csv", spreadsheet(disagreements_table(merged)))
     if agreement:
-        write_table(work / "agreement.csv", pd.DataFrame([vars(one) for one in agreement]))
+        write_table(work / "agreement.csv", harmless(pd.DataFrame([vars(one) for one in agreement])))
     _write_accepted(work, index, record, merged)
     _write_relabel(work, index, record, merged, frames)
     found = findings(record, run.name, merged, agreement, len(reviewers))

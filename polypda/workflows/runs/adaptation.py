@@ -33,7 +33,7 @@ from polypda.training.selectors import (
     score_snapshot,
     score_snapshots,
 )
-from polypda.training.stage import Stage, run_stage
+from polypda.training.stage import Stage, run_stage, stopped_by_collapse
 from polypda.workflows.runs.accepted import accepted_of
 from polypda.workflows.runs.model_facts import model_facts
 from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData
@@ -241,6 +241,8 @@ def keep_chosen(
     candidates = chain(((step, snapshots.as_used(step)) for step in snapshots.files), [(CONTROL_STEP, rival)])
     *scores, own = score_snapshots(candidates, target, source_validation, device, labelled_target)
     choice = choose(scores, config.selector, foreground, note=note, start=start)
+    if stopped := stopped_by_collapse(snapshots.folder):
+        choice = replace(choice, reason=f"{choice.reason}; the training collapsed and was {stopped}")
     choice = judged(choice, own, foreground, alarms) if config.guard else replace(choice, control=own)
     write_json(run.folder / SELECTION, choice.as_json())
     used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)

@@ -16,6 +16,7 @@ from typing import Any
 
 from polypda.cohorts.frames import LabelState, Split
 from polypda.data.cache import CachedFrames, FrameCache
+from polypda.data.degenerate import require_learnable
 from polypda.data.labels import BoxSupervision
 from polypda.methods.contract import LabelsFrom, PseudoLabelRule
 from polypda.methods.registry import method_class
@@ -71,6 +72,7 @@ class TrainingData:
         packaged_foreground: float = 0.0,
     ) -> TrainingData:
         target = cache.unlabelled(pair.target.split(Split.TRAIN))
+        require_learnable(target, "target")
         if pair.source is None:
             return cls("", None, None, target, packaged_foreground)
         training = teaching_frames(pair.source, Split.TRAIN, boxes)
@@ -78,9 +80,11 @@ class TrainingData:
         notes = [] if validation else ["on training frames, since the source has none for validation"]
         if any(frame.label_state is LabelState.BOX for frame in validation or training):
             notes.append("by filled boxes, the band around them left out")
+        source = cache.labelled(training, boxes)
+        require_learnable(source, "source")
         return cls(
             validation_note="; ".join(notes),
-            source=cache.labelled(training, boxes),
+            source=source,
             source_validation=cache.labelled(validation or training, boxes),
             target=target,
         )
