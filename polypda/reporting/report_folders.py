@@ -15,7 +15,8 @@ REPORT_FILES = ("index.html", "cases.csv", "model_card.md")
 
 @contextmanager
 def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> Iterator[Path]:
-    """A working folder beside ``folder``, moved there at the end of the block; after an error nothing is left of it.
+    """A working folder beside ``folder``, moved there at the end of the block with the checksums of its files; after an
+    error nothing is left of it.
 
     replace: a former folder of this kind may lie there; it stays until the new one is complete. former: the files by
         which it is known.
@@ -24,7 +25,7 @@ def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] =
     """
     refuse_existing(folder, replace=replace, former=former)
     try:
-        with files.whole_folder(folder, replace=replace) as work:
+        with files.whole_folder(folder, replace=replace, sealed=True) as work:
             yield work
     except OSError as error:
         raise _exists(folder) if folder.exists() and not replace else files.write_failed(folder, error) from error
