@@ -95,7 +95,7 @@ def share_lock(folder: Path) -> None:
 
 
 def holder_of(folder: Path) -> Holder | None:
-    """Who works in a folder now; None where nobody does, as after a kill or a reboot. 
+    """Who works in a folder now; None where nobody does, as after a kill or a reboot.
 
     Raises: DataError E_RUN_LOCKED where the lock is damaged.
     """

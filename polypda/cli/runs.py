@@ -164,7 +164,7 @@ def verify_command(
         for one in [path] if path.is_file() or is_listed(path) else runs_below(path) or [path]:
             faults = problems(one)
             checked += 1
-            typer.echo(f"{one}: {'intact' if not faults else f'{len(faults)} files are not what was written'}")
+            typer.echo(f"{one}: {'intact' if not faults else f'not intact, {_files(len(faults))}'}")
             for fault in faults:
                 shown = fault.path.relative_to(one) if fault.path != one else fault.path.name
                 typer.echo(f"  {shown} {fault.what}")
@@ -172,10 +172,14 @@ def verify_command(
     if found:
         raise DataError(
             "E_RUN_DAMAGED",
-            f"{len(found)} files in {checked} places are not what was written.",
+            f"{_files(len(found))} of {checked} checked place{'s' * (checked != 1)} not what was written.",
             fix="put back copies of them. What a run can make again (checkpoints, selection, reports): remove it and "
             "give `polypda adapt --resume RUN`. Then look at the disk.",
         )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
 
 
 @runs_app.command("clean")

@@ -8,8 +8,12 @@ from pathlib import Path
 
 from polypda import files
 from polypda.errors import DataError
+from polypda.integrity import faults
 
-REPORT_FILES = ("index.html", "cases.csv", "model_card.md")
+PAGE = "index.html"
+MADE_FROM = "made-from.sha256"
+"""In a report: a digest of all that decided it."""
+REPORT_FILES = (PAGE, "cases.csv", "model_card.md")
 """What a folder must hold to be known as a former report of several runs."""
 
 
@@ -29,6 +33,15 @@ def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] =
             yield work
     except OSError as error:
         raise _exists(folder) if folder.exists() and not replace else files.write_failed(folder, error) from error
+
+
+def is_made_from(folder: Path, digest: str) -> bool:
+    """Whether an intact report of the same lies there. Raises: DataError E_CHECKSUMS."""
+    try:
+        same = (folder / MADE_FROM).read_text(encoding="utf-8").strip() == digest
+    except (OSError, ValueError):
+        return False
+    return same and not any(faults(folder))
 
 
 def refuse_existing(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> None:

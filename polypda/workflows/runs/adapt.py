@@ -18,6 +18,7 @@ from time import monotonic
 
 import torch
 
+from polypda.cache import remove_unfinished
 from polypda.cohorts.frames import Split
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
@@ -214,7 +215,7 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) ->
     """
     config, began = run.config(), monotonic()
     require_recorded(run, data_tables(config, pair))
-    with locked(run.folder, "adapt"), _taken_up(run), _told_states(run) as complete:
+    with locked(run.folder, "adapt"), _taken_up(run, paths.cache), _told_states(run) as complete:
         require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
         choice, snapshots = _train(run, config, paths, pair, progress)
         run.set_status("evaluating")
@@ -225,10 +226,12 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) ->
 
 
 @contextmanager
-def _taken_up(run: RunFolder) -> Iterator[None]:
-    """Clear what a killed process left in a run, and say where it is gone on with otherwise than it was begun."""
+def _taken_up(run: RunFolder, cache: Path) -> Iterator[None]:
+    """Clear what a killed process left in a run and in the cache, and say where the run is gone on with otherwise than
+    it was begun."""
     for folder in (run.folder, *run.stages()):
         remove_leftovers(folder)
+    remove_unfinished(cache)
     if adopt(run):
         log.warning("%s: made by a version without checksums; its files are recorded as they are now", run.name)
     device_of(run.config().compute)  # the wanted number of threads
