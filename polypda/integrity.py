@@ -27,6 +27,7 @@ except ImportError:  # Windows: processes that write into one run at once are no
 
 CHECKSUMS = "checksums.sha256"
 SIDECAR = ".sha256"
+LARGE = 1 << 20
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _TAKEN = 2
 """So many of the last lines of a name are taken: the file, or the one before where its writer was killed."""
@@ -42,13 +43,15 @@ class Fault:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits; read once per process as long as it is not written to.
+    """The SHA-256 of a file, 64 hexadecimal digits; a large one is read once per process unless it is written to.
 
     Raises: OSError.
     """
     now = path.stat()
     if not stat.S_ISREG(now.st_mode):
         raise OSError(f"{path.name} is no file")
+    if now.st_size < LARGE:  # written twice within one tick of the disk's clock, it would look the same
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     return _sha256_of(path.absolute(), now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
@@ -76,21 +79,19 @@ def announce(folder: Path, name: str, digest: str) -> None:
     """Record what the file of that name is about to be. Raises: OSError; DataError E_CHECKSUMS."""
     path = folder / CHECKSUMS
     with _alone(path) as file:
-        text = file.read().decode(errors="replace")
-        whole = text[: text.rfind("\n") + 1]  # a line that was cut off by a full disk or a power cut is dropped
-        known = _parsed(whole, path).get(name, [])
+        content = file.read()
+        start = content.rfind(b"\n") + 1
+        kept = _last_line(content[start:], folder)
+        known = _parsed(content[:start] + kept, path).get(name, [])
         lines = [digest]
         with suppress(OSError):
-            now = sha256_of(folder / name)
-            if (
-                now in known[:-1] and now != known[-1]
-            ):  # stays among the last ones, however often a writer is killed here
+            now = sha256_of(folder / name)  # stays among the last ones, however often a writer is killed here
+            if now in known[:-1] and now != known[-1]:
                 lines.insert(0, now)
-        start = len(whole.encode())
         file.seek(start)
         try:
             file.truncate()
-            _write_durably(file, "".join(f"{line}  {name}\n" for line in lines).encode())
+            _write_durably(file, kept + "".join(f"{line}  {name}\n" for line in lines).encode())
         except OSError:
             with suppress(OSError):
                 file.truncate(start)
@@ -183,15 +184,26 @@ def _taken(folder: Path) -> dict[str, list[str]] | None:
     """Name → the digests that are taken for it; None where there is no list."""
     path = folder / CHECKSUMS
     try:
-        text = path.read_bytes().decode(errors="replace")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    return {name: found[-_TAKEN:] for name, found in _parsed(text[: text.rfind("\n") + 1], path).items()}
+    start = content.rfind(b"\n") + 1
+    parsed = _parsed(content[:start] + _last_line(content[start:], folder), path)
+    return {name: found[-_TAKEN:] for name, found in parsed.items()}
 
 
-def _parsed(text: str, path: Path) -> dict[str, list[str]]:
+def _last_line(rest: bytes, folder: Path) -> bytes:
+    """What follows the last line's end: nothing, as a rule. What a full disk or a power cut cut off is dropped; a line
+    that only lacks its end is one."""
+    matched = _LINE.fullmatch(rest.decode(errors="replace"))
+    if matched is None or any(path.name.startswith(matched[2]) for path in folder.iterdir() if path.name != matched[2]):
+        return b""
+    return rest + b"\n"
+
+
+def _parsed(content: bytes, path: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(text.split("\n")[:-1], 1):
+    for number, line in enumerate(content.decode(errors="replace").split("\n")[:-1], 1):
         matched = _LINE.fullmatch(line)
         if matched is None:
             raise DataError(
