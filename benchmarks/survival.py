@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
@@ -41,11 +42,11 @@ PATIENCE_S = 10.0
 """A process that lives longer than its parent by this is an orphan."""
 MOMENTS = ("os.rename", "os.mkdir", "fsync", "open")
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
-TINY = (
+TINY = shlex.split(
     "--phantom --source zju2 --target haining --phantom-frames 12 --size 64 --batch-size 2 --start-steps 2 "
     "--adapt-steps 4 --checkpoint-every 2 --threads 1 --overlays 1 --architecture fpn --levels 1 --device cpu "
     "--encoder tu-mobilenetv3_small_050 --encoder-weights none --no-guard --no-parts"
-).split()
+)
 ALONE = ["--trainings-at-once", "1"]
 METHODS = {
     "two players": ["--method", "adaptsegnet", *ALONE],
@@ -118,6 +119,8 @@ def run(words: list[str], where: Path, plan: Plan) -> Ended:
 
 
 def _child(words: list[str], where: Path, plan: Plan, counted: Path) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background, nohup: what they ignore
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.chdir(where)
     os.environ["POLYPDA_CACHE"] = str(where / "cache")
     _instrument(where, plan, counted)

@@ -24,7 +24,7 @@ def test_every_flipped_bit_of_a_file_or_of_the_list_is_noticed(tmp_path):
     for path in (folder / "evaluation.json", folder / "figures" / "a.svg", folder / CHECKSUMS):
         for bit in range(8 * path.stat().st_size):
             flip(path, bit)
-            with pytest.raises(DataError, match="E_FILE_CHANGED|E_CHECKSUMS"):
+            with pytest.raises(DataError, match=r"E_FILE_CHANGED|E_CHECKSUMS"):
                 check_folder(folder)
             flip(path, bit)
     check_folder(folder)

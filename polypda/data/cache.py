@@ -137,6 +137,9 @@ class ImageFile:
         self._sums = np.frombuffer(table, "<u4")
         self._seen = np.zeros(count, bool)
 
+    def __len__(self) -> int:
+        return len(self._sums)
+
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         pixels = np.array(self._pixels[index])
         if not self._seen[index]:

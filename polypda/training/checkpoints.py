@@ -18,7 +18,7 @@ import torch
 
 from polypda.errors import DataError, TrainingError
 from polypda.files import remove_leftovers, whole_file, whole_folder, write_json
-from polypda.integrity import CHECKSUMS, check
+from polypda.integrity import CHECKSUMS, check, check_folder
 from polypda.methods.contract import SEGMENTER, Method
 from polypda.networks.weights import SHOWN_KEYS, load_module, not_finite, save_module
 
@@ -104,9 +104,13 @@ def _write(folder: Path, method: Method, step: int) -> None:
 
 
 def load_checkpoint(checkpoint: Checkpoint, method: Method) -> None:
-    """Put a checkpoint's state into a freshly built method. Raises: DataError E_CHECKPOINT."""
+    """Put a checkpoint's state into a freshly built method.
+
+    Raises: DataError E_CHECKPOINT where it is damaged, holds numbers that are not finite, or is another method's.
+    """
     try:
-        meta = json.loads((checkpoint.folder / META).read_text())
+        check_folder(checkpoint.folder)
+        meta = json.loads((checkpoint.folder / META).read_text(encoding="utf-8"))
         for name, module in method.modules().items():
             load_module(module, checkpoint.folder / f"{name}.safetensors")
         states = torch.load(checkpoint.folder / STATE, weights_only=True, map_location="cpu")

@@ -127,7 +127,9 @@ def test_a_report_is_replaced_only_if_asked_and_only_a_report(tmp_path: Path) ->
     assert (folder / "index.html").read_text() == "old"
     with new_folder(folder, replace=True) as work:
         (work / "index.html").write_text("new")
-    assert {path.name for path in folder.iterdir()} == {"index.html", "checksums.sha256"} and (folder / "index.html").read_text() == "new"
+    assert {path.name for path in folder.iterdir()} == {"index.html", "checksums.sha256"} and (
+        folder / "index.html"
+    ).read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 

@@ -9,8 +9,8 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import save_module
 from polypda.prediction.facts import EncoderOrigin, LearntCohort, ModelFacts, NetworkInput, Normalisation, Training
 from polypda.prediction.model import save_model
-from polypda.training.run_folder import RunFolder
 from polypda.training.checkpoints import DONE
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.model_facts import model_facts
 

@@ -16,6 +16,7 @@ from support.painted import write_frames
 
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import DataError, Interrupted, TrainingError
+from polypda.integrity import CHECKSUMS
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import save_module
@@ -256,6 +257,7 @@ def test_a_checkpoint_that_is_not_finite_is_not_gone_on_from(make_stage):
     state = load_file(last.segmenter)
     name = next(key for key in state if key.endswith("weight"))
     save_file(state | {name: torch.full_like(state[name], float("nan"))}, last.segmenter)
+    (last.folder / CHECKSUMS).unlink()  # of a version that kept none
     with pytest.raises(DataError, match=f"E_CHECKPOINT step-000003.*E_WEIGHTS_NONFINITE.*{name}") as caught:
         run_stage(stage, ONE_THREAD)
     assert "remove this checkpoint's folder" in caught.value.fix
