@@ -40,6 +40,7 @@ def test_adda_and_tent_adapt_without_a_source_frame(polypda, package, tmp_path):
         "package.json",
         "start.safetensors",
         "features.safetensors",
+        "checksums.sha256",
     }
     assert str(tmp_path) not in (package / "package.json").read_text()
     for method in ("adda", "tent"):
