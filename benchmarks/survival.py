@@ -210,8 +210,10 @@ def _children() -> list[int]:
 
 
 def digest(folder: Path) -> dict[str, str]:
-    """What must be alike: weights, what was chosen, the scored frames."""
-    files = [*folder.rglob("*.safetensors"), *folder.glob("report/cases.csv"), folder / "selection.json"]
+    """What must be alike: final weights, what was chosen, the scored frames."""
+    last = [sorted(stage.glob("step-*"))[-1:] for stage in (folder / "stages").glob("*")]
+    files = [*folder.glob("*.safetensors"), *(path for step in last for one in step for path in one.glob("*.saf*"))]
+    files += [*folder.glob("report/cases.csv"), folder / "selection.json"]
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
