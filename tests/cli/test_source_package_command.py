@@ -82,7 +82,7 @@ def test_what_a_package_cannot_serve_is_refused(polypda, package, tmp_path):
     ):
         status, _, err = adapt(polypda, *words)
         assert status == 2 and code in err, (words, err)
-    (package / "checksums.sha256").unlink()  # of a version that kept none: what the files hold is looked at all the same
+    (package / "checksums.sha256").unlink()  # of an earlier version: contents are looked at
     for name, code in (("start.safetensors", "E_WEIGHTS_NONFINITE"), ("features.safetensors", "E_SOURCE_FEATURES")):
         whole = (package / name).read_bytes()
         with safe_open(package / name, "pt") as file:
