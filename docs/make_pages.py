@@ -61,7 +61,8 @@ def errors_page() -> str:
     parts = [
         MADE + "# Every code\n\n"
         "A message prints as `CODE where: what happened. Fix: remedy`. Exit status: 2 wrong usage, 3 data, 4 a result "
-        "that must not be trusted (leakage), 130 interrupted. `polypda --debug …` shows a traceback. "
+        "that must not be trusted (leakage), 130 interrupted (143 by SIGTERM, 129 by a closed terminal). "
+        "`polypda --debug …` shows a traceback. "
         "`…` stands for what differs from case to case.\n"
     ]
     for letter, heading in HEADINGS.items():

@@ -7,17 +7,17 @@ locked by it and stays. An entry that is damaged or cannot be written costs its 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from polypda.errors import UsageError
-from polypda.files import UNFINISHED, whole_file
+from polypda.files import UNFINISHED, remove_leftovers, whole_file
 
 try:
     import fcntl
@@ -46,6 +46,8 @@ KINDS = {kind.name: kind for kind in (FRAMES, PHANTOMS, STYLIZED, FINGERPRINTS, 
 LIMIT_VARIABLE = "POLYPDA_CACHE_GB"
 DEFAULT_LIMIT_GB = 50.0
 GB = 10**9
+DIGEST_BYTES = 32
+"""Of the SHA-256 that a small entry begins with."""
 DAY_S = 86_400
 
 _in_use: dict[Path, int] = {}
@@ -83,16 +85,17 @@ class Store:
     folder: Path | None
 
     def read(self, name: str) -> bytes | None:
-        """A small entry; None where there is none."""
+        """A small entry; None where there is none, or a damaged one."""
         if self.folder is None:
             return None
         path = self.folder / name
         try:
-            data = path.read_bytes()
+            stored = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        return data
+        digest, data = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
+        return data if digest == hashlib.sha256(data).digest() else None
 
     def keep(self, name: str, data: bytes) -> bool:
         """Keep a small entry; whether it could be written."""
@@ -101,7 +104,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(self.folder / name, durable=False) as temporary:
-                temporary.write_bytes(data)
+                temporary.write_bytes(hashlib.sha256(data).digest() + data)
         except OSError:
             return False
         return True
@@ -168,13 +171,13 @@ def trim(cache: Path, limit: int | None = None) -> None:
 
 
 def remove_unfinished(cache: Path) -> None:
-    """Remove what was begun a day ago or earlier and never finished."""
+    """Remove what processes that are gone began and never finished."""
     for kind in KINDS.values():
         folder = cache / kind.name
-        for path in folder.glob(f".*{UNFINISHED}") if folder.is_dir() else ():
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > DAY_S:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove_leftovers(folder)
+        if kind is PHANTOMS:  # rendered within their entries
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                remove_leftovers(entry)
 
 
 def limit_bytes() -> int:

@@ -9,34 +9,44 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polypda import integrity
 from polypda.errors import DataError, UsageError
+from polypda.processes import is_alive, own_mark
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNFINISHED = ".part"
-"""How the hidden names of what is being written end."""
+UNFINISHED, FORMER = ".part", ".former"
+"""How the hidden names end of what is being written, and of what gives way to it."""
 LONGEST_STEM = 40
+DAY_S = 86_400
+_HIDDEN_NAME = re.compile(r"\.(?P<stem>.*?)\.(?:(?P<mark>[0-9a-f]{6}-\d+-\d+)\.)?[^.]+\.(?:part|former)", re.DOTALL)
+"""mark: of the process that writes; names of earlier versions have none."""
 
 
 @contextmanager
-def whole_file(path: Path, *, private: bool = False, durable: bool = True, over_former: bool = True) -> Iterator[Path]:
+def whole_file(
+    path: Path, *, private: bool = False, durable: bool = True, over_former: bool = True, recorded: bool = False
+) -> Iterator[Path]:
     """A place to write to, which becomes ``path`` at the end of the block; after an error nothing is left of it.
 
     private: readable by the user alone (0600), else as the user's umask has it. durable: flushed to the disk before it
     is renamed; not needed where a damaged file is noticed and costs nothing, as in a cache. over_former: False: a file
-    that lies there already stays, also one that another process wrote meanwhile.
+    that lies there already stays, also one that another process wrote meanwhile. recorded: its checksum joins the
+    folder's list.
     Raises: OSError. The parent folder must exist.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:LONGEST_STEM]}.", suffix=UNFINISHED)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=UNFINISHED)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -45,6 +55,8 @@ def whole_file(path: Path, *, private: bool = False, durable: bool = True, over_
             temporary.chmod(0o666 & ~current_umask())
         if durable:
             flush(temporary)
+        if recorded:
+            integrity.announce(path.parent, path.name, integrity.sha256_of(temporary))
         if over_former:
             temporary.replace(path)
         else:
@@ -67,12 +79,12 @@ def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> N
         raise write_failed(path, error) from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, indented by one, letters as they are.
+def write_json(path: Path, value: Any, *, recorded: bool = False) -> None:
+    """Write a value as JSON, indented by one, letters as they are. recorded: see :func:`whole_file`.
 
     Raises: OSError, which the command tells as a full disk after which a run can be resumed.
     """
-    with whole_file(path) as temporary:
+    with whole_file(path, recorded=recorded) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -91,18 +103,22 @@ def write_png(path: Path, pixels: Any, compress_level: int = 6) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+def whole_folder(folder: Path, *, replace: bool = False, sealed: bool = False) -> Iterator[Path]:
     """A working folder, which becomes ``folder`` at the end of the block; after an error nothing is left of it.
 
     replace: a folder that lies there stays until the new one is complete, and is removed then; without it, one that
-    holds something is an error. Parent folders are made.
+    holds something is an error. sealed: with a list of its files' checksums. Parent folders are made, and what a killed
+    process left of the same folder is removed.
     Raises: OSError.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{folder.name[:LONGEST_STEM]}."
+    remove_leftovers(folder.parent, folder.name)
+    prefix = _prefix(folder)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix, suffix=UNFINISHED))
     try:
         yield work
+        if sealed:
+            integrity.seal(work)
         work.chmod(0o777 & ~current_umask())
         if replace and folder.exists():
             _exchange(work, folder, prefix)
@@ -113,7 +129,7 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _exchange(work: Path, folder: Path, prefix: str) -> None:
-    former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix, suffix=".former"))
+    former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix, suffix=FORMER))
     folder.rename(former / folder.name)
     try:
         work.rename(folder)
@@ -122,6 +138,49 @@ def _exchange(work: Path, folder: Path, prefix: str) -> None:
         raise
     finally:
         shutil.rmtree(former, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:LONGEST_STEM]}.{own_mark()}."
+
+
+def leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    """What processes that are gone left unfinished in a folder; of one name alone where it is given.
+
+    What another machine writes, or a version that did not mark it, counts as left after a day.
+    """
+    found = []
+    for path in folder.glob(f".*{UNFINISHED}") if folder.is_dir() else ():
+        if _is_left(path, name):
+            found.append(path)
+    return found + [path for path in folder.glob(f".*{FORMER}") if folder.is_dir() and _is_left(path, name)]
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
+    """Remove :func:`leftovers`; a folder whose replacement was not finished is put back. Returns what is gone."""
+    removed = []
+    for path in leftovers(folder, name):
+        with contextlib.suppress(OSError):
+            if path.name.endswith(FORMER):
+                for given_way in path.iterdir():
+                    if not (folder / given_way.name).exists():
+                        given_way.rename(folder / given_way.name)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            removed.append(path)
+    return removed
+
+
+def _is_left(path: Path, name: str | None) -> bool:
+    matched = _HIDDEN_NAME.fullmatch(path.name)
+    if matched is None or (name is not None and matched["stem"] != name[:LONGEST_STEM]):
+        return False
+    alive = is_alive(matched["mark"]) if matched["mark"] else None
+    if alive is not None:
+        return not alive
+    try:
+        return time.time() - path.lstat().st_mtime > DAY_S
+    except OSError:
+        return False
 
 
 def flush(path: Path) -> None:

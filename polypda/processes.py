@@ -1,23 +1,32 @@
-"""Processes that work for this one, and that never outlive it."""
+"""Processes that work for this one, and that never outlive it; how they are told apart, and how they are stopped."""
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import os
+import platform
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
-from types import TracebackType
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-PATIENCE_S = 60.0
+PATIENCE_S = 5.0
 """How long a worker whose parent has died may take to clean up, or to write a checkpoint."""
 LOOK_EVERY_S = 0.5
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a command to end."""
+_PR_SET_PDEATHSIG = 1
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -76,19 +85,131 @@ class WorkerPool(ProcessPoolExecutor):
         self._lifeline.close()
 
 
-def interrupt(*_: object) -> None:
-    """A signal handler: what is being done ends as by Ctrl-C, cleaning up after itself."""
-    raise KeyboardInterrupt
+_asked: list[int] = []
+"""The signals that have asked this process to end."""
+
+
+def interrupt(number: int = signal.SIGINT, _: FrameType | None = None) -> None:
+    """A signal handler: what is being done ends as by Ctrl-C, cleaning up after itself.
+
+    Asked again by a launcher's SIGTERM after Ctrl-C, it goes on cleaning up; a second Ctrl-C stops that as well.
+    """
+    again = bool(_asked)
+    note_signal(number)
+    if not again or number == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def note_signal(number: int) -> None:
+    """Remember for the exit status that a signal asked this process to end."""
+    _asked.append(number)
+
+
+def was_asked_to_end() -> bool:
+    """Whether a signal has asked this process to end."""
+    return bool(_asked)
+
+
+def exit_status_of_signal() -> int:
+    """128 and the number of the signal that asked first, as a shell has it; 130, Ctrl-C, where none was noted."""
+    return 128 + int(_asked[0] if _asked else signal.SIGINT)
+
+
+@contextmanager
+def signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM and a closed terminal end a block as Ctrl-C does: half-written folders are removed, processes of its own
+    are ended. What the user had ignored (``nohup``) stays ignored."""
+    _asked.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in former.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def leave_signals_to_the_parent() -> None:
+    """In a worker that only reads: whoever started it stops it, and it dies with that process.
+
+    Signals to a whole group reach it as well; a worker that died of one would break what its parent is finishing.
+    """
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    die_with_the_parent()
+    parent = parent_process()
+    if parent is not None and _orphaned(parent.pid or 0):  # it was gone before the system was asked
+        os._exit(1)
+
+
+def die_with_the_parent() -> None:
+    """Have the system kill this process once its parent has died (Linux)."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@cache
+def host_mark() -> str:
+    """This machine in 6 hexadecimal digits that tell neither its name nor its number."""
+    number = b""
+    with suppress(OSError):
+        number = Path("/etc/machine-id").read_bytes()
+    return hashlib.sha256(platform.node().encode() + b"\0" + number).hexdigest()[:6]
+
+
+def own_mark() -> str:
+    """This process: its machine, its number, and when it started (in the system's ticks; 0 where that is not known)."""
+    pid = os.getpid()
+    return f"{host_mark()}-{pid}-{_started(pid) or 0}"
+
+
+def is_alive(mark: str) -> bool | None:
+    """Whether the process of a mark runs; None where that cannot be told, as of another machine's."""
+    host, pid, started = mark.split("-")
+    if host != host_mark() or sys.platform == "win32":
+        return None
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        pass
+    now = _started(int(pid))
+    return started == "0" or now is None or now == int(started)
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in ticks since the machine did; None where there is no /proc."""
+    try:
+        # its name, in parentheses, may hold anything: fields are counted after it
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _begin(
     lifeline: Connection, parent: int, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop_if_the_parent_wants)
     threading.Thread(target=_watch, args=(lifeline, parent), daemon=True).start()
     if initializer is not None:
         initializer(*initargs)
+
+
+def _stop_if_the_parent_wants(number: int, _: FrameType | None) -> None:
+    """Of a signal to the whole group the parent hears, too, and lets go of the pipe: an idle worker must not die first,
+    or the pool would be called broken."""
+    if _stopping.is_set():
+        interrupt(number)
 
 
 def _task(fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:

@@ -38,11 +38,23 @@ def test_use_is_what_counts_not_making(tmp_path):
     folder.mkdir()
     for number in (0, 1):
         path = folder / f"{number:040x}.json"
-        path.write_bytes(bytes(1000))
+        assert Store(folder).keep(path.name, bytes(1000))
         os.utime(path, (time.time() - 5 * DAY_S + number,) * 2)
     assert Store(folder).read(f"{0:040x}.json") == bytes(1000)
     trim(tmp_path, 1500)
     assert [entry.path.name for entry in entries(tmp_path)] == [f"{0:040x}.json"]
+
+
+def test_a_damaged_small_entry_is_none(tmp_path):
+    store = Store(tmp_path / FIGURES.name)
+    assert store.keep("a.json", b"[1, 2, 3]")
+    path = store.folder / "a.json"
+    for bit in range(8 * path.stat().st_size):
+        data = bytearray(path.read_bytes())
+        data[bit // 8] ^= 1 << bit % 8
+        (store.folder / "b.json").write_bytes(data)
+        assert store.read("b.json") is None
+    assert store.read("a.json") == b"[1, 2, 3]"
 
 
 def test_making_an_entry_makes_room_for_it(tmp_path, monkeypatch):
@@ -76,16 +88,24 @@ def test_a_killed_writer_leaves_no_entry_and_its_rest_is_removed_later(tmp_path)
     program = (
         "import os, sys; from pathlib import Path; from polypda.cache import Store\n"
         "with Store(Path(sys.argv[1])).making(sys.argv[2]) as file:\n"
-        "    file.write_bytes(bytes(500)); os.kill(os.getpid(), 9)"
+        "    file.write_bytes(bytes(500)); print('writes', flush=True); input(); os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", program, str(folder), name(1)], check=False)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder), name(1)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout.readline() == "writes\n"
     (rest,) = folder.iterdir()
     assert Store(folder).find(name(1)) is None and entries(tmp_path) == []
     trim(tmp_path)
-    assert rest.exists()  # another command may be writing it
-    os.utime(rest, (time.time() - 2 * DAY_S,) * 2)
+    assert rest.exists()
+    writer.communicate("\n")
+    other = rest.with_name(".000000000000000000000002-images.npy.a1mk5q.part")  # of a version that did not say whose
+    other.touch()
     trim(tmp_path)
-    assert not rest.exists()
+    assert not rest.exists() and other.exists()
+    os.utime(other, (time.time() - 2 * DAY_S,) * 2)
+    trim(tmp_path)
+    assert not other.exists()
 
 
 def test_what_is_not_ours_is_never_removed(tmp_path):

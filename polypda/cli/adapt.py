@@ -86,20 +86,27 @@ def adapt_command(
         require_run(resume)
 
     from polypda.cli.console import terminal_progress
-    from polypda.workflows.runs.adapt import adapt
+    from polypda.training.run_folder import RunFolder
+    from polypda.workflows.runs.adapt import adapt, open_data
     from polypda.workflows.runs.configure import recorded_note
-    from polypda.workflows.runs.launch import reopen
 
-    run, pair = reopen(resume, paths) if resume is not None else _started(context, paths)
-    print(f"run folder: {run.folder}", file=sys.stderr)
-    if note := recorded_note(run):
-        print(note, file=sys.stderr)
+    run = RunFolder.open(resume) if resume is not None else None
     try:
+        if run is not None:
+            pair = open_data(run.config(), paths, run)
+        else:
+            run, pair = _started(context, paths)
+        print(f"run folder: {run.folder}", file=sys.stderr)
+        if note := recorded_note(run):
+            print(note, file=sys.stderr)
         page = adapt(run, paths, pair, terminal_progress())
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
-        again = _resume_command(run.folder, paths, run.config().phantom)
-        raise Interrupted("E_INTERRUPTED", what, fix=f"go on with: {again}") from error
+        if run is None:
+            fix = "nothing was begun yet: give the same command again."
+        else:
+            fix = f"go on with: {_resume_command(run.folder, paths, run.config().phantom)}"
+        raise Interrupted("E_INTERRUPTED", what, fix=fix) from error
     if verdict := run.status().get("verdict"):
         print(verdict)
     print(page)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import Any
 
 import typer
@@ -28,10 +24,10 @@ from polypda.cli.methods import methods_command, stylize_command
 from polypda.cli.models import export_command, show_command
 from polypda.cli.predict import predict_command
 from polypda.cli.review import review_app
-from polypda.cli.runs import curves_command, report_command, source_package_command
+from polypda.cli.runs import curves_command, report_command, runs_app, source_package_command
 from polypda.cohorts.named_root import VARIABLE
-from polypda.errors import INTERRUPTED, DataError, PolypdaError
-from polypda.processes import interrupt
+from polypda.errors import DataError, Interrupted, PolypdaError
+from polypda.processes import exit_status_of_signal, signals_as_ctrl_c
 
 
 class AdaptCommand(TyperCommand):
@@ -72,6 +68,7 @@ app.add_typer(review_app, name="review", rich_help_panel=JUDGING)
 app.command("predict", rich_help_panel=USING)(predict_command)
 app.command("show", rich_help_panel=USING)(show_command)
 app.command("export", rich_help_panel=USING)(export_command)
+app.add_typer(runs_app, name="runs", rich_help_panel=JUDGING)
 
 
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
@@ -101,48 +98,38 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        with _a_polite_kill_as_ctrl_c():
+        with signals_as_ctrl_c():
             app()
     except PolypdaError as error:
         _end(error)
     except KeyboardInterrupt:
-        print("\nE_INTERRUPTED: stopped.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _end(Interrupted("E_INTERRUPTED", "stopped."))
     except OSError as error:
-        name = os.path.basename(str(error.filename or ""))  # noqa: PTH119 - may be no path at all
-        if name and error.errno in NO_ACCESS:
-            what = f"{error.strerror}."
-            _end(DataError("E_FILE_ACCESS", what, where=name, fix="name a place that you may read and write."))
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _end(
-            DataError(
-                "E_DISK_FULL",
-                "no space is left on the device; what was being written was removed.",
-                where=name,
-                fix="free some space (`polypda cache clear` removes what can be computed again) and resume the run.",
-            )
+        _end(_told(error))
+
+
+def _told(error: OSError) -> DataError:
+    """The coded error for a file that the system would not read or write."""
+    name = os.path.basename(str(error.filename or ""))  # noqa: PTH119 - may be no path at all
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DataError(
+            "E_DISK_FULL",
+            "no space is left on the device; what was being written was removed.",
+            where=name,
+            fix="free some space (`polypda cache clear` removes what can be computed again) and resume the run.",
         )
-
-
-@contextmanager
-def _a_polite_kill_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: half-written folders are removed, processes of its own are ended."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    what = f"{error.strerror or error}."
+    if error.errno in NO_ACCESS:
+        return DataError("E_FILE_ACCESS", what, where=name, fix="name a place that you may read and write.")
+    fix = "look whether the disk is well (`dmesg` tells), then give the command again; --debug shows where it happened."
+    return DataError("E_INPUT_OUTPUT", what, where=name, fix=fix)
 
 
 def _end(error: PolypdaError) -> None:
     if "--debug" in sys.argv:
         raise error
     print(without_controls(str(error), COLOURS), file=sys.stderr)
-    sys.exit(error.exit_status)
+    sys.exit(exit_status_of_signal() if isinstance(error, Interrupted) else error.exit_status)
 
 
 if __name__ == "__main__":

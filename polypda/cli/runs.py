@@ -1,4 +1,4 @@
-"""What is made of runs: curves, reports, and what may leave a centre whose frames may not."""
+"""What is made of runs (curves, reports, what may leave a centre whose frames may not), and how they are kept."""
 
 from __future__ import annotations
 
@@ -95,3 +95,116 @@ def source_package_command(
         )
     paths = Paths(data_root, cache_dir or default_cache())
     typer.echo(write_source_package(run, out, FeatureTap(tap), paths, terminal_progress()))
+
+
+runs_app = typer.Typer(
+    help="Runs on disk: which there are, where each stands, whether its files are intact, and what may go.",
+    no_args_is_help=True,
+)
+Folder = Annotated[Path, typer.Argument(help="A run folder, or a folder that holds some.", show_default=False)]
+MB = 10**6
+
+
+@runs_app.command("list")
+def list_command(folder: Folder = Path("runs")) -> None:
+    """Show the runs in a folder: state, pair, method, what each hands out, and its size."""
+    from rich.table import Table
+
+    from polypda.cli.console import wide_console
+    from polypda.workflows.runs.keeping import runs_below, summary
+
+    table = Table("run", "state", "pair", "method", "seed", "hands out", "size", box=None, pad_edge=False)
+    for run in runs_below(folder):
+        one = summary(run)
+        name = one.folder.relative_to(folder).as_posix() if one.folder != folder else one.folder.resolve().name
+        table.add_row(name, one.state, one.pair, one.method, one.seed, one.verdict or "–", f"{one.size / MB:.1f} MB")
+    if not table.row_count:
+        typer.echo(f"there is no run in {folder}.")
+        return
+    wide_console().print(table)
+
+
+@runs_app.command("show")
+def show_run_command(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]) -> None:
+    """Show where one run stands: its stages, what it hands out, who works in it, and what may go."""
+    from polypda.training.run_folder import RunFolder
+    from polypda.workflows.runs.keeping import holder, removable, stage_lines, summary
+
+    folder = RunFolder.open(run).folder
+    one, held, spare = summary(folder), holder(folder), removable(folder)
+    lines = [
+        f"{one.folder.resolve().name}: {one.pair} by {one.method}, seed {one.seed}",
+        f"state: {one.state}{f', since {one.updated}' if one.updated else ''}",
+        *([f"works in it: {held.words}"] if held else []),
+        *([f"hands out: {one.verdict}"] if one.verdict else []),
+        *(f"stage {line}" for line in stage_lines(folder)),
+        f"size: {one.size / MB:.1f} MB, of which {sum(part.size for part in spare) / MB:.1f} MB may go "
+        "(`polypda runs clean`)",
+    ]
+    if one.state not in ("complete",) and held is None:
+        lines.append(f"go on with: polypda adapt --resume {run}")
+    typer.echo("\n".join(lines))
+
+
+@runs_app.command("verify")
+def verify_command(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders, folders that hold some, source packages, reports, or exported models.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Compare every file with the checksum that was recorded when it was written.
+
+    Prints what is wrong; the exit status is 3 where something is.
+    """
+    from polypda.errors import DataError
+    from polypda.integrity import is_listed
+    from polypda.workflows.runs.keeping import problems, runs_below
+
+    found, checked = [], 0
+    for path in runs:
+        for one in [path] if path.is_file() or is_listed(path) else runs_below(path) or [path]:
+            faults = problems(one)
+            checked += 1
+            typer.echo(f"{one}: {'intact' if not faults else f'not intact, {_files(len(faults))}'}")
+            for fault in faults:
+                shown = fault.path.relative_to(one) if fault.path != one else fault.path.name
+                typer.echo(f"  {shown} {fault.what}")
+            found += faults
+    if found:
+        raise DataError(
+            "E_RUN_DAMAGED",
+            f"{_files(len(found))} of {checked} checked place{'s' * (checked != 1)} not what was written.",
+            fix="put back copies of them. What a run can make again (checkpoints, selection, reports): remove it and "
+            "give `polypda adapt --resume RUN`. Then look at the disk.",
+        )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
+
+
+@runs_app.command("clean")
+def clean_command(
+    folder: Folder,
+    dry_run: Annotated[bool, Opt("--dry-run", help="Only say what would be removed.")] = False,
+    unlock: Annotated[
+        bool, Opt("--unlock", help="Remove the lock of a process of another machine that is gone.")
+    ] = False,
+) -> None:
+    """Remove what killed commands left and, of complete runs, the state that only serves to train on.
+
+    Models, figures, reports and records stay.
+    """
+    from polypda.workflows.runs.keeping import clean, removable, runs_below
+
+    total = 0
+    for run in runs_below(folder):
+        parts = removable(run) if dry_run else clean(run, unlock=unlock)
+        total += sum(part.size for part in parts)
+        for part in parts:
+            typer.echo(f"{part.path} ({part.what}, {part.size / MB:.1f} MB)")
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {total / MB:.1f} MB")

@@ -1,18 +1,22 @@
 """Decoded, cropped and resized frames on disk as uint8, memory-mapped: later epochs and runs do not decode again.
 
 An entry's key is the content of its files and the geometry, so a changed file or setting makes a new entry and an old
-one is never taken for it. Images and masks are separate entries: reading a target's images opens no mask.
+one is never taken for it. Images and masks are separate entries: reading a target's images opens no mask. An entry is
+an .npy file that ends with a CRC-32 of each image, checked when a process first reads that image.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -37,11 +41,13 @@ from polypda.data.labels import (
 )
 from polypda.errors import DataError
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 ONE_COLOUR = 3
 """A frame whose channels vary by no more (of 255) is blank, as after JPEG."""
 DECODERS = 2
 DECODED_AHEAD = 64
+CACHED_NAME = re.compile(r"[0-9a-f]{24}(-[a-z]+)?\.npy")
+"""Of what lies in the cache, and not in a run."""
 
 
 @dataclass(frozen=True)
@@ -84,25 +90,102 @@ class ConstantPixels:
         return np.full(self.shape, self.value, np.uint8)
 
 
+_END = struct.Struct("<IQ8s")
+"""How an entry ends: CRC-32 of its header and its list of CRC-32, the number of images, and what it is."""
+_KIND = b"polypda3"
+
+
+def write_images(path: Path, shape: tuple[int, ...], images: Iterable[NDArray[np.uint8]]) -> None:
+    """Write N×h×w or N×h×w×c images, uint8, to an .npy file with a CRC-32 of each. Raises: OSError."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        start, sums = file.tell(), []
+        for image in images:
+            data = image.tobytes()
+            sums.append(zlib.crc32(data))
+            file.write(data)
+        table = np.array(sums, "<u4").tobytes()
+        file.flush()
+        with path.open("rb") as written:
+            head = written.read(start)
+        file.write(table + _END.pack(zlib.crc32(head + table), len(sums), _KIND))
+
+
+class ImageFile:
+    """The images of one file, memory-mapped; each is compared with its CRC-32 when it is first read.
+
+    Raises: DataError E_CACHE_DAMAGED, when it is opened and when an image is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                version = np.lib.format.read_magic(file)
+                if version != (1, 0):
+                    raise ValueError(f"format {version}")
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+                start = file.tell()
+                count, size = shape[0], int(np.prod(shape[1:]))
+                end = start + count * size
+                file.seek(end)
+                table, ending = file.read(4 * count), file.read()
+                file.seek(0)
+                if _END.unpack(ending) != (zlib.crc32(file.read(start) + table), count, _KIND):
+                    raise ValueError("its end is not the one that was written")
+                if fortran or dtype != np.uint8:
+                    raise ValueError(f"{dtype}")
+            self._pixels = np.memmap(path, np.uint8, "r", start, shape) if count else np.empty(shape, np.uint8)
+        except (OSError, ValueError, LookupError, TypeError, struct.error, MemoryError, OverflowError) as error:
+            raise _damaged(path, str(error)) from error
+        self._sums = np.frombuffer(table, "<u4")
+        self._seen = np.zeros(count, bool)
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        pixels = np.array(self._pixels[index])
+        if not self._seen[index]:
+            if zlib.crc32(pixels.tobytes()) != self._sums[index]:
+                raise _damaged(self.path, f"image {index} is not what was written")
+            self._seen[index] = True
+        return pixels
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    """The coded error for an entry that cannot be used; it is removed, for whatever lies in the cache can be made."""
+    found = path.exists()
+    if found and CACHED_NAME.fullmatch(path.name):
+        with suppress(OSError):
+            path.unlink()
+    return DataError(
+        "E_CACHE_DAMAGED",
+        f"is damaged ({why})." if found else "was removed while it was needed.",
+        where=f"{path.parent.name}/{path.name}",
+        fix="give the same command again, or resume the run: what is missing is made again.",
+    )
+
+
 class CachedArray:
     """A memory-mapped uint8 array that is opened where it is used (each data-loader worker maps it anew).
 
-    channels: which of an N×h×w×c array.
+    channels: which of an N×h×w×c array. Raises: DataError E_CACHE_DAMAGED.
     """
 
     def __init__(self, path: Path, channels: slice | int | None = None) -> None:
         self.path = path
         self.channels = channels
-        self._array: NDArray[np.uint8] | None = None
+        self._images: ImageFile | None = None
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        if self._array is None:
-            self._array = np.load(self.path, mmap_mode="r")
-        pixels = np.array(self._array[index])
+        if self._images is None:
+            self._images = ImageFile(self.path)
+        pixels = self._images[index]
         return pixels if self.channels is None else np.ascontiguousarray(pixels[..., self.channels])
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_array": None}
+        return self.__dict__ | {"_images": None}
 
 
 @dataclass(frozen=True)
@@ -260,53 +343,37 @@ class FrameCache:
         name, facts = f"{key}-{kind}.npy", f"{key}-{kind}facts.npy"
         shape = (len(frames), self.grid.size, self.grid.size, *channels)
         found = store.find(name)
-        if found is not None and _is_whole(found, shape):
-            seen = _read_facts(store.read(facts), len(frames))
-            if seen is None:  # of an earlier version, or damaged
-                seen = np.array([_seen(one) for one in np.load(found, mmap_mode="r")], np.float32).reshape(-1, 2)
-                _keep_facts(store, facts, seen)
-            return found, seen
+        if found is not None:
+            with suppress(DataError):  # a damaged one is gone now, and made again
+                return found, _known_facts(store, facts, ImageFile(found))
         told: list[tuple[float, float]] = []
-        with store.making(name) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(DECODERS) as pool:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for start in range(0, len(frames), DECODED_AHEAD):  # bounds the memory of decoded frames
-                for decoded in pool.map(pixels, frames[start : start + DECODED_AHEAD]):
-                    file.write(decoded.tobytes())
-                    told.append(_seen(decoded))
-        seen = np.array(told, np.float32).reshape(-1, 2)
-        _keep_facts(store, facts, seen)
-        return self.folder / name, seen
+
+        def noted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            told.append(_seen(image))
+            return image
+
+        with store.making(name) as temporary, ThreadPoolExecutor(DECODERS) as pool:
+            groups = (frames[start : start + DECODED_AHEAD] for start in range(0, len(frames), DECODED_AHEAD))
+            # a group at a time bounds the memory of decoded frames
+            decoded = (noted(image) for group in groups for image in pool.map(pixels, group))
+            write_images(temporary, shape, decoded)
+        return self.folder / name, _keep_facts(store, facts, told)
 
 
-def _keep_facts(store: Store, name: str, seen: NDArray[np.float32]) -> None:
-    data = io.BytesIO()
+def _known_facts(store: Store, name: str, images: ImageFile) -> NDArray[np.float32]:
+    """What was seen of each image of an entry; of a damaged file of facts, or none, it is seen anew."""
+    with suppress(ValueError, EOFError, OSError):
+        seen = np.load(io.BytesIO(store.read(name) or b""), allow_pickle=False)
+        if seen.shape == (len(images), 2) and seen.dtype == np.float32:
+            return np.asarray(seen)
+    return _keep_facts(store, name, [_seen(images[index]) for index in range(len(images))])
+
+
+def _keep_facts(store: Store, name: str, told: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+    seen, data = np.array(told, np.float32).reshape(-1, 2), io.BytesIO()
     np.save(data, seen, allow_pickle=False)
     store.keep(name, data.getvalue())
-
-
-def _read_facts(data: bytes | None, count: int) -> NDArray[np.float32] | None:
-    try:
-        seen = np.load(io.BytesIO(data or b""), allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        return None
-    return seen if seen.shape == (count, 2) and seen.dtype == np.float32 else None
-
-
-def _is_whole(entry: Path, shape: tuple[int, ...]) -> bool:
-    """Whether an entry is the array that its name promises; one that is not is made anew. Its values are not read."""
-    try:
-        with entry.open("rb") as file:
-            if np.lib.format.read_magic(file) != (1, 0):
-                return False
-            found, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
-            return (found, in_columns, dtype) == (
-                shape,
-                False,
-                np.uint8,
-            ) and entry.stat().st_size == file.tell() + prod(shape)
-    except (OSError, ValueError):
-        return False
+    return seen
 
 
 @dataclass(frozen=True)

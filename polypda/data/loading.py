@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, Un
 from polypda.data.cache import CachedFrames
 from polypda.data.frame_changes import PolypRemoval, TargetColours
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.processes import leave_signals_to_the_parent
 
 StepBatches = tuple[LabelledBatch, UnlabelledBatch | None]
 
@@ -162,7 +162,7 @@ def step_batches(
         num_workers=workers,
         pin_memory=pinned,
         collate_fn=_as_it_is,
-        worker_init_fn=_leave_interruption_to_the_loop,
+        worker_init_fn=_begin_worker,
     )
 
 
@@ -182,9 +182,8 @@ def image_tensor(*images: np.ndarray) -> torch.Tensor:
     return _images(images)
 
 
-def _leave_interruption_to_the_loop(_: int) -> None:
-    # Ctrl-C reaches the whole process group; a worker that died of it would break the step that is to be finished.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker(_: int) -> None:
+    leave_signals_to_the_parent()
 
 
 def _as_it_is(batch: Any) -> Any:

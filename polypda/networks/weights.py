@@ -89,13 +89,17 @@ def require_finite(tensors: Mapping[str, Tensor], where: str | Path) -> None:
         raise DataError("E_WEIGHTS_NONFINITE", what, where=where, fix=fix)
 
 
-def save_module(module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+def save_module(
+    module: nn.Module, path: Path, metadata: Mapping[str, str] | None = None, *, recorded: bool = False
+) -> None:
     """Write a module's parameters and persistent buffers to a safetensors file: see :func:`save_tensors`."""
-    save_tensors(module.state_dict(), path, metadata)
+    save_tensors(module.state_dict(), path, metadata, recorded=recorded)
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors by name to a safetensors file.
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None, *, recorded: bool = False
+) -> None:
+    """Write tensors by name to a safetensors file. recorded: see :func:`polypda.files.whole_file`.
 
     Raises: DataError E_WEIGHTS_WRITE when it cannot be written (full disk, no permission).
     """
@@ -103,7 +107,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     own = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
+        with whole_file(path, recorded=recorded) as temporary:
             save_file(own, temporary, metadata=dict(metadata or {}))
         flush(path.parent)
     except (OSError, SafetensorError) as error:

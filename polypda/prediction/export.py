@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from polypda.data.loading import image_tensor
 from polypda.errors import DataError, UsageError
-from polypda.files import write_whole
+from polypda.files import write_failed, write_whole
 from polypda.importing.contract import extra_module
+from polypda.integrity import beside, changed, fault_beside, record_beside
 from polypda.networks.averaged_prediction import polyp_probability
 from polypda.networks.segmenter import Segmenter
 from polypda.networks.weights import save_tensors, tensors_sha256
@@ -149,16 +150,23 @@ def export_model(model: LoadedModel, path: Path, how: ExportOptions, images: Seq
                 fix="choose --precision fp32, another --opset, or --to safetensors, which changes nothing.",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
+        beside(path).unlink(missing_ok=True)  # of a former model
         write_whole(path, file.read_bytes())
+        try:
+            record_beside(path)
+        except OSError as error:
+            raise write_failed(beside(path), error) from error
     return check
 
 
 def read_facts_of(path: Path) -> ModelFacts:
     """What a model's file of any of the formats says of itself; nothing is run.
 
-    Raises: UsageError E_EXTRA_MISSING (ONNX); DataError E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE, E_MODEL_NO_FACTS,
-        E_MODEL_FORMAT.
+    Raises: UsageError E_EXTRA_MISSING (ONNX); DataError E_FILE_CHANGED, E_WEIGHTS_MISSING, E_WEIGHTS_UNREADABLE,
+        E_MODEL_NO_FACTS, E_MODEL_FORMAT.
     """
+    if path.is_file() and (fault := fault_beside(path)):
+        raise changed(fault, "fetch the file again, or export it again from its run.")
     if path.suffix == ModelFormat.ONNX.suffix and path.is_file():
         onnx = _onnx_module("onnx")
         try:

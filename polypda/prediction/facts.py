@@ -6,6 +6,7 @@ with the version of its form, and travel with it. They hold no time and no place
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from polypda.networks.segmenter import InputNormalisation
 FORMAT = 1
 LARGEST_INPUT = 4096
 """Pixels of a side. A file that says more would fill the memory with the first image."""
+DIGEST = "sha256"
+"""Of all that the model says of itself, within it."""
 FACTS_KEY = "polypda_model"
 """The only key of the metadata: of several, safetensors writes a random one first, and no two files would be equal."""
 CLASSES = ("background", "polyp")
@@ -127,7 +130,8 @@ class ModelFacts(_Facts):
 
     def metadata(self) -> dict[str, str]:
         """What a model's file carries: text by key."""
-        return {FACTS_KEY: json.dumps({"format": FORMAT, **self.model_dump(mode="json")}, ensure_ascii=False)}
+        told = {"format": FORMAT, **self.model_dump(mode="json")}
+        return {FACTS_KEY: json.dumps(told | {DIGEST: _digest(told)}, ensure_ascii=False)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], where: str | Path) -> ModelFacts:
@@ -146,6 +150,8 @@ class ModelFacts(_Facts):
             )
         try:
             told = json.loads(metadata[FACTS_KEY])
+            if isinstance(told, dict) and DIGEST in told and told.pop(DIGEST) != _digest(told):
+                raise ValueError("its checksum differs: it was damaged or edited")
             form = told.pop("format", "unknown") if isinstance(told, dict) else "unknown"
             if form != FORMAT:
                 raise ValueError(f"form {form}, and this version reads {FORMAT}")
@@ -174,3 +180,7 @@ class ModelFacts(_Facts):
                 where=where,
                 fix=f"use polypda {self.versions.get('polypda', 'of the version that trained it')}.",
             )
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

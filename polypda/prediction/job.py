@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from polypda.errors import DataError, PolypdaError, UsageError
-from polypda.files import require_writable, write_json, write_png, write_table
+from polypda.files import require_writable, write_failed, write_json, write_png, write_table
 from polypda.importing.images.deinterlacing import Deinterlace
+from polypda.integrity import CHECKSUMS, seal
 from polypda.prediction.annotations import AnnotationKind, write_annotations
 from polypda.prediction.inputs import Input, InputFrame, OpenedVideo, open_video
 from polypda.prediction.model import BATCH, LoadedModel
@@ -117,6 +118,10 @@ def predict_inputs(
     job.summary.seconds = time.monotonic() - began
     if options.annotations is not AnnotationKind.NONE:
         write_annotations(out, options.annotations, list(job.table.rows()), {one.origin: one for one in inputs})
+    try:
+        seal(out)
+    except OSError as error:
+        raise write_failed(out / CHECKSUMS, error) from error
     return job.summary
 
 
@@ -130,6 +135,7 @@ def _begin(model: LoadedModel, out: Path, options: PredictOptions) -> None:
         **options.deciding,
     }
     record = out / RECORD
+    (out / CHECKSUMS).unlink(missing_ok=True)  # it is made anew at the end
     if record.is_file():
         require_same(out, deciding, json.loads(record.read_text(encoding="utf-8")).get("settings"))
         return

@@ -99,10 +99,13 @@ def checked_image(image: object) -> Image:
     )
 
 
-def save_model(network: Segmenter, path: Path, facts: ModelFacts) -> None:
-    """Write a model with its facts, whole or not at all. Raises: DataError E_WEIGHTS_WRITE."""
+def save_model(network: Segmenter, path: Path, facts: ModelFacts, *, recorded: bool = False) -> None:
+    """Write a model with its facts, whole or not at all. recorded: see :func:`polypda.files.whole_file`.
+
+    Raises: DataError E_WEIGHTS_WRITE.
+    """
     told = facts.model_copy(update={"tensors_sha256": tensors_sha256(network.state_dict())})
-    save_module(network, path, told.metadata())
+    save_module(network, path, told.metadata(), recorded=recorded)
 
 
 def read_facts(path: Path) -> ModelFacts:

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from polypda import files
 from polypda.errors import DataError
+from polypda.integrity import faults
 
-REPORT_FILES = ("index.html", "cases.csv", "model_card.md")
+PAGE = "index.html"
+MADE_FROM = "made-from.sha256"
+"""In a report: a digest of all that decided it."""
+REPORT_FILES = (PAGE, "cases.csv", "model_card.md")
 """What a folder must hold to be known as a former report of several runs."""
 
 
 @contextmanager
 def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] = REPORT_FILES) -> Iterator[Path]:
-    """A working folder beside ``folder``, moved there at the end of the block; after an error nothing is left of it.
+    """A working folder beside ``folder``, moved there at the end of the block with the checksums of its files; after an
+    error nothing is left of it.
 
     replace: a former folder of this kind may lie there; it stays until the new one is complete. former: the files by
         which it is known.
@@ -24,10 +29,19 @@ def new_folder(folder: Path, *, replace: bool = False, former: tuple[str, ...] =
     """
     refuse_existing(folder, replace=replace, former=former)
     try:
-        with files.whole_folder(folder, replace=replace) as work:
+        with files.whole_folder(folder, replace=replace, sealed=True) as work:
             yield work
     except OSError as error:
         raise _exists(folder) if folder.exists() and not replace else files.write_failed(folder, error) from error
+
+
+def is_made_from(folder: Path, digest: str) -> bool:
+    """Whether an intact report of the same lies there. Raises: DataError E_CHECKSUMS."""
+    try:
+        same = (folder / MADE_FROM).read_text(encoding="utf-8").strip() == digest
+    except (OSError, ValueError):
+        return False
+    return same and not any(faults(folder))
 
 
 def refuse_existing(

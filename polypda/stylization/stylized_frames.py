@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from polypda.cache import Store, trim
 from polypda.data.batches import UnlabelledBatch
-from polypda.data.cache import CachedArray, CachedFrames
+from polypda.data.cache import CachedArray, CachedFrames, ImageFile, write_images
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
 from polypda.files import whole_file, write_json
@@ -36,7 +37,7 @@ from polypda.stylization.appearance import (
     stylize,
 )
 
-VERSION = 1
+VERSION = 2
 GROUP = 8
 """Source frames that are optimised together, and kept in one file."""
 KEY_HEX = 24
@@ -52,7 +53,7 @@ class CachedGroups(CachedArray):
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         # Mapped anew each time: long cohorts have more groups than a process may hold open.
-        return np.array(np.load(self.paths[index // GROUP], mmap_mode="r")[index % GROUP])
+        return ImageFile(self.paths[index // GROUP])[index % GROUP]
 
     def __getstate__(self) -> dict:
         return super().__getstate__() | {"paths": self.paths}
@@ -136,9 +137,13 @@ class Stylization:
         for start in range(0, len(self.source), GROUP):
             indices = list(range(start, min(start + GROUP, len(self.source))))
             path = home / f"{_digest(self.source, indices)}.npy"
+            if path.exists():
+                with suppress(DataError):  # a damaged one is gone now, and made again
+                    ImageFile(path)
             if not path.exists():
-                with whole_file(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, _pixels(self.stylized(indices).images))
+                pixels = _pixels(self.stylized(indices).images)
+                with whole_file(path) as temporary:
+                    write_images(temporary, pixels.shape, pixels)
             paths.append(path)
             if advance:
                 advance(indices[-1] + 1, len(self.source))

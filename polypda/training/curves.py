@@ -9,7 +9,10 @@ from typing import Any
 import pandas as pd
 
 from polypda.errors import DataError
+from polypda.integrity import check
+from polypda.training.checkpoints import DONE
 from polypda.training.collapse import Alarm, alarms_of
+from polypda.training.progress import EVENTS
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION, Choice
 
@@ -46,9 +49,11 @@ def stage_names(run: RunFolder) -> list[str]:
 def read_curves(run: RunFolder, stage: str) -> StageCurves:
     """Read a stage's events; the last line of a running or killed training may be cut and is left out.
 
-    Raises: DataError E_CURVES_EMPTY (no event), E_CURVES_EVENTS (a damaged line).
+    Raises: DataError E_CURVES_EMPTY (no event), E_CURVES_EVENTS (a damaged line), E_FILE_CHANGED.
     """
-    path = run.stage(stage) / "events.jsonl"
+    path = run.stage(stage) / EVENTS
+    if (run.stage(stage) / DONE).is_file() and path.is_file():
+        check(path)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     events: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):

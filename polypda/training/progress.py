@@ -10,7 +10,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from polypda.files import write_whole
+from polypda.processes import STOPPING, note_signal
 from polypda.training.engine import StepReport
+
+EVENTS = "events.jsonl"
 
 
 class Progress(Protocol):
@@ -43,7 +47,10 @@ class Silent:
 
 
 class InterruptionWatch:
-    """While entered, SIGINT and SIGTERM set :attr:`asked`; a second SIGINT stops at once."""
+    """While entered, SIGINT, SIGTERM and SIGHUP set :attr:`asked`; a second SIGINT stops at once.
+
+    What is ignored (under ``nohup``) stays ignored.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -51,8 +58,11 @@ class InterruptionWatch:
 
     def __enter__(self) -> InterruptionWatch:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python forbids handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+            for number in STOPPING:
+                handler = signal.getsignal(number)
+                if handler is not signal.SIG_IGN:
+                    self._before[number] = handler
+                    signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,6 +72,7 @@ class InterruptionWatch:
     def _ask(self, number: int, _: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:  # a launcher's SIGTERM after Ctrl-C must not break the checkpoint
             raise KeyboardInterrupt
+        note_signal(number)
         self.asked = True
 
 
@@ -69,12 +80,12 @@ class EventLog:
     """events.jsonl: one line per step. Lines after the step that is resumed from are dropped first."""
 
     def __init__(self, folder: Path, start: int, *, writes: bool) -> None:
-        self.path = folder / "events.jsonl"
+        self.path = folder / EVENTS
         self.writes = writes
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
             lines = self.path.read_text(encoding="utf-8").splitlines() if start and self.path.exists() else []
-            self.path.write_text("".join(f"{line}\n" for line in lines if _step_of(line) < start), encoding="utf-8")
+            write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) < start))
 
     def __enter__(self) -> EventLog:
         self._file = self.path.open("a", encoding="utf-8") if self.writes else None

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from skimage.filters import apply_hysteresis_threshold
 
 from polypda.data.batches import IGNORED
-from polypda.data.cache import CachedArray, CachedFrames, NativeFrame, load_native
-from polypda.files import whole_file, write_json
+from polypda.data.cache import CachedArray, CachedFrames, NativeFrame, load_native, write_images
+from polypda.files import remove_leftovers, whole_file, write_json
+from polypda.integrity import check
 from polypda.methods.contract import PseudoLabelRule
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import POLYP, Segmenter
@@ -94,6 +95,7 @@ def pseudo_labelled(
     Raises: what reading frames raises.
     """
     if not (folder / FACTS).is_file():
+        remove_leftovers(folder)
         _write(folder, labellers, target, rule, asked, progress, accepted or {})
     return target.with_pseudo_labels(read_facts(folder).indices, CachedArray(folder / LABELS))
 
@@ -115,7 +117,10 @@ def agreement(earlier: Path, later: Path) -> float:
 
 
 def read_facts(folder: Path) -> PseudoLabelFacts:
-    """What was labelled for the training in a folder."""
+    """What was labelled for the training in a folder. Raises: DataError E_FILE_CHANGED."""
+    for name in (FACTS, LABELS):
+        fix = f"remove pseudo-labels.* of stages/{folder.name} and resume the run: they are made again."
+        check(folder / name, fix=fix)
     plain = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return PseudoLabelFacts(**{**plain, "indices": tuple(plain["indices"])})
 
@@ -151,7 +156,7 @@ def _write(
     finally:
         progress.end()
     polyp, ignored = np.mean(fractions, axis=0)
-    with whole_file(folder / LABELS) as temporary, temporary.open("wb") as file:
-        np.save(file, np.stack(learnt) if learnt else np.empty((0, asked.grid.size, asked.grid.size), np.uint8))
+    with whole_file(folder / LABELS, recorded=True) as temporary:
+        write_images(temporary, (len(learnt), asked.grid.size, asked.grid.size), learnt)
     facts = PseudoLabelFacts(len(target), tuple(indices), with_polyp, round(float(polyp), 6), round(float(ignored), 6))
-    write_json(folder / FACTS, asdict(facts))
+    write_json(folder / FACTS, asdict(facts), recorded=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -12,8 +14,12 @@ from typing import Any
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.errors import DataError
 from polypda.files import require_free, require_run, write_json
+from polypda.integrity import Fault, changed, check, faults, recorded_names
 from polypda.training.config import AdaptConfig
 
+STATUS, CONFIG, ENVIRONMENT, RESUMED = "STATUS.json", "config.json", "environment.json", "resumed.json"
+MADE_LATER = (STATUS, "selection.json", "adapted.safetensors", "stylization.json", RESUMED)
+"""Files of the run itself that its trainings make; the others are written once, when it is created."""
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
 
 
@@ -21,7 +27,8 @@ class RunFolder:
     """One run on disk.
 
     config.json, environment.json, manifests.json, split-COHORT.csv, labels.json (each written once, at creation),
-    STATUS.json, one folder per stage, report/. Nothing in it names a user, a host or an absolute path.
+    STATUS.json, one folder per stage, report/, and lists of checksums. Nothing in it names a user, a host or an
+    absolute path.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,16 +40,38 @@ class RunFolder:
         require_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
-        write_json(folder / "config.json", config.model_dump(mode="json"))
-        write_json(folder / "environment.json", environment())
+        write_json(folder / CONFIG, config.model_dump(mode="json"))
+        write_json(folder / ENVIRONMENT, environment() | {"threads": str(threads())})
         run.set_status("started")
         return run
 
     @classmethod
     def open(cls, folder: Path) -> RunFolder:
-        """Open an existing run. Raises: DataError E_RUN_MISSING."""
+        """Open an existing run, whose own files must be as they were written.
+
+        Raises: DataError E_RUN_MISSING, E_FILE_CHANGED, E_CHECKSUMS.
+        """
         require_run(folder)
-        return cls(folder)
+        run = cls(folder)
+        for fault in run.faults():
+            raise changed(fault, run.remedy(fault.path.name))
+        return run
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the files of the run itself, not of its stages and evaluations."""
+        listed = set(recorded_names(self.folder))
+        made_later = {name for name in listed if not self._is_of_the_beginning(name)}
+        yield from (one for one in faults(self.folder, may_lack=made_later) if one.path.name != STATUS)
+
+    def remedy(self, name: str) -> str:
+        """What helps where one of these files is not what was written."""
+        if self._is_of_the_beginning(name):
+            return "put it back as it was: a run keeps its settings and its data. For others start a new run."
+        return f"remove it and give `polypda adapt --resume {self.folder}`: it is made again."
+
+    @staticmethod
+    def _is_of_the_beginning(name: str) -> bool:
+        return not (name in MADE_LATER or name.startswith("part-"))
 
     @property
     def name(self) -> str:
@@ -57,14 +86,41 @@ class RunFolder:
     def config(self) -> AdaptConfig:
         """The resolved configuration. Raises: DataError E_RUN_CONFIG when it is of another version."""
         try:
-            return AdaptConfig.model_validate_json((self.folder / "config.json").read_text(encoding="utf-8"))
+            return AdaptConfig.model_validate_json((self.folder / CONFIG).read_text(encoding="utf-8"))
         except ValueError as error:
-            fix = "resume with the version in environment.json, or start a new run."
-            what = "config.json does not fit this version."
+            version = self.made_with().get("polypda", "an unknown version")
+            fix = f"go on with polypda {version}, which made the run, or start a new run."
+            what = f"config.json does not fit this version ({str(error).splitlines()[0]})."
             raise DataError("E_RUN_CONFIG", what, where=self.folder, fix=fix) from error
+
+    def made_with(self) -> dict[str, str]:
+        """The versions that the run was begun with, and its number of threads; empty where they are not recorded."""
+        with suppress(OSError, ValueError):
+            return dict(json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8")))
+        return {}
+
+    def note_resumption(self) -> str:
+        """Record what a resumed run computes with; what is not as it was, in words, "" where nothing is.
+
+        Raises: OSError.
+        """
+        then, now = self.made_with(), environment() | {"threads": str(threads())}
+        different = [f"{name} {then[name]} → {now[name]}" for name in then if now.get(name, then[name]) != then[name]]
+        if not different:
+            return ""
+        path = self.folder / RESUMED
+        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(path, [*before, {"resumed": when, "different": different}], recorded=True)
+        return f"not as the run was begun, so that last bits may differ: {', '.join(different)} (noted in {RESUMED})"
 
     def stage(self, name: str) -> Path:
         return self.folder / "stages" / name
+
+    def stages(self) -> list[Path]:
+        """The folders of the stages that were begun."""
+        folder = self.folder / "stages"
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     @property
     def report(self) -> Path:
@@ -72,16 +128,18 @@ class RunFolder:
 
     def status(self) -> dict[str, Any]:
         """Raises: DataError E_RUN_STATUS."""
+        path = self.folder / STATUS
         try:
-            return json.loads((self.folder / "STATUS.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            check(path)
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, DataError) as error:
             fix = f"`polypda adapt --resume {self.folder}` writes it anew; nothing that is trained is lost."
             raise DataError("E_RUN_STATUS", "STATUS.json is missing or damaged.", where=self.folder, fix=fix) from error
 
     def set_status(self, state: str, **more: Any) -> None:
         """States: started, training, evaluating, complete, interrupted, failed."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(self.folder / "STATUS.json", {"state": state, "updated": now, **more})
+        write_json(self.folder / STATUS, {"state": state, "updated": now, **more}, recorded=True)
 
 
 def run_name(config: AdaptConfig) -> str:
@@ -96,6 +154,13 @@ def free_folder(parent: Path, name: str) -> Path:
     while folder.exists():
         folder, number = parent / f"{name}-{number}", number + 1
     return folder
+
+
+def threads() -> int:
+    """How many CPU threads torch computes with; they decide the order of sums, and so last bits."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def environment() -> dict[str, str]:

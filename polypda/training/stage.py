@@ -23,21 +23,30 @@ from polypda.data.loading import Fraction, step_batches
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted, PolypdaError, TrainingError, UsageError, error_from_dict
 from polypda.files import write_json
+from polypda.integrity import record
+from polypda.locks import share_lock
 from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.networks.weights import load_module
-from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
+from polypda.training.checkpoints import (
+    DONE,
+    LOADER_GONE,
+    final_segmenter,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    thin_out,
+)
 from polypda.training.collapse import Alarm, CollapseWatch
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine, open_fabric
-from polypda.training.progress import EventLog, InterruptionWatch, Progress, Silent
+from polypda.training.progress import EVENTS, EventLog, InterruptionWatch, Progress, Silent
 from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
 log_of_trainings = logging.getLogger(__name__)
-DONE = "done.json"
 OTHER_SIDE_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """How gloo says that another process of the group has died."""
 
@@ -67,8 +76,8 @@ class Stage:
 
     @property
     def final_segmenter(self) -> Path:
-        """The segmenter after the last step (the stage must be done)."""
-        return list_checkpoints(self.folder)[-1].segmenter
+        """The segmenter after the last step (the stage must be done). Raises: as :func:`.final_segmenter`."""
+        return final_segmenter(self.folder)
 
 
 def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) -> None:
@@ -111,6 +120,7 @@ def _process_died(stage: Stage, stopped: BaseException) -> TrainingError:
 
 
 def _train_in_process(fabric: Fabric, stage: Stage, compute: Compute, error_file: Path) -> None:
+    share_lock(stage.folder.parents[1])
     try:
         _Training(fabric, stage, compute).run(Silent())
     except PolypdaError as error:  # only a traceback's text would reach the parent process
@@ -195,10 +205,21 @@ class _Training:
                     recompute_statistics(self.method.segmenter, (batch.images for batch in batches))
                 self._save(steps)
                 if fabric.is_global_zero:
+                    record(stage.folder / EVENTS)
                     collapse = {"collapse": self.collapse.words} if self.collapse else {}
-                    write_json(stage.folder / DONE, {"steps": steps, "method": stage.config.method, **collapse})
+                    done = {"steps": steps, "method": stage.config.method, **collapse}
+                    write_json(stage.folder / DONE, done, recorded=True)
                 if self._asked_anywhere(watch):
                     raise self._interrupted(steps)
+        except RuntimeError as error:
+            if LOADER_GONE not in str(error):
+                raise
+            raise TrainingError(
+                "E_LOADER_PROCESS",
+                f"a process that prepares batches for stage '{stage.name}' was ended from outside, as happens when "
+                "memory runs out; checkpoints are kept.",
+                fix="resume the run; if memory ran out, start anew with fewer --workers or a smaller batch.",
+            ) from error
         finally:
             progress.end()
 
@@ -254,7 +275,8 @@ class _Training:
     def _save(self, step: int) -> None:
         if self.fabric.is_global_zero:
             save_checkpoint(self.stage.folder, self.method, step)
-            thin_out(self.stage.folder, keep_segmenters=self.stage.config.snapshots)
+            config = self.stage.config
+            thin_out(self.stage.folder, keep_segmenters=config.snapshots, every=config.checkpoint_every)
         self.fabric.barrier()
 
     def _asked_anywhere(self, watch: InterruptionWatch) -> bool:

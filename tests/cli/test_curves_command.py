@@ -11,7 +11,7 @@ def test_curves_of_a_running_adaptation_are_drawn_and_redrawn(polypda, tmp_path)
     assert status == 0, err
     assert out.splitlines()[-1] == "run/curves/index.html"
     names = {path.name for path in (run.folder / "curves").iterdir()}
-    assert names == {"index.html", "findings.json", "curves-adda.png", "curves-adda.svg"}
+    assert names == {"index.html", "findings.json", "curves-adda.png", "curves-adda.svg", "checksums.sha256"}
     page = (run.folder / "curves" / "index.html").read_text()
     assert "discriminator won" in page and "not clinical evidence" in page and str(tmp_path) not in page
     assert "won" in json.loads((run.folder / "curves" / "findings.json").read_text())["adda"][0]

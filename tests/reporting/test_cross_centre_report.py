@@ -63,6 +63,7 @@ def test_the_folder_holds_everything_and_no_rest(report: Path, evaluations: list
     tables = {f"centers.{kind}" for kind in ("csv", "md", "tex", "json")} | {f"matrix.{kind}" for kind in
                                                                             ("csv", "md", "tex")}  # fmt: skip
     single = {"index.html", "cases.csv", "comparisons.csv", "summary.json", "model_card.md", "checklist.md"}
+    single |= {"checksums.sha256"}
     assert tables | single <= files
     stems = ("matrix", "matrix-difference", "forest", "seeds", "slopes", "dice-by-size", "dice-distribution")
     figures = {f"figures/{stem}.{kind}" for stem in (*stems, "reliability") for kind in ("svg", "png")}
@@ -126,7 +127,9 @@ def test_a_report_is_replaced_only_if_asked_and_only_a_report(tmp_path: Path) ->
     assert (folder / "index.html").read_text() == "old"
     with new_folder(folder, replace=True) as work:
         (work / "index.html").write_text("new")
-    assert [path.name for path in folder.iterdir()] == ["index.html"] and (folder / "index.html").read_text() == "new"
+    assert {path.name for path in folder.iterdir()} == {"index.html", "checksums.sha256"} and (
+        folder / "index.html"
+    ).read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 

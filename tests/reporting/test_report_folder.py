@@ -39,6 +39,7 @@ def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
         "centers.json",
         "centers.md",
         "centers.tex",
+        "checksums.sha256",
         "comparisons.csv",
         "evaluation.json",
         "figures/dice-by-size.png",

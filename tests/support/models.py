@@ -9,8 +9,8 @@ from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.weights import save_module
 from polypda.prediction.facts import EncoderOrigin, LearntCohort, ModelFacts, NetworkInput, Normalisation, Training
 from polypda.prediction.model import save_model
+from polypda.training.checkpoints import DONE
 from polypda.training.run_folder import RunFolder
-from polypda.training.stage import DONE
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.model_facts import model_facts
 
@@ -94,5 +94,5 @@ def write_run(folder: Path, method: str = "adaptsegnet") -> RunFolder:
     (stage / "step-000002" / "checkpoint.json").write_text("{}")
     if method != "source-only":
         built = network(0)
-        save_model(built, folder / "adapted.safetensors", model_facts(run, config, method, built))
+        save_model(built, folder / "adapted.safetensors", model_facts(run, config, method, built), recorded=True)
     return run

@@ -8,7 +8,7 @@ import torch
 from support.painted import write_frames
 from support.tiny_segmenter import TinySegmenter
 
-from polypda.data.cache import FrameCache, NetworkGrid
+from polypda.data.cache import FrameCache, NetworkGrid, write_images
 from polypda.data.inference import Inference
 from polypda.methods.contract import PseudoLabelRule
 from polypda.networks.averaged_prediction import Asked
@@ -123,7 +123,8 @@ def test_agreement_is_the_dice_of_what_both_rounds_decide(tmp_path):
     def write(name, indices, labels):
         folder = tmp_path / name
         folder.mkdir()
-        np.save(folder / LABELS, np.array(labels, np.uint8))
+        images = np.array(labels, np.uint8)
+        write_images(folder / LABELS, images.shape, images)
         facts = {"frames": 3, "indices": indices, "with_polyp": 1, "polyp_share": 0.1, "ignored_share": 0.1}
         (folder / FACTS).write_text(json.dumps(facts))
         return folder

@@ -39,7 +39,7 @@ def stylize(cached, tmp_path):
         )
         folder = RunFolder.create(tmp_path / name, config)
         torch.manual_seed(0)
-        save_module(build_segmenter(config.network), folder.folder / INITIAL)
+        save_module(build_segmenter(config.network), folder.folder / INITIAL, recorded=True)
         torch.manual_seed(1)
         save_module(build_segmenter(config.network), tmp_path / "start.safetensors")
         found = stylized_source(folder, *cached, tmp_path / "start.safetensors", tmp_path / "cache", Silent())

@@ -62,7 +62,7 @@ def test_side_by_side_interrupted_and_resumed_is_as_one_after_another(root, tmp_
             running.send_signal(signal.SIGTERM)
             break
     told = running.stderr.read()
-    assert running.wait(60) == 130 and "checkpoints are kept" in told
+    assert running.wait(60) == 143 and "checkpoints are kept" in told
     assert json.loads((tmp_path / "two" / "STATUS.json").read_text())["state"] == "interrupted"
     assert not (tmp_path / "two" / "adapted.safetensors").exists()
     subprocess.run(

@@ -14,6 +14,7 @@ from polypda.errors import DataError
 from polypda.evaluation.cases.case_table import read_cases, write_cases
 from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.files import write_whole
+from polypda.integrity import check_folder
 from polypda.options import with_present_names
 
 CASES_FILE = "cases.csv"
@@ -52,7 +53,7 @@ def is_evaluation(folder: Path) -> bool:
 def read_evaluation(folder: Path) -> Evaluation:
     """Read and check an evaluation.
 
-    Raises: DataError E_EVALUATION_MISSING, E_EVALUATION_FACTS, and what reading the cases raises.
+    Raises: DataError E_EVALUATION_MISSING, E_FILE_CHANGED, E_EVALUATION_FACTS, and what reading the cases raises.
     """
     path = folder / FACTS_FILE
     if not is_evaluation(folder):
@@ -63,6 +64,9 @@ def read_evaluation(folder: Path) -> Evaluation:
             where=folder,
             fix="resume the run, or score it with `polypda evaluate RUN --on COHORT`.",
         )
+    check_folder(
+        folder, fix="score the run again: `polypda adapt --resume RUN`, or `polypda evaluate RUN --on COHORT`."
+    )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         found = document["schema"]

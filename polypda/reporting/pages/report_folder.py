@@ -25,7 +25,7 @@ from polypda.reporting.figures.run_figures import write_figures
 from polypda.reporting.pages.answer import answer, in_one_line
 from polypda.reporting.pages.page import Gallery, OverlayImage, copy_gallery, draw_gallery
 from polypda.reporting.pages.report_page import PageParts, default_title, render_report_page
-from polypda.reporting.report_folders import new_folder, refuse_existing
+from polypda.reporting.report_folders import MADE_FROM, new_folder, refuse_existing
 from polypda.reporting.tables.table_files import write_tables
 
 
@@ -38,6 +38,7 @@ def write_cross_centre_report(
     overlays: bool = True,
     title: str | None = None,
     replace: bool = False,
+    made_from: str = "",
 ) -> Path:
     """Write the report of several runs and return its page.
 
@@ -46,6 +47,7 @@ def write_cross_centre_report(
         overlays: False for a report that shows no frame.
         title: of the page; by default it is made from the centres.
         replace: a former report in ``folder`` gives way once the new one is complete.
+        made_from: a digest of all that decides the report, kept with it.
 
     Raises: DataError E_REPORT_EXISTS, E_WRITE_FAILED, and what reading the catalogue for the model card raises.
     """
@@ -62,6 +64,8 @@ def write_cross_centre_report(
         parts = PageParts(title or default_title(results), figures, gallery, reviews=reviews)
         write_whole(work / "index.html", render_report_page(results, parts))
         shutil.rmtree(work / "figures" / NARROW_FOLDER)  # the page holds them
+        if made_from:
+            write_whole(work / MADE_FROM, f"{made_from}\n")
     return folder / "index.html"
 
 

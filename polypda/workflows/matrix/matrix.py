@@ -61,7 +61,11 @@ def state_of(run: PlannedRun, folder: Path) -> RunState:
             where=index,
             fix="give the options it was made with, or another --out.",
         )
-    if found.status()["state"] != "complete":
+    try:
+        complete = found.status().get("state") == "complete"
+    except PolypdaError:  # damaged: going on with the run writes it anew
+        complete = False
+    if not complete:
         return RunState.INTERRUPTED
     try:
         read_evaluation(found.report)

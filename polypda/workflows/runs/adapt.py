@@ -7,6 +7,7 @@ features stands in for its frames.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,12 +18,14 @@ from time import monotonic
 
 import torch
 
+from polypda.cache import remove_unfinished
 from polypda.cohorts.frames import Split
 from polypda.cohorts.pairs import check_pair
 from polypda.data.cache import CachedFrames, FrameCache
 from polypda.data.sampling import Stream, seed_of
 from polypda.errors import Interrupted
-from polypda.files import require_free, require_writable
+from polypda.files import remove_leftovers, require_free, require_writable, whole_folder, write_failed
+from polypda.locks import locked
 from polypda.methods.registry import method_class
 from polypda.methods.source_features import load_source_features
 from polypda.networks.registry import build_segmenter, load_segmenter
@@ -39,6 +42,8 @@ from polypda.workflows.runs.accepted import read_accepted, require_usable
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
+from polypda.workflows.runs.disk_space import require_space
+from polypda.workflows.runs.keeping import adopt
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
@@ -46,7 +51,7 @@ from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_sa
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
 from polypda.workflows.runs.source_package import FACTS, MODEL, SourcePackage, packaged_facts
 from polypda.workflows.runs.stages import FEATURES, SOURCE_ONLY, StagePlan, TrainingData, adapts
-from polypda.workflows.runs.stylize import require_stylizing, stylized_source
+from polypda.workflows.runs.stylize import device_of, require_stylizing, stylized_source
 from polypda.workflows.runs.trained_models import (
     INITIAL,
     REUSED_CONTROL,
@@ -60,6 +65,8 @@ from polypda.workflows.runs.trained_models import (
 from polypda.workflows.runs.trainings import Training, train_all
 from polypda.workflows.scoring.evaluate import EvaluatedRun, Reported, evaluate_and_report
 from polypda.workflows.scoring.score_memory import ScoreMemory
+
+log = logging.getLogger(__name__)
 
 
 def open_data(config: AdaptConfig, paths: Paths, run: RunFolder | None = None) -> CohortPair:
@@ -142,23 +149,31 @@ def start_run(
     config = config.model_copy(update=names)
     _require_permitted_labels(config, pair)
     tables = data_tables(config, pair)
-    run = RunFolder.create(folder, config)
-    record_data(run, tables)
-    if accepted is not None:
-        accepted.copy_into(run.folder)
-    if pair.source is not None:
-        LearntLabels.of(pair.source, config.data.box_supervision).record(run)
-    if pair.leakage is not None:
-        record_leakage(run.folder, pair.leakage)
-    for name, path in reused.items():
-        save_module(load_segmenter(config.network, path), run.folder / name)
-    if package is not None:
-        for name in (FEATURES, FACTS):
-            shutil.copyfile(package.folder / name, run.folder / name)
-        return run
-    record_initial_weights(run, segmenter, paths)
-    save_module(segmenter, run.folder / INITIAL)
-    return run
+    require_free(folder)
+    weights = sum(value.numel() * value.element_size() for value in segmenter.state_dict().values())
+    require_space(folder, paths.cache, config, pair, weights)
+    try:
+        with whole_folder(folder, sealed=True) as work:  # a run that was not created whole is none
+            run = RunFolder.create(work, config)
+            record_data(run, tables)
+            if accepted is not None:
+                accepted.copy_into(run.folder)
+            if pair.source is not None:
+                LearntLabels.of(pair.source, config.data.box_supervision).record(run)
+            if pair.leakage is not None:
+                record_leakage(run.folder, pair.leakage)
+            for name, path in reused.items():
+                save_module(load_segmenter(config.network, path), run.folder / name)
+            if package is not None:
+                for name in (FEATURES, FACTS):
+                    shutil.copyfile(package.folder / name, run.folder / name)
+            else:
+                record_initial_weights(run, segmenter, paths)
+                save_module(segmenter, run.folder / INITIAL)
+    except OSError as error:
+        require_free(folder)  # another process was quicker
+        raise write_failed(folder, error) from error
+    return RunFolder(folder)
 
 
 def _require_permitted_labels(config: AdaptConfig, pair: CohortPair) -> None:
@@ -195,18 +210,35 @@ def _reused(
 def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) -> Path:
     """Run, or go on with, an adaptation in its folder; returns the report's page.
 
-    Raises: Interrupted after a checkpoint; DataError E_DATA_CHANGED where the data are not what the run learnt;
-        PolypdaError otherwise. STATUS.json tells how it ended.
+    Raises: Interrupted after a checkpoint; DataError E_RUN_LOCKED where another process works in the folder,
+        E_DATA_CHANGED where the data are not what the run learnt; PolypdaError otherwise. STATUS.json tells how it
+        ended.
     """
     config, began = run.config(), monotonic()
     require_recorded(run, data_tables(config, pair))
-    with _told_states(run) as complete:
+    with locked(run.folder, "adapt"), _taken_up(run, paths.cache), _told_states(run) as complete:
+        require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
         choice, snapshots = _train(run, config, paths, pair, progress)
         run.set_status("evaluating")
         models = RunModels(run, config).loaded()
         memory = ScoreMemory(paths.cache / "scores", config.data.grid, config.inference)
         evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
         return complete(evaluate_and_report(evaluated, pair, overlays=paths.overlays, progress=progress))
+
+
+@contextmanager
+def _taken_up(run: RunFolder, cache: Path) -> Iterator[None]:
+    """Clear what a killed process left in a run and in the cache, and say where the run is gone on with otherwise than
+    it was begun."""
+    for folder in (run.folder, *run.stages()):
+        remove_leftovers(folder)
+    remove_unfinished(cache)
+    if adopt(run):
+        log.warning("%s: made by a version without checksums; its files are recorded as they are now", run.name)
+    device_of(run.config().compute)  # the wanted number of threads
+    if different := run.note_resumption():
+        log.warning("%s: %s", run.name, different)
+    yield
 
 
 def _train(
@@ -238,7 +270,8 @@ def _train(
         stylized = stylized_source(run, data.source, data.target, start, paths.cache, progress)
         adaptation = replace(adaptation, stylized=stylized)
         trainings += adaptation.trainings()
-    results = train_all(trainings, config.compute, progress, lambda names: run.set_status("training", stage=names))
+    begin = partial(run.set_status, "training")
+    results = train_all(trainings, config.compute, progress, lambda names: begin(stage=names), run.folder)
     choice, snapshots = None, None
     if plan.adapts:
         stage, alarms = results[config.method]

@@ -116,7 +116,7 @@ class Adaptation:
         else:
             snapshots = Snapshots(self.config, stage.folder, self.data.target, self._device)
             model = snapshots.as_used(max(snapshots.files))
-        save_model(model, file, model_facts(self.run, self.config, self.config.method, model))
+        save_model(model, file, model_facts(self.run, self.config, self.config.method, model), recorded=True)
 
     @property
     def _control(self) -> Path:
@@ -179,9 +179,9 @@ class Adaptation:
                     fix="train the start for longer, or lower polyp_from; the guard would keep the source model.",
                 )
             nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
-            write_json(run.folder / SELECTION, nothing.as_json())
+            write_json(run.folder / SELECTION, nothing.as_json(), recorded=True)
             kept = load_segmenter(config.network, self._control)
-            save_model(kept, run.folder / ADAPTED, model_facts(run, config, config.method, kept))
+            save_model(kept, run.folder / ADAPTED, model_facts(run, config, config.method, kept), recorded=True)
             return None, None
         snapshots = Snapshots(config, stage.folder, self.data.target, self._device)
         choice = keep_chosen(
@@ -244,7 +244,7 @@ def keep_chosen(
     if stopped := stopped_by_collapse(snapshots.folder):
         choice = replace(choice, reason=f"{choice.reason}; the training collapsed and was {stopped}")
     choice = judged(choice, own, foreground, alarms) if config.guard else replace(choice, control=own)
-    write_json(run.folder / SELECTION, choice.as_json())
+    write_json(run.folder / SELECTION, choice.as_json(), recorded=True)
     used = rival if choice.verdict is Verdict.SOURCE else snapshots.as_used(choice.step)
-    save_model(used, run.folder / ADAPTED, model_facts(run, config, config.method, used))
+    save_model(used, run.folder / ADAPTED, model_facts(run, config, config.method, used), recorded=True)
     return choice

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 
+import polypda
 from polypda.errors import DataError, UsageError, nearest
 from polypda.evaluation.aggregation.cross_centre import cross_centre_results
+from polypda.evaluation.cases.clinical_review import WHERE as REVIEWS
 from polypda.evaluation.cases.evaluation_file import Evaluation, find_evaluations, read_evaluation
+from polypda.integrity import sha256_of
 from polypda.methods.registry import method_class
 from polypda.reporting.documents.study import read_study
 from polypda.reporting.pages.curves_page import ShownStage, curve_findings, write_curves
 from polypda.reporting.pages.report_folder import write_cross_centre_report
-from polypda.reporting.report_folders import refuse_existing
+from polypda.reporting.report_folders import MADE_FROM, PAGE, is_made_from, refuse_existing
 from polypda.training.curves import read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import SELECTION
@@ -98,7 +102,8 @@ def report(
     Args:
         runs: run folders, of which the report and all later evaluations of the same part are taken, or folders of an
             evaluation. An evaluation of another part (training frames, say) is named in the notes and left out.
-        folder: where to write; must not exist, unless ``force`` and a former report lies there.
+        folder: where to write; must not exist, unless ``force`` and a former report lies there. One that was made of
+            the same is left as it is.
         study: a study file, for what only people can say.
         notes: further lines that must be read with the numbers, such as runs that failed.
 
@@ -107,7 +112,8 @@ def report(
     """
     if not runs:
         raise UsageError("E_REPORT_EMPTY", "no run was given.", fix="name one run folder or more.")
-    refuse_existing(folder, replace=force, forcible=True)
+    if not (folder / MADE_FROM).is_file():
+        refuse_existing(folder, replace=force, forcible=True)
     words = read_study(study) if study else None
     # The same folder named twice, or a run beside its own report, is one evaluation
     for run in runs:
@@ -119,11 +125,34 @@ def report(
         part = of_run[0].run_metadata.split
         evaluations |= {one.folder: one for one in of_run if one.run_metadata.split == part}
         left_out += [_other_part(one, part) for one in of_run if one.run_metadata.split != part]
+    made_from = _made_from(list(evaluations), study, overlays, title, (*notes, *left_out))
+    if is_made_from(folder, made_from):  # by this very command, killed before it could say so
+        return folder / PAGE
+    refuse_existing(folder, replace=force)
     results = cross_centre_results(list(evaluations.values()))
     results = replace(results, notes=(*results.notes, *notes, *left_out))
     return write_cross_centre_report(
-        folder, results, list(evaluations.values()), study=words, overlays=overlays, title=title, replace=force
+        folder,
+        results,
+        list(evaluations.values()),
+        study=words,
+        overlays=overlays,
+        title=title,
+        replace=force,
+        made_from=made_from,
     )
+
+
+def _made_from(
+    evaluations: Sequence[Path], study: Path | None, overlays: bool, title: str | None, notes: Sequence[str]
+) -> str:
+    """A digest of all that decides a report: the same one need not be written again."""
+    told = [polypda.__version__, str(overlays), title or "", *notes]
+    told += [sha256_of(study)] if study else []
+    for folder in evaluations:
+        files = [path for path in (*folder.iterdir(), *folder.parent.glob(REVIEWS)) if path.is_file()]
+        told += [f"{path.relative_to(folder.parent)} {sha256_of(path)}" for path in sorted(files)]
+    return sha256("\n".join(told).encode()).hexdigest()
 
 
 def _require_scored(run: Path) -> None:

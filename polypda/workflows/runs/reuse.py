@@ -13,10 +13,9 @@ from pydantic import BaseModel
 
 from polypda.cohorts.frames import OpenedCohort
 from polypda.errors import DataError
-from polypda.training.checkpoints import list_checkpoints
+from polypda.training.checkpoints import DONE, final_segmenter
 from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder
-from polypda.training.stage import DONE
 from polypda.workflows.runs.recorded_data import LEARNT_OF_SOURCE, changes_since, data_table
 from polypda.workflows.runs.stages import SOURCE_ONLY, START
 
@@ -146,4 +145,4 @@ def _finished(run: RunFolder, stage: str, what: str) -> Path:
             where=run.name,
             fix="resume it first, or name the run that it took it from.",
         )
-    return list_checkpoints(run.stage(stage))[-1].segmenter
+    return final_segmenter(run.stage(stage))

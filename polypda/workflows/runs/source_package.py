@@ -20,6 +20,7 @@ from polypda.data.cache import FrameCache
 from polypda.data.loading import frame_batches
 from polypda.errors import DataError, UsageError
 from polypda.files import require_writable, write_json
+from polypda.integrity import check_folder
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.methods.source_features import save_source_features
 from polypda.networks.registry import load_segmenter
@@ -133,10 +134,11 @@ def write_source_package(folder: Path, out: Path, tap: FeatureTap, paths: Paths,
 
 
 def read_source_package(folder: Path) -> SourcePackage:
-    """Raises: DataError E_SOURCE_PACKAGE where files are missing or of another version."""
+    """Raises: DataError E_SOURCE_PACKAGE where files are missing or of another version, E_FILE_CHANGED."""
     missing = [name for name in (FACTS, MODEL, FEATURES) if not (folder / name).is_file()]
     if missing:
         raise _unusable(folder, f"{', '.join(missing)} missing")
+    check_folder(folder, fix="fetch the package again from the centre that wrote it.")
     try:
         facts = PackageFacts.model_validate(json.loads((folder / FACTS).read_text(encoding="utf-8")))
         return SourcePackage(folder, facts, AdaptConfig.model_validate(facts.config))

@@ -71,7 +71,7 @@ def _record(run: RunFolder, stylizing: dict[str, object]) -> None:
     """Write once by what the source is restyled. Raises: DataError E_DATA_CHANGED where it was by something else."""
     path = run.folder / RECORD
     if not path.is_file():
-        write_json(path, stylizing)
+        write_json(path, stylizing, recorded=True)
         return
     then = json.loads(path.read_text(encoding="utf-8"))
     different = [name for name in stylizing if then.get(name) != stylizing[name]]

@@ -18,16 +18,16 @@ from polypda.data.cache import CachedFrames
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.predictions import predict_native
+from polypda.integrity import check
 from polypda.methods.registry import parts_of
 from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
-from polypda.training.checkpoints import list_checkpoints
+from polypda.training.checkpoints import DONE, final_segmenter, list_checkpoints, planned
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.stage import DONE
 from polypda.training.stage_batches import statistics_batches
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
@@ -89,6 +89,7 @@ class RunModels:
         path = self.run.folder / ADAPTED
         if not path.is_file():
             raise self._unfinished(self.config.method)
+        check(path, fix=self.run.remedy(path.name))
         return path
 
     @property
@@ -130,13 +131,14 @@ class RunModels:
                 where=self.run.name,
                 fix="remove the folder and start the run anew.",
             )
+        check(path, fix=self.run.remedy(name))
         return path
 
     def _final(self, stage: str) -> Path:
         folder = self.run.stage(stage)
         if not (folder / DONE).is_file():
             raise self._unfinished(stage)
-        return list_checkpoints(folder)[-1].segmenter
+        return final_segmenter(folder)
 
     def _unfinished(self, stage: str) -> DataError:
         return DataError(
@@ -158,11 +160,16 @@ class Snapshots:
 
     @cached_property
     def files(self) -> dict[int, Path]:
-        """Step → segmenter, earliest first."""
-        return {checkpoint.step: checkpoint.segmenter for checkpoint in list_checkpoints(self.folder)}
+        """Step → segmenter, earliest first; what an interruption left is no candidate."""
+        kept = planned(list_checkpoints(self.folder), self.config.checkpoint_every)
+        return {checkpoint.step: checkpoint.segmenter for checkpoint in kept}
 
     def as_used(self, step: int) -> Segmenter:
-        """A snapshot with the batch-norm statistics that the run uses it with, on the device."""
+        """A snapshot with the batch-norm statistics that the run uses it with, on the device.
+
+        Raises: DataError E_FILE_CHANGED.
+        """
+        check(self.files[step])
         segmenter = load_segmenter(self.config.network, self.files[step]).to(self.device)
         if self.config.final_statistics is FinalStatistics.TARGET:
             batches = statistics_batches(self.target, self.config.data.augmentation)

@@ -19,7 +19,8 @@ from typing import Any
 
 from polypda.cohorts.named_root import named_data_root, use_data_root
 from polypda.errors import Interrupted, TrainingError
-from polypda.processes import WorkerPool
+from polypda.locks import share_lock
+from polypda.processes import WorkerPool, was_asked_to_end
 from polypda.training.config import Compute
 from polypda.training.engine import StepReport, open_fabric
 from polypda.training.progress import Progress
@@ -40,15 +41,20 @@ class Training:
 
 
 def train_all(
-    trainings: Sequence[Training], compute: Compute, progress: Progress, begin: Callable[[str], None]
+    trainings: Sequence[Training],
+    compute: Compute,
+    progress: Progress,
+    begin: Callable[[str], None],
+    run: Path | None = None,
 ) -> dict[str, Any]:
     """Bring all to their end, each after those that it needs; name → what its work returned.
 
-    Args: trainings: each after those that it needs. begin: told the names of those under way, when one begins.
+    Args: trainings: each after those that it needs. begin: told the names of those under way, when one begins. run:
+    the folder whose lock this process holds.
     Raises: Interrupted after a checkpoint of each; what a training raises, once the others have checkpoints.
     """
     if several_at_once(compute):
-        return _train_in_processes(trainings, compute, progress, begin)
+        return _train_in_processes(trainings, compute, progress, begin, run)
     results = {}
     for training in trainings:
         begin(training.name)
@@ -64,14 +70,18 @@ def several_at_once(compute: Compute) -> bool:
 
 
 def _train_in_processes(
-    trainings: Sequence[Training], compute: Compute, progress: Progress, begin: Callable[[str], None]
+    trainings: Sequence[Training],
+    compute: Compute,
+    progress: Progress,
+    begin: Callable[[str], None],
+    run: Path | None,
 ) -> dict[str, Any]:
     messages: Queue[tuple[Any, ...]] = get_context("spawn").Queue()
     shown = {training.name: progress.beside() for training in trainings}
     waiting, going, results = list(trainings), dict[Future[Any], Training](), dict[str, Any]()
     try:
         # Left by an error, Ctrl-C or SIGTERM, the pool waits: an interrupted training writes its checkpoint first.
-        with WorkerPool(compute.trainings_at_once, _begin_worker, (messages, named_data_root())) as pool:
+        with WorkerPool(compute.trainings_at_once, _begin_worker, (messages, named_data_root(), run)) as pool:
             while waiting or going:
                 ready = [training for training in waiting if set(training.needs) <= results.keys()]
                 for training in ready[: compute.trainings_at_once - len(going)]:
@@ -86,6 +96,8 @@ def _train_in_processes(
         names = ", ".join(training.name for training in going.values())
         raise Interrupted("E_INTERRUPTED", f"stopped while training {names}; checkpoints are kept.") from None
     except BrokenProcessPool as error:
+        if was_asked_to_end():  # a signal to the whole group
+            raise Interrupted("E_INTERRUPTED", "stopped while training; checkpoints are kept.") from None
         raise TrainingError(
             "E_TRAINING_PROCESS",
             "the process of a training was ended from outside, as happens when memory runs out; checkpoints are kept.",
@@ -97,11 +109,13 @@ def _train_in_processes(
     return results
 
 
-def _begin_worker(messages: Queue[tuple[Any, ...]], data_root: Path | None) -> None:
+def _begin_worker(messages: Queue[tuple[Any, ...]], data_root: Path | None, run: Path | None) -> None:
     global _messages
     _messages = messages
     messages.cancel_join_thread()  # a parent that no longer listens must not keep this process
     use_data_root(data_root)
+    if run is not None:
+        share_lock(run)
 
 
 def _work(training: Training, compute: Compute) -> Any:

@@ -21,6 +21,7 @@ from polypda.evaluation.cases.run_metadata import RunMetadata
 from polypda.evaluation.scoring.pranet2020 import PranetTable
 from polypda.evaluation.scoring.predictions import predict_native
 from polypda.files import require_writable, whole_folder, write_failed
+from polypda.locks import locked
 from polypda.networks.registry import load_segmenter
 from polypda.reporting.tables.table_files import write_tables
 from polypda.training.config import AdaptConfig
@@ -63,10 +64,23 @@ def evaluate_run(
     allow_leakage: score though scored frames depend on learnt ones, and say so; a run made with such leave has it.
 
     Raises: LeakageError E_TRAINED_ON, E_SHARED_FRAMES, E_ALIKE_LEAK, E_SPLIT_CHANGED; UsageError E_PART; DataError
-        E_RUN_MISSING,
-        E_RUN_UNFINISHED, E_NO_LABELS, and what opening cohorts and scoring raise.
+        E_RUN_MISSING, E_RUN_LOCKED, E_RUN_UNFINISHED, E_NO_LABELS, and what opening cohorts and scoring raise.
     """
     run = RunFolder.open(folder)
+    with locked(run.folder, "evaluate"):
+        return _evaluated(run, parts, paths, profile, progress, fuse, allow_leakage=allow_leakage)
+
+
+def _evaluated(
+    run: RunFolder,
+    parts: Sequence[ScoredPart],
+    paths: Paths,
+    profile: Profile,
+    progress: Progress,
+    fuse: Sequence[Path],
+    *,
+    allow_leakage: bool,
+) -> Path:
     config = run.config()
     weights = RunModels(run, config).by_name()
     same_part(parts)
@@ -219,7 +233,7 @@ def write_scored(folder: Path, scoring: Scoring, run_metadata: RunMetadata) -> P
     cases = scoring.cases()
     results = cross_centre_results([Evaluation(cases, run_metadata, folder)], run_metadata.source_only)
     try:
-        with whole_folder(folder, replace=True) as work:
+        with whole_folder(folder, replace=True, sealed=True) as work:
             if scoring.legacy is not None:
                 scoring.legacy.write(work)
                 notes = tuple(_legacy_notes(scoring, results.centres))
