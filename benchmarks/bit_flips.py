@@ -135,7 +135,7 @@ def flipped(count: int, root: Path, chance: random.Random) -> Iterator[dict[str,
     for number in range(count):
         kind = list(kinds)[number % len(kinds)]
         files, use = kinds[kind]
-        path = chance.choice(files)
+        path = chance.choice([file for file in files if file.stat().st_size])  # no step was made: an empty log
         data = path.read_bytes()
         if path.name == LOCK:
             path.write_bytes(content)
