@@ -43,12 +43,12 @@ def audit_command(
 
     if (frames is None) == (labels is None):
         raise UsageError("E_OPTION", "give either --frames or --labels.", fix="polypda audit RUN --frames 20")
+    if prefill not in PREFILLS:
+        what = f"--prefill {prefill}: no such kind.{nearest(prefill, PREFILLS)}"
+        raise UsageError("E_OPTION", what, fix=f"one of {', '.join(PREFILLS)}.")
     require_run(run)
     paths = Paths(data_root, cache_dir or default_cache())
     if frames is not None:
-        if prefill not in PREFILLS:
-            what = f"--prefill {prefill}: no such kind.{nearest(prefill, PREFILLS)}"
-            raise UsageError("E_OPTION", what, fix=f"one of {', '.join(PREFILLS)}.")
         _draw(run, paths, frames, part, out or run / "audit", seed, prefill)
     elif labels is not None:
         _answer(run, paths, labels, out, overlays)

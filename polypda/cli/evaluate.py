@@ -60,7 +60,7 @@ def evaluate_command(
     printed is the folder. Frames that a model of the run learnt are refused.
     """
     check_cohorts(on, data_root)
-    if run is not None:
+    if run is not None and not (predictions or scale):
         require_run(run)
     from polypda.cli.console import terminal_progress
     from polypda.workflows.scoring.request import evaluate

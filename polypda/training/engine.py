@@ -63,7 +63,6 @@ class Engine:
         self.parameters = {name: player.parameters for name, player in self.players.items()}
         self._unread: list[_Unread] = []
         self._target_images: Tensor | None = None
-        method.modules()[SEGMENTER].register_forward_hook(self._look_at_target)
 
     def _look_at_target(self, _network: object, inputs: tuple, prediction: Prediction) -> None:
         """Note what the segmenter says of the target's frames, thinned out, for the collapse watch."""
@@ -94,6 +93,22 @@ class Engine:
             marked = ((target.pseudo == POLYP) & sure).sum() / sure.sum().clamp(min=1)
             self._unread.append(_Unread(OF_TARGET, "pseudo", marked.to(source.images.dtype)))
         frames = source.frames + (target.frames if target else ())
+        hook = self.method.modules()[SEGMENTER].register_forward_hook(self._look_at_target)
+        try:
+            self._play(source, target, step, report, frames)
+        finally:
+            hook.remove()
+        self.method.after_step(step)
+        return report
+
+    def _play(
+        self,
+        source: LabelledBatch,
+        target: UnlabelledBatch | None,
+        step: int,
+        report: StepReport,
+        frames: Sequence[str],
+    ) -> None:
         play = self.method.play(source, target, step)
         while True:
             with self.fabric.autocast():
@@ -106,8 +121,6 @@ class Engine:
                 self._differentiate(losses)
             del losses  # frees this domain's graph before the next forward
         self._step_players(tuple(self.players), report, frames)
-        self.method.after_step(step)
-        return report
 
     def _differentiate(self, losses: Losses) -> None:
         remaining = len(losses)

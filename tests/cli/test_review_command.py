@@ -17,6 +17,7 @@ from polypda.cli.main import app
 from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, PolypdaError
 from polypda.evaluation.cases.evaluation_file import read_evaluation
+from polypda.integrity import record as record_checksum
 from polypda.reporting.report_folders import refuse_existing
 from polypda.review.folder import FORMER
 from polypda.review.record import find_record, read_record
@@ -206,6 +207,7 @@ def test_predictions_that_are_newer_than_the_page_are_refused(index: Path) -> No
     record = build(index)
     write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}]))
     shutil.copy(index / "run" / "initial.safetensors", index / "run" / "adapted.safetensors")
+    record_checksum(index / "run" / "adapted.safetensors")
     code, _, _ = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
     assert code == "E_REVIEW_STALE"
     assert not (find_record(index / "run", record.review) / "imported").exists()

@@ -25,6 +25,7 @@ from polypda.reporting.figures.figure_style import (
     Layout,
     PanelSize,
     panel_grid,
+    power_of_ten,
     titled,
 )
 from polypda.reporting.figures.paired_frames import RELIABILITY, TargetModels
@@ -128,6 +129,7 @@ def reliability(panels: Sequence[TargetModels], layout: Layout, *, phantom: bool
         counts.minorticks_off()
         highest = max(1.0, np.floor(np.log10(counts.get_ylim()[1])))
         counts.set_yticks([1, 10**highest])
+        counts.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         counts.patch.set_alpha(0)
         axis.set_xlim(0, 1)
         axis.set_yticks(np.linspace(0, 1, 6))

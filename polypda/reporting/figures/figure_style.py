@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,17 @@ BANNER_PAPER = "#FFD666"
 DPI = 160
 BANNER_IN = 0.36
 """Kept free at the top of a figure of rendered frames."""
+
+
+def power_of_ten(value: float, _index: int = 0) -> str:
+    """ "10²" of 100, for the ticks of logarithmic axes; "1" of 1; nothing of what is no power."""
+    exponent = math.log10(value) if value > 0 else math.nan
+    if math.isnan(exponent) or abs(exponent - round(exponent)) > 1e-9:
+        return ""
+    digits = str(round(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return "1" if round(exponent) == 0 else f"10{digits}"
+
+
 STYLE: Any = {  # matplotlib types its keys as one long literal
     "font.family": "DejaVu Sans",
     "font.size": 10,

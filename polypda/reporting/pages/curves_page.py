@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from polypda.files import write_whole
 from polypda.reporting.figures.figure_style import (
@@ -27,6 +28,7 @@ from polypda.reporting.figures.figure_style import (
     Layout,
     PanelSize,
     panel_grid,
+    power_of_ten,
     write_drawings,
 )
 from polypda.reporting.pages.page import embedded, render_page
@@ -235,6 +237,8 @@ def _lines_panel(
             axis.set_ylim(*limits)
         if log:
             axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
+            axis.yaxis.set_minor_formatter(NullFormatter())
 
     return CurvePanel(title, draw, tuple(names))
 

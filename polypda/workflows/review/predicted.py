@@ -82,9 +82,8 @@ class PredictedFolder:
         try:
             table = pd.read_csv(self.folder / TABLE, dtype=str, keep_default_na=False)
             rows = [row for row in table.to_dict("records") if row["mask"]]
-            if strange := [
-                row for row in rows if not all(stays_inside(row[name]) for name in ("name", "mask", "input"))
-            ]:
+            # an input is where the user said that it lies, and is read as an image alone
+            if strange := [row for row in rows if not all(stays_inside(row[name]) for name in ("name", "mask"))]:
                 raise self._unusable(f"predictions.csv names a file outside its folder ({strange[0]['mask'][:80]})")
             return {str(row["name"]): {str(key): str(value) for key, value in row.items()} for row in rows}
         except (OSError, ValueError, KeyError) as error:
