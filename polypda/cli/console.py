@@ -16,6 +16,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from polypda.training.progress import Progress as TrainingProgress
 
 NARROWEST_COLUMNS = 80
+ROOM_FOR_LOSSES, ROOM_FOR_NAMES, LEAST_OF_NAMES = 110, 66, 5
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """Escape sequences that tables are drawn with."""
 COLOURS_AND_MOVES = re.compile(r"\x1b\[(?:[0-9;]*[mABCDGHJK]|\?25[lh])")
@@ -153,16 +155,22 @@ class _Screen:
 
     @staticmethod
     def _empty() -> Progress:
-        return Progress(
-            TextColumn("{task.description:<22}", markup=False),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-            console=Console(stderr=True),
-        )
+        console = Console(stderr=True)
+        return Progress(*columns_for(console.width), console=console)
+
+
+def columns_for(width: int) -> list[ProgressColumn]:
+    """What fits a terminal: bar, count, elapsed time and time left always; losses go first, then letters of names."""
+    letters = "22" if width >= ROOM_FOR_NAMES else f"{LEAST_OF_NAMES}.{LEAST_OF_NAMES}"
+    columns: list[ProgressColumn] = [
+        TextColumn(f"{{task.description:<{letters}}}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    ]
+    return [*columns, TextColumn("{task.fields[losses]}")] if width >= ROOM_FOR_LOSSES else columns
 
 
 class Lines:

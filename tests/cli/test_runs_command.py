@@ -6,6 +6,7 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import sys
 from collections import namedtuple
 
@@ -282,7 +283,11 @@ def test_signals_are_heard_outside_the_training_loop_too(polypda, place, monkeyp
         monkeypatch.setattr("polypda.workflows.runs.adapt.data_tables", lambda *_: os.kill(os.getpid(), number))
     else:
         shutil.rmtree(place / "cache" / "scores")
-    ended, _, err = polypda("adapt", "--resume", "run", "--data-root", "data")
+    former = signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP is ignored, and that is respected
+    try:
+        ended, _, err = polypda("adapt", "--resume", "run", "--data-root", "data")
+    finally:
+        signal.signal(number, former)
     assert ended == status, err
     assert "E_INTERRUPTED" in err and "go on with: polypda adapt --resume run --data-root data" in err
     if where != "labels":

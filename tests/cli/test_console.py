@@ -1,0 +1,23 @@
+"""Progress in terminals of any width."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from polypda.cli.console import columns_for
+
+
+@pytest.mark.parametrize("width", [50, 66, 80, 140])
+def test_a_narrow_terminal_keeps_bar_count_and_times_and_drops_losses_first(width):
+    written = io.StringIO()
+    console = Console(file=written, width=width, force_terminal=True, color_system=None)
+    with Progress(*columns_for(width), console=console) as bars:
+        task = bars.add_task("adaptsegnet+target", total=480, losses="seg_main 0.123  adv_main 0.456")
+        bars.update(task, completed=120)
+    line = written.getvalue().replace("\x1b[?25h", "").replace("\r", "\n").splitlines()
+    shown = [one for one in line if "120/480" in one][-1]
+    assert "0:00:0" in shown and "ETA" in shown and "━" in shown and "…" not in shown
+    assert ("seg_main 0.123" in shown) == (width >= 110)
+    assert "adapt" in shown
