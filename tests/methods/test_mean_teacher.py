@@ -185,6 +185,7 @@ def test_checkpoints_hand_out_the_teacher_and_resume_the_student(tmp_path):
     thin_out(tmp_path, keep_segmenters=True, every=1)
     assert [path.name for path in sorted((tmp_path / "step-000001").iterdir())] == [
         "checkpoint.json",
+        "checksums.sha256",
         "teacher.safetensors",
     ]
     assert all(checkpoint.segmenter.is_file() for checkpoint in list_checkpoints(tmp_path))
