@@ -30,7 +30,6 @@ DEAD = 1e-3
 """Fraction of the first window's change of loss from step to step that a discriminator has left which answers alike."""
 SOURCE_RATIO, SOURCE_RISE = 3.0, 0.2
 """The source's supervised loss has grown by this factor, and by so much."""
-LONGEST_LOG = 5
 
 
 @dataclass(frozen=True)
