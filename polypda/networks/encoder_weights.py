@@ -7,12 +7,10 @@ encoder's ImageNet training used: timm's own record for its encoders, otherwise 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from polypda.errors import DataError, UsageError, nearest
+from polypda.integrity import sha256_of
 from polypda.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD
 from polypda.networks.smp_library import TIMM_PREFIX, download_encoder, downloaded_normalisation, is_timm_encoder
 from polypda.networks.weights import (
@@ -85,7 +84,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, weights: str) -> Encoder
     state, notes = read_safetensors(path)
     mean, std, rule = file_normalisation(notes, name, path)
     tensors = _load(encoder, name, state, path, notes)
-    return EncoderWeights(path.name, mean, std, rule, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+    return EncoderWeights(path.name, mean, std, rule, tensors, sha256_of(path))
 
 
 def file_normalisation(
@@ -212,7 +211,7 @@ def bundled_weights(encoder: str) -> BundledWeights:
     files = [path for folder in folders or () for path in sorted(Path(folder, "models").glob("*.pth"))]
     if len(files) != 1:
         raise _no_package(encoder, package, f"holds {len(files)} weights files instead of one")
-    digest = _sha256(files[0], files[0].stat().st_mtime_ns)
+    digest = sha256_of(files[0])
     if not digest.startswith(files[0].stem.rpartition("-")[2]):  # its name ends with the first digits of its hash
         raise _no_package(encoder, package, f"holds a damaged {files[0].name} (sha256 {digest[:IDENTITY_HEX]}…)")
     return BundledWeights(files[0], package, version, digest)
@@ -247,11 +246,6 @@ def _load_bundled(encoder: nn.Module, name: str) -> EncoderWeights:
 
 def _plain(encoder: str) -> str:
     return encoder.strip().lower().partition(".")[0]
-
-
-@lru_cache
-def _sha256(path: Path, _changed_ns: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _no_package(encoder: str, package: str, what: str) -> DataError:

@@ -22,6 +22,7 @@ from polypda.cohorts.frames import Frame, LabelState
 from polypda.cohorts.images import Image, mask_size_error, read_image, read_mask
 from polypda.cohorts.stored_masks import FellowMasks
 from polypda.errors import DataError
+from polypda.integrity import sha256_of
 from polypda.processes import WorkerPool
 from polypda.quality.frame_figures import (
     MAP_SIDE,
@@ -73,7 +74,7 @@ def _name(kind: type[ImageFigures] | type[PolypFigures], files: tuple[Path, ...]
     digest = hashlib.sha256(f"{FIGURES_VERSION} {kind.__name__} {beside}".encode())
     try:
         for file in files:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            digest.update(bytes.fromhex(sha256_of(file)))
     except OSError:
         return None
     return f"{digest.hexdigest()[:40]}.json"

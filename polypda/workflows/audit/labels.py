@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.labels import read_reference
 from polypda.errors import DataError
 from polypda.files import write_png
+from polypda.integrity import sha256_of
 from polypda.workflows.audit.plan import IMAGES, LIST, PLAN
 from polypda.workflows.cohorts.import_cohort import ImportRequest, import_cohort
 
@@ -75,11 +75,11 @@ def read_labels(folder: Path, frames: Mapping[str, Frame]) -> ReturnedLabels:
 def _gather(folder: Path, source: Path, stems: Mapping[str, str]) -> None:
     """Lay what was returned beside the images: annotation files, else masks."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    own = {hashlib.sha256(path.read_bytes()).digest() for path in (folder / IMAGES).glob("*.png")}
+    own = {sha256_of(path) for path in (folder / IMAGES).glob("*.png")}
     files = [path for path in files if path.name not in (PLAN, LIST) and "answer" not in path.parts[-3:-1]]
     annotations = [path for path in files if path.suffix.lower() in ANNOTATIONS]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    masks = [path for path in images if hashlib.sha256(path.read_bytes()).digest() not in own]
+    masks = [path for path in images if sha256_of(path) not in own]
     masks = [path for path in masks if not (path.parent.name == IMAGES and path.stem in stems)]
     if annotations:
         for number, path in enumerate(annotations):

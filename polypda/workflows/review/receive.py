@@ -17,6 +17,7 @@ from polypda.cohorts.tables import harmless
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.clinical_review import ReviewFindings, write_findings
 from polypda.files import whole_folder, write_failed, write_png, write_table, write_whole
+from polypda.integrity import sha256_of
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.correctable import ToCorrect, write_for_tools
@@ -202,7 +203,7 @@ def _frames(
     changed = [
         case.frame
         for case in wanted.values()
-        if case.case in found and hashlib.sha256(found[case.case].image.read_bytes()).hexdigest() != case.image_sha256
+        if case.case in found and sha256_of(found[case.case].image) != case.image_sha256
     ]
     if changed:
         raise DataError(

@@ -20,6 +20,7 @@ from polypda.cohorts.frames import OpenedCohort, Split
 from polypda.cohorts.image_files import name_some
 from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, LeakageError, UsageError, nearest
+from polypda.integrity import sha256_of
 from polypda.methods.contract import MethodOptions
 
 FOLDER, FILE = "accepted", "accepted.csv"
@@ -66,7 +67,7 @@ def read_accepted(file: Path) -> Accepted:
         path = file.parent / str(row["mask"])
         if not path.resolve().is_relative_to(file.parent.resolve()):
             raise _unusable(file, f"it names a mask outside its folder: {row['mask']}")
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != row["mask_sha256"]:
+        if not path.is_file() or sha256_of(path) != row["mask_sha256"]:
             raise DataError(
                 "E_ACCEPTED_MASK",
                 f"the mask of {row['frame']} is missing, or not the one that was accepted.",

@@ -18,6 +18,7 @@ from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.pranet2020 import PranetTable
 from polypda.evaluation.scoring.predictions import PredictionFolder, predictions_of, require_predictions
 from polypda.files import require_writable
+from polypda.integrity import sha256_of
 from polypda.training.progress import Progress
 from polypda.training.run_folder import environment
 from polypda.workflows.scoring.evaluate_on import OpenedPart, listed_notes, open_part, same_part, write_scored
@@ -114,7 +115,7 @@ def _identity(folder: PredictionFolder) -> str:
     """What stands for a training: the content of all maps."""
     digest = hashlib.sha256()
     for stem, path in sorted(folder.files.items()):
-        digest.update(stem.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(stem.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()[:12]
 
 

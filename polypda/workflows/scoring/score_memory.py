@@ -20,6 +20,7 @@ from polypda.data.cache import NetworkGrid
 from polypda.data.inference import Inference
 from polypda.evaluation.cases.case_table import SCHEMA_VERSION, added_columns
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD, PROTOCOL
+from polypda.integrity import sha256_of
 from polypda.workflows.scoring.scoring import KeyOf
 
 SCORED_AGAINST = ("annotation", "prediction_missing")
@@ -44,7 +45,7 @@ class ScoreMemory:
         for frame in frames:
             digest.update(repr((frame.frame, frame.label_state.value, _rest(frame))).encode())
             for path in (value for value in vars(frame).values() if isinstance(value, Path)):
-                digest.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"gone")
+                digest.update(bytes.fromhex(sha256_of(path)) if path.is_file() else b"gone")
         return digest.hexdigest()[:32]
 
     def recall(self, signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> Rows | None:
