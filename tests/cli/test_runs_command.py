@@ -33,6 +33,10 @@ TINY = shlex.split(
 )
 
 
+KEPT = "polypda.workflows.runs.adapt.drop_states"
+"""Left out here: a run with all of its states is one that can be damaged everywhere."""
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder with data, a cache and a finished run; copied for each test."""
@@ -44,6 +48,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("POLYPDA_CACHE", str(folder / "cache"))
+        patch.setattr(KEPT, lambda run: None)
         patch.setattr(sys, "argv", ["polypda", "adapt", *TINY, "--out", "run"])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -52,7 +57,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def place(made, tmp_path):
+def place(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(KEPT, lambda run: None)
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
@@ -91,6 +97,18 @@ def test_a_finished_run_is_listed_shown_verified_and_cleaned(polypda, place):
     assert status == 0 and "stage adaptsegnet: finished, last checkpoint after step 4" in out and "0.0 MB may go" in out
     assert polypda("runs", "verify", "run")[0] == 0
     assert polypda("report", "run", "--out", "report")[0] == 0
+
+
+def test_a_run_that_is_complete_keeps_no_state_to_train_on_with(polypda, made, tmp_path):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    before = finals(tmp_path / "run")
+    assert list(tmp_path.glob("run/stages/*/*/optimizers.pt")) and len(before) == 4
+    assert polypda("adapt", "--resume", "run", "--data-root", "data")[0] == 0
+    assert not list(tmp_path.glob("run/stages/*/*/optimizers.pt"))
+    kept = finals(tmp_path / "run")
+    assert len(kept) == 3 and kept.items() <= before.items(), "the discriminator served to train on alone"
+    assert polypda("runs", "verify", "run")[0] == 0 and "0.0 MB" in polypda("runs", "clean", "run")[1]
+    assert polypda("adapt", "--resume", "run", "--data-root", "data")[0] == 0
 
 
 KINDS = [

@@ -43,7 +43,7 @@ from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
 from polypda.workflows.runs.disk_space import require_space
-from polypda.workflows.runs.keeping import adopt
+from polypda.workflows.runs.keeping import adopt, drop_states
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
@@ -302,12 +302,14 @@ def _permitted_labels(config: AdaptConfig, pair: CohortPair, cache: FrameCache) 
 def _told_states(run: RunFolder) -> Iterator[Callable[[Reported], Path]]:
     """STATUS.json says training from here on; interrupted or failed where the block is left by an error.
 
-    Yields what takes the report, writes that the run is complete and its verdict, and returns the page.
+    Yields what takes the report, writes that the run is complete and its verdict, removes what only served to train
+    on, and returns the page.
     """
 
     def complete(reported: Reported) -> Path:
         page = reported.page.relative_to(run.folder).as_posix()
         run.set_status("complete", report=page, verdict=reported.verdict, scored=reported.scored)
+        drop_states(run)
         return reported.page
 
     try:

@@ -219,9 +219,7 @@ def removable(folder: Path) -> list[Removable]:
         if run.status().get("state") == "complete":
             found += [
                 Removable(one.folder / STATE, "state to train on with", _size_beside_model(one))
-                for stage in run.stages()
-                for one in list_checkpoints(stage)
-                if one.resumable
+                for one in _whole_checkpoints(run)
             ]
     return found
 
@@ -238,11 +236,20 @@ def clean(folder: Path, *, unlock: bool = False) -> list[Removable]:
         found = removable(folder)
         for place in (folder, *RunFolder(folder).stages(), folder / "evaluations"):
             remove_leftovers(place)
-        for one in found:
-            if one.path.name == STATE:
-                step = one.path.parent
-                keep_snapshot(Checkpoint(step, int(step.name.rpartition("-")[2])))
+        if any(one.path.name == STATE for one in found):
+            drop_states(RunFolder(folder))
     return found
+
+
+def drop_states(run: RunFolder) -> None:
+    """Of a complete run, remove what only serves to train on: its models, figures and records stay. Raises: OSError."""
+    for checkpoint in _whole_checkpoints(run):
+        keep_snapshot(checkpoint)
+
+
+def _whole_checkpoints(run: RunFolder) -> Iterator[Checkpoint]:
+    for stage in run.stages():
+        yield from (one for one in list_checkpoints(stage) if one.resumable)
 
 
 def _size_beside_model(checkpoint: Checkpoint) -> int:
