@@ -127,8 +127,8 @@ def _started(context: typer.Context, paths: Paths) -> tuple[RunFolder, CohortPai
 
 
 def _announce(config: AdaptConfig) -> None:
-    if config.phantom:
-        print("rendering phantoms (kept for the next run)…", file=sys.stderr, flush=True)
+    what = "rendering phantoms (kept for the next run)" if config.phantom else "opening the cohorts, comparing frames"
+    print(f"{what}…", file=sys.stderr, flush=True)
 
 
 def _check_combination(context: typer.Context, resume: Path | None, source_package: Path | None) -> None:

@@ -174,18 +174,17 @@ def columns_for(width: int) -> list[ProgressColumn]:
 
 
 class Lines:
-    """About ten lines per stage, with the time left."""
+    """A line when a stage begins, then about ten with the time left."""
 
     def begin(self, stage: str, start: int, steps: int) -> None:
         self._stage, self._start, self._steps = stage, start, steps
         self._began = time.monotonic()
         self._every = max(1, steps // LINES_PER_STAGE)
-        if start:
-            print(f"{stage}: goes on at step {start}", file=sys.stderr, flush=True)
+        print(f"{stage}: goes on at step {start}" if start else f"{stage}…", file=sys.stderr, flush=True)
 
     def advance(self, step: int, report: StepReport | None = None) -> None:
-        if step % self._every and step != self._steps:
-            return
+        if self._steps == 1 or (step % self._every and step != self._steps):
+            return  # a single step has been named
         elapsed = time.monotonic() - self._began
         left = elapsed / max(1, step - self._start) * (self._steps - step)
         line = f"{self._stage}: {step}/{self._steps}  {elapsed:.0f} s, {left:.0f} s left  {losses_text(report)}"

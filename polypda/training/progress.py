@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -44,6 +45,17 @@ class Silent:
 
     def beside(self) -> Progress:
         return self
+
+
+@contextmanager
+def phase(progress: Progress, name: str) -> Iterator[None]:
+    """Name what the block does, where it has no steps to be counted."""
+    progress.begin(name, 0, 1)
+    try:
+        yield
+        progress.advance(1)
+    finally:
+        progress.end()
 
 
 class InterruptionWatch:

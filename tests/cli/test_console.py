@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from polypda.cli.console import columns_for
+from polypda.cli.console import Lines, columns_for
+from polypda.training.progress import phase
 
 
 @pytest.mark.parametrize("width", [50, 66, 80, 140])
@@ -21,3 +22,17 @@ def test_a_narrow_terminal_keeps_bar_count_and_times_and_drops_losses_first(widt
     assert "0:00:0" in shown and "ETA" in shown and "━" in shown and "…" not in shown
     assert ("seg_main 0.123" in shown) == (width >= 110)
     assert "adapt" in shown
+
+
+def test_lines_name_a_phase_at_once_and_count_steps(capsys):
+    lines = Lines()
+    with phase(lines, "writing the report"):
+        assert capsys.readouterr().err == "writing the report…\n"
+    assert capsys.readouterr().err == ""
+    lines.begin("start", 0, 20)
+    for step in range(1, 21):
+        lines.advance(step)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "start…" and told[1].startswith("start: 2/20") and told[-1].startswith("start: 20/20")
+    lines.begin("start", 7, 20)
+    assert capsys.readouterr().err == "start: goes on at step 7\n"

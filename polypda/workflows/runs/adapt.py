@@ -34,7 +34,7 @@ from polypda.networks.weights import save_module
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.engine import open_fabric
-from polypda.training.progress import Progress
+from polypda.training.progress import Progress, phase
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import Choice
 from polypda.training.stage import Stage, rehearse, run_stage
@@ -248,7 +248,8 @@ def _train(
     cache = FrameCache(paths.cache / "frames", config.data.grid)
     facts = packaged_facts(run)
     foreground = facts.source_foreground if facts else 0.0
-    data = TrainingData.of(pair, cache, config.data.box_supervision, foreground)
+    with phase(progress, "reading frames"):
+        data = TrainingData.of(pair, cache, config.data.box_supervision, foreground)
     models = RunModels(run, config)
     plan = StagePlan(config, run, data, models.initial)
 
@@ -261,7 +262,8 @@ def _train(
     if learns_target_labels(config):
         trained_on = cache.partly_labelled(pair.labelled_target().split(Split.TRAIN))
     if plan.adapts and not run.stage(plan.first_of_method).exists():
-        rehearse(rehearsed(plan, plan.initial, trained_on), config.compute)
+        with phase(progress, "trying a step"):
+            rehearse(rehearsed(plan, plan.initial, trained_on), config.compute)
     start = models.start if config.start_from else trained(plan.start())
     control = models.control if config.control_from else plan.control(start)
     trainings = [Training(SOURCE_ONLY, partial(_train_controls, plan, control))]
@@ -275,7 +277,8 @@ def _train(
     choice, snapshots = None, None
     if plan.adapts:
         stage, alarms = results[config.method]
-        choice, snapshots = adaptation.chosen(stage, alarms, _permitted_labels(config, pair, cache))
+        with phase(progress, "choosing the checkpoint"):
+            choice, snapshots = adaptation.chosen(stage, alarms, _permitted_labels(config, pair, cache))
     if wants_oracle(config) and not config.oracle_from:
         frames = require_teaching(pair.labelled_target(), Split.TRAIN, config.data.box_supervision)
         trained(plan.oracle(cache.labelled(frames, config.data.box_supervision)))

@@ -24,7 +24,7 @@ from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.engine import open_fabric
-from polypda.training.progress import Progress
+from polypda.training.progress import Progress, phase
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice, set_aside
 from polypda.workflows.runs.cohort_pair import CohortPair, labelled_frames
@@ -195,7 +195,8 @@ def _report_on(
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
     images = _overlays(evaluated, cohorts, cases, overlays)
     regret = _selector_regret(evaluated, cohorts["target"], progress)
-    verdict = write_report(report, cases, evaluated.run_metadata, images, regret)
+    with phase(progress, "writing the report"):
+        verdict = write_report(report, cases, evaluated.run_metadata, images, regret)
     return Reported(report / "index.html", verdict)
 
 
