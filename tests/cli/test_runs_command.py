@@ -106,6 +106,8 @@ def test_a_run_that_is_complete_keeps_no_state_to_train_on_with(polypda, made, t
     assert list(tmp_path.glob("run/stages/*/*/optimizers.pt")) and len(before) == 4
     assert polypda("adapt", "--resume", "run", "--data-root", "data")[0] == 0
     assert not list(tmp_path.glob("run/stages/*/*/optimizers.pt"))
+    steps = {stage.name: len(list_checkpoints(stage)) for stage in (tmp_path / "run" / "stages").iterdir()}
+    assert steps == {"start": 1, "source-only": 1, "adabn": 1, "adaptsegnet": 2}, "snapshots of the method alone"
     kept = finals(tmp_path / "run")
     assert len(kept) == 3 and kept.items() <= before.items(), "the discriminator served to train on alone"
     assert polypda("runs", "verify", "run")[0] == 0 and "0.0 MB" in polypda("runs", "clean", "run")[1]

@@ -209,8 +209,8 @@ def _comparisons(results: CrossCentreResults, figures: Figures) -> Iterator[Sect
     further = adapted[(adapted["cohort"] != adapted["source"]) & (adapted["cohort"] != adapted["target"])]
     tables = [
         ("", _by_effect(at_target(comparisons))),
-        *((AT_HOME.format(cohort), rows) for cohort, rows in at_home.groupby("cohort", sort=False)),
-        *((FURTHER.format(cohort), rows) for cohort, rows in further.groupby("cohort", sort=False)),
+        *((AT_HOME.format(cohort), _by_effect(rows)) for cohort, rows in at_home.groupby("cohort", sort=False)),
+        *((FURTHER.format(cohort), _by_effect(rows)) for cohort, rows in further.groupby("cohort", sort=False)),
     ]
     shown = [(heading, block_table(COMPARISONS, rows, View.PAGE, BY_PAIR)) for heading, rows in tables]
     headings = [name for _, table in shown for name in table.headings]

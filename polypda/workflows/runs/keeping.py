@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -242,9 +243,19 @@ def clean(folder: Path, *, unlock: bool = False) -> list[Removable]:
 
 
 def drop_states(run: RunFolder) -> None:
-    """Of a complete run, remove what only serves to train on: its models, figures and records stay. Raises: OSError."""
-    for checkpoint in _whole_checkpoints(run):
-        keep_snapshot(checkpoint)
+    """Of a complete run, remove what only serves to train on: its models, figures and records stay.
+
+    Of the method every snapshot stays, from which its checkpoint was chosen; of any other stage the last alone.
+    Raises: OSError; DataError E_RUN_CONFIG.
+    """
+    method = run.config().method
+    for stage in run.stages():
+        found = list_checkpoints(stage)
+        for checkpoint in found:
+            if checkpoint is found[-1] or stage.name == method:
+                keep_snapshot(checkpoint)
+            else:
+                shutil.rmtree(checkpoint.folder)
 
 
 def _whole_checkpoints(run: RunFolder) -> Iterator[Checkpoint]:
