@@ -21,6 +21,7 @@ from polypda.prediction.model import read_model
 from polypda.training.checkpoints import final_segmenter, list_checkpoints, load_checkpoint
 from polypda.training.pseudo_labels import FACTS, LABELS, read_facts
 from polypda.training.run_folder import STATUS, RunFolder
+from polypda.workflows.runs import adapt
 from polypda.workflows.runs.keeping import problems
 from polypda.workflows.runs.source_package import read_source_package
 
@@ -114,6 +115,7 @@ def flipped(count: int, root: Path, chance: random.Random) -> Iterator[dict[str,
     where = root / "flips"
     shutil.rmtree(where, ignore_errors=True)
     shutil.copytree(root / "phantoms", where / "cache" / "phantoms")
+    adapt.drop_states = lambda run: None  # for what is forked below: a run under way has states, and they can be hit
     for words in (
         ["adapt", *TINY, *METHODS[METHOD], "--out", "run"],
         ["source-package", "run", "--out", "package"],
