@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 
 from polypda.cohorts.named_root import use_data_root
 from polypda.networks.smp_library import import_torchvision
-from polypda.workflows.runs import paths
 from polypda.workflows.runs.presets import PRESETS
 
 import_torchvision()
