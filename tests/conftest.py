@@ -17,9 +17,6 @@ import_torchvision()
 torch.set_num_threads(1)
 # tests share two cores, and what the parts of a sum add is tested where it is the matter
 PRESETS["quick"] |= {"compute": {"threads": 1}, "parts": False}
-paths.DEFAULT_OVERLAYS = (
-    1  # those of a resumed run, too: drawing twelve of each cohort takes half of a small run's time
-)
 
 # a busy machine is no failure
 settings.register_profile("polypda", deadline=None, suppress_health_check=[HealthCheck.too_slow])
