@@ -107,17 +107,19 @@ MB = 10**6
 
 @runs_app.command("list")
 def list_command(folder: Folder = Path("runs")) -> None:
-    """Show the runs in a folder: state, pair, method, what each hands out, and its size."""
+    """Show the runs in a folder: state, pair, method, verdict and size."""
     from rich.table import Table
 
     from polypda.cli.console import wide_console
     from polypda.workflows.runs.keeping import runs_below, summary
 
-    table = Table("run", "state", "pair", "method", "seed", "hands out", "size", box=None, pad_edge=False)
+    table = Table("run", "state", "pair", "method", "seed", "verdict", "size", box=None, pad_edge=False)
     for run in runs_below(folder):
         one = summary(run)
         name = one.folder.relative_to(folder).as_posix() if one.folder != folder else one.folder.resolve().name
-        table.add_row(name, one.state, one.pair, one.method, one.seed, one.verdict or "–", f"{one.size / MB:.1f} MB")
+        told, _, _ = one.verdict.partition(":")  # the sentence is for `runs show`
+        words = (one.state, one.pair, one.method, one.seed, told or one.hands_out or "–")
+        table.add_row(name, *words, f"{one.size / MB:.1f} MB")
     if not table.row_count:
         typer.echo(f"there is no run in {folder}.")
         return
@@ -136,7 +138,8 @@ def show_run_command(run: Annotated[Path, typer.Argument(help="Run folder.", sho
         f"{one.folder.resolve().name}: {one.pair} by {one.method}, seed {one.seed}",
         f"state: {one.state}{f', since {one.updated}' if one.updated else ''}",
         *([f"works in it: {held.words}"] if held else []),
-        *([f"hands out: {one.verdict}"] if one.verdict else []),
+        *([f"hands out: {one.hands_out}"] if one.hands_out else []),
+        *([f"verdict: {one.verdict}"] if one.verdict else []),
         *(f"stage {line}" for line in stage_lines(folder)),
         f"size: {one.size / MB:.1f} MB, of which {sum(part.size for part in spare) / MB:.1f} MB may go "
         "(`polypda runs clean`)",

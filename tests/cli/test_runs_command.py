@@ -81,6 +81,9 @@ def finals(run):
 def test_a_finished_run_is_listed_shown_verified_and_cleaned(polypda, place):
     status, out, err = polypda("runs", "list", ".")
     assert status == 0 and "run  complete  zju2 → haining  adaptsegnet" in " ".join(out.split("\n")), out + err
+    verdict = RunFolder(place / "run").status()["verdict"]
+    assert ":" in verdict and verdict not in out and verdict.partition(":")[0] in " ".join(out.split())
+    assert f"verdict: {verdict}" in polypda("runs", "show", "run")[1]
     status, out, _ = polypda("runs", "verify", ".", "run/report")
     assert status == 0 and out == "run: intact\nrun/report: intact\n"
     before = finals(place / "run")

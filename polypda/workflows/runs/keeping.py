@@ -26,14 +26,15 @@ UNDER_WAY = ("started", "training", "evaluating")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Where a run stands. state: as STATUS.json says, or that its process is gone. verdict: what it hands out; "" where
-    nothing was decided. size: bytes."""
+    """Where a run stands. state: as STATUS.json says, or that its process is gone. hands_out: adapted or source; ""
+    where nothing was decided. verdict: the report's first sentence. size: bytes."""
 
     folder: Path
     state: str
     pair: str
     method: str
     seed: str
+    hands_out: str
     verdict: str
     size: int
     updated: str
@@ -71,7 +72,7 @@ def summary(folder: Path) -> RunSummary:
     with suppress(PolypdaError, OSError):
         config = run.config()
         pair, method, seed = f"{config.source} → {config.target}", config.method, str(config.seed)
-    state, updated, verdict = "STATUS.json is damaged", "", ""
+    state, updated, verdict, hands_out = "STATUS.json is damaged", "", "", ""
     with suppress(PolypdaError):
         status = run.status()
         state, updated, verdict = (str(status.get(name, "")) for name in ("state", "updated", "verdict"))
@@ -79,8 +80,8 @@ def summary(folder: Path) -> RunSummary:
             state = "stopped (its process is gone)"
     with suppress(OSError, ValueError):
         chosen = json.loads((folder / SELECTION).read_text(encoding="utf-8"))
-        verdict = "; ".join(filter(None, [str(chosen.get("verdict", "")), verdict]))
-    return RunSummary(folder, state, pair, method, seed, verdict, _size(folder), updated)
+        hands_out = str(chosen.get("verdict", ""))
+    return RunSummary(folder, state, pair, method, seed, hands_out, verdict, _size(folder), updated)
 
 
 def holder(folder: Path) -> Holder | None:
