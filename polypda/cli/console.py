@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from polypda.training.progress import Progress as TrainingProgress
 
 NARROWEST_COLUMNS = 80
-ROOM_FOR_LOSSES, ROOM_FOR_NAMES, LEAST_OF_NAMES = 110, 66, 5
+ROOM_FOR_LOSSES, ROOM_FOR_WHOLE, ROOM_FOR_NAMES, LEAST_OF_NAMES = 130, 90, 66, 5
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """Escape sequences that tables are drawn with."""
 COLOURS_AND_MOVES = re.compile(r"\x1b\[(?:[0-9;]*[mABCDGHJK]|\?25[lh])")
@@ -112,14 +112,15 @@ def terminal_progress() -> TrainingProgress:
 
 
 class Bar:
-    """One bar per stage, with its losses and the time left; stages at once stand below each other."""
+    """One bar per stage, with its losses and the time left, and that of the whole run; stages at once stand below each
+    other."""
 
     def __init__(self, screen: _Screen | None = None) -> None:
         self._screen = screen or _Screen()
         self._task: TaskID | None = None
 
     def begin(self, stage: str, start: int, steps: int) -> None:
-        self._task = self._screen.open().add_task(stage, total=steps, completed=start, losses="")
+        self._task = self._screen.open().add_task(stage, total=steps, completed=start, losses="", whole="")
 
     def advance(self, step: int, report: StepReport | None = None) -> None:
         if self._task is not None:
@@ -132,6 +133,13 @@ class Bar:
 
     def beside(self) -> Bar:
         return Bar(self._screen)
+
+    def announce(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+    def remaining(self, seconds: float) -> None:
+        if self._task is not None:
+            self._screen.bars.update(self._task, whole=f"whole run {duration_text(seconds)}")
 
 
 class _Screen:
@@ -160,7 +168,8 @@ class _Screen:
 
 
 def columns_for(width: int) -> list[ProgressColumn]:
-    """What fits a terminal: bar, count, elapsed time and time left always; losses go first, then letters of names."""
+    """What fits a terminal: bar, count, elapsed time and time left always; losses go first, then the whole run's time
+    left, then letters of names."""
     letters = "22" if width >= ROOM_FOR_NAMES else f"{LEAST_OF_NAMES}.{LEAST_OF_NAMES}"
     columns: list[ProgressColumn] = [
         TextColumn(f"{{task.description:<{letters}}}"),
@@ -170,11 +179,24 @@ def columns_for(width: int) -> list[ProgressColumn]:
         TextColumn("ETA"),
         TimeRemainingColumn(),
     ]
+    if width >= ROOM_FOR_WHOLE:
+        columns.append(TextColumn("{task.fields[whole]}"))
     return [*columns, TextColumn("{task.fields[losses]}")] if width >= ROOM_FOR_LOSSES else columns
 
 
+def duration_text(seconds: float) -> str:
+    """About how long: "40 s", "6 min", "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class Lines:
-    """A line when a stage begins, then about ten with the time left."""
+    """A line when a stage begins, then about ten with the time left, of the whole run too where it is known."""
+
+    def __init__(self) -> None:
+        self._whole = ""
 
     def begin(self, stage: str, start: int, steps: int) -> None:
         self._stage, self._start, self._steps = stage, start, steps
@@ -187,13 +209,20 @@ class Lines:
             return  # a single step has been named
         elapsed = time.monotonic() - self._began
         left = elapsed / max(1, step - self._start) * (self._steps - step)
-        line = f"{self._stage}: {step}/{self._steps}  {elapsed:.0f} s, {left:.0f} s left  {losses_text(report)}"
+        times = f"{elapsed:.0f} s, {left:.0f} s left{self._whole}"
+        line = f"{self._stage}: {step}/{self._steps}  {times}  {losses_text(report)}"
         print(line.rstrip(), file=sys.stderr, flush=True)
 
     def end(self) -> None: ...
 
     def beside(self) -> Lines:
         return Lines()
+
+    def announce(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+    def remaining(self, seconds: float) -> None:
+        self._whole = f", whole run {duration_text(seconds)}"
 
 
 def losses_text(report: StepReport | None) -> str:

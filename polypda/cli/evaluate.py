@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -80,8 +80,33 @@ def evaluate_command(
         out=out,
         allow_leakage=allow_leakage,
     )
-    print((folder / "centers.md").read_text(encoding="utf-8"), file=sys.stderr)
+    _print_tables(folder)
     print(folder)
+
+
+def _print_tables(folder: Path) -> None:
+    """The main figures of an evaluation on standard error, within the terminal's width: words wrap, numbers never."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    from polypda.reporting.tables.result_tables import terminal_tables
+
+    document = json.loads((folder / "centers.json").read_text(encoding="utf-8"))
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    for title, table in terminal_tables(pd.DataFrame(document["rows"]).fillna(float("nan"))):
+        drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for index, heading in enumerate(table.headings):
+            words = index < table.left
+            drawn.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*row)
+        console.print(f"\n{title}", style="bold")
+        console.print(drawn)
+    console.print()
+    for note in filter(None, [document["stated"].get("leakage"), *document["notes"]]):
+        console.print(f"- {note}", soft_wrap=True)
+    console.print(f"All figures: {folder / 'centers.md'}; a page of them: polypda report {folder}", soft_wrap=True)
 
 
 def _scale(text: str) -> tuple[str, str]:

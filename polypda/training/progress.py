@@ -33,6 +33,12 @@ class Progress(Protocol):
     def beside(self) -> Progress:
         """Progress of a stage that runs at the same time as this one's."""
 
+    def announce(self, words: str) -> None:
+        """Say what is to be done."""
+
+    def remaining(self, seconds: float) -> None:
+        """The whole of it will take about so much longer."""
+
 
 class Silent:
     """Shows nothing."""
@@ -45,6 +51,10 @@ class Silent:
 
     def beside(self) -> Progress:
         return self
+
+    def announce(self, words: str) -> None: ...
+
+    def remaining(self, seconds: float) -> None: ...
 
 
 @contextmanager

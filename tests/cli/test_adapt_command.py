@@ -65,6 +65,13 @@ def test_the_whole_way(adapt, tmp_path):
     assert list((run / "report" / "overlays").glob("*.png"))
     assert "oracle" in (run / "report" / "centers.md").read_text()
     assert "ETA" not in err and re.search(r"start: 2/2 .* left", err)
+    parts = re.search(r"^to do: (.*)$", err, re.MULTILINE)[1].split(", ")
+    assert len(parts) >= 6 and "whole run" in err
+    for part in parts:  # each of the list was begun under its number, but for a round that had nothing to learn from
+        number, _, name = part.partition(" ")
+        if name == DEFAULT_METHOD:
+            continue
+        assert re.search(rf"^{number}/{len(parts)} {re.escape(name)}(…|: )", err, re.MULTILINE), (part, err)
     facts = read_facts(run / "adapted.safetensors")
     assert [(one.cohort, one.role, one.frames) for one in facts.training.cohorts] == [
         ("zju2", "labelled source", 8),

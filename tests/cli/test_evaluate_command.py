@@ -1,5 +1,6 @@
 """`polypda evaluate`: what a finished run, or a folder of maps, is worth on a cohort."""
 
+import re
 import shutil
 
 import cv2
@@ -50,6 +51,8 @@ def test_a_run_is_scored_on_a_third_cohort_and_on_its_own_target_alike(polypda, 
     for model, rows in first.cases[first.cases["cohort"] == "haining"].groupby("model"):
         same = again.cases[(again.cases["cohort"] == "haining") & (again.cases["model"] == model)]
         assert same["dice"].tolist() == rows["dice"].tolist() and same["training"].tolist() == rows["training"].tolist()
+    figures = [line for line in err.splitlines() if re.search(r"\d\.\d{3}", line)]
+    assert len(figures) >= 4 and max(map(len, figures)) <= 80  # a terminal of 80 columns
     assert "ningbo (other)" in err and (folder / "centers.csv").is_file()
 
     status, _, err = polypda("evaluate", "run", "--on", "zju2:train", "--data-root", "data")

@@ -49,12 +49,16 @@ BOLD_NOTE = (
 
 
 class View(StrEnum):
-    """Where a table is shown; CSV and JSON files hold every figure at full precision."""
+    """Where a table is shown; CSV and JSON files hold every figure at full precision. TERMINAL: within 80 columns."""
 
     PAGE = "page"
     FILE = "file"
     PAPER = "paper"
     CARD = "card"
+    TERMINAL = "terminal"
+
+
+DOCUMENTS = frozenset(View) - {View.TERMINAL}
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Column:
     unit: str = ""
     digits: int = 3
     higher_is_better: bool | None = None
-    views: frozenset[View] = frozenset(View)
+    views: frozenset[View] = DOCUMENTS
     note: str = ""
     signed: bool = False
     limits: tuple[str, str, str] | None = None
@@ -221,7 +225,7 @@ def _column(name: str, facts: dict[str, Any]) -> Column:
         limits = (f"{limits}_low", f"{limits}_high", f"{limits}_interval")
     return Column(
         name,
-        **facts | {"views": frozenset(map(View, facts.get("views", View)))},
+        **facts | {"views": frozenset(map(View, facts.get("views", DOCUMENTS)))},
         higher_is_better=better and better == "higher",
         limits=limits and tuple(limits),
         write=write and WRITERS[write],

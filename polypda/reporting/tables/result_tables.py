@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -26,6 +27,8 @@ from polypda.reporting.tables.columns import (
     CENTRE_AND_ROLE,
     CENTRE_BLOCKS,
     COMPARISONS,
+    MODEL,
+    NEGATIVES,
     POSITIVES,
     RULE,
     Block,
@@ -43,6 +46,7 @@ from polypda.reporting.wording import (
     OWN_MARK,
     OWN_NOTE,
     clusters_text,
+    counted,
     plain,
     with_interval,
 )
@@ -77,6 +81,25 @@ def block_table(block: Block, data: pd.DataFrame, view: View, who: Sequence[Colu
     tones = tuple(map(_tone, rows)) if block is COMPARISONS else ()
     headings = [column.title for column in (*who, *columns)]
     return TextTable(headings, cells, len(who), tones).without_empty_columns()
+
+
+def terminal_tables(centres: pd.DataFrame) -> Iterator[tuple[str, TextTable]]:
+    """Of every centre that was scored, what a terminal shows: a line that says what was counted, and its table."""
+    for (cohort, role), rows in centres.groupby(["cohort", "role"], sort=False):
+        first = rows.iloc[0]
+        if first[POSITIVES.chosen]:
+            found = f"{counted(first['n_positive'], 'frame')} with a polyp, clusters: "
+            found += clusters_text(first["clusters"], first["cluster_unit"])
+            yield f"{cohort} ({role}): {found}", _for_terminal(POSITIVES, rows)
+        if first[NEGATIVES.chosen]:
+            found = f"{counted(first['n_negative'], 'frame')} without a polyp"
+            yield f"{cohort} ({role}): {found}", _for_terminal(NEGATIVES, rows)
+
+
+def _for_terminal(block: Block, rows: pd.DataFrame) -> TextTable:
+    """One centre's; names of sums may wrap, and no bold type, whose marks a terminal would show."""
+    table = block_table(replace(block, improved=()), rows, View.TERMINAL, (MODEL,))
+    return replace(table, rows=[[*(cell.replace("+", " + ") for cell in row[:1]), *row[1:]] for row in table.rows])
 
 
 def _needed(who: Sequence[Column], rows: Sequence[Row]) -> Sequence[Column]:

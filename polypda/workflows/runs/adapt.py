@@ -45,6 +45,7 @@ from polypda.workflows.runs.configure import record_initial_weights, weights_to_
 from polypda.workflows.runs.disk_space import require_space
 from polypda.workflows.runs.keeping import adopt, drop_states
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
+from polypda.workflows.runs.outline import Outlined, outline_of
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
 from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_same_start, source_only_of, start_of
@@ -218,6 +219,9 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) ->
     require_recorded(run, data_tables(config, pair))
     with locked(run.folder, "adapt"), _taken_up(run, paths.cache), _told_states(run) as complete:
         require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
+        outline = outline_of(run, config, pair)
+        progress.announce(f"to do: {outline}")
+        progress = Outlined(progress, outline)
         choice, snapshots = _train(run, config, paths, pair, progress)
         run.set_status("evaluating")
         models = RunModels(run, config).loaded()

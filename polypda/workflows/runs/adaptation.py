@@ -14,7 +14,6 @@ from polypda.data.cache import CachedFrames, ConstantPixels
 from polypda.errors import DataError
 from polypda.files import write_json
 from polypda.methods.contract import FirstLabeller, PseudoLabelRule
-from polypda.methods.registry import method_class
 from polypda.networks.registry import load_segmenter
 from polypda.prediction.model import save_model
 from polypda.training.config import AdaptConfig, Compute
@@ -37,7 +36,7 @@ from polypda.training.stage import Stage, run_stage, stopped_by_collapse
 from polypda.workflows.runs.accepted import accepted_of
 from polypda.workflows.runs.model_facts import model_facts
 from polypda.workflows.runs.stages import SOURCE_ONLY, StagePlan, TrainingData
-from polypda.workflows.runs.trained_models import ADAPTED, Snapshots, part_file, trained_parts
+from polypda.workflows.runs.trained_models import ADAPTED, Snapshots, part_config, part_file, trained_parts
 from polypda.workflows.runs.trainings import Training
 
 LEAST_TEACHING = 2
@@ -97,9 +96,7 @@ class Adaptation:
 
     def _of_part(self, part: str) -> Adaptation:
         """The adaptation by a sum that the method grows from."""
-        known = method_class(part).Options.model_fields
-        options = {name: value for name, value in self.config.options.items() if name in known}
-        config = self.config.model_copy(update={"method": part, "options": options, "parts": False})
+        config = part_config(self.config, part)
         return replace(self, config=config, plan=StagePlan(config, self.run, self.data, self.plan.initial))
 
     def keep_part(self) -> None:

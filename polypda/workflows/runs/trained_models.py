@@ -19,7 +19,7 @@ from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.predictions import predict_native
 from polypda.integrity import check
-from polypda.methods.registry import parts_of
+from polypda.methods.registry import method_class, parts_of
 from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import load_segmenter
@@ -39,6 +39,13 @@ REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safe
 def trained_parts(config: AdaptConfig) -> tuple[str, ...]:
     """The sums that the run trains beside its method, one part added at a time; without the controls."""
     return tuple(part for part in parts_of(config.method) if adapts(part)) if config.parts else ()
+
+
+def part_config(config: AdaptConfig, part: str) -> AdaptConfig:
+    """The configuration of one of :func:`trained_parts`: with the options that it knows."""
+    known = method_class(part).Options.model_fields
+    options = {name: value for name, value in config.options.items() if name in known}
+    return config.model_copy(update={"method": part, "options": options, "parts": False})
 
 
 def part_file(part: str) -> str:

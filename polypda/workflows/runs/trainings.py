@@ -140,6 +140,12 @@ class _Told:
     def beside(self) -> Progress:
         return self
 
+    def announce(self, words: str) -> None:
+        self._tell("announce", words)
+
+    def remaining(self, seconds: float) -> None:
+        self._tell("remaining", seconds)
+
     def _tell(self, what: str, *arguments: object) -> None:
         if _messages is not None:
             _messages.put((self.training, what, arguments))
