@@ -6,11 +6,13 @@ Adding a network: a builder and a line in :data:`NETWORKS`, or an entry point of
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polypda.errors import UsageError, nearest
@@ -134,9 +136,30 @@ def load_segmenter(spec: SegmenterSpec, weights: Path) -> Segmenter:
 
     Raises what :func:`build_segmenter` and :func:`polypda.networks.weights.load_module` raise.
     """
-    segmenter = channels_last(build_segmenter(spec.for_checkpoint()))
+    segmenter = channels_last(_unweighted(spec.for_checkpoint()))
     load_module(segmenter, weights)
     return segmenter
+
+
+def _unweighted(spec: SegmenterSpec) -> Segmenter:
+    """A segmenter whose weights are to be read; no random number of torch is used up.
+
+    Small ones are copied from the last that was built: a run loads a dozen models, and drawing weights that nobody uses
+    takes six times as long as a copy.
+    """
+    global _last_built
+    wanted = (network_of(spec.architecture), spec)
+    if _last_built is not None and _last_built[0] == wanted:
+        return copy.deepcopy(_last_built[1])
+    with torch.random.fork_rng(devices=[]):
+        segmenter = build_segmenter(spec)
+    if sum(value.numel() for value in segmenter.parameters()) <= MOST_PARAMETERS_KEPT:
+        _last_built = (wanted, copy.deepcopy(segmenter))
+    return segmenter
+
+
+MOST_PARAMETERS_KEPT = 10_000_000
+_last_built: tuple[tuple[Network, SegmenterSpec], Segmenter] | None = None
 
 
 def _build_deeplab_v2(spec: SegmenterSpec) -> DeepLabV2:

@@ -102,3 +102,20 @@ def test_every_network_builds_what_its_description_says(network, levels):
     if network.own_encoder:
         with pytest.raises(UsageError, match="E_ENCODER_UNKNOWN"):
             build_segmenter(SegmenterSpec(architecture=network.name, encoder="resnet34"))
+
+
+def test_a_model_is_read_without_drawing_numbers_and_shares_nothing_with_the_one_before(tmp_path):
+    spec = SegmenterSpec(architecture="fpn", encoder="tu-mobilenetv3_small_050", encoder_weights="none")
+    torch.manual_seed(3)
+    built = build_segmenter(spec)
+    save_module(built, tmp_path / "w.safetensors")
+    state = torch.random.get_rng_state()
+    one, other = load_segmenter(spec, tmp_path / "w.safetensors"), load_segmenter(spec, tmp_path / "w.safetensors")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with torch.no_grad():
+        for value in one.parameters():
+            value.fill_(7.0)
+    for name, value in built.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
+    again = load_segmenter(spec, tmp_path / "w.safetensors")
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in built.state_dict().items())

@@ -67,7 +67,9 @@ def test_parts_at_once_share_the_outline_and_names_that_come_twice_are_two_parts
 
 def test_a_training_that_was_left_out_is_not_waited_for(clock):
     shown = Shown()
-    progress = Outlined(shown, Outline([Part("start", 10), Part("round 2", 90), Part("report", 10, alone=True)], began=0.0))
+    progress = Outlined(
+        shown, Outline([Part("start", 10), Part("round 2", 90), Part("report", 10, alone=True)], began=0.0)
+    )
     progress.begin("start", 0, 1)
     clock[0] = 5.0
     progress.advance(1)
