@@ -1,6 +1,7 @@
 """Rounds, the guard, and the parts of a sum, through the real workflow on painted cohorts."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -18,6 +19,9 @@ from polypda.workflows.runs.adaptation import Adaptation
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import StagePlan
+from polypda.workflows.runs.trained_models import Snapshots
+from polypda.workflows.scoring import side_by_side
+from polypda.workflows.scoring.score_memory import ScoreMemory
 
 WHOLE = "adaptsegnet+target-colours+self-training"
 TOP = {
@@ -40,7 +44,7 @@ class Stops(Silent):
         self.left, self.now = list(where), ""
 
     def begin(self, stage, start, steps):
-        self.now = stage
+        self.now = re.sub(r"^\d+/\d+ ", "", stage)
 
     def advance(self, step, report=None):
         if (self.now, step) in self.left:
@@ -163,3 +167,28 @@ def test_the_first_labels_are_those_of_the_model_that_is_asked_for(run_of, monke
     with pytest.raises(DataError, match="E_ENOUGH"):
         run_of(first, options=EVERY_PIXEL | {"first_labels": first}, adapt_steps=2)
     assert [labeller.parts[-3] for labeller in asked] == stages
+
+
+def test_scoring_in_processes_of_its_own_gives_the_same_rows_and_a_scored_snapshot_is_not_scored_again(
+    run_of, monkeypatch
+):
+    monkeypatch.setattr(ScoreMemory, "recall", lambda *_: None)
+    dice, computed = Snapshots.dice, []
+    monkeypatch.setattr(Snapshots, "dice", lambda self, frames, progress, known: dice(self, frames, progress))
+    options = {"method": "adaptsegnet", "options": {}}
+    here = run_of("here", **options)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(ScoreMemory, "recall", lambda *_: None)
+    monkeypatch.setattr(side_by_side, "LEAST_PREDICTIONS", 0)
+    monkeypatch.setattr(side_by_side, "several_at_once", lambda compute: True)
+    score = Snapshots._dice_of
+    monkeypatch.setattr(
+        Snapshots, "_dice_of", lambda self, step, frames: computed.append(step) or score(self, step, frames)
+    )
+    beside = run_of("here-too", **options)
+    steps = [int(path.name.split("-")[1]) for path in here.stage("adaptsegnet").glob("step-*")]
+    assert len(computed) == len(steps) - 1
+    for name in ("cases.csv", "selectors.csv"):
+        one, other = (pd.read_csv(run.report / name).drop(columns="run") for run in (here, beside))
+        pd.testing.assert_frame_equal(one, other, check_exact=name == "cases.csv")

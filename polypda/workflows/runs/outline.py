@@ -164,6 +164,10 @@ def _afterwards(config: AdaptConfig, pair: CohortPair) -> Iterator[Part]:
         yield Part("choosing the checkpoint", CHOOSING, alone=True)
     for cohort in filter(None, (pair.source, pair.target)):
         yield Part(f"scoring {cohort.id}", len(cohort.split(Split.TEST)) * per_frame, alone=True)
+    snapshots = config.adapt_steps // max(1, config.checkpoint_every) - 1
+    if adapts(config.method) and snapshots > 0:
+        frames = len(pair.target.split(Split.TEST))
+        yield Part("scoring snapshots", frames * snapshots * _passes(config) * SCORED, alone=True)
     yield Part("writing the report", REPORTING, alone=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -183,20 +183,28 @@ class Snapshots:
             recompute_statistics(segmenter, (batch.images.to(self.device) for batch in batches))
         return segmenter
 
-    def dice(self, frames: Sequence[Frame], progress: Progress) -> tuple[dict[int, float], int]:
+    def dice(
+        self, frames: Sequence[Frame], progress: Progress, known: Mapping[int, Sequence[float]] | None = None
+    ) -> tuple[dict[int, float], int]:
         """Mean Dice of every snapshot over the frames with a polyp and a mask, at native resolution; and their number.
 
-        One network at a time: a long run keeps many. Without such a frame the means are NaN.
+        One network at a time: a long run keeps many. Without such a frame the means are NaN. known: step → Dice of
+        these frames, of a snapshot that was scored before.
         """
+        known = known or {}
         means, n = {}, 0
-        progress.begin("scoring snapshots", 0, len(self.files))
+        left = [step for step in self.files if step not in known]
+        if left:
+            progress.begin("scoring snapshots", 0, len(left))
         try:
-            for number, step in enumerate(self.files, 1):
-                values = self._dice_of(step, frames)
-                means[step], n = float(np.mean(values)) if values else float("nan"), len(values)
-                progress.advance(number)
+            for step in self.files:
+                values = known[step] if step in known else self._dice_of(step, frames)
+                means[step], n = float(np.mean(values)) if len(values) else float("nan"), len(values)
+                if step in left:
+                    progress.advance(left.index(step) + 1)
         finally:
-            progress.end()
+            if left:
+                progress.end()
         return means, n
 
     def _dice_of(self, step: int, frames: Sequence[Frame]) -> list[float]:

@@ -98,15 +98,20 @@ def _train_in_processes(
     except BrokenProcessPool as error:
         if was_asked_to_end():  # a signal to the whole group
             raise Interrupted("E_INTERRUPTED", "stopped while training; checkpoints are kept.") from None
-        raise TrainingError(
-            "E_TRAINING_PROCESS",
-            "the process of a training was ended from outside, as happens when memory runs out; checkpoints are kept.",
-            fix="go on with `polypda adapt --resume`; with less memory, start anew with --trainings-at-once 1.",
-        ) from error
+        raise ended_from_outside("a training", "checkpoints are kept") from error
     finally:
         for one in shown.values():
             one.end()
     return results
+
+
+def ended_from_outside(what: str, kept: str) -> TrainingError:
+    """A process of several side by side is gone, and nobody asked it to end."""
+    return TrainingError(
+        "E_TRAINING_PROCESS",
+        f"the process of {what} was ended from outside, as happens when memory runs out; {kept}.",
+        fix="go on with `polypda adapt --resume`; with less memory, start anew with --trainings-at-once 1.",
+    )
 
 
 def _begin_worker(messages: Queue[tuple[Any, ...]], data_root: Path | None, run: Path | None) -> None:

@@ -38,11 +38,38 @@ from polypda.workflows.runs.trained_models import Snapshots, learns_target_label
 from polypda.workflows.scoring.label_free_evidence import UnscoredRun
 from polypda.workflows.scoring.prediction_overlay import prediction_overlay
 from polypda.workflows.scoring.score_memory import Rows, ScoreMemory
-from polypda.workflows.scoring.scoring import KeyOf, Scoring
+from polypda.workflows.scoring.scoring import Scoring
+from polypda.workflows.scoring.side_by_side import ScoringProcesses
 from polypda.workflows.scoring.unscored import NOT_SCORED, report_unscored
 
 UNSCORED = "unscored"
 """Folder of a run whose target cannot be scored."""
+
+
+@dataclass(frozen=True)
+class RowKey:
+    """Names the rows of one part of a cohort, by model and frame. trainings: model → identity of its weights."""
+
+    run: str
+    source: str
+    target: str
+    seed: int
+    role: str
+    cohort: str
+    split: str
+    phantom: bool
+    trainings: dict[str, str]
+
+    def __call__(self, model: str, frame: Frame) -> CaseKey:
+        named = {name: value for name, value in vars(self).items() if name != "trainings"}
+        return CaseKey(
+            **named,
+            model=model,
+            frame=frame.frame,
+            training=self.trainings[model],
+            patient=frame.patient or "",
+            sequence=frame.sequence or "",
+        )
 
 
 @dataclass(frozen=True)
@@ -77,27 +104,20 @@ class EvaluatedRun:
         """What taught the models."""
         return LearntLabels.recorded(self.run)
 
-    def keys(self, role: str, cohort: OpenedCohort, part: str = Split.TEST.value) -> KeyOf:
+    def keys(self, role: str, cohort: OpenedCohort, part: str = Split.TEST.value) -> RowKey:
         """Names the rows of one cohort's part."""
-
-        def key(model: str, frame: Frame) -> CaseKey:
-            return CaseKey(
-                run=self.run.name,
-                source=self.config.source,
-                target=self.config.target,
-                model=model,
-                seed=self.config.seed,
-                role=role,
-                cohort=cohort.id,
-                split=part,
-                frame=frame.frame,
-                phantom=cohort.phantom,
-                training=self.trainings[model],
-                patient=frame.patient or "",
-                sequence=frame.sequence or "",
-            )
-
-        return key
+        config = self.config
+        return RowKey(
+            self.run.name,
+            config.source,
+            config.target,
+            config.seed,
+            role,
+            cohort.id,
+            part,
+            cohort.phantom,
+            self.trainings,
+        )
 
     @property
     def run_metadata(self) -> RunMetadata:
@@ -194,7 +214,7 @@ def _report_on(
     report = evaluated.run.report
     shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
     images = _overlays(evaluated, cohorts, cases, overlays)
-    regret = _selector_regret(evaluated, cohorts["target"], progress)
+    regret = _selector_regret(evaluated, cohorts["target"], cases, progress)
     with phase(progress, "writing the report"):
         verdict = write_report(report, cases, evaluated.run_metadata, images, regret)
     return Reported(report / "index.html", verdict)
@@ -215,11 +235,14 @@ def _labelled_target(pair: CohortPair) -> tuple[OpenedCohort | None, str]:
 
 def score(evaluated: EvaluatedRun, cohorts: dict[str, OpenedCohort], progress: Progress) -> pd.DataFrame:
     """The cases: one row per model and held-out frame of both cohorts."""
-    rows = [row for role, cohort in cohorts.items() for row in _scored(evaluated, role, cohort, progress)]
-    return Scoring(rows=rows).cases()
+    with ScoringProcesses(evaluated.run, evaluated.config) as processes:
+        scored = [_scored(evaluated, role, cohort, processes, progress) for role, cohort in cohorts.items()]
+    return Scoring(rows=[row for rows in scored for row in rows]).cases()
 
 
-def _scored(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, progress: Progress) -> Rows:
+def _scored(
+    evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, processes: ScoringProcesses, progress: Progress
+) -> Rows:
     """The rows of one cohort, frame by frame; a model whose scores on these very frames are known is not run again."""
     frames, key, memory = labelled_frames(cohort, Split.TEST), evaluated.keys(role, cohort), evaluated.memory
     known: dict[str, Rows | None] = dict.fromkeys(evaluated.models)
@@ -229,7 +252,9 @@ def _scored(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, progress: 
         known = {name: memory.recall(signature, name, frames, key) for name in evaluated.models}
     asked = [name for name, rows in known.items() if rows is None]
     scoring = Scoring()
-    if asked:
+    if processes.pay(len(frames), len(asked)):
+        scoring.rows = processes.rows(cohort, frames, asked, key, progress)
+    elif asked:
         scoring.add(cohort, len(frames), _predictions(evaluated, frames, asked), key, progress)
     for name in asked:
         known[name] = rows = [row for row in scoring.rows if row["model"] == name]
@@ -238,12 +263,20 @@ def _scored(evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, progress: 
     return [row for together in zip(*(rows or [] for rows in known.values()), strict=True) for row in together]
 
 
-def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Progress) -> pd.DataFrame | None:
-    """What each checkpoint rule cost; None without a choice or without a held-out target frame that shows a polyp."""
+def _selector_regret(
+    evaluated: EvaluatedRun, target: OpenedCohort, cases: pd.DataFrame, progress: Progress
+) -> pd.DataFrame | None:
+    """What each checkpoint rule cost; None without a choice or without a held-out target frame that shows a polyp.
+
+    cases: in which the snapshot that is handed out is scored already.
+    """
     choice, snapshots, config = evaluated.choice, evaluated.snapshots, evaluated.config
     if choice is None or snapshots is None:
         return None
-    dice, n = snapshots.dice(labelled_frames(target, Split.TEST), progress)
+    aside = bool(set_aside(evaluated.run.folder))
+    own = cases[(cases["cohort"] == target.id) & (cases["model"] == config.method)]["dice"].dropna()
+    known = {} if aside or own.empty else {choice.step: own.to_list()}
+    dice, n = snapshots.dice(labelled_frames(target, Split.TEST), progress, known)
     run = {
         "run": evaluated.run.name,
         "source": config.source,
@@ -251,7 +284,7 @@ def _selector_regret(evaluated: EvaluatedRun, target: OpenedCohort, progress: Pr
         "model": config.method,
         "seed": config.seed,
     }
-    used = "" if set_aside(evaluated.run.folder) else choice.selector
+    used = "" if aside else choice.selector
     return regret_rows(run, choice.choices, dice, used=used, n=n) if n else None
 
 
