@@ -139,7 +139,7 @@ class Bar:
 
     def remaining(self, seconds: float) -> None:
         if self._task is not None:
-            self._screen.bars.update(self._task, whole=f"whole run {duration_text(seconds)}")
+            self._screen.bars.update(self._task, whole=f"whole run {duration_text(seconds)} left")
 
 
 class _Screen:
@@ -222,7 +222,7 @@ class Lines:
         print(words, file=sys.stderr, flush=True)
 
     def remaining(self, seconds: float) -> None:
-        self._whole = f", whole run {duration_text(seconds)}"
+        self._whole = f" (whole run: {duration_text(seconds)})"
 
 
 def losses_text(report: StepReport | None) -> str:

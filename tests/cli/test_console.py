@@ -37,6 +37,6 @@ def test_lines_name_a_phase_at_once_and_count_steps(capsys):
     assert told[0] == "start…" and told[1].startswith("start: 2/20") and told[-1].startswith("start: 20/20")
     lines.remaining(372)
     lines.advance(20)
-    assert capsys.readouterr().err.rstrip().endswith("s left, whole run 6 min")
+    assert capsys.readouterr().err.rstrip().endswith("s left (whole run: 6 min)")
     lines.begin("start", 7, 20)
     assert capsys.readouterr().err == "start: goes on at step 7\n"

@@ -132,10 +132,10 @@ def _trainings(config: AdaptConfig, pair: CohortPair) -> Iterator[list[Part]]:
     beside = BESIDE if several_at_once(config.compute) else 1.0
     if not config.start_from:
         yield [Part(START, config.start_steps)]
-    if adapts(config.method):
-        yield from _rounds(config, config.method, pair, beside)
     if not config.control_from:
         yield [Part(SOURCE_ONLY, config.adapt_steps * beside)]
+    if adapts(config.method):
+        yield from _rounds(config, config.method, pair, beside)
     for part in trained_parts(config):
         yield from _rounds(part_config(config, part), part, pair, beside)
     if wants_oracle(config) and not config.oracle_from:

@@ -28,7 +28,7 @@ from polypda.workflows.runs.trainings import ended_from_outside, several_at_once
 from polypda.workflows.scoring.score_memory import Rows
 from polypda.workflows.scoring.scoring import KeyOf, Scoring
 
-LEAST_PREDICTIONS = 200
+LEAST_PREDICTIONS = 100
 """Fewer maps are made sooner than processes are started."""
 PORTIONS = 8
 """For each process, so that both end at about the same time and progress is seen."""
