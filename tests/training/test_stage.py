@@ -178,7 +178,7 @@ def listening():
     for child in active_children():
         for descriptor in Path(f"/proc/{child.pid}/fd").glob("*"):
             with suppress(OSError):
-                sockets.add(os.readlink(descriptor))
+                sockets.add(str(descriptor.readlink()))
     lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
     return {line[1].split(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
 
@@ -220,7 +220,7 @@ def test_two_and_four_processes_equal_one_by_every_kind_of_method(make_stage, wi
 
 
 def test_a_stage_goes_on_with_another_number_of_processes(make_stage, without_dropout):
-    """The joint batch is kept, so that the same is trained; what the second half needs of the first is in checkpoints."""
+    """The joint batch is kept, so that the same is trained."""
     stage = make_stage("tiny", steps=4, augmentation="none", data={"batch_size": 4})
     stage = dataclasses.replace(stage, **without_dropout)
     changing = dataclasses.replace(stage, folder=stage.folder.with_name("changing"))

@@ -211,9 +211,9 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress, pr
     """Run, or go on with, an adaptation in its folder; returns the report's page.
 
     Args: processes: how many share each batch from here on, which the run notes; None: as many as it was begun with.
-    Raises: UsageError E_OPTION where they cannot share it evenly; Interrupted after a checkpoint; DataError E_RUN_LOCKED where another process works in the folder,
-        E_DATA_CHANGED where the data are not what the run learnt; PolypdaError otherwise. STATUS.json tells how it
-        ended.
+    Raises: UsageError E_OPTION where they cannot share it evenly; Interrupted after a checkpoint; DataError
+        E_RUN_LOCKED where another process works in the folder, E_DATA_CHANGED where the data are not what the run
+        learnt; PolypdaError otherwise. STATUS.json tells how it ended.
     """
     config, began = run.config(), monotonic()
     if processes is not None:

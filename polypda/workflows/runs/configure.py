@@ -137,7 +137,7 @@ def resolve_config(
 
 
 def with_processes(config: AdaptConfig, processes: int) -> AdaptConfig:
-    """The same training by another number of processes. Raises: UsageError E_OPTION where a batch is not shared evenly."""
+    """The same training by another number of processes. Raises: UsageError E_OPTION where they share no batch."""
     values = config.model_dump()
     return _validated(values | {"compute": {**values["compute"], "processes": processes}})
 
