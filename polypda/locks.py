@@ -35,12 +35,14 @@ _held: set[int] = set()
 
 @dataclass(frozen=True)
 class Holder:
-    """Who works in a folder. mark: see :func:`polypda.processes.own_mark`. boot: of the machine, as a digest."""
+    """Who works in a folder. mark: see :func:`polypda.processes.own_mark`. boot: of the machine, as a digest. job: its
+    number in a cluster's queue, where it is one."""
 
     mark: str
     boot: str
     since: str
     what: str
+    job: str = ""
 
     @property
     def here(self) -> bool:
@@ -48,10 +50,20 @@ class Holder:
         return self.mark.partition("-")[0] == host_mark()
 
     @property
+    def gone(self) -> bool:
+        """Whether it was this job of a cluster in an earlier turn: a job runs once at a time, wherever that is."""
+        return not self.here and self.job != "" and self.job == own_job()
+
+    @property
     def words(self) -> str:
         """Who it is, for an error."""
         place = "" if self.here else " of another machine"
         return f"process {self.mark.split('-')[1]}{place} ({self.what}, since {self.since})"
+
+
+def own_job() -> str:
+    """This process's number in the queue of a cluster; "" where it is no job."""
+    return os.environ.get("SLURM_JOB_ID", "")
 
 
 @contextmanager
@@ -132,7 +144,7 @@ def _acquired(path: Path) -> int:
             holder = _read(handle, path)
         finally:
             os.close(handle)
-        if holder is not None and (not holder.here or _runs(holder)):
+        if holder is not None and not holder.gone and (not holder.here or _runs(holder)):
             raise _told(path, holder)
         if time.monotonic() > last:  # else it has just died, or it is just writing its name
             raise _told(path, holder)
@@ -142,7 +154,7 @@ def _acquired(path: Path) -> int:
 def _require_left(handle: int, path: Path) -> None:
     """Nobody here holds the file any more; one who wrote it elsewhere may. Raises: DataError E_RUN_LOCKED."""
     holder = _read(handle, path)
-    if holder is None or (not holder.here and holder.boot == _boot()):  # of a container on this machine
+    if holder is None or holder.gone or (not holder.here and holder.boot == _boot()):  # of a container on this machine
         return
     if not holder.here or _runs(holder):
         raise _told(path, holder)
@@ -163,7 +175,7 @@ def _told(path: Path, holder: Holder | None) -> DataError:
 
 def _write(handle: int, what: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    told = asdict(Holder(own_mark(), _boot(), now, what))
+    told = asdict(Holder(own_mark(), _boot(), now, what, own_job()))
     text = json.dumps(told | {"sha256": _digest(told)})
     os.ftruncate(handle, 0)
     os.pwrite(handle, text.encode(), 0)

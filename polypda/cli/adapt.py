@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 RUN = "Run"
 Opt = typer.Option
-WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays"}
+WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays", "processes"}
 """Options that a resumed run still takes; its configuration decides the rest."""
 
 
@@ -99,13 +99,14 @@ def adapt_command(
         print(f"run folder: {run.folder}", file=sys.stderr)
         if note := recorded_note(run):
             print(note, file=sys.stderr)
-        page = adapt(run, paths, pair, terminal_progress())
+        page = adapt(run, paths, pair, terminal_progress(), context.params["processes"])
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
         if run is None:
             fix = "nothing was begun yet: give the same command again."
         else:
-            fix = f"go on with: {_resume_command(run.folder, paths, run.config().phantom)}"
+            others = context.params["processes"] if resume is not None else None
+            fix = f"go on with: {_resume_command(run.folder, paths, run.config().phantom, others)}"
         raise Interrupted("E_INTERRUPTED", what, fix=fix) from error
     if verdict := run.status().get("verdict"):
         print(verdict)
@@ -146,8 +147,10 @@ def _check_combination(context: typer.Context, resume: Path | None, source_packa
         )
 
 
-def _resume_command(folder: Path, paths: Paths, phantom: bool) -> str:
+def _resume_command(folder: Path, paths: Paths, phantom: bool, processes: int | None) -> str:
     words = ["polypda", "adapt", "--resume", str(folder)]
+    if processes is not None:
+        words += ["--processes", str(processes)]
     if not phantom:
         words += ["--data-root", str(paths.data_root)]
     if paths.cache != default_cache():

@@ -19,7 +19,7 @@ from polypda.cli.cohorts import cohorts_app
 from polypda.cli.configuration import command_with_options, name_data_root
 from polypda.cli.console import COLOURS, plain_streams, without_controls
 from polypda.cli.evaluate import evaluate_command
-from polypda.cli.matrix import matrix_command
+from polypda.cli.matrix import matrix_app
 from polypda.cli.methods import methods_command, stylize_command
 from polypda.cli.models import export_command, show_command
 from polypda.cli.predict import predict_command
@@ -55,11 +55,7 @@ app.add_typer(cache_app, name="cache", rich_help_panel=DATA)
 app.command("methods", rich_help_panel=ADAPTING)(methods_command)
 app.command("adapt", cls=AdaptCommand, rich_help_panel=ADAPTING)(adapt_command)
 app.command("source-package", rich_help_panel=ADAPTING)(source_package_command)
-app.command(
-    "matrix",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    rich_help_panel=ADAPTING,
-)(matrix_command)
+app.add_typer(matrix_app, name="matrix", rich_help_panel=ADAPTING)
 app.command("curves", rich_help_panel=JUDGING)(curves_command)
 app.command("evaluate", rich_help_panel=JUDGING)(evaluate_command)
 app.command("report", rich_help_panel=JUDGING)(report_command)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from polypda.cli.adapt import adapt_command
+from polypda.cli.cluster import cancel_command, check_command, status_command
 from polypda.cli.configuration import command_with_options, given_options, places_of
 from polypda.cohorts.pairs import every_pair
 from polypda.errors import DataError, Interrupted, UsageError
@@ -20,6 +23,7 @@ from polypda.workflows.runs.early_checks import check_cohorts
 if TYPE_CHECKING:
     from polypda.training.config import AdaptConfig
     from polypda.workflows.matrix.matrix_plan import MatrixPlan, PlannedRun
+    from polypda.workflows.matrix.on_cluster import OnCluster
 
 Opt = typer.Option
 DECIDED_BY_THE_MATRIX = (
@@ -36,6 +40,29 @@ DECIDED_BY_THE_MATRIX = (
 )
 
 
+class Where(StrEnum):
+    """Where runs are computed."""
+
+    PROCESSES = "processes"
+    SLURM = "slurm"
+
+
+class MatrixGroup(TyperGroup):
+    """`polypda matrix` itself runs the matrix; `status`, `cancel` and `check` are of its jobs on a cluster."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        if not args or args[0] not in self.commands:
+            args = ["run", *args]
+        return super().make_context(info_name, args, parent, **extra)
+
+
+matrix_app = typer.Typer(cls=MatrixGroup, help="Every source × target × method × seed, and the report of all.")
+matrix_app.command("status")(status_command)
+matrix_app.command("cancel")(cancel_command)
+matrix_app.command("check")(check_command)
+
+
+@matrix_app.command("run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, hidden=True)
 def matrix_command(
     context: typer.Context,
     sources: Annotated[str | None, Opt(help="Labelled cohorts, separated by commas.")] = None,
@@ -53,6 +80,13 @@ def matrix_command(
         list[str] | None, Opt("-O", "--method-option", help="METHOD:NAME=VALUE of one method; repeatable.")
     ] = None,
     jobs: Annotated[int, Opt(min=1, help="Runs at once, each in a process; give --threads with it.")] = 1,
+    launcher: Annotated[
+        Where, Opt(help="Where runs are computed: in processes here, or as jobs of a cluster.", show_default=True)
+    ] = Where.PROCESSES,
+    cluster: Annotated[
+        Path | None, Opt(help="YAML of what a job asks for: partition, account, gpus, memory_gb, minutes …")
+    ] = None,
+    wait: Annotated[bool, Opt("--wait", help="With a cluster: end when all runs have ended, with the report.")] = False,
     dry_run: Annotated[
         bool, Opt("--dry-run", help="Print the runs, where each stands, and an estimate of their time.")
     ] = False,
@@ -62,6 +96,8 @@ def matrix_command(
     All training, data and compute options of `polypda adapt` are taken as well, for every run. One source-only
     training per cohort and seed serves all; complete runs are left alone, interrupted ones go on: give the same
     command again. With `oracle`, a target's upper bound is the source-only model trained on that target.
+
+    On a cluster: `--launcher slurm --cluster FILE`; `polypda matrix check`, `status` and `cancel` are of its jobs.
     """
     wanted, by_method = (
         _listed(methods, "--methods"),
@@ -79,6 +115,7 @@ def matrix_command(
     from polypda.workflows.runs.launch import configuration
     from polypda.workflows.runs.reports import check_report
 
+    queue = _queue(launcher, cluster, out, wait=wait, jobs=jobs)
     report_folder = report or out / "report"
     options = _shared_options(context.args)
     if jobs > 1 and options["trainings_at_once"] is None:
@@ -98,9 +135,13 @@ def matrix_command(
     states = {run.name: state_of(run, out) for run in plan.runs}
     check_report(report_folder, study, force=True)
     if dry_run:
-        _print_plan(plan, states)
+        _print_plan(plan, states, queue)
         return
-    failed = _run(plan, out, options, jobs)
+    failed, queued = _run(plan, out, options, jobs, queue)
+    if queued:
+        print(f"{queued} of {len(plan.runs)} runs are in the queue: `polypda matrix status --out {out}` shows them.")
+        print("When they have ended, the same command makes the report.")
+        return
     page = _report(plan, out, report_folder, failed, study, overlays=not no_overlays)
     print(page)
     if failed:
@@ -120,11 +161,27 @@ def _shared_options(extra: Sequence[str]) -> dict[str, Any]:
     return dict(parsed.params)
 
 
-def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> list[str]:
-    """Run what is missing; returns a line for each run that failed."""
+def _queue(launcher: Where, cluster: Path | None, out: Path, *, wait: bool, jobs: int) -> OnCluster | None:
+    """The cluster's launcher, where it is asked for. Raises: UsageError E_OPTION, E_CLUSTER_FILE."""
+    if launcher is Where.PROCESSES:
+        if cluster is not None or wait:
+            raise UsageError("E_OPTION", "--cluster and --wait are for a cluster.", fix="add --launcher slurm.")
+        return None
+    if jobs > 1:
+        raise UsageError("E_OPTION", "--jobs is for this machine.", fix="give at_once in the cluster's file.")
+    from polypda.workflows.matrix.cluster import read_cluster
+    from polypda.workflows.matrix.on_cluster import OnCluster
+
+    return OnCluster(out, read_cluster(cluster), wait=wait)
+
+
+def _run(
+    plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int, queue: OnCluster | None
+) -> tuple[list[str], int]:
+    """Run what is missing; returns a line for each run that failed, and how many wait or run on a cluster."""
     from polypda.cli.console import terminal_progress
     from polypda.training.progress import Silent
-    from polypda.workflows.matrix.launchers import InProcesses, Sequential
+    from polypda.workflows.matrix.launchers import InProcesses, Launcher, Sequential
     from polypda.workflows.matrix.matrix import RunState, run_matrix
 
     numbers = {run.name: number for number, run in enumerate(plan.runs, 1)}
@@ -132,17 +189,20 @@ def _run(plan: MatrixPlan, out: Path, options: dict[str, Any], jobs: int) -> lis
     def announce(run: PlannedRun, state: RunState) -> None:
         print(f"[{numbers[run.name]}/{len(plan.runs)}] {run.name}: {state.value}", file=sys.stderr, flush=True)
 
-    failed = []
+    failed, queued = [], 0
+    launcher: Launcher = queue or (Sequential() if jobs == 1 else InProcesses(jobs))
+    progress = terminal_progress() if isinstance(launcher, Sequential) else Silent()
+    places, here = places_of(options), queue is None
     try:
-        progress, launcher = (terminal_progress(), Sequential()) if jobs == 1 else (Silent(), InProcesses(jobs))
-        for outcome in run_matrix(plan.runs, out, places_of(options), progress, launcher, announce):
+        for outcome in run_matrix(plan.runs, out, places, progress, launcher, here=here, announce=announce):
+            queued += bool(outcome.job) and queue is not None and not queue.wait
             if outcome.error is not None:
                 failed.append(f"{outcome.run.name}: {outcome.error}")
                 print(outcome.error, file=sys.stderr, flush=True)
     except (Interrupted, KeyboardInterrupt) as error:
         what = error.what if isinstance(error, Interrupted) else "stopped."
         raise Interrupted("E_INTERRUPTED", what, fix="give the same command again to go on.") from error
-    return failed
+    return failed, queued
 
 
 def _report(
@@ -172,19 +232,42 @@ def _report(
     return report(complete, folder, study=study, overlays=overlays, force=True, notes=notes)
 
 
-def _print_plan(plan: MatrixPlan, states: dict[str, Any]) -> None:
+def _print_plan(plan: MatrixPlan, states: dict[str, Any], queue: OnCluster | None) -> None:
     from polypda.workflows.matrix.matrix import RunState, estimated_seconds, timed_step
 
     open_runs = [run for run in plan.runs if states[run.name] in (RunState.MISSING, RunState.INTERRUPTED)]
-    seconds = estimated_seconds(open_runs, timed_step)
+    try:
+        seconds = estimated_seconds(open_runs, timed_step)
+    except UsageError as error:
+        if queue is None or error.code != "E_DEVICE":
+            raise
+        seconds = {}  # a login node without the device
     width = max(len(run.name) for run in plan.runs)
     for run in plan.runs:
         taken = f"takes {', '.join(run.needs)}" if run.needs else "trains its own start"
         time = _duration(seconds[run.name]) if run.name in seconds else "–"
         print(f"{run.name:<{width}}  {states[run.name].value:<10}  {time:>10}  {taken}")
-    total = _duration(sum(seconds.values()))
+    total = _duration(sum(seconds.values())) if seconds or not open_runs else "an unknown time"
     print(f"{len(plan.runs)} runs, {len(open_runs)} to train: about {total} of training here, if nothing else runs")
     print("(timed on random frames; decoding, checkpoints and scoring come on top).")
+    if queue is not None:
+        _print_jobs(queue, [run for run in plan.runs if states[run.name] is not RunState.COMPLETE], seconds)
+
+
+def _print_jobs(queue: OnCluster, runs: Sequence[PlannedRun], seconds: dict[str, float]) -> None:
+    """The arrays that would be submitted, and how long they take at least."""
+    from polypda.workflows.matrix.on_cluster import arrays
+
+    cluster = queue.cluster
+    for needs, group in arrays(runs, {run.name for run in runs}).items():
+        print(f"array of {len(group)} (from {group[0].name}){' after ' * bool(needs)}{', '.join(needs)}")
+    shared = sum(seconds.values()) / cluster.at_once
+    chains = (seconds.get(run.name, 0) + max((seconds.get(name, 0) for name in run.needs), default=0) for run in runs)
+    if seconds:
+        least = _duration(max(shared, *chains))
+        print(f"with nodes as fast as this machine and {cluster.at_once} jobs at once: at least {least}")
+    limit = f"{cluster.minutes} min, {cluster.cpus} processors, {cluster.gpus} GPUs"
+    print(f"each job: partition {cluster.partition or '(default)'}, {limit}; at the limit a run goes on in a next turn")
 
 
 def _duration(seconds: float) -> str:

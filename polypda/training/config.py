@@ -48,7 +48,7 @@ class Compute(BaseModel):
 
     Several processes share each batch and average their gradients. That is the joint batch's step where each process
     counts as many pixels; else (frames of unequal field of view, soft Dice) it is the mean of their means. Batch-norm
-    statistics that move are those of the first process.
+    statistics that move are those of the first process, unless they are taken of the joint batch.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +56,9 @@ class Compute(BaseModel):
     device: Annotated[str, COMPUTE] = Field(default="auto", description="auto, cpu, cuda or mps")
     precision: Annotated[Precision, COMPUTE] = Field(default=Precision.FP32, description="numbers to compute with")
     processes: Annotated[int, COMPUTE] = Field(default=1, ge=1, description="processes that share each batch")
+    joint_batch_norm: Annotated[bool, COMPUTE] = Field(
+        default=False, description="with several processes, batch norm learns from the whole batch as one process does"
+    )
     threads: Annotated[int, COMPUTE] = Field(
         default=0, ge=0, description="CPU threads per process; 0 leaves torch's choice"
     )

@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -23,6 +24,7 @@ from polypda.methods.contract import SEGMENTER, Losses, Method, StepNow
 from polypda.networks.segmenter import POLYP, Prediction
 from polypda.networks.weights import SHOWN_KEYS, not_finite
 from polypda.training.config import Compute
+from polypda.training.local_group import LocalProcesses, ThisMachine
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """glibc's numbers of the two settings (malloc.h)."""
@@ -230,9 +232,10 @@ def keep_freed_memory() -> bool:
     return bool(setting(MMAP_THRESHOLD, LARGEST_BLOCK) and setting(TRIM_THRESHOLD, LARGEST_REST))
 
 
-def open_fabric(compute: Compute, *, one_process: bool = False) -> Fabric:
+def open_fabric(compute: Compute, *, one_process: bool = False, meeting: Path | None = None) -> Fabric:
     """Fabric on the configured device, with the configured number of CPU threads from here on (for scoring, too).
 
+    Args: meeting: the file that several processes meet in (:class:`LocalProcesses`); None: they are not to be launched.
     Raises: UsageError E_DEVICE when this machine does not have the device.
     """
     keep_freed_memory()
@@ -244,7 +247,8 @@ def open_fabric(compute: Compute, *, one_process: bool = False) -> Fabric:
             accelerator=compute.device,
             devices=compute.processes if several else 1,
             precision=compute.precision.value,
-            strategy="ddp_spawn" if several else "auto",
+            strategy=LocalProcesses(meeting or Path("nowhere")) if several else "auto",
+            plugins=None if several else [ThisMachine()],
         )
     except (RuntimeError, ValueError) as error:
         raise UsageError(

@@ -99,12 +99,14 @@ class RunFolder:
             return dict(json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8")))
         return {}
 
-    def note_resumption(self) -> str:
+    def note_resumption(self, processes: int) -> str:
         """Record what a resumed run computes with; what is not as it was, in words, "" where nothing is.
 
+        Args: processes: how many train from here on.
         Raises: OSError.
         """
-        then, now = self.made_with(), environment() | {"threads": str(threads())}
+        then = self.made_with() | {"processes": str(self.config().compute.processes)}
+        now = environment() | {"threads": str(threads()), "processes": str(processes)}
         different = [f"{name} {then[name]} → {now[name]}" for name in then if now.get(name, then[name]) != then[name]]
         if not different:
             return ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import active_children
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import process_time
 from typing import cast
 
@@ -43,6 +45,7 @@ from polypda.training.checkpoints import (
 from polypda.training.collapse import Alarm, CollapseWatch
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine, open_fabric
+from polypda.training.local_group import JointBatchNorm
 from polypda.training.progress import EVENTS, EventLog, InterruptionWatch, Progress, Silent
 from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
@@ -87,10 +90,14 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
     """
     if stage.done:
         return
-    fabric = open_fabric(compute)
     if compute.processes == 1:
-        _Training(fabric, stage, compute).run(progress or Silent())
+        _Training(open_fabric(compute), stage, compute).run(progress or Silent())
         return
+    with TemporaryDirectory(prefix="polypda-") as folder:
+        _train_in_processes(open_fabric(compute, meeting=Path(folder) / "meeting"), stage, compute)
+
+
+def _train_in_processes(fabric: Fabric, stage: Stage, compute: Compute) -> None:
     error_file = stage.folder / "error.json"
     error_file.unlink(missing_ok=True)
     try:
@@ -246,7 +253,8 @@ class _Training:
                 if changes is not None:
                     source = changes.of(source, step, Stream.SOURCE_AUGMENTATION)
                     target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
-                report = engine.step(source, target, step)
+                with JointBatchNorm() if self.compute.joint_batch_norm else nullcontext():
+                    report = engine.step(source, target, step)
                 alarm = health.see(log.write(step, report, process_time() - began_s))
                 began_s = process_time()
                 progress.advance(step + 1, report)

@@ -7,7 +7,10 @@ import random
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,28 +150,87 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(make_stage, monkeypatch):
     assert steps == list(range(5))
 
 
-def test_two_processes_equal_one_on_the_joint_batch(make_stage, tmp_path):
-    """Frames unchanged, so that each process counts as many pixels: a mean of means is then the joint mean.
-
-    The network has no dropout, whose masks are each process's own.
-    """
+@pytest.fixture(scope="module")
+def without_dropout(tmp_path_factory):
+    """A network whose every process draws nothing: dropout's masks are each process's own."""
     unet = SegmenterSpec(architecture="unet", encoder="tu-mobilenetv3_small_050", levels=2)
-    save_module(build_segmenter(unet), tmp_path / "unet.safetensors")
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("unet") / "unet.safetensors"
+    save_module(build_segmenter(unet), path)
+    return {"network": unet, "initial": path}
+
+
+def trained_by(stage, processes):
+    """The weights after a training by so many processes, in float64."""
+    stage = dataclasses.replace(stage, name=f"by-{processes}", folder=stage.folder.with_name(f"by-{processes}"))
+    compute = Compute(device="cpu", threads=1, precision=Precision.FP64, processes=processes, joint_batch_norm=True)
+    run_stage(stage, compute)
+    return weights(stage)
+
+
+def largest_difference(one, other):
+    return max(float((one[key] - other[key]).abs().max()) for key in other)
+
+
+def listening():
+    """Where this process's children listen: hexadecimal addresses of the system's tables."""
+    sockets = set()
+    for child in active_children():
+        for descriptor in Path(f"/proc/{child.pid}/fd").glob("*"):
+            with suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return {line[1].split(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets}
+
+
+def test_two_processes_equal_one_on_the_joint_batch(make_stage, without_dropout):
+    """Frames unchanged, so that each process counts as many pixels: a mean of means is then the joint mean."""
+    policy = BatchNormPolicy.TRAIN  # the harder case: statistics are the joint batch's, and gradients flow through them
+    stage = make_stage("tiny", steps=2, augmentation="none", batch_norm=policy, data={"batch_size": 4})
+    stage = dataclasses.replace(stage, **without_dropout)
+    heard, ended = set(), threading.Event()
+
+    def look():
+        while not ended.wait(0.1):
+            heard.update(listening())
+
+    one = trained_by(stage, 1)
+    with ThreadPoolExecutor(1) as looking:
+        looked = looking.submit(look)
+        try:
+            two = trained_by(stage, 2)
+        finally:
+            ended.set()
+        looked.result()
+    before = {f"segmenter.{key}": value for key, value in load_file(stage.initial).items()}
+    assert largest_difference(one, before) > 1e-4
+    assert largest_difference(one, two) < 1e-9
+    assert heard == {"0100007F"}, "127.0.0.1: no other machine can reach them"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", list(BatchNormPolicy)[:2])
+@pytest.mark.parametrize("method", ["source-only", "adaptsegnet", "advent", "minent", "adda", "fcan"])
+def test_two_and_four_processes_equal_one_by_every_kind_of_method(make_stage, without_dropout, method, policy):
+    stage = make_stage("full", steps=3, method=method, augmentation="none", batch_norm=policy, data={"batch_size": 4})
+    stage = dataclasses.replace(stage, **without_dropout)
+    one = trained_by(stage, 1)
+    for processes in (2, 4):
+        assert largest_difference(one, trained_by(stage, processes)) < 1e-9
+
+
+def test_a_stage_goes_on_with_another_number_of_processes(make_stage, without_dropout):
+    """The joint batch is kept, so that the same is trained."""
+    stage = make_stage("tiny", steps=4, augmentation="none", data={"batch_size": 4})
+    stage = dataclasses.replace(stage, **without_dropout)
+    changing = dataclasses.replace(stage, folder=stage.folder.with_name("changing"))
     compute = Compute(device="cpu", threads=1, precision=Precision.FP64)
-    one, two = (
-        dataclasses.replace(
-            make_stage(name, steps=2, augmentation="none"), network=unet, initial=tmp_path / "unet.safetensors"
-        )
-        for name in ("one", "two")
-    )
-    run_stage(one, compute)
-    run_stage(two, compute.model_copy(update={"processes": 2}))
-    single, joint = weights(one), weights(two)
-    before = load_file(one.initial)
-    moved = max(float((single[f"segmenter.{key}"] - value).abs().max()) for key, value in before.items())
-    apart = max(float((single[key] - joint[key]).abs().max()) for key in single)
-    assert moved > 1e-4
-    assert apart < 1e-9
+    run_stage(dataclasses.replace(stage, folder=stage.folder.with_name("by-1")), compute)
+    with pytest.raises(Interrupted):
+        run_stage(changing, compute, StopAfter(2))
+    run_stage(changing, compute.model_copy(update={"processes": 2}))
+    one = weights(dataclasses.replace(stage, folder=stage.folder.with_name("by-1")))
+    assert largest_difference(one, weights(changing)) < 1e-9
 
 
 @pytest.mark.parametrize("rank", [0, 1])

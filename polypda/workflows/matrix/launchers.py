@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,14 +20,15 @@ RunOne = Callable[[PlannedRun], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run; error is None where it is complete."""
+    """What became of one run; error is None where it is complete, or where a queue has it. job: its place there."""
 
     run: PlannedRun
     error: PolypdaError | None = None
+    job: str = ""
 
 
 class Launcher(Protocol):
-    """How runs reach a machine. Another launcher (a cluster's queue) must keep each run's ``needs`` before it."""
+    """How runs reach a machine (or a cluster: ``on_cluster.py``); each run's ``needs`` come before it."""
 
     def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
         """Run all, telling each one's outcome as it ends; ``begin`` is called here before each begins.
@@ -44,7 +45,7 @@ class Sequential:
         failed: set[str] = set()
         for run in runs:
             try:
-                _require_needs(run, failed)
+                require_needs(run, failed)
                 begin(run)
                 run_one(run)
             except Interrupted:
@@ -81,7 +82,7 @@ class InProcesses:
                 for run in ready[: self.jobs - len(going)]:
                     waiting.remove(run)
                     try:
-                        _require_needs(run, failed)
+                        require_needs(run, failed)
                     except PolypdaError as error:
                         failed.add(run.name)
                         yield Outcome(run, error)
@@ -113,7 +114,8 @@ def _process_died(run: PlannedRun) -> PolypdaError:
     )
 
 
-def _require_needs(run: PlannedRun, failed: set[str]) -> None:
+def require_needs(run: PlannedRun, failed: Collection[str]) -> None:
+    """Raise what a run ends with whose needs failed: E_MATRIX_NEEDS."""
     for name in run.needs:
         if name in failed:
             raise PolypdaError(

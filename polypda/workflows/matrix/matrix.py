@@ -25,7 +25,7 @@ from polypda.methods.registry import method_class, method_options
 from polypda.networks.batch_norm import apply_policy
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import channels_last
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, Precision
 from polypda.training.engine import Engine, open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
@@ -80,17 +80,20 @@ def run_matrix(
     paths: Paths,
     progress: Progress,
     launcher: Launcher | None = None,
+    *,
+    here: bool = True,
     announce: Callable[[PlannedRun, RunState], None] = lambda run, state: None,
 ) -> Iterator[Outcome]:
     """Bring every run to its end, in ``folder``; yields outcomes as they come.
 
     Args:
         progress: told of each training; with a launcher of processes it must be picklable (:class:`Silent` is).
+        here: whether runs are computed on this machine, which must then have their device.
         announce: told of each run before it begins, with where it stands.
     Raises: before anything is run UsageError E_MATRIX_DIFFERS, DataError E_DATA_CHANGED, and what :func:`check_matrix`
         raises; Interrupted.
     """
-    check_matrix(runs, folder, paths)
+    check_matrix(runs, folder, paths, here=here)
     _require_recorded(runs, folder, paths)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -98,11 +101,18 @@ def run_matrix(
         announce(run, state_of(run, folder))
 
     bring = partial(_bring_to_end, folder=folder, paths=paths, progress=progress)
-    yield from (launcher or Sequential()).launch(runs, bring, begin)
+    open_runs = []
+    for run in runs:
+        if state_of(run, folder) is RunState.COMPLETE:
+            begin(run)
+            yield Outcome(run)
+        else:
+            open_runs.append(run)
+    yield from (launcher or Sequential()).launch(open_runs, bring, begin)
 
 
-def check_matrix(runs: Sequence[PlannedRun], folder: Path, paths: Paths) -> None:
-    """Check all that needs no frame, for every run that is still to be begun.
+def check_matrix(runs: Sequence[PlannedRun], folder: Path, paths: Paths, *, here: bool = True) -> None:
+    """Check all that needs no frame, for every run that is still to be begun; its device where it runs here.
 
     Raises: UsageError E_MATRIX_DIFFERS; DataError E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO;
         what :func:`check_start` raises.
@@ -114,10 +124,16 @@ def check_matrix(runs: Sequence[PlannedRun], folder: Path, paths: Paths) -> None
         one = (config.method, config.network, config.data, config.compute, config.supervised, config.options)
         if one not in known:  # else it was checked with another seed or pair
             known.append(one)
-            check_start(folder / run.name, config, paths)
+            check_start(folder / run.name, config if here else _on_processor(config), paths)
     for cohort in dict.fromkeys(name for run in missing for name in (run.config.source, run.config.target)):
         if not missing[0].config.phantom:
             find_cohort(manifest(cohort), paths.data_root)
+
+
+def _on_processor(config: AdaptConfig) -> AdaptConfig:
+    """As a login node can build it."""
+    compute = config.compute.model_copy(update={"device": "cpu", "precision": Precision.FP32})
+    return config.model_copy(update={"compute": compute})
 
 
 def _require_recorded(runs: Sequence[PlannedRun], folder: Path, paths: Paths) -> None:

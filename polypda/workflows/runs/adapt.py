@@ -41,7 +41,7 @@ from polypda.training.stage import Stage, rehearse, run_stage
 from polypda.workflows.runs.accepted import read_accepted, require_usable
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, data_roots, open_pair
-from polypda.workflows.runs.configure import record_initial_weights, weights_to_load
+from polypda.workflows.runs.configure import record_initial_weights, weights_to_load, with_processes
 from polypda.workflows.runs.disk_space import require_space
 from polypda.workflows.runs.keeping import adopt, drop_states
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
@@ -208,16 +208,19 @@ def _reused(
     return reused, names
 
 
-def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) -> Path:
+def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress, processes: int | None = None) -> Path:
     """Run, or go on with, an adaptation in its folder; returns the report's page.
 
-    Raises: Interrupted after a checkpoint; DataError E_RUN_LOCKED where another process works in the folder,
-        E_DATA_CHANGED where the data are not what the run learnt; PolypdaError otherwise. STATUS.json tells how it
-        ended.
+    Args: processes: how many share each batch from here on, which the run notes; None: as many as it was begun with.
+    Raises: UsageError E_OPTION where they cannot share it evenly; Interrupted after a checkpoint; DataError
+        E_RUN_LOCKED where another process works in the folder, E_DATA_CHANGED where the data are not what the run
+        learnt; PolypdaError otherwise. STATUS.json tells how it ended.
     """
     config, began = run.config(), monotonic()
+    if processes is not None:
+        config = with_processes(config, processes)
     require_recorded(run, data_tables(config, pair))
-    with locked(run.folder, "adapt"), _taken_up(run, paths.cache), _told_states(run) as complete:
+    with locked(run.folder, "adapt"), _taken_up(run, config.compute, paths.cache), _told_states(run) as complete:
         require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
         outline = outline_of(run, config, pair)
         progress.announce(f"to do: {outline}")
@@ -231,7 +234,7 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress) ->
 
 
 @contextmanager
-def _taken_up(run: RunFolder, cache: Path) -> Iterator[None]:
+def _taken_up(run: RunFolder, compute: Compute, cache: Path) -> Iterator[None]:
     """Clear what a killed process left in a run and in the cache, and say where the run is gone on with otherwise than
     it was begun."""
     for folder in (run.folder, *run.stages()):
@@ -239,8 +242,8 @@ def _taken_up(run: RunFolder, cache: Path) -> Iterator[None]:
     remove_unfinished(cache)
     if adopt(run):
         log.warning("%s: made by a version without checksums; its files are recorded as they are now", run.name)
-    device_of(run.config().compute)  # the wanted number of threads
-    if different := run.note_resumption():
+    device_of(compute)  # the wanted number of threads
+    if different := run.note_resumption(compute.processes):
         log.warning("%s: %s", run.name, different)
     yield
 

@@ -133,6 +133,16 @@ def resolve_config(
         fix = "leave self-training out, or the semi-supervised term."
         raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
     _share_supervised_options(values)
+    return _validated(values)
+
+
+def with_processes(config: AdaptConfig, processes: int) -> AdaptConfig:
+    """The same training by another number of processes. Raises: UsageError E_OPTION where they share no batch."""
+    values = config.model_dump()
+    return _validated(values | {"compute": {**values["compute"], "processes": processes}})
+
+
+def _validated(values: dict[str, Any]) -> AdaptConfig:
     try:
         return AdaptConfig.model_validate(values)
     except ValidationError as error:

@@ -1,0 +1,262 @@
+"""A matrix on a cluster: the launcher that gives its runs to the queue, where they stand, and a job that tries it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from polypda import __version__
+from polypda.errors import DataError, PolypdaError, UsageError
+from polypda.files import write_whole
+from polypda.locks import break_lock, holder_of
+from polypda.training.run_folder import RunFolder
+from polypda.workflows.matrix.cluster import Cluster
+from polypda.workflows.matrix.launchers import Outcome, RunOne, require_needs
+from polypda.workflows.matrix.matrix_plan import PlannedRun
+from polypda.workflows.matrix.slurm import (
+    FULL,
+    JobBook,
+    Queued,
+    cancel,
+    packed,
+    queue,
+    require_version,
+    run_in_job,
+    submit,
+)
+
+LOOK_EVERY_S = 5.0
+TRIAL_BYTES = 4 * 2**20
+LAST_LINES = 400
+"""Characters of a job's log that an error shows."""
+
+
+class OnCluster:
+    """Every run a job, after the jobs of the runs that it needs; what waits or runs already is not submitted again.
+
+    wait: look until all have ended, submitting what the queue had no room for; else outcomes name the jobs.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster, *, wait: bool = False, look_every_s: float = LOOK_EVERY_S):
+        self.folder, self.cluster, self.wait, self.look_every_s = folder.resolve(), cluster, wait, look_every_s
+        self.book = JobBook(self.folder)
+
+    def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
+        """As every launcher. Raises: UsageError E_CLUSTER_ABSENT, E_CLUSTER_REFUSED; E_CLUSTER_FULL unless it waits."""
+        waiting, failed, given = list(runs), set[str](), set[str]()
+        while True:
+            active = queue()
+            jobs = self.book.jobs()
+            for run in list(waiting):
+                never = run.name not in given and any(name in failed for name in run.needs)
+                if never or (run.name in given and jobs[run.name] not in active):
+                    waiting.remove(run)
+                    outcome = self._ended(run, jobs.get(run.name, ""), failed)
+                    if outcome.error is not None:
+                        failed.add(run.name)
+                    yield outcome
+            try:
+                self._submit(waiting, [run for run in waiting if run.name not in given], run_one, begin, active)
+            except UsageError as error:
+                if error.code != FULL or not self.wait:
+                    raise
+            jobs = self.book.jobs()
+            given |= {run.name for run in waiting if jobs.get(run.name) in active}
+            if not self.wait:
+                yield from (Outcome(run, job=jobs[run.name]) for run in waiting)
+                return
+            if not waiting:
+                return
+            time.sleep(self.look_every_s)
+
+    def _submit(
+        self,
+        open_runs: Sequence[PlannedRun],
+        wanted: Sequence[PlannedRun],
+        run_one: RunOne,
+        begin: RunOne,
+        active: dict[str, Queued],
+    ) -> None:
+        """Put what is not in the queue into it, and into ``active``."""
+        jobs = {name: job for name, job in self.book.jobs().items() if job in active}
+        missing = [run for run in wanted if run.name not in jobs]
+        self._release(missing, active)
+        for needs, group in arrays(missing, {run.name for run in open_runs}).items():
+            if absent := [name for name in needs if name not in jobs]:
+                raise _needs_no_job(absent)
+            for first in range(0, len(group), self.cluster.array_size):
+                part = group[first : first + self.cluster.array_size]
+                calls = [
+                    (run_in_job, (__version__, packed(run_one, run), self.folder, self.cluster.turns)) for run in part
+                ]
+                ids = submit(self.book, self.cluster, calls, [jobs[name] for name in needs])
+                new = dict(zip((run.name for run in part), ids, strict=True))
+                self.book.add(new)
+                jobs |= new
+                active |= {job: Queued(job, "", "PENDING", "") for job in ids}
+                for run in part:
+                    begin(run)
+
+    def _release(self, runs: Sequence[PlannedRun], active: dict[str, Queued]) -> None:
+        """Locks of jobs that are in the queue no more were left by nodes that died."""
+        numbers = {job.number for job in active.values()}
+        for run in runs:
+            with suppress(PolypdaError):
+                holder = holder_of(self.folder / run.name)
+                if holder is not None and holder.job and not holder.here and holder.job not in numbers:
+                    break_lock(self.folder / run.name)
+
+    def _ended(self, run: PlannedRun, job: str, failed: Collection[str]) -> Outcome:
+        try:
+            require_needs(run, failed)
+        except PolypdaError as error:
+            return Outcome(run, error, job)
+        ended, told = self.book.ended(run.name)
+        if ended:
+            return Outcome(run, told, job)
+        return Outcome(run, _stopped(run.name, self.book.log(job)), job)
+
+
+def arrays(runs: Sequence[PlannedRun], incomplete: Collection[str]) -> dict[tuple[str, ...], list[PlannedRun]]:
+    """The runs by the incomplete ones that they wait for, in the plan's order: what others need comes first."""
+    groups: dict[tuple[str, ...], list[PlannedRun]] = {}
+    for run in runs:
+        groups.setdefault(tuple(name for name in run.needs if name in incomplete), []).append(run)
+    return groups
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run of a matrix on a cluster stands. state: its own (complete, training …) or its job's."""
+
+    run: str
+    state: str
+    job: str
+    words: str = ""
+
+
+def standings(matrix: Path) -> list[Standing]:
+    """Every run that was given to the queue. Raises: UsageError E_CLUSTER_ABSENT, DataError E_CLUSTER_JOBS."""
+    book, active = JobBook(matrix), queue()
+    return [_standing(book, matrix / run, job, active.get(job)) for run, job in _jobs_of(book, matrix).items()]
+
+
+def cancel_all(matrix: Path) -> list[str]:
+    """Take a matrix's jobs out of the queue; returns their ids. Raises: as :func:`standings`; E_CLUSTER_REFUSED."""
+    jobs, active = _jobs_of(JobBook(matrix), matrix), queue()
+    ids = [job for job in jobs.values() if job in active]
+    if ids:
+        cancel(ids)
+    return ids
+
+
+def check_cluster(matrix: Path, cluster: Cluster, data_root: Path | None, seconds: float) -> list[str]:
+    """Run a job of seconds on every partition that a matrix will use; returns a line of what each found.
+
+    Args: data_root: a folder that every node must see; None for phantoms. seconds: how long to wait for each.
+    Raises: UsageError E_CLUSTER_ABSENT, E_CLUSTER_REFUSED, E_CLUSTER_VERSION; DataError E_CLUSTER_DATA,
+        E_CLUSTER_WRITE, E_CLUSTER_GPU, E_CLUSTER_CHECK.
+    """
+    queue()
+    book = JobBook(matrix.resolve())
+    brief = cluster.model_copy(update={"minutes": 1, "stop_s": 10})
+    root = data_root.resolve() if data_root else None
+    names = {f"check-{partition or 'default'}": partition for partition in cluster.partitions}
+    for name, partition in names.items():
+        call = (check_in_job, (__version__, name, matrix.resolve(), root, cluster.gpus))
+        ids = submit(book, brief.model_copy(update={"partition": partition}), [call], [])
+        book.add({name: ids[0]})
+    return [_found(book, name, book.jobs()[name], time.monotonic() + seconds) for name in names]
+
+
+def check_in_job(version: str, name: str, matrix: Path, data_root: Path | None, gpus: int) -> None:
+    """What the trial job looks at: version, data, room and devices of its node."""
+    book = JobBook(matrix)
+    try:
+        require_version(version)
+        _require_node(matrix, data_root, gpus, name)
+    except PolypdaError as error:
+        book.end(name, error)
+        raise
+    room = shutil.disk_usage(matrix).free / 1e9
+    write_whole(book.folder / f"{name}.txt", f"polypda {version}, {room:.0f} GB free, {os.cpu_count()} processors")
+    book.end(name)
+
+
+def _require_node(matrix: Path, data_root: Path | None, gpus: int, name: str) -> None:
+    if data_root is not None and not (data_root.is_dir() and any(data_root.iterdir())):
+        fix = "name a data root on a disk that all nodes share."
+        raise DataError("E_CLUSTER_DATA", f"the node of {name} does not see the data root.", where=data_root, fix=fix)
+    trial = matrix / "cluster" / f"{name}.trial"
+    try:
+        write_whole(trial, os.urandom(TRIAL_BYTES))
+        trial.unlink()
+    except OSError as error:
+        what = f"the node of {name} cannot write there: {error.strerror or error}."
+        fix = "give --out on a disk that all nodes write, with room (`quota` tells yours)."
+        raise DataError("E_CLUSTER_WRITE", what, where=matrix, fix=fix) from error
+    if gpus:
+        import torch
+
+        if torch.cuda.device_count() < gpus:
+            what = f"the node of {name} has {torch.cuda.device_count()} GPUs for torch, and {gpus} are asked for."
+            fix = "correct partition or gpus in the cluster's file, or install a torch for its driver."
+            raise DataError("E_CLUSTER_GPU", what, fix=fix)
+
+
+def _found(book: JobBook, name: str, job: str, until: float) -> str:
+    while job in (active := queue()):
+        if time.monotonic() > until:
+            cancel([job])
+            what = f"its job did not begin in time ({active[job].reason}); it was taken back."
+            raise DataError("E_CLUSTER_CHECK", what, where=name, fix="wait until there is room, or give --seconds.")
+        time.sleep(1)
+    ended, error = book.ended(name)
+    if error is not None:
+        raise error
+    if not ended:
+        raise _stopped(name, book.log(job))
+    return f"{name.removeprefix('check-')}: {(book.folder / f'{name}.txt').read_text(encoding='utf-8')}"
+
+
+def _jobs_of(book: JobBook, matrix: Path) -> dict[str, str]:
+    jobs = {run: job for run, job in book.jobs().items() if not run.startswith("check-")}
+    if not jobs:
+        fix = "name the folder that `polypda matrix --launcher slurm --out` was given."
+        raise DataError("E_CLUSTER_JOBS", "nothing of this matrix was given to a cluster.", where=matrix, fix=fix)
+    return jobs
+
+
+def _standing(book: JobBook, folder: Path, job: str, queued: Queued | None) -> Standing:
+    ended, error = book.ended(folder.name)
+    if queued is not None:
+        words = queued.reason if queued.reason != "None" else ""
+        return Standing(folder.name, queued.state.lower(), job, words)
+    with suppress(PolypdaError):
+        if (state := RunFolder.open(folder).status()).get("state") == "complete":
+            return Standing(folder.name, "complete", job, str(state.get("verdict", "")))
+    if error is not None:
+        return Standing(folder.name, "failed", job, str(error).splitlines()[0])
+    words = "" if ended else f"left the queue before its end; see {book.log(job)}"
+    return Standing(folder.name, "stopped", job, words)
+
+
+def _stopped(name: str, log: Path) -> DataError:
+    told = ""
+    with suppress(OSError):
+        told = " ".join(log.read_text(encoding="utf-8", errors="replace")[-LAST_LINES:].split())
+    return DataError(
+        "E_CLUSTER_ENDED",
+        f"its job left the queue before its end, as when it is cancelled or memory runs out. {told}".strip(),
+        where=name,
+        fix=f"see {log}; give the same command again to go on.",
+    )
+
+
+def _needs_no_job(names: Sequence[str]) -> UsageError:
+    return UsageError(FULL, f"there was no room yet for {', '.join(names)}.", fix="give the same command again.")

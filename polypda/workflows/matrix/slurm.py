@@ -1,0 +1,238 @@
+"""The queue of a cluster (Slurm): what is in it, what goes into it by submitit, and what a job does there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polypda import __version__
+from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
+from polypda.files import write_json
+from polypda.processes import signals_as_ctrl_c
+from polypda.workflows.matrix.cluster import Cluster
+from polypda.workflows.matrix.matrix_plan import PlannedRun
+
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
+IN_THE_WAY = re.compile(r"limit|temporarily|MaxJobCount|MaxSubmit|in use", re.IGNORECASE)
+"""How Slurm says that there is room later."""
+FULL = "E_CLUSTER_FULL"
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job that waits or runs. id: as users know it (12_3). number: as the job itself knows it."""
+
+    id: str
+    number: str
+    state: str
+    reason: str
+
+
+class JobBook:
+    """What a matrix has put into the queue, and what became of it: files below its folder, each written whole."""
+
+    def __init__(self, matrix: Path) -> None:
+        self.folder = matrix / "cluster"
+        self.logs = self.folder / "logs"
+
+    def jobs(self) -> dict[str, str]:
+        """Run → the job that it was given last."""
+        with suppress(FileNotFoundError):
+            return dict(json.loads((self.folder / "jobs.json").read_text(encoding="utf-8")))
+        return {}
+
+    def add(self, jobs: dict[str, str]) -> None:
+        """Remember what was submitted; what became of these runs' former jobs is forgotten."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for run in jobs:
+            self._ending(run).unlink(missing_ok=True)
+        write_json(self.folder / "jobs.json", self.jobs() | jobs)
+
+    def end(self, run: str, error: PolypdaError | None = None) -> None:
+        """Called by the job, at its end."""
+        self._ending(run).parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._ending(run), error.as_dict() if error else {})
+
+    def ended(self, run: str) -> tuple[bool, PolypdaError | None]:
+        """Whether a run's last job came to an end of its own, and by what error."""
+        with suppress(FileNotFoundError):
+            told = json.loads(self._ending(run).read_text(encoding="utf-8"))
+            return True, error_from_dict(told) if told else None
+        return False, None
+
+    def log(self, job: str) -> Path:
+        """What the job printed."""
+        return self.logs / f"{job}_0_log.err"
+
+    def _ending(self, run: str) -> Path:
+        return self.folder / "ended" / f"{run}.json"
+
+
+def queue() -> dict[str, Queued]:
+    """This user's jobs that wait or run, by their id. Raises: UsageError E_CLUSTER_ABSENT."""
+    if absent := [name for name in COMMANDS if shutil.which(name) is None]:
+        raise _absent(f"{', '.join(absent)} cannot be found.")
+    told = _slurm("squeue", "--noheader", "--array", "--me", "--format=%i|%A|%T|%r")
+    if told.returncode:
+        raise _absent(f"squeue says: {_last_line(told.stderr)}.")
+    jobs = [Queued(*line.strip().split("|")) for line in told.stdout.splitlines() if line.count("|") == 3]
+    return {job.id: job for job in jobs}
+
+
+def cancel(ids: Sequence[str]) -> None:
+    """Take jobs out of the queue. Raises: UsageError E_CLUSTER_REFUSED."""
+    told = _slurm("scancel", *ids)
+    if told.returncode:
+        raise _refused(told.stderr)
+
+
+def submit(
+    book: JobBook, cluster: Cluster, calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], after: Sequence[str]
+) -> list[str]:
+    """Put calls into the queue, as one array where they are several; returns their jobs' ids.
+
+    Args: after: jobs that must end well before; where one does not, these leave the queue.
+    Raises: UsageError E_CLUSTER_REFUSED, E_CLUSTER_FULL, E_EXTRA_MISSING.
+    """
+    submitit = _submitit()
+    executor = submitit.SlurmExecutor(book.logs, python=cluster.python)
+    executor.update_parameters(**_parameters(cluster, after))
+    try:
+        with executor.batch():
+            jobs = [executor.submit(function, *arguments) for function, arguments in calls]
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError, OSError) as error:
+        raise _refused(str(error)) from error
+    return [job.job_id for job in jobs]
+
+
+def _parameters(cluster: Cluster, after: Sequence[str]) -> dict[str, Any]:
+    wanted = {
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "qos": cluster.qos,
+        "constraint": cluster.constraint,
+        "exclude": cluster.exclude,
+        "gpus_per_node": cluster.gpus or None,
+        "mem": f"{cluster.memory_gb * 1024:.0f}M" if cluster.memory_gb else None,
+        "dependency": f"afterok:{':'.join(after)}" if after else None,
+        "setup": list(cluster.setup) or None,
+    }
+    return {name: value for name, value in wanted.items() if value is not None} | {
+        "wckey": None,
+        "job_name": "polypda",
+        "time": cluster.minutes,
+        "cpus_per_task": cluster.cpus,
+        "srun_args": [f"--cpus-per-task={cluster.cpus}"],  # since 22.05 srun does not take it from the job
+        "array_parallelism": cluster.at_once,
+        # SIGTERM, as for a wanted node: every process of ours knows it, and USR2 would end those that Python started
+        "additional_parameters": {
+            "signal": f"TERM@{cluster.stop_s}",
+            "requeue": True,
+            "kill-on-invalid-dep": "yes",
+            **cluster.sbatch,
+        },
+    }
+
+
+def run_in_job(version: str, packed: bytes, matrix: Path, turns: int) -> None:
+    """What a job does: bring a run to its end, or to a checkpoint where time is up or its node is wanted, and then go
+    back into the queue.
+
+    Args: packed: the pickled function and its run, read only by the version that wrote it.
+    """
+    name = os.environ.get("SLURM_JOB_NAME", "")
+    book = JobBook(matrix)
+    try:
+        require_version(version)
+        run_one, run = pickle.loads(packed)
+        name = run.name
+        _require_turns(turns)
+        with signals_as_ctrl_c():
+            run_one(run)
+    except (Interrupted, KeyboardInterrupt) as error:
+        _requeue()
+        raise SystemExit(1) from error
+    except PolypdaError as error:
+        book.end(name, error)
+        raise
+    book.end(name)
+
+
+def packed(run_one: Callable[[PlannedRun], None], run: PlannedRun) -> bytes:
+    """A run for :func:`run_in_job`."""
+    return pickle.dumps((run_one, run))
+
+
+def require_version(version: str) -> None:
+    """A job must be computed by the version that planned it. Raises: UsageError E_CLUSTER_VERSION."""
+    if version != __version__:
+        raise UsageError(
+            "E_CLUSTER_VERSION",
+            f"this node has polypda {__version__}, and {version} gave it the job.",
+            where=sys.prefix,
+            fix="install one version for all nodes, or name it by `python:` or `setup:` in the cluster's file.",
+        )
+
+
+def _require_turns(turns: int) -> None:
+    if (turn := int(os.environ.get("SLURM_RESTART_COUNT", "0")) + 1) > turns:
+        raise UsageError(
+            "E_CLUSTER_TURNS",
+            f"not complete after {turn - 1} turns; checkpoints are kept.",
+            fix="give more minutes per turn (or more turns) in the cluster's file, then the same command again.",
+        )
+
+
+def _requeue() -> None:
+    """Back into the queue, but for a job that its user cancelled."""
+    number = os.environ["SLURM_JOB_ID"]
+    told = _slurm("squeue", "--noheader", f"--jobs={number}", "--format=%T|%r")
+    shown = _slurm("scontrol", "show", "job", number).stdout
+    if "CANCELLED" in told.stdout or "JobState=CANCELLED" in shown:
+        return
+    _slurm("scontrol", "requeue", number)
+
+
+def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def _submitit() -> Any:
+    try:
+        return importlib.import_module("submitit")
+    except ImportError as error:
+        what = "jobs are given to a cluster by submitit, which is not installed."
+        raise UsageError("E_EXTRA_MISSING", what, fix="pip install 'polypda[cluster]'") from error
+
+
+def _absent(what: str) -> UsageError:
+    return UsageError(
+        "E_CLUSTER_ABSENT",
+        f"no Slurm answers here: {what}",
+        fix="give the command on a login node of the cluster, or leave --launcher out: runs then start here.",
+    )
+
+
+def _refused(words: str) -> UsageError:
+    line = _last_line(words)
+    if IN_THE_WAY.search(line):
+        fix = "what was submitted goes on; give the same command again later, or with --wait."
+        return UsageError(FULL, f"the queue takes no more now: {line}.", fix=fix)
+    fix = "change partition, account, time or size in the cluster's file; `sinfo` and `sacctmgr` tell what there is."
+    return UsageError("E_CLUSTER_REFUSED", f"Slurm refuses: {line}.", fix=fix)
+
+
+def _last_line(words: str) -> str:
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    return lines[-1].removeprefix("sbatch: error: ").rstrip(".") if lines else "nothing"
