@@ -18,6 +18,7 @@ from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
 from polypda.cli.configuration import command_with_options, name_data_root
 from polypda.cli.console import COLOURS, plain_streams, without_controls
+from polypda.cli.doctor import doctor_command, explain_command
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
 from polypda.cli.methods import methods_command, stylize_command
@@ -48,7 +49,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order of work, as help lists them.
-DATA, ADAPTING, JUDGING, USING = "Data", "Adapt", "Judge", "Use the model"
+HERE, DATA, ADAPTING, JUDGING, USING = "This machine", "Data", "Adapt", "Judge", "Use the model"
+app.command("doctor", rich_help_panel=HERE)(doctor_command)
+app.command("explain", rich_help_panel=HERE)(explain_command)
 app.add_typer(cohorts_app, name="cohorts", rich_help_panel=DATA)
 app.command("stylize", rich_help_panel=DATA)(stylize_command)
 app.add_typer(cache_app, name="cache", rich_help_panel=DATA)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -240,12 +241,14 @@ def open_fabric(compute: Compute, *, one_process: bool = False) -> Fabric:
         torch.set_num_threads(compute.threads)
     several = compute.processes > 1 and not one_process
     try:
-        return Fabric(
-            accelerator=compute.device,
-            devices=compute.processes if several else 1,
-            precision=compute.precision.value,
-            strategy="ddp_spawn" if several else "auto",
-        )
+        with warnings.catch_warnings():  # its advice to use SLURM's srun tells where the program lies
+            warnings.filterwarnings("ignore", message="The `srun` command")
+            return Fabric(
+                accelerator=compute.device,
+                devices=compute.processes if several else 1,
+                precision=compute.precision.value,
+                strategy="ddp_spawn" if several else "auto",
+            )
     except (RuntimeError, ValueError) as error:
         raise UsageError(
             "E_DEVICE",
