@@ -17,7 +17,7 @@ from polypda.cli.audit import audit_command
 from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
 from polypda.cli.configuration import command_with_options, name_data_root
-from polypda.cli.console import COLOURS, plain_streams, without_controls
+from polypda.cli.console import COLOURS, plain_streams, traceback_without_places, without_controls
 from polypda.cli.doctor import doctor_command, explain_command
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_command
@@ -74,6 +74,8 @@ app.command("export", rich_help_panel=USING)(export_command)
 app.add_typer(runs_app, name="runs", rich_help_panel=JUDGING)
 
 
+FAULT = 1
+"""Exit status of an error that nobody has thought of."""
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -108,7 +110,11 @@ def _run() -> None:
     except KeyboardInterrupt:
         _end(Interrupted("E_INTERRUPTED", "stopped."))
     except OSError as error:
-        _end(_told(error))
+        _end(_told(error), error)
+    except Exception as error:
+        print(traceback_without_places(error), file=sys.stderr)
+        print("this is a fault of polypda: please report it with the lines above.", file=sys.stderr)
+        sys.exit(FAULT)
 
 
 def _told(error: OSError) -> DataError:
@@ -128,9 +134,9 @@ def _told(error: OSError) -> DataError:
     return DataError("E_INPUT_OUTPUT", what, where=name, fix=fix)
 
 
-def _end(error: PolypdaError) -> None:
+def _end(error: PolypdaError, cause: BaseException | None = None) -> None:
     if "--debug" in sys.argv:
-        raise error
+        print(traceback_without_places(cause or error), file=sys.stderr)
     print(without_controls(str(error), COLOURS), file=sys.stderr)
     sys.exit(exit_status_of_signal() if isinstance(error, Interrupted) else error.exit_status)
 

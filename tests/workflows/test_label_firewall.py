@@ -76,8 +76,13 @@ def config_of(method):
         preset_name="quick",
         phantom=False,
         top={
-            **{"start_steps": 2, "adapt_steps": 2, "checkpoint_every": 1, "selector": "im", "guard": False},
-            **{"parts": False, "encoder_weights": "none"},
+            "start_steps": 2,
+            "adapt_steps": 2,
+            "checkpoint_every": 1,
+            "selector": "im",
+            "guard": False,
+            "parts": False,
+            "encoder_weights": "none",
         },
         sections={
             "network": {"architecture": "fpn", "encoder": "tu-mobilenetv3_small_050", "levels": 1},
@@ -169,7 +174,7 @@ LEARNING = [name for name in (WHOLE, *METHODS) if name not in NOT_TRAINED_WITHOU
 IN_EVERY_RUN = {"size-constraint"}
 
 
-class EndOfTraining(Exception):
+class TrainingDoneError(Exception):
     """Raised in place of scoring, which is the first that may look at labels."""
 
 
@@ -194,7 +199,7 @@ def trained(root, method, folder, paths):
     config = config_of(method)
     watch = FileWatch(root / "haining")
     pair = open_data(config, paths)
-    with pytest.raises(EndOfTraining):
+    with pytest.raises(TrainingDoneError):
         adapt(start_run(folder, config, paths, pair), paths, pair, Silent())
     watch.active = False
     assert [path for path in watch.touched if "images" in path], "the watch must see image files"
@@ -215,7 +220,7 @@ def test_noise_and_unreadable_files_in_place_of_target_labels_change_no_bit(meth
     root, _, paths = material
 
     def end(*arguments, **named):
-        raise EndOfTraining
+        raise TrainingDoneError
 
     monkeypatch.setattr(adapt_module, "evaluate_and_report", end)
     found = [trained(root, method, tmp_path / "as-it-is", paths)]

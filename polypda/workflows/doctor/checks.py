@@ -138,7 +138,7 @@ def optional_packages() -> Iterator[Check]:
 
 def place(name: str, folder: Path) -> Check:
     """Whether files can be written, flushed, read, renamed and removed there, and what is free."""
-    values: dict[str, Any] = {"folder": str(folder)}
+    values: dict[str, Any] = {}
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent
