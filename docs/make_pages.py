@@ -5,59 +5,26 @@ python docs/make_pages.py
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
-
-import yaml
 
 import polypda
 from polypda import metrics
+from polypda.codes.index import FILE, index_text
+from polypda.codes.reading import LEVELS, Told, codes_of_source
 from polypda.importing.readers import annotated
 from polypda.importing.registry import READERS
 from polypda.methods.registry import METHODS, TERMS
 
 DOCS = Path(__file__).parent
-PACKAGE = Path(polypda.__file__).parent
-CODE = re.compile(r"[EWN]_[A-Z0-9_]*[A-Z0-9]")
-ENDING = re.compile(r"_[A-Z_]+")
-HEADINGS = {
-    "E": "Errors",
-    "W": "Warnings: nothing stops, but look",
-    "N": "Notes: what was found",
-    "…": "Endings: how codes of files go on (E_IMAGE…, E_MASK…, E_PREDICTION…, E_FRAMES_CSV…, E_VIDEO…)",
-}
 MADE = "<!-- Written by `python docs/make_pages.py` from the source: change it there. -->\n\n"
-
-
-@dataclass
-class Told:
-    """What the source says of a code."""
-
-    messages: list[str] = field(default_factory=list)
-    remedies: list[str] = field(default_factory=list)
-    modules: list[str] = field(default_factory=list)
-
-    def add(self, message: str, remedy: str, module: str) -> None:
-        for known, one in ((self.messages, message), (self.remedies, remedy), (self.modules, module)):
-            if one and one not in known:
-                known.append(one)
 
 
 def errors_page() -> str:
     """Every code with its message, its remedy and the modules that raise it."""
-    found: dict[str, Told] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = path.relative_to(PACKAGE.parent).as_posix()
-        for code, message, remedy in _codes(ast.parse(path.read_text(encoding="utf-8"))):
-            found.setdefault(code, Told()).add(message, remedy, module)
-    titles = {
-        **yaml.safe_load((PACKAGE / "reporting/pages/check_titles.yaml").read_text(encoding="utf-8")),
-        **yaml.safe_load((DOCS / "code_words.yaml").read_text(encoding="utf-8")),
-    }
+    found = codes_of_source()
     parts = [
         MADE + "# Every code\n\n"
         "A message prints as `CODE where: what happened. Fix: remedy`. Exit status: 2 wrong usage, 3 data, 4 a result "
@@ -65,15 +32,15 @@ def errors_page() -> str:
         "`polypda --debug …` shows a traceback. "
         "`…` stands for what differs from case to case.\n"
     ]
-    for letter, heading in HEADINGS.items():
+    for letter, heading in LEVELS.items():
         parts.append(f"\n## {heading}\n")
-        parts += [_entry(code, told, titles.get(code, "")) for code, told in sorted(found.items()) if code[0] == letter]
+        parts += [_entry(code, told) for code, told in found.items() if code[0] == letter]
     return "".join(parts)
 
 
-def _entry(code: str, told: Told, title: str) -> str:
+def _entry(code: str, told: Told) -> str:
     lines = [f"\n### `{code}`\n"]
-    lines += [f"\n*{title}*\n"] if title else []
+    lines += [f"\n*{told.title}*\n"] if told.title else []
     lines += ["\n" + "".join(f"- {_plain(message)}\n" for message in told.messages)] if told.messages else []
     if told.remedies:
         lines.append("\nFix: " + " / ".join(map(_plain, told.remedies)) + "\n")
@@ -87,76 +54,6 @@ def _plain(text: str) -> str:
     return "`".join(
         part if number % 2 else re.sub(r"([\\*_<>\[\]|#])", r"\\\1", part) for number, part in enumerate(parts)
     )
-
-
-def _codes(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
-    """(code, message, remedy) of every place that names a code; what cannot be read from the source is empty."""
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    for node in ast.walk(tree):
-        code = _code(node)
-        if not code:
-            continue
-        holder = parents.get(node)
-        while isinstance(holder, ast.IfExp):
-            holder = parents.get(holder)
-        if isinstance(holder, ast.Call):
-            values, keywords = holder.args, {one.arg: one.value for one in holder.keywords}
-        elif isinstance(holder, ast.Tuple):
-            values, keywords = holder.elts, {}
-        else:
-            values, keywords = [], {}
-        scope = _scope(node, parents, tree)
-        place = next((index for index, value in enumerate(values) if node in ast.walk(value)), -1)
-        follows = values[place + 1] if 0 <= place < len(values) - 1 else None
-        message = _text(follows, scope, node.lineno)
-        yield code, message if " " in message else "", _text(keywords.get("fix"), scope, node.lineno)
-
-
-def _code(node: ast.AST) -> str:
-    """The code that an expression is; `…_ENDING` where its beginning is told by the caller."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
-        return node.value
-    if isinstance(node, ast.JoinedStr) and len(node.values) == 2:
-        ending = node.values[1]
-        if isinstance(ending, ast.Constant) and ENDING.fullmatch(str(ending.value)):
-            return f"…{ending.value}"
-    return ""
-
-
-def _scope(node: ast.AST, parents: dict[ast.AST, ast.AST], tree: ast.Module) -> ast.AST:
-    while node in parents and not isinstance(node, ast.FunctionDef):
-        node = parents[node]
-    return node if isinstance(node, ast.FunctionDef) else tree
-
-
-def _text(node: ast.AST | None, scope: ast.AST, line: int) -> str:
-    """The text of an expression with … for what is known only when it runs."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part, scope, line) or "…" for part in node.values)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return (_text(node.left, scope, line) or "…") + (_text(node.right, scope, line) or "…")
-    if isinstance(node, ast.IfExp):
-        return " | ".join(filter(None, (_text(part, scope, line) for part in (node.body, node.orelse))))
-    if isinstance(node, ast.Name):
-        return _assigned(node.id, scope, line)
-    return ""
-
-
-def _assigned(name: str, scope: ast.AST, line: int) -> str:
-    """The text that was last given to a name above a line of its function."""
-    for node in sorted(ast.walk(scope), key=lambda one: -getattr(one, "lineno", 0)):
-        if not (isinstance(node, ast.Assign) and node.lineno <= line):
-            continue
-        target, value = node.targets[0], node.value
-        pairs = [(target, value)]
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            pairs = list(zip(target.elts, value.elts, strict=True))
-        for one, given in pairs:
-            if isinstance(one, ast.Name) and one.id == name:
-                return _text(given, ast.Module([], []), line)
-    return ""
 
 
 def api_page() -> str:
@@ -320,3 +217,4 @@ PAGES = {
 if __name__ == "__main__":
     for page, made in PAGES.items():
         (DOCS / page).write_text(made(), encoding="utf-8")
+    FILE.write_text(index_text(codes_of_source()), encoding="utf-8")

@@ -12,6 +12,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from polypda.cache import DAY_S, GB, KINDS, LIMIT_VARIABLE, entries, limit_bytes, remove_unfinished
+from polypda.cli.console import without_own_folders
 from polypda.workflows.runs.paths import default_cache
 
 cache_app = typer.Typer(
@@ -36,7 +37,8 @@ def list_command(cache_dir: CacheDir = None) -> None:
         table.add_row(kind.name, kind.what, str(len(own)), _size(sum(entry.size for entry in own)), last)
     Console(width=120, highlight=False).print(table)
     total = _size(sum(entry.size for entry in kept))
-    typer.echo(f"{total} of at most {_size(limit_bytes())} ({LIMIT_VARIABLE}) in {folder}")
+    place = without_own_folders(str(folder))
+    typer.echo(f"{total} of at most {_size(limit_bytes())} ({LIMIT_VARIABLE}) in {place}")
 
 
 @cache_app.command("clear")
@@ -53,7 +55,10 @@ def clear_command(
     chosen = [entry for entry in entries(folder, kind) if older_than is None or entry.used < before]
     removed = [entry for entry in chosen if entry.remove()]
     remove_unfinished(folder)
-    typer.echo(f"removed {len(removed)} entries ({_size(sum(entry.size for entry in removed))}) from {folder}")
+    typer.echo(
+        f"removed {len(removed)} entries ({_size(sum(entry.size for entry in removed))}) from "
+        f"{without_own_folders(str(folder))}"
+    )
     if len(removed) < len(chosen):
         typer.echo(f"{len(chosen) - len(removed)} are in use by running commands and stay.")
 

@@ -6,9 +6,11 @@ import re
 import shutil
 import sys
 import time
+import traceback
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -93,6 +95,24 @@ def plain_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = former
+
+
+def traceback_without_places(error: BaseException) -> str:
+    """A traceback to hand on: files are named from their package on, and the home folder and the one that is worked in
+    are not spelled out."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    roots = sorted({Path(entry).absolute().as_posix() for entry in sys.path if entry}, key=len, reverse=True)
+    for root in (*roots, Path(sys.base_prefix).as_posix(), Path(sys.prefix).as_posix()):
+        text = text.replace(f'File "{root}/', 'File "')
+    return without_controls(without_own_folders(text), COLOURS)
+
+
+def without_own_folders(text: str) -> str:
+    """The text with ``.`` for the folder that is worked in, and ``~`` for the user's home."""
+    for folder, short in ((Path.cwd(), "."), (Path.home(), "~")):
+        if len(folder.parts) > 1:  # not of everything that begins with a slash
+            text = text.replace(str(folder), short)
+    return text
 
 
 def wide_console() -> Console:

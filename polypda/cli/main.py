@@ -17,7 +17,8 @@ from polypda.cli.audit import audit_command
 from polypda.cli.cache import cache_app
 from polypda.cli.cohorts import cohorts_app
 from polypda.cli.configuration import command_with_options, name_data_root
-from polypda.cli.console import COLOURS, plain_streams, without_controls
+from polypda.cli.console import COLOURS, plain_streams, traceback_without_places, without_controls
+from polypda.cli.doctor import doctor_command, explain_command
 from polypda.cli.evaluate import evaluate_command
 from polypda.cli.matrix import matrix_app
 from polypda.cli.methods import methods_command, stylize_command
@@ -48,7 +49,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order of work, as help lists them.
-DATA, ADAPTING, JUDGING, USING = "Data", "Adapt", "Judge", "Use the model"
+HERE, DATA, ADAPTING, JUDGING, USING = "This machine", "Data", "Adapt", "Judge", "Use the model"
+app.command("doctor", rich_help_panel=HERE)(doctor_command)
+app.command("explain", rich_help_panel=HERE)(explain_command)
 app.add_typer(cohorts_app, name="cohorts", rich_help_panel=DATA)
 app.command("stylize", rich_help_panel=DATA)(stylize_command)
 app.add_typer(cache_app, name="cache", rich_help_panel=DATA)
@@ -67,6 +70,8 @@ app.command("export", rich_help_panel=USING)(export_command)
 app.add_typer(runs_app, name="runs", rich_help_panel=JUDGING)
 
 
+FAULT = 1
+"""Exit status of an error that nobody has thought of."""
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -101,7 +106,11 @@ def _run() -> None:
     except KeyboardInterrupt:
         _end(Interrupted("E_INTERRUPTED", "stopped."))
     except OSError as error:
-        _end(_told(error))
+        _end(_told(error), error)
+    except Exception as error:
+        print(traceback_without_places(error), file=sys.stderr)
+        print("this is a fault of polypda: please report it with the lines above.", file=sys.stderr)
+        sys.exit(FAULT)
 
 
 def _told(error: OSError) -> DataError:
@@ -121,9 +130,9 @@ def _told(error: OSError) -> DataError:
     return DataError("E_INPUT_OUTPUT", what, where=name, fix=fix)
 
 
-def _end(error: PolypdaError) -> None:
+def _end(error: PolypdaError, cause: BaseException | None = None) -> None:
     if "--debug" in sys.argv:
-        raise error
+        print(traceback_without_places(cause or error), file=sys.stderr)
     print(without_controls(str(error), COLOURS), file=sys.stderr)
     sys.exit(exit_status_of_signal() if isinstance(error, Interrupted) else error.exit_status)
 

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cluster import cancel_command, check_command, status_command
-from polypda.cli.configuration import command_with_options, given_options, places_of
+from polypda.cli.configuration import command_with_options, given_options, name_data_root, places_of
 from polypda.cohorts.pairs import every_pair
 from polypda.errors import DataError, Interrupted, UsageError
 from polypda.files import require_writable
@@ -104,6 +104,7 @@ def matrix_command(
         _method_options(method_option or [], _listed(methods, "--methods")),
     )
     wanted_pairs = _pairs(sources, targets, pairs)
+    _name_data_root(context.args)
     check_cohorts([name for pair in wanted_pairs for name in pair])
     for method in wanted:
         check_names(method, by_method.get(method, {}))
@@ -146,6 +147,14 @@ def matrix_command(
     print(page)
     if failed:
         raise typer.Exit(3)
+
+
+def _name_data_root(extra: Sequence[str]) -> None:
+    """Let the manifests of `--data-root` count before the options of `polypda adapt` are read, which takes torch."""
+    for number, word in enumerate(extra):
+        name, _, value = word.partition("=")
+        if name == "--data-root" and (value or number + 1 < len(extra)):
+            name_data_root(Path(value or extra[number + 1]))
 
 
 def _shared_options(extra: Sequence[str]) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def cpu_s():
         (["cohorts", "list", "--data-root", "data"], "no"),
         (["cohorts", "show", "haining"], "verified"),
         (["cache", "list"], "kind"),
+        (["explain", "E_MASK_SIZE"], "what to do"),
+        (["explain"], "E_MASK_SIZE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

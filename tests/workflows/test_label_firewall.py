@@ -1,13 +1,17 @@
 """While a target is adapted to, no file of its masks or boxes is opened, and their folder is not even listed."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 from support.painted import write_cohort
 
+from polypda.methods.registry import METHODS, method_class
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.progress import Silent
 from polypda.workflows.runs import adapt as adapt_module
@@ -43,21 +47,50 @@ def material(tmp_path):
     root = tmp_path / "data"
     write_cohort(root, "zju2")
     write_cohort(root, "haining", tint=(150, 130, 60))
-    config = resolve_config(
+    return root, config_of(WHOLE), Paths(data_root=root, cache=tmp_path / "cache", overlays=1)
+
+
+LABEL_EVERYTHING = {"polyp_from": 0.05, "background_to": 0.04, "peak_from": 0}
+"""So that two steps' start labels every pixel."""
+SMALL = {
+    "adaptsegnet": {"discriminator_width": 4, "discriminator_layers": 3},
+    "adaptsegnet-feature": {"discriminator_width": 4},
+    "advent": {"discriminator_width": 4, "discriminator_layers": 3},
+    "lsd": {"generator_width": 4, "discriminator_width": 4},
+    "adda": {"discriminator_width": 4},
+    "fcan": {"discriminator_width": 4},
+    "fcn-wild": {"discriminator_width": 4, "size_start": 0},
+    "size-constraint": {"size_start": 0},
+    "self-training": LABEL_EVERYTHING,
+    WHOLE: {"discriminator_width": 4, "discriminator_layers": 3} | LABEL_EVERYTHING,
+}
+
+
+def config_of(method):
+    """Two steps of a start and two of the method, with a small network."""
+    known = method_class(method).Options.model_fields
+    return resolve_config(
         source="zju2",
         target="haining",
-        method=WHOLE,
+        method=method,
         preset_name="quick",
         phantom=False,
-        top={"start_steps": 2, "adapt_steps": 2, "checkpoint_every": 1, "selector": "im", "guard": False},
-        sections={"network": {}, "data": {"size": 64, "batch_size": 2}, "compute": {"device": "cpu"}},
-        options={
-            "polyp_from": 0.05,
-            "background_to": 0.04,
-            "peak_from": 0,
-        },  # so that two steps' start labels every pixel
+        top={
+            "start_steps": 2,
+            "adapt_steps": 2,
+            "checkpoint_every": 1,
+            "selector": "im",
+            "guard": False,
+            "parts": False,
+            "encoder_weights": "none",
+        },
+        sections={
+            "network": {"architecture": "fpn", "encoder": "tu-mobilenetv3_small_050", "levels": 1},
+            "data": {"size": 64, "batch_size": 2},
+            "compute": {"device": "cpu"},
+        },
+        options={name: value for name, value in SMALL.get(method, {}).items() if name in known},
     )
-    return root, config, Paths(data_root=root, cache=tmp_path / "cache", overlays=1)
 
 
 def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monkeypatch):
@@ -134,3 +167,69 @@ def test_weighing_without_labels_opens_no_label_of_the_target(material, tmp_path
     assert adapt(run, paths, pair, Silent()).parent.name == "unscored"
     watch.active = False
     assert not [path for path in watch.touched if path.endswith(".png")], "files are listed, none is opened"
+
+
+NOT_TRAINED_WITHOUT_LABELS = {"oracle"}
+LEARNING = [name for name in (WHOLE, *METHODS) if name not in NOT_TRAINED_WITHOUT_LABELS]
+IN_EVERY_RUN = {"size-constraint"}
+
+
+class TrainingDoneError(Exception):
+    """Raised in place of scoring, which is the first that may look at labels."""
+
+
+def make_noise(masks):
+    """Sound masks that say something else."""
+    chance = np.random.default_rng(7)
+    for path in masks.iterdir():
+        with Image.open(path) as image:
+            shape = image.size[::-1]
+        Image.fromarray(np.where(chance.random(shape) < 0.3, 255, 0).astype(np.uint8)).save(path)
+
+
+def make_unreadable(masks):
+    """Files that nothing can be read from, and that may not be opened."""
+    for path in masks.iterdir():
+        path.write_bytes(b"no image")
+        path.chmod(0)
+
+
+def trained(root, method, folder, paths):
+    """Every tensor that a method leaves, with the files below the target that were opened meanwhile."""
+    config = config_of(method)
+    watch = FileWatch(root / "haining")
+    pair = open_data(config, paths)
+    with pytest.raises(TrainingDoneError):
+        adapt(start_run(folder, config, paths, pair), paths, pair, Silent())
+    watch.active = False
+    assert [path for path in watch.touched if "images" in path], "the watch must see image files"
+    assert not [path for path in watch.touched if "/masks/" in path or path.endswith("boxes.csv")]
+    weights = {}
+    for stage in sorted((folder / "stages").iterdir()):
+        last = list_checkpoints(stage)[-1].folder
+        for file in sorted(last.glob("*.safetensors")):
+            weights |= {f"{stage.name}/{file.name}/{key}": value for key, value in load_file(file).items()}
+    return weights
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=[] if name in IN_EVERY_RUN else pytest.mark.slow) for name in LEARNING]
+)
+def test_noise_and_unreadable_files_in_place_of_target_labels_change_no_bit(method, material, tmp_path, monkeypatch):
+    """For every method: `pytest -m slow tests/workflows/test_label_firewall.py`."""
+    root, _, paths = material
+
+    def end(*arguments, **named):
+        raise TrainingDoneError
+
+    monkeypatch.setattr(adapt_module, "evaluate_and_report", end)
+    found = [trained(root, method, tmp_path / "as-it-is", paths)]
+    for number, spoil in enumerate((make_noise, make_unreadable)):
+        spoil(root / "haining" / "masks")
+        shutil.rmtree(paths.cache)
+        found.append(trained(root, method, tmp_path / str(number), paths))
+    first, *others = found
+    assert any(name.startswith(f"{method.split('+')[0]}") or method in name for name in first)
+    for other in others:
+        assert list(other) == list(first)
+        assert all(value.equal(other[name]) for name, value in first.items())
