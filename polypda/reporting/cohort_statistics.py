@@ -18,7 +18,7 @@ from polypda.reporting.wording import NO_BREAK, plain, signed
 
 
 @dataclass(frozen=True)
-class CohortFacts:
+class MeasuredCohort:
     """One cohort as it was measured.
 
     frames: how many it has; measured: how many of them entered. labels: whose were read, in words. problems: frames or
@@ -42,7 +42,7 @@ class CohortStatistics:
 
     differences: CohortDifferences
     maps: Mapping[str, PlaceMaps]
-    facts: Sequence[CohortFacts]
+    facts: Sequence[MeasuredCohort]
     settings: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
 

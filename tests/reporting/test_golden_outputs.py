@@ -17,7 +17,7 @@ from polypda.evaluation.aggregation.cross_centre import CrossCentreResults, cros
 from polypda.evaluation.cases.evaluation_file import Evaluation, regret_rows
 from polypda.evaluation.cohort_differences import compare_cohorts
 from polypda.quality.frame_table import FEATURES, PlaceMaps
-from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
+from polypda.reporting.cohort_statistics import CohortStatistics, MeasuredCohort
 from polypda.reporting.pages.cohort_page import write_cohort_statistics
 from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.pages.report_folder import write_report
@@ -130,7 +130,7 @@ def cohort_frames(cohort: str, shift: float, clusters: bool) -> pd.DataFrame:
 def cohort_statistics(*cohorts: tuple[str, float, bool]) -> CohortStatistics:
     frames = pd.concat([cohort_frames(*cohort) for cohort in cohorts], ignore_index=True)
     facts = [
-        CohortFacts(name, 40, 30, "masks", True, "6 patients" if known else "unknown", "320×256", phantom=not known)
+        MeasuredCohort(name, 40, 30, "masks", True, "6 patients" if known else "unknown", "320×256", phantom=not known)
         for name, _, known in cohorts
     ]
     maps = {name: PlaceMaps(np.full((48, 48), 0.5), None, (1.25, 1.25), 0) for name, _, _ in cohorts}

@@ -22,7 +22,7 @@ MOST_SIZES = 3
 
 
 @dataclass(frozen=True)
-class CohortFacts:
+class ScoredCohort:
     """A scored cohort.
 
     manifest: None for a cohort that no catalogue entry describes. cases: its rows of checked cases. frames: each of its
@@ -177,11 +177,11 @@ class CohortFacts:
         return f"{doubtful} of {counted(len(facts), 'statement')} in its manifest not verified" if doubtful else None
 
 
-def cohort_facts(cases: pd.DataFrame, study: Study) -> tuple[CohortFacts, ...]:
+def cohort_facts(cases: pd.DataFrame, study: Study) -> tuple[ScoredCohort, ...]:
     """The facts of every cohort in checked cases, in the order of first appearance."""
     catalogue = load_catalogue()
     return tuple(
-        CohortFacts(
+        ScoredCohort(
             cohort,
             catalogue.get(whole_cohort(cohort)),
             study.cohort(cohort),
@@ -196,7 +196,7 @@ def _distinct(column: pd.Series) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, column)))
 
 
-def overlaps_between(cohorts: Collection[CohortFacts]) -> list[str]:
+def overlaps_between(cohorts: Collection[ScoredCohort]) -> list[str]:
     """What the manifests say about frames that two of the cohorts share."""
     ids = {cohort.id for cohort in cohorts}
     return [

@@ -9,7 +9,7 @@ from typing import Any
 from polypda.cohorts.catalogue import load_catalogue
 from polypda.evaluation.aggregation.cross_centre import CrossCentreResults
 from polypda.evaluation.cases.run_metadata import ORACLE, SOURCE_ONLY, RunMetadata, labels_in_short
-from polypda.reporting.documents.cohort_facts import CohortFacts, cohort_facts
+from polypda.reporting.documents.cohort_facts import ScoredCohort, cohort_facts
 from polypda.reporting.documents.study import Study, require_known_cohorts
 from polypda.reporting.documents.templates import shortened
 from polypda.reporting.wording import counted
@@ -123,7 +123,7 @@ class ReportFacts:
 
     results: CrossCentreResults
     study: Study
-    cohorts: tuple[CohortFacts, ...]
+    cohorts: tuple[ScoredCohort, ...]
     settings: SettingsSummary
     versions: SettingsSummary
     models: tuple[str, ...]
@@ -174,11 +174,11 @@ class ReportFacts:
         return tuple(model for model in self.models if model not in own)
 
     @property
-    def phantom_cohorts(self) -> tuple[CohortFacts, ...]:
+    def phantom_cohorts(self) -> tuple[ScoredCohort, ...]:
         return tuple(cohort for cohort in self.cohorts if cohort.phantom)
 
     @property
-    def box_cohorts(self) -> tuple[CohortFacts, ...]:
+    def box_cohorts(self) -> tuple[ScoredCohort, ...]:
         return tuple(cohort for cohort in self.cohorts if "box" in cohort.annotations)
 
 

@@ -19,7 +19,7 @@ from polypda.evaluation.cohort_differences import ALPHA, SUPPORTED_FROM
 from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.files import write_whole
 from polypda.quality.frame_table import BY_NAME, FEATURES, IN_DISTANCE, Feature
-from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics, pair_words
+from polypda.reporting.cohort_statistics import CohortStatistics, MeasuredCohort, pair_words
 from polypda.reporting.figures.cohort_figures import cohort_drawings
 from polypda.reporting.figures.figure_style import NARROW_FOLDER, ReportFigure, write_drawings
 from polypda.reporting.pages.page import data_uri, embedded, render_page, shrink_png
@@ -118,7 +118,7 @@ def _rows(table: pd.DataFrame) -> dict[str, list]:
     return {"columns": [str(name) for name in table.columns], "rows": rows}
 
 
-def _cohort(statistics: CohortStatistics, facts: CohortFacts) -> dict[str, Any]:
+def _cohort(statistics: CohortStatistics, facts: MeasuredCohort) -> dict[str, Any]:
     maps = statistics.maps.get(facts.cohort)
     return {
         "cohort": facts.cohort, "frames": facts.frames, "measured": facts.measured, "phantom": facts.phantom,

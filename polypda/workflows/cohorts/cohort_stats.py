@@ -22,7 +22,7 @@ from polypda.evaluation.cohort_differences import compare_cohorts
 from polypda.evaluation.statistics.clusters import clusters_of
 from polypda.quality.frame_table import drawn_evenly, frame_table, place_maps
 from polypda.quality.measuring import MOST_PROCESSES, FigureStore, MeasuredFrame, measure_frames
-from polypda.reporting.cohort_statistics import CohortFacts, CohortStatistics
+from polypda.reporting.cohort_statistics import CohortStatistics, MeasuredCohort
 from polypda.reporting.pages.page import preview
 
 FRAMES = 250
@@ -140,11 +140,11 @@ def _measured(
 
 def _facts(
     name: str, cohort: OpenedCohort, unread: str, measured: Sequence[MeasuredFrame], table: pd.DataFrame
-) -> CohortFacts:
+) -> MeasuredCohort:
     clusters = clusters_of(table)
     states = Counter(str(label) for label in table["label"])
     counted = ", ".join(f"{states[state.value]} {WORDS[state]}" for state in LabelState if states[state.value])
-    return CohortFacts(
+    return MeasuredCohort(
         cohort=name,
         frames=len(cohort.frames),
         measured=len(table),
