@@ -1,6 +1,8 @@
 """From a centre whose frames must stay to one that has only unlabelled frames of its own."""
 
 import json
+import re
+import shutil
 
 import pytest
 from safetensors import safe_open
@@ -13,20 +15,31 @@ TINY = ["--preset", "quick", "--batch-size", "2", "--adapt-steps", "3", "--check
 NETWORK = ["--size", "64", "--start-steps", "2", "--method", "source-only"]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What the first test makes, for the others to copy."""
+    return tmp_path_factory.mktemp("package") / "made"
+
+
 @pytest.fixture
-def package(polypda, tmp_path):
+def package(polypda, tmp_path, made):
     """Made where the source is; what is left at the other centre is the target and this folder."""
-    write_cohort(tmp_path / "here", "zju2", count=24)
-    write_cohort(tmp_path / "here", "haining", count=24, tint=(90, 120, 170))
-    status, _, err = polypda(
-        "adapt", "--source", "zju2", "--target", "haining", *NETWORK, *TINY, "--data-root", "here", "--out", "run"
-    )
-    assert status == 0, err
-    status, out, err = polypda("source-package", "run", "--out", "package", "--data-root", "here")
-    assert status == 0 and out.splitlines()[-1] == "package", err
-    (tmp_path / "there").mkdir()
-    (tmp_path / "here" / "haining").rename(tmp_path / "there" / "haining")
-    (tmp_path / "here" / "zju2").rename(tmp_path / "gone")
+    if not made.exists():
+        write_cohort(tmp_path / "here", "zju2", count=24)
+        write_cohort(tmp_path / "here", "haining", count=24, tint=(90, 120, 170))
+        status, _, err = polypda(
+            "adapt", "--source", "zju2", "--target", "haining", *NETWORK, *TINY, "--data-root", "here", "--out", "run"
+        )
+        assert status == 0, err
+        status, out, err = polypda("source-package", "run", "--out", "package", "--data-root", "here")
+        assert status == 0 and out.splitlines()[-1] == "package", err
+        made.mkdir()
+        shutil.copytree(tmp_path / "package", made / "package")
+        (tmp_path / "here" / "haining").rename(made / "haining")
+        for name in ("package", "run", "here"):
+            shutil.rmtree(tmp_path / name)
+    shutil.copytree(made / "package", tmp_path / "package")
+    shutil.copytree(made / "haining", tmp_path / "there" / "haining")
     return tmp_path / "package"
 
 
@@ -66,6 +79,15 @@ def test_an_interrupted_one_goes_on(polypda, package, tmp_path):
     (tmp_path / "run-2" / "report" / "evaluation.json").unlink()
     status, _, err = polypda("adapt", "--resume", "run-2", "--data-root", "there", "--overlays", "1")
     assert status == 0 and (tmp_path / "run-2" / "report" / "evaluation.json").is_file(), err
+
+
+def test_a_target_without_any_label_is_adapted_to_and_weighed(polypda, package, tmp_path):
+    shutil.rmtree(tmp_path / "there" / "haining" / "masks")
+    status, out, err = adapt(polypda, "--out", "run", method="tent")
+    assert status == 0 and out.splitlines() == ["adapted; not scored (no labels)", "run/unscored/index.html"], err
+    assert len(list((tmp_path / "run" / "unscored" / "masks").rglob("*.png"))) == 24
+    page = (tmp_path / "run" / "unscored" / "index.html").read_text()
+    assert "No source frame was at hand" in page and not re.search(r"\bnan\b", page)
 
 
 def test_what_a_package_cannot_serve_is_refused(polypda, package, tmp_path):

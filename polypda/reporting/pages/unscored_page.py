@@ -86,7 +86,7 @@ def render_unscored(page: UnscoredPage, gallery: list[dict[str, str]]) -> str:
         findings=evidence.findings,
         why=page.why.partition(":")[0].rstrip("."),
         figures=list(figures(evidence)),
-        cautions=[*([SET_ASIDE] if run_metadata.set_aside else []), *cautions(evidence)],
+        cautions=[*([SET_ASIDE] if run_metadata.set_aside else []), *run_metadata.notes, *cautions(evidence)],
         evidence=evidence_table(evidence),
         drift=drift_table(evidence),
         estimates=estimate_table(evidence),
