@@ -512,6 +512,35 @@ def test_a_server_of_this_computer_saves_each_answer_to_its_disk(browser, review
             thread.join()
 
 
+def test_two_browsers_at_one_server_lose_nothing_of_each_other(browser, review: Path, tmp_path: Path) -> None:
+    with ReviewServer(review, "Li", tmp_path / "decisions") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            one, other = (Opened(browser, review, address=server.address) for _ in range(2))
+            for opened, keys in ((one, "aa"), (other, "r2")):
+                opened.decoded()
+                with opened.page.expect_response(lambda answer: answer.request.method == "POST" and answer.ok):
+                    opened.press(*keys)
+            assert "2/8" in other.text("#progress") and "two windows" in other.text("#elsewhere")
+            told = {answer.case: answer.decision for answer in read_decisions(server.saved).answers if answer.decision}
+            assert [told.get(case.case) for case in server.record.cases[:3]] == ["reject", "accept", None]
+            one.page.evaluate("window.dispatchEvent(new Event('focus'))")
+            one.page.wait_for_function("document.querySelector('#said').textContent.includes('Another window')")
+            assert one.answer(0)["decision"] == "reject"
+            other.press("u")
+            assert other.answer(0)["decision"] == "accept", "what gave way comes back"
+            server.saved.write_text("{")  # by hand: not written over, and said
+            one.press("l", "f")
+            one.page.wait_for_selector("#unkept:visible")
+            assert server.saved.read_text() == "{"
+        finally:
+            server.shutdown()
+            thread.join()
+        for opened in (one, other):
+            opened.context.close()
+
+
 def test_a_planted_name_is_shown_and_not_run(browser, tmp_path: Path) -> None:
     name = "</script><img src=x onerror=document.title='run'>"
     write_painted_review(tmp_path, 2, names=[name])
