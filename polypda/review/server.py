@@ -52,6 +52,7 @@ class ReviewServer(ThreadingHTTPServer):
         are saved under such a name; E_REVIEW_EDITED and the like where what was saved before is damaged."""
         self.folder = folder.resolve()
         self.record: ReviewRecord = read_record(self.folder)
+        self.sums = {case.image: case.shown_sha256 for case in self.record.cases if case.shown_sha256}
         if not (self.folder / PAGE).is_file():
             raise DataError("E_REVIEW_RECORD", "its page is missing.", where=folder, fix="build the review again.")
         require_writable(decisions)
@@ -165,6 +166,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
             return
         content = path.read_bytes()
+        known = self.server.sums.get(name)
+        if known is not None and known != hashlib.sha256(content).hexdigest():
+            self._answer(HTTPStatus.GONE, b"", "text/plain")  # another frame than was handed out: the page says so
+            return
         if path == self.server.folder / PAGE:
             content = served(content.decode()).encode()
         self._answer(HTTPStatus.OK, content, SHOWN[path.suffix])

@@ -106,9 +106,7 @@ def test_decisions_are_saved_whole_and_given_back(serving) -> None:
 
 def test_what_another_browser_saved_is_not_written_over(serving) -> None:
     server, record = serving
-    first, second = (
-        json.dumps(decisions_document(record, [{"decision": word}])) for word in ("accept", "reject")
-    )
+    first, second = (json.dumps(decisions_document(record, [{"decision": word}])) for word in ("accept", "reject"))
     revision = json.loads(ask(server, below(server, "decisions"), body=first)[1])["revision"]
     for seen in ("", "0" * 64):
         status, answer = ask(server, below(server, "decisions"), body=second, seen=seen)

@@ -39,7 +39,7 @@ export class Page {
     this.words = new Words(data.words, settings.language);
     this.sideBySide = settings.sideBySide;
     this.advance = settings.advance;
-    this.pictures = new Pictures();
+    this.pictures = new Pictures(new Map(data.cases.map((one) => [one.image, one.shown_sha256])));
     this.clock = new Clock();
     this.server = new Server();
     this.list = new CaseList(at("cases"), this.words, (id) => this.open(id));
