@@ -135,14 +135,14 @@ def import_command(
     stay in the test set. The folder is printed last.
     """
     _require_there(run)
-    from polypda.reporting.wording import counted
     from polypda.workflows.review.receive import receive
 
     paths = Paths(data_root, cache_dir or default_cache())
     received = receive(files, run, paths, supersede=supersede, images=images, page=page)
     found = received.findings
     told = ", ".join(f"{count} {name}" for name, count in found.counts.items() if count)
-    print(f"{counted(len(received.reviewers), 'reviewer')} ({', '.join(received.reviewers)}): {told}", file=sys.stderr)
+    names = received.reviewers
+    print(f"{len(names)} reviewer{'s' * (len(names) > 1)} ({', '.join(names)}): {told}", file=sys.stderr)
     for one in found.agreement:
         interval = "" if one.low is None else f" [{one.low:.2f}, {one.high:.2f}]"
         value = "–" if one.value is None else f"{one.value:.2f}"

@@ -196,7 +196,8 @@ def test_the_plain_frame_comes_first_in_both_views(opened: Opened, single: bool,
     opened.press("j")
     assert opened.stroked() == 0 and "Frame first" in opened.text("#lined-title")
     told = (".later", "#uncertainty-map")
-    assert opened.page.locator(".later").count() == 3 and not any(opened.page.is_visible(one) for one in told)
+    assert opened.page.locator(".later").count() == 9 and not any(opened.page.is_visible(one) for one in told)
+    assert "%" not in opened.text("#facts"), "neither a polyp nor its size is told before one has looked"
     assert opened.text("#hide").endswith("Show")
     opened.page.keyboard.press(key)  # nothing is decided before the lines were seen
     assert opened.answer(1)["decision"] is None and opened.stroked() == 8 and "lines first" in opened.text("#said")
@@ -635,6 +636,7 @@ def test_sizes_are_listed_from_small_to_large_and_frames_without_a_polyp(opened:
     listed = opened.page.eval_on_selector_all("#filter-size option", "all => all.map(one => one.textContent)")
     assert listed == ["all", "<1 %", "1–5 %", "5–15 %", "no polyp"]
     opened.page.select_option("#filter-size", "no_polyp")
+    opened.press("l")
     assert "1 of 8" in opened.text("#count") and "no polyp" in opened.text("#facts")
 
 
@@ -668,6 +670,14 @@ def test_single_file_holds_all_frames(browser, tmp_path: Path) -> None:
     assert shown_tissue(one) > 0.3
     one.press("j", "a")
     assert one.answer(1)["decision"] == "accept"
+    one.context.close()
+    head, tail = (alone / "index.html").read_text().split('id="file:frames/0001.png">')
+    middle = tail.index("</script>") // 2
+    exchanged = "A" if tail[middle] != "A" else "B"  # one character, of a picture that may decode all the same
+    (alone / "index.html").write_text(f'{head}id="file:frames/0001.png">{tail[:middle]}{exchanged}{tail[middle + 1 :]}')
+    one = Opened(browser, alone).begin()
+    one.page.wait_for_selector("html[data-decoded=failed]")
+    assert "damaged" in one.text("#trouble")
     one.context.close()
 
 

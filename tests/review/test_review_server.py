@@ -48,7 +48,10 @@ def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
     assert server.server_address[0] == "127.0.0.1" and len(server.token) >= 32
     status, page = ask(server, below(server))
     assert status == 200 and b"connect-src &#39;self&#39;" in page
-    assert ask(server, below(server, "frames/0001.svg"))[0] == 200
+    frame = server.folder / "frames" / "0001.svg"
+    assert ask(server, below(server, "frames/0001.svg")) == (200, frame.read_bytes())
+    frame.write_bytes(frame.read_bytes().replace(b"A", b"B", 1))
+    assert ask(server, below(server, "frames/0001.svg")) == (410, b""), "another frame than was handed out"
     for path in ("/", "/index.html", "/x/index.html", f"/{server.token}", f"/{server.token[:-1]}/index.html"):
         assert ask(server, path) == (404, b""), path
     for name in (

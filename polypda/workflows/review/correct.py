@@ -22,11 +22,11 @@ from polypda.files import whole_folder, write_failed, write_png, write_table
 from polypda.integrity import sha256_of
 from polypda.review.folder import read_masks
 from polypda.review.frames import shown_image
-from polypda.review.record import CORRECTED, IMPORTED, RECORD_FILE, REVIEWS, ReviewCase, find_record, read_record
+from polypda.review.record import CORRECTED, IMPORTED, RECORD_FILE, REVIEWS, ReviewCase, Side, find_record, read_record
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.audit.labels import ReturnedLabels, is_as_exported, read_labels
 from polypda.workflows.review.predicted import PredictedFolder
-from polypda.workflows.review.receive import FILES, Received, corrected_masks, receive, relabel_name
+from polypda.workflows.review.receive import FILES, RELABEL, Received, corrected_masks, receive, relabel_name
 from polypda.workflows.runs.cohort_pair import data_roots
 from polypda.workflows.runs.paths import Paths
 
@@ -85,16 +85,15 @@ def correct(
 def _meant(owner: Path, labels: Path) -> Path:
     """The record of the review whose cases are named in the files, or by them."""
     files = [path for path in sorted(labels.rglob("*")) if path.is_file()] if labels.is_dir() else []
-    told = "\n".join(
+    texts = "\n".join(
         path.read_text("utf-8", "replace") if path.suffix.lower() in (".json", ".xml") else path.stem for path in files
     )
     records = sorted(path.parent for path in (owner / REVIEWS).glob(f"*/{RECORD_FILE}") if _files(path.parent))
-    named = [index for index in records if any(relabel_name(case) in told for case in _asked(index).values())]
+    named = [index for index in records if any(relabel_name(case) in texts for case in _asked(index).values())]
     if len(named) == 1:
         return named[0]
-    what = f"the files name cases of {len(named)} of the {len(records)} reviews that came back."
-    if len(named) > 1:
-        what = f"{what[:-1]}: {name_some([index.name for index in named])}."
+    told = name_some([index.name for index in named]) or "none"
+    what = f"the files name cases of {len(named)} of {len(records)} reviews that came back ({told})."
     raise UsageError("E_REVIEW_FILES", what, fix="name the folder that the tool saved, and the review: --review ID.")
 
 
@@ -107,10 +106,13 @@ def _asked(index: Path) -> dict[str, ReviewCase]:
     if not _files(index):
         what = "no decisions on this review came back yet."
         raise DataError("E_REVIEW_UNKNOWN", what, where=index.name, fix="polypda review import FILE --run RUN")
-    table = pd.read_csv(index / IMPORTED / "relabel.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig")
     cases = {case.case: case for case in read_record(index).cases}
-    names = [*table["case"], *corrected_masks(index)]
+    names = [*_relabel(index)["case"], *corrected_masks(index)]
     return {name: cases[name] for name in names if name in cases}
+
+
+def _relabel(index: Path) -> pd.DataFrame:
+    return pd.read_csv(index / IMPORTED / RELABEL, dtype=str, keep_default_na=False, encoding="utf-8-sig")
 
 
 def _frames(run: RunFolder, wanted: Mapping[str, ReviewCase], paths: Paths) -> dict[str, Frame]:
@@ -125,10 +127,13 @@ def _sorted_out(
     index: Path, masks: Mapping[str, NDArray[np.uint8]], cases: Mapping[str, ReviewCase]
 ) -> tuple[dict[str, NDArray[np.uint8]], list[str]]:
     """Case → mask of those that are others than were handed out; and those that are not: nobody may have seen them."""
+    record, table = read_record(index), _relabel(index)
+    side_of: dict[str, Side] = {name: side for side, name in record.models.items()}
+    sides = {str(case): side_of[model] for case, model in zip(table["case"], table["model"], strict=True)}
     changed, unchanged = {}, []
     for case, mask in masks.items():
-        sent = read_masks(index, cases[case])
-        if any(is_as_exported(one, mask) for one in sent.values()):
+        sent = read_masks(index, cases[case])[sides.get(case, "after")]
+        if is_as_exported(sent, mask) or not (sent.any() or mask.any()):
             unchanged.append(case)
         else:
             changed[case] = mask
