@@ -636,6 +636,7 @@ def test_sizes_are_listed_from_small_to_large_and_frames_without_a_polyp(opened:
     listed = opened.page.eval_on_selector_all("#filter-size option", "all => all.map(one => one.textContent)")
     assert listed == ["all", "<1 %", "1–5 %", "5–15 %", "no polyp"]
     opened.page.select_option("#filter-size", "no_polyp")
+    opened.decoded()
     opened.press("l")
     assert "1 of 8" in opened.text("#count") and "no polyp" in opened.text("#facts")
 
