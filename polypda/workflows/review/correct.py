@@ -86,7 +86,8 @@ def _meant(owner: Path, labels: Path) -> Path:
     """The record of the review whose cases are named in the files, or by them."""
     files = [path for path in sorted(labels.rglob("*")) if path.is_file()] if labels.is_dir() else []
     texts = "\n".join(
-        path.read_text("utf-8", "replace") if path.suffix.lower() in (".json", ".xml") else path.stem for path in files
+        path.read_text(encoding="utf-8", errors="replace") if path.suffix.lower() in (".json", ".xml") else path.stem
+        for path in files
     )
     records = sorted(path.parent for path in (owner / REVIEWS).glob(f"*/{RECORD_FILE}") if _files(path.parent))
     named = [index for index in records if any(relabel_name(case) in texts for case in _asked(index).values())]
