@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from polypda.cli.configuration import DataRoot, default_cache
 from polypda.errors import UsageError, nearest
 from polypda.files import require_run
 from polypda.workflows.runs.paths import Paths
+
+if TYPE_CHECKING:
+    from polypda.workflows.review.receive import Received
 
 Opt = typer.Option
 MB = 1_000_000
@@ -87,8 +90,9 @@ def build_command(
     page_mb = (out / "index.html").stat().st_size / MB
     if page_mb > LARGE_PAGE_MB:
         print(f"index.html has {page_mb:.0f} MB: an old computer may be slow. Fewer --cases help.", file=sys.stderr)
-    back = f"polypda review import decisions-….json --run {runs[0]}"
-    print(f"hand out the folder {out}; what comes back is read by: {back}", file=sys.stderr)
+    print(f"hand out the folder {out}; what comes back is read by:", file=sys.stderr)
+    for run in runs:
+        print(f"  polypda review import decisions-….json --run {run}", file=sys.stderr)
     print(out / "index.html")
 
 
@@ -118,6 +122,10 @@ def import_command(
     images: Annotated[
         Path | None, Opt(help="The pictures, where the predictions' folder does not tell.", show_default=False)
     ] = None,
+    page: Annotated[
+        Path | None,
+        Opt(help="The folder that was judged, where it came back: its frames are checked too.", show_default=False),
+    ] = None,
     data_root: DataRoot = Path("data"),
     cache_dir: Annotated[Path | None, Opt(envvar="POLYPDA_CACHE", help="Rendered phantoms.")] = None,
 ) -> None:
@@ -130,10 +138,11 @@ def import_command(
     from polypda.workflows.review.receive import receive
 
     paths = Paths(data_root, cache_dir or default_cache())
-    received = receive(files, run, paths, supersede=supersede, images=images)
+    received = receive(files, run, paths, supersede=supersede, images=images, page=page)
     found = received.findings
     told = ", ".join(f"{count} {name}" for name, count in found.counts.items() if count)
-    print(f"{len(received.reviewers)} reviewers ({', '.join(received.reviewers)}): {told}", file=sys.stderr)
+    names = received.reviewers
+    print(f"{len(names)} reviewer{'s' * (len(names) > 1)} ({', '.join(names)}): {told}", file=sys.stderr)
     for one in found.agreement:
         interval = "" if one.low is None else f" [{one.low:.2f}, {one.high:.2f}]"
         value = "–" if one.value is None else f"{one.value:.2f}"
@@ -144,10 +153,49 @@ def import_command(
         better = found.preference
         p = "" if better.p is None else f", p = {better.p:.3f}"
         print(f"better after: {better.after}, before: {better.before}, the same: {better.same}{p}", file=sys.stderr)
-    print(f"{received.accepted} accepted, {received.to_relabel} to label anew (relabel/)", file=sys.stderr)
+    _print_accepted(received)
     for note in received.notes:
         print(note, file=sys.stderr)
     print(received.folder)
+
+
+@review_app.command("correct")
+def correct_command(
+    labels: Annotated[
+        Path,
+        typer.Argument(help="Folder of relabel/ as COCO, LabelMe or CVAT saved it, or of masks.", show_default=False),
+    ],
+    run: Annotated[Path, Opt(help="The run (or folder of predictions) that was reviewed.", show_default=False)],
+    review: Annotated[str | None, Opt(help="Its id, where the files do not tell.", show_default=False)] = None,
+    images: Annotated[
+        Path | None, Opt(help="The pictures, where the predictions' folder does not tell.", show_default=False)
+    ] = None,
+    data_root: DataRoot = Path("data"),
+    cache_dir: Annotated[Path | None, Opt(envvar="POLYPDA_CACHE", help="Rendered phantoms.")] = None,
+) -> None:
+    """Take back outlines that were corrected in an annotation tool: they then stand in accepted.csv.
+
+    What came back unchanged is left out and named. The path of accepted.csv is printed last.
+    """
+    _require_there(run)
+    from polypda.cohorts.image_files import name_some
+    from polypda.workflows.review.correct import correct
+
+    done = correct(labels, run, Paths(data_root, cache_dir or default_cache()), review=review, images=images)
+    print(f"{len(done.taken)} corrected: {name_some(done.taken)}", file=sys.stderr)
+    if done.unchanged:
+        print(f"{len(done.unchanged)} unchanged, left out: {name_some(done.unchanged)}", file=sys.stderr)
+    for line in done.without:
+        print(f"left out: {line}", file=sys.stderr)
+    _print_accepted(done.received)
+    for note in done.received.notes:
+        print(note, file=sys.stderr)
+    print(done.received.folder / "accepted.csv")
+
+
+def _print_accepted(received: Received) -> None:
+    by_hand = f", {received.corrected} corrected by hand" if received.corrected else ""
+    print(f"{received.accepted} accepted{by_hand}, {received.to_relabel} to label anew (relabel/)", file=sys.stderr)
 
 
 @review_app.command("serve")

@@ -9,7 +9,9 @@ import base64
 import dataclasses
 import hashlib
 import io
+import json
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,9 +25,11 @@ from PIL import Image
 
 from polypda import __version__
 from polypda.cohorts.frames import Frame
+from polypda.cohorts.image_files import name_some
 from polypda.cohorts.images import file_bytes
 from polypda.errors import DataError
-from polypda.files import whole_folder, write_failed, write_png, write_whole
+from polypda.files import whole_folder, write_failed, write_json, write_png, write_whole
+from polypda.integrity import sha256_of
 from polypda.reporting.overlays.drawing import Outline, box_outlines, mask_outlines
 from polypda.reporting.overlays.four_panels import PanelWords, draw_four_panels
 from polypda.reporting.report_folders import refuse_existing
@@ -33,8 +37,8 @@ from polypda.review.contours import mask_path, svg_path
 from polypda.review.frames import shown_image, shown_whole, uncertainty_image
 from polypda.review.page_file import render_page, render_readme
 from polypda.review.record import (
+    HANDED_OUT,
     MASKS,
-    RECORD_FILE,
     REVIEWS,
     CaseFigures,
     ReviewCase,
@@ -133,7 +137,10 @@ def _refuse_answers(folder: Path) -> None:
 
 @dataclass
 class _Writer:
-    """Collects what is written of each case. a_is: case id → which prediction is called A (or comes first)."""
+    """Collects what is written of each case.
+
+    a_is: case id → which prediction is called A (or comes first). sums: file → SHA-256 of what the page shows.
+    """
 
     work: Path
     plan: ReviewPlan
@@ -143,6 +150,7 @@ class _Writer:
     shown: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     a_is: dict[str, Side] = dataclasses.field(default_factory=dict)
+    sums: dict[str, str] = dataclasses.field(default_factory=dict)
     phantom: bool = False
 
     def add(self, case: PredictedCase) -> None:
@@ -151,7 +159,7 @@ class _Writer:
         prediction = prediction_hash(before, after)
         name = case_id(case.run, case.frame.cohort, case.frame.frame, prediction)
         content, suffix = shown_image(case.frame, case.pixels)
-        image = self._put(f"frames/{number:04d}", content, suffix, case.pixels.shape)
+        image, shown_sha256 = self._put(f"frames/{number:04d}", content, suffix, case.pixels.shape)
         first: Side = "after" if self.plan.blinded and secrets.randbelow(2) else "before"
         second: Side = "before" if first == "after" else "after"
         height, width = case.field.shape
@@ -173,6 +181,7 @@ class _Writer:
                 image=image,
                 image_sha256=hashlib.sha256(file_bytes(case.frame.image, "E_IMAGE")).hexdigest(),
                 prediction=prediction,
+                shown_sha256=shown_sha256,
                 trainings=case.trainings,
                 figures=case.figures,
                 why=case.why,
@@ -224,22 +233,25 @@ class _Writer:
             cases=tuple(self.cases),
         )
         public = record.public()
-        write_record(self.work, public)
         write_whole(self.work / "cases.csv", cases_csv(public))
         frames = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
-        write_whole(self.work / PAGE, render_page(public, self.shown, frames))
+        page = render_page(public, self.shown, frames)
+        write_whole(self.work / PAGE, page)
+        write_record(self.work, public)
+        self.sums[PAGE] = hashlib.sha256(page.encode()).hexdigest()
         write_whole(self.work / README, render_readme(public))
         return record
 
-    def _put(self, stem: str, content: bytes, suffix: str, shape: tuple[int, ...]) -> str:
-        """A picture H×W as a file of the folder or, where all is one file, as a part of the page. Returns its name."""
+    def _put(self, stem: str, content: bytes, suffix: str, shape: tuple[int, ...]) -> tuple[str, str]:
+        """A picture H×W as a file of the folder or, where all is one file, as a part of the page: its name, SHA-256."""
         if self.plan.single_file:
-            self.files[f"{stem}{suffix}"] = content
-            return f"{stem}{suffix}"
-        path = self.work / f"{stem}.svg"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(shown_whole(content, suffix, shape))
-        return f"{stem}.svg"
+            name, self.files[f"{stem}{suffix}"] = f"{stem}{suffix}", content
+        else:
+            name, content = f"{stem}.svg", shown_whole(content, suffix, shape)
+            _made((self.work / name).parent)
+            (self.work / name).write_bytes(content)
+            self.sums[name] = hashlib.sha256(content).hexdigest()
+        return name, hashlib.sha256(content).hexdigest()
 
     def _uncertainty(self, number: int, case: PredictedCase, first: Side, second: Side) -> dict[str, str] | None:
         if case.uncertainty is None:
@@ -247,7 +259,7 @@ class _Writer:
         names = {}
         for index, side in (("one", first), ("two", second)):
             content, shape = uncertainty_image(np.where(case.field, case.uncertainty[side], 0.0))
-            names[index] = self._put(f"uncertainty/{number:04d}-{index}", content, ".png", shape)
+            names[index], _ = self._put(f"uncertainty/{number:04d}-{index}", content, ".png", shape)
         return names
 
     def _panels(
@@ -292,6 +304,29 @@ def _packed(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> bytes:
     return buffer.getvalue()
 
 
+def require_untouched(page: Path, index: Path) -> None:
+    """A folder that came back must be, to the byte, one that was handed out: page, frames, maps of uncertainty.
+
+    Args: index: the review's record. Raises: DataError E_REVIEW_TOUCHED, E_REVIEW_RECORD (no sums were kept).
+    """
+    try:
+        lists = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((index / HANDED_OUT).glob("*.json"))]
+    except (OSError, ValueError):
+        lists = []
+    if not lists:
+        what = "no sums of the files that were handed out are kept, or they are damaged."
+        raise DataError("E_REVIEW_RECORD", what, where=index.name, fix="import without --page.")
+    changed = min(([name for name, sum_ in sums.items() if not _has_sum(page / name, sum_)] for sums in lists), key=len)
+    if changed:
+        what = f"{len(changed)} of its files are missing or not what was handed out: {name_some(changed)}."
+        fix = "what was judged is not known: hand the review out anew and have these cases judged again."
+        raise DataError("E_REVIEW_TOUCHED", what, where=page, fix=fix)
+
+
+def _has_sum(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path) == sha256
+
+
 def read_masks(record: Path, case: ReviewCase) -> dict[Side, NDArray[np.bool_]]:
     """What both models marked on a case, bool H×W, as the record holds it, checked by its hash.
 
@@ -316,9 +351,12 @@ def _keep(owner: Path, written: _Writer, record: ReviewRecord) -> None:
     index = owner / REVIEWS / record.review
     own = [number for number, whose in enumerate(written.owners) if whose == owner]
     kept = record.model_copy(update={"cases": tuple(record.cases[number] for number in own)})
-    if (index / RECORD_FILE).is_file():  # the same cases with the same predictions, and perhaps decisions on them
-        return
     with whole_folder(index, replace=True) as work:
+        for former in index.glob("*/"):  # decisions and the like on the same cases with the same predictions
+            if former.name != MASKS:
+                shutil.copytree(former, work / former.name)
+        _made(work / HANDED_OUT)
+        write_json(work / HANDED_OUT / f"{written.sums[PAGE][:12]}.json", written.sums)
         (work / MASKS).mkdir()
         for number in own:
             (work / MASKS / f"{record.cases[number].case}.png").write_bytes(written.masks[number])

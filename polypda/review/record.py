@@ -19,7 +19,8 @@ RECORD_SCHEMA: Final = "polypda-review 1"
 KEY_SCHEMA: Final = "polypda-review-key 1"
 REVIEWS = "reviews"
 """Folder of a run (or of predictions) that holds a record of each review that was made of it."""
-RECORD_FILE, KEY_FILE, MASKS, IMPORTED = "cases.json", "key.json", "masks", "imported"
+RECORD_FILE, KEY_FILE, MASKS = "cases.json", "key.json", "masks"
+HANDED_OUT, IMPORTED, CORRECTED = "handed-out", "imported", "corrected"
 
 Side = Literal["before", "after"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -49,7 +50,8 @@ class ReviewCase(_Strict):
 
     case: its id, 12 hex digits. number: its place in the order it was handed out in, from 1. image: the frame's file,
     relative to the page. image_sha256: of the cohort's own file. prediction: SHA-256 of both masks, whatever their
-    order. trainings: identities of the two models' weights. figures: None where they would tell what is blinded.
+    order. shown_sha256: of the frame as it was handed out, the file or what lies in the page; "" where an older version
+    did not tell. trainings: identities of the two models' weights. figures: None where they would tell what is blinded.
     """
 
     case: str
@@ -68,6 +70,7 @@ class ReviewCase(_Strict):
     image: str
     image_sha256: str
     prediction: str
+    shown_sha256: str = ""
     trainings: dict[Side, str]
     figures: CaseFigures | None = None
     why: str = ""

@@ -6,8 +6,11 @@ without the token learns nothing. What is saved is checked first, and written wh
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
+import sys
+import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,10 +53,12 @@ class ReviewServer(ThreadingHTTPServer):
         are saved under such a name; E_REVIEW_EDITED and the like where what was saved before is damaged."""
         self.folder = folder.resolve()
         self.record: ReviewRecord = read_record(self.folder)
+        self.sums = {case.image: case.shown_sha256 for case in self.record.cases if case.shown_sha256}
         if not (self.folder / PAGE).is_file():
             raise DataError("E_REVIEW_RECORD", "its page is missing.", where=folder, fix="build the review again.")
         require_writable(decisions)
         self.reviewer = reviewer
+        self.saving = threading.Lock()
         self.saved = decisions / f"decisions-{self.record.review}-{file_name(reviewer)}.json"
         if self.saved.is_file():
             said = parse_decisions(self.saved.read_bytes(), self.saved)
@@ -74,14 +79,39 @@ class ReviewServer(ThreadingHTTPServer):
         """What the browser opens."""
         return f"http://{HOST}:{self.server_address[1]}/{self.token}/"
 
-    def save(self, content: bytes) -> None:
-        """Check and save a decisions file. Raises: DataError, and leaves what was saved before."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that was closed in the middle of an answer is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def session(self) -> dict[str, str]:
+        """Who reviews, what is saved of it ("" for nothing), and its revision."""
+        saved = self.saved.read_bytes() if self.saved.is_file() else b""
+        return {"reviewer": self.reviewer, "saved": saved.decode("utf-8", "replace"), "revision": _revision(saved)}
+
+    def save(self, content: bytes, seen: str) -> str:
+        """Check and save a decisions file; returns its revision.
+
+        Args: seen: the revision that the page went on from. Raises: DataError, and leaves what was saved before:
+        E_REVIEW_MEANWHILE where that is another one, since another browser saved (or somebody changed the file).
+        """
         decisions = parse_decisions(content, self.saved.name)
         require_fitting(decisions, self.record, self.saved.name)
         if decisions.reviewer.strip() != self.reviewer:
             what = "these decisions are of another reviewer."
             raise DataError("E_REVIEW_REVIEWER", what, fix=f"serve the review with --reviewer {decisions.reviewer}")
-        write_whole(self.saved, json.dumps(json.loads(content), ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(json.loads(content), ensure_ascii=False, indent=1) + "\n"
+        with self.saving:
+            if seen != self.session()["revision"]:
+                what = "another browser has saved answers since this page read them."
+                raise DataError("E_REVIEW_MEANWHILE", what, where=self.saved.name, fix="read them, then save both.")
+            write_whole(self.saved, text)
+        return _revision(text.encode())
+
+
+def _revision(saved: bytes) -> str:
+    """What a page names to say which answers it went on from; "" of nothing."""
+    return hashlib.sha256(saved).hexdigest() if saved else ""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -94,12 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name is None:
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
         elif name == "session":
-            saved = self.server.saved
-            told = {
-                "reviewer": self.server.reviewer,
-                "saved": saved.read_text(encoding="utf-8") if saved.is_file() else "",
-            }
-            self._answer(HTTPStatus.OK, json.dumps(told).encode(), "application/json")
+            self._answer(HTTPStatus.OK, json.dumps(self.server.session()).encode(), "application/json")
         else:
             self._file(name or PAGE)
 
@@ -110,11 +135,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
             return
         try:
-            self.server.save(self.rfile.read(int(length)))
+            revision = self.server.save(self.rfile.read(int(length)), self.headers.get("If-Match", "").strip('"'))
         except PolypdaError as error:
-            self._answer(HTTPStatus.UNPROCESSABLE_ENTITY, json.dumps(error.as_dict()).encode(), "application/json")
+            late = error.code == "E_REVIEW_MEANWHILE"
+            status = HTTPStatus.CONFLICT if late else HTTPStatus.UNPROCESSABLE_ENTITY
+            self._answer(status, json.dumps(error.as_dict()).encode(), "application/json")
         else:
-            self._answer(HTTPStatus.OK, b"{}", "application/json")
+            self._answer(HTTPStatus.OK, json.dumps({"revision": revision}).encode(), "application/json")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Whatever else is asked, or asked wrongly: plain text, and the connection ends."""
@@ -145,6 +172,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
             return
         content = path.read_bytes()
+        known = self.server.sums.get(name)
+        if known is not None and known != hashlib.sha256(content).hexdigest():
+            self._answer(HTTPStatus.GONE, b"", "text/plain")  # another frame than was handed out: the page says so
+            return
         if path == self.server.folder / PAGE:
             content = served(content.decode()).encode()
         self._answer(HTTPStatus.OK, content, SHOWN[path.suffix])

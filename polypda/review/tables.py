@@ -14,6 +14,8 @@ ACCEPTED_COLUMNS = (
 RELABEL_COLUMNS = (
     "case", "cohort", "frame", "split", "patient", "sequence", "decision", "reasons", "notes", "model", "image",
 )  # fmt: skip
+BY_HAND = "corrected by hand"
+"""What stands in the place of a model where a person drew the outline."""
 RELABELLED = ("reject", "flag", DISPUTED)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -171,6 +172,74 @@ def test_decisions_become_tables_pseudo_labels_and_tasks(index: Path) -> None:
     assert not code and "Judged by clinicians" in page and "Gwet" in page and "too large" in page, err
 
 
+def redrawn(folder: Path, tool: str, stem: str) -> Path:
+    """A folder of relabel/ as its tool saves it after one image was drawn anew."""
+    points = [[20, 20], [60, 18], [70, 40], [50, 60], [22, 50]]
+    flat = [value for point in points for value in point]
+    if tool == "coco":
+        document = json.loads((folder / tool / "annotations.json").read_text())
+        image = next(one["id"] for one in document["images"] if one["file_name"].startswith(stem))
+        document["annotations"] = [one for one in document["annotations"] if one["image_id"] != image]
+        drawn = {"id": 999, "image_id": image, "category_id": 1, "iscrowd": 0, "segmentation": [flat]}
+        document["annotations"].append(drawn | {"bbox": [20, 18, 50, 42], "area": 1500})
+        (folder / tool / "annotations.json").write_text(json.dumps(document))
+    elif tool == "labelme":
+        shape = {"label": "polyp", "points": points, "group_id": None, "shape_type": "polygon", "flags": {}}
+        document = {"version": "5.5.0", "flags": {}, "shapes": [shape], "imagePath": f"{stem}.png", "imageData": None}
+        (folder / tool / "images" / f"{stem}.json").write_text(
+            json.dumps(document | {"imageHeight": 72, "imageWidth": 96})
+        )
+    else:
+        tree = ElementTree.parse(folder / tool / "annotations.xml")
+        image = next(one for one in tree.getroot().iter("image") if one.get("name", "").startswith(stem))
+        image[:] = []
+        text = ";".join(f"{x},{y}" for x, y in points)
+        ElementTree.SubElement(image, "polygon", {"label": "polyp", "points": text, "occluded": "0"})
+        tree.write(folder / tool / "annotations.xml")
+    return folder / tool
+
+
+def test_outlines_are_corrected_in_three_tools_and_come_back(index: Path) -> None:
+    record = build(index, "--every-frame", "--no-panels")
+    write_decisions(index / "li.json", decisions_document(record, [{"decision": "reject"}] * 4))
+    words = ("--run", "run", "--data-root", "data")
+    folder = index / call(index, "review", "import", "li.json", *words)[1].splitlines()[-1]
+    shutil.copytree(folder / "relabel", index / "away")
+    stems = [f"{case.frame}-{case.case[:6]}" for case in record.cases]
+    for number, tool in enumerate(("coco", "labelme", "cvat")):
+        nothing = "E_AUDIT_LABELS" if tool == "labelme" else "E_REVIEW_CORRECTED"  # it gets no file of an empty frame
+        assert call(index, "review", "correct", f"away/{tool}", *words)[0] == nothing
+        code, out, err = call(index, "review", "correct", redrawn(index / "away", tool, stems[number]), *words)
+        assert not code and out.strip().endswith("accepted.csv"), err
+        assert f"1 corrected: {record.cases[number].frame}" in err and f"{3 - number} to label anew" in err
+    accepted = pd.read_csv(folder / "accepted.csv", dtype=str).set_index("frame")
+    assert set(accepted["model"]) == {"corrected by hand"} and len(accepted) == 3
+    for case in record.cases[:3]:
+        mask = read_mask(folder / accepted.loc[case.frame, "mask"])
+        assert mask.shape == (72, 96) and mask[40, 40] and 1300 < mask.sum() < 1800
+    (folder / "relabel" / "labelme" / "images" / "begun.json").write_text("{}")
+    code, _, err = call(index, "review", "import", "li.json", *words)
+    assert not code and "3 corrected by hand" in err and "relabel-edited-1" in err
+    assert (folder.parent / "relabel-edited-1" / "labelme" / "images" / "begun.json").is_file()
+    assert call(index, "review", "correct", "nowhere", *words)[0] == "E_REVIEW_FILES"
+    build(index, "--every-frame", "--no-panels", "--force")
+    assert len(pd.read_csv(folder / "accepted.csv")) == 3, "building the same review again loses nothing"
+
+
+def test_a_frame_that_was_exchanged_is_found_by_the_folder_that_came_back(index: Path) -> None:
+    record = build(index, "--no-panels")
+    write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}]))
+    words = ("review", "import", "li.json", "--run", "run", "--data-root", "data", "--page")
+    assert not call(index, *words, "page")[0]
+    frame = next((index / "page" / "frames").iterdir())
+    frame.write_bytes(frame.read_bytes().replace(b"A", b"B", 1))
+    assert call(index, *words, "page")[0] == "E_REVIEW_TOUCHED"
+    (index / "run" / "reviews" / record.review / "masks" / f"{record.cases[0].case}.png").write_bytes(b"")
+    assert call(index, *words[:-1])[0] == "E_REVIEW_RECORD"
+    build(index, "--no-panels", "--force")
+    assert not call(index, *words, "page")[0], "building it again mends the record"
+
+
 def test_bad_files_change_nothing(index: Path) -> None:
     record = build(index)
     good = decisions_document(record, [{"decision": "accept"}])
@@ -299,8 +368,9 @@ def test_predictions_of_one_model_are_judged_likewise(index: Path) -> None:
     whole = read_mask(index / "data" / "haining" / "masks" / f"{names[2]}.png")
     assert np.count_nonzero(mask & whole) / np.count_nonzero(whole) > 0.95
     assert len(list((folder / "relabel" / "coco" / "images").iterdir())) == 1
-    Image.fromarray(np.zeros((72, 96), np.uint8)).save(index / "predicted" / "masks" / f"{names[0]}.png")
-    assert call(index, "review", "import", "li.json", "--run", "predicted")[0] == "E_REVIEW_STALE"
+    for shape in ((72, 96), (20, 30)):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(index / "predicted" / "masks" / f"{names[0]}.png")
+        assert call(index, "review", "import", "li.json", "--run", "predicted")[0] == "E_REVIEW_STALE"
 
     def refused(*words) -> str:
         return call(index, "review", "build", "predicted", "--out", "again", *words)[0]
@@ -308,4 +378,8 @@ def test_predictions_of_one_model_are_judged_likewise(index: Path) -> None:
     assert refused("--blinded") == "E_OPTION"
     assert refused("--order", "worst") == refused("--order", "disagreement") == "E_REVIEW_ORDER"
     assert refused("--images", index / "li.json") == "E_REVIEW_IMAGE"
+    shutil.rmtree(index / "predicted" / "probabilities")
+    assert refused("--order", "uncertain") == "E_REVIEW_ORDER"
+    (index / "predicted" / "masks" / f"{names[0]}.png").unlink()
+    assert refused() == "E_REVIEW_PREDICTIONS"
     assert not (index / "again").exists()

@@ -196,7 +196,8 @@ def test_the_plain_frame_comes_first_in_both_views(opened: Opened, single: bool,
     opened.press("j")
     assert opened.stroked() == 0 and "Frame first" in opened.text("#lined-title")
     told = (".later", "#uncertainty-map")
-    assert opened.page.locator(".later").count() == 3 and not any(opened.page.is_visible(one) for one in told)
+    assert opened.page.locator(".later").count() == 9 and not any(opened.page.is_visible(one) for one in told)
+    assert "%" not in opened.text("#facts"), "neither a polyp nor its size is told before one has looked"
     assert opened.text("#hide").endswith("Show")
     opened.page.keyboard.press(key)  # nothing is decided before the lines were seen
     assert opened.answer(1)["decision"] is None and opened.stroked() == 8 and "lines first" in opened.text("#said")
@@ -512,6 +513,35 @@ def test_a_server_of_this_computer_saves_each_answer_to_its_disk(browser, review
             thread.join()
 
 
+def test_two_browsers_at_one_server_lose_nothing_of_each_other(browser, review: Path, tmp_path: Path) -> None:
+    with ReviewServer(review, "Li", tmp_path / "decisions") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            one, other = (Opened(browser, review, address=server.address) for _ in range(2))
+            for opened, keys in ((one, "aa"), (other, "r2")):
+                opened.decoded()
+                with opened.page.expect_response(lambda answer: answer.request.method == "POST" and answer.ok):
+                    opened.press(*keys)
+            assert "2/8" in other.text("#progress") and "two windows" in other.text("#elsewhere")
+            told = {answer.case: answer.decision for answer in read_decisions(server.saved).answers if answer.decision}
+            assert [told.get(case.case) for case in server.record.cases[:3]] == ["reject", "accept", None]
+            one.page.evaluate("window.dispatchEvent(new Event('focus'))")
+            one.page.wait_for_function("document.querySelector('#said').textContent.includes('Another window')")
+            assert one.answer(0)["decision"] == "reject"
+            other.press("u")
+            assert other.answer(0)["decision"] == "accept", "what gave way comes back"
+            server.saved.write_text("{")  # by hand: not written over, and said
+            one.press("l", "f")
+            one.page.wait_for_selector("#unkept:visible")
+            assert server.saved.read_text() == "{"
+        finally:
+            server.shutdown()
+            thread.join()
+        for opened in (one, other):
+            opened.context.close()
+
+
 def test_a_planted_name_is_shown_and_not_run(browser, tmp_path: Path) -> None:
     name = "</script><img src=x onerror=document.title='run'>"
     write_painted_review(tmp_path, 2, names=[name])
@@ -606,6 +636,8 @@ def test_sizes_are_listed_from_small_to_large_and_frames_without_a_polyp(opened:
     listed = opened.page.eval_on_selector_all("#filter-size option", "all => all.map(one => one.textContent)")
     assert listed == ["all", "<1 %", "1–5 %", "5–15 %", "no polyp"]
     opened.page.select_option("#filter-size", "no_polyp")
+    opened.decoded()
+    opened.press("l")
     assert "1 of 8" in opened.text("#count") and "no polyp" in opened.text("#facts")
 
 
@@ -639,6 +671,14 @@ def test_single_file_holds_all_frames(browser, tmp_path: Path) -> None:
     assert shown_tissue(one) > 0.3
     one.press("j", "a")
     assert one.answer(1)["decision"] == "accept"
+    one.context.close()
+    head, tail = (alone / "index.html").read_text().split('id="file:frames/0001.png">')
+    middle = tail.index("</script>") // 2
+    exchanged = "A" if tail[middle] != "A" else "B"  # one character, of a picture that may decode all the same
+    (alone / "index.html").write_text(f'{head}id="file:frames/0001.png">{tail[:middle]}{exchanged}{tail[middle + 1 :]}')
+    one = Opened(browser, alone).begin()
+    one.page.wait_for_selector("html[data-decoded=failed]")
+    assert "damaged" in one.text("#trouble")
     one.context.close()
 
 

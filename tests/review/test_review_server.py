@@ -26,9 +26,9 @@ def serving(tmp_path):
         thread.join()
 
 
-def ask(server, path: str, *, body: str | None = None, host: str | None = None):
+def ask(server, path: str, *, body: str | None = None, host: str | None = None, seen: str = ""):
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
-    headers = {"Host": host} if host else {}
+    headers = ({"Host": host} if host else {}) | {"If-Match": f'"{seen}"'}
     connection.request("POST" if body is not None else "GET", path, body, headers)
     answer = connection.getresponse()
     content = answer.read()
@@ -48,7 +48,10 @@ def test_the_page_and_its_files_lie_below_the_token(serving) -> None:
     assert server.server_address[0] == "127.0.0.1" and len(server.token) >= 32
     status, page = ask(server, below(server))
     assert status == 200 and b"connect-src &#39;self&#39;" in page
-    assert ask(server, below(server, "frames/0001.svg"))[0] == 200
+    frame = server.folder / "frames" / "0001.svg"
+    assert ask(server, below(server, "frames/0001.svg")) == (200, frame.read_bytes())
+    frame.write_bytes(frame.read_bytes().replace(b"A", b"B", 1))
+    assert ask(server, below(server, "frames/0001.svg")) == (410, b""), "another frame than was handed out"
     for path in ("/", "/index.html", "/x/index.html", f"/{server.token}", f"/{server.token[:-1]}/index.html"):
         assert ask(server, path) == (404, b""), path
     for name in (
@@ -97,11 +100,25 @@ def test_a_name_that_only_leads_here_is_not_answered(serving) -> None:
 
 def test_decisions_are_saved_whole_and_given_back(serving) -> None:
     server, record = serving
-    assert json.loads(ask(server, below(server, "session"))[1]) == {"reviewer": "Li", "saved": ""}
+    assert json.loads(ask(server, below(server, "session"))[1]) == {"reviewer": "Li", "saved": "", "revision": ""}
     document = decisions_document(record, [{"decision": "accept", "note": "息肉"}])
     assert ask(server, below(server, "decisions"), body=json.dumps(document))[0] == 200
     assert read_decisions(server.saved).answers[0].decision == "accept"
     assert json.loads(json.loads(ask(server, below(server, "session"))[1])["saved"]) == document
+
+
+def test_what_another_browser_saved_is_not_written_over(serving) -> None:
+    server, record = serving
+    first, second = (json.dumps(decisions_document(record, [{"decision": word}])) for word in ("accept", "reject"))
+    revision = json.loads(ask(server, below(server, "decisions"), body=first)[1])["revision"]
+    for seen in ("", "0" * 64):
+        status, answer = ask(server, below(server, "decisions"), body=second, seen=seen)
+        assert status == 409 and json.loads(answer)["code"] == "E_REVIEW_MEANWHILE"
+    assert read_decisions(server.saved).answers[0].decision == "accept"
+    assert ask(server, below(server, "decisions"), body=second, seen=revision)[0] == 200
+    assert read_decisions(server.saved).answers[0].decision == "reject"
+    server.saved.write_bytes(server.saved.read_bytes()[:-9])  # by hand, while it is served
+    assert ask(server, below(server, "decisions"), body=first, seen=revision)[0] == 409
 
 
 @pytest.mark.parametrize(
@@ -156,7 +173,7 @@ def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path, polypda, 
 def test_a_name_that_makes_anothers_file_is_refused(tmp_path) -> None:
     record = write_painted_review(tmp_path, 3)
     with ReviewServer(tmp_path / "page", "a/b", tmp_path / "decisions") as server:
-        server.save(json.dumps(decisions_document(record, [{"decision": "accept"}], reviewer="a/b")).encode())
+        server.save(json.dumps(decisions_document(record, [{"decision": "accept"}], reviewer="a/b")).encode(), "")
         before = server.saved.read_bytes()
     with pytest.raises(DataError, match="E_REVIEW_REVIEWER"):
         ReviewServer(tmp_path / "page", "a-b", tmp_path / "decisions")

@@ -23,6 +23,17 @@ export function isSaid(answer) {
   return isDecided(answer) || answer.preference !== null || answer.note.trim() !== "";
 }
 
+/** What an answer says, whenever it was given. @param {Answer} answer */
+function said({ decision, reasons, note, preference }) {
+  return JSON.stringify([decision, reasons, note, preference]);
+}
+
+/** All that is said, in one text. @param {Saved} saved */
+function saying(saved) {
+  const answers = Object.entries(saved.answers).filter(([, answer]) => isSaid(answer));
+  return JSON.stringify(answers.map(([id, answer]) => [id, said(answer)]).sort());
+}
+
 export class Answers {
   /** @param {string} review @param {Storage | null} storage */
   constructor(review, storage) {
@@ -74,7 +85,8 @@ export class Answers {
     this.write();
   }
 
-  write() {
+  /** @param {boolean} tell whether there is something to save elsewhere */
+  write(tell = true) {
     try {
       this.known = JSON.stringify(this.saved);
       this.storage?.setItem(this.key, this.known);
@@ -82,7 +94,7 @@ export class Answers {
     } catch {
       this.kept = false;
     }
-    for (const listener of this.listeners) listener();
+    if (tell) for (const listener of this.listeners) listener();
   }
 
   /** @param {string} id @returns {Answer} */
@@ -139,10 +151,23 @@ export class Answers {
     this.keep();
   }
 
-  /** Take in what the server has. @param {Saved} saved */
+  /**
+   * Take in what the server has; an answer that gave way to a newer one can be brought back.
+   * @param {Saved} saved @returns {boolean} whether anything else is said now
+   */
   join(saved) {
-    this.saved = met(this.saved, { ...saved, history: this.saved.history });
-    this.write();
+    const gone = Object.entries(this.saved.answers).flatMap(([id, here]) => {
+      const there = saved.answers[id];
+      if (!there || said(here) === said(there)) return [];
+      const before = (there.decided ?? "") > (here.decided ?? "") ? here : there;
+      return isSaid(before) ? [{ case: id, before }] : [];
+    });
+    const history = [...this.saved.history, ...gone].slice(-MOST_UNDONE);
+    const here = saying(this.saved);
+    this.saved = met(this.saved, { ...saved, history });
+    const now = saying(this.saved);
+    this.write(now !== saying(saved));
+    return now !== here;
   }
 
   /** Take answers from a file in place of these, in every window. @param {Saved} saved */

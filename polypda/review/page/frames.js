@@ -1,15 +1,20 @@
 /** Frames and uncertainty maps: fetched from beside the page or from within it, decoded ahead, a few kept. */
 
+import { sha256 } from "./record.js";
+
 const KEPT = 12;
 
 export class Pictures {
-  constructor() {
+  /** @param {Map<string, string>} sums picture → SHA-256, for those that lie within the page */
+  constructor(sums) {
+    this.sums = sums;
     /** @type {Map<string, Promise<HTMLImageElement>>} */
     this.known = new Map();
   }
 
   /**
-   * A picture, decoded. Rejects where it is missing, was copied by half, or is damaged.
+   * A picture, decoded. Rejects where it is missing, was copied by half, or is damaged; where it lies within the page,
+   * also where a byte of it is another one. Of a file beside it a page may not read the bytes.
    * @param {string} name @returns {Promise<HTMLImageElement>}
    */
   get(name) {
@@ -22,7 +27,7 @@ export class Pictures {
     const picture = new Image();
     picture.decoding = "async";
     picture.src = address(name);
-    const decoded = picture.decode().then(() => {
+    const decoded = Promise.all([picture.decode(), this.check(name)]).then(() => {
       if (!picture.naturalWidth) throw new Error(name);
       return picture;
     });
@@ -33,6 +38,15 @@ export class Pictures {
       this.known.delete(oldest);
     }
     return decoded;
+  }
+
+  /** @param {string} name @throws {Error} where its bytes are not those that were handed out */
+  async check(name) {
+    const inside = document.getElementById(`file:${name}`);
+    const sum = this.sums.get(name);
+    if (!inside || !sum) return;
+    const bytes = Uint8Array.from(atob((inside.textContent ?? "").trim()), (one) => one.charCodeAt(0));
+    if ((await sha256(bytes)) !== sum) throw new Error(name);
   }
 
   /** Decode what comes next. @param {Array<string | undefined>} names */

@@ -6,7 +6,7 @@ import { listenToControls, setLanguage } from "./controls.js";
 import { at } from "./elements.js";
 import { Pictures } from "./frames.js";
 import { listenToLeaving } from "./handing.js";
-import { leaveNote } from "./judging.js";
+import { leaveNote, takeTime } from "./judging.js";
 import { listenToKeys } from "./keyboard.js";
 import { Panes } from "./panes.js";
 import { CaseList, filtered, ordered } from "./queue.js";
@@ -20,6 +20,7 @@ import { Words } from "./words.js";
 /** @typedef {import("./types").Line} Line */
 /** @typedef {import("./types").PageData} PageData */
 /** @typedef {import("./types").Preference} Preference */
+/** @typedef {import("./server").Session} Session */
 
 const SETTINGS = "polypda-review-settings";
 
@@ -38,7 +39,7 @@ export class Page {
     this.words = new Words(data.words, settings.language);
     this.sideBySide = settings.sideBySide;
     this.advance = settings.advance;
-    this.pictures = new Pictures();
+    this.pictures = new Pictures(new Map(data.cases.map((one) => [one.image, one.shown_sha256])));
     this.clock = new Clock();
     this.server = new Server();
     this.list = new CaseList(at("cases"), this.words, (id) => this.open(id));
@@ -111,12 +112,33 @@ export class Page {
     const session = await this.server.session().catch(() => null);
     if (!session) return;
     this.answers.ofReviewer(session.reviewer);
-    if (session.saved) {
-      const saved = await imported(session.saved, this.data).catch(() => null);
-      if (saved) this.answers.join({ ...saved, exported: null });
-    }
+    await this.takeIn(session).catch(() => false);
     this.answers.setReviewer(session.reviewer);
     at("reviewer").setAttribute("readonly", "");
+    window.addEventListener("focus", () => void this.meetOnDisk().catch(() => false));
+  }
+
+  /**
+   * Take in answers from the server's disk beside those of here; tells whether anything is said anew.
+   * @param {Session} session @throws {Error} where they cannot be read
+   */
+  async takeIn(session) {
+    const saved = session.saved ? await imported(session.saved, this.data) : null;
+    this.server.revision = session.revision;
+    return saved !== null && this.answers.join({ ...saved, exported: null });
+  }
+
+  /** Take in what another browser has saved since; false where it cannot be read. */
+  async meetOnDisk() {
+    const session = await this.server.session();
+    if (!session) return false;
+    if (session.revision === this.server.revision) return true;
+    takeTime(this);
+    if (await this.takeIn(session)) {
+      at("elsewhere").hidden = false;
+      this.metElsewhere();
+    }
+    return true;
   }
 
   saveToServer() {
@@ -126,6 +148,7 @@ export class Page {
         this.onDisk = saved;
         tellProgress(this);
       },
+      () => this.meetOnDisk(),
     );
   }
 

@@ -20,9 +20,9 @@ export function canonical(value) {
   return JSON.stringify(value);
 }
 
-/** SHA-256 of a text, hexadecimal. @param {string} text */
-async function sha256(text) {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+/** SHA-256, hexadecimal. @param {Uint8Array<ArrayBuffer>} bytes */
+export async function sha256(bytes) {
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
@@ -54,7 +54,7 @@ export async function exported(data, saved) {
     blinded: data.blinded,
     answers,
   };
-  body.checksum = await sha256(canonical(body));
+  body.checksum = await sha256(new TextEncoder().encode(canonical(body)));
   return body;
 }
 
@@ -74,7 +74,7 @@ export async function imported(text, data) {
   if (found?.schema !== SCHEMA || !Array.isArray(found.answers)) throw new Error("load_schema");
   if (found.review !== data.review) throw new Error("load_other");
   const { checksum, ...body } = found;
-  if (checksum !== (await sha256(canonical(body)))) throw new Error("load_edited");
+  if (checksum !== (await sha256(new TextEncoder().encode(canonical(body))))) throw new Error("load_edited");
   const known = new Map(data.cases.map((one) => [one.case, one.prediction]));
   /** @type {Record<string, Answer>} */
   const answers = {};

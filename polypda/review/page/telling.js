@@ -7,8 +7,8 @@ import { filtered, NO_POLYP, sizeOf, SYMBOLS } from "./queue.js";
 /** @typedef {import("./main").Page} Page */
 /** @typedef {import("./types").Decision} Decision */
 
-/** What says how good the outlines are: seen together with them. */
-const LATER = ["dice", "outcome"];
+/** What says whether there is a polyp, or how good the outlines are: seen together with them. */
+const LATER = ["size", "dice", "outcome", "why"];
 
 /** @param {Page} page */
 export function tellAll(page) {
@@ -41,7 +41,7 @@ export function tellCase(page) {
     term.textContent = say(`fact_${name}`);
     const text = document.createElement("dd");
     text.textContent = value;
-    text.classList.toggle("later", LATER.includes(name));
+    for (const part of [term, text]) part.classList.toggle("later", LATER.includes(name));
     return [term, text];
   });
   at("facts").replaceChildren(...rows);

@@ -42,6 +42,7 @@ export interface Case {
   width_px: number;
   height_px: number;
   prediction: string;
+  shown_sha256: string;
   figures: Figures | null;
   why: string;
   image: string;

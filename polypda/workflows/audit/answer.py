@@ -19,14 +19,12 @@ from polypda.evaluation.estimation.stratified import LEAST_OF_A_STRATUM, SampleE
 from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
 from polypda.evaluation.scoring.predictions import NativePrediction
 from polypda.files import write_json, write_table
-from polypda.importing.annotations.shapes import Polygon
-from polypda.reporting.correctable import regions_of
 from polypda.reporting.pages.audit_page import AuditAnswer, write_audit_answer
 from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.wording import signed
 from polypda.training.progress import Progress
 from polypda.workflows.audit.export import prefilled_mask
-from polypda.workflows.audit.labels import ANNOTATIONS, ReturnedLabels, read_labels
+from polypda.workflows.audit.labels import ANNOTATIONS, ReturnedLabels, is_as_exported, read_labels
 from polypda.workflows.audit.plan import ALL_PARTS, PLAN, AuditedRun, AuditPlan, Prefill
 from polypda.workflows.runs.trained_models import learns_target_labels, wants_oracle
 from polypda.workflows.scoring.evaluate import UNSCORED
@@ -156,11 +154,7 @@ def _as_prefilled(audited: AuditedRun, plan: AuditPlan | None, frame: Frame, mas
     """Whether a label is exactly what was prefilled: perhaps nobody looked at it."""
     if plan is None or plan.prefill == Prefill.NONE.value:
         return False
-    filled = prefilled_mask(audited, frame)
-    drawn = np.zeros(mask.shape, np.uint8)  # as an annotation tool gives its polygons back
-    for region in regions_of(filled):
-        drawn |= Polygon((region.outer, *region.holes)).pixels(mask.shape)
-    return bool(mask.any() and ((drawn == mask).all() or (filled == mask.astype(bool)).all()))
+    return is_as_exported(prefilled_mask(audited, frame), mask)
 
 
 def _answer(

@@ -18,7 +18,9 @@ from polypda.cohorts.opening import open_cohort
 from polypda.data.labels import read_reference
 from polypda.errors import DataError
 from polypda.files import write_png
+from polypda.importing.annotations.shapes import Polygon
 from polypda.integrity import sha256_of
+from polypda.reporting.correctable import regions_of
 from polypda.workflows.audit.plan import IMAGES, LIST, PLAN
 from polypda.workflows.cohorts.import_cohort import ImportRequest, import_cohort
 
@@ -70,6 +72,14 @@ def read_labels(folder: Path, frames: Mapping[str, Frame]) -> ReturnedLabels:
         }
         boxes = tuple(by_stem[frame.frame] for frame in found if frame.label_state is LabelState.BOX)
     return ReturnedLabels(masks, boxes, left_out)
+
+
+def is_as_exported(filled: NDArray[np.bool_], mask: NDArray[np.uint8]) -> bool:
+    """Whether a label (0/1, H×W) is exactly what was filled in before (bool H×W): perhaps nobody looked at it."""
+    drawn = np.zeros(mask.shape, np.uint8)  # as an annotation tool gives its polygons back
+    for region in regions_of(filled):
+        drawn |= Polygon((region.outer, *region.holes)).pixels(mask.shape)
+    return bool(mask.any() and ((drawn == mask).all() or (filled == mask.astype(bool)).all()))
 
 
 def _gather(folder: Path, source: Path, stems: Mapping[str, str]) -> None:

@@ -250,6 +250,9 @@ def _of_predictions(
         raise DataError("E_REVIEW_EMPTY", "no frame was predicted.", where=folder.name, fix="predict some frames.")
     if order is Order.UNCERTAIN:
         candidates = list(folder.measured(candidates))
+        if all(math.isnan(one.uncertainty) for one in candidates):
+            what = "--order uncertain: no maps of probability were kept."
+            raise UsageError("E_REVIEW_ORDER", what, fix="predict with --probabilities png, or --order random.")
     chosen = choose(candidates, order, wish.cases, every_frame=True, seed=wish.seed)
     plan = ReviewPlan(
         models=folder.models,

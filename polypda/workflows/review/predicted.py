@@ -124,7 +124,11 @@ class PredictedFolder:
             yield Candidate(one.run, one.cohort, one.frame, uncertainty=value)
 
     def mask(self, name: str) -> NDArray[np.bool_]:
-        return read_mask(self.folder / self.rows[name]["mask"]).astype(bool)
+        """bool H×W. Raises: DataError E_REVIEW_PREDICTIONS where it is gone or damaged."""
+        try:
+            return read_mask(self.folder / self.rows[name]["mask"]).astype(bool)
+        except DataError as error:
+            raise self._unusable(f"the mask of '{name}' is missing or damaged") from error
 
     def probability(self, name: str) -> NDArray[np.float32] | None:
         """float32 H×W in [0, 1]; None where no map was kept."""
@@ -165,9 +169,12 @@ class PredictedFolder:
     def now(self, name: str) -> str | None:
         """The hash of what lies there now; None where nothing does. Field of view as when it was handed out."""
         try:
-            after = self.mask(name) & find_field_of_view(read_image(self.frame(name).image)).mask
+            after, field = self.mask(name), find_field_of_view(read_image(self.frame(name).image)).mask
         except (DataError, KeyError):
             return None
+        if after.shape != field.shape:
+            return None
+        after &= field
         return prediction_hash(np.zeros(after.shape, bool), after)
 
     def _unusable(self, what: str) -> DataError:

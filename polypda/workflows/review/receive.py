@@ -17,20 +17,21 @@ from polypda.cohorts.tables import harmless
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.cases.clinical_review import ReviewFindings, write_findings
 from polypda.files import whole_folder, write_failed, write_png, write_table, write_whole
-from polypda.integrity import sha256_of
+from polypda.integrity import CHECKSUMS, faults, recorded_names, seal, sha256_of
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
 from polypda.reporting.correctable import ToCorrect, write_for_tools
 from polypda.reporting.pages.page import file_name
 from polypda.review.decisions import Decisions, read_decisions, require_fitting
 from polypda.review.findings import findings
-from polypda.review.folder import read_masks
+from polypda.review.folder import read_masks, require_untouched
 from polypda.review.frames import shown_image
 from polypda.review.merging import MergedCase, agreement_of, merge
-from polypda.review.record import IMPORTED, ReviewRecord, find_record, read_key, read_record
+from polypda.review.record import CORRECTED, IMPORTED, ReviewCase, ReviewRecord, find_record, read_key, read_record
 from polypda.review.spreadsheets import spreadsheet
 from polypda.review.tables import (
     ACCEPTED_COLUMNS,
+    BY_HAND,
     RELABEL_COLUMNS,
     RELABELLED,
     decisions_table,
@@ -44,13 +45,14 @@ from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.trained_models import RunModels
 
 FILES = "files"
-ACCEPTED, RELABEL = "accepted.csv", "relabel.csv"
+ACCEPTED, RELABEL, RELABEL_FOLDER = "accepted.csv", "relabel.csv", "relabel"
 NOT_HERE = ("E_COHORT_ABSENT", "E_COHORT_EMPTY", "E_COHORT_BOXES", "E_COHORT_VIDEO")
 
 
 @dataclass(frozen=True)
 class Received:
-    """What was written. reviewers: their names, of all files that now count. notes: what must be told."""
+    """What was written. reviewers: their names, of all files that now count. accepted: outlines of models that were.
+    corrected: outlines drawn by hand since, which stand in accepted.csv too. notes: what must be told."""
 
     folder: Path
     findings: ReviewFindings
@@ -58,20 +60,28 @@ class Received:
     disagreements: int
     accepted: int
     to_relabel: int
+    corrected: int
     notes: tuple[str, ...]
 
 
 def receive(
-    files: Sequence[Path], run_folder: Path, paths: Paths, *, supersede: bool = False, images: Path | None = None
+    files: Sequence[Path],
+    run_folder: Path,
+    paths: Paths,
+    *,
+    supersede: bool = False,
+    images: Path | None = None,
+    page: Path | None = None,
 ) -> Received:
     """Check all files, merge them with those that were imported before, and write everything anew: whole or not at all.
 
     Args: run_folder: of a run, or of `polypda predict`, whose pictures lie in ``images``. supersede: a newer file of a
-    reviewer takes the place of the one that was imported before.
+    reviewer takes the place of the one that was imported before. page: the folder that was judged, where it came back:
+    its frames must be those that were handed out.
 
     Raises: UsageError E_REVIEW_FILES; DataError E_RUN_MISSING, E_REVIEW_UNREADABLE, E_REVIEW_SCHEMA, E_REVIEW_EDITED,
     E_REVIEW_VALUE, E_REVIEW_REVIEWER, E_REVIEW_UNKNOWN, E_REVIEW_OTHER, E_REVIEW_CASES, E_REVIEW_STALE, E_REVIEW_TWICE,
-    E_REVIEW_RECORD, E_REVIEW_EMPTY (nothing was answered), E_WRITE_FAILED.
+    E_REVIEW_RECORD, E_REVIEW_TOUCHED, E_REVIEW_EMPTY (nothing was answered), E_WRITE_FAILED.
     """
     if not files:
         raise UsageError("E_REVIEW_FILES", "no file was given.", fix="name the decisions-….json that was handed back.")
@@ -85,6 +95,8 @@ def receive(
     record = read_record(index)
     for path, decisions in read:
         require_fitting(decisions, record, path)
+    if page is not None:
+        require_untouched(page, index)
     cases = {case.case for case in record.cases}
     silent = [decisions.reviewer.strip() for _, decisions in read if not decisions.answered(cases)]
     read = [(path, decisions) for path, decisions in read if decisions.answered(cases)]
@@ -102,7 +114,9 @@ def receive(
         frames, notes = _frames(run, record, merged, paths)
     else:
         frames, notes = {one.case.case: predicted.frame(one.case.frame) for one in merged}, ()
+    unnamed = sum(one.decision == "accept" and not one.known for one in merged)
     notes = (
+        *((f"{unnamed} accepted without a better outline: not in {ACCEPTED}.",) if unnamed else ()),
         *(f"{name} answered nothing: the file is left out." for name in silent),
         *(
             f"{one.reviewer.strip()} decided no case: left out of the agreement."
@@ -112,6 +126,7 @@ def receive(
         *notes,
     )
     try:
+        notes += _kept_aside(index)
         with whole_folder(index / IMPORTED, replace=True) as work:
             found = _write(work, index, run, record, counted, merged, frames)
     except OSError as error:
@@ -122,10 +137,24 @@ def receive(
         found,
         tuple(decisions.reviewer.strip() for decisions in said),
         decided.count("disputed"),
-        decided.count("accept"),
-        sum(decision in RELABELLED for decision in decided),
+        decided.count("accept") - unnamed,
+        len(_to_relabel(merged, index)),
+        len(corrected_masks(index)),
         notes,
     )
+
+
+def _kept_aside(index: Path) -> tuple[str, ...]:
+    """Where somebody corrected inside relabel/, which is written anew, a copy stays. Raises: OSError."""
+    relabel = index / IMPORTED / RELABEL_FOLDER
+    known = recorded_names(relabel)
+    there = {path.relative_to(relabel).as_posix() for path in relabel.rglob("*") if path.is_file()} - {CHECKSUMS}
+    if there <= set(known) and not list(faults(relabel, may_lack=known)):
+        return ()
+    number = 1 + len(list(index.glob(f"{RELABEL_FOLDER}-edited-*")))
+    copy = index / f"{RELABEL_FOLDER}-edited-{number}"
+    shutil.copytree(relabel, copy)
+    return (f"files in {RELABEL_FOLDER}/ were changed since they were written: they are kept in {copy}.",)
 
 
 def _require_current(run: RunFolder, record: ReviewRecord) -> None:
@@ -245,15 +274,40 @@ def _write(
     return found
 
 
+def relabel_name(case: ReviewCase, suffix: str = "") -> str:
+    """How a case's image in relabel/ is called."""
+    return f"{file_name(case.frame)}-{case.case[:6]}{suffix}"
+
+
+def corrected_masks(index: Path) -> dict[str, Path]:
+    """Case → mask, 0/255, of the outlines that were corrected by hand. Raises: DataError E_REVIEW_RECORD."""
+    folder = index / CORRECTED
+    if not folder.is_dir():
+        return {}
+    try:
+        sums = pd.read_csv(folder / "corrected.csv", dtype=str).set_index("case")["mask_sha256"]
+        damaged = [case for case, sum_ in sums.items() if sha256_of(folder / f"{case}.png") != sum_]
+    except (OSError, ValueError, KeyError):
+        sums, damaged = pd.Series(dtype=str), [CORRECTED]
+    if damaged:
+        what = f"the corrected outlines are damaged, such as {damaged[0]}."
+        raise DataError("E_REVIEW_RECORD", what, where=folder, fix="remove the folder and correct them again.")
+    return {str(case): folder / f"{case}.png" for case in sums.index}
+
+
 def _write_accepted(work: Path, index: Path, record: ReviewRecord, merged: Sequence[MergedCase]) -> None:
     (work / "accepted").mkdir()
+    corrected = corrected_masks(index)
     rows = []
     for one in merged:
-        if one.decision != "accept" or not one.known:
+        by_hand = corrected.get(one.case.case)
+        if by_hand is None and (one.decision != "accept" or not one.known):
             continue
-        mask = read_masks(index, one.case)[one.judged]
         name = f"accepted/{one.case.case}.png"
-        write_png(work / name, mask.astype("uint8") * 255)
+        if by_hand is not None:
+            shutil.copyfile(by_hand, work / name)
+        else:
+            write_png(work / name, read_masks(index, one.case)[one.judged].astype("uint8") * 255)
         content = (work / name).read_bytes()
         rows.append(
             {
@@ -261,8 +315,8 @@ def _write_accepted(work: Path, index: Path, record: ReviewRecord, merged: Seque
                 "frame": one.case.frame,
                 "split": one.case.split,
                 "run": one.case.run,
-                "model": record.models[one.judged],
-                "training": one.case.trainings[one.judged],
+                "model": record.models[one.judged] if by_hand is None else BY_HAND,
+                "training": one.case.trainings[one.judged] if by_hand is None else "",
                 "prediction": one.case.prediction,
                 "mask": name,
                 "mask_sha256": hashlib.sha256(content).hexdigest(),
@@ -273,10 +327,16 @@ def _write_accepted(work: Path, index: Path, record: ReviewRecord, merged: Seque
     write_table(work / ACCEPTED, pd.DataFrame(rows, columns=list(ACCEPTED_COLUMNS)))
 
 
+def _to_relabel(merged: Sequence[MergedCase], index: Path) -> list[MergedCase]:
+    """The cases whose outline is to be corrected, and was not yet."""
+    corrected = corrected_masks(index)
+    return [one for one in merged if one.decision in RELABELLED and one.case.case not in corrected]
+
+
 def _write_relabel(
     work: Path, index: Path, record: ReviewRecord, merged: Sequence[MergedCase], frames: dict[str, Frame]
 ) -> None:
-    chosen = [one for one in merged if one.decision in RELABELLED]
+    chosen = _to_relabel(merged, index)
     rows, to_correct = [], []
     images = work / "pictures"
     images.mkdir()
@@ -285,7 +345,7 @@ def _write_relabel(
         suffix = ".png"
         if case.case in frames:
             content, suffix = shown_image(frames[case.case], read_image(frames[case.case].image))
-        image = f"{file_name(case.frame)}-{case.case[:6]}{suffix}"
+        image = relabel_name(case, suffix)
         if case.case in frames:
             write_whole(images / image, content)
         rows.append(
@@ -310,5 +370,6 @@ def _write_relabel(
     write_whole(work / RELABEL, spreadsheet(pd.DataFrame(rows, columns=list(RELABEL_COLUMNS))))
     if to_correct:
         here = all(one.case.case in frames for one in chosen)
-        write_for_tools(work / "relabel", to_correct, images if here else None)
+        write_for_tools(work / RELABEL_FOLDER, to_correct, images if here else None)
+        seal(work / RELABEL_FOLDER)
     shutil.rmtree(images)

@@ -22,6 +22,7 @@ from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, LeakageError, UsageError, nearest
 from polypda.integrity import sha256_of
 from polypda.methods.contract import MethodOptions
+from polypda.review.tables import BY_HAND
 
 FOLDER, FILE = "accepted", "accepted.csv"
 COLUMNS = ("cohort", "frame", "mask", "mask_sha256", "prediction", "review")
@@ -77,7 +78,9 @@ def read_accepted(file: Path) -> Accepted:
         masks[str(row["frame"])] = path
     digest = hashlib.sha256("".join(sorted(table["mask_sha256"])).encode()).hexdigest()[:12]
     reviews = ", ".join(sorted(set(table["review"])))
-    return Accepted(masks, table, f"{len(masks)} frames of review {reviews} (sha256 {digest})")
+    by_hand = int((table["model"] == BY_HAND).sum()) if "model" in table else 0
+    drawn = f", {by_hand} of them corrected by hand" if by_hand else ""
+    return Accepted(masks, table, f"{len(masks)} frames of review {reviews}{drawn} (sha256 {digest})")
 
 
 def require_usable(accepted: Accepted, target: OpenedCohort, method: str, options: MethodOptions) -> None:
