@@ -116,7 +116,7 @@ def test_broken_weights_are_named_and_no_frame_is_blamed():
     duel.y.data.fill_(float("inf"))
     with pytest.raises(
         TrainingError,
-        match=r"E_NONFINITE.*'product'.*not finite already: segmenter\.second\.0\.weight, y; learning rates: x 0.1, y 0.1\.",
+        match=r"E_NONFINITE.*'product'.*already: segmenter\.second\.0\.weight, y; learning rates: x 0.1, y 0.1\.",
     ) as caught:
         engine(duel).step(random_batches(0)[0], None, 0)
     assert "frame-0" not in str(caught.value) and "frames are not at fault" in caught.value.fix
