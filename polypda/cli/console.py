@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -101,9 +102,9 @@ def traceback_without_places(error: BaseException) -> str:
     """A traceback to hand on: files are named from their package on, and the home folder and the one that is worked in
     are not spelled out."""
     text = "".join(traceback.format_exception(error)).rstrip()
-    roots = sorted({Path(entry).absolute().as_posix() for entry in sys.path if entry}, key=len, reverse=True)
-    for root in (*roots, Path(sys.base_prefix).as_posix(), Path(sys.prefix).as_posix()):
-        text = text.replace(f'File "{root}/', 'File "')
+    roots = sorted({str(Path(entry).absolute()) for entry in sys.path if entry}, key=len, reverse=True)
+    for root in (*roots, sys.base_prefix, sys.prefix):
+        text = text.replace(f'File "{root}{os.sep}', 'File "')
     return without_controls(without_own_folders(text), COLOURS)
 
 

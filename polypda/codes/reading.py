@@ -92,8 +92,7 @@ def codes_in(tree: ast.Module) -> Iterator[Found]:
     """Every place of a module that names a code."""
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
-        code = _code(node)
-        if not code:
+        if not isinstance(node, ast.expr) or not (code := _code(node)):
             continue
         holder = parents.get(node)
         while isinstance(holder, ast.IfExp):
@@ -120,8 +119,8 @@ def _code(node: ast.AST) -> str:
         return node.value
     if isinstance(node, ast.JoinedStr) and len(node.values) == 2:
         ending = node.values[1]
-        if isinstance(ending, ast.Constant) and ENDING.fullmatch(str(ending.value)):
-            return f"{ANY}{ending.value}"
+        if isinstance(ending, ast.Constant) and isinstance(ending.value, str) and ENDING.fullmatch(ending.value):
+            return ANY + ending.value
     return ""
 
 

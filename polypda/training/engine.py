@@ -29,6 +29,8 @@ from polypda.training.local_group import LocalProcesses, ThisMachine
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """glibc's numbers of the two settings (malloc.h)."""
 OF_TARGET, THINNED = "the target", 4
+OVERFLOW = "without overflow"
+"""What torch says where a learning rate is beyond what a number of the weights' type holds."""
 LARGEST_BLOCK, LARGEST_REST = 2**30, 2**31 - 1
 
 
@@ -147,7 +149,14 @@ class Engine:
             if not math.isfinite(norm):
                 raise self._not_finite(f"the gradient of player '{name}' is {norm}", frames)
         for name in due:
-            self.players[name].optimizer.step()
+            try:
+                self.players[name].optimizer.step()
+            except RuntimeError as error:
+                if OVERFLOW not in str(error):
+                    raise
+                what = f"the step of player '{name}' is beyond what a number holds, at {self._rates()}."
+                fix = "the last good checkpoint is kept; lower that learning rate."
+                raise TrainingError("E_NONFINITE", what, fix=fix) from error
             self.players[name].optimizer.zero_grad(set_to_none=True)
 
     def _note(self, values: Sequence[float], report: StepReport, frames: Sequence[str]) -> None:
@@ -186,12 +195,18 @@ class Engine:
         """
         broken = broken_weights(self.method)
         if broken:
-            what = f"{what}, because weights are not finite already: {', '.join(broken[:SHOWN_KEYS])}"
+            named = ", ".join(broken[:SHOWN_KEYS])
+            what = f"{what}, because weights are not finite already: {named}; {self._rates()}"
             fix = "the frames are not at fault; the last good checkpoint is kept: lower the learning rate or λ_adv."
             return TrainingError("E_NONFINITE", f"{what}.", fix=fix)
         what = f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}."
         fix = "the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv."
         return TrainingError("E_NONFINITE", what, fix=fix)
+
+    def _rates(self) -> str:
+        """The learning rates of this step, in words."""
+        rates = (f"{name} {player.optimizer.param_groups[0]['lr']:g}" for name, player in self.players.items())
+        return f"learning rates: {', '.join(rates)}"
 
 
 def broken_weights(method: Method) -> list[str]:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from polypda.cohorts.image_files import stays_inside
 from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.errors import DataError
 from polypda.files import require_free, require_run, write_json
@@ -84,14 +85,24 @@ class RunFolder:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def config(self) -> AdaptConfig:
-        """The resolved configuration. Raises: DataError E_RUN_CONFIG when it is of another version."""
+        """The resolved configuration.
+
+        Raises: DataError E_RUN_CONFIG when it is of another version, or names a path where a name should stand.
+        """
         try:
-            return AdaptConfig.model_validate_json((self.folder / CONFIG).read_text(encoding="utf-8"))
+            config = AdaptConfig.model_validate_json((self.folder / CONFIG).read_text(encoding="utf-8"))
         except ValueError as error:
             version = self.made_with().get("polypda", "an unknown version")
             fix = f"go on with polypda {version}, which made the run, or start a new run."
             what = f"config.json does not fit this version ({str(error).splitlines()[0]})."
             raise DataError("E_RUN_CONFIG", what, where=self.folder, fix=fix) from error
+        for name in (config.source, config.target, config.method):  # stages, splits and reports are named by them
+            if not stays_inside(name) or "/" in name or "\\" in name:
+                what = f"config.json names '{name[:80]}', a path, where a cohort or a method should stand."
+                raise DataError(
+                    "E_RUN_CONFIG", what, where=self.folder, fix="take the run as damaged, or tampered with."
+                )
+        return config
 
     def made_with(self) -> dict[str, str]:
         """The versions that the run was begun with, and its number of threads; empty where they are not recorded."""

@@ -11,36 +11,36 @@ from polypda.errors import DataError
 
 COUNT = 5
 CASES = {
-    "black frames": ("image", np.zeros((HEIGHT, WIDTH, 3), np.uint8), "FRAMES_BLANK"),
-    "white frames": ("image", np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "FRAMES_BLANK"),
-    "full masks": ("mask", np.full((HEIGHT, WIDTH), 255, np.uint8), "MASKS_FULL"),
-    "empty masks": ("mask", np.zeros((HEIGHT, WIDTH), np.uint8), "MASKS_EMPTY"),
+    "black frames": ("image", np.zeros((HEIGHT, WIDTH, 3), np.uint8), "E_FRAMES_BLANK", "W_FRAMES_BLANK"),
+    "white frames": ("image", np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "E_FRAMES_BLANK", "W_FRAMES_BLANK"),
+    "full masks": ("mask", np.full((HEIGHT, WIDTH), 255, np.uint8), "E_MASKS_FULL", "W_MASKS_FULL"),
+    "empty masks": ("mask", np.zeros((HEIGHT, WIDTH), np.uint8), "E_MASKS_EMPTY", ""),
 }
 
 
 def cached(tmp_path, kind, count):
-    place, pixels, code = CASES[kind]
+    place, pixels, *codes = CASES[kind]
     frames = write_frames(tmp_path / "data", COUNT)
     for frame in frames[:count]:
         cv2.imwrite(str(getattr(frame, place)), pixels)
-    return FrameCache(tmp_path / "cache", NetworkGrid(64)), frames, code
+    return FrameCache(tmp_path / "cache", NetworkGrid(64)), frames, codes
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_where_all_are_so_it_is_an_error(tmp_path, kind):
-    cache, frames, code = cached(tmp_path, kind, COUNT)
-    with pytest.raises(DataError, match=f"E_{code} painted"):
+    cache, frames, (code, _) = cached(tmp_path, kind, COUNT)
+    with pytest.raises(DataError, match=f"{code} painted"):
         require_learnable(cache.labelled(frames), "source")
-    if code == "FRAMES_BLANK":
+    if code == "E_FRAMES_BLANK":
         with pytest.raises(DataError, match=r"E_FRAMES_BLANK(.|\n)*all 5 target"):
             require_learnable(cache.unlabelled(frames), "target")
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_where_some_are_so_these_are_named(tmp_path, kind, caplog):
-    cache, frames, code = cached(tmp_path, kind, 2)
+    cache, frames, (_, code) = cached(tmp_path, kind, 2)
     require_learnable(cache.labelled(frames), "source")
-    said = f"W_{code} painted: 2 of 5 source"
+    said = f"{code} painted: 2 of 5 source"
     assert (said in caplog.text and "000, 001" in caplog.text) or kind == "empty masks"  # are frames without a polyp
 
 

@@ -14,6 +14,7 @@ import sys
 from collections import namedtuple
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from polypda.cohorts.named_root import use_data_root
 from polypda.review.record import read_record
 
 HEIGHT, WIDTH = 96, 128
-FRAMES = 18
+FRAMES = 12
 WARDS = {"ward-7": 0, "ward-8": 100}
 SERVED = "review serve"
 """Waits for a browser on this machine: tests/review/test_review_server.py holds it to that."""
@@ -138,6 +139,7 @@ class Given:
     sockets: list[str] = field(default_factory=list)
 
 
+@cache
 def command_names() -> set[str]:
     """Every command of the CLI, as it is typed."""
 
@@ -165,7 +167,7 @@ def lay_material(folder: Path) -> Path:
             image, mask = painted(first + number)
             _put(place / ward / "images" / f"{name}.{kind}", (jpeg if kind == "jpg" else png)(image))
             _put(place / ward / "masks" / f"{name}.png", _png(mask))
-            part = "train" if number < 12 else "validation" if number < 14 else "test"
+            part = "train" if number < 8 else "validation" if number < 9 else "test"
             rows.append(f'{name},"{NAME}, {FIRST_NAME} {number}",{BIRTH} {number},{part},{NAME}')
         _put(place / ward / "frames.csv", "\n".join(rows).encode())
         for name, text in annotation_texts().items():

@@ -94,12 +94,29 @@ def test_nobody_steps_after_a_non_finite_loss(y):
     assert duel.x.item() == 1.0
 
 
+@pytest.mark.parametrize("rate", [1e38, 1e300, float("inf")])
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
+def test_a_learning_rate_beyond_all_numbers_is_named_within_two_steps(kind, rate):
+    """The optimiser itself may not know such a number, or the weights are not finite afterwards."""
+    duel = Duel()
+    duel.x = nn.Parameter(torch.tensor(1.0))
+    of_player = {"x": (duel.x, rate), "y": (duel.y, 0.1)}
+    duel._players = [
+        Player(name, kind([one], lr=speed), Schedule(horizon=10, power=0.0)) for name, (one, speed) in of_player.items()
+    ]
+    played = engine(duel)
+    with pytest.raises(TrainingError, match=rf"E_NONFINITE(.|\n)*learning rates: x {rate:g}".replace("+", r"\+")):
+        for step in range(2):
+            played.step(random_batches(step)[0], None, step)
+
+
 def test_broken_weights_are_named_and_no_frame_is_blamed():
     duel = Duel()
     duel.segmenter.second[0].weight.data[0, 0, 0, 0] = float("nan")
     duel.y.data.fill_(float("inf"))
     with pytest.raises(
-        TrainingError, match=r"E_NONFINITE.*'product'.*not finite already: segmenter\.second\.0\.weight, y\."
+        TrainingError,
+        match=r"E_NONFINITE.*'product'.*already: segmenter\.second\.0\.weight, y; learning rates: x 0.1, y 0.1\.",
     ) as caught:
         engine(duel).step(random_batches(0)[0], None, 0)
     assert "frame-0" not in str(caught.value) and "frames are not at fault" in caught.value.fix

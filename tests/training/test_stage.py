@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from support.painted import write_frames
 
 from polypda.data.cache import FrameCache, NetworkGrid
-from polypda.errors import DataError, Interrupted, TrainingError
+from polypda.errors import DataError, Interrupted, TrainingError, UsageError
 from polypda.integrity import CHECKSUMS
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec, build_segmenter
@@ -298,6 +298,21 @@ def test_a_step_beyond_all_numbers_is_told_of_the_weights_and_not_saved(make_sta
     monkeypatch.undo()
     run_stage(stage, ONE_THREAD)
     assert stage.done
+
+
+def test_a_loader_process_that_was_ended_from_outside_is_told(make_stage, monkeypatch):
+    def gone(*_):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    stage = make_stage("gone")
+    monkeypatch.setattr(Engine, "step", gone)
+    with pytest.raises(TrainingError, match=r"E_LOADER_PROCESS.*memory runs out"):
+        run_stage(stage, ONE_THREAD)
+
+
+def test_a_method_that_needs_source_frames_is_told_that_there_are_none(make_stage):
+    with pytest.raises(UsageError, match=r"E_SOURCE_FRAMES(.|\n)*polypda source-package"):
+        run_stage(dataclasses.replace(make_stage("alone"), labelled=None), ONE_THREAD)
 
 
 def test_weights_that_are_not_finite_are_refused_before_a_step(make_stage, tmp_path):

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from importing.painted_sources import encoded, frame, mask, put, run_import, write_pairs
+from importing.painted_sources import encoded, frame, lines, mask, put, run_import, write_pairs
+from support.models import write_run
+from support.reviews import decisions_document, write_decisions, write_painted_review
 
 from polypda.cli.console import COLOURS, without_controls
 from polypda.cohorts.catalogue import manifest
@@ -22,9 +24,11 @@ from polypda.cohorts.sub_cohorts import file_name_of
 from polypda.cohorts.tables import harmless, is_formula, read_frames_csv
 from polypda.errors import DataError, PolypdaError, UsageError
 from polypda.importing.source_tree import open_archive
+from polypda.integrity import record
 from polypda.reporting.documents.templates import inline
 from polypda.reporting.tables.text_table import TextTable, latex_escaped, markdown_table
-from polypda.review.record import ReviewCase
+from polypda.review.decisions import read_decisions, require_fitting
+from polypda.review.record import ReviewCase, find_record
 from polypda.workflows.review.predicted import PredictedFolder
 from polypda.workflows.runs.accepted import read_accepted
 
@@ -175,11 +179,58 @@ class TestEscapes:
             with pytest.raises(ValueError, match="leads out"):
                 ReviewCase.model_validate(said | {"case": "0", "image": "a.png"} | {place: name})
 
+    def test_in_decisions(self, nothing_outside, name):
+        review = write_painted_review(nothing_outside, 1)
+        with pytest.raises(DataError, match="E_REVIEW_UNKNOWN"):
+            find_record(nothing_outside / "run", name)
+        said = decisions_document(review, [{"decision": "accept", "case": name}])
+        path = write_decisions(nothing_outside / "said.json", said)
+        with pytest.raises(DataError, match="E_REVIEW_"):
+            require_fitting(read_decisions(path), review, path)
+
+    def test_in_names_on_the_command_line(self, nothing_outside, polypda, name):
+        source, name = write_pairs(nothing_outside / "ward"), name.replace("\0", "/../..")
+        for words in (
+            ["cohorts", "import", source, "--as", name, "--out", nothing_outside / "data"],
+            ["cohorts", "phantom", name, "--frames", "1", "--out", nothing_outside / "data"],
+            ["cohorts", "show", name, "--data-root", nothing_outside],
+            ["evaluate", "--on", "haining", "--predictions", f"{name}={source}", "--data-root", nothing_outside],
+            ["adapt", "--source", name, "--target", "haining", "--phantom", "--out", nothing_outside / "run"],
+        ):
+            status, _, err = polypda(*words)
+            assert status in (2, 3) and err.startswith("E_"), (words, err)
+
     def test_in_a_cohorts_name(self, nothing_outside, name):
         with pytest.raises((DataError, UsageError), match=r"E_COHORT_NAME|E_MODE_NAME"):
             file_name_of(name)
         with pytest.raises(UsageError):
             manifest(name, nothing_outside)
+
+
+def test_escapes_in_the_configuration_of_a_run(nothing_outside, polypda):
+    """Whoever can edit config.json can edit its checksum."""
+    run = write_run(nothing_outside / "run", "source-only").folder
+    text = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    for number, name in enumerate(ESCAPES):
+        entry = ("source", "target", "method")[number % 3]
+        (run / "config.json").write_text(json.dumps(text | {entry: name}), encoding="utf-8")
+        record(run / "config.json")
+        for words in (["curves", run], ["adapt", "--resume", run]):
+            status, _, err = polypda(*words)
+            assert status == 3 and "E_RUN_CONFIG" in err, (entry, words, err)
+        assert polypda("runs", "show", run)[0] == 0
+
+
+@pytest.mark.parametrize("target", ["../secret.png", "../../secret.png", "/etc/hostname", ".."])
+def test_links_that_lead_outside(nothing_outside, target):
+    """Neither an import nor a data root follows them."""
+    source = write_pairs(nothing_outside / "data" / "ward")
+    for place in ("images/leak.png", "masks/a.png", "more"):
+        (source / place).unlink(missing_ok=True)
+        (source / place).symlink_to(target if place == "more" else f"../../{target}")
+    result = run_import(source, nothing_outside / "root")
+    assert set(lines(result)) & {"E_LINK_OUTSIDE", "E_LINK_BROKEN"}
+    assert {path.stem for path in (result.folder / "images").iterdir()} <= {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("name", [*RESERVED, *(f"{text}.png".replace("/", "_") for text in FORMULAS)])

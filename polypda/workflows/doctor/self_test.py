@@ -55,7 +55,7 @@ def _frame(cohort: str) -> tuple[np.ndarray, np.ndarray]:
 
 def rendering() -> dict[str, float]:
     """A phantom of each cohort: mean grey value (0–255), fraction of the frame that the polyp takes."""
-    told = {}
+    told: dict[str, float] = {}
     for cohort in COHORTS:
         image, mask = _frame(cohort)
         told |= {f"{cohort} mean": float(image.mean()), f"{cohort} polyp": float((mask > 0).mean())}
