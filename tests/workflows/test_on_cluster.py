@@ -157,8 +157,9 @@ def test_a_node_that_dies_costs_nothing(own_slurm, tmp_path):
     slurm.kill_node(1)
     time.sleep(5)
     slurm.start_node(1)
-    outcomes, begun = launched(waiting_launcher(tmp_path), runs)
-    assert not begun and not [outcome for outcome in outcomes if outcome.error]
+    open_runs = [run for run in runs if not (tmp_path / f"{run.name}.done").exists()]
+    outcomes, begun = launched(waiting_launcher(tmp_path), open_runs)
+    assert not begun and len(outcomes) == len(open_runs) and not [outcome for outcome in outcomes if outcome.error]
     assert_each_step_once(runs)
 
 
@@ -177,8 +178,10 @@ def test_a_run_that_is_longer_than_a_turn_takes_several(slurm, tmp_path):
 def test_a_full_queue_is_filled_again(own_slurm, tmp_path):
     own_slurm(most_jobs=3)
     runs = works(tmp_path, 8)
-    with pytest.raises(UsageError, match="E_CLUSTER_FULL"):
-        launched(OnCluster(tmp_path, WANTED.model_copy(update={"array_size": 2})), runs)
+    with pytest.raises(UsageError, match="E_CLUSTER_FULL"):  # sbatch itself asks again for two minutes
+        launched(OnCluster(tmp_path, WANTED), runs)
+    assert list(tmp_path.glob("base-?.done")) or queue()
+    runs = [run for run in runs if not (tmp_path / f"{run.name}.done").exists()]
     outcomes, _ = launched(waiting_launcher(tmp_path, WANTED.model_copy(update={"array_size": 2})), runs)
     assert not [outcome for outcome in outcomes if outcome.error]
     assert_each_step_once(runs)
