@@ -42,7 +42,7 @@ def check_command(
 ) -> None:
     """Run a job of seconds on every partition that the matrix will use: same version, data, room to write, GPUs."""
     from polypda.workflows.matrix.cluster import read_cluster
-    from polypda.workflows.matrix.on_cluster import check_cluster
+    from polypda.workflows.matrix.node_check import check_cluster
 
     chosen = read_cluster(cluster)
     require_writable(out)

@@ -33,7 +33,8 @@ class LocalProcesses(DDPStrategy):
 
     def setup_environment(self) -> None:
         """As of every strategy; what Fabric would open a port for is there already when it looks."""
-        self.accelerator.setup_device(self.root_device)
+        if self.accelerator is not None:
+            self.accelerator.setup_device(self.root_device)
         names = {name for _, name in socket.if_nameindex()}
         for loopback in names.intersection(LOOPBACK):
             os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback

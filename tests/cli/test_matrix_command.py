@@ -130,7 +130,7 @@ def test_runs_that_share_the_cores_do_not_part_them_again(polypda, root, monkeyp
     """jobs × threads is what the user counts with."""
     monkeypatch.setitem(PRESETS, "quick", PRESETS["quick"] | {"compute": {"threads": 2, "trainings_at_once": 2}})
     planned = []
-    monkeypatch.setattr("polypda.cli.matrix._print_plan", lambda plan, states: planned.extend(plan.runs))
+    monkeypatch.setattr("polypda.cli.matrix._print_plan", lambda plan, *_: planned.extend(plan.runs))
     command = ["matrix", "--sources", "zju2", "--targets", "haining", "--out", "m", "--dry-run", *REST, *words]
     status, _, err = polypda(*command, "--preset", "quick")
     assert status == 0, err

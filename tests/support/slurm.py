@@ -87,12 +87,15 @@ class Slurm:
         self.start(f"n{number}", "slurmd", "-D", "-N", f"n{number}", "-f", str(self.folder / "slurm.conf"))
 
     def kill_node(self, number: int) -> None:
-        """As when a node loses power: its slurmd and every process of its jobs."""
-        self.processes[f"n{number}"].kill()
-        self.processes.pop(f"n{number}").wait()
-        for pid in _processes_with(f"SLURMD_NODENAME=n{number}", self.environment["SLURM_CONF"]):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """As when a node loses power: its slurmd and every process of its jobs, none telling of another's end."""
+        daemon = self.processes.pop(f"n{number}")
+        of_jobs = set(_processes_with(f"SLURMD_NODENAME=n{number}", f"SLURM_CONF={self.environment['SLURM_CONF']}"))
+        keepers = {parent for pid in of_jobs if (parent := _parent(pid)) > 1}
+        for way in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in [daemon.pid, *(keepers - of_jobs), *of_jobs]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, way)
+        daemon.wait()
 
     def wait_for(self, nodes: int, seconds: float = 30) -> None:
         """Until so many nodes take jobs."""
@@ -106,13 +109,19 @@ class Slurm:
 
 
 def _processes_with(*variables: str) -> Iterator[int]:
-    """Processes that have all of these in their environment, as what a node's daemon started has."""
+    """Processes that have all of these in their environment, as those of a job have."""
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             environment = (entry / "environ").read_bytes().decode(errors="replace")
-            command = (entry / "cmdline").read_bytes()
-            if all(variable in environment or variable.encode() in command for variable in variables):
+            if all(variable in environment for variable in variables):
                 yield int(entry.name)
+
+
+def _parent(pid: int) -> int:
+    """Of a job's process that is slurmstepd, or what started it; 0 where it is gone."""
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 @contextmanager

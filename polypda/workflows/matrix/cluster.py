@@ -45,7 +45,7 @@ class Cluster(BaseModel):
 def read_cluster(path: Path | None) -> Cluster:
     """The file of `--cluster`; without one all is left to the cluster. Raises: UsageError E_CLUSTER_FILE."""
     if path is None:
-        return Cluster()
+        return Cluster.model_validate({})
     try:
         values = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YamlError) as error:

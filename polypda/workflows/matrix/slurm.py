@@ -14,18 +14,31 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polypda import __version__
-from polypda.errors import Interrupted, PolypdaError, UsageError, error_from_dict
+from polypda.errors import DataError, Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
 from polypda.processes import signals_as_ctrl_c
 from polypda.workflows.matrix.cluster import Cluster
-from polypda.workflows.matrix.matrix_plan import PlannedRun
+
+if TYPE_CHECKING:  # which brings torch: a job that only looks at its node has no need of it
+    from polypda.workflows.matrix.matrix_plan import PlannedRun
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
 IN_THE_WAY = re.compile(r"limit|temporarily|MaxJobCount|MaxSubmit|in use", re.IGNORECASE)
 """How Slurm says that there is room later."""
+LOG_SHOWN = 400
+"""Characters of a job's log that an error shows."""
+NEVER = (
+    "PartitionConfig",
+    "PartitionTimeLimit",
+    "PartitionNodeLimit",
+    "BadConstraints",
+    "InvalidAccount",
+    "InvalidQOS",
+)
+"""Reasons to wait that time does not solve."""
 FULL = "E_CLUSTER_FULL"
 
 
@@ -90,6 +103,14 @@ def queue() -> dict[str, Queued]:
     return {job.id: job for job in jobs}
 
 
+def require_possible(ids: Sequence[str]) -> None:
+    """Jobs that would wait for ever leave the queue at once. Raises: UsageError E_CLUSTER_REFUSED."""
+    active = queue()
+    if reasons := {active[job].reason for job in ids if job in active and active[job].reason in NEVER}:
+        cancel(ids)
+        raise _refused(f"jobs would wait for ever ({', '.join(sorted(reasons))})")
+
+
 def cancel(ids: Sequence[str]) -> None:
     """Take jobs out of the queue. Raises: UsageError E_CLUSTER_REFUSED."""
     told = _slurm("scancel", *ids)
@@ -113,7 +134,9 @@ def submit(
             jobs = [executor.submit(function, *arguments) for function, arguments in calls]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError, OSError) as error:
         raise _refused(str(error)) from error
-    return [job.job_id for job in jobs]
+    ids = [job.job_id for job in jobs]
+    require_possible(ids)
+    return ids
 
 
 def _parameters(cluster: Cluster, after: Sequence[str]) -> dict[str, Any]:
@@ -169,6 +192,19 @@ def run_in_job(version: str, packed: bytes, matrix: Path, turns: int) -> None:
     book.end(name)
 
 
+def stopped(name: str, log: Path) -> DataError:
+    """The error of a job that said nothing of its end."""
+    told = ""
+    with suppress(OSError):
+        told = " ".join(log.read_text(encoding="utf-8", errors="replace")[-LOG_SHOWN:].split())
+    return DataError(
+        "E_CLUSTER_ENDED",
+        f"its job left the queue before its end, as when it is cancelled or memory runs out. {told}".strip(),
+        where=name,
+        fix=f"see {log}; give the same command again to go on.",
+    )
+
+
 def packed(run_one: Callable[[PlannedRun], None], run: PlannedRun) -> bytes:
     """A run for :func:`run_in_job`."""
     return pickle.dumps((run_one, run))
@@ -195,13 +231,10 @@ def _require_turns(turns: int) -> None:
 
 
 def _requeue() -> None:
-    """Back into the queue, but for a job that its user cancelled."""
+    """Back into the queue. A cancelled job is ending already, and so is one that Slurm itself puts back."""
     number = os.environ["SLURM_JOB_ID"]
-    told = _slurm("squeue", "--noheader", f"--jobs={number}", "--format=%T|%r")
-    shown = _slurm("scontrol", "show", "job", number).stdout
-    if "CANCELLED" in told.stdout or "JobState=CANCELLED" in shown:
-        return
-    _slurm("scontrol", "requeue", number)
+    if _slurm("squeue", "--noheader", f"--jobs={number}", "--format=%T").stdout.strip() == "RUNNING":
+        _slurm("scontrol", "requeue", number)
 
 
 def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
