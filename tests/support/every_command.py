@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import typer
 from PIL import Image
 from support.painted_screens import mucosa, octagon
@@ -33,6 +34,8 @@ FRAMES = 12
 WARDS = {"ward-7": 0, "ward-8": 100}
 SERVED = "review serve"
 """Waits for a browser on this machine: tests/review/test_review_server.py holds it to that."""
+ON_A_CLUSTER = {"matrix status", "matrix cancel", "matrix check"}
+"""Ask a Slurm, by its own programs."""
 TINY = (
     "--size 64 --batch-size 2 --start-steps 2 --adapt-steps 2 --checkpoint-every 1 --threads 1 --overlays 2 "
     "--architecture fpn --levels 1 --device cpu --encoder tu-mobilenetv3_small_050 --encoder-weights none --no-parts"
@@ -61,7 +64,7 @@ TOUR = (
     f"stylize --source ward-7 --target ward-8 {DATA} --out made/stylized --frames 1 --size 64 "
     "--encoder tu-mobilenetv3_small_050 --encoder-weights none",
     f"source-package run --out made/package {DATA}",
-    f"matrix --sources ward-7 --targets ward-8 --methods source-only --out made/matrix {DATA} {TINY}",
+    f"matrix run --sources ward-7 --targets ward-8 --methods source-only --out made/matrix {DATA} {TINY}",
     "curves run",
     f"evaluate run --on ward-8 {DATA}",
     "report run --out made/report",
@@ -75,6 +78,7 @@ TOUR = (
     f"predict run inputs/0.jpg inputs/1.jpg --out made/images {DATA} --device cpu",
     "review build made/images --out made/review-of-predictions --cases 2 --images inputs",
     f"review import decisions.json --run run {DATA}",
+    f"review correct corrected --run run {DATA}",
     "runs list .",
     "runs show run",
     "runs verify run",
@@ -242,7 +246,7 @@ def at(place: Path):
 
 
 def hand_back(words: str) -> None:
-    """What people do between two commands: draw masks on the frames of an audit, decide the cases of a review."""
+    """What people do between two commands: draw masks for an audit, decide the cases of a review, correct outlines."""
     if "--labels" in words:
         folder = Path("run/audit")
         (folder / "masks").mkdir(exist_ok=True)
@@ -250,8 +254,13 @@ def hand_back(words: str) -> None:
             (folder / "masks" / drawn["image"]).write_bytes(_png(painted(0)[1]))
     if "decisions.json" in words:
         record = read_record(next(Path("run/reviews").iterdir()))
-        document = decisions_document(record, [{"decision": "accept"}] * len(record.cases), reviewer="Li")
+        document = decisions_document(record, [{"decision": "reject"}] * len(record.cases), reviewer="Li")
         write_decisions(Path("decisions.json"), document)
+    if "review correct" in words:
+        Path("corrected").mkdir(exist_ok=True)
+        for relabel in Path("run/reviews").glob("*/imported/relabel.csv"):
+            for image in pd.read_csv(relabel)["image"]:
+                Path("corrected", image).with_suffix(".png").write_bytes(_png(painted(0)[1]))
 
 
 def give(words: str, heard: Path) -> Given:
