@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from polypda import __version__
 from polypda.errors import DataError, Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
+from polypda.locks import own_job
 from polypda.processes import signals_as_ctrl_c
 from polypda.workflows.matrix.cluster import Cluster
 
@@ -44,10 +45,9 @@ FULL = "E_CLUSTER_FULL"
 
 @dataclass(frozen=True)
 class Queued:
-    """A job that waits or runs. id: as users know it (12_3). number: as the job itself knows it."""
+    """A job that waits or runs. id: of an array 12_3."""
 
     id: str
-    number: str
     state: str
     reason: str
 
@@ -96,10 +96,10 @@ def queue() -> dict[str, Queued]:
     """This user's jobs that wait or run, by their id. Raises: UsageError E_CLUSTER_ABSENT."""
     if absent := [name for name in COMMANDS if shutil.which(name) is None]:
         raise _absent(f"{', '.join(absent)} cannot be found.")
-    told = _slurm("squeue", "--noheader", "--array", "--me", "--format=%i|%A|%T|%r")
+    told = _slurm("squeue", "--noheader", "--array", "--me", "--format=%i|%T|%r")
     if told.returncode:
         raise _absent(f"squeue says: {_last_line(told.stderr)}.")
-    jobs = [Queued(*line.strip().split("|")) for line in told.stdout.splitlines() if line.count("|") == 3]
+    jobs = [Queued(*line.strip().split("|")) for line in told.stdout.splitlines() if line.count("|") == 2]
     return {job.id: job for job in jobs}
 
 
@@ -232,9 +232,9 @@ def _require_turns(turns: int) -> None:
 
 def _requeue() -> None:
     """Back into the queue. A cancelled job is ending already, and so is one that Slurm itself puts back."""
-    number = os.environ["SLURM_JOB_ID"]
-    if _slurm("squeue", "--noheader", f"--jobs={number}", "--format=%T").stdout.strip() == "RUNNING":
-        _slurm("scontrol", "requeue", number)
+    job = own_job()
+    if _slurm("squeue", "--noheader", f"--jobs={job}", "--format=%T").stdout.strip() == "RUNNING":
+        _slurm("scontrol", "requeue", job)
 
 
 def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
