@@ -27,19 +27,12 @@ if TYPE_CHECKING:  # which brings torch: a job that only looks at its node has n
     from polypda.workflows.matrix.matrix_plan import PlannedRun
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
-IN_THE_WAY = re.compile(r"limit|temporarily|MaxJobCount|MaxSubmit|in use", re.IGNORECASE)
+FULL_WORDS = re.compile("temporarily|MaxSubmit")
 """How Slurm says that there is room later."""
+NEVER = re.compile("Partition(Config|TimeLimit|NodeLimit)|BadConstraints|Invalid(Account|QOS)|Minutes")
+"""Reasons to wait that time does not solve: what is asked for, or an account whose hours are used up."""
 LOG_SHOWN = 400
 """Characters of a job's log that an error shows."""
-NEVER = (
-    "PartitionConfig",
-    "PartitionTimeLimit",
-    "PartitionNodeLimit",
-    "BadConstraints",
-    "InvalidAccount",
-    "InvalidQOS",
-)
-"""Reasons to wait that time does not solve."""
 FULL = "E_CLUSTER_FULL"
 
 
@@ -106,9 +99,9 @@ def queue() -> dict[str, Queued]:
 def require_possible(ids: Sequence[str]) -> None:
     """Jobs that would wait for ever leave the queue at once. Raises: UsageError E_CLUSTER_REFUSED."""
     active = queue()
-    if reasons := {active[job].reason for job in ids if job in active and active[job].reason in NEVER}:
+    if reasons := {active[job].reason for job in ids if job in active and NEVER.search(active[job].reason)}:
         cancel(ids)
-        raise _refused(f"jobs would wait for ever ({', '.join(sorted(reasons))})")
+        raise _refused(f"the jobs would wait for ever ({', '.join(sorted(reasons))})")
 
 
 def cancel(ids: Sequence[str]) -> None:
@@ -259,7 +252,7 @@ def _absent(what: str) -> UsageError:
 
 def _refused(words: str) -> UsageError:
     line = _last_line(words)
-    if IN_THE_WAY.search(line):
+    if FULL_WORDS.search(words):
         fix = "what was submitted goes on; give the same command again later, or with --wait."
         return UsageError(FULL, f"the queue takes no more now: {line}.", fix=fix)
     fix = "change partition, account, time or size in the cluster's file; `sinfo` and `sacctmgr` tell what there is."
