@@ -36,7 +36,7 @@ _held: set[int] = set()
 @dataclass(frozen=True)
 class Holder:
     """Who works in a folder. mark: see :func:`polypda.processes.own_mark`. boot: of the machine, as a digest. job: its
-    number in a cluster's queue, where it is one."""
+    own in a cluster's queue, where it is one."""
 
     mark: str
     boot: str
@@ -62,8 +62,12 @@ class Holder:
 
 
 def own_job() -> str:
-    """This process's number in the queue of a cluster; "" where it is no job."""
-    return os.environ.get("SLURM_JOB_ID", "")
+    """This process's job in the queue of a cluster (12, of an array 12_3); "" where it is none.
+
+    SLURM_JOB_ID alone would be the whole array's in one of its jobs.
+    """
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 @contextmanager

@@ -138,13 +138,13 @@ def test_a_node_is_tried_before_hours_are_spent(slurm, tmp_path):
 
 @pytest.mark.slow
 def test_a_preempted_run_goes_on_where_it_was(slurm, tmp_path):
-    runs = [Work("long", str(tmp_path), steps=30)]
+    runs = [Work(f"long-{number}", str(tmp_path), steps=30) for number in range(3)]
     launched(OnCluster(tmp_path, WANTED), runs)
-    until((tmp_path / "long.steps").exists)
+    until(lambda: len(list(tmp_path.glob("*.steps"))) == 3)
     slurm.run("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     until(lambda: {job.state for job in queue().values()} & {"PENDING"})
     outcomes, begun = launched(waiting_launcher(tmp_path), runs)
-    assert not begun and outcomes[0].error is None
+    assert not begun and [outcome.error for outcome in outcomes] == [None] * 3
     assert_each_step_once(runs)
 
 
@@ -236,14 +236,15 @@ def test_a_lock_of_a_dead_node_is_released_for_the_same_job_alone(tmp_path, monk
 
     from polypda.locks import Holder, _digest, holder_of, locked
 
-    told = asdict(Holder("abcdef-7-3", "0" * 12, "2026-01-01T00:00:00+00:00", "adapt", "41"))
+    told = asdict(Holder("abcdef-7-3", "0" * 12, "2026-01-01T00:00:00+00:00", "adapt", "41_3"))
     (tmp_path / LOCK).write_text(json.dumps(told | {"sha256": _digest(told)}))
     with pytest.raises(DataError, match="E_RUN_LOCKED"), locked(tmp_path, "adapt"):
         pass
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     with pytest.raises(DataError, match="E_RUN_LOCKED"), locked(tmp_path, "adapt"):
         pass
-    monkeypatch.setenv("SLURM_JOB_ID", "41")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "41")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     with locked(tmp_path, "adapt"):
-        assert holder_of(tmp_path).job == "41"
+        assert holder_of(tmp_path).job == "41_3"
     assert JobBook(tmp_path).jobs() == {}

@@ -92,17 +92,16 @@ class OnCluster:
                 new = dict(zip((run.name for run in part), ids, strict=True))
                 self.book.add(new)
                 jobs |= new
-                active |= {job: Queued(job, "", "PENDING", "") for job in ids}
+                active |= {job: Queued(job, "PENDING", "") for job in ids}
                 for run in part:
                     begin(run)
 
     def _release(self, runs: Sequence[PlannedRun], active: dict[str, Queued]) -> None:
         """Locks of jobs that are in the queue no more were left by nodes that died."""
-        numbers = {job.number for job in active.values()}
         for run in runs:
             with suppress(PolypdaError):
                 holder = holder_of(self.folder / run.name)
-                if holder is not None and holder.job and not holder.here and holder.job not in numbers:
+                if holder is not None and holder.job and not holder.here and holder.job not in active:
                     break_lock(self.folder / run.name)
 
     def _ended(self, run: PlannedRun, job: str, failed: Collection[str]) -> Outcome:

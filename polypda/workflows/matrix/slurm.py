@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from polypda import __version__
 from polypda.errors import DataError, Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
+from polypda.locks import own_job
 from polypda.processes import signals_as_ctrl_c
 from polypda.workflows.matrix.cluster import Cluster
 
@@ -26,28 +27,20 @@ if TYPE_CHECKING:  # which brings torch: a job that only looks at its node has n
     from polypda.workflows.matrix.matrix_plan import PlannedRun
 
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
-IN_THE_WAY = re.compile(r"limit|temporarily|MaxJobCount|MaxSubmit|in use", re.IGNORECASE)
+FULL_WORDS = re.compile("temporarily|MaxSubmit")
 """How Slurm says that there is room later."""
+NEVER = re.compile("Partition(Config|TimeLimit|NodeLimit)|BadConstraints|Invalid(Account|QOS)|Minutes")
+"""Reasons to wait that time does not solve: what is asked for, or an account whose hours are used up."""
 LOG_SHOWN = 400
 """Characters of a job's log that an error shows."""
-NEVER = (
-    "PartitionConfig",
-    "PartitionTimeLimit",
-    "PartitionNodeLimit",
-    "BadConstraints",
-    "InvalidAccount",
-    "InvalidQOS",
-)
-"""Reasons to wait that time does not solve."""
 FULL = "E_CLUSTER_FULL"
 
 
 @dataclass(frozen=True)
 class Queued:
-    """A job that waits or runs. id: as users know it (12_3). number: as the job itself knows it."""
+    """A job that waits or runs. id: of an array 12_3."""
 
     id: str
-    number: str
     state: str
     reason: str
 
@@ -96,19 +89,19 @@ def queue() -> dict[str, Queued]:
     """This user's jobs that wait or run, by their id. Raises: UsageError E_CLUSTER_ABSENT."""
     if absent := [name for name in COMMANDS if shutil.which(name) is None]:
         raise _absent(f"{', '.join(absent)} cannot be found.")
-    told = _slurm("squeue", "--noheader", "--array", "--me", "--format=%i|%A|%T|%r")
+    told = _slurm("squeue", "--noheader", "--array", "--me", "--format=%i|%T|%r")
     if told.returncode:
         raise _absent(f"squeue says: {_last_line(told.stderr)}.")
-    jobs = [Queued(*line.strip().split("|")) for line in told.stdout.splitlines() if line.count("|") == 3]
+    jobs = [Queued(*line.strip().split("|")) for line in told.stdout.splitlines() if line.count("|") == 2]
     return {job.id: job for job in jobs}
 
 
 def require_possible(ids: Sequence[str]) -> None:
     """Jobs that would wait for ever leave the queue at once. Raises: UsageError E_CLUSTER_REFUSED."""
     active = queue()
-    if reasons := {active[job].reason for job in ids if job in active and active[job].reason in NEVER}:
+    if reasons := {active[job].reason for job in ids if job in active and NEVER.search(active[job].reason)}:
         cancel(ids)
-        raise _refused(f"jobs would wait for ever ({', '.join(sorted(reasons))})")
+        raise _refused(f"the jobs would wait for ever ({', '.join(sorted(reasons))})")
 
 
 def cancel(ids: Sequence[str]) -> None:
@@ -232,9 +225,9 @@ def _require_turns(turns: int) -> None:
 
 def _requeue() -> None:
     """Back into the queue. A cancelled job is ending already, and so is one that Slurm itself puts back."""
-    number = os.environ["SLURM_JOB_ID"]
-    if _slurm("squeue", "--noheader", f"--jobs={number}", "--format=%T").stdout.strip() == "RUNNING":
-        _slurm("scontrol", "requeue", number)
+    job = own_job()
+    if _slurm("squeue", "--noheader", f"--jobs={job}", "--format=%T").stdout.strip() == "RUNNING":
+        _slurm("scontrol", "requeue", job)
 
 
 def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
@@ -259,7 +252,7 @@ def _absent(what: str) -> UsageError:
 
 def _refused(words: str) -> UsageError:
     line = _last_line(words)
-    if IN_THE_WAY.search(line):
+    if FULL_WORDS.search(words):
         fix = "what was submitted goes on; give the same command again later, or with --wait."
         return UsageError(FULL, f"the queue takes no more now: {line}.", fix=fix)
     fix = "change partition, account, time or size in the cluster's file; `sinfo` and `sacctmgr` tell what there is."
