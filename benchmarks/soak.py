@@ -5,8 +5,8 @@
 The training is that of a tiny network on painted frames; the video is painted (small, 5 frames a second) and predicted
 with masks and an overlay video. A process of its own is looked at twice a second from outside: resident memory and open
 files, of it and of all that it starts. Growth is the median of a stage's last tenth against that of its second tenth,
-where it takes two minutes and more. Exit status 1 where memory grows by 2 % and more, files stay open, or a finished run takes
-more than three times its models. soak.json in FOLDER holds every sample.
+where it takes two minutes and more. Exit status 1 where memory grows by 2 % and more, files stay open, or a finished
+run takes more than three times its models. soak.json in FOLDER holds every sample.
 """
 
 from __future__ import annotations
