@@ -5,8 +5,8 @@
 The training is that of a tiny network on painted frames; the video is painted (small, 5 frames a second) and predicted
 with masks and an overlay video. A process of its own is looked at twice a second from outside: resident memory and open
 files, of it and of all that it starts. Growth is the median of a stage's last tenth against that of its second tenth,
-when everything is loaded. Exit status 1 where memory grows by 2 % and more, files stay open, or a finished run takes
-more than three times its models. soak.json in FOLDER holds every sample.
+where it takes two minutes and more. Exit status 1 where memory grows by 2 % and more, files stay open, or a finished
+run takes more than three times its models. soak.json in FOLDER holds every sample.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.painted import paint, write_cohort
 
 MOST_GROWTH, MOST_DISK = 0.02, 3.0
-EVERY_S, LEAST_SAMPLES = 0.5, 40
+EVERY_S, LEAST_SAMPLES = 0.5, 240
 RATE = 5
 ADAPT = (
     "adapt --source zju2 --target haining --data-root data --method adaptsegnet --no-guard --size 64 --batch-size 2 "
