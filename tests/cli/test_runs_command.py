@@ -235,8 +235,11 @@ def test_other_versions_are_told_and_recorded(polypda, place, caplog):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"torch": "2.0.0", "threads": "7"}))
     for path in place.glob(f"run/{CHECKSUMS}"):
         path.unlink()
-    assert polypda("adapt", "--resume", "run", "--data-root", "data")[0] == 0
-    assert f"torch 2.0.0 → {torch.__version__}" in caplog.text and "threads 7 → 1" in caplog.text
+    status, _, err = polypda("adapt", "--resume", "run", "--data-root", "data", "--processes", "3")
+    assert status == 2 and "shared evenly" in err
+    assert polypda("adapt", "--resume", "run", "--data-root", "data", "--processes", "2")[0] == 0
+    for different in (f"torch 2.0.0 → {torch.__version__}", "threads 7 → 1", "processes 1 → 2"):
+        assert different in caplog.text
     assert len(json.loads((place / "run" / "resumed.json").read_text())) == 1
 
 

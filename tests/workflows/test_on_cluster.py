@@ -189,7 +189,8 @@ def test_a_full_queue_is_filled_again(own_slurm, tmp_path):
 
 def test_a_job_of_another_version_says_so(tmp_path):
     with pytest.raises(UsageError, match="E_CLUSTER_VERSION"):
-        run_in_job("0.0.0", b"", tmp_path, 1)
+        run_in_job("0.0.0", "one", b"", tmp_path, 1)
+    assert JobBook(tmp_path).ended("one")[1].code == "E_CLUSTER_VERSION"
 
 
 def test_without_a_scheduler_there_is_a_code(monkeypatch):

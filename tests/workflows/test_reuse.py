@@ -41,6 +41,7 @@ MUST_AGREE = {
         "data.box_supervision",
         "compute.precision",
         "compute.processes",
+        "compute.joint_batch_norm",
     ),
     *("start_steps", "supervised", "start", "recompute_batch_norm", "clip_norm"),
 }

@@ -86,7 +86,8 @@ class OnCluster:
             for first in range(0, len(group), self.cluster.array_size):
                 part = group[first : first + self.cluster.array_size]
                 calls = [
-                    (run_in_job, (__version__, packed(run_one, run), self.folder, self.cluster.turns)) for run in part
+                    (run_in_job, (__version__, run.name, packed(run_one, run), self.folder, self.cluster.turns))
+                    for run in part
                 ]
                 ids = submit(self.book, self.cluster, calls, [jobs[name] for name in needs])
                 new = dict(zip((run.name for run in part), ids, strict=True))

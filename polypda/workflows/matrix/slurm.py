@@ -161,18 +161,16 @@ def _parameters(cluster: Cluster, after: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def run_in_job(version: str, packed: bytes, matrix: Path, turns: int) -> None:
+def run_in_job(version: str, name: str, packed: bytes, matrix: Path, turns: int) -> None:
     """What a job does: bring a run to its end, or to a checkpoint where time is up or its node is wanted, and then go
     back into the queue.
 
-    Args: packed: the pickled function and its run, read only by the version that wrote it.
+    Args: name: of the run. packed: the pickled function and its run, read only by the version that wrote it.
     """
-    name = os.environ.get("SLURM_JOB_NAME", "")
     book = JobBook(matrix)
     try:
         require_version(version)
         run_one, run = pickle.loads(packed)
-        name = run.name
         _require_turns(turns)
         with signals_as_ctrl_c():
             run_one(run)
