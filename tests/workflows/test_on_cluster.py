@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support.slurm import missing, running_slurm
 
 from polypda.errors import DataError, UsageError
 from polypda.locks import LOCK
+from polypda.workflows.matrix import on_cluster
 from polypda.workflows.matrix.cluster import Cluster, read_cluster
 from polypda.workflows.matrix.node_check import check_cluster
 from polypda.workflows.matrix.on_cluster import OnCluster, cancel_all, standings
@@ -185,6 +187,19 @@ def test_a_full_queue_is_filled_again(own_slurm, tmp_path):
     outcomes, _ = launched(waiting_launcher(tmp_path, WANTED.model_copy(update={"array_size": 2})), runs)
     assert not [outcome for outcome in outcomes if outcome.error]
     assert_each_step_once(runs)
+
+
+def test_what_a_job_wrote_may_be_seen_late(tmp_path, monkeypatch):
+    """On a shared disk a job leaves the queue before its last file is seen; one that wrote none is told in the end."""
+    monkeypatch.setattr(on_cluster, "queue", dict)
+    monkeypatch.setattr(on_cluster, "VISIBLE_S", 0.6)
+    monkeypatch.setattr(on_cluster, "submit", lambda book, cluster, calls, after: ["7_0", "7_1"])
+    launcher = OnCluster(tmp_path, WANTED, wait=True, look_every_s=0.05)
+    timer = threading.Timer(0.3, JobBook(tmp_path).end, ["late"])
+    timer.start()
+    outcomes = list(launcher.launch([Work("late", ""), Work("silent", "")], work, lambda run: None))
+    timer.join()
+    assert [outcome.error and outcome.error.code for outcome in outcomes] == [None, "E_CLUSTER_ENDED"]
 
 
 def test_a_job_of_another_version_says_so(tmp_path):

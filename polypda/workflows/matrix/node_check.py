@@ -11,7 +11,7 @@ from polypda import __version__
 from polypda.errors import DataError, PolypdaError
 from polypda.files import write_whole
 from polypda.workflows.matrix.cluster import Cluster
-from polypda.workflows.matrix.slurm import JobBook, cancel, queue, require_version, stopped, submit
+from polypda.workflows.matrix.slurm import VISIBLE_S, JobBook, cancel, queue, require_version, stopped, submit
 
 TRIAL_BYTES = 4 * 2**20
 
@@ -77,6 +77,9 @@ def _found(book: JobBook, name: str, job: str, until: float) -> str:
             what = f"its job did not begin in time ({active[job].reason}); it was taken back."
             raise DataError("E_CLUSTER_CHECK", what, where=name, fix="wait until there is room, or give --seconds.")
         time.sleep(1)
+    late = time.monotonic() + VISIBLE_S
+    while not book.ended(name)[0] and time.monotonic() < late:
+        time.sleep(0.2)
     ended, error = book.ended(name)
     if error is not None:
         raise error

@@ -17,6 +17,7 @@ from polypda.workflows.matrix.launchers import Outcome, RunOne, require_needs
 from polypda.workflows.matrix.matrix_plan import PlannedRun
 from polypda.workflows.matrix.slurm import (
     FULL,
+    VISIBLE_S,
     JobBook,
     Queued,
     cancel,
@@ -39,6 +40,7 @@ class OnCluster:
     def __init__(self, folder: Path, cluster: Cluster, *, wait: bool = False, look_every_s: float = LOOK_EVERY_S):
         self.folder, self.cluster, self.wait, self.look_every_s = folder.resolve(), cluster, wait, look_every_s
         self.book = JobBook(self.folder)
+        self._left: dict[str, float] = {}
 
     def launch(self, runs: Sequence[PlannedRun], run_one: RunOne, begin: RunOne) -> Iterator[Outcome]:
         """As every launcher. Raises: UsageError E_CLUSTER_ABSENT, E_CLUSTER_REFUSED; E_CLUSTER_FULL unless it waits."""
@@ -47,8 +49,8 @@ class OnCluster:
             active = queue()
             jobs = self.book.jobs()
             for run in list(waiting):
-                never = run.name not in given and any(name in failed for name in run.needs)
-                if never or (run.name in given and jobs[run.name] not in active):
+                never = jobs.get(run.name) not in active and any(name in failed for name in run.needs)
+                if never or (run.name in given and self._is_gone(run.name, jobs[run.name], active)):
                     waiting.remove(run)
                     outcome = self._ended(run, jobs.get(run.name, ""), failed)
                     if outcome.error is not None:
@@ -104,6 +106,14 @@ class OnCluster:
                 holder = holder_of(self.folder / run.name)
                 if holder is not None and holder.job and not holder.here and holder.job not in active:
                     break_lock(self.folder / run.name)
+
+    def _is_gone(self, run: str, job: str, active: dict[str, Queued]) -> bool:
+        """Whether a job has left the queue, and what it wrote at its end is seen here or long overdue."""
+        if job in active:
+            self._left.pop(run, None)
+            return False
+        left = self._left.setdefault(run, time.monotonic())
+        return self.book.ended(run)[0] or time.monotonic() - left > VISIBLE_S
 
     def _ended(self, run: PlannedRun, job: str, failed: Collection[str]) -> Outcome:
         try:

@@ -34,6 +34,8 @@ NEVER = re.compile("Partition(Config|TimeLimit|NodeLimit)|BadConstraints|Invalid
 LOG_SHOWN = 400
 """Characters of a job's log that an error shows."""
 FULL = "E_CLUSTER_FULL"
+VISIBLE_S = 10.0
+"""How long a file that a node wrote may take to be seen here, on a shared disk."""
 
 
 @dataclass(frozen=True)
