@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ NEVER = re.compile("Partition(Config|TimeLimit|NodeLimit)|BadConstraints|Invalid
 LOG_SHOWN = 400
 """Characters of a job's log that an error shows."""
 FULL = "E_CLUSTER_FULL"
+RUNS = ("RUNNING", "SIGNALING")
+"""States of a job that still holds its node."""
+REQUEUE_ATTEMPTS = 40
 VISIBLE_S = 10.0
 """How long a file that a node wrote may take to be seen here, on a shared disk."""
 
@@ -224,10 +228,19 @@ def _require_turns(turns: int) -> None:
 
 
 def _requeue() -> None:
-    """Back into the queue. A cancelled job is ending already, and so is one that Slurm itself puts back."""
+    """Back into the queue, also where the scheduler is too busy to answer at once. A cancelled job is ending already,
+    and so is one that Slurm itself puts back."""
     job = own_job()
-    if _slurm("squeue", "--noheader", f"--jobs={job}", "--format=%T").stdout.strip() == "RUNNING":
-        _slurm("scontrol", "requeue", job)
+    for _ in range(REQUEUE_ATTEMPTS):
+        state = _slurm("squeue", "--noheader", f"--jobs={job}", "--format=%T")
+        if state.returncode == 0 and state.stdout.strip() not in RUNS:
+            print(f"not put back: {job} is {state.stdout.strip() or 'gone'}", file=sys.stderr, flush=True)
+            return
+        put_back = _slurm("scontrol", "requeue", job)
+        if put_back.returncode == 0:
+            return
+        print(f"{job} could not be put back: {put_back.stderr} {state.stderr}", file=sys.stderr, flush=True)
+        time.sleep(0.5)
 
 
 def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
