@@ -6,6 +6,7 @@ import re
 import pytest
 from support.painted import write_cohort
 
+from polypda.cohorts.catalogue import manifest
 from polypda.evaluation.cases.case_table import read_cases
 from polypda.workflows.runs.presets import PRESETS
 
@@ -135,3 +136,14 @@ def test_runs_that_share_the_cores_do_not_part_them_again(polypda, root, monkeyp
     status, _, err = polypda(*command, "--preset", "quick")
     assert status == 0, err
     assert {run.config.compute.trainings_at_once for run in planned} == {at_once}
+
+
+def test_cohorts_of_the_data_root_are_known(polypda, tmp_path):
+    known = manifest("haining").model_dump(mode="json") | {"id": "ward-7", "layouts": []}
+    (tmp_path / "data" / "ward-7").mkdir(parents=True)
+    (tmp_path / "data" / "ward-7" / "manifest.yaml").write_text(json.dumps(known), encoding="utf-8")  # is YAML
+    words = ["matrix", "--sources", "ward-7", "--targets", "haining", "--methods", "nonesuch"]
+    for given, code in (([], "E_COHORT_UNKNOWN"), (["--data-root", "data"], "E_METHOD_UNKNOWN")):
+        status, _, err = polypda(*words, *given)
+        assert status == 2 and code in err
+    assert "E_METHOD_UNKNOWN" in polypda(*words, "--data-root=data")[2]
