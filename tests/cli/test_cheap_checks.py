@@ -1,5 +1,6 @@
 """What can be told at once is told before a frame is rendered or read, by every command."""
 
+import importlib
 import time
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def nothing_costly(tmp_path, monkeypatch):
         return lambda *_, **__: pytest.fail(f"{what} before the error was told")
 
     monkeypatch.setattr(cohort_folder, "render_frame", costly("a frame was rendered"))
+    for name in ("polypda.quality.fingerprints", "polypda.review.frames"):
+        importlib.import_module(name)  # they take the function as it is: not first in here, where it fails
     monkeypatch.setattr(images, "decode_image", costly("a picture was decoded"))
     monkeypatch.setattr(WorkerPool, "__init__", costly("a process was started"))
     monkeypatch.setattr(Path, "read_bytes", _reading_no_frame(costly("a frame was read")))
