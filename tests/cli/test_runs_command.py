@@ -37,6 +37,11 @@ KEPT = "polypda.workflows.runs.adapt.drop_states"
 """Left out here: a run with all of its states is one that can be damaged everywhere."""
 
 
+def slow(*values):
+    """Values of the same kind as their neighbours, for the long form."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder with data, a cache and a finished run; copied for each test."""
@@ -137,7 +142,9 @@ def test_one_flipped_bit_is_told_by_verify(polypda, place, name):
     assert name in out or name.endswith(CHECKSUMS), out
 
 
-@pytest.mark.parametrize("name", ["segmenter.safetensors", "d_main.safetensors", "optimizers.pt", "checkpoint.json"])
+@pytest.mark.parametrize(
+    "name", ["segmenter.safetensors", "checkpoint.json", *slow("d_main.safetensors", "optimizers.pt")]
+)
 def test_a_flipped_bit_of_a_checkpoint_is_told_before_it_is_gone_on_from(polypda, place, name):
     stage = place / "run" / "stages" / "adaptsegnet"
     (stage / "done.json").unlink()
@@ -329,7 +336,7 @@ def test_too_small_a_disk_is_told_before_anything_is_trained(polypda, place, mon
     assert not (place / "another").exists()
 
 
-@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EACCES, *slow(errno.EIO, errno.EROFS)])
 def test_a_write_that_fails_is_a_coded_error_and_what_was_good_stays(polypda, place, monkeypatch, kind):
     """From the k-th renaming on; benchmarks/survival.py draws k at random."""
     run, replace = place / "run", os.replace

@@ -233,7 +233,7 @@ def test_a_stage_goes_on_with_another_number_of_processes(make_stage, without_dr
     assert largest_difference(one, weights(changing)) < 1e-9
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_process_that_is_killed_is_a_coded_error_and_the_rest_is_trained_later(make_stage, rank):
     stage = make_stage("killed", steps=500, data={"size": 64})
 
