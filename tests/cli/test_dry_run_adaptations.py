@@ -69,6 +69,7 @@ def test_permitted_target_labels_teach_fcan_and_every_table_says_so(polypda, roo
     assert "TAUGHT BY TARGET LABELS" in (tmp_path / "joint" / "model_card.md").read_text()
 
 
+@pytest.mark.slow
 def test_permitted_masks_of_the_target_matter(polypda, root, tmp_path):
     """The same run after the target's masks were exchanged among its frames; without permission no method sees them
     (tests/workflows/test_label_firewall.py)."""

@@ -117,6 +117,7 @@ def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monk
     assert watch.below(boxes) and watch.below(masks), "the final evaluation reads them, and the watch notices"
 
 
+@pytest.mark.slow
 def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
     """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
     root, config, paths = material

@@ -53,6 +53,7 @@ def same(one: dict[str, dict[str, torch.Tensor]], other: dict[str, dict[str, tor
     )
 
 
+@pytest.mark.slow
 def test_side_by_side_interrupted_and_resumed_is_as_one_after_another(root, tmp_path):
     subprocess.run(adapted(root, tmp_path / "one", 1), check=True, capture_output=True)
     assert {"part-adaptsegnet.safetensors", "adapted.safetensors"} <= models(tmp_path / "one").keys()
