@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.line_ratio import TOP, code_lines, rooms
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ def test_rooms_are_paired_by_their_names(tmp_path):
     assert found[1].ratio == 1.5
 
 
+@pytest.mark.slow
 def test_the_script_prints_every_room():
     command = [sys.executable, str(ROOT / "benchmarks" / "test_ratio.py")]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -108,6 +108,7 @@ def test_a_target_without_labels_from_adaptation_to_the_answer(polypda, root, tm
             assert answer["as_prefilled"] == answer["labelled"] == len(sheets)
 
 
+@pytest.mark.slow
 def test_a_clinic_with_a_few_labels_of_its_own_gets_an_answer_that_says_what_it_is(polypda, root, tmp_path):
     status, _, err = polypda(*ADAPT, *RUN)
     assert status == 0, err

@@ -95,6 +95,7 @@ def test_the_oracles_selector_needs_labelled_validation_frames_before_training(p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_matrix_may_choose_on_permitted_labels_and_says_so(polypda, root, tmp_path):
     words = ["matrix", "--sources", "zju2", "--targets", "haining", "--methods", "source-only,minent", *TINY[:-2]]
     rest = ["--adapt-steps", "2", "--data-root", "data", "--device", "cpu", "--overlays", "0", "--out", "matrix"]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from support.painted import write_cohort, write_frames
 
 PLUGIN = '''
@@ -167,15 +168,22 @@ def test_help_run_and_report_know_what_a_package_adds(tmp_path):
         assert "share marked" in (tmp_path / page).read_text(), page
 
 
-def test_a_package_cannot_take_a_name_of_ours(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("cohorts list", "zju2"),
+        pytest.param("methods", "tent", marks=pytest.mark.slow),
+        pytest.param("cohorts import --help", "coco", marks=pytest.mark.slow),
+    ],
+)
+def test_a_package_cannot_take_a_name_of_ours(tmp_path, words, name):
     install(tmp_path, ENTRIES)
     plugin = tmp_path / "theirs" / "their_plugin.py"
     plugin.write_text(PLUGIN.replace('name = "shots"', 'name = "coco"').replace('name = "watching"', 'name = "tent"'))
     manifest = tmp_path / "theirs" / "their_cohorts" / "their-ward.yaml"
     manifest.rename(manifest.with_name("zju2.yaml")).write_text(COHORT.replace("id: their-ward", "id: zju2"))
-    for words, name in (("cohorts import --help", "coco"), ("methods", "tent"), ("cohorts list", "zju2")):
-        done = polypda(tmp_path, [words])
-        assert done.returncode == 2 and "E_PLUGIN" in done.stderr and f"'{name}'" in done.stderr, words
+    done = polypda(tmp_path, [words])
+    assert done.returncode == 2 and "E_PLUGIN" in done.stderr and f"'{name}'" in done.stderr
 
 
 def test_a_package_that_adds_something_else_is_named(tmp_path):

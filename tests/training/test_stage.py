@@ -219,6 +219,7 @@ def test_two_and_four_processes_equal_one_by_every_kind_of_method(make_stage, wi
         assert largest_difference(one, trained_by(stage, processes)) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_stage_goes_on_with_another_number_of_processes(make_stage, without_dropout):
     """The joint batch is kept, so that the same is trained."""
     stage = make_stage("tiny", steps=4, augmentation="none", data={"batch_size": 4})

@@ -112,6 +112,7 @@ def test_runs_are_jobs_once_and_in_order(slurm, tmp_path):
     assert shown["bad"][0] == "failed" and "E_TEST" in shown["bad"][1]
 
 
+@pytest.mark.slow
 def test_a_cancelled_matrix_stays_cancelled_and_goes_on_when_asked(slurm, tmp_path):
     runs = [Work("long", str(tmp_path), steps=20), Work("next", str(tmp_path), needs=("long",))]
     launched(OnCluster(tmp_path, WANTED), runs)
