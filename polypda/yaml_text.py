@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -33,6 +34,17 @@ def load_yaml(text: str, loader: type[Any] = LOADER) -> Any:
     except (ValueError, TypeError, OverflowError, RecursionError, LookupError, AttributeError) as error:
         # what a tag or a date promises and its value does not keep (!!int abc, 2026-13-45)
         raise YamlError(f"a value is not what it says it is ({' '.join(str(error).split())[:200]})") from error
+
+
+def read_mapping(path: Path) -> dict[Any, Any]:
+    """Names with their values, from a file. Raises: YamlError, whose words say what is wrong with it."""
+    try:
+        values = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YamlError) as error:
+        raise YamlError(f"cannot be read: {str(error).splitlines()[0]}.") from error
+    if not isinstance(values, dict):
+        raise YamlError("holds no names with values.")
+    return values
 
 
 def _require_bounded(text: str) -> None:

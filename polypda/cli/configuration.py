@@ -14,7 +14,7 @@ from polypda.cli.option_index import KINDS, ShownOption, shown_options
 from polypda.cohorts.named_root import VARIABLE, use_data_root
 from polypda.errors import UsageError, nearest
 from polypda.workflows.runs.paths import Paths, default_cache
-from polypda.yaml_text import YamlError, load_yaml
+from polypda.yaml_text import YamlError, read_mapping
 
 
 def name_data_root(root: Path | None) -> Path | None:
@@ -98,11 +98,9 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     try:
-        values = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YamlError) as error:
-        raise _unreadable(path, f"cannot be read: {str(error).splitlines()[0]}.") from error
-    if not isinstance(values, dict):
-        raise _unreadable(path, "holds no names with values.")
+        values = read_mapping(path)
+    except YamlError as error:
+        raise _unreadable(path, str(error)) from error
     known = {parameter.name for parameter in context.command.params if parameter.name} - {"config", "resume", "option"}
     given: dict[str, Any] = {}
     for key, value in values.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polypda.errors import UsageError, nearest
-from polypda.yaml_text import YamlError, load_yaml
+from polypda.yaml_text import YamlError, read_mapping
 
 
 class Cluster(BaseModel):
@@ -47,11 +47,9 @@ def read_cluster(path: Path | None) -> Cluster:
     if path is None:
         return Cluster.model_validate({})
     try:
-        values = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YamlError) as error:
-        raise _wrong(path, f"cannot be read: {str(error).splitlines()[0]}.") from error
-    if not isinstance(values, dict):
-        raise _wrong(path, "holds no names with values.")
+        values = read_mapping(path)
+    except YamlError as error:
+        raise _wrong(path, str(error)) from error
     for name in values:
         if name not in Cluster.model_fields:
             raise _wrong(path, f"'{name}' is not known.{nearest(str(name), Cluster.model_fields)}")
