@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -208,7 +209,7 @@ def columns_for(width: int) -> list[ProgressColumn]:
 def duration_text(seconds: float) -> str:
     """About how long: "40 s", "6 min", "2 h 10 min"."""
     if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} s"
+        return f"{math.ceil(seconds / 10) * 10} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 

@@ -242,6 +242,7 @@ def _report(
 
 
 def _print_plan(plan: MatrixPlan, states: dict[str, Any], queue: OnCluster | None) -> None:
+    from polypda.cli.console import duration_text
     from polypda.workflows.matrix.matrix import RunState, estimated_seconds, timed_step
 
     open_runs = [run for run in plan.runs if states[run.name] in (RunState.MISSING, RunState.INTERRUPTED)]
@@ -254,9 +255,9 @@ def _print_plan(plan: MatrixPlan, states: dict[str, Any], queue: OnCluster | Non
     width = max(len(run.name) for run in plan.runs)
     for run in plan.runs:
         taken = f"takes {', '.join(run.needs)}" if run.needs else "trains its own start"
-        time = _duration(seconds[run.name]) if run.name in seconds else "–"
+        time = duration_text(seconds[run.name]) if run.name in seconds else "–"
         print(f"{run.name:<{width}}  {states[run.name].value:<10}  {time:>10}  {taken}")
-    total = _duration(sum(seconds.values())) if seconds or not open_runs else "an unknown time"
+    total = duration_text(sum(seconds.values())) if seconds or not open_runs else "an unknown time"
     print(f"{len(plan.runs)} runs, {len(open_runs)} to train: about {total} of training here, if nothing else runs")
     print("(timed on random frames; decoding, checkpoints and scoring come on top).")
     if queue is not None:
@@ -265,6 +266,7 @@ def _print_plan(plan: MatrixPlan, states: dict[str, Any], queue: OnCluster | Non
 
 def _print_jobs(queue: OnCluster, runs: Sequence[PlannedRun], seconds: dict[str, float]) -> None:
     """The arrays that would be submitted, and how long they take at least."""
+    from polypda.cli.console import duration_text
     from polypda.workflows.matrix.on_cluster import arrays
 
     cluster = queue.cluster
@@ -273,15 +275,10 @@ def _print_jobs(queue: OnCluster, runs: Sequence[PlannedRun], seconds: dict[str,
     shared = sum(seconds.values()) / cluster.at_once
     chains = (seconds.get(run.name, 0) + max((seconds.get(name, 0) for name in run.needs), default=0) for run in runs)
     if seconds:
-        least = _duration(max(shared, *chains))
+        least = duration_text(max(shared, *chains))
         print(f"with nodes as fast as this machine and {cluster.at_once} jobs at once: at least {least}")
     limit = f"{cluster.minutes} min, {cluster.cpus} processors, {cluster.gpus} GPUs"
     print(f"each job: partition {cluster.partition or '(default)'}, {limit}; at the limit a run goes on in a next turn")
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _pairs(sources: str | None, targets: str | None, pairs: str | None) -> list[tuple[str, str]]:

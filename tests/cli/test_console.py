@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from polypda.cli.console import Lines, columns_for
+from polypda.cli.console import Lines, columns_for, duration_text
 from polypda.training.progress import phase
 
 
@@ -40,3 +40,10 @@ def test_lines_name_a_phase_at_once_and_count_steps(capsys):
     assert capsys.readouterr().err.rstrip().endswith("s left (whole run: 6 min)")
     lines.begin("start", 7, 20)
     assert capsys.readouterr().err == "start: goes on at step 7\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (3, "10 s"), (61, "70 s"), (372, "6 min"), (7_800, "2 h 10 min")]
+)
+def test_a_duration_is_told_roughly(seconds, words):
+    assert duration_text(seconds) == words

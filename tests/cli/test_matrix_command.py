@@ -71,7 +71,7 @@ def test_a_target_without_labels_ends_a_matrix_well(polypda, root, tmp_path):
 def test_a_dry_run_prints_the_plan_and_writes_nothing(polypda, root, tmp_path):
     status, out, err = polypda(*MATRIX, *TINY, *REST, "--seeds", "0,1", "--dry-run")
     assert status == 0, err
-    assert len(re.findall(r"to run +\d+ min", out)) == 8 and "8 runs, 8 to train" in out
+    assert len(re.findall(r"to run +\d+ s  ", out)) == 8 and "8 runs, 8 to train" in out
     assert not (tmp_path / "matrix").exists()
 
 
