@@ -321,7 +321,7 @@ def test_two_windows_share_their_answers_and_the_newest_counts(browser, review: 
         assert told == ["reject", "flag", None, None, None, "reject", None, "flag"]
         assert opened.answer(5)["reasons"] == ["false_positive"]
     other.press("u")
-    one.page.wait_for_function("document.querySelector('#reject').getAttribute('aria-pressed') === 'false'")
+    one.page.locator("#reject[aria-pressed=false]").wait_for()
     assert one.answer(0)["decision"] == "accept", "what was done last is taken back, in either window"
     one.context.close()
 
@@ -527,7 +527,7 @@ def test_two_browsers_at_one_server_lose_nothing_of_each_other(browser, review: 
             told = {answer.case: answer.decision for answer in read_decisions(server.saved).answers if answer.decision}
             assert [told.get(case.case) for case in server.record.cases[:3]] == ["reject", "accept", None]
             one.page.evaluate("window.dispatchEvent(new Event('focus'))")
-            one.page.wait_for_function("document.querySelector('#said').textContent.includes('Another window')")
+            one.page.locator("#said", has_text="Another window").wait_for(state="attached")
             assert one.answer(0)["decision"] == "reject"
             other.press("u")
             assert other.answer(0)["decision"] == "accept", "what gave way comes back"
