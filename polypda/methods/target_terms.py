@@ -7,7 +7,6 @@ teachers are better role models", NeurIPS 2017.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from polypda.data.batches import LabelledBatch, UnlabelledBatch
 from polypda.methods.contract import SEGMENTER, Losses, LossTerm, Method, MethodOptions, Player, Preparation, StepNow
+from polypda.methods.moving_average import ema_decay, ema_update, make_teacher
 from polypda.methods.segmentation import SourceOnly, image_size_logits
 from polypda.networks.segmenter import Prediction, Segmenter, to_image_size
 
@@ -43,28 +43,6 @@ class TeacherOptions(MethodOptions):
     def alpha(self, steps: int) -> float:
         """α of a training of ``steps`` steps: it remembers a fifth of them, within 0.9 and the published 0.999."""
         return self.ema_alpha if self.ema_alpha is not None else min(0.999, max(0.9, 1 - 5 / max(1, steps)))
-
-
-def make_teacher(segmenter: Segmenter) -> Segmenter:
-    """A copy that no gradient reaches."""
-    return copy.deepcopy(segmenter).requires_grad_(False)
-
-
-def ema_decay(steps_done: int, alpha: float) -> float:
-    """α_t = min(1 − 1/(t+1), α): the plain mean of all weights so far, until that would remember too long."""
-    return min(1 - 1 / (steps_done + 1), alpha)
-
-
-@torch.no_grad()
-def ema_update(teacher: Segmenter, student: Segmenter, decay: float) -> None:
-    """teacher ← decay · teacher + (1 − decay) · student: parameters and batch-norm statistics; counters are taken."""
-    for mine, its in zip(teacher.parameters(), student.parameters(), strict=True):
-        mine.lerp_(its, 1 - decay)
-    for averaged, current in zip(teacher.buffers(), student.buffers(), strict=True):
-        if averaged.is_floating_point():
-            averaged.lerp_(current, 1 - decay)
-        else:
-            averaged.copy_(current)
 
 
 @dataclass

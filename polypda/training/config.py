@@ -137,6 +137,7 @@ class StageConfig(BaseModel):
         False, description="at the end, recompute batch-norm statistics on the labelled training frames"
     )
     clip_norm: float | None = Field(None, gt=0)
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="of the average that is the model; 0: none")
     checkpoint_every: int = Field(50, ge=1)
     snapshots: bool = Field(False, description="keep the segmenter of every checkpoint, for the selector")
 
@@ -214,6 +215,13 @@ class AdaptConfig(BaseModel):
         True, description="end source-only and oracle trainings by recomputing their batch-norm statistics"
     )
     clip_norm: Annotated[float | None, TRAINING] = Field(None, gt=0, description="clip each player's gradient norm")
+    ema_decay: Annotated[float, TRAINING] = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="every model is the moving average of its weights, which keeps so much of itself per step; 0: the "
+        "weights after the last step",
+    )
     compute: Compute = Field(default_factory=Compute)
     supervised: dict[str, Any] = Field(default_factory=dict, description="options of every supervised part")
     start: dict[str, Any] = Field(default_factory=dict, description="options of the start that differ from supervised")

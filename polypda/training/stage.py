@@ -28,6 +28,7 @@ from polypda.files import write_json
 from polypda.integrity import record
 from polypda.locks import share_lock
 from polypda.methods.contract import SEGMENTER, Method, require_several_target_frames
+from polypda.methods.moving_average import with_moving_average
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
@@ -156,7 +157,8 @@ def build_method(stage: Stage) -> Method:
     load_module(segmenter, stage.initial)
     apply_policy(segmenter, stage.config.batch_norm)  # decides which parameters the optimiser is given
     options = method_options(stage.config.method, stage.config.options)
-    method = method_class(stage.config.method)(segmenter, options, steps=stage.config.steps)
+    kind = with_moving_average(method_class(stage.config.method), stage.config.ema_decay)
+    method = kind(segmenter, options, steps=stage.config.steps)
     if stage.labelled is None and method.plays_on_source:
         what = f"'{stage.config.method}' needs source frames, and there are none."
         fix = f"without them {', '.join(source_free_methods())} adapt (see `polypda source-package`)."
@@ -209,7 +211,7 @@ class _Training:
                 steps = self._play(start, watch, progress)
                 if stage.config.recompute_batch_norm and stage.labelled is not None:
                     batches = (batch.to(fabric.device, self.dtype) for batch in statistics_batches(stage.labelled))
-                    recompute_statistics(self.method.segmenter, (batch.images for batch in batches))
+                    recompute_statistics(self.method.adapted(), (batch.images for batch in batches))
                 self._save(steps)
                 if fabric.is_global_zero:
                     record(stage.folder / EVENTS)

@@ -21,8 +21,9 @@ from polypda.methods.mean_teacher import (
     student_view,
     weighted_cross_entropy,
 )
+from polypda.methods.moving_average import ema_decay, ema_update, make_teacher
 from polypda.methods.registry import method_class, method_options
-from polypda.methods.target_terms import TargetView, ema_decay, ema_update, make_teacher
+from polypda.methods.target_terms import TargetView
 from polypda.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint, thin_out
 from polypda.training.engine import Engine
 

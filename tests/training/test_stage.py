@@ -117,6 +117,21 @@ def test_an_interrupted_run_goes_on_bit_exactly(make_stage, workers, changes):
     assert events[-1]["losses"] == json.loads((whole.folder / "events.jsonl").read_text().splitlines()[-1])["losses"]
 
 
+def test_the_moving_average_is_the_model_and_training_does_not_see_it(make_stage):
+    plain, averaged, cut = make_stage("plain"), make_stage("averaged", ema_decay=0.9), make_stage("cut", ema_decay=0.9)
+    run_stage(plain, ONE_THREAD)
+    run_stage(averaged, ONE_THREAD)
+    with pytest.raises(Interrupted):
+        run_stage(cut, ONE_THREAD, StopAfter(3))
+    run_stage(cut, ONE_THREAD)
+    trained, whole = weights(plain), weights(averaged)
+    assert all(torch.equal(value, whole[name]) for name, value in trained.items())
+    assert averaged.final_segmenter.stem == "average"
+    average = load_file(averaged.final_segmenter)
+    assert any(not torch.equal(value, trained[f"segmenter.{name}"]) for name, value in average.items())
+    assert all(torch.equal(value, weights(cut)[name]) for name, value in whole.items())
+
+
 def test_changes_on_the_device_are_other_numbers_of_the_same_kind(make_stage):
     """Other numbers are drawn, so weights differ; both trainings learn, and unchanged frames are yet another thing."""
     seen = []

@@ -188,6 +188,7 @@ class StagePlan:
             and method in (SOURCE_ONLY, ORACLE)
             and policy is not BatchNormPolicy.FROZEN,
             clip_norm=self.config.clip_norm,
+            ema_decay=self.config.ema_decay,
             checkpoint_every=self.config.checkpoint_every,
             snapshots=snapshots,
         )
