@@ -2,6 +2,7 @@
 
     python benchmarks/plain_adaptsegnet.py                        # three pairs of three steps, one thread
     python benchmarks/plain_adaptsegnet.py --pairs 1 --steps 2
+    python benchmarks/plain_adaptsegnet.py --frozen               # batch norm frozen in both, folded in ours
 
 DeepLab-v2 ResNet-101, two levels, 256², batch 1+1, vanilla objective, SGD and Adam. The plain loop is what the authors'
 training does in its order: source forward and backward; target forward and backward through frozen discriminators; then
@@ -31,15 +32,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="counted steps of a measurement, after one that is not")
+    parser.add_argument("--frozen", action="store_true", help="running statistics: ours by --batch-norm folded")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
-        print(json.dumps(measure(given.side, given.steps)))
+        print(json.dumps(measure(given.side, given.steps, given.frozen)))
         return
     found: dict[str, list[dict]] = {side: [] for side in SIDES}
     for _ in range(given.pairs):
         for side in SIDES:
             command = [sys.executable, __file__, "--side", side, "--steps", str(given.steps)]
+            command += ["--frozen"] if given.frozen else []
             done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
             if done.returncode:
                 sys.exit(done.stderr)
@@ -60,11 +63,11 @@ def check(plain: dict[str, float], ours: dict[str, float]) -> None:
             sys.exit(f"the sides do not do the same: {name} is {value} in the plain loop and {ours[name]} here")
 
 
-def measure(side: str, steps: int) -> dict:
+def measure(side: str, steps: int, frozen: bool) -> dict:
     import torch
 
     torch.set_num_threads(1)
-    step = ours() if side == "ours" else plain()
+    step = ours(frozen) if side == "ours" else plain(frozen)
     cpu, losses = [], {}
     for number in range(steps + 1):
         began = time.process_time()
@@ -89,21 +92,25 @@ def material():
     return segmenter, discriminators, images, (images[0, :, 0] > 0.5).long()
 
 
-def ours():
+def ours(frozen: bool):
     import torch
 
     from polypda.data.batches import LabelledBatch, UnlabelledBatch
     from polypda.methods.adaptsegnet import AdaptSegNet, AdaptSegNetOptions
+    from polypda.networks.batch_norm import BatchNormPolicy, apply_policy
     from polypda.networks.segmenter import channels_last
     from polypda.training.config import Compute
     from polypda.training.engine import Engine, open_fabric
 
     segmenter, discriminators, images, masks = material()
+    policy = BatchNormPolicy.FOLDED if frozen else BatchNormPolicy.AFFINE_FROZEN
+    apply_policy(segmenter, policy)
     method = AdaptSegNet(segmenter, AdaptSegNetOptions(), steps=1000)
     for level, start in discriminators.items():
         method.discriminators[level].load_state_dict(start.state_dict())
     for module in method.modules().values():
         channels_last(module.train())
+    apply_policy(segmenter, policy)
     del discriminators, start
     valid = torch.ones(1, 1, SIZE, SIZE, dtype=torch.bool)
     lying = [image.contiguous(memory_format=torch.channels_last) for image in images]
@@ -118,7 +125,7 @@ def ours():
     return step
 
 
-def plain():
+def plain(frozen: bool):
     """The released order, by hand."""
     import torch
     from torch.nn import functional as F
@@ -137,6 +144,9 @@ def plain():
     seen = [image.flip(1) * 255 - mean for image in images]
     weights = {"main": (1.0, 1e-3), "aux": (0.1, 2e-4)}
     network.train()
+    for module in network.modules():
+        if frozen and isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
 
     def predict(image):
         logits = dict(zip(("aux", "main"), network(image), strict=True))

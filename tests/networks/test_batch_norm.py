@@ -22,7 +22,8 @@ def _statistics(module):
 
 
 @pytest.mark.parametrize(
-    ("policy", "moves", "learns"), [("train", True, True), ("frozen", False, False), ("affine-frozen", True, False)]
+    ("policy", "moves", "learns"),
+    [("train", True, True), ("frozen", False, False), ("folded", False, False), ("affine-frozen", True, False)],
 )
 def test_what_each_policy_moves_and_trains(policy, moves, learns):
     network = _small().train()
@@ -42,6 +43,57 @@ def test_frozen_treats_every_frame_alone():
     images = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     alone = torch.cat([network(images[k : k + 1]) for k in range(3)])
     torch.testing.assert_close(network(images), alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "left"),
+    [
+        ("fpn", "tu-tf_efficientnet_lite0", 5),  # its strided convolutions pad as TensorFlow does
+        ("deeplabv3plus", "mobilenet_v2", 0),
+        ("unet", "resnet18", 0),
+        ("fpn", "tu-mobilenetv3_small_050", None),
+    ],
+)
+def test_folded_is_frozen_but_for_rounding_and_can_be_copied_and_undone(architecture, encoder, left):
+    torch.manual_seed(0)
+    frozen = build_smp_segmenter(architecture, encoder).double().train()
+    for layer in batch_norm_layers(frozen):
+        layer.running_mean.normal_()
+        layer.running_var.uniform_(0.5, 2.0)
+    folded = copy.deepcopy(frozen)
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    answers = []
+    apply_policy(frozen, BatchNormPolicy.FROZEN)
+    apply_policy(folded, BatchNormPolicy.FOLDED)
+    passing = sum("forward" in layer.__dict__ for layer in batch_norm_layers(folded))
+    if left is not None:
+        assert passing == len(batch_norm_layers(folded)) - left
+    copied = copy.deepcopy(folded)
+    for network in (frozen, folded, copied):
+        torch.manual_seed(1)
+        answer = network(images).logits["main"]
+        answer.square().mean().backward()
+        answers.append([answer, *(p.grad for p in network.parameters() if p.grad is not None)])
+    for other in answers[1:]:
+        torch.testing.assert_close(other, answers[0], rtol=1e-8, atol=1e-10)
+    assert list(folded.state_dict()) == list(frozen.state_dict())
+    with torch.no_grad():  # a copy is folded into its own layers
+        batch_norm_layers(copied)[3].running_mean += 1
+        assert not torch.allclose(copied(images).logits["main"], folded(images).logits["main"])
+    apply_policy(folded, BatchNormPolicy.TRAIN)
+    assert not any("forward" in layer.__dict__ for layer in folded.modules())
+
+
+def test_what_is_folded_still_learns_its_statistics_when_asked_to():
+    torch.manual_seed(0)
+    frozen = build_smp_segmenter("fpn", "mobilenet_v2").double()
+    folded = copy.deepcopy(frozen)
+    apply_policy(folded, BatchNormPolicy.FOLDED)
+    batches = [torch.rand(2, 3, 64, 64, dtype=torch.float64) for _ in range(2)]
+    for network in (frozen, folded):
+        recompute_statistics(network, batches)
+    for ours, theirs in zip(_statistics(folded), _statistics(frozen), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_a_policy_can_be_changed_back():

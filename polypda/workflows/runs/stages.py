@@ -186,7 +186,7 @@ class StagePlan:
             batch_norm=policy,
             recompute_batch_norm=self.config.recompute_batch_norm
             and method in (SOURCE_ONLY, ORACLE)
-            and policy is not BatchNormPolicy.FROZEN,
+            and policy.moves_statistics,
             clip_norm=self.config.clip_norm,
             ema_decay=self.config.ema_decay,
             checkpoint_every=self.config.checkpoint_every,
