@@ -43,8 +43,8 @@ class PseudoLabelFacts:
     @property
     def words(self) -> str:
         return (
-            f"{len(self.indices)} of {self.frames} frames teach, {self.with_polyp} with a polyp; "
-            f"{self.polyp_share:.1%} polyp, {self.ignored_share:.1%} ignored"
+            f"{len(self.indices)} of {self.frames} frames teach, {self.with_polyp} with a polyp "
+            f"(of all area {self.polyp_share:.1%} polyp, {self.ignored_share:.1%} not sure)"
         )
 
 

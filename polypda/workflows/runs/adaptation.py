@@ -143,17 +143,21 @@ class Adaptation:
     def _alarms(self, stage: Stage, before: Stage | None) -> tuple[str, ...]:
         """What speaks against learning these pseudo-labels, in words. The user can do without (``guard``)."""
         facts = read_facts(stage.folder)
+        later = "" if before is None else "in a later round "
         if len(facts.indices) < LEAST_TEACHING:
-            return (f"round '{stage.name}': only {facts.words}",)
+            return (f"{later}too few frames of the target could be labelled: {facts.words}",)
         if not self.config.guard:
             return ()
         found = []
         share = self.data.source_foreground
         low, high = share / AREA_GUARD, share * AREA_GUARD
         if not low <= facts.polyp_share <= high:
-            found.append(f"round '{stage.name}': {facts.polyp_share:.1%} labelled polyp, outside {low:.1%}–{high:.1%}")
+            found.append(
+                f"{later}{facts.polyp_share:.1%} of the target was labelled polyp; by the source's masks "
+                f"{low:.1%}–{high:.1%} is plausible"
+            )
         if before is not None and agreement(before.folder, stage.folder) < LEAST_ROUND_AGREEMENT:
-            found.append(f"round '{stage.name}': its labels do not agree with those of the round before")
+            found.append(f"{later}the labels do not agree with those of the round before")
         return tuple(found)
 
     def chosen(
