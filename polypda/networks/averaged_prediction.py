@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor, nn
 
 from polypda.data.cache import NativeFrame, NetworkGrid
@@ -101,13 +100,17 @@ def without_low_regions(probability: NDArray[np.float32], peak: float) -> NDArra
     """
     if peak <= THRESHOLD:
         return probability
-    count, labels = cv2.connectedComponents((probability >= THRESHOLD).astype(np.uint8), connectivity=8)
-    if count == 1:
+    inside = probability >= THRESHOLD
+    count, labels = cv2.connectedComponents(inside.view(np.uint8), connectivity=8)
+    values, regions = probability[inside], labels[inside]  # few pixels of a frame: the rest is not looked at again
+    peaks = np.full(count, THRESHOLD, np.float32)
+    np.maximum.at(peaks, regions, values)
+    factors = np.where(peaks < peak, BELOW_THRESHOLD / peaks, 1).astype(np.float32)
+    if (factors == 1).all():
         return probability
-    peaks = np.asarray(ndimage.maximum(probability, labels, range(count)), np.float32)
-    factors = np.where(peaks < peak, BELOW_THRESHOLD / peaks.clip(THRESHOLD), 1)
-    factors[0] = 1
-    return probability * factors.astype(np.float32)[labels]
+    counting = probability.copy()
+    counting[inside] = values * factors[regions]
+    return counting
 
 
 def polyp_probability(segmenter: Segmenter, images: Tensor) -> Tensor:
