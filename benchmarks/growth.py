@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="steps, separated by commas")
     parser.add_argument("--full", action="store_true", help="also 200,000 frames and 1,000,000 case rows")
-    parser.add_argument("--times", type=int, nargs="+", default=list(TIMES))
+    parser.add_argument("--sizes", type=int, nargs="+", help="these alone, instead of 1×, 4×, 16× and --full")
     parser.add_argument("--threads", type=int, default=1, help="of the libraries' own")
     parser.add_argument("--out", type=Path, default=Path("runs/growth"), help="what is measured is made here")
     parser.add_argument("--report", type=Path, help="folder for growth.md, growth.png and growth.json")
@@ -160,7 +160,10 @@ def main() -> None:
     found = [Measured(**one) for one in json.loads(kept.read_text())] if kept.is_file() else []
     for one in measured(names, given):
         found = [other for other in found if (other.step, other.size) != (one.step, one.size)] + [one]
-        print(f"{one.step:>14} {one.size:>9,} {one.cpu_s:9.1f} CPU s {one.wall_s:9.1f} s {one.peak_mib:8.0f} MiB", flush=True)
+        print(
+            f"{one.step:>14} {one.size:>9,} {one.cpu_s:9.1f} CPU s {one.wall_s:9.1f} s {one.peak_mib:8.0f} MiB",
+            flush=True,
+        )
         kept.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
     print(table(found))
 
@@ -170,8 +173,8 @@ def measured(names: list[str], given: argparse.Namespace) -> Iterator[Measured]:
     groups = [[name for name in names if name in OF_FRAMES], *([name] for name in names if name not in OF_FRAMES)]
     for group in filter(None, groups):
         first = STEPS[group[0]]
-        sizes = [first.small, *(first.first * times for times in given.times)]
-        for size in [*sizes, *([first.full] if given.full and first.full else [])]:
+        sizes = [first.small, *(first.first * times for times in TIMES)]
+        for size in given.sizes or [*sizes, *([first.full] if given.full and first.full else [])]:
             folder = given.out / f"{'frames' if group[0] in OF_FRAMES else group[0]}-{size}"
             if group[0] in OF_FRAMES and group[0] != "import" and not (folder / "data").is_dir():
                 prepared(STEPS["import"], size, folder)
@@ -202,7 +205,9 @@ def measure(step: Step, size: int, folder: Path) -> Measured:
         _, status, used = os.wait4(process.pid, 0)  # of the process and of those that it waited for
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 3, 4):  # a check has findings, an import remarks
-        raise SystemExit(f"{' '.join(words)} ended with {process.returncode}: {(folder / 'said.txt').read_text()[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(words)} ended with {process.returncode}: {(folder / 'said.txt').read_text()[-2000:]}"
+        )
     wall = time.perf_counter() - began
     if step.name == "import":
         shutil.rmtree(folder / "source")
@@ -332,7 +337,9 @@ def table(found: list[Measured]) -> str:
     lines = ["| step | size | CPU s | wall s | peak MiB | CPU ms per one |", "|---|---|---|---|---|---|"]
     for step in STEPS.values():
         for one in sorted((one for one in found if one.step == step.name), key=lambda one: one.size):
-            lines.append(f"| {one.step} | {one.size:,} {step.unit} | {one.cpu_s:.1f} | {one.wall_s:.1f} | {one.peak_mib:.0f} | |")
+            lines.append(
+                f"| {one.step} | {one.size:,} {step.unit} | {one.cpu_s:.1f} | {one.wall_s:.1f} | {one.peak_mib:.0f} | |"
+            )
     return "\n".join(lines)
 
 

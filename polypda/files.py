@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 UNFINISHED, FORMER = ".part", ".former"
 """How the hidden names end of what is being written, and of what gives way to it."""
 LONGEST_STEM = 40
+ROWS_AT_ONCE = 20_000
+"""Rows of a table that are text in memory at a time while it is written."""
 DAY_S = 86_400
 _HIDDEN_NAME = re.compile(r"\.(?P<stem>.*?)\.(?:(?P<mark>[0-9a-f]{6}-\d+-\d+)\.)?[^.]+\.(?:part|former)", re.DOTALL)
 """mark: of the process that writes; names of earlier versions have none."""
@@ -90,7 +92,21 @@ def write_json(path: Path, value: Any, *, recorded: bool = False) -> None:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV without its index. Raises: DataError E_WRITE_FAILED."""
-    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    starts = range(0, max(1, len(table)), ROWS_AT_ONCE)
+    write_parts(path, (table.iloc[start : start + ROWS_AT_ONCE] for start in starts))
+
+
+def write_parts(path: Path, parts: Iterable[pd.DataFrame]) -> None:
+    """Write a table that comes in parts of the same columns, as CSV; no more than one part is text in memory.
+
+    Raises: DataError E_WRITE_FAILED; what making the parts raises, and then nothing is written.
+    """
+    try:
+        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            for number, part in enumerate(parts):
+                part.to_csv(file, index=False, header=number == 0, lineterminator="\n")
+    except OSError as error:
+        raise write_failed(path, error) from error
 
 
 def write_png(path: Path, pixels: Any, compress_level: int = 6) -> None:

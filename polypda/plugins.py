@@ -141,7 +141,7 @@ def _refused(entry: metadata.EntryPoint, what: str) -> UsageError:
 
 
 def extra_module(name: str, reads: str, *, logger: str = "", extra: str = "import") -> Any:
-    """A module of an extra, which only some formats and commands need; made silent: who uses it decides on its warnings.
+    """A module of an extra, which only some formats and commands need; made silent: callers decide on its warnings.
 
     Args: reads: "videos are read by PyAV". logger: the module's own, where it is not called as the module. extra: the
         installation's that brings it.

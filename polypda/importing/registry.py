@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.frames_table import TABLE_NAMES
+from polypda.cohorts.manifest import Manifest
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
 from polypda.importing.readers.coco import CocoReader

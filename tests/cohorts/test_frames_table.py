@@ -78,10 +78,10 @@ def test_numbers_as_names_keep_their_digits(tmp_path):
 def test_a_damaged_file_two_tables_and_no_pyarrow_are_told(tmp_path, monkeypatch):
     folder = write_ordinary(tmp_path, table=TABLE)
     (folder / FRAMES_PARQUET).write_bytes(b"PAR1 cut short")
-    with pytest.raises(DataError, match="E_FRAMES_CSV.*both lie there"):
+    with pytest.raises(DataError, match=r"E_FRAMES_CSV.*both lie there"):
         open_cohort("zju2", tmp_path)
     (folder / FRAMES_CSV).unlink()
-    with pytest.raises(DataError, match="E_FRAMES_CSV.*cannot be read as Parquet"):
+    with pytest.raises(DataError, match=r"E_FRAMES_CSV.*cannot be read as Parquet"):
         open_cohort("zju2", tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match="E_EXTRA_MISSING") as caught:

@@ -175,7 +175,7 @@ def _unit(row: pd.Series) -> str:
 
 def _missing_notes(cases: pd.DataFrame) -> Iterator[str]:
     missing = cases[cases["prediction_missing"]].drop_duplicates(["cohort", "model", "training", "frame"])
-    totals = cases.drop_duplicates(["cohort", "frame"])["cohort"].value_counts()
+    totals = cases[["cohort", "frame"]].drop_duplicates()["cohort"].value_counts()
     for _, head in missing.drop_duplicates(["cohort", "model"]).iterrows():
         cohort, model = str(head["cohort"]), head["model"]
         lacking = missing[(missing["cohort"] == cohort) & (missing["model"] == model)]

@@ -130,6 +130,8 @@ def report(
         return folder / PAGE
     refuse_existing(folder, replace=force)
     results = cross_centre_results(list(evaluations.values()))
+    # joined now: of a million cases nobody wants a second copy in memory
+    evaluations = {place: replace(one, cases=one.cases.iloc[:0].copy()) for place, one in evaluations.items()}
     results = replace(results, notes=(*results.notes, *notes, *left_out))
     return write_cross_centre_report(
         folder,
