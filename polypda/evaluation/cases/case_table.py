@@ -146,7 +146,7 @@ def _by_tenth(letter: str, values: tuple[float, ...]) -> dict[str, float]:
 
 def cases_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of :func:`case_row` as a checked table. Raises as :func:`checked_cases` does."""
-    return joined_parts(typed_cases(pd.DataFrame(part)) for part in _parts_of(rows))
+    return joined_parts(typed_parts(rows))
 
 
 def write_cases(cases: pd.DataFrame, path: Path) -> None:
@@ -229,10 +229,11 @@ def typed_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
     return typed.join(cases[extra].reset_index(drop=True)) if extra else typed
 
 
-def _parts_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+def typed_parts(rows: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
+    """Rows of :func:`case_row` as typed tables of some thousand rows each. Raises: as :func:`typed_cases`."""
     left = iter(rows)
     while part := list(islice(left, ROWS_AT_ONCE)):
-        yield part
+        yield typed_cases(pd.DataFrame(part))
 
 
 def added_columns() -> tuple[str, ...]:

@@ -130,11 +130,13 @@ class PredictionFolder:
         """
         files = _found(folder)
         facts: list[MapFacts] = []
+        known: dict[MapFacts, MapFacts] = {}  # most of a folder's maps hold the same: kept once
         transparent: dict[Path, AlphaFacts] = {}
         for path in files.values():
             stored = _stored(path)
             if stored.alpha is None:
-                facts.append(MapFacts.of(stored.grey))
+                fact = MapFacts.of(stored.grey)
+                facts.append(known.setdefault(fact, fact))
             else:
                 transparent[path] = AlphaFacts.of(stored.grey, stored.alpha)
         in_alpha = _in_alpha(list(transparent.values()), name)
