@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -64,6 +65,7 @@ IDENTITY = ("run", "model", "seed", "cohort", "frame")
 
 TEXT, WHOLE, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "maybe whole", "real", "yes/no"
 DTYPES = {WHOLE: "int64", MAYBE_WHOLE: "Int64", REAL: "float64", YES_NO: "bool"}
+READ_AS = {WHOLE: "int64", MAYBE_WHOLE: "float64", REAL: "float64"}
 COLUMNS: dict[str, str] = {
     "schema_version": WHOLE,
     **dict.fromkeys(("protocol", "run", "source", "target", "model"), TEXT),
@@ -160,16 +162,16 @@ def write_cases(cases: pd.DataFrame, path: Path) -> None:
 
 
 def read_cases(path: Path) -> pd.DataFrame:
-    """Read and check a cases file, some thousand rows at a time: as text a row takes ten times its memory.
+    """Read and check a cases file, some thousand rows at a time.
 
     Raises: DataError E_CASES_MISSING, E_CASES_UNREADABLE; as :func:`checked_cases`.
     """
     where = str(path)
     try:
-        # Everything is read as text first: frame "0007" must not become 7, nor frame "NA" a missing value.
-        options: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8"}
-        with pd.read_csv(path, chunksize=ROWS_AT_ONCE, **options) as parts:
-            return joined_parts((typed_cases(text, where) for text in parts), where)
+        try:
+            return _read_typed(path, where)
+        except (DataError, ValueError, OverflowError):  # read as text, what is wrong can be told
+            return _read_as(path, where, {"dtype": str, "keep_default_na": False})
     except FileNotFoundError as error:
         raise DataError(
             "E_CASES_MISSING", "no such file.", where=path, fix="evaluate the run first; it writes cases.csv."
@@ -180,6 +182,23 @@ def read_cases(path: Path) -> pd.DataFrame:
         raise DataError(
             "E_CASES_UNREADABLE", f"not a readable CSV ({error}).", where=path, fix="evaluate the run again."
         ) from error
+
+
+def _read_typed(path: Path, where: str) -> pd.DataFrame:
+    """Numbers are read as numbers, to the last digit; what is text stays text: frame "0007" must not become 7, nor
+    frame "NA" a missing value."""
+    names = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    known = {**COLUMNS, **dict.fromkeys(added_columns(), REAL)}
+    kinds = {name: known.get(name, TEXT) for name in names}
+    dtypes = {name: READ_AS.get(kind, str) for name, kind in kinds.items()}
+    absent = {name: [""] for name, kind in kinds.items() if kind in (REAL, MAYBE_WHOLE)}
+    options = {"dtype": dtypes, "na_values": absent, "float_precision": "round_trip", "keep_default_na": False}
+    return _read_as(path, where, options)
+
+
+def _read_as(path: Path, where: str, options: dict[str, Any]) -> pd.DataFrame:
+    with pd.read_csv(path, chunksize=ROWS_AT_ONCE, encoding="utf-8", **options) as parts:
+        return joined_parts((typed_cases(part, where) for part in parts), where)
 
 
 def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
@@ -249,7 +268,8 @@ def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
     values = column.reset_index(drop=True)
     try:
         if kind == TEXT:
-            return values.fillna("").astype(str).astype("object")
+            texts = values.fillna("").astype(str).to_numpy(dtype=object)
+            return pd.Series(list(map(sys.intern, texts)), dtype="object")  # each text is kept once for all rows
         if values.dtype == DTYPES.get(kind):
             return values
         if kind == YES_NO:
