@@ -65,7 +65,8 @@ IDENTITY = ("run", "model", "seed", "cohort", "frame")
 
 TEXT, WHOLE, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "maybe whole", "real", "yes/no"
 DTYPES = {WHOLE: "int64", MAYBE_WHOLE: "Int64", REAL: "float64", YES_NO: "bool"}
-READ_AS = {WHOLE: "int64", MAYBE_WHOLE: "float64", REAL: "float64"}
+READ_AS = {WHOLE: "int64", MAYBE_WHOLE: "float64"}
+"""Kind → as what pandas reads it; its own reading of fractions is not exact to the last digit in every version."""
 COLUMNS: dict[str, str] = {
     "schema_version": WHOLE,
     **dict.fromkeys(("protocol", "run", "source", "target", "model"), TEXT),
@@ -185,14 +186,14 @@ def read_cases(path: Path) -> pd.DataFrame:
 
 
 def _read_typed(path: Path, where: str) -> pd.DataFrame:
-    """Numbers are read as numbers, to the last digit; what is text stays text: frame "0007" must not become 7, nor
-    frame "NA" a missing value."""
+    """Whole numbers are read as numbers; what is text stays text: frame "0007" must not become 7, nor frame "NA" a
+    missing value."""
     names = pd.read_csv(path, nrows=0, encoding="utf-8").columns
     known = {**COLUMNS, **dict.fromkeys(added_columns(), REAL)}
     kinds = {name: known.get(name, TEXT) for name in names}
     dtypes = {name: READ_AS.get(kind, str) for name, kind in kinds.items()}
-    absent = {name: [""] for name, kind in kinds.items() if kind in (REAL, MAYBE_WHOLE)}
-    options = {"dtype": dtypes, "na_values": absent, "float_precision": "round_trip", "keep_default_na": False}
+    absent = {name: [""] for name, kind in kinds.items() if kind == MAYBE_WHOLE}
+    options = {"dtype": dtypes, "na_values": absent, "keep_default_na": False}
     return _read_as(path, where, options)
 
 
