@@ -1,17 +1,19 @@
 """How time and memory grow with frames, case rows, runs and pairs; and a paper estimate for a large matrix.
 
-    python benchmarks/growth.py                          # 1×, 4× and 16×; about ten minutes on one core
-    python benchmarks/growth.py --full --only import,check,cache,evaluate --threads 1
-    python benchmarks/growth.py --only report --report reports    # also reports/growth.{md,png}
+    python benchmarks/growth.py --report reports         # 1×, 4×, 16×: about fifteen minutes of one core
+    python benchmarks/growth.py --full --report reports  # also 200,000 frames and 1,000,000 case rows: an hour
+    python benchmarks/growth.py --only estimate
 
 Steps: `import`, `check`, `cache` (filling it) and `evaluate` (a folder of maps) over frames; `report` over case rows
-(five runs); `matrix-report` over runs; `plan` (`matrix --dry-run`) over pairs of centres. Each is measured in a process
-of its own, with the processes that it starts: CPU seconds, and the memory of the largest process at its peak. A small
-size is measured as well and taken off as what the step costs whatever its size (starting Python, loading libraries).
-The slope is that of log(CPU s) over log(size); 1 is proportional. `--full` adds 200,000 frames and 1,000,000 rows.
+(five runs); `matrix-report` over runs of 300 rows, five to a pair; `plan` over pairs of centres (13 methods, 5 seeds).
+Each is measured in a process of its own, with the processes that it starts: CPU seconds, and the memory of the largest
+process at its peak. A small size is measured as well and taken off as what the step costs whatever its size (starting
+Python, loading libraries). The slope is that of log(CPU s) over log(size); 1 is proportional. What was measured before
+is kept in --out and counts until the step is measured again: it may be done in parts.
 
 Frames are 96×80 px mixtures of a few rendered ones, 20,000 different images, then further frames of the same patients
-that look like these; none is clinical evidence.
+that look like these; none is clinical evidence. Making 200,000 of them and what comes of them takes 5 GB of disk.
+`estimate` times a step of each method on this processor and one tiny run's files; it says what it assumes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, permutations
 from pathlib import Path
@@ -35,6 +37,19 @@ HERE = Path(__file__).resolve()
 COHORT, WIDTH, HEIGHT, SCENES = "zju2", 96, 80, 48
 DISTINCT, FRAMES_PER_PATIENT = 20_000, 25
 TIMES = (1, 4, 16)
+ESTIMATE = "estimate"
+CENTRES, METHODS_PLANNED, SEEDS, GPUS, SCORED_FRAMES = 12, 13, 5, 8, 1000
+SPEEDS = (20, 60)
+"""How many times as fast as one thread here a GPU may be: assumptions."""
+HEAD = """# How time and memory grow
+
+Made by `python benchmarks/growth.py --full --report reports`; the command's own page says what is measured. One thread;
+the machine was shared, so that CPU seconds are higher than on an idle one. "Beyond the start": less what the step costs
+at its smallest size. Slope: of log(CPU s beyond the start) over log(size); 1 is in proportion.
+
+![How time and memory grow](growth.png)
+
+"""
 RUNS_OF_REPORT, MODELS, FRAMES_OF_RUN = 5, ("adabn", "adaptsegnet"), 100
 CACHE_SIZE = 32
 POLYPDA = (sys.executable, "-m", "polypda.cli.main")
@@ -90,13 +105,6 @@ def _report(size: int, folder: Path) -> list[str]:
     return [*POLYPDA, "report", *runs, "--out", str(folder / "report")]
 
 
-def _plan(size: int, folder: Path) -> list[str]:
-    pairs = ",".join(f"{one}/{other}" for one, other in centre_pairs(size))
-    words = ["matrix", "--pairs", pairs, "--methods", "source-only,adaptsegnet,fda,minent", "--seeds", "0,1,2,3,4"]
-    words += ["--phantom", "--preset", "quick", "--size", "32", "--batch-size", "2", "--dry-run"]
-    return [*POLYPDA, *words, "--out", str(folder / "matrix")]
-
-
 STEPS = {
     step.name: step
     for step in (
@@ -106,7 +114,7 @@ STEPS = {
         Step("evaluate", "frames", 40, 1000, 200_000, "maps", _evaluate),
         Step("report", "case rows", 300, 15_000, 1_000_000, "rows", _report),
         Step("matrix-report", "runs", 1, 6, 0, "runs", _report),
-        Step("plan", "pairs", 1, 8, 0, "", _plan),
+        Step("plan", "pairs", 1, 8, 0, "", _here("plan")),
     )
 }
 LEFT = {
@@ -116,7 +124,7 @@ LEFT = {
     "evaluate": ("evaluated",),
     "report": ("report",),
     "matrix-report": ("report",),
-    "plan": ("matrix",),
+    "plan": (),
 }
 OF_FRAMES = ("import", "check", "cache", "evaluate")
 
@@ -139,10 +147,13 @@ def centre_pairs(count: int) -> list[tuple[str, str]]:
 
 
 def main() -> None:
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="steps, separated by commas")
+    parser.add_argument("--only", help=f"some of {', '.join(STEPS)}, estimate; separated by commas")
     parser.add_argument("--full", action="store_true", help="also 200,000 frames and 1,000,000 case rows")
-    parser.add_argument("--sizes", type=int, nargs="+", help="these alone, instead of 1×, 4×, 16× and --full")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", help="these alone; none: only print and write what was measured"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the libraries' own")
     parser.add_argument("--out", type=Path, default=Path("runs/growth"), help="what is measured is made here")
     parser.add_argument("--report", type=Path, help="folder for growth.md, growth.png and growth.json")
@@ -152,20 +163,26 @@ def main() -> None:
     if given.child:
         CHILDREN[given.child[0]](int(given.child[1]), Path(given.child[2]))
         return
-    names = given.only.split(",") if given.only else list(STEPS)
+    names = given.only.split(",") if given.only else [*STEPS, ESTIMATE]
     os.environ |= {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
     given.out.mkdir(parents=True, exist_ok=True)
     kept = given.out / "growth.json"
     found = [Measured(**one) for one in json.loads(kept.read_text())] if kept.is_file() else []
-    for one in measured(names, given):
+    for one in measured([name for name in names if name in STEPS], given):
         found = [other for other in found if (other.step, other.size) != (one.step, one.size)] + [one]
-        print(
-            f"{one.step:>14} {one.size:>9,} {one.cpu_s:9.1f} CPU s {one.wall_s:9.1f} s {one.peak_mib:8.0f} MiB",
-            flush=True,
-        )
+        said = f"{one.step:>14} {one.size:>9,} {one.cpu_s:9.1f} CPU s {one.wall_s:9.1f} s {one.peak_mib:8.0f} MiB"
+        print(said, flush=True)
         kept.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
-    print(table(found))
+    if ESTIMATE in names:
+        subprocess.run(_here(ESTIMATE)(0, given.out), check=True)
+    estimate = given.out / "estimate.md"
+    text = f"{table(found)}\n\n{estimate.read_text() if estimate.is_file() else ''}"
+    print(text)
+    if given.report is not None:
+        (given.report / "growth.md").write_text(f"{HEAD}{text}", encoding="utf-8")
+        shutil.copy(kept, given.report / "growth.json")
+        draw(found, given.report / "growth.png")
 
 
 def measured(names: list[str], given: argparse.Namespace) -> Iterator[Measured]:
@@ -174,19 +191,15 @@ def measured(names: list[str], given: argparse.Namespace) -> Iterator[Measured]:
     for group in filter(None, groups):
         first = STEPS[group[0]]
         sizes = [first.small, *(first.first * times for times in TIMES)]
-        for size in given.sizes or [*sizes, *([first.full] if given.full and first.full else [])]:
+        wanted = [*sizes, *([first.full] if given.full and first.full else [])]
+        for size in wanted if given.sizes is None else given.sizes:
             folder = given.out / f"{'frames' if group[0] in OF_FRAMES else group[0]}-{size}"
             if group[0] in OF_FRAMES and group[0] != "import" and not (folder / "data").is_dir():
-                prepared(STEPS["import"], size, folder)
+                measure(STEPS["import"], size, folder)  # for its cohort
             for name in group:
                 yield measure(STEPS[name], size, folder)
             if not given.keep:
                 shutil.rmtree(folder)
-
-
-def prepared(step: Step, size: int, folder: Path) -> None:
-    """Have the step's product, unmeasured."""
-    measure(step, size, folder)
 
 
 def measure(step: Step, size: int, folder: Path) -> Measured:
@@ -323,24 +336,203 @@ def _make_runs(folder: Path, count: int, *, frames: int, pairs: int) -> None:
         write_evaluation(place, one.cases, one.run_metadata)
 
 
+def plan(size: int, folder: Path) -> None:
+    """Plan a matrix of so many pairs, and look where each run stands."""
+    from polypda.workflows.matrix.matrix import state_of
+    from polypda.workflows.matrix.matrix_plan import plan_matrix
+
+    planned = plan_matrix(centre_pairs(size), methods_of_estimate(), range(SEEDS), configured)
+    print(len(planned.runs), {state_of(run, folder / "matrix") for run in planned.runs})
+
+
+def methods_of_estimate() -> list[str]:
+    """Thirteen methods that adapt, the default first."""
+    from polypda.methods.index import DEFAULT_METHOD
+    from polypda.methods.registry import METHODS
+    from polypda.workflows.runs.stages import adapts
+
+    known = [name for name in METHODS if adapts(name) and name != DEFAULT_METHOD]
+    return [DEFAULT_METHOD, *known][:METHODS_PLANNED]
+
+
+def configured(source: str, target: str, method: str, seed: int, oracle: bool) -> Any:
+    """The configuration of a run by the preset `standard`, without its parts."""
+    from polypda.workflows.runs.launch import all_options, configuration
+
+    options = all_options({"preset": "standard", "phantom": True, "seed": seed, "parts": False, "device": "cpu"})
+    return configuration(options, source=source, target=target, method=method, method_options={})
+
+
+def estimate(_: int, folder: Path) -> None:
+    """Hours and storage of a large matrix, from steps that are timed and files that are written here."""
+    import tempfile
+
+    import torch
+
+    from polypda.workflows.matrix.matrix import estimated_seconds, timed_step
+    from polypda.workflows.matrix.matrix_plan import plan_matrix
+
+    torch.set_num_threads(1)
+    methods, names = methods_of_estimate(), [f"centre-{number}" for number in range(CENTRES)]
+    known = {method: configured("zju2", "haining", method, 0, False) for method in ("source-only", *methods)}
+
+    def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> Any:
+        return known[method].model_copy(update={"source": source, "target": target, "seed": seed})
+
+    import polypda.workflows.matrix.matrix_plan as planning
+
+    planning.check_pair = lambda source, target: None  # centres that no catalogue knows share no frames
+    plan_of = plan_matrix(list(permutations(names, 2)), methods, range(SEEDS), configure)
+    steps: dict[str, float] = {}
+
+    def timed(config: Any, method: str) -> float:
+        steps[method] = timed_step(config, method)
+        print(f"{method:>30} {steps[method]:.2f} s a step", file=sys.stderr, flush=True)
+        return steps[method]
+
+    thread_h = sum(estimated_seconds(plan_of.runs, timed).values()) / 3600
+    with tempfile.TemporaryDirectory() as place:
+        words = ["adapt", "--source", "zju2", "--target", "haining", "--phantom", "--phantom-frames", "48"]
+        words += [
+            "--preset",
+            "standard",
+            "--size",
+            "32",
+            "--batch-size",
+            "2",
+            "--start-steps",
+            "2",
+            "--adapt-steps",
+            "2",
+        ]
+        words += ["--checkpoint-every", "1", "--no-parts", "--overlays", "1", "--cache-dir", f"{place}/cache"]
+        subprocess.run([*POLYPDA, *words, "--out", f"{place}/run"], check=True, stdout=subprocess.DEVNULL)
+        files = [(path, path.stat().st_size) for path in Path(place, "run").rglob("*") if path.is_file()]
+        weights = sum(size for path, size in files if path.suffix in (".safetensors", ".ckpt", ".pt"))
+        models = sum(size for path, size in files if path.suffix == ".safetensors" and path.parent.name != "snapshots")
+        cases = Path(place, "run", "report", "cases.csv")
+        rows = len(cases.read_text(encoding="utf-8").splitlines()) - 1
+        per_row = cases.stat().st_size / rows
+        rest = sum(size for _, size in files) - weights - cases.stat().st_size
+    runs, scored = len(plan_of.runs), 2 * SCORED_FRAMES * 3
+    run_mb, dearest = (weights + rest + scored * per_row) / 1e6, max(steps, key=lambda name: steps[name])
+    pairs = CENTRES * (CENTRES - 1)
+    lines = [
+        f"## {CENTRES} centres × {METHODS_PLANNED} methods × {SEEDS} seeds on {GPUS} GPUs: an estimate on paper",
+        "",
+        f"{runs:,} runs: {pairs} pairs × {METHODS_PLANNED} methods × {SEEDS} seeds, and a source-only training per centre "
+        "and seed that they start from.",
+        "",
+        f"- Training: {thread_h:,.0f} hours of one thread of this processor: steps of the preset `standard` (128 px, "
+        f"batch 8), timed here, from {min(steps.values()):.2f} to {steps[dearest]:.2f} s ({dearest}).",
+        *(
+            f"- Were a GPU {factor} times as fast as this thread: {thread_h / factor / GPUS:,.0f} hours by the clock."
+            for factor in SPEEDS
+        ),
+        "- **No GPU was measured.** The factors are assumptions, not figures. At 352 px a step is taken to cost 7.6 "
+        "times as much (by its pixels). Decoding, checkpoints, scoring and waiting in a queue come on top.",
+        f"- Storage: {run_mb:,.0f} MB a run, {run_mb * runs / 1e6:,.2f} TB in all as runs end, from the files of a tiny "
+        f"one: {weights / 1e6:,.0f} MB of weights and snapshots ({models / 1e6:,.0f} MB without snapshots), "
+        f"{rest / 1e6:,.1f} MB else with one overlay, {per_row:,.0f} bytes a case row. Rows: three models on "
+        f"{SCORED_FRAMES:,} held-out frames of each of two centres, {scored * per_row / 1e6:,.1f} MB.",
+    ]
+    (folder / "estimate.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 CHILDREN = {
     "source": make_source,
     "maps": make_maps,
     "cache": fill_cache,
     "rows": make_rows,
     "runs": make_runs,
+    "plan": plan,
+    ESTIMATE: estimate,
 }
 
 
-def table(found: list[Measured]) -> str:
+def beyond_start(step: Step, found: Sequence[Measured]) -> list[tuple[Measured, float, float]]:
+    """Each size from 1× on, with its CPU s and MiB beyond those of the small size."""
+    own = sorted((one for one in found if one.step == step.name), key=lambda one: one.size)
+    start = next((one for one in own if one.size == step.small), None)
+    if start is None:
+        return []
+    return [
+        (one, one.cpu_s - start.cpu_s, one.peak_mib - start.peak_mib)
+        for one in own
+        if one.size >= step.first and one.cpu_s > start.cpu_s
+    ]
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of log y over log x, by least squares; NaN of fewer than two points."""
+    if len(points) < 2:
+        return math.nan
+    xs, ys = ([math.log(point[axis]) for point in points] for axis in (0, 1))
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    across = sum((x - mean_x) ** 2 for x in xs)
+    return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / across
+
+
+def table(found: Sequence[Measured]) -> str:
     """The measurements and each step's slope, as Markdown."""
-    lines = ["| step | size | CPU s | wall s | peak MiB | CPU ms per one |", "|---|---|---|---|---|---|"]
+    heads = ["step", "size", "CPU s", "peak MiB", "CPU ms each beyond the start", "KiB each beyond the start", "slope"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for step in STEPS.values():
-        for one in sorted((one for one in found if one.step == step.name), key=lambda one: one.size):
-            lines.append(
-                f"| {one.step} | {one.size:,} {step.unit} | {one.cpu_s:.1f} | {one.wall_s:.1f} | {one.peak_mib:.0f} | |"
-            )
+        points = beyond_start(step, found)
+        known = {one.size: (cpu_s, mib) for one, cpu_s, mib in points}
+        steepness = slope([(one.size, cpu_s) for one, cpu_s, _ in points])
+        own = sorted((one for one in found if one.step == step.name), key=lambda one: one.size)
+        for one in own:
+            cpu_s, mib = known.get(one.size, (math.nan, math.nan))
+            each = f"{1e3 * cpu_s / one.size:.2f} | {mib * 1024 / one.size:.2f}" if one.size in known else "– | –"
+            last = f"{steepness:.2f}" if one is own[-1] and steepness == steepness else ""
+            cells = [step.name, f"{one.size:,} {step.unit}", f"{one.cpu_s:.1f}", f"{one.peak_mib:.0f}", each, last]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def draw(found: Sequence[Measured], path: Path) -> None:
+    """CPU seconds and memory beyond the start over size, a panel for each unit; grey: proportional to the size."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from polypda.reporting.figures.figure_style import INK, MODEL_LINES, RULE, SOFT_INK, STYLE, power_of_ten
+
+    units = list(dict.fromkeys(step.unit for step in STEPS.values()))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 5.6), layout="constrained")
+        axes = figure.subplots(2, len(units), sharex="col")
+        for column, unit in enumerate(units):
+            for line, step in enumerate(step for step in STEPS.values() if step.unit == unit):
+                points = beyond_start(step, found)
+                sizes = [one.size for one, _, _ in points]
+                steepness = slope([(one.size, cpu_s) for one, cpu_s, _ in points])
+                for row, values in enumerate(([point[1] for point in points], [point[2] for point in points])):
+                    label = f"{step.name}, slope {steepness:.2f}" if row == 0 else step.name
+                    shown = [(x, y) for x, y in zip(sizes, values, strict=True) if y > 0]
+                    style = MODEL_LINES[line % len(MODEL_LINES)]
+                    if shown:
+                        axes[row, column].plot(
+                            *zip(*shown, strict=True), marker="o", markersize=4, label=label, **style
+                        )
+                        if line == 0:
+                            (x0, y0), x1 = shown[0], shown[-1][0]
+                            axes[row, column].plot([x0, x1], [y0, y0 * x1 / x0], color="#BBBBBB", linewidth=5, zorder=0)
+            axes[1, column].set_xlabel(unit, color=INK)
+            for axis in axes[:, column]:
+                axis.set_xscale("log")
+                axis.set_yscale("log")
+                axis.grid(color=RULE, linewidth=0.7)
+                axis.legend(fontsize=7.5, frameon=False, loc="upper left")
+                axis.margins(y=0.35)
+                for one in (axis.xaxis, axis.yaxis):
+                    one.set_major_formatter(mpl.ticker.FuncFormatter(power_of_ten))
+                    one.set_minor_formatter(mpl.ticker.NullFormatter())
+                axis.tick_params(colors=SOFT_INK)
+        axes[0, 0].set_ylabel("CPU s beyond the start")
+        axes[1, 0].set_ylabel("MiB beyond the start")
+        figure.suptitle("How time and memory grow; grey: in proportion to the size", fontsize=11, x=0.01, ha="left")
+        figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -166,10 +166,14 @@ def may_try_without_end(pattern: str) -> bool:
     return len(repeats) > 2 or re.search(r"\)(?:[*+]|\{)", plain) is not None
 
 
+_NOTHING_TOLD: dict[str, str | None] = {}
+"""One for all files whose names tell the frame alone."""
+
+
 def files_by_frame(
     folder: Path, patterns: Iterable[str], name: str, what: str
 ) -> dict[str, tuple[Path, dict[str, str | None]]]:
-    """Frame → (file, the named groups of its path), for all image files that match the globs.
+    """Frame → (file, what further named groups of its path tell), for all image files that match the globs.
 
     Raises: DataError E_FRAME_NAME, E_FRAME_PATTERN, E_FRAME_TWICE, E_LINK_BROKEN, E_FILE_SPECIAL, E_FILE_TOO_LARGE.
     """
@@ -190,5 +194,6 @@ def files_by_frame(
             other = found[frame_id][0].relative_to(folder.parent).as_posix()
             what_twice = f"frame '{frame_id}' has a second {what}, {other}."
             raise DataError("E_FRAME_TWICE", what_twice, where=relative, fix="keep one of them.")
-        found[frame_id] = path, groups
+        told = {group: text for group, text in groups.items() if group != "frame" and text is not None}
+        found[frame_id] = path, told or _NOTHING_TOLD
     return found
