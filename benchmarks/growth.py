@@ -289,6 +289,8 @@ def make_maps(size: int, folder: Path) -> None:
     import cv2
     import numpy as np
 
+    if (folder / "maps").is_dir() and sum(1 for _ in (folder / "maps").iterdir()) == size:
+        return
     (folder / "maps").mkdir(exist_ok=True)
     for path in (folder / "data" / COHORT / "masks").iterdir():
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -420,8 +422,8 @@ def estimate(_: int, folder: Path) -> None:
     lines = [
         f"## {CENTRES} centres × {METHODS_PLANNED} methods × {SEEDS} seeds on {GPUS} GPUs: an estimate on paper",
         "",
-        f"{runs:,} runs: {pairs} pairs × {METHODS_PLANNED} methods × {SEEDS} seeds, and a source-only training per centre "
-        "and seed that they start from.",
+        f"{runs:,} runs: {pairs} pairs × {METHODS_PLANNED} methods × {SEEDS} seeds, and a source-only training per "
+        "centre and seed that they start from.",
         "",
         f"- Training: {thread_h:,.0f} hours of one thread of this processor: steps of the preset `standard` (128 px, "
         f"batch 8), timed here, from {min(steps.values()):.2f} to {steps[dearest]:.2f} s ({dearest}).",
@@ -431,8 +433,8 @@ def estimate(_: int, folder: Path) -> None:
         ),
         "- **No GPU was measured.** The factors are assumptions, not figures. At 352 px a step is taken to cost 7.6 "
         "times as much (by its pixels). Decoding, checkpoints, scoring and waiting in a queue come on top.",
-        f"- Storage: {run_mb:,.0f} MB a run, {run_mb * runs / 1e6:,.2f} TB in all as runs end, from the files of a tiny "
-        f"one: {weights / 1e6:,.0f} MB of weights and snapshots ({models / 1e6:,.0f} MB without snapshots), "
+        f"- Storage: {run_mb:,.0f} MB a run, {run_mb * runs / 1e6:,.2f} TB in all as runs end, from the files of a "
+        f"tiny one: {weights / 1e6:,.0f} MB of weights and snapshots ({models / 1e6:,.0f} MB without snapshots), "
         f"{rest / 1e6:,.1f} MB else with one overlay, {per_row:,.0f} bytes a case row. Rows: three models on "
         f"{SCORED_FRAMES:,} held-out frames of each of two centres, {scored * per_row / 1e6:,.1f} MB.",
     ]
