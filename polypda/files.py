@@ -129,7 +129,7 @@ def _cells_of(column: pd.Series) -> list[str] | None:
     from pandas import NA
 
     kind = str(column.dtype)
-    if kind in ("int64", "bool"):
+    if kind in ("int64", "int32", "bool"):
         return list(map(str, column.tolist()))
     if kind == "float64":
         return ["" if value != value else repr(value) for value in column.tolist()]
