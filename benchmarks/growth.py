@@ -411,7 +411,6 @@ def estimate(_: int, folder: Path) -> None:
         subprocess.run([*POLYPDA, *words, "--out", f"{place}/run"], check=True, stdout=subprocess.DEVNULL)
         files = [(path, path.stat().st_size) for path in Path(place, "run").rglob("*") if path.is_file()]
         weights = sum(size for path, size in files if path.suffix in (".safetensors", ".ckpt", ".pt"))
-        models = sum(size for path, size in files if path.suffix == ".safetensors" and path.parent.name != "snapshots")
         cases = Path(place, "run", "report", "cases.csv")
         rows = len(cases.read_text(encoding="utf-8").splitlines()) - 1
         per_row = cases.stat().st_size / rows
@@ -434,8 +433,7 @@ def estimate(_: int, folder: Path) -> None:
         "- **No GPU was measured.** The factors are assumptions, not figures. At 352 px a step is taken to cost 7.6 "
         "times as much (by its pixels). Decoding, checkpoints, scoring and waiting in a queue come on top.",
         f"- Storage: {run_mb:,.0f} MB a run, {run_mb * runs / 1e6:,.2f} TB in all as runs end, from the files of a "
-        f"tiny one: {weights / 1e6:,.0f} MB of weights and snapshots ({models / 1e6:,.0f} MB without snapshots), "
-        f"{rest / 1e6:,.1f} MB else with one overlay, {per_row:,.0f} bytes a case row. Rows: three models on "
+        f"tiny one: {weights / 1e6:,.0f} MB of weights, {rest / 1e6:,.1f} MB else with one overlay, {per_row:,.0f} bytes a case row. Rows: three models on "
         f"{SCORED_FRAMES:,} held-out frames of each of two centres, {scored * per_row / 1e6:,.1f} MB.",
     ]
     (folder / "estimate.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
