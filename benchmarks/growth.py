@@ -433,7 +433,8 @@ def estimate(_: int, folder: Path) -> None:
         "- **No GPU was measured.** The factors are assumptions, not figures. At 352 px a step is taken to cost 7.6 "
         "times as much (by its pixels). Decoding, checkpoints, scoring and waiting in a queue come on top.",
         f"- Storage: {run_mb:,.0f} MB a run, {run_mb * runs / 1e6:,.2f} TB in all as runs end, from the files of a "
-        f"tiny one: {weights / 1e6:,.0f} MB of weights, {rest / 1e6:,.1f} MB else with one overlay, {per_row:,.0f} bytes a case row. Rows: three models on "
+        f"tiny one: {weights / 1e6:,.0f} MB of weights, {rest / 1e6:,.1f} MB else with one overlay, "
+        f"{per_row:,.0f} bytes a case row. Rows: three models on "
         f"{SCORED_FRAMES:,} held-out frames of each of two centres, {scored * per_row / 1e6:,.1f} MB.",
     ]
     (folder / "estimate.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

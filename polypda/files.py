@@ -119,7 +119,7 @@ def _lines_of(table: pd.DataFrame) -> Iterator[str]:
     """
     columns = [_cells_of(table[name]) for name in table.columns]
     if all(column is not None for column in columns) and len(columns) > 1:
-        yield from (f"{','.join(row)}\n" for row in zip(*columns, strict=True))  # type: ignore[arg-type]
+        yield from (f"{','.join(row)}\n" for row in zip(*columns, strict=True))
     elif len(table):
         yield table.to_csv(index=False, header=False, lineterminator="\n")
 

@@ -197,6 +197,8 @@ def files_by_frame(
             other = found[frame_id][0].relative_to(folder.parent).as_posix()
             what_twice = f"frame '{frame_id}' has a second {what}, {other}."
             raise DataError("E_FRAME_TWICE", what_twice, where=relative, fix="keep one of them.")
-        told = {group: text for group, text in groups.items() if group != "frame" and text is not None}
+        told: dict[str, str | None] = {
+            group: text for group, text in groups.items() if group != "frame" and text is not None
+        }
         found[frame_id] = path, told or _NOTHING_TOLD
     return found

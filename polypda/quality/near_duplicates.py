@@ -185,7 +185,7 @@ def find_alike(fingerprints: Sequence[Fingerprint | None], groups: Sequence[obje
         pair = AlikePair(*key, mirroring, found_likeness, int(distance))
         if _counts(pair) and (key not in best or best[key].likeness.fine < found_likeness.fine):
             best[key] = pair
-    unconfirmed = max(0, sum(part.count for part in found) - MOST_CANDIDATES)
+    unconfirmed = max(0, sum(part.among for part in found) - MOST_CANDIDATES)
     return PairSearch(tuple(best[key] for key in sorted(best)), unconfirmed)
 
 
@@ -212,18 +212,18 @@ def _counts(pair: AlikePair) -> bool:
 
 
 class _Candidates(NamedTuple):
-    """Pairs of frames (indices) that may show the same image, the nearest ones of ``count``."""
+    """Pairs of frames (indices) that may show the same image, the nearest ones of ``among``."""
 
     first: Indices
     second: Indices
     different: NDArray[np.uint16]
-    count: int = 0
+    among: int = 0
 
 
 def _candidates(bits: NDArray[np.uint64], turned: NDArray[np.uint64], group: NDArray[np.int64]) -> _Candidates:
     """Never more than twice as many as will be looked at are held."""
-    held, count = _Candidates(*(np.zeros(0, kind) for kind in (np.intp, np.intp, np.uint16))), 0
-    parts, size = [held], 0
+    nothing = np.zeros(0, np.intp)
+    parts, count, size = [_Candidates(nothing, nothing, np.zeros(0, np.uint16))], 0, 0
     for first, second, different in near_pairs(bits, turned, MOST_DIFFERENT_BITS, above_diagonal=True):
         apart = (group[first] != group[second]) | (group[first] < 0)
         parts.append(_Candidates(first[apart], second[apart], different[apart]))
@@ -231,7 +231,7 @@ def _candidates(bits: NDArray[np.uint64], turned: NDArray[np.uint64], group: NDA
         if size > 2 * MOST_CANDIDATES:
             parts = [_nearest(parts)]
             size = len(parts[0].first)
-    return _nearest(parts)._replace(count=count)
+    return _nearest(parts)._replace(among=count)
 
 
 def _nearest(parts: Sequence[_Candidates]) -> _Candidates:

@@ -64,7 +64,7 @@ IDENTITY = ("run", "model", "seed", "cohort", "frame")
 """Columns that name a row: no two rows may share them all."""
 
 TEXT, WHOLE, PIXELS, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "whole (pixels)", "maybe whole", "real", "yes/no"
-DTYPES = {WHOLE: "int64", PIXELS: "int32", MAYBE_WHOLE: "Int64", REAL: "float64", YES_NO: "bool"}
+DTYPES: dict[str, Any] = {WHOLE: "int64", PIXELS: "int32", MAYBE_WHOLE: "Int64", REAL: "float64", YES_NO: "bool"}
 """Pixels of a frame fit into half the memory; of the columns they are a quarter."""
 READ_AS = {WHOLE: "int64", PIXELS: "int64", MAYBE_WHOLE: "float64"}
 """Kind → as what pandas reads it; its own reading of fractions is not exact to the last digit in every version."""

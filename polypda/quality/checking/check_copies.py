@@ -59,7 +59,8 @@ def check_near_duplicates(view: CohortView) -> list[Finding]:
     """Nearly the same image under two names; across parts of the split it is a leak."""
     pairs = [(pair, (view.seen[pair.first], view.seen[pair.second])) for pair in view.alike.copies]
     pairs = [entry for entry in pairs if entry[1][0].image_sha256 != entry[1][1].image_sha256]
-    parted, together = [], []
+    parted: list[tuple[AlikePair, Pair]] = []
+    together: list[tuple[AlikePair, Pair]] = []
     for entry in pairs:
         (parted if held_out_apart(entry[1][0].frame.split, entry[1][1].frame.split) else together).append(entry)
     findings = []
