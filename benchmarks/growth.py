@@ -533,7 +533,7 @@ def draw(found: Sequence[Measured], path: Path) -> None:
         axes[0, 0].set_ylabel("CPU s beyond the start")
         axes[1, 0].set_ylabel("MiB beyond the start")
         figure.suptitle("How time and memory grow; grey: in proportion to the size", fontsize=11, x=0.01, ha="left")
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=84)
 
 
 if __name__ == "__main__":
