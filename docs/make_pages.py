@@ -170,6 +170,12 @@ What an import writes, and what may as well be laid out by hand below a data roo
     DATA/haining/frames.csv           (frame, patient, sequence, t_s, split, label_state, mode)
     DATA/haining/manifest.yaml        what is known of the cohort
 
+From 50,000 frames on an import writes `frames.parquet` instead of `frames.csv`: the same columns, text but for `t_s`,
+checked alike. It is read and written by pyarrow (`pip install 'polypda[large]'`); without it an import writes CSV, and
+a Parquet table that lies there ends with a code. One of the two may lie in a folder, not both;
+`python -c "import pandas; pandas.read_parquet('frames.parquet').to_csv('frames.csv', index=False)"` makes one of the
+other. [How large cohorts may be](growth.md).
+
 Masks are of their image's size, 0 and 255. Pixels of `ignore/` count nowhere. A public release can also lie as it
 was released, where its manifest describes the layout (`polypda cohorts show ID`).
 

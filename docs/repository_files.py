@@ -14,6 +14,8 @@ SHOWN = (
     "CHANGELOG.md",
     "polypda/methods/README.md",
     "reports/coverage.md",
+    "reports/growth.md",
+    "reports/growth.png",
     "reports/library-disagreement.md",
     "reports/real-frames/bench.md",
     "reports/real-frames/clean-frames.md",

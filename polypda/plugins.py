@@ -17,9 +17,10 @@ The groups, and what an entry point names:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any, TypeVar
 
 from polypda.errors import UsageError
@@ -137,3 +138,19 @@ def _refused(entry: metadata.EntryPoint, what: str) -> UsageError:
         f"{entry.value}, which {package} adds to {entry.group}, {what}.",
         fix=f"correct that package, or uninstall {package}.",
     )
+
+
+def extra_module(name: str, reads: str, *, logger: str = "", extra: str = "import") -> Any:
+    """A module of an extra, which only some formats and commands need; made silent: callers decide on its warnings.
+
+    Args: reads: "videos are read by PyAV". logger: the module's own, where it is not called as the module. extra: the
+        installation's that brings it.
+    Raises: UsageError E_EXTRA_MISSING.
+    """
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        what = f"{reads}, which is not installed."
+        raise UsageError("E_EXTRA_MISSING", what, fix=f"pip install 'polypda[{extra}]'") from error
+    logging.getLogger(logger or name).setLevel(logging.CRITICAL)
+    return module

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from polypda import files
 from polypda.errors import DataError
-from polypda.files import whole_file, whole_folder, write_json, write_png, write_table, write_whole
+from polypda.files import whole_file, whole_folder, write_json, write_parts, write_png, write_table, write_whole
 
 OLD = "old " * 1000
 
@@ -112,3 +113,38 @@ def test_a_former_folder_stays_until_the_new_one_is_whole(tmp_path):
     with pytest.raises(OSError), whole_folder(folder):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+AWKWARD = {
+    "plain": ["a", "息肉", ""],
+    "quoted": ['a,"b"', "two\nlines", "c"],
+    "number": [0.1 + 0.2, float("nan"), -0.0],
+    "large": [1e22, 1e-300, float("-inf")],
+    "whole": [1, -2, 3],
+    "yes": [True, False, True],
+    "maybe": pd.array([1, None, 3], dtype="Int64"),
+    "mixed": ["a", 1, None],
+    "days": pd.to_datetime(["2020-01-01", "2021-02-03", "2022-03-04"]),
+}
+
+
+@pytest.mark.parametrize("left_out", [(), ("quoted", "mixed", "days"), tuple(AWKWARD)[1:]])
+@pytest.mark.parametrize("at_once", [1, 2, 1000])
+def test_a_table_in_parts_is_written_as_pandas_writes_it(tmp_path, monkeypatch, left_out, at_once):
+    monkeypatch.setattr(files, "ROWS_AT_ONCE", at_once)
+    table = pd.DataFrame(AWKWARD).drop(columns=list(left_out)).astype({"plain": object})
+    write_table(tmp_path / "table.csv", table)
+    assert (tmp_path / "table.csv").read_bytes() == table.to_csv(index=False, lineterminator="\n").encode()
+    write_table(tmp_path / "none.csv", table.iloc[:0])
+    assert (tmp_path / "none.csv").read_text() == f"{','.join(table)}\n"
+
+
+def test_a_part_is_made_when_the_one_before_is_written_and_an_error_leaves_nothing(tmp_path):
+    def parts():
+        for number in range(3):
+            yield pd.DataFrame({"a": [number], "b": ["x"]})
+        raise DataError("E_CASES_VALUE", "the fourth is wrong.")
+
+    with pytest.raises(DataError, match="E_CASES_VALUE"):
+        write_parts(tmp_path / "table.csv", parts())
+    assert not list(tmp_path.iterdir())

@@ -41,7 +41,7 @@ class PolypBox(NamedTuple):
     label: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One image of a cohort.
 

@@ -204,7 +204,7 @@ def _over_black(pixels: Image, alpha: Image) -> Image:
     return np.rint(pixels * (opacity if pixels.ndim == 2 else opacity[..., None])).astype(np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MaskFile:
     """A mask as it is stored.
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
+from polypda.cohorts.frames_table import frames_table_of, read_frames_table
 from polypda.cohorts.image_files import files_by_frame, image_files, name_some, natural_key
 from polypda.cohorts.manifest import Layout, Manifest, MaskFiles, Unmasked
-from polypda.cohorts.tables import BOXES_CSV, FRAMES_CSV, FrameRow, read_boxes_csv, read_frames_csv
+from polypda.cohorts.tables import BOXES_CSV, FrameRow, read_boxes_csv
 from polypda.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Located:
     layout: Layout
     folder: Path
     phantom: bool
-    frames_csv: Path | None
+    frames_table: Path | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class FoundFrames:
 
 
 def ordinary_layout(cohort_id: str) -> Layout:
-    """How any cohort may lie: ``images``, ``masks`` (same stem) or ``boxes.csv``, and ``frames.csv``, ``ignore``."""
+    """How any cohort may lie: ``images``, ``masks`` (same stem) or ``boxes.csv``, and ``frames.csv`` (or
+    ``frames.parquet``), ``ignore``."""
     return Layout(
         name="ordinary cohort folder",
         verified=True,
@@ -68,11 +70,11 @@ def layouts_and_folders(manifest: Manifest) -> list[tuple[Layout, str]]:
 def locate(manifest: Manifest, data_root: Path) -> Located | None:
     """Find the cohort below the data root; None when no folder holds an image.
 
-    An ordinary folder that says so (by its frames.csv or as a phantom) goes before any release's layout.
+    An ordinary folder that says so (by its table of frames or as a phantom) goes before any release's layout.
     """
     ordinary = data_root / manifest.id
     phantom = (ordinary / PHANTOM_MARKER).is_file()
-    table = ordinary / FRAMES_CSV if (ordinary / FRAMES_CSV).is_file() else None
+    table = frames_table_of(ordinary)
     candidates = layouts_and_folders(manifest)
     if phantom or table:
         candidates = [(ordinary_layout(manifest.id), manifest.id)]
@@ -83,7 +85,7 @@ def locate(manifest: Manifest, data_root: Path) -> Located | None:
 
 
 def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundFrames:
-    """List the frames of a located cohort; splits are those that the release or frames.csv names, else None.
+    """List the frames of a located cohort; splits are those that the release or the table of frames names, else None.
 
     With ``labels=False`` neither masks nor boxes.csv are looked for: frames have none and every state is NONE.
 
@@ -93,9 +95,9 @@ def find_frames(manifest: Manifest, located: Located, *, labels: bool) -> FoundF
     excluded = {exclusion.frame for exclusion in layout.exclude}
     scenes = scenes_of(layout)
     images = files_by_frame(folder, layout.images, layout.frame, "image")
-    rows = read_frames_csv(located.frames_csv) if located.frames_csv else {}
-    if located.frames_csv:
-        _require_same_frames(rows, images, manifest.id)
+    rows = read_frames_table(located.frames_table) if located.frames_table else {}
+    if located.frames_table:
+        _require_same_frames(rows, images, f"{manifest.id}/{located.frames_table.name}")
     ignored = {path.stem: path for path in image_files(folder, (f"{IGNORE_FOLDER}/*",))}
     stated = {frame_id: row.label_state for frame_id, row in rows.items()}
     frames = []
@@ -149,8 +151,7 @@ def ranged_sequence(frame_id: str, layout: Layout, cohort_id: str) -> str | None
     )
 
 
-def _require_same_frames(rows: Collection[str], images: Collection[str], cohort_id: str) -> None:
-    where = f"{cohort_id}/{FRAMES_CSV}"
+def _require_same_frames(rows: Collection[str], images: Collection[str], where: str) -> None:
     gone = [frame for frame in rows if frame not in images]
     if gone:
         what = f"rows without an image: {name_some(gone)}.{nearest(gone[0], images)}"

@@ -40,6 +40,8 @@ LEAST_CHROMA = 40
 WHITE = 7
 COLOURS = ("dark", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 """By which channels are bright: 1 red, 2 green, 4 blue."""
+_NO_COLOUR: frozenset[str] = frozenset()
+"""One for all masks: of 200,000 empty sets each takes memory."""
 BLACK_AND_WHITE = "export the mask as black (no polyp) and white (polyp), PNG preferred."
 _EIGHT_BIT = "black (no polyp) and white (polyp), 8-bit PNG."
 NAME_CLASSES = "import the masks and name them: -O polyp=1,2 (values) or -O polyp=#rrggbb (colours)."
@@ -125,7 +127,7 @@ def _reach(stored: StoredPixels, values: NDArray[np.uint8]) -> MaskReach:
 def _bright_colours(values: NDArray[np.uint8]) -> frozenset[str]:
     """The colours of bright regions of a mask, thinned out; none where all of them are grey."""
     if values.ndim == 2:
-        return frozenset()
+        return _NO_COLOUR
     step = -(-max(values.shape[:2]) // MOST_LOOKED_AT_PX)
     thin = np.ascontiguousarray(values[::step, ::step, :3])
     highest = brightest_channel(thin)
@@ -133,7 +135,7 @@ def _bright_colours(values: NDArray[np.uint8]) -> frozenset[str]:
     bright = highest >= 128
     coloured = bright & (highest - lowest > LEAST_CHROMA)
     if not coloured.any():
-        return frozenset()
+        return _NO_COLOUR
     code = (thin >> 7) @ np.array([1, 2, 4], np.uint8)
     found = {COLOURS[each] for each in range(1, WHITE) if _has_area(coloured & (code == each), step)}
     return frozenset(found | ({COLOURS[WHITE]} if found and _has_area(bright & ~coloured, step) else set()))

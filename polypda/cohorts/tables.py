@@ -94,16 +94,26 @@ def read_frames_csv(path: Path) -> dict[str, FrameRow]:
 
     Raises: DataError E_FRAMES_CSV (unreadable or a wrong header), E_FRAMES_CSV_ROW (a wrong value, with its line).
     """
+    return rows_of(_records(path, "E_FRAMES_CSV", FRAME_COLUMNS, ("frame",)))
+
+
+def rows_of(records: Iterable[tuple[str, dict[str, str]]]) -> dict[str, FrameRow]:
+    """Frame → row, of where each row stands and its fields as text. A name that many rows share is kept once.
+
+    Raises: DataError E_FRAMES_CSV_ROW.
+    """
     rows: dict[str, FrameRow] = {}
-    for where, value in _records(path, "E_FRAMES_CSV", FRAME_COLUMNS, ("frame",)):
+    names: dict[str, str] = {}
+    for where, value in records:
         frame = value["frame"]
         if frame in rows:
             what = f"frame '{frame}' has two rows."
             raise DataError("E_FRAMES_CSV_ROW", what, where=where, fix="keep one of them.")
+        patient, sequence = (value.get(name) or None for name in ("patient", "sequence"))
         rows[frame] = FrameRow(
             frame=frame,
-            patient=value.get("patient") or None,
-            sequence=value.get("sequence") or None,
+            patient=names.setdefault(patient, patient) if patient else None,
+            sequence=names.setdefault(sequence, sequence) if sequence else None,
             t_s=_seconds(value.get("t_s", ""), where),
             split=_choice(Split, value.get("split", ""), "split", where),
             label_state=_choice(LabelState, value.get("label_state", ""), "label_state", where),
@@ -150,23 +160,31 @@ def _records(
     reader = csv.DictReader(io.StringIO(text), strict=True)  # else an unclosed quote swallows the rows behind it
     line = where
     try:
-        _check_header([name.strip() for name in reader.fieldnames or ()], columns, needed, code, where)
+        check_header([name.strip() for name in reader.fieldnames or ()], columns, needed, code, where)
         for record in reader:
             line = f"{where} line {reader.line_num}"
             if None in record or None in record.values():
                 what = "not as many fields as columns."
                 raise DataError(f"{code}_ROW", what, where=line, fix="add or remove commas.")
             value = {name.strip(): field.strip() for name, field in record.items()}
-            refuse_long(value.values(), f"{code}_ROW", line)
-            if running := next(filter(is_formula, value.values()), None):
-                what = f"'{running[:80]}' is a formula: a spreadsheet that opens a report would run it."
-                raise DataError(f"{code}_ROW", what, where=line, fix="write another name.")
-            if not value["frame"]:
-                fix = "write the image's name, no suffix."
-                raise DataError(f"{code}_ROW", "the frame is empty.", where=line, fix=fix)
-            yield line, value
+            yield line, checked_record(value, code, line)
     except csv.Error as error:
         raise DataError(code, f"{error}.", where=line, fix="save the table as text with commas.") from error
+
+
+def checked_record(value: dict[str, str], code: str, where: str) -> dict[str, str]:
+    """A row's fields, none of which is longer than any name or runs in a spreadsheet; its frame is named.
+
+    Raises: DataError ``code`` with ``_ROW``.
+    """
+    refuse_long(value.values(), f"{code}_ROW", where)
+    if running := next(filter(is_formula, value.values()), None):
+        what = f"'{running[:80]}' is a formula: a spreadsheet that opens a report would run it."
+        raise DataError(f"{code}_ROW", what, where=where, fix="write another name.")
+    if not value["frame"]:
+        fix = "write the image's name, no suffix."
+        raise DataError(f"{code}_ROW", "the frame is empty.", where=where, fix=fix)
+    return value
 
 
 def refuse_long(values: Iterable[str], code: str, where: str) -> None:
@@ -177,7 +195,8 @@ def refuse_long(values: Iterable[str], code: str, where: str) -> None:
         raise DataError(code, f"a field of {longest} characters.", where=where, fix=fix)
 
 
-def _check_header(header: Sequence[str], columns: Sequence[str], needed: Sequence[str], code: str, where: str) -> None:
+def check_header(header: Sequence[str], columns: Sequence[str], needed: Sequence[str], code: str, where: str) -> None:
+    """Raise DataError ``code`` where a table's columns are not those that are known, or one of those needed lacks."""
     unknown = [name for name in header if name not in columns]
     missing = [name for name in needed if name not in header]
     if unknown:

@@ -6,19 +6,18 @@ raise (a DataError with its code) becomes a line of the ledger, and the import g
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polypda.cohorts.frames import PolypBox, Split
 from polypda.errors import DataError, PolypdaError, UsageError, nearest
+from polypda.plugins import extra_module as extra_module
 
 Pixels = NDArray[np.uint8]
 """uint8 H×W×3, RGB."""
@@ -254,19 +253,3 @@ def option_choice(given: Mapping[str, str], name: str, choices: Sequence[str]) -
         what = f"{name} is '{value}'.{nearest(value, choices)}"
         raise UsageError("E_OPTION", what, fix=f"write one of {', '.join(choices)}.")
     return value
-
-
-def extra_module(name: str, reads: str, *, logger: str = "", extra: str = "import") -> Any:
-    """A module of an extra, which only some formats and commands need; made silent: readers decide on its warnings.
-
-    Args: reads: "videos are read by PyAV". logger: the module's own, where it is not called as the module. extra: the
-        installation's that brings it.
-    Raises: UsageError E_EXTRA_MISSING.
-    """
-    try:
-        module = import_module(name)
-    except ImportError as error:
-        what = f"{reads}, which is not installed."
-        raise UsageError("E_EXTRA_MISSING", what, fix=f"pip install 'polypda[{extra}]'") from error
-    logging.getLogger(logger or name).setLevel(logging.CRITICAL)
-    return module

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from polypda.cohorts.frames_table import TABLE_NAMES
 from polypda.cohorts.manifest import Manifest
-from polypda.cohorts.tables import FRAMES_CSV
 from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.contract import Reader, SourceTree
 from polypda.importing.readers.coco import CocoReader
@@ -108,7 +108,7 @@ def reader_for(name: str, tree: SourceTree, options: Mapping[str, str], known: M
     if not tree.files():
         fix = "name the folder with frames."
         raise DataError("E_SOURCE_EMPTY", "there is no file in it.", where=tree.name, fix=fix)
-    if release is not None and not options and FRAMES_CSV not in tree.files():
+    if release is not None and not options and not set(TABLE_NAMES) & set(tree.files()):
         return release
     for kind in READERS.values():
         if kind().recognises(tree):

@@ -62,9 +62,9 @@ class FolderTree(SourceTree):
         found = []
         for folder, inner_folders, names in os.walk(self.folder, onerror=self._closed):
             relative = Path(folder).relative_to(self.folder)
-            for name in [*inner_folders, *names]:
+            for number, name in enumerate([*inner_folders, *names]):
                 path = (relative / name).as_posix()
-                if not is_hidden(path) and self._accepted(path) and name in names:
+                if not is_hidden(path) and self._accepted(path) and number >= len(inner_folders):
                     found.append(path)
             inner_folders[:] = [name for name in inner_folders if not is_hidden(name)]
         return tuple(sorted(found, key=natural_key))

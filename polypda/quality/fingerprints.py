@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -42,6 +44,8 @@ LEAST_CONTRAST = 2.0
 HASH_ROWS, HASH_COLUMNS = 16, 16
 HASH_WORDS = HASH_ROWS * HASH_COLUMNS // 64
 
+RELIEF_BYTES_IN_MEMORY = 32 << 20
+
 Relief = NDArray[np.int8]
 Hash = NDArray[np.uint64]
 
@@ -52,6 +56,56 @@ class Fingerprint:
 
     bits: Hash
     relief: Relief
+
+
+class StoredFingerprints(Sequence[Fingerprint | None]):
+    """The fingerprints of any number of frames: their bits in memory, their reliefs, beyond a few thousand, in a file
+    without a name that is gone with the process. As a list 200,000 of them would take a gigabyte."""
+
+    def __init__(self) -> None:
+        self._bits: list[bytes | None] = []
+        self._reliefs = SpooledTemporaryFile(max_size=RELIEF_BYTES_IN_MEMORY)  # noqa: SIM115 - as long as this lives
+
+    def append(self, entry: Fingerprint | None) -> None:
+        """Add the next frame's; None for one that has none."""
+        if entry is not None:
+            self._reliefs.seek(len(self._bits) * RELIEF_SIDE**2)
+            self._reliefs.write(entry.relief.tobytes())
+        self._bits.append(None if entry is None else entry.bits.tobytes())
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+    @overload
+    def __getitem__(self, index: int) -> Fingerprint | None: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Fingerprint | None]: ...
+
+    def __getitem__(self, index: int | slice) -> Fingerprint | Sequence[Fingerprint | None] | None:
+        if isinstance(index, slice):
+            return _SomeFingerprints(self, range(len(self))[index])
+        bits = self._bits[index]
+        if bits is None:
+            return None
+        self._reliefs.seek((index % len(self._bits)) * RELIEF_SIDE**2)
+        relief = np.frombuffer(self._reliefs.read(RELIEF_SIDE**2), np.int8).reshape(RELIEF_SIDE, RELIEF_SIDE)
+        return Fingerprint(np.frombuffer(bits, np.uint64), relief)
+
+
+class _SomeFingerprints(Sequence[Fingerprint | None]):
+    """A part of stored fingerprints, read where it is asked for."""
+
+    def __init__(self, stored: StoredFingerprints, indices: range) -> None:
+        self._stored, self._indices = stored, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _SomeFingerprints(self._stored, self._indices[index])
+        return self._stored[self._indices[index]]
 
 
 def fingerprint(image: Image) -> Fingerprint | None:

@@ -64,7 +64,7 @@ class Scan(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Comb:
     """What one frame shows.
 

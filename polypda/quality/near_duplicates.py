@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from polypda.quality.fingerprints import HASH_WORDS, RELIEF_SIDE, Fingerprint, Relief, difference_hash
 
-ROWS_AT_ONCE = 128
-"""Times 10,000 columns this is a megabyte of distances: it stays in the processor's cache."""
+ROWS_AT_ONCE, COLUMNS_AT_ONCE = 128, 8192
+"""Two megabytes of distances: they stay in the processor's cache, and 200,000 frames need no more."""
 
 Indices = NDArray[np.intp]
 
@@ -31,15 +31,24 @@ def near_pairs(
     for start in range(0, len(left), ROWS_AT_ONCE):
         rows = left[start : start + ROWS_AT_ONCE]
         first_column = start + 1 if above_diagonal else 0
-        different = np.zeros((len(rows), max(0, len(right) - first_column)), np.uint16)
-        for word in range(left.shape[1]):
-            different += np.bitwise_count(rows[:, word, None] ^ columns[word, None, first_column:])
-        row, column = np.nonzero(different <= most_bits)
-        bits = different[row, column]
-        row, column = row + start, column + first_column
+        found = []
+        for left_edge in range(first_column, len(right), COLUMNS_AT_ONCE):
+            part = columns[:, left_edge : left_edge + COLUMNS_AT_ONCE]
+            different = np.zeros((len(rows), part.shape[1]), np.uint16)
+            for word in range(left.shape[1]):
+                different += np.bitwise_count(rows[:, word, None] ^ part[word])
+            row, column = np.nonzero(different <= most_bits)
+            if len(row):
+                found.append((row + start, column + left_edge, different[row, column]))
+        if not found:
+            continue
+        row, column, bits = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if above_diagonal:
             above = row < column
             row, column, bits = row[above], column[above], bits[above]
+        if len(found) > 1:
+            order = np.lexsort((column, row))
+            row, column, bits = row[order], column[order], bits[order]
         if len(row):
             yield row, column, bits
 
@@ -117,6 +126,7 @@ to 0.6 and recompressed at quality 50, details of real frames still agree to 0.7
 smooth walls with one fold three more chances to agree."""
 SCENE_COARSE, SCENE_FINE = 0.75, 0.45
 """The same, for frames that seem to show one scene from nearly one position; a hint, not a proof."""
+COLUMNS = ("first", "second", "different")
 MOST_CANDIDATES = 400_000
 """Candidates that are confirmed, the nearest first: a video of a still scene would otherwise take hours."""
 
@@ -157,25 +167,42 @@ def find_alike(fingerprints: Sequence[Fingerprint | None], groups: Sequence[obje
     fingerprints: None for a frame that has none; it is in no pair. groups: pairs within one group are not looked for
     (neighbours of one known sequence); None belongs to none.
     """
-    known = np.array([index for index, entry in enumerate(fingerprints) if entry is not None], np.intp)
+    known, hashes = _hashes(fingerprints)
     if len(known) < 2:
         return PairSearch(())
-    held = [entry for entry in fingerprints if entry is not None]
     group = _group_numbers(groups, known)
-    bits = np.stack([entry.bits for entry in held])
-    found = [_candidates(bits, held, how, group) for how in Mirroring]
-    first, second, different = (np.concatenate([part[k] for part in found]) for k in range(3))
-    how = np.repeat(np.arange(len(found)), [len(part[0]) for part in found])
+    found = [_candidates(hashes[Mirroring.NONE], hashes[how], group) for how in Mirroring]
+    first, second, different = (np.concatenate([getattr(part, name) for part in found]) for name in COLUMNS)
+    how = np.repeat(np.arange(len(found)), [len(part.first) for part in found])
     order = np.argsort(different, kind="stable")[:MOST_CANDIDATES]
     best: dict[tuple[int, int], AlikePair] = {}
     for one, other, turned, distance in zip(first[order], second[order], how[order], different[order], strict=True):
         mirroring = tuple(Mirroring)[turned]
-        found_likeness = likeness(held[one].relief, mirrored(held[other].relief, mirroring))
         key = int(known[one]), int(known[other])
+        here, there = fingerprints[key[0]], fingerprints[key[1]]
+        assert here is not None and there is not None  # the others are in no pair
+        found_likeness = likeness(here.relief, mirrored(there.relief, mirroring))
         pair = AlikePair(*key, mirroring, found_likeness, int(distance))
         if _counts(pair) and (key not in best or best[key].likeness.fine < found_likeness.fine):
             best[key] = pair
-    return PairSearch(tuple(best[key] for key in sorted(best)), max(0, len(first) - MOST_CANDIDATES))
+    unconfirmed = max(0, sum(part.among for part in found) - MOST_CANDIDATES)
+    return PairSearch(tuple(best[key] for key in sorted(best)), unconfirmed)
+
+
+def _hashes(fingerprints: Sequence[Fingerprint | None]) -> tuple[NDArray[np.intp], dict[Mirroring, NDArray[np.uint64]]]:
+    """Which frames have a fingerprint, and their hashes, N×words, as they are and turned over; each is read once."""
+    known = np.zeros(len(fingerprints), np.intp)
+    hashes = {how: np.zeros((len(fingerprints), HASH_WORDS), np.uint64) for how in Mirroring}
+    count = 0
+    for index, entry in enumerate(fingerprints):
+        if entry is None:
+            continue
+        known[count] = index
+        for how, table in hashes.items():
+            unturned = how is Mirroring.NONE
+            table[count] = entry.bits if unturned else difference_hash(mirrored(entry.relief, how))
+        count += 1
+    return known[:count], {how: table[:count] for how, table in hashes.items()}
 
 
 def _counts(pair: AlikePair) -> bool:
@@ -184,19 +211,34 @@ def _counts(pair: AlikePair) -> bool:
     return pair.same_image or same_scene
 
 
-def _candidates(
-    bits: NDArray[np.uint64], held: Sequence[Fingerprint], how: Mirroring, group: NDArray[np.int64]
-) -> tuple[NDArray, NDArray, NDArray]:
-    right = bits
-    if how is not Mirroring.NONE:
-        right = np.stack([difference_hash(mirrored(entry.relief, how)) for entry in held]).reshape(-1, HASH_WORDS)
-    parts = list(near_pairs(bits, right, MOST_DIFFERENT_BITS, above_diagonal=True))
-    if not parts:
-        nothing = np.zeros(0, np.intp)
-        return nothing, nothing, nothing
-    first, second, different = (np.concatenate([part[k] for part in parts]) for k in range(3))
-    apart = (group[first] != group[second]) | (group[first] < 0)
-    return first[apart], second[apart], different[apart]
+class _Candidates(NamedTuple):
+    """Pairs of frames (indices) that may show the same image, the nearest ones of ``among``."""
+
+    first: Indices
+    second: Indices
+    different: NDArray[np.uint16]
+    among: int = 0
+
+
+def _candidates(bits: NDArray[np.uint64], turned: NDArray[np.uint64], group: NDArray[np.int64]) -> _Candidates:
+    """Never more than twice as many as will be looked at are held."""
+    nothing = np.zeros(0, np.intp)
+    parts, count, size = [_Candidates(nothing, nothing, np.zeros(0, np.uint16))], 0, 0
+    for first, second, different in near_pairs(bits, turned, MOST_DIFFERENT_BITS, above_diagonal=True):
+        apart = (group[first] != group[second]) | (group[first] < 0)
+        parts.append(_Candidates(first[apart], second[apart], different[apart]))
+        count, size = count + int(apart.sum()), size + int(apart.sum())
+        if size > 2 * MOST_CANDIDATES:
+            parts = [_nearest(parts)]
+            size = len(parts[0].first)
+    return _nearest(parts)._replace(among=count)
+
+
+def _nearest(parts: Sequence[_Candidates]) -> _Candidates:
+    """The nearest, at most MOST_CANDIDATES, in their order."""
+    first, second, different = (np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS)
+    kept = np.sort(np.argsort(different, kind="stable")[:MOST_CANDIDATES])
+    return _Candidates(first[kept], second[kept], different[kept])
 
 
 def _group_numbers(groups: Sequence[object] | None, known: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from polypda.errors import DataError
+from polypda.evaluation.cases import case_table
 from polypda.evaluation.cases.case_table import (
     COLUMNS,
     CaseKey,
@@ -146,3 +147,53 @@ def test_written_files_are_readable_by_colleagues(tmp_path: Path) -> None:
     write_whole(tmp_path / "x.csv", b"1")
     (tmp_path / "y.csv").touch()
     assert stat.S_IMODE((tmp_path / "x.csv").stat().st_mode) == stat.S_IMODE((tmp_path / "y.csv").stat().st_mode)
+
+
+@pytest.fixture
+def counted_rows(monkeypatch):
+    """How many rows are typed at a time, three by three."""
+    seen: list[int] = []
+    typed = case_table.typed_cases
+
+    def counting(cases, where="cases"):
+        seen.append(len(cases))
+        return typed(cases, where)
+
+    monkeypatch.setattr(case_table, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(case_table, "typed_cases", counting)
+    return seen
+
+
+def test_no_more_than_some_rows_are_text_or_objects_at_a_time(tmp_path: Path, counted_rows) -> None:
+    rows = [row(f"{number:03d}", negative=number % 4 == 0) for number in range(11)]
+    whole = checked_cases(pd.DataFrame(rows))
+    whole.to_csv(tmp_path / "whole.csv", index=False, lineterminator="\n")
+    counted_rows.clear()
+    table = cases_table(iter(rows))
+    assert counted_rows == [3, 3, 3, 2]
+    write_cases(table, tmp_path / "cases.csv")
+    assert max(counted_rows) == 3 and (tmp_path / "cases.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    again = read_cases(tmp_path / "cases.csv")
+    assert max(counted_rows) == 3
+    for each in (table, again):
+        pd.testing.assert_frame_equal(each, whole, check_exact=True)
+
+
+def test_what_is_wrong_between_parts_is_noticed(tmp_path: Path, counted_rows) -> None:
+    table = cases_table([row(f"{number:03d}") for number in range(8)])
+    table.assign(frame=[*table["frame"][:7], "000"]).to_csv(tmp_path / "twice.csv", index=False)
+    table.assign(width_px=[*table["width_px"][:7], 1.5]).to_csv(tmp_path / "half.csv", index=False)
+    for name, code in (("twice", "E_CASES_DUPLICATE"), ("half", "E_CASES_VALUE")):
+        with pytest.raises(DataError, match=code):
+            read_cases(tmp_path / f"{name}.csv")
+
+
+def test_more_pixels_than_a_frame_can_have_are_refused() -> None:
+    with pytest.raises(DataError, match=r"E_CASES_VALUE.*reliability_n_9"):
+        checked_cases(pd.DataFrame([row("a", reliability_n_9=2**31)]))
+
+
+def test_texts_that_rows_share_are_kept_once(tmp_path: Path) -> None:
+    write_cases(cases_table([row("a", patient="p 1"), row("b", patient="p 1")]), tmp_path / "cases.csv")
+    first, second = read_cases(tmp_path / "cases.csv")["patient"]
+    assert first == "p 1" and first is second

@@ -10,7 +10,8 @@ from support.planted_copies import KINDS, copy_of
 
 from polypda.cohorts.catalogue import manifest
 from polypda.phantom.renderer import render_frame
-from polypda.quality.fingerprints import Fingerprint, fingerprint, lit_image
+from polypda.quality import near_duplicates
+from polypda.quality.fingerprints import Fingerprint, StoredFingerprints, fingerprint, lit_image
 from polypda.quality.near_duplicates import AlikePair, Likeness, Mirroring, find_alike, likeness, mirrored, near_pairs
 
 SCENES = 4
@@ -148,3 +149,44 @@ def test_planted_copies_of_real_frames_are_found():
 )
 def test_mirrored_frames_must_agree_in_more_detail(mirroring, fine, same):
     assert AlikePair(0, 1, mirroring, Likeness(0.86, fine), 70).same_image is same
+
+
+def test_the_search_does_not_depend_on_how_many_columns_are_compared_at_once(monkeypatch):
+    table = np.random.default_rng(6).integers(0, 2**63, (300, 4), dtype=np.uint64)
+    whole = [part.tolist() for block in near_pairs(table, table, 112, above_diagonal=True) for part in block]
+    monkeypatch.setattr(near_duplicates, "COLUMNS_AT_ONCE", 7)
+    assert [part.tolist() for block in near_pairs(table, table, 112, above_diagonal=True) for part in block] == whole
+
+
+def test_stored_fingerprints_are_those_that_were_given_and_find_the_same(monkeypatch):
+    monkeypatch.setattr("polypda.quality.fingerprints.RELIEF_BYTES_IN_MEMORY", 5000)  # the third goes to the disk
+    given = [fingerprint(scene(number)) for number in (1, 2, 3, 1)]
+    given.insert(2, None)
+    stored = StoredFingerprints()
+    for entry in given:
+        stored.append(entry)
+    for one, other in zip(stored, given, strict=True):
+        assert one is other is None or (np.array_equal(one.relief, other.relief) and (one.bits == other.bits).all())
+    assert find_alike(stored).pairs == find_alike(given).pairs != ()
+    part = stored[1:]
+    assert len(part) == 4 and part[1] is None and np.array_equal(part[-1].relief, given[-1].relief)
+    assert find_alike(part).pairs == find_alike(given[1:]).pairs
+
+
+def test_of_many_candidates_the_nearest_are_looked_at_and_few_are_held(monkeypatch):
+    prints = [fingerprint(scene(number % 3)) for number in range(24)]
+    monkeypatch.setattr(near_duplicates, "ROWS_AT_ONCE", 4)
+    everything = find_alike(prints)
+    monkeypatch.setattr(near_duplicates, "MOST_CANDIDATES", 20)
+    most, nearest = 0, near_duplicates._nearest
+
+    def watched(parts):
+        nonlocal most
+        most = max(most, sum(len(part.first) for part in parts))
+        return nearest(parts)
+
+    monkeypatch.setattr(near_duplicates, "_nearest", watched)
+    found = find_alike(prints)
+    assert len(everything.pairs) == 84 and everything.unconfirmed == 0
+    assert found.pairs == everything.pairs[: len(found.pairs)] and len(found.pairs) == 20 and found.unconfirmed >= 64
+    assert 40 < most < 84

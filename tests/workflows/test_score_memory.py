@@ -1,5 +1,6 @@
 """Scores are remembered by content: the same weights on the same files are not scored twice, anything else is."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -65,3 +66,10 @@ def test_a_damaged_entry_counts_as_none(cohort, tmp_path):
     memory.keep("x", "adabn", frames, keys("one"), [{"frame": frame.frame} for frame in frames])
     next((tmp_path / "scores").glob("x-*.json")).write_text('{"0001": ')
     assert memory.recall("x", "adabn", frames, keys("one")) is None
+
+
+def test_the_same_frames_elsewhere_are_the_same_entry_whatever_their_masks_are_called(cohort, tmp_path):
+    memory, frames = ScoreMemory(tmp_path / "scores", NetworkGrid(64), Inference()), cohort.split(Split.TEST)
+    shutil.copytree(tmp_path / "data", tmp_path / "moved")
+    moved = open_cohort("zju2", tmp_path / "moved")
+    assert memory.signature(moved, moved.split(Split.TEST)) == memory.signature(cohort, frames)

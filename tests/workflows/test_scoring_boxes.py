@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from polypda.cohorts.field_of_view import Box, FieldOfView
@@ -128,3 +129,22 @@ def test_every_table_is_told_what_trained_on():
     silent = LearntLabels.of(cohort_of(mask=4, box=3), None)
     assert silent.words == "" and "3 training frames of the source have boxes only" in silent.notes[0]
     assert LearntLabels.of(cohort_of(mask=4), BoxSupervision.FILLED).words == ""
+
+
+def test_rows_that_become_columns_as_they_come_give_the_same_table(monkeypatch):
+    monkeypatch.setattr("polypda.workflows.scoring.scoring.ROWS_AT_ONCE", 2)
+    frames = [frame(f"free{number}", LabelState.NEGATIVE) for number in range(5)]
+    cohort = OpenedCohort("sun", Path(), tuple(frames))
+    held, columns, most = Scoring(), Scoring(as_columns=True), 0
+
+    def watched():
+        nonlocal most
+        for number, one in enumerate(frames):
+            most = max(most, len(columns.rows))
+            yield seen(one, (5 + number, 5, 20, 20))
+
+    held.add(cohort, 5, [seen(one, (5 + number, 5, 20, 20)) for number, one in enumerate(frames)], key, Silent())
+    columns.add(cohort, 5, watched(), key, Silent())
+    pd.testing.assert_frame_equal(columns.cases(), held.cases())
+    assert most == 1 and len(held.rows) == 5
+    pd.testing.assert_frame_equal(columns.cases(), held.cases())  # asked a second time

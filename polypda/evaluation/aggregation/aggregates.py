@@ -145,9 +145,7 @@ def _per_sequence(panel: Panel, dice: FloatArray, chosen: NDArray[np.bool_]) -> 
         return np.full(len(dice), math.nan)
     codes = np.unique(sequences, return_inverse=True)[1]
     sizes = np.bincount(codes)
-    member = np.zeros((len(codes), len(sizes)))
-    member[np.arange(len(codes)), codes] = 1.0 / sizes[codes]
-    return (dice @ member).mean(axis=-1)
+    return np.stack([np.bincount(codes, weights=row) / sizes for row in dice]).mean(axis=-1)
 
 
 def _undefined(values: FloatArray) -> FloatArray:

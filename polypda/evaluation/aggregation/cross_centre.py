@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,12 +81,16 @@ class CrossCentreResults:
     phantom: bool
 
 
-def cross_centre_results(evaluations: Sequence[Evaluation], source_only: str = SOURCE_ONLY) -> CrossCentreResults:
+def cross_centre_results(
+    evaluations: Sequence[Evaluation], source_only: str = SOURCE_ONLY, *, joined: Callable[[], None] = lambda: None
+) -> CrossCentreResults:
     """Join evaluations, check that they can stand side by side, and compute every table.
 
+    joined: called once their cases are joined, and not needed any more.
     Raises: what :func:`.joined_cases.joined_cases` raises.
     """
     cases = joined_cases(evaluations)
+    joined()
     metadata_of_runs = tuple(evaluation.run_metadata for evaluation in evaluations)
     groups = panels(cases)
     comparisons = comparison_table(groups, source_only)
@@ -175,7 +179,7 @@ def _unit(row: pd.Series) -> str:
 
 def _missing_notes(cases: pd.DataFrame) -> Iterator[str]:
     missing = cases[cases["prediction_missing"]].drop_duplicates(["cohort", "model", "training", "frame"])
-    totals = cases.drop_duplicates(["cohort", "frame"])["cohort"].value_counts()
+    totals = cases[["cohort", "frame"]].drop_duplicates()["cohort"].value_counts()
     for _, head in missing.drop_duplicates(["cohort", "model"]).iterrows():
         cohort, model = str(head["cohort"]), head["model"]
         lacking = missing[(missing["cohort"] == cohort) & (missing["model"] == model)]

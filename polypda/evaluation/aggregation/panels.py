@@ -1,6 +1,7 @@
 """Cases as arrays: one model in one cohort, every training on the same frames in the same order.
 
-A table of 100,000 cases is sorted once; each panel is a block of it, so no step works frame by frame.
+The cases are sorted once; each panel is a block of them, so no step works frame by frame. Nothing is copied but the
+columns that are asked for.
 """
 
 from __future__ import annotations
@@ -38,6 +39,27 @@ class GroupKey(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class SortedColumns:
+    """Columns of cases in another order of rows, each made when it is first asked for: most never are, and a sorted
+    table of a million cases would take as much memory as the cases."""
+
+    cases: pd.DataFrame = field(repr=False)
+    order: NDArray[np.int64] = field(repr=False)
+    _known: dict[str, FloatArray] = field(default_factory=dict, repr=False)
+
+    def numbers(self, column: str) -> FloatArray:
+        """A numeric column, float64; absent values are NaN."""
+        if column not in self._known:
+            self._known[column] = self.cases[column].to_numpy(dtype=np.float64, na_value=np.nan)[self.order]
+        return self._known[column]
+
+    def rows(self, places: slice | NDArray[np.int64], columns: Sequence[str]) -> pd.DataFrame:
+        """Some rows of the sorted table, with those of these columns that there are."""
+        known = [name for name in columns if name in self.cases]
+        return self.cases[known].iloc[self.order[places]].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
 class Panel:
     """T trainings of one model on the same N frames.
 
@@ -50,18 +72,19 @@ class Panel:
     trainings: tuple[str, ...]
     seeds: tuple[int, ...]
     controls: tuple[str, ...]
-    _table: pd.DataFrame = field(repr=False)
+    _columns: SortedColumns = field(repr=False)
+    _rows: slice = field(repr=False)
+    """Of the sorted cases; those of a training lie together."""
     _blocks: NDArray[np.int64] = field(repr=False)
-    """Which N-row block of ``_table`` belongs to each training."""
+    """Which N-row block of them belongs to each training."""
 
     def values(self, column: str) -> FloatArray:
         """A numeric column as float64 [T, N]; absent values are NaN."""
-        numbers = self._table[column].to_numpy(dtype=np.float64, na_value=np.nan)
-        return numbers.reshape(-1, len(self.frames))[self._blocks]
+        return self._columns.numbers(column)[self._rows].reshape(-1, len(self.frames))[self._blocks]
 
     def holds(self, column: str) -> bool:
         """Whether the cases have this column."""
-        return column in self._table
+        return column in self._columns.cases
 
     def mean_values(self, column: str) -> FloatArray:
         """Per frame the mean over the trainings, float64 [N]."""
@@ -119,36 +142,37 @@ def panels(cases: pd.DataFrame) -> list[Panel]:
     same = [code[order][1:] == code[order][:-1] for code in (codes, training_codes, frame_codes)]
     first = np.concatenate([[True], ~np.logical_and.reduce(same)])
     order = order[first]
-    ordered = cases.iloc[order].reset_index(drop=True)
+    columns = SortedColumns(cases, order)
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    ends = [*starts[1:], len(ordered)]
-    facts = ordered[[name for name in (*GROUP, *FRAME_FACTS) if name in ordered]]
+    ends = [*starts[1:], len(order)]
+    training_codes, frame_codes = training_codes[order], frame_codes[order]
     return [
-        _panel(ordered.iloc[a:b], facts.iloc[a:b], training_codes[order][a:b], frame_codes[order][a:b])
-        for a, b in zip(starts, ends, strict=True)
+        _panel(columns, slice(a, b), training_codes[a:b], frame_codes[a:b]) for a, b in zip(starts, ends, strict=True)
     ]
 
 
 def _panel(
-    block: pd.DataFrame, facts: pd.DataFrame, training_codes: NDArray[np.int64], frame_codes: NDArray[np.int64]
+    columns: SortedColumns, rows: slice, training_codes: NDArray[np.int64], frame_codes: NDArray[np.int64]
 ) -> Panel:
     firsts = np.flatnonzero(np.diff(training_codes, prepend=-1))
-    key = GroupKey(**{name: str(block[name].iloc[0]) for name in GROUP})
-    n = len(block) // len(firsts)
-    complete = len(block) == n * len(firsts) and bool((firsts == n * np.arange(len(firsts))).all())
+    count = len(training_codes)
+    n = count // len(firsts)
+    heads = columns.rows(rows.start + firsts, [*GROUP, "training", "seed", CONTROL])
+    key = GroupKey(**{name: str(heads[name].iloc[0]) for name in GROUP})
+    complete = count == n * len(firsts) and bool((firsts == n * np.arange(len(firsts))).all())
     if not complete or (frame_codes.reshape(len(firsts), n) != frame_codes[:n]).any():
-        counts = block["frame"].value_counts()
+        counts = columns.rows(rows, ["frame"])["frame"].value_counts()
         differing = list(counts.index[counts != len(firsts)])
         raise frames_differ(f"the {len(firsts)} trainings of {key.model} on {key.cohort}", differing)
-    heads = block[[name for name in ("training", "seed", CONTROL) if name in block]].iloc[firsts]
     controls = heads[CONTROL] if CONTROL in heads else [""] * len(firsts)
     return Panel(
         key=key,
-        frames=facts.iloc[:n].reset_index(drop=True),
+        frames=columns.rows(slice(rows.start, rows.start + n), [*GROUP, *FRAME_FACTS]),
         trainings=tuple(map(str, heads["training"])),
         seeds=tuple(map(int, heads["seed"])),
         controls=tuple(map(str, controls)),
-        _table=block,
+        _columns=columns,
+        _rows=rows,
         _blocks=np.arange(len(firsts)),
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pandas as pd
 from polypda.errors import DataError, UsageError
 from polypda.evaluation.scoring.frame_metric import FRAME_METRICS
 from polypda.evaluation.scoring.metrics import PROTOCOL, TENTHS, FrameMetrics
-from polypda.files import write_table
+from polypda.files import write_parts
 
 ROLES = ("source", "target", "other")
 """What a cohort is in a run; other: it took no part in it and was scored later."""
@@ -56,10 +58,16 @@ def _contradictions(table: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 SCHEMA_VERSION = 2
+ROWS_AT_ONCE = 10_000
+"""Rows that are held as text, or as Python objects, at a time."""
 IDENTITY = ("run", "model", "seed", "cohort", "frame")
 """Columns that name a row: no two rows may share them all."""
 
-TEXT, WHOLE, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "maybe whole", "real", "yes/no"
+TEXT, WHOLE, PIXELS, MAYBE_WHOLE, REAL, YES_NO = "text", "whole", "whole (pixels)", "maybe whole", "real", "yes/no"
+DTYPES: dict[str, Any] = {WHOLE: "int64", PIXELS: "int32", MAYBE_WHOLE: "Int64", REAL: "float64", YES_NO: "bool"}
+"""Pixels of a frame fit into half the memory; of the columns they are a quarter."""
+READ_AS = {WHOLE: "int64", PIXELS: "int64", MAYBE_WHOLE: "float64"}
+"""Kind → as what pandas reads it; its own reading of fractions is not exact to the last digit in every version."""
 COLUMNS: dict[str, str] = {
     "schema_version": WHOLE,
     **dict.fromkeys(("protocol", "run", "source", "target", "model"), TEXT),
@@ -79,9 +87,9 @@ COLUMNS: dict[str, str] = {
     **dict.fromkeys(("predicted_px", "valid_px", "lesions_reference", "lesions_predicted"), WHOLE),
     **dict.fromkeys(("lesions_hit_10", "lesions_hit_50"), WHOLE),
     **dict.fromkeys(("lesion_specks_reference", "lesion_specks_predicted"), WHOLE),
-    **{f"reliability_n_{tenth}": WHOLE for tenth in range(TENTHS)},
+    **{f"reliability_n_{tenth}": PIXELS for tenth in range(TENTHS)},
     **{f"reliability_p_{tenth}": REAL for tenth in range(TENTHS)},
-    **{f"reliability_g_{tenth}": WHOLE for tenth in range(TENTHS)},
+    **{f"reliability_g_{tenth}": PIXELS for tenth in range(TENTHS)},
 }
 """Column → kind, in the file's order. Ratios are in [0, 1] or empty (NaN); areas and counts are in native pixels.
 
@@ -142,33 +150,57 @@ def _by_tenth(letter: str, values: tuple[float, ...]) -> dict[str, float]:
 
 def cases_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of :func:`case_row` as a checked table. Raises as :func:`checked_cases` does."""
-    return checked_cases(pd.DataFrame(list(rows)))
+    return joined_parts(typed_parts(rows))
 
 
 def write_cases(cases: pd.DataFrame, path: Path) -> None:
     """Check and write the cases as UTF-8 CSV. Raises: as :func:`checked_cases`; DataError E_WRITE_FAILED."""
-    write_table(path, checked_cases(cases, str(path)))
+    where = str(path)
+    if cases.empty:
+        raise _empty(where)
+    _check_version(cases, where)
+    parts = (cases.iloc[start : start + ROWS_AT_ONCE] for start in range(0, len(cases), ROWS_AT_ONCE))
+    write_parts(path, (_with_sound_values(typed_cases(part, where), where) for part in parts))
 
 
 def read_cases(path: Path) -> pd.DataFrame:
-    """Read and check a cases file.
+    """Read and check a cases file, some thousand rows at a time.
 
     Raises: DataError E_CASES_MISSING, E_CASES_UNREADABLE; as :func:`checked_cases`.
     """
+    where = str(path)
     try:
-        # Everything is read as text first: frame "0007" must not become 7, nor frame "NA" a missing value.
-        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        try:
+            return _read_typed(path, where)
+        except (DataError, ValueError, OverflowError):  # read as text, what is wrong can be told
+            return _read_as(path, where, {"dtype": str, "keep_default_na": False})
     except FileNotFoundError as error:
         raise DataError(
             "E_CASES_MISSING", "no such file.", where=path, fix="evaluate the run first; it writes cases.csv."
         ) from error
     except pd.errors.EmptyDataError as error:
-        raise _empty(str(path)) from error
+        raise _empty(where) from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise DataError(
             "E_CASES_UNREADABLE", f"not a readable CSV ({error}).", where=path, fix="evaluate the run again."
         ) from error
-    return checked_cases(text, str(path))
+
+
+def _read_typed(path: Path, where: str) -> pd.DataFrame:
+    """Whole numbers are read as numbers; what is text stays text: frame "0007" must not become 7, nor frame "NA" a
+    missing value."""
+    names = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    known = {**COLUMNS, **dict.fromkeys(added_columns(), REAL)}
+    kinds = {name: known.get(name, TEXT) for name in names}
+    dtypes = {name: READ_AS.get(kind, str) for name, kind in kinds.items()}
+    absent = {name: [""] for name, kind in kinds.items() if kind == MAYBE_WHOLE}
+    options = {"dtype": dtypes, "na_values": absent, "keep_default_na": False}
+    return _read_as(path, where, options)
+
+
+def _read_as(path: Path, where: str, options: dict[str, Any]) -> pd.DataFrame:
+    with pd.read_csv(path, chunksize=ROWS_AT_ONCE, encoding="utf-8", **options) as parts:
+        return joined_parts((typed_cases(part, where) for part in parts), where)
 
 
 def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
@@ -177,8 +209,32 @@ def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
     Raises: DataError E_CASES_EMPTY, E_CASES_COLUMNS, E_CASES_VERSION, E_CASES_VALUE, E_CASES_DUPLICATE; UsageError
         E_METRIC_NAME.
     """
-    if cases.empty:
+    return joined_parts([typed_cases(cases, where)], where)
+
+
+def _with_sound_values(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    check_values(table, where)
+    return table
+
+
+def joined_parts(parts: Iterable[pd.DataFrame], where: str = "cases") -> pd.DataFrame:
+    """The rows of typed parts as one checked table. Raises: as :func:`checked_cases`."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
         raise _empty(where)
+    table = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+    check_values(table, where)
+    _check_duplicates(table, where)
+    return table
+
+
+def typed_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
+    """Some rows of a table with the schema's columns, order and types; rows are not compared with one another.
+
+    Raises: as :func:`checked_cases`, but E_CASES_EMPTY, E_CASES_DUPLICATE, and values that contradict each other.
+    """
+    if cases.empty:
+        return cases
     _check_version(cases, where)
     missing = [column for column in COLUMNS if column not in cases.columns]
     if missing:
@@ -191,10 +247,14 @@ def checked_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:
     known = {**COLUMNS, **{name: REAL for name in added_columns() if name in cases}}
     extra = [column for column in cases.columns if column not in known]
     typed = pd.DataFrame({name: _typed(cases[name], kind, where) for name, kind in known.items()})
-    table = typed.join(cases[extra].reset_index(drop=True)) if extra else typed
-    check_values(table, where)
-    _check_duplicates(table, where)
-    return table
+    return typed.join(cases[extra].reset_index(drop=True)) if extra else typed
+
+
+def typed_parts(rows: Iterable[Mapping[str, Any]]) -> Iterator[pd.DataFrame]:
+    """Rows of :func:`case_row` as typed tables of some thousand rows each. Raises: as :func:`typed_cases`."""
+    left = iter(rows)
+    while part := list(islice(left, ROWS_AT_ONCE)):
+        yield typed_cases(pd.DataFrame(part))
 
 
 def added_columns() -> tuple[str, ...]:
@@ -210,7 +270,10 @@ def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
     values = column.reset_index(drop=True)
     try:
         if kind == TEXT:
-            return values.fillna("").astype(str).astype("object")
+            texts = values.fillna("").astype(str).to_numpy(dtype=object)
+            return pd.Series(list(map(sys.intern, texts)), dtype="object")  # each text is kept once for all rows
+        if values.dtype == DTYPES.get(kind):
+            return values
         if kind == YES_NO:
             return _yes_no(values)
         numbers = _numbers(values)
@@ -218,7 +281,9 @@ def _typed(column: pd.Series, kind: str, where: str) -> pd.Series:
             return numbers
         if (numbers.dropna() % 1 != 0).any():
             raise ValueError("some are fractions")
-        return numbers.astype("int64") if kind == WHOLE else numbers.astype("Int64")
+        if kind == PIXELS and (numbers.abs() >= 2**31).any():
+            raise ValueError("no frame has so many pixels")
+        return numbers.astype(DTYPES[kind])
     except (ValueError, TypeError) as error:
         raise DataError(
             "E_CASES_VALUE",
@@ -232,9 +297,9 @@ def _numbers(values: pd.Series) -> pd.Series:
     """Float64 numbers; text is read by Python, whose parser returns exactly what was written."""
     if pd.api.types.is_numeric_dtype(values):
         return values.astype("float64")
-    absent = values.isna() | (values == "")
-    numbers = [math.nan if gap else float(value) for value, gap in zip(values, absent, strict=True)]
-    return pd.Series(numbers, name=values.name, dtype="float64")
+    texts = values.to_numpy(dtype=object, copy=True)
+    texts[pd.isna(texts) | (texts == "")] = math.nan
+    return pd.Series(texts.astype("float64"), name=values.name)
 
 
 def _yes_no(values: pd.Series) -> pd.Series:

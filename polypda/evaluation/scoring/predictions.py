@@ -130,11 +130,13 @@ class PredictionFolder:
         """
         files = _found(folder)
         facts: list[MapFacts] = []
+        known: dict[MapFacts, MapFacts] = {}  # most of a folder's maps hold the same: kept once
         transparent: dict[Path, AlphaFacts] = {}
         for path in files.values():
             stored = _stored(path)
             if stored.alpha is None:
-                facts.append(MapFacts.of(stored.grey))
+                fact = MapFacts.of(stored.grey)
+                facts.append(known.setdefault(fact, fact))
             else:
                 transparent[path] = AlphaFacts.of(stored.grey, stored.alpha)
         in_alpha = _in_alpha(list(transparent.values()), name)
@@ -216,7 +218,8 @@ def _require_all(folders: Sequence[PredictionFolder], frames: Sequence[Frame]) -
 def _found(folder: Path) -> dict[str, Path]:
     require_predictions(folder)
     files: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
+    maps = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    for path in sorted(maps, key=lambda path: path.as_posix().split("/")):  # compared itself, a path grows by a half
         if is_hidden(path.relative_to(folder).as_posix()):
             continue
         if path.stem in files:

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import Split
@@ -107,6 +108,7 @@ def role_of(folder: str) -> Role:
     return Role.MASK if MASK_WORD.match(words) else Role.OTHER
 
 
+@lru_cache(maxsize=4096)
 def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
     """What the folders above an image say; the innermost counts where several say something."""
     words = [words_of(folder) for folder in folders]

@@ -14,8 +14,9 @@ from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import LabelState, PolypBox
+from polypda.cohorts.frames_table import FRAMES_PARQUET, read_frames_parquet
 from polypda.cohorts.image_files import suffix_of
-from polypda.cohorts.tables import CORNERS, FrameRow, refuse_long
+from polypda.cohorts.tables import CORNERS, FRAME_COLUMNS, FrameRow, refuse_long
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.contract import Ledger, SourceTree
@@ -82,7 +83,7 @@ JOINED = tuple(field.name for field in fields(TableRow) if field.name not in ("f
 
 def is_table_name(path: str) -> bool:
     """Whether a file may be a table of frames by its name."""
-    return suffix_of(path) in TABLE_SUFFIXES
+    return suffix_of(path) in TABLE_SUFFIXES or PurePosixPath(path).name == FRAMES_PARQUET
 
 
 def table_of(text: str, path: str) -> tuple[list[str], Rows]:
@@ -192,6 +193,9 @@ class Tables:
         self._ranges: list[tuple[RangeRow, str]] = []
         for path in filter(is_table_name, tree.files()):
             try:
+                if PurePosixPath(path).name == FRAMES_PARQUET:
+                    self._add_cohort_table(tree, path)
+                    continue
                 self._add(*table_of(decoded_text(tree.read(path), path, "E_TABLE"), path), path, ledger, of_videos)
             except DataError as error:
                 ledger.leave_out(path, error)
@@ -258,6 +262,13 @@ class Tables:
                 self._take(_row(_values(row, columns), line, path, boxed=boxed), path)
             except DataError as error:
                 ledger.leave_out(error.where, error)
+
+    def _add_cohort_table(self, tree: SourceTree, path: str) -> None:
+        """The table of a cohort folder that is imported again."""
+        self.read.add(path)
+        for line, row in enumerate(read_frames_parquet(tree.local(path)).values(), 1):
+            values = {name: getattr(row, name) for name in FRAME_COLUMNS}
+            self._take(TableRow(**values, line=line), path)
 
     def _take(self, row: TableRow, path: str) -> None:
         key = _folded(row.frame)

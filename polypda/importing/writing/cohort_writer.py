@@ -126,8 +126,8 @@ class CohortWriter:
         """Write the tables; returns every frame of the cohort, those that were there before first."""
         every = [*self.kept, *self.records]
         if self.staging is not None:
-            for table, text in tables_of(every).items():
-                self.staging.write(table, text.encode())
+            for table, content in tables_of(every).items():
+                self.staging.write(table, content)
             self.treatment.finish(self.staging.cohort)
         return every
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
+from polypda.cohorts.frames_table import TABLE_NAMES, frames_table, frames_table_of, read_frames_table
 from polypda.cohorts.image_files import IMAGE_SUFFIXES, image_files, natural_key
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.layouts import cohort_masks
@@ -20,14 +21,11 @@ from polypda.cohorts.splits import require_no_leak
 from polypda.cohorts.stored_masks import FellowMasks, border_fraction, doubtful
 from polypda.cohorts.tables import (
     BOXES_CSV,
-    FRAMES_CSV,
     FrameRow,
     boxes_csv,
-    frames_csv,
     is_formula,
     plain_cell,
     read_boxes_csv,
-    read_frames_csv,
 )
 from polypda.errors import DataError, LeakageError
 from polypda.importing.contract import (
@@ -263,10 +261,11 @@ def record_of(
     )
 
 
-def tables_of(records: Sequence[FrameRecord]) -> dict[str, str]:
-    """The text of frames.csv and, where there are boxes, of boxes.csv, by file name."""
-    boxes = boxes_csv({record.frame: record.boxes for record in records})
-    return {FRAMES_CSV: frames_csv(records)} | ({BOXES_CSV: boxes} if boxes else {})
+def tables_of(records: Sequence[FrameRecord]) -> dict[str, bytes]:
+    """The table of frames and, where there are boxes, boxes.csv: their content by file name."""
+    name, content = frames_table(records)
+    boxes = boxes_csv({record.frame: record.boxes for record in records if record.boxes})
+    return {name: content} | ({BOXES_CSV: boxes.encode()} if boxes else {})
 
 
 def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
@@ -283,7 +282,7 @@ def divided_groups(cohort_id: str, records: Sequence[FrameRecord]) -> list[str]:
 
 REWRITTEN = frozenset(
     (
-        *(FRAMES_CSV, BOXES_CSV, "manifest.yaml", "import.json", "contact-sheet.png"),
+        *(*TABLE_NAMES, BOXES_CSV, "manifest.yaml", "import.json", "contact-sheet.png"),
         *("deidentification.json", "deidentification.md", "deidentification-review.png"),
     )
 )
@@ -299,8 +298,8 @@ def existing_records(folder: Path) -> list[FrameRecord]:
     if not images:
         what = "the folder holds no cohort that could be added to (no images/)."
         raise DataError("E_COHORT_EXISTS", what, where=folder.name, fix="choose another folder with --out, or move it.")
-    table, boxes = folder / FRAMES_CSV, folder / BOXES_CSV
-    rows = read_frames_csv(table) if table.is_file() else {}
+    table, boxes = frames_table_of(folder), folder / BOXES_CSV
+    rows = read_frames_table(table) if table is not None else {}
     boxed = read_boxes_csv(boxes) if boxes.is_file() else {}
     stems = sorted(images, key=natural_key)
     masks = {stem: mask for stem in stems if (mask := _mask_file(folder, stem)) is not None}

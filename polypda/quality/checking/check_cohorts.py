@@ -45,6 +45,7 @@ from polypda.quality.checking.check_images import (
 )
 from polypda.quality.checking.cohort_view import CohortView, Finding, Severity, overlay_maps
 from polypda.quality.checking.observation import Observation, observe, of_one_scale
+from polypda.quality.fingerprints import StoredFingerprints
 from polypda.quality.near_duplicates import find_alike
 
 CHECKS: tuple[Callable[[CohortView], list[Finding]], ...] = (
@@ -138,22 +139,24 @@ def check_cohorts(
     """
     opened = [_open(cohort, data_root) for cohort in cohort_ids]
     frames = [replace(frame, fellows=None) for view in opened for frame in view.opened.frames]
-    seen = []
-    for done, one in enumerate(_observations(frames, processes), start=1):
-        seen.append(one)
+    seen, prints = [], StoredFingerprints()
+    for done, (frame, one) in enumerate(zip(frames, _observations(frames, processes), strict=True), start=1):
+        prints.append(one.print)
+        seen.append(replace(one, frame=frame, print=None))  # what came from another process brought a copy of the frame
         if on_frame is not None:
             on_frame(done, len(frames))
     views, start = [], 0
     for view in opened:
         part = of_one_scale(seen[start : start + len(view.opened.frames)], any_colour=view.manifest.any_colour)
+        of_part = prints[start : start + len(part)]
         start += len(part)
         clusters = [(one.frame.cluster, one.frame.split) if one.frame.cluster else None for one in part]
-        alike = find_alike([one.print for one in part], clusters)
+        alike = find_alike(of_part, clusters)
         views.append(replace(view, seen=part, alike=alike, overlays=overlay_maps(part)))
     reports = tuple(
         CheckReport(view.opened.id, view.located.layout.name, view.opened, run_checks(view)) for view in views
     )
-    return JointReport(reports, gravest_first(check_between(views)))
+    return JointReport(reports, gravest_first(check_between(views, prints)))
 
 
 def _open(cohort_id: str, data_root: Path | None) -> CohortView:

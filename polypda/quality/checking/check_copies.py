@@ -15,6 +15,7 @@ from polypda.cohorts.frames import LabelState, Split
 from polypda.cohorts.splits import clusters_known
 from polypda.quality.checking.cohort_view import CohortView, Drawing, Finding, FrameName, held_out_apart, name_of
 from polypda.quality.checking.observation import Observation
+from polypda.quality.fingerprints import Fingerprint
 from polypda.quality.near_duplicates import AlikePair, Mirroring, find_alike
 
 Pair = tuple[Observation, Observation]
@@ -58,8 +59,10 @@ def check_near_duplicates(view: CohortView) -> list[Finding]:
     """Nearly the same image under two names; across parts of the split it is a leak."""
     pairs = [(pair, (view.seen[pair.first], view.seen[pair.second])) for pair in view.alike.copies]
     pairs = [entry for entry in pairs if entry[1][0].image_sha256 != entry[1][1].image_sha256]
-    parted = [entry for entry in pairs if held_out_apart(entry[1][0].frame.split, entry[1][1].frame.split)]
-    together = [entry for entry in pairs if entry not in parted]
+    parted: list[tuple[AlikePair, Pair]] = []
+    together: list[tuple[AlikePair, Pair]] = []
+    for entry in pairs:
+        (parted if held_out_apart(entry[1][0].frame.split, entry[1][1].frame.split) else together).append(entry)
     findings = []
     if parted:
         message = f"{len(parted)} pairs of nearly the same image lie in different parts of the split."
@@ -192,13 +195,16 @@ def check_ancestry_between(cohorts: Sequence[str]) -> list[Finding]:
     return findings
 
 
-def check_between(views: Sequence[CohortView]) -> list[Finding]:
-    """What cohorts that are checked together share: by their manifests, byte for byte, and by their images."""
+def check_between(views: Sequence[CohortView], prints: Sequence[Fingerprint | None]) -> list[Finding]:
+    """What cohorts that are checked together share: by their manifests, byte for byte, and by their images.
+
+    prints: of all frames of the views, in their order.
+    """
     if len(views) < 2:
         return []
     findings = check_ancestry_between([view.manifest.id for view in views])
     seen = [one for view in views for one in view.seen]
-    search = find_alike([one.print for one in seen], [one.frame.cohort for one in seen])
+    search = find_alike(prints, [one.frame.cohort for one in seen])
     pairs = [(seen[pair.first], seen[pair.second], pair) for pair in search.copies]
     words = {(name_of(one.frame), name_of(other.frame)): describe(pair, one, other) for one, other, pair in pairs}
     for one, other in _identical(seen):

@@ -72,7 +72,8 @@ class Observation:
 
     mask_digest: of the mask's pixels. outside_fraction: of the mask, outside the field of view. boxes_outside: boxes
     that leave the frame. box_misfit: 1 − IoU of the mask's bounding boxes with the declared boxes. orientation: EXIF,
-    1 is upright. remarks: (code, what) of its image file, as an import says it. problem: why the frame cannot be used.
+    1 is upright. remarks: (code, what) of its image file, as an import says it. print: None also once it was put
+    elsewhere. problem: why the frame cannot be used.
     """
 
     frame: Frame

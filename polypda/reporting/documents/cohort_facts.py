@@ -20,6 +20,12 @@ from polypda.reporting.wording import counted
 NOT_IN_CATALOGUE = "not in the catalogue"
 MOST_SIZES = 3
 
+FACT_COLUMNS = [
+    *("cohort", "split", "model", "training", "frame", "patient", "sequence", "cluster", "phantom", "annotation"),
+    *("prediction_missing", "width_px", "height_px", "positive", "negative", "relative_polyp_area"),
+]
+"""Columns of the cases that a cohort's facts are read from."""
+
 
 @dataclass(frozen=True)
 class ScoredCohort:
@@ -61,8 +67,8 @@ class ScoredCohort:
     @property
     def missing_predictions(self) -> int:
         """Of trainings × frames, scored as empty on request."""
-        predictions = self.cases.drop_duplicates(["training", "model", "split", "frame"])
-        return int(predictions["prediction_missing"].sum())
+        missing = self.cases.loc[self.cases["prediction_missing"], ["training", "model", "split", "frame"]]
+        return len(missing.drop_duplicates())
 
     @property
     def title(self) -> str:
@@ -180,6 +186,7 @@ class ScoredCohort:
 def cohort_facts(cases: pd.DataFrame, study: Study) -> tuple[ScoredCohort, ...]:
     """The facts of every cohort in checked cases, in the order of first appearance."""
     catalogue = load_catalogue()
+    cases = cases[FACT_COLUMNS]
     return tuple(
         ScoredCohort(
             cohort,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from polypda.cohorts.catalogue import load_catalogue
@@ -166,7 +167,7 @@ class ReportFacts:
         """Distinct seeds of the runs trained here."""
         return tuple(sorted({seed for run in self.trained_here for seed in run.seeds}))
 
-    @property
+    @cached_property
     def external_models(self) -> tuple[str, ...]:
         """Models of which there are only predictions that came as files."""
         external = {run.run for run in self.metadata_of_runs if run.external}

@@ -183,7 +183,8 @@ def _row(row: dict, seeds: tuple[float, ...]) -> DifferenceRow:
 
 def _per_seed(cases: pd.DataFrame) -> dict[tuple[str, str, str, str], tuple[float, ...]]:
     """(source, target, split, model) → difference of each seed's mean Dice to that of its own control."""
-    scored = cases[(cases["cohort"] == cases["target"]) & cases["positive"] & cases["dice"].notna()]
+    chosen = (cases["cohort"] == cases["target"]) & cases["positive"] & cases["dice"].notna()
+    scored = cases.loc[chosen, [*PAIR, "training", "seed", CONTROL, "dice"]]
     means = scored.groupby([*PAIR, "training", "seed", CONTROL], sort=False)["dice"].mean().reset_index()
     control = means[means["model"] == SOURCE_ONLY].drop_duplicates([*PAIR[:3], "training"])
     dice_of_control = control.set_index([*PAIR[:3], "training"])["dice"]

@@ -71,7 +71,7 @@ def target_models(frames: pd.DataFrame, cases: pd.DataFrame) -> list[TargetModel
         frames, cases: those of :class:`polypda.evaluation.aggregation.cross_centre.CrossCentreResults`.
     """
     scored = frames[(frames["cohort"] == frames["target"]) & frames["positive"] & frames["dice"].notna()]
-    own = cases[cases["cohort"] == cases["target"]]
+    own = cases.loc[cases["cohort"] == cases["target"], [*PAIR, "model", "training", *RELIABILITY]]
     sums = own.groupby([*PAIR, "model"], sort=False)[RELIABILITY].sum()
     trainings = own.groupby([*PAIR, "model"], sort=False)["training"].nunique()
     averages = sums.div(trainings, axis=0)

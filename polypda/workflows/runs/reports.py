@@ -129,12 +129,19 @@ def report(
     if is_made_from(folder, made_from):  # by this very command, killed before it could say so
         return folder / PAGE
     refuse_existing(folder, replace=force)
-    results = cross_centre_results(list(evaluations.values()))
+    read = list(evaluations.values())
+    evaluations.clear()
+
+    def let_go() -> None:
+        """Of a million cases nobody wants a second copy in memory."""
+        read[:] = [replace(one, cases=one.cases.iloc[:0].copy()) for one in read]
+
+    results = cross_centre_results(read, joined=let_go)
     results = replace(results, notes=(*results.notes, *notes, *left_out))
     return write_cross_centre_report(
         folder,
         results,
-        list(evaluations.values()),
+        read,
         study=words,
         overlays=overlays,
         title=title,

@@ -102,7 +102,7 @@ def _evaluated(
     phantom = config.phantom or any(one.cohort.phantom for one in opened)
     evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
     device = open_fabric(config.compute, one_process=True).device
-    scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
+    scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None, as_columns=True)
     for one in opened:
         seen = predict_native(models, one.frames, config.asked(device))
         scoring.add(one.cohort, len(one.frames), seen, evaluated.keys(one.role, one.cohort, one.part.part), progress)

@@ -63,7 +63,7 @@ def evaluate_predictions(
     found = [PredictionFolder.open(name, folder, (scales or {}).get(name)) for name, folder in folders]
     notes += listed_notes([opened])
     notes += [note for folder in found for note in _notes(folder, opened)]
-    scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None)
+    scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None, as_columns=True)
     seen = predictions_of(found, opened.frames, missing_as_empty=missing_as_empty)
     keys = _Keys(out.name, trained_on or NOT_STATED, opened, {folder.name: folder for folder in found})
     scoring.add(opened.cohort, len(opened.frames), seen, keys, progress)

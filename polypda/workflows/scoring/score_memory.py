@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,9 @@ class ScoreMemory:
         digest = hashlib.sha256(facts.encode())
         for frame in frames:
             digest.update(repr((frame.frame, frame.label_state.value, _rest(frame))).encode())
-            for path in (value for value in vars(frame).values() if isinstance(value, Path)):
+            if frame.mask is not None and frame.fellows is not None:
+                digest.update(frame.fellows.identity)  # read once for all frames; not their names, once for each
+            for path in (value for value in _told(frame).values() if isinstance(value, Path)):
                 digest.update(bytes.fromhex(sha256_of(path)) if path.is_file() else b"gone")
         return digest.hexdigest()[:32]
 
@@ -73,5 +75,10 @@ def _name(signature: str, model: str, frames: Sequence[Frame], key: KeyOf) -> st
 
 def _rest(frame: Frame) -> list[str]:
     """What a frame carries beside files, such as its boxes."""
-    told = {"cohort", "frame", "label_state", "split", "patient", "sequence", "t_s", "mode"}
-    return [repr(value) for name, value in vars(frame).items() if name not in told and not isinstance(value, Path)]
+    told = {"cohort", "frame", "label_state", "split", "patient", "sequence", "t_s", "mode", "fellows"}
+    return [repr(value) for name, value in _told(frame).items() if name not in told and not isinstance(value, Path)]
+
+
+def _told(frame: Frame) -> dict[str, Any]:
+    """Each field of a frame with its value."""
+    return {one.name: getattr(frame, one.name) for one in fields(frame)}

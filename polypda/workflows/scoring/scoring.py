@@ -16,7 +16,7 @@ from polypda.cohorts.image_files import IMAGE_SUFFIXES, name_some
 from polypda.cohorts.sub_cohorts import canonical, file_name_of
 from polypda.data.labels import box_corners
 from polypda.errors import DataError, UsageError, nearest
-from polypda.evaluation.cases.case_table import BOX, CaseKey, case_row, cases_table
+from polypda.evaluation.cases.case_table import BOX, ROWS_AT_ONCE, CaseKey, case_row, joined_parts, typed_parts
 from polypda.evaluation.scoring.frame_metric import added_values
 from polypda.evaluation.scoring.metrics import frame_metrics, frame_metrics_boxes
 from polypda.evaluation.scoring.pranet2020 import PranetTable
@@ -133,10 +133,14 @@ KeyOf = Callable[[str, Frame], CaseKey]
 
 @dataclass
 class Scoring:
-    """Collects cases. legacy: the table of the legacy profile, where it was asked for."""
+    """Collects cases. legacy: the table of the legacy profile, where it was asked for. as_columns: rows
+    are typed some thousand at a time, for as dictionaries they take eight times the memory; else all stay in ``rows``.
+    """
 
     legacy: PranetTable | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
+    as_columns: bool = False
+    _parts: list[pd.DataFrame] = field(default_factory=list, init=False, repr=False)
 
     def add(
         self, cohort: OpenedCohort, count: int, seen: Iterable[NativePrediction], key: KeyOf, progress: Progress
@@ -160,7 +164,11 @@ class Scoring:
 
     def cases(self) -> pd.DataFrame:
         """The checked table. Raises: as :func:`polypda.evaluation.cases.case_table.checked_cases`."""
-        return cases_table(self.rows)
+        parts, self._parts = self._parts, []
+        cases = joined_parts([*parts, *typed_parts(self.rows)])
+        if self.as_columns:
+            self._parts, self.rows = [cases], []
+        return cases
 
     def _add_frame(self, cohort: OpenedCohort, seen: NativePrediction, key: KeyOf, boxes_only: bool) -> None:
         where = f"{cohort.id}/{seen.frame.frame}"
@@ -175,6 +183,9 @@ class Scoring:
                 if self.legacy is not None:
                     self.legacy.add(cohort.id, model, probability, seen.reference, frame=where)
             self.rows.append({**case_row(row, metrics), **added})
+        if self.as_columns and len(self.rows) >= ROWS_AT_ONCE:
+            self._parts += typed_parts(self.rows)
+            self.rows = []
 
 
 def is_boxes_only(cohort: OpenedCohort) -> bool:
