@@ -75,6 +75,13 @@ class Compute(BaseModel):
         return self.model_copy(update={"threads": threads, "trainings_at_once": 1})
 
 
+class Keep(StrEnum):
+    """Which models a finished run keeps."""
+
+    USED = "used"  # what is handed out, its controls, and the start that other runs reuse
+    ALL = "all"  # those of its parts, of every checkpoint and before any training as well
+
+
 class AugmentOn(StrEnum):
     """Where training frames are changed. The two draw other numbers: results differ as between seeds."""
 
@@ -176,6 +183,11 @@ class AdaptConfig(BaseModel):
     )
     log_to: Annotated[tuple[str, ...], Option("Run", values=lambda: LOGGERS)] = Field(
         (), description="follow the run in a tracker as well, in the run's folder; repeatable"
+    )
+    keep: Annotated[Keep, RUN] = Field(
+        Keep.USED,
+        description="models a finished run keeps: used (adapted, source-only, adabn, oracle, start), or all (of parts, "
+        "checkpoints and before training as well)",
     )
     selector: Annotated[str, Option(values=lambda: CRITERIA)] = Field(
         LAST, description="how the checkpoint is chosen, without target labels but for oracle"

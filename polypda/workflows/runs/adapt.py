@@ -37,14 +37,14 @@ from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress, phase
 from polypda.training.run_folder import RunFolder
 from polypda.training.run_loggers import Tracking
-from polypda.training.selectors import Choice
+from polypda.training.selectors import Choice, recorded_choice
 from polypda.training.stage import Stage, rehearse, run_stage
 from polypda.workflows.runs.accepted import read_accepted, require_usable
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load, with_processes
 from polypda.workflows.runs.disk_space import require_space
-from polypda.workflows.runs.keeping import adopt, drop_states
+from polypda.workflows.runs.keeping import adopt, settle
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.runs.outline import Outlined, outline_of
 from polypda.workflows.runs.paths import Paths
@@ -66,7 +66,7 @@ from polypda.workflows.runs.trained_models import (
     wants_oracle,
 )
 from polypda.workflows.runs.trainings import Training, train_all
-from polypda.workflows.scoring.evaluate import EvaluatedRun, Reported, evaluate_and_report
+from polypda.workflows.scoring.evaluate import EvaluatedRun, Reported, evaluate_and_report, recorded_regret
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
 log = logging.getLogger(__name__)
@@ -227,19 +227,29 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress, pr
         config = with_processes(config, processes)
     require_recorded(run, data_tables(config, pair))
     with locked(run.folder, "adapt"), _taken_up(run, config.compute, paths.cache), _told_states(run) as complete:
-        require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
+        finished = bool(run.not_kept())  # the models are there, but not what they were trained and chosen from
+        if not finished:
+            require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
         outline = outline_of(run, config, pair)
         progress.announce(f"to do: {outline}")
         progress = Outlined(progress, outline)
         tracking.begin(run.folder, flat(config))
-        choice, snapshots = _train(run, config, paths, pair, progress, tracking)
+        if finished:
+            choice, snapshots = recorded_choice(run.folder), None
+        else:
+            choice, snapshots = _train(run, config, paths, pair, progress, tracking)
         run.set_status("evaluating")
         models = RunModels(run, config).loaded()
         memory = ScoreMemory(paths.cache / "scores", config.data.grid, config.inference)
-        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
+        took = monotonic() - began
+        regret = recorded_regret(run.report) if finished else None
+        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, took, snapshots, memory, regret)
         reported = evaluate_and_report(evaluated, pair, overlays=paths.overlays, progress=progress)
         track_results(tracking, run, reported, of_patients=not pair.phantom)
-        return complete(reported)
+        page = complete(reported)
+        if gone := run.not_kept().words:
+            progress.announce(gone)
+        return page
 
 
 @contextmanager
@@ -322,13 +332,13 @@ def _told_states(run: RunFolder) -> Iterator[Callable[[Reported], Path]]:
     """STATUS.json says training from here on; interrupted or failed where the block is left by an error.
 
     Yields what takes the report, writes that the run is complete and its verdict, removes what only served to train
-    on, and returns the page.
+    on and models that it was not asked to keep, and returns the page.
     """
 
     def complete(reported: Reported) -> Path:
         page = reported.page.relative_to(run.folder).as_posix()
         run.set_status("complete", report=page, verdict=reported.verdict, scored=reported.scored)
-        drop_states(run)
+        settle(run)
         return reported.page
 
     try:

@@ -110,8 +110,10 @@ class RunModels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models that the run has once it is finished, controls first."""
-        adapted = (*trained_parts(self.config), self.config.method) if adapts(self.config.method) else ()
+        """The models that the run has once it is finished, controls first; without those that it did not keep."""
+        gone = self.run.not_kept().models
+        parts = (part for part in trained_parts(self.config) if part not in gone)
+        adapted = (*parts, self.config.method) if adapts(self.config.method) else ()
         return (SOURCE_ONLY, ADABN, *adapted, *([ORACLE] if wants_oracle(self.config) else []))
 
     def of(self, name: str) -> Path:
