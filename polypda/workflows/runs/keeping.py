@@ -127,7 +127,7 @@ def problems(path: Path) -> list[Fault]:
     found = list(_of_run_itself(path))
     gone = RunFolder(path).not_kept().stages
     for stage in RunFolder(path).stages():
-        found += _of_stage(stage, kept=stage.name not in gone)
+        found += _of_stage(stage, modelled=stage.name not in gone)
     for folder in _results(path):
         found += list(_caught(folder)) if is_listed(folder) else [Fault(folder / CHECKSUMS, "is gone")]
     return found
@@ -148,8 +148,8 @@ def _of_run_itself(folder: Path) -> Iterator[Fault]:
         yield Fault(folder / CHECKSUMS, error.what.rstrip("."))
 
 
-def _of_stage(stage: Path, *, kept: bool) -> list[Fault]:
-    """Of a stage under way its log grows, and what is missing is made again. kept: whether it has its checkpoints."""
+def _of_stage(stage: Path, *, modelled: bool) -> list[Fault]:
+    """Of a stage under way its log grows, and what is missing is made again. modelled: whether its checkpoints stay."""
     done, found = (stage / DONE).is_file(), []
     if is_listed(stage):
         may_lack = () if done else (DONE, EVENTS, *_listed(stage))
@@ -157,7 +157,7 @@ def _of_stage(stage: Path, *, kept: bool) -> list[Fault]:
     elif done:
         found.append(Fault(stage / CHECKSUMS, "is gone"))
     checkpoints = list_checkpoints(stage)
-    if done and kept and not checkpoints:
+    if done and modelled and not checkpoints:
         found.append(Fault(stage / DONE, "says that the stage is finished, but its checkpoints are gone"))
     for one in checkpoints:
         if not is_listed(one.folder):
