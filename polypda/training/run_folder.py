@@ -21,7 +21,8 @@ from polypda.training.config import AdaptConfig
 
 STATUS, CONFIG, ENVIRONMENT, RESUMED = "STATUS.json", "config.json", "environment.json", "resumed.json"
 NOT_KEPT = "not-kept.json"
-MADE_LATER = (STATUS, "selection.json", "adapted.safetensors", "stylization.json", RESUMED, NOT_KEPT)
+CHOSEN = ("selection.json", "adapted.safetensors")
+MADE_LATER = (STATUS, *CHOSEN, "stylization.json", RESUMED, NOT_KEPT)
 """Files of the run itself that its trainings make; the others are written once, when it is created."""
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
 
@@ -95,6 +96,8 @@ class RunFolder:
         """What helps where one of these files is not what was written."""
         if self._is_of_the_beginning(name):
             return "put it back as it was: a run keeps its settings and its data. For others start a new run."
+        if name in CHOSEN and self.not_kept():
+            return "put back a copy, or train the run anew: it did not keep what this could be made from again."
         return f"remove it and give `polypda adapt --resume {self.folder}`: it is made again."
 
     @staticmethod

@@ -135,6 +135,10 @@ def test_a_run_that_is_complete_keeps_no_state_to_train_on_with(polypda, made, t
     assert status == 0 and "choosing the checkpoint" not in err and "not kept: checkpoints" in err
     assert figures == {name: (tmp_path / "run" / "report" / name).read_bytes() for name in figures}
     assert choice == (tmp_path / "run" / "selection.json").read_bytes() and finals(tmp_path / "run") == kept
+    (tmp_path / "run" / "adapted.safetensors").rename(tmp_path / "copy")
+    status, _, err = polypda("adapt", "--resume", "run", "--data-root", "data")
+    assert status == 3 and "E_MODEL_NOT_KEPT" in err and "put back a copy, or train the run anew" in err
+    (tmp_path / "copy").rename(tmp_path / "run" / "adapted.safetensors")
     start = ["--out", "second", "--start", "run", "--seed", "0"]
     assert polypda("adapt", *TINY, *start)[0] == 0, "another run reuses its start and its control"
 
