@@ -115,7 +115,7 @@ def flipped(count: int, root: Path, chance: random.Random) -> Iterator[dict[str,
     where = root / "flips"
     shutil.rmtree(where, ignore_errors=True)
     shutil.copytree(root / "phantoms", where / "cache" / "phantoms")
-    adapt.drop_states = lambda run: None  # for what is forked below: a run under way has states, and they can be hit
+    adapt.settle = lambda run: None  # for what is forked below: a run under way has states, and they can be hit
     for words in (
         ["adapt", *TINY, *METHODS[METHOD], "--out", "run"],
         ["source-package", "run", "--out", "package"],

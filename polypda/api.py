@@ -169,6 +169,7 @@ def adapt(
     start: str | os.PathLike[str] | None = None,
     source_package: str | os.PathLike[str] | None = None,
     overlays: int | None = DEFAULT_OVERLAYS,
+    mlflow_uri: str | None = None,
     data_root: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -186,6 +187,7 @@ def adapt(
         out: the run's folder; by default runs/SOURCE-to-TARGET-METHOD-sSEED.
         start: folder of a run whose source-only start is reused. source_package: see `polypda source-package`.
         overlays: frames that are drawn per cohort; None: all of them.
+        mlflow_uri: where ``log_to="mlflow"`` sends the run; by default it stays in the run's folder.
         data_root: folder of the cohorts' folders; by default POLYPDA_DATA, else ./data.
         cache: folder of decoded frames; by default POLYPDA_CACHE, else the user's cache folder.
         progress: False writes nothing to standard error.
@@ -224,6 +226,7 @@ def adapt(
         encoder_weights=chosen["encoder_weights"],
         start=_path(start),
         overlays=overlays,
+        mlflow_uri=mlflow_uri,
     )
     with data_root_named(paths.data_root):
         run, pair = launch(
@@ -240,6 +243,7 @@ def resume(
     run: str | os.PathLike[str] | Run,
     *,
     overlays: int | None = DEFAULT_OVERLAYS,
+    mlflow_uri: str | None = None,
     data_root: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -250,7 +254,7 @@ def resume(
     """
     from polypda.workflows.runs.launch import reopen
 
-    paths = Paths(_data_root(data_root), _cache(cache), overlays=overlays)
+    paths = Paths(_data_root(data_root), _cache(cache), overlays=overlays, mlflow_uri=mlflow_uri)
     with data_root_named(paths.data_root):
         opened, pair = reopen(_folder(run), paths)
         return _finished(opened, paths, pair, progress)

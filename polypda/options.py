@@ -38,7 +38,9 @@ class OptionField:
 
     @property
     def kind(self) -> type:
-        """What the command line reads: bool, int, float or str."""
+        """What the command line reads: bool, int, float or str; list for an option that is repeated."""
+        if get_origin(_without_none(self.field.annotation)) is tuple:
+            return list
         choices = [type(value) for value in self.choices]
         plain = choices[0] if choices else _without_none(self.field.annotation)
         return plain if plain in (bool, int, float) else str

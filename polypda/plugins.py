@@ -12,6 +12,7 @@ The groups, and what an entry point names:
     polypda.networks    a Network
     polypda.readers     a Reader (a class): a format of ``polypda cohorts import``
     polypda.metrics     a FrameMetric
+    polypda.loggers     a RunLogger (a class): ``polypda adapt --log-to NAME``
     polypda.cohorts     a package, or the Path of a folder, that holds manifests ID.yaml
 """
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 RUN = "Run"
 Opt = typer.Option
-WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays", "processes"}
+WITH_RESUME = {"resume", "data_root", "cache_dir", "overlays", "processes", "mlflow_uri"}
 """Options that a resumed run still takes; its configuration decides the rest."""
 
 
@@ -68,6 +68,14 @@ def adapt_command(
     overlays: Annotated[str, Opt(help="Overlays per cohort: a number, or all.", rich_help_panel=RUN)] = str(
         DEFAULT_OVERLAYS
     ),
+    mlflow_uri: Annotated[
+        str | None,
+        Opt(
+            help="Where --log-to mlflow sends the run, without frames of patients: e.g. http://host:5000. Unless "
+            "given, nothing leaves the run's folder.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     cache_dir: Annotated[
         Path | None, Opt(envvar="POLYPDA_CACHE", help="Decoded frames and phantoms.", rich_help_panel=RUN)
     ] = None,
@@ -157,4 +165,6 @@ def _resume_command(folder: Path, paths: Paths, phantom: bool, processes: int | 
         words += ["--cache-dir", str(paths.cache)]
     if paths.overlays != DEFAULT_OVERLAYS:
         words += ["--overlays", "all" if paths.overlays is None else str(paths.overlays)]
+    if paths.mlflow_uri is not None:
+        words += ["--mlflow-uri", paths.mlflow_uri]
     return shlex.join(words)

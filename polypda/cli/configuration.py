@@ -46,6 +46,7 @@ def places_of(options: Mapping[str, Any]) -> Paths:
         start=Path(options["start"]) if options["start"] else None,
         accepted=Path(options["accepted"]) if options.get("accepted") else None,
         overlays=_overlay_count(options["overlays"]),
+        mlflow_uri=options.get("mlflow_uri"),
     )
 
 
@@ -102,6 +103,7 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
     except YamlError as error:
         raise _unreadable(path, str(error)) from error
     known = {parameter.name for parameter in context.command.params if parameter.name} - {"config", "resume", "option"}
+    repeated = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
     given: dict[str, Any] = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
@@ -111,6 +113,8 @@ def read_file(context: typer.Context, path: Path | None) -> Path | None:
             if not isinstance(value, dict):
                 raise _unreadable(path, "options are no names with values.")
             given["option"] = [f"{option}={_written(wish)}" for option, wish in value.items()]
+        elif name in repeated and not isinstance(value, dict):
+            given[name] = value if isinstance(value, list) else [value]
         elif isinstance(value, (dict, list)):
             raise _unreadable(path, f"'{key}' is no single value.")
         else:

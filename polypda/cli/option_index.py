@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polypda.methods.index import DEFAULT_METHOD
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from polypda.options import OptionField
 
 FILE = Path(__file__).with_name("options.json")
-KINDS: dict[str, type] = {kind.__name__: kind for kind in (bool, int, float, str)}
+KINDS: dict[str, Any] = {**{kind.__name__: kind for kind in (bool, int, float, str)}, "list": list[str]}
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _default(known: OptionField) -> str:
     if len(set(map(str, found.values()))) > 1:
         return f" Default: {', '.join(f'{_plain(value)} {name}' for name, value in found.items())}."
     value = next(iter(found.values()))
-    return "" if value in (None, "") else f" Default: {_plain(value)}."
+    return "" if value in (None, "", ()) else f" Default: {_plain(value)}."
 
 
 def _plain(value: object) -> str:

@@ -141,6 +141,7 @@ def show_run_command(run: Annotated[Path, typer.Argument(help="Run folder.", sho
         *([f"hands out: {one.hands_out}"] if one.hands_out else []),
         *([f"verdict: {one.verdict}"] if one.verdict else []),
         *(f"stage {line}" for line in stage_lines(folder)),
+        *filter(None, [RunFolder(folder).not_kept().words]),
         f"size: {one.size / MB:.1f} MB, of which {sum(part.size for part in spare) / MB:.1f} MB may go "
         "(`polypda runs clean`)",
     ]
@@ -197,16 +198,19 @@ def clean_command(
     unlock: Annotated[
         bool, Opt("--unlock", help="Remove the lock of a process of another machine that is gone.")
     ] = False,
+    models: Annotated[
+        bool, Opt("--models", help="Of complete runs also models that nothing needs: of parts and of checkpoints.")
+    ] = False,
 ) -> None:
     """Remove what killed commands left and, of complete runs, the state that only serves to train on.
 
-    Models, figures, reports and records stay.
+    Figures, reports, records and the models that are used stay.
     """
     from polypda.workflows.runs.keeping import clean, removable, runs_below
 
     total = 0
     for run in runs_below(folder):
-        parts = removable(run) if dry_run else clean(run, unlock=unlock)
+        parts = removable(run, models=models) if dry_run else clean(run, unlock=unlock, models=models)
         total += sum(part.size for part in parts)
         for part in parts:
             typer.echo(f"{part.path} ({part.what}, {part.size / MB:.1f} MB)")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -18,7 +19,7 @@ from polypda.files import require_writable, write_failed, write_json, write_png,
 from polypda.importing.images.deinterlacing import Deinterlace
 from polypda.integrity import CHECKSUMS, seal
 from polypda.prediction.annotations import AnnotationKind, write_annotations
-from polypda.prediction.inputs import Input, InputFrame, OpenedVideo, open_video
+from polypda.prediction.inputs import Input, InputFrame, InputKind, OpenedVideo, open_video
 from polypda.prediction.model import BATCH, LoadedModel
 from polypda.prediction.outputs import (
     MASKS,
@@ -35,8 +36,14 @@ from polypda.prediction.outputs import (
 )
 from polypda.prediction.overlays import image_overlay, outlined
 from polypda.prediction.pipeline import PredictedFrame, TemporalSmoothing, predicted_frames
-from polypda.prediction.video_overlay import VideoWriter, overlay_video
-from polypda.training.progress import Progress, Silent
+from polypda.prediction.video_progress import (
+    Counts,
+    VideoProgress,
+    progress_folder,
+    recorded,
+    resume_smoothing,
+)
+from polypda.training.progress import InterruptionWatch, Progress, Silent
 
 RECORD, VIDEOS = "prediction.json", "videos.csv"
 MOST_TOLD = 10
@@ -109,7 +116,9 @@ def predict_inputs(
     """
     options.check()
     _begin(model, out, options)
-    job = _Job(model, out, options, progress or Silent(), PredictionTable(out), PredictionSummary())
+    begun = recorded(out, inputs, options.batch_size)
+    table = PredictionTable(out, {origin: done.frames for origin, done in begun.items()})
+    job = _Job(model, out, options, progress or Silent(), table, PredictionSummary(), begun)
     began = time.monotonic()
     try:
         job.run(inputs)
@@ -153,6 +162,7 @@ class _Job:
     progress: Progress
     table: PredictionTable
     summary: PredictionSummary
+    begun: Mapping[str, Counts] = field(default_factory=dict)
 
     def run(self, inputs: Sequence[Input]) -> None:
         left = [one for one in inputs if one.origin not in self.table.finished]
@@ -204,6 +214,7 @@ class _Job:
         except DataError as error:
             if error.code in ("E_WRITE_FAILED", "E_VIDEO_WRITE"):
                 raise
+            shutil.rmtree(progress_folder(self.out, one), ignore_errors=True)
             self.table.add(FrameRow(one.origin, one.kind.value, one.name, 0, error=f"{error.code} {error.what}"))
             self.summary.leave_out(error, one.origin)
 
@@ -212,38 +223,48 @@ class _Job:
         smoothing = TemporalSmoothing(self.options.smoothing_s) if self.options.smoothing_s else None
         most = self.options.max_frames
         count = min(video.count or most or 0, most or video.count)
-        self.progress.begin(one.name, 0, max(1, count))
-        frames = islice(video.frames(one.name), most)
-        done = broken = marked = 0
+        folder, size = progress_folder(self.out, one), one.file.stat().st_size if one.file is not None else 0
+        done = self.begun[one.origin] if one.origin in self.table.begun else Counts(size)
+        if not done.frames:
+            shutil.rmtree(folder, ignore_errors=True)  # of another file, or without its lines
+        elif smoothing is not None:
+            resume_smoothing(smoothing, folder)
+        self.progress.begin(one.name, min(done.frames, count), max(1, count))
+        frames = islice(video.frames(one.name), done.frames, most)
+        options = self.options
+        under_way = VideoProgress(
+            one, folder, options.batch_size, recording.rate, recording.pixel_aspect, options.overlays, done
+        )
         try:
-            with ExitStack() as stack:
-                writer: VideoWriter | None = None
-                if self.options.overlays:
-                    (self.out / OVERLAYS).mkdir(exist_ok=True)
-                    path = self.out / OVERLAYS / f"{one.name}.mp4"
-                    writer = stack.enter_context(overlay_video(path, recording.rate, recording.pixel_aspect))
-                seen_frames = predicted_frames(self.model, frames, self.options.batch_size, smoothing)
-                for seen in _until_stopped(seen_frames, one):
+            # A camera has no end: Ctrl-C is its end, and what was seen is kept whole.
+            live = one.kind is InputKind.CAMERA
+            with under_way, InterruptionWatch() if live else nullcontext() as watch:
+                for seen in predicted_frames(self.model, frames, options.batch_size, smoothing):
                     row = self._written(one, seen, folder=one.name)
-                    broken += bool(row.error)
-                    marked += bool(row.regions)
-                    if writer is not None and seen.prediction is not None and seen.native is not None:
+                    if options.overlays and seen.prediction is not None and seen.native is not None:
                         assert seen.frame.t_s is not None
-                        writer.add(outlined(seen.native.image, seen.prediction.mask), seen.frame.t_s)
-                    done += 1
+                        under_way.draw(outlined(seen.native.image, seen.prediction.mask), seen.frame.t_s)
+                    under_way.count(row, self.table, smoothing)
                     if count:  # a camera has no end to come nearer to
-                        self.progress.advance(min(done, count))
+                        self.progress.advance(min(done.frames, count))
+                    if watch is not None and watch.asked:
+                        break
+                if options.overlays and done.frames:
+                    (self.out / OVERLAYS).mkdir(exist_ok=True)
+                    under_way.finish(self.out / OVERLAYS / f"{one.name}.mp4")
         finally:
             self.progress.end()
-        if not done:
+        if not done.frames:
+            under_way.remove()
             what = f"no frame of it can be decoded{f' ({recording.broken})' if recording.broken else ''}."
             raise DataError("E_VIDEO_NO_FRAME", what, where=one.origin, fix="fetch it again, or leave it out.")
         if recording.broken is not None:
             self.summary.leave_out(DataError("E_VIDEO_BROKEN", f"{recording.broken}."), one.origin)
         notes = video.remarks()
         self.summary.notes += [f"{one.origin}: {note}" for note in notes]
-        self._add_video(one, video, done, marked, notes)
-        self._close(one, bool(broken) or recording.broken is not None)
+        self._add_video(one, video, done.frames, done.marked, notes)
+        self._close(one, bool(done.broken) or recording.broken is not None)
+        under_way.remove()
 
     def _add_video(self, one: Input, video: OpenedVideo, frames: int, marked: int, notes: Sequence[str]) -> None:
         """A line of videos.csv for each video."""
@@ -299,14 +320,3 @@ def _still_frames(inputs: Sequence[Input], owners: deque[Input]) -> Iterator[Inp
 
 def _raised(error: PolypdaError) -> NoReturn:
     raise error
-
-
-def _until_stopped(frames: Iterator[PredictedFrame], one: Input) -> Iterator[PredictedFrame]:
-    """A camera has no end: Ctrl-C is its end, and what was seen is kept whole."""
-    from polypda.prediction.inputs import InputKind
-
-    try:
-        yield from frames
-    except KeyboardInterrupt:
-        if one.kind is not InputKind.CAMERA:
-            raise

@@ -7,8 +7,9 @@ command takes those as they are and does the others anew.
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -139,11 +140,16 @@ def _write_encoded(path: Path, pixels: NDArray) -> None:
 class PredictionTable:
     """predictions.csv, one line per frame, written as frames are done."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the table of a folder. Lines of inputs that were not finished are taken out: they are made anew."""
+    def __init__(self, folder: Path, begun: Mapping[str, int] | None = None) -> None:
+        """Open the table of a folder. Lines of inputs that were not finished are taken out: they are made anew.
+
+        Args: begun: origin of a video → how many of its first lines stay, where they and their masks are all there;
+            :attr:`begun` holds the others no more.
+        """
         self.path = folder / TABLE
         self._marks = folder / FINISHED
         self.finished = self._read_finished()
+        self.begun = self._there(begun or {})
         self.errors: Counter[str] = Counter()
         self._keep_finished()
         self._file = self.path.open("a", encoding="utf-8", newline="")
@@ -169,6 +175,14 @@ class PredictionTable:
             raise write_failed(self.path, error) from error
         self.finished.add(origin)
 
+    def sync(self) -> None:
+        """Have the lines so far on the disk. Raises: DataError E_WRITE_FAILED."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_failed(self.path, error) from error
+
     def close(self) -> None:
         """Hand over what is still held."""
         self._file.close()
@@ -179,12 +193,26 @@ class PredictionTable:
             with self.path.open(encoding="utf-8", newline="") as file:
                 yield from (row for row in csv.DictReader(file) if row.get(COLUMNS[-1]) is not None)
 
+    def _there(self, begun: Mapping[str, int]) -> dict[str, int]:
+        if not begun:
+            return {}
+        seen: Counter[str] = Counter()
+        found: Counter[str] = Counter()
+        for row in self.rows():
+            origin, mask = row["input"], self.path.parent / row["mask"]
+            seen[origin] += 1
+            there = not row["mask"] or (mask.is_file() and mask.stat().st_size > 0)
+            found[origin] += there and seen[origin] <= begun.get(origin, 0)
+        return {origin: count for origin, count in begun.items() if found[origin] == count}
+
     def _keep_finished(self) -> None:
+        left = Counter(self.begun)
         try:
             with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
                 file.write(",".join(COLUMNS) + "\n")
                 for row in self.rows():
-                    if row["input"] in self.finished:
+                    left[row["input"]] -= 1
+                    if row["input"] in self.finished or left[row["input"]] >= 0:
                         file.write(_line(row.get(column, "") for column in COLUMNS) + "\n")
         except OSError as error:
             raise write_failed(self.path, error) from error

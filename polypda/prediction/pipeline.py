@@ -67,24 +67,24 @@ class TemporalSmoothing:
     """Maps of a video averaged over the time before: each weighs less by 1/e for every ``seconds`` that have passed.
 
     Only the past is looked at, so it holds for a camera as well. It begins anew where the field of view is another or
-    frames are missing.
+    frames are missing. before: the map of the frame before, its time and its field's box; None where there is none.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._before: tuple[NDArray[np.float32], float, Box] | None = None
+        self.before: tuple[NDArray[np.float32], float, Box] | None = None
 
     def __call__(self, probability: NDArray[np.float32], t_s: float, native: NativeFrame) -> NDArray[np.float32]:
         """The smoothed map of a frame at ``t_s``."""
         crop = native.geometry.crop
-        if self._before is not None:
-            before, then_s, former = self._before
+        if self.before is not None:
+            before, then_s, former = self.before
             passed_s = t_s - then_s
             same = before.shape == probability.shape and _overlap(former, crop) >= SAME_FIELD
             if same and 0 < passed_s <= LONGEST_GAP_S:
                 kept = math.exp(-passed_s / self.seconds)
                 probability = np.float32(kept) * before + np.float32(1 - kept) * probability
-        self._before = (probability, t_s, crop)
+        self.before = (probability, t_s, crop)
         return probability
 
 

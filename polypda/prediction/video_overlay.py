@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -18,19 +18,30 @@ from polypda.prediction.model import Image
 
 TIME_BASE = Fraction(1, 90_000)
 """Of all usual rates (24, 25, 30000/1001, 50…) every frame's time is a whole number of these."""
-CODECS = (("libx264", {"crf": "20", "preset": "veryfast"}), ("mpeg4", {"q": "4"}))
-"""The first that the installed PyAV has."""
+CODECS = (("libx264", {"crf": "20", "preset": "veryfast", "bf": "0"}), ("mpeg4", {"q": "4", "bf": "0"}))
+"""The first that the installed PyAV has. Frames lean on earlier ones alone, so that segments follow each other."""
 
 
 class VideoWriter:
-    """Encodes frames as they come; memory does not grow with them."""
+    """Encodes frames as they come; memory does not grow with them.
 
-    def __init__(self, container: Any, rate: float, pixel_aspect: Fraction | None) -> None:
+    last: time of the last frame, in TIME_BASE; -1 before the first. size: width and height of the first frame, which
+    all others are brought to; of a later segment, that of the first.
+    """
+
+    def __init__(
+        self,
+        container: Any,
+        rate: float,
+        pixel_aspect: Fraction | None,
+        last: int = -1,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         self._container = container
+        self.last, self.size = last, size
         self._rate = Fraction(rate).limit_denominator(1001)
         self._pixel_aspect = pixel_aspect
         self._stream: Any = None
-        self._last = -1
 
     def add(self, image: Image, t_s: float) -> None:
         """A frame, uint8 H×W×3 RGB, shown from ``t_s`` seconds on; times rise. All frames have one size."""
@@ -44,8 +55,8 @@ class VideoWriter:
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         matrix = "ITU709" if image.shape[0] >= HIGH_DEFINITION_PX else "ITU601"
         frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
-        self._last = max(self._last + 1, round(t_s / TIME_BASE))
-        frame.pts, frame.time_base = self._last, TIME_BASE
+        self.last = max(self.last + 1, round(t_s / TIME_BASE))
+        frame.pts, frame.time_base = self.last, TIME_BASE
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
@@ -57,7 +68,8 @@ class VideoWriter:
         codec, options = next((name, options) for name, options in CODECS if name in av.codecs_available)
         stream = self._container.add_stream(codec, rate=self._rate, options=options)
         height, width = image.shape[:2]
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        self.size = self.size or (width + width % 2, height + height % 2)
+        stream.width, stream.height, stream.pix_fmt = *self.size, "yuv420p"
         stream.codec_context.time_base = stream.time_base = TIME_BASE
         if self._pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = self._pixel_aspect
@@ -65,18 +77,51 @@ class VideoWriter:
 
 
 @contextmanager
-def overlay_video(path: Path, rate: float, pixel_aspect: Fraction | None = None) -> Iterator[VideoWriter]:
-    """Write an MP4, whole or not at all. rate: what players are told; times are those of the frames.
+def video_segment(
+    path: Path,
+    rate: float,
+    pixel_aspect: Fraction | None = None,
+    last: int = -1,
+    size: tuple[int, int] | None = None,
+) -> Iterator[VideoWriter]:
+    """Write a part of an overlay video (NUT, which keeps times as they are), whole or not at all.
+
+    Args: rate: what players are told; times are those of the frames. last, size: see :class:`VideoWriter`.
+    Raises: UsageError E_EXTRA_MISSING; DataError E_VIDEO_WRITE.
+    """
+    av = pyav()
+    with _told_errors(path), whole_file(path) as temporary, av.open(str(temporary), "w", format="nut") as container:
+        writer = VideoWriter(container, rate, pixel_aspect, last, size)
+        yield writer
+        writer.finish()
+
+
+def join_segments(segments: Iterable[Path], path: Path) -> None:
+    """Make one MP4 of segments, whole or not at all; nothing is encoded again.
 
     Raises: UsageError E_EXTRA_MISSING; DataError E_VIDEO_WRITE.
     """
     av = pyav()
+    with _told_errors(path), whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        container.metadata["comment"] = f"Outlines: marked by a model. {INTENDED_USE}"
+        joined = None
+        for segment in segments:
+            with av.open(str(segment)) as part:
+                own = part.streams.video[0]
+                if joined is None:
+                    joined = container.add_stream_from_template(own)
+                    joined.time_base = TIME_BASE
+                for packet in part.demux(own):
+                    if packet.dts is not None:  # the last one only says that there are no more
+                        packet.stream = joined
+                        container.mux(packet)
+
+
+@contextmanager
+def _told_errors(path: Path) -> Iterator[None]:
+    av = pyav()
     try:
-        with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-            container.metadata["comment"] = f"Outlines: marked by a model. {INTENDED_USE}"
-            writer = VideoWriter(container, rate, pixel_aspect)
-            yield writer
-            writer.finish()
+        yield
     except av.FFmpegError as error:
         what = f"the overlay video could not be written ({error.strerror or error})."
         fix = "free some space, or leave the overlays out: --no-overlays."

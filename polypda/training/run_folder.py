@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,9 +20,36 @@ from polypda.integrity import Fault, changed, check, faults, recorded_names
 from polypda.training.config import AdaptConfig
 
 STATUS, CONFIG, ENVIRONMENT, RESUMED = "STATUS.json", "config.json", "environment.json", "resumed.json"
-MADE_LATER = (STATUS, "selection.json", "adapted.safetensors", "stylization.json", RESUMED)
+NOT_KEPT = "not-kept.json"
+CHOSEN = ("selection.json", "adapted.safetensors")
+MADE_LATER = (STATUS, *CHOSEN, "stylization.json", RESUMED, NOT_KEPT)
 """Files of the run itself that its trainings make; the others are written once, when it is created."""
 VERSIONED = ("polypda", "torch", "segmentation-models-pytorch", "albumentations", "opencv-python-headless", "numpy")
+
+
+@dataclass(frozen=True)
+class NotKept:
+    """What a finished run no longer has, so that it takes little room. models: by the names of its tables. stages:
+    those without a checkpoint. files: of the run itself."""
+
+    models: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.models or self.stages or self.files)
+
+    def __or__(self, other: NotKept) -> NotKept:
+        both = zip(astuple(self), astuple(other), strict=True)
+        return NotKept(*(tuple(dict.fromkeys((*one, *more))) for one, more in both))
+
+    @property
+    def words(self) -> str:
+        """For a person; "" where every model is there."""
+        if not self:
+            return ""
+        models = f"the models of {', '.join(self.models)}, and " if self.models else ""
+        return f"not kept: {models}checkpoints that the chosen one was chosen from (--keep all keeps them)"
 
 
 class RunFolder:
@@ -61,13 +89,15 @@ class RunFolder:
     def faults(self) -> Iterator[Fault]:
         """What is wrong with the files of the run itself, not of its stages and evaluations."""
         listed = set(recorded_names(self.folder))
-        made_later = {name for name in listed if not self._is_of_the_beginning(name)}
+        made_later = {name for name in listed if not self._is_of_the_beginning(name)} | {*self.not_kept().files}
         yield from (one for one in faults(self.folder, may_lack=made_later) if one.path.name != STATUS)
 
     def remedy(self, name: str) -> str:
         """What helps where one of these files is not what was written."""
         if self._is_of_the_beginning(name):
             return "put it back as it was: a run keeps its settings and its data. For others start a new run."
+        if name in CHOSEN and self.not_kept():
+            return "put back a copy, or train the run anew: it did not keep what this could be made from again."
         return f"remove it and give `polypda adapt --resume {self.folder}`: it is made again."
 
     @staticmethod
@@ -126,6 +156,14 @@ class RunFolder:
         when = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(path, [*before, {"resumed": when, "different": different}], recorded=True)
         return f"not as the run was begun, so that last bits may differ: {', '.join(different)} (noted in {RESUMED})"
+
+    def not_kept(self) -> NotKept:
+        """What was removed when the run was finished; nothing where all is there."""
+        try:
+            values = json.loads((self.folder / NOT_KEPT).read_text(encoding="utf-8"))
+            return NotKept(*(tuple(map(str, values[name])) for name in ("models", "stages", "files")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return NotKept()
 
     def stage(self, name: str) -> Path:
         return self.folder / "stages" / name

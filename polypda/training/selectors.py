@@ -263,6 +263,12 @@ def judged(choice: Choice, control: SnapshotScore, source_foreground: float, ala
     return replace(choice, control=control, verdict=Verdict.SOURCE if found else Verdict.ADAPTED, alarms=tuple(found))
 
 
+def recorded_choice(run_folder: Path) -> Choice | None:
+    """What a run chose; None where it has not chosen, or adapted nothing."""
+    path = run_folder / SELECTION
+    return Choice.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def set_aside(run_folder: Path) -> tuple[str, ...]:
     """Why a run hands out its source-only control as adapted; empty where it does not, or has not chosen yet."""
     path = run_folder / SELECTION

@@ -48,6 +48,7 @@ from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine, open_fabric
 from polypda.training.local_group import JointBatchNorm
 from polypda.training.progress import EVENTS, EventLog, InterruptionWatch, Progress, Silent
+from polypda.training.run_loggers import NOT_TRACKED, Tracking
 from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
 log_of_trainings = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Stage:
     """Everything one training needs; picklable, so that other processes can take part.
 
     labelled: the frames whose labels are learnt; None where a method needs none (see ``Method.plays_on_source``).
+    tracking: the loggers that follow it; its folder then lies in the run's, two levels down.
     target: frames, with masks only where the user permitted to learn them. initial: the safetensors of the segmenter
     to start from.
     """
@@ -73,6 +75,7 @@ class Stage:
     labelled: CachedFrames | None
     target: CachedFrames
     initial: Path
+    tracking: Tracking = NOT_TRACKED
 
     @property
     def done(self) -> bool:
@@ -243,9 +246,14 @@ class _Training:
         changes = batch_changes(stage, fraction)
         dataset, pinned = step_dataset(stage, self.method, fraction), fabric.device.type == "cuda"
         health = CollapseWatch(steps)
-        with EventLog(stage.folder, start, writes=fabric.is_global_zero) as log:
+        tracking = stage.tracking if fabric.is_global_zero else NOT_TRACKED
+        with (
+            EventLog(stage.folder, start, writes=fabric.is_global_zero) as log,
+            tracking.of(stage.folder.parents[1], stage.name) as loggers,
+        ):
             for event in log.before(start):
                 health.see(event)
+            loggers.catch_up(start, partial(log.before, start))
             batches = step_batches(dataset, start, steps, workers=self.compute.workers, pinned=pinned)
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):
@@ -257,7 +265,9 @@ class _Training:
                     target = changes.of(target, step, Stream.TARGET_AUGMENTATION) if target else None
                 with JointBatchNorm() if self.compute.joint_batch_norm else nullcontext():
                     report = engine.step(source, target, step)
-                alarm = health.see(log.write(step, report, process_time() - began_s))
+                event = log.write(step, report, process_time() - began_s)
+                loggers.step(event)
+                alarm = health.see(event)
                 began_s = process_time()
                 progress.advance(step + 1, report)
                 if alarm is not None:

@@ -73,6 +73,22 @@ options: {lambda_adv_main: 0.5, ramp: 3}
     assert wins.options["ramp"] == 9 and wins.options["lambda_adv_main"] == 0.5
 
 
+@pytest.mark.parametrize("text", ["log_to: [tensorboard, mlflow]", "log_to: tensorboard"])
+def test_an_option_that_is_repeated_is_a_list_in_a_file(file, text):
+    words = file(PAIR + text)
+    assert resolved(*words).log_to == ("tensorboard", "mlflow")[: 1 + ("[" in text)]
+    assert resolved(*words, "--log-to", "mlflow", "--log-to", "mlflow").log_to == ("mlflow",)
+    assert resolved(*file(PAIR)).log_to == ()
+
+
+def test_a_tracker_that_cannot_be_had_is_told_at_once(polypda):
+    pair = ("--source", "zju2", "--target", "haining", "--phantom")
+    status, _, err = polypda("adapt", *pair, "--log-to", "tensorbord")
+    assert status == 2 and "E_LOGGER_UNKNOWN" in err and "Did you mean 'tensorboard'?" in err
+    status, _, err = polypda("adapt", *pair, "--mlflow-uri", "http://host:5000")
+    assert status == 2 and "E_OPTION: --mlflow-uri would be ignored" in err
+
+
 def test_what_nobody_gave_is_the_presets_or_the_fields(file):
     config = resolved(*file(PAIR))
     standard = PRESETS["standard"]

@@ -19,6 +19,7 @@ from polypda.importing.contract import ImportedFrame, MaskLabel
 from polypda.importing.images.masks import read_mask_file
 from polypda.importing.images.decoded_image import read_image
 from polypda.methods.segmentation import SourceOnly
+from polypda.training.run_loggers import RunLogger
 
 
 class Watching(SourceOnly):
@@ -48,6 +49,34 @@ METRIC = FrameMetric(
     note="of the field of view",
 )
 COHORTS = Path(__file__).with_name("their_cohorts")
+
+
+class Lines(RunLogger):
+    """A line for each thing it is told."""
+
+    name = "lines"
+
+    def __init__(self, place):
+        place.folder.mkdir(parents=True, exist_ok=True)
+        self.file = (place.folder / f"lines-{place.part or 'run'}.txt").open("a")
+
+    def go_on(self, start):
+        return start
+
+    def config(self, values):
+        print("config", values["seed"], file=self.file)
+
+    def scalars(self, step, values):
+        print("scalars", step, *values, file=self.file)
+
+    def image(self, name, step, image):
+        print("image", image.shape, file=self.file)
+
+    def artefact(self, path):
+        print("artefact", path.name, file=self.file)
+
+    def close(self):
+        self.file.close()
 
 
 class ShotsReader(Reader):
@@ -91,6 +120,8 @@ tiny = their_plugin:NETWORK
 shots = their_plugin:ShotsReader
 [polypda.metrics]
 marked = their_plugin:METRIC
+[polypda.loggers]
+lines = their_plugin:Lines
 [polypda.cohorts]
 theirs = their_plugin:COHORTS
 """
@@ -110,7 +141,8 @@ for words in sys.argv[1].split(";"):
 """
 RUN = (
     "adapt --source zju2 --target haining --method watching --selector most-polyp --architecture tiny --preset quick "
-    "--size 64 --batch-size 2 --start-steps 2 --adapt-steps 2 --device cpu --overlays 1 --data-root data --out run"
+    "--size 64 --batch-size 2 --start-steps 2 --adapt-steps 2 --device cpu --overlays 1 --data-root data --out run "
+    "--log-to lines"
 )
 
 
@@ -145,6 +177,11 @@ def test_help_run_and_report_know_what_a_package_adds(tmp_path):
     shown = " ".join(done.stdout.replace("│", " ").split())
     assert "most-polyp" in shown and "deeplab-v2, tiny" in shown and "watching " in shown
     assert '"selector": "most-polyp"' in (tmp_path / "run" / "selection.json").read_text()
+    told = (tmp_path / "run" / "tracking" / "lines-run.txt").read_text()
+    assert told.startswith("config 0\nscalars 0 ") and "result/dice/haining/watching" in told
+    assert "image (" in told and "artefact adapted.safetensors" in told
+    steps = (tmp_path / "run" / "tracking" / "lines-watching.txt").read_text().splitlines()
+    assert [line.split()[1] for line in steps] == ["0", "1"] and "loss/segmenter/" in steps[0]
     assert '"architecture": "tiny"' in (tmp_path / "run" / "config.json").read_text()
     assert "Share called polyp" in (tmp_path / "run" / "curves" / "curves-watching.svg").read_text()
     assert "most-polyp" in (tmp_path / "run" / "report" / "index.html").read_text()

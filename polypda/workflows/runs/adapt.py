@@ -36,23 +36,25 @@ from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress, phase
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import Choice
+from polypda.training.run_loggers import Tracking
+from polypda.training.selectors import Choice, recorded_choice
 from polypda.training.stage import Stage, rehearse, run_stage
 from polypda.workflows.runs.accepted import read_accepted, require_usable
 from polypda.workflows.runs.adaptation import Adaptation, rehearsed
 from polypda.workflows.runs.cohort_pair import CohortPair, data_roots, open_pair
 from polypda.workflows.runs.configure import record_initial_weights, weights_to_load, with_processes
 from polypda.workflows.runs.disk_space import require_space
-from polypda.workflows.runs.keeping import adopt, drop_states
+from polypda.workflows.runs.keeping import adopt, settle
 from polypda.workflows.runs.leakage import leaks_among, record_leakage, require_allowed
 from polypda.workflows.runs.outline import Outlined, outline_of
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, record_data, require_recorded
-from polypda.workflows.runs.reuse import has_same_control, oracle_of, require_same_start, source_only_of, start_of
+from polypda.workflows.runs.reuse import flat, has_same_control, oracle_of, require_same_start, source_only_of, start_of
 from polypda.workflows.runs.source_labels import LearntLabels, require_teaching
 from polypda.workflows.runs.source_package import FACTS, MODEL, SourcePackage, packaged_facts
 from polypda.workflows.runs.stages import FEATURES, SOURCE_ONLY, StagePlan, TrainingData, adapts
 from polypda.workflows.runs.stylize import device_of, require_stylizing, stylized_source
+from polypda.workflows.runs.tracked_results import track_results
 from polypda.workflows.runs.trained_models import (
     INITIAL,
     REUSED_CONTROL,
@@ -64,7 +66,7 @@ from polypda.workflows.runs.trained_models import (
     wants_oracle,
 )
 from polypda.workflows.runs.trainings import Training, train_all
-from polypda.workflows.scoring.evaluate import EvaluatedRun, Reported, evaluate_and_report
+from polypda.workflows.scoring.evaluate import EvaluatedRun, Reported, evaluate_and_report, recorded_regret
 from polypda.workflows.scoring.score_memory import ScoreMemory
 
 log = logging.getLogger(__name__)
@@ -101,9 +103,11 @@ def check_start(folder: Path, config: AdaptConfig, paths: Paths, package: Source
     """Check all that needs no frame, before any is rendered or read; returns the segmenter before training.
 
     Args: package: in place of source frames; config is then as :func:`~.runs.from_package` makes it.
-    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS; DataError E_WRITE_FAILED,
-        E_SOURCE_FEATURES; what building networks and :func:`require_same_start` raise.
+    Raises: UsageError E_RUN_EXISTS, E_DEVICE, E_INPUT_SIZE, E_FEATURE_TAP, E_STYLE_LAYERS, E_EXTRA_MISSING (of a
+        logger), E_LOGGER_UNKNOWN, E_LOGGER_SERVER; DataError E_WRITE_FAILED, E_SOURCE_FEATURES; what building networks
+        and :func:`require_same_start` raise.
     """
+    Tracking(config.log_to, paths.mlflow_uri).check()
     require_free(folder)
     require_writable(paths.cache)
     open_fabric(config.compute)
@@ -217,20 +221,35 @@ def adapt(run: RunFolder, paths: Paths, pair: CohortPair, progress: Progress, pr
         learnt; PolypdaError otherwise. STATUS.json tells how it ended.
     """
     config, began = run.config(), monotonic()
+    tracking = Tracking(config.log_to, paths.mlflow_uri)
+    tracking.check()
     if processes is not None:
         config = with_processes(config, processes)
     require_recorded(run, data_tables(config, pair))
     with locked(run.folder, "adapt"), _taken_up(run, config.compute, paths.cache), _told_states(run) as complete:
-        require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
+        finished = bool(run.not_kept())  # the models are there, but not what they were trained and chosen from
+        if not finished:
+            require_space(run.folder, paths.cache, config, pair, RunModels(run, config).initial.stat().st_size)
         outline = outline_of(run, config, pair)
         progress.announce(f"to do: {outline}")
         progress = Outlined(progress, outline)
-        choice, snapshots = _train(run, config, paths, pair, progress)
+        tracking.begin(run.folder, flat(config))
+        if finished:
+            choice, snapshots = recorded_choice(run.folder), None
+        else:
+            choice, snapshots = _train(run, config, paths, pair, progress, tracking)
         run.set_status("evaluating")
         models = RunModels(run, config).loaded()
         memory = ScoreMemory(paths.cache / "scores", config.data.grid, config.inference)
-        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, monotonic() - began, snapshots, memory)
-        return complete(evaluate_and_report(evaluated, pair, overlays=paths.overlays, progress=progress))
+        took = monotonic() - began
+        regret = recorded_regret(run.report) if finished else None
+        evaluated = EvaluatedRun(run, config, pair.phantom, models, choice, took, snapshots, memory, regret)
+        reported = evaluate_and_report(evaluated, pair, overlays=paths.overlays, progress=progress)
+        track_results(tracking, run, reported, of_patients=not pair.phantom)
+        page = complete(reported)
+        if gone := run.not_kept().words:
+            progress.announce(gone)
+        return page
 
 
 @contextmanager
@@ -249,7 +268,7 @@ def _taken_up(run: RunFolder, compute: Compute, cache: Path) -> Iterator[None]:
 
 
 def _train(
-    run: RunFolder, config: AdaptConfig, paths: Paths, pair: CohortPair, progress: Progress
+    run: RunFolder, config: AdaptConfig, paths: Paths, pair: CohortPair, progress: Progress, tracking: Tracking
 ) -> tuple[Choice | None, Snapshots | None]:
     """Train what is not there yet, in order; afterwards :class:`RunModels` finds every model."""
     cache = FrameCache(paths.cache / "frames", config.data.grid)
@@ -258,7 +277,7 @@ def _train(
     with phase(progress, "reading frames"):
         data = TrainingData.of(pair, cache, config.data.box_supervision, foreground)
     models = RunModels(run, config)
-    plan = StagePlan(config, run, data, models.initial)
+    plan = StagePlan(config, run, data, models.initial, tracking)
 
     def trained(stage: Stage) -> Path:
         run.set_status("training", stage=stage.name)
@@ -313,13 +332,13 @@ def _told_states(run: RunFolder) -> Iterator[Callable[[Reported], Path]]:
     """STATUS.json says training from here on; interrupted or failed where the block is left by an error.
 
     Yields what takes the report, writes that the run is complete and its verdict, removes what only served to train
-    on, and returns the page.
+    on and models that it was not asked to keep, and returns the page.
     """
 
     def complete(reported: Reported) -> Path:
         page = reported.page.relative_to(run.folder).as_posix()
         run.set_status("complete", report=page, verdict=reported.verdict, scored=reported.scored)
-        drop_states(run)
+        settle(run)
         return reported.page
 
     try:

@@ -97,7 +97,9 @@ class Adaptation:
     def _of_part(self, part: str) -> Adaptation:
         """The adaptation by a sum that the method grows from."""
         config = part_config(self.config, part)
-        return replace(self, config=config, plan=StagePlan(config, self.run, self.data, self.plan.initial))
+        return replace(
+            self, config=config, plan=StagePlan(config, self.run, self.data, self.plan.initial, self.plan.tracking)
+        )
 
     def keep_part(self) -> None:
         """Train a part of a sum as :meth:`trained` trains the sum, and keep its last model.

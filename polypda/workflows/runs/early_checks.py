@@ -13,6 +13,7 @@ from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.errors import DataError, UsageError
 from polypda.files import require_free, require_writable
 from polypda.methods.index import DEFAULT_METHOD, check_names
+from polypda.training.run_loggers import Tracking
 from polypda.workflows.runs.paths import Paths
 
 
@@ -29,8 +30,8 @@ def check_wish(
     Args:
         options: as :func:`polypda.workflows.runs.launch.launch` takes them. method_options: names of the method's.
     Raises: UsageError E_COHORTS, E_COHORT_UNKNOWN, E_SAME_COHORT, E_MODE_NAME, E_METHOD_UNKNOWN, E_METHOD_OPTION,
-        E_RUN_EXISTS; LeakageError E_SHARED_FRAMES; DataError E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES,
-        E_COHORT_VIDEO, E_WRITE_FAILED.
+        E_RUN_EXISTS, E_LOGGER_UNKNOWN, E_LOGGER_SERVER, E_EXTRA_MISSING; LeakageError E_SHARED_FRAMES; DataError
+        E_COHORT_ABSENT, E_COHORT_EMPTY, E_COHORT_BOXES, E_COHORT_VIDEO, E_WRITE_FAILED.
     """
     source, target = options["source"], options["target"]
     if target is None or (source is None and source_package is None):
@@ -40,6 +41,7 @@ def check_wish(
     else:
         check_pair(source, target, allow_leakage=bool(options["allow_leakage"]))
     check_names(options["method"] or DEFAULT_METHOD, method_options)
+    Tracking(tuple(options.get("log_to") or ()), paths.mlflow_uri).check()
     if out is not None:
         require_free(out)
     require_writable(paths.cache)

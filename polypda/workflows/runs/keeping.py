@@ -7,17 +7,20 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from polypda.errors import DataError, PolypdaError
-from polypda.files import leftovers, remove_leftovers
+from polypda.files import leftovers, remove_leftovers, write_json
 from polypda.integrity import CHECKSUMS, Fault, beside, fault_beside, faults, is_listed, recorded_names, seal
 from polypda.locks import Holder, break_lock, holder_of, locked
 from polypda.training.checkpoints import DONE, META, STATE, Checkpoint, keep_snapshot, list_checkpoints
+from polypda.training.config import AdaptConfig, Keep
 from polypda.training.progress import EVENTS
-from polypda.training.run_folder import CONFIG, STATUS, RunFolder
-from polypda.training.selectors import SELECTION
+from polypda.training.run_folder import CONFIG, NOT_KEPT, STATUS, NotKept, RunFolder
+from polypda.training.selectors import SELECTION, set_aside
+from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START
+from polypda.workflows.runs.trained_models import INITIAL, part_file, trained_parts
 
 DEEPEST = 3
 """Runs are looked for so many folders down: those of a matrix lie in one of their own."""
@@ -93,10 +96,12 @@ def holder(folder: Path) -> Holder | None:
 
 def stage_lines(folder: Path) -> Iterator[str]:
     """Of each stage of a run: its last checkpoint, and whether it is finished."""
+    gone = RunFolder(folder).not_kept().stages
     for stage in RunFolder(folder).stages():
         found = list_checkpoints(stage)
         state = "finished" if (stage / DONE).is_file() else "under way"
-        last = f"last checkpoint after step {found[-1].step}" if found else "no checkpoint"
+        kept = "its checkpoints were not kept" if stage.name in gone else "no checkpoint"
+        last = f"last checkpoint after step {found[-1].step}" if found else kept
         yield f"{stage.name}: {state}, {last}"
 
 
@@ -120,8 +125,9 @@ def problems(path: Path) -> list[Fault]:
     if not (path / CONFIG).is_file() or CONFIG not in _listed(path):
         return list(_caught(path))
     found = list(_of_run_itself(path))
+    gone = RunFolder(path).not_kept().stages
     for stage in RunFolder(path).stages():
-        found += _of_stage(stage)
+        found += _of_stage(stage, modelled=stage.name not in gone)
     for folder in _results(path):
         found += list(_caught(folder)) if is_listed(folder) else [Fault(folder / CHECKSUMS, "is gone")]
     return found
@@ -142,8 +148,8 @@ def _of_run_itself(folder: Path) -> Iterator[Fault]:
         yield Fault(folder / CHECKSUMS, error.what.rstrip("."))
 
 
-def _of_stage(stage: Path) -> list[Fault]:
-    """Of a stage under way its log grows, and what is missing is made again."""
+def _of_stage(stage: Path, *, modelled: bool) -> list[Fault]:
+    """Of a stage under way its log grows, and what is missing is made again. modelled: whether its checkpoints stay."""
     done, found = (stage / DONE).is_file(), []
     if is_listed(stage):
         may_lack = () if done else (DONE, EVENTS, *_listed(stage))
@@ -151,7 +157,7 @@ def _of_stage(stage: Path) -> list[Fault]:
     elif done:
         found.append(Fault(stage / CHECKSUMS, "is gone"))
     checkpoints = list_checkpoints(stage)
-    if done and not checkpoints:
+    if done and modelled and not checkpoints:
         found.append(Fault(stage / DONE, "says that the stage is finished, but its checkpoints are gone"))
     for one in checkpoints:
         if not is_listed(one.folder):
@@ -209,8 +215,11 @@ def adopt(run: RunFolder) -> bool:
     return True
 
 
-def removable(folder: Path) -> list[Removable]:
-    """What may go of a run: what killed processes left and, once it is complete, what only serves to train on."""
+def removable(folder: Path, *, models: bool = False) -> list[Removable]:
+    """What may go of a run: what killed processes left and, once it is complete, what only serves to train on.
+
+    models: models that nothing needs any more, too (:class:`Keep`).
+    """
     run = RunFolder(folder)
     found = [
         Removable(path, "left by a process that is gone", _size(path))
@@ -223,23 +232,75 @@ def removable(folder: Path) -> list[Removable]:
                 Removable(one.folder / STATE, "state to train on with", _size_beside_model(one))
                 for one in _whole_checkpoints(run)
             ]
+            if models:
+                found += [Removable(path, "a model that is not needed", _size(path)) for path in _spare(run)]
     return found
 
 
-def clean(folder: Path, *, unlock: bool = False) -> list[Removable]:
-    """Remove what :func:`removable` names; results, models and records stay. unlock: the user says that whoever holds
-    the run is gone.
+def clean(folder: Path, *, unlock: bool = False, models: bool = False) -> list[Removable]:
+    """Remove what :func:`removable` names; results, records and the models that are used stay. unlock: the user says
+    that whoever holds the run is gone.
 
     Raises: DataError E_RUN_LOCKED; OSError.
     """
     if unlock:
         break_lock(folder)
     with locked(folder, "runs clean"):
-        found = removable(folder)
+        found = removable(folder, models=models)
         for place in (folder, *RunFolder(folder).stages(), folder / "evaluations"):
             remove_leftovers(place)
         if any(one.path.name == STATE for one in found):
             drop_states(RunFolder(folder))
+        if models and found:
+            drop_models(RunFolder(folder))
+    return found
+
+
+def settle(run: RunFolder) -> None:
+    """Of a complete run, remove what it is not to keep. Raises: as :func:`drop_states`."""
+    drop_states(run)
+    if run.config().keep is Keep.USED:
+        drop_models(run)
+
+
+def drop_models(run: RunFolder) -> None:
+    """Of a complete run, remove models that serve nothing any more, and note which.
+
+    What is handed out stays, its controls, the start, which other runs reuse, and the chosen checkpoint where the run
+    hands out its control instead. Raises: OSError; DataError E_RUN_CONFIG.
+    """
+    config, spare = run.config(), _spare(run)
+    if not spare:
+        return
+    files = tuple(path.name for path in spare if path.parent == run.folder)
+    parts = tuple(part for part in trained_parts(config) if part_file(part) in files)
+    # first the note: what is gone without it would be a loss
+    gone = run.not_kept() | NotKept(parts, tuple(_spare_stages(run, config)), files)
+    write_json(run.folder / NOT_KEPT, asdict(gone), recorded=True)
+    for path in spare:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _spare(run: RunFolder) -> list[Path]:
+    """Models that a complete run can do without: files, and folders of checkpoints."""
+    config = run.config()
+    named = [*map(part_file, trained_parts(config)), *([INITIAL] if config.source_package is None else [])]
+    files = [run.folder / name for name in named if (run.folder / name).is_file()]
+    spare = list(_spare_stages(run, config).values())
+    return [*files, *(one.folder for found in spare for one in found)]
+
+
+def _spare_stages(run: RunFolder, config: AdaptConfig) -> dict[str, list[Checkpoint]]:
+    """Name of a stage → checkpoints of it that can go."""
+    found = {}
+    aside = bool(set_aside(run.folder))
+    for stage in run.stages():
+        checkpoints = list_checkpoints(stage)
+        if aside and stage.name == config.method:
+            step = json.loads((run.folder / SELECTION).read_text(encoding="utf-8"))["step"]
+            checkpoints = [one for one in checkpoints if one.step != step]
+        if checkpoints and stage.name not in (START, SOURCE_ONLY, ADABN, ORACLE):
+            found[stage.name] = checkpoints
     return found
 
 

@@ -15,7 +15,7 @@ from polypda.cohorts.catalogue import manifest
 from polypda.cohorts.frames import Split
 from polypda.cohorts.sub_cohorts import whole_cohort
 from polypda.data.inference import Inference
-from polypda.errors import PolypdaError, UsageError, nearest
+from polypda.errors import DataError, PolypdaError, UsageError, nearest
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import Segmenter
@@ -83,6 +83,10 @@ def load_model(
     models = RunModels(run, config)
     if model is None:
         model = config.method if adapts(config.method) or config.method in (ADABN, ORACLE) else SOURCE_ONLY
+    if model in run.not_kept().models:
+        what = f"the model of '{model}', a part of {config.method}, was not kept when the run was finished."
+        fix = f"`polypda adapt --method {model} --start {path} …` trains it again; --keep all keeps such models."
+        raise DataError("E_MODEL_NOT_KEPT", what, where=run.name, fix=fix)
     if model not in models.names:
         what = f"this run has no model '{model}'.{nearest(model, models.names)}"
         raise UsageError("E_MODEL_NAME", what, where=run.name, fix=f"choose one of {', '.join(models.names)}.")

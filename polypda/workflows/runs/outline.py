@@ -23,6 +23,7 @@ ADAPTING, BESIDE = 2.0, 0.7
 LABELLED, SCORED = 0.04, 0.08
 """A frame through one network at one scale, without and with its figures, in steps of source-only (measured with the
 preset `quick` on two cores; elsewhere these are guesses, and the time left is corrected as the run goes)."""
+CHOOSE, SNAPSHOTS = "choosing the checkpoint", "scoring snapshots"
 CHOOSING, REPORTING = 50.0, 85.0
 LEAST_EARNED = 0.03
 """So much of a run must be done before its speed says anything."""
@@ -124,6 +125,8 @@ def outline_of(run: RunFolder, config: AdaptConfig, pair: CohortPair) -> Outline
         if not (run.stage(training[-1].name) / DONE).is_file()
         for part in training
     ]
+    if run.not_kept():  # it is scored again, and chose long ago
+        return Outline([part for part in _afterwards(config, pair) if part.name not in (CHOOSE, SNAPSHOTS)])
     return Outline([*trainings, *_afterwards(config, pair)])
 
 
@@ -161,13 +164,13 @@ def _afterwards(config: AdaptConfig, pair: CohortPair) -> Iterator[Part]:
     models = 2 + len(trained_parts(config)) + adapts(config.method) + wants_oracle(config)
     per_frame = models * _passes(config) * SCORED
     if adapts(config.method):
-        yield Part("choosing the checkpoint", CHOOSING, alone=True)
+        yield Part(CHOOSE, CHOOSING, alone=True)
     for cohort in filter(None, (pair.source, pair.target)):
         yield Part(f"scoring {cohort.id}", len(cohort.split(Split.TEST)) * per_frame, alone=True)
     snapshots = config.adapt_steps // max(1, config.checkpoint_every) - 1
     if adapts(config.method) and snapshots > 0:
         frames = len(pair.target.split(Split.TEST))
-        yield Part("scoring snapshots", frames * snapshots * _passes(config) * SCORED, alone=True)
+        yield Part(SNAPSHOTS, frames * snapshots * _passes(config) * SCORED, alone=True)
     yield Part("writing the report", REPORTING, alone=True)
 
 

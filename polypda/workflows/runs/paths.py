@@ -17,7 +17,8 @@ class Paths:
     encoder_weights: none, bundled, imagenet or a safetensors file, as the user gave it; None: what the configuration
     says. start: the folder of a run whose source-only start (and control, where it is the same training) is reused, or
     None. oracle: the folder of a run of the target as a source, whose source-only model serves as the oracle, or None.
-    accepted: accepted.csv of a review, or None. overlays: how many per cohort; None: one of every frame.
+    accepted: accepted.csv of a review, or None. overlays: how many per cohort; None: one of every frame. mlflow_uri:
+    the server (or folder) that ``--log-to mlflow`` sends the run to; None: it stays in the run's folder.
     """
 
     data_root: Path
@@ -27,6 +28,7 @@ class Paths:
     oracle: Path | None = None
     accepted: Path | None = None
     overlays: int | None = DEFAULT_OVERLAYS
+    mlflow_uri: str | None = None
 
 
 def default_cache() -> Path:

@@ -28,7 +28,7 @@ CONTROL_MAY_DIFFER = (
     | ORIGIN
     | {
         *("target", "method", "preset", "options", "final_statistics", "checkpoint_every"),
-        *("selector", "oracle", "target_labels", "allow_leakage"),
+        *("selector", "oracle", "target_labels", "allow_leakage", "log_to", "keep"),
         *("guard", "parts", "accepted", "inference.scales", "inference.flips", "inference.peak"),
     }
 )
@@ -40,7 +40,7 @@ START_MAY_DIFFER = CONTROL_MAY_DIFFER | {"adapt_steps", "batch_norm"}
 """Nor of the start that goes before it."""
 ORACLE_MAY_DIFFER = CONTROL_MAY_DIFFER
 """Of an oracle's run, which is compared with this run as if its target were the source."""
-RUN_MAY_DIFFER = MACHINE | ORIGIN
+RUN_MAY_DIFFER = MACHINE | ORIGIN | {"log_to", "keep"}
 """Fields in which a run may differ from its plan without being another experiment."""
 
 

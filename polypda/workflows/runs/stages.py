@@ -23,6 +23,7 @@ from polypda.methods.registry import method_class
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
 from polypda.training.run_folder import RunFolder
+from polypda.training.run_loggers import NOT_TRACKED, Tracking
 from polypda.training.selectors import foreground_fraction
 from polypda.training.stage import Stage
 from polypda.workflows.runs.cohort_pair import CohortPair
@@ -93,12 +94,20 @@ class TrainingData:
 class StagePlan:
     """Builds the stages of one configuration."""
 
-    def __init__(self, config: AdaptConfig, run: RunFolder, data: TrainingData, initial: Path) -> None:
+    def __init__(
+        self,
+        config: AdaptConfig,
+        run: RunFolder,
+        data: TrainingData,
+        initial: Path,
+        tracking: Tracking = NOT_TRACKED,
+    ) -> None:
         """Args: initial: the segmenter before any training; the start and the oracle begin from it."""
         self.config = config
         self.run = run
         self.data = data
         self.initial = initial
+        self.tracking = tracking
 
     def start(self) -> Stage:
         options = {**self.config.supervised, **self.config.start}
@@ -202,4 +211,5 @@ class StagePlan:
             labelled=labelled or self.data.source,
             target=target or self.data.target,
             initial=initial,
+            tracking=self.tracking,
         )

@@ -24,7 +24,7 @@ from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
-from polypda.training.checkpoints import DONE, final_segmenter, list_checkpoints, planned
+from polypda.training.checkpoints import DONE, PUT_BACK, final_segmenter, list_checkpoints, planned
 from polypda.training.config import AdaptConfig, FinalStatistics
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
@@ -110,8 +110,10 @@ class RunModels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models that the run has once it is finished, controls first."""
-        adapted = (*trained_parts(self.config), self.config.method) if adapts(self.config.method) else ()
+        """The models that the run has once it is finished, controls first; without those that it did not keep."""
+        gone = self.run.not_kept().models
+        parts = (part for part in trained_parts(self.config) if part not in gone)
+        adapted = (*parts, self.config.method) if adapts(self.config.method) else ()
         return (SOURCE_ONLY, ADABN, *adapted, *([ORACLE] if wants_oracle(self.config) else []))
 
     def of(self, name: str) -> Path:
@@ -145,9 +147,11 @@ class RunModels:
         folder = self.run.stage(stage)
         if not (folder / DONE).is_file():
             raise self._unfinished(stage)
-        return final_segmenter(folder)
+        return final_segmenter(folder, again=not self.run.not_kept())
 
     def _unfinished(self, stage: str) -> DataError:
+        if self.run.not_kept():
+            return DataError("E_MODEL_NOT_KEPT", f"the model of '{stage}' is gone.", where=self.run.name, fix=PUT_BACK)
         return DataError(
             "E_RUN_UNFINISHED",
             f"stage '{stage}' is not finished.",

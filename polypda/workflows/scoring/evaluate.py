@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from polypda.cohorts.frames import Frame, OpenedCohort, Split
-from polypda.errors import DataError
+from polypda.errors import DataError, PolypdaError
 from polypda.evaluation.cases.case_table import CaseKey
-from polypda.evaluation.cases.evaluation_file import regret_rows
+from polypda.evaluation.cases.evaluation_file import read_evaluation, regret_rows
 from polypda.evaluation.cases.run_metadata import SOURCE_ONLY, RunMetadata
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.evaluation.scoring.predictions import NativePrediction, predict_native
@@ -77,7 +77,7 @@ class EvaluatedRun:
     """A trained run: its models by name (method and controls), and how its checkpoint was chosen.
 
     snapshots: what it was chosen from, where what the checkpoint rules cost is to be told. memory: of scores that other
-    runs have computed.
+    runs have computed. regret: what the checkpoint rules cost, where snapshots are no longer there.
     """
 
     run: RunFolder
@@ -88,6 +88,7 @@ class EvaluatedRun:
     duration_s: float
     snapshots: Snapshots | None = None
     memory: ScoreMemory | None = None
+    regret: pd.DataFrame | None = None
 
     @property
     def shown(self) -> str:
@@ -98,6 +99,12 @@ class EvaluatedRun:
     def trainings(self) -> dict[str, str]:
         """Model name → identity of its weights: runs that share a control share its identity."""
         return {name: training_identity(model) for name, model in self.models.items()}
+
+    @property
+    def _not_scored(self) -> str:
+        """What a page has to say of models that the run no longer has."""
+        gone = self.run.not_kept().models
+        return f"Not scored here, for the run did not keep their models: {', '.join(gone)}." if gone else ""
 
     @cached_property
     def learnt(self) -> LearntLabels:
@@ -141,7 +148,7 @@ class EvaluatedRun:
             phantom=self.phantom,
             supervision=self.learnt.words,
             notes=(
-                *filter(None, [recorded_note(self.run)]),
+                *filter(None, [recorded_note(self.run), self._not_scored]),
                 *self.learnt.notes,
                 *([CONTROL_NOTE] if config.source_package else []),
             ),
@@ -263,6 +270,15 @@ def _scored(
     return [row for together in zip(*(rows or [] for rows in known.values()), strict=True) for row in together]
 
 
+def recorded_regret(report: Path) -> pd.DataFrame | None:
+    """What a former report says that each checkpoint rule cost; None where it cannot be read."""
+    try:
+        found = read_evaluation(report).selectors
+    except PolypdaError:
+        return None
+    return None if found.empty else found
+
+
 def _selector_regret(
     evaluated: EvaluatedRun, target: OpenedCohort, cases: pd.DataFrame, progress: Progress
 ) -> pd.DataFrame | None:
@@ -272,7 +288,7 @@ def _selector_regret(
     """
     choice, snapshots, config = evaluated.choice, evaluated.snapshots, evaluated.config
     if choice is None or snapshots is None:
-        return None
+        return evaluated.regret
     aside = bool(set_aside(evaluated.run.folder))
     own = cases[(cases["cohort"] == target.id) & (cases["model"] == config.method)]["dice"].dropna()
     known = {} if aside or own.empty else {choice.step: own.to_list()}

@@ -28,7 +28,7 @@ from polypda.training.config import AdaptConfig
 from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
-from polypda.training.selectors import SELECTION, Choice
+from polypda.training.selectors import recorded_choice
 from polypda.workflows.runs.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.runs.leakage import leaks_into, require_allowed
 from polypda.workflows.runs.paths import Paths
@@ -100,7 +100,7 @@ def _evaluated(
     scored = [frame for one in opened for frame in one.frames]
     leakage = require_allowed((*leaks, *leaks_into(scored, learnt, paths.cache)), allowed=allowed)
     phantom = config.phantom or any(one.cohort.phantom for one in opened)
-    evaluated = EvaluatedRun(run, config, phantom, models, _choice(run), 0.0)
+    evaluated = EvaluatedRun(run, config, phantom, models, recorded_choice(run.folder), 0.0)
     device = open_fabric(config.compute, one_process=True).device
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None, as_columns=True)
     for one in opened:
@@ -257,11 +257,6 @@ def _legacy_notes(scoring: Scoring, table: pd.DataFrame) -> Iterator[str]:
     rows = table[["cohort", "model", "dice_frame"]].to_dict("records")
     own = {(row["cohort"], row["model"]): row["dice_frame"] for row in rows}
     yield from scoring.legacy.warnings(own)
-
-
-def _choice(run: RunFolder) -> Choice | None:
-    path = run.folder / SELECTION
-    return Choice.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _require_recorded_split(run: RunFolder, one: OpenedPart, weights: dict[str, Path]) -> None:

@@ -155,7 +155,8 @@ def _of_source(styles: dict[str, PairCounts], half: NDArray[np.bool_]) -> Iterat
         for number, rows in enumerate((half, ~half), 1):
             pair = PairCounts(counts.before.subset(rows), counts.after.subset(rows))
             kind = AS_IT_IS if name == AS_IT_IS else STYLIZED
-            yield PseudoTarget(f"held-out source, half {number}, {name}", kind, pair, plain.subset(~rows))
+            half_name = f"held-out source, half {number}"
+            yield PseudoTarget(f"{half_name}, {name}", kind, pair, plain.subset(~rows), half_name)
 
 
 def labelled_counts(

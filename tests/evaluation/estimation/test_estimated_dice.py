@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import expit, logit
 
 from polypda.errors import DataError
@@ -16,9 +17,12 @@ from polypda.evaluation.estimation.confidence import (
 from polypda.evaluation.estimation.estimated_dice import (
     PairCounts,
     PseudoTarget,
+    Spread,
     error_limits,
     estimate_dice,
+    known_spread,
     mean_estimates,
+    set_means,
     true_means,
 )
 
@@ -116,11 +120,42 @@ def test_too_few_labels_are_refused():
         fit_temperatures(ConfidenceCounts(frames(3).pixels))
 
 
-def test_the_interval_is_the_errors_turned_round():
-    assert error_limits(0.7, [0.1, -0.05, 0.0]) == pytest.approx((0.6, 0.75))
-    assert np.isnan(error_limits(0.7, [0.1, 0.0])).all()
+def test_the_interval_is_that_of_one_error_more_turned_round():
+    errors = [0.1, -0.05, 0.0]
+    low, high = stats.ttest_1samp(errors, 0).confidence_interval(0.9)  # of their mean: √(1/3) of the spread
+    middle, half = np.mean(errors), high - low  # of one more: √(4/3), twice as wide
+    assert error_limits(0.7, errors) == pytest.approx((0.7 - middle - half, 0.7 - middle + half))
+    assert np.isnan(error_limits(0.7, [0.1])).all()
     assert error_limits(0.1, [0.3, 0.2, -1.2]) == (0.0, 1.0)
-    assert error_limits(-0.1, [0.3, 0.2, 0.0], -1.0) == pytest.approx((-0.4, -0.1))
+    assert error_limits(-0.9, [0.5, 0.4, 0.6], -1.0)[0] == -1.0
+
+
+@pytest.mark.parametrize("degrees", [0, 4])
+@pytest.mark.parametrize("sets", [2, 6])
+def test_the_interval_holds_as_often_as_it_is_made_to(sets, degrees):
+    """Errors of sets and of the target that are alike: normal, of variance 0.01 about 0.02, as is what is known."""
+    rng = np.random.default_rng(1)
+    draws = rng.normal(0.02, 0.1, (1500, sets + 1))
+    variances = 0.01 * rng.chisquare(4, len(draws)) / 4
+    known = [Spread(variance, degrees) for variance in variances]
+    limits = np.array([error_limits(0.5, row[:-1], -1e9, one) for row, one in zip(draws, known, strict=True)])
+    truth = 0.5 - draws[:, -1]
+    held = (limits[:, 0] <= truth) & ((truth <= limits[:, 1]) | (limits[:, 1] == 1))
+    assert 0.88 < held.mean() < 0.925
+
+
+def test_styles_of_the_same_frames_count_as_one():
+    assert set_means(["a", "b", "a", "c"], [0.1, 0.5, 0.3, -0.1]) == pytest.approx([0.2, 0.5, -0.1])
+
+
+def test_what_is_known_of_other_pairs_is_worth_so_many_sets():
+    """Two sets that happen to agree do not make a narrow interval; many sets decide by themselves."""
+    few, many = [0.01, 0.011], list(np.linspace(-0.1, 0.1, 50))
+    alone, helped = (error_limits(0.5, few, 0.0, known) for known in (Spread(), Spread(0.005, 4)))
+    assert alone[1] - alone[0] < 0.02 < 0.3 < helped[1] - helped[0]
+    alone, helped = (error_limits(0.5, many, 0.0, known) for known in (Spread(), Spread(0.005, 4)))
+    assert helped == pytest.approx(alone, abs=0.01)
+    assert known_spread("temperature", "after").degrees >= 2 and 0 < known_spread("threshold", "change").variance < 0.01
 
 
 def test_what_pseudo_targets_are_off_by_is_told_and_covers_a_like_target():
@@ -130,7 +165,8 @@ def test_what_pseudo_targets_are_off_by_is_told_and_covers_a_like_target():
     pseudo = [PseudoTarget(f"p{n}", "restyled", PairCounts(one, one), source) for n, one in enumerate(shifted)]
     target = frames(80, seed=30, shift=-1.8)
     blind = ConfidenceCounts(target.pixels)
-    found = {(one.rule, one.quantity): one for one in estimate_dice(PairCounts(blind, blind), source, pseudo)}
+    told = estimate_dice(PairCounts(blind, blind), source, pseudo, lambda rule, quantity: Spread())
+    found = {(one.rule, one.quantity): one for one in told}
     for rule in ("temperature", "threshold"):
         one = found[rule, "after"]
         truth = float(np.nanmean(target.dice))
@@ -138,7 +174,7 @@ def test_what_pseudo_targets_are_off_by_is_told_and_covers_a_like_target():
         assert min(one.errors.values()) > 0.03
         assert one.low - 0.02 <= truth <= one.high + 0.02 and one.high < one.uncorrected
         assert one.low <= one.value <= one.high and abs(one.value - truth) < 0.02, "corrected by what they are off"
-        assert one.confidence == pytest.approx(4 / 6)
+        assert one.sets == 5 and one.variance == pytest.approx(np.var(list(one.errors.values()), ddof=1))
         assert found[rule, "change"].value == 0
 
 

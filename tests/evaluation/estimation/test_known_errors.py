@@ -7,16 +7,18 @@ from polypda.evaluation.estimation.known_errors import known_errors, summary_tab
 
 
 def test_errors_are_counted_by_run_and_pair():
+    columns = ["run", "source", "target", "truth", "estimate", "low", "high", "variance"]
     rows = [
-        {"run": "a", "source": "x", "target": "y", "truth": 0.7, "estimate": 0.8, "low": 0.6, "high": 0.9},
-        {"run": "b", "source": "x", "target": "y", "truth": 0.7, "estimate": 0.5, "low": 0.4, "high": 0.6},
-        {"run": "c", "source": "z", "target": "y", "truth": 0.5, "estimate": 0.5, "low": None, "high": None},
+        ("a", "x", "y", 0.7, 0.8, 0.6, 0.9, 0.02),
+        ("b", "x", "y", 0.7, 0.5, 0.4, 0.6, 0.04),
+        ("c", "z", "y", 0.5, 0.5, None, None, 0.01),
     ]
-    table = pd.DataFrame([{**row, "rule": "temperature", "calibrator": "source", "quantity": "after"} for row in rows])
+    table = pd.DataFrame(rows, columns=columns).assign(rule="temperature", calibrator="source", quantity="after")
     (row,) = summary_table(table).to_dict("records")
     assert (row["runs"], row["pairs"]) == (3, 2)
     assert row["mean_error"] == pytest.approx(-0.1 / 3) and row["mean_absolute_error"] == pytest.approx(0.1)
     assert row["largest_error"] == pytest.approx(0.2) and row["too_high"] == pytest.approx(1 / 3)
+    assert row["variance"] == pytest.approx(((0.02 + 0.04) / 2 + 0.01) / 2), "of runs, then of pairs"
     assert row["within"] == pytest.approx(0.5) and row["width"] == pytest.approx(0.25)
 
 
