@@ -62,7 +62,7 @@ def test_the_whole_way(adapt, tmp_path):
     models = {line.split(",")[5] for line in (run / "report" / "cases.csv").read_text().splitlines()[1:]}
     assert models == {"source-only", "adabn", DEFAULT_METHOD, "oracle"}
     assert {"centers.csv", "centers.md", "centers.json"} <= {path.name for path in (run / "report").iterdir()}
-    assert list((run / "report" / "overlays").glob("*.jpg"))
+    assert list((run / "report" / "overlays").glob("*.png"))
     assert "oracle" in (run / "report" / "centers.md").read_text()
     assert "ETA" not in err and re.search(r"start: 2/2 .* left", err)
     parts = re.search(r"^to do: (.*)$", err, re.MULTILINE)[1].split(", ")

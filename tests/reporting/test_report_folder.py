@@ -50,14 +50,14 @@ def test_the_folder_holds_everything_and_no_rest(report: Path) -> None:
         "matrix.csv",
         "matrix.md",
         "matrix.tex",
-        "overlays/001-haining-a-1-ü.jpg",
-        "overlays/002-haining-息肉.jpg",
+        "overlays/001-haining-a-1-ü.png",
+        "overlays/002-haining-息肉.png",
         "overlays/overlays.json",
         "summary.json",
     ]
     assert [path.name for path in report.parent.iterdir()] == ["demo"]
     assert len(read_cases(report / "cases.csv")) == 24
-    assert Image.open(report / "overlays/001-haining-a-1-ü.jpg").size == (1400, 300)
+    assert Image.open(report / "overlays/001-haining-a-1-ü.png").size == (1400, 300)
 
 
 def test_the_page_fetches_nothing_and_its_links_lead_somewhere(report: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_target_without_any_label_is_adapted_to_but_not_scored(material, tmp_p
     assert (tmp_path / "run" / "adapted.safetensors").is_file()
     assert run.status()["state"] == "complete" and run.status()["verdict"] == "adapted; not scored (no labels)"
     assert page == tmp_path / "run" / "unscored" / "index.html"
-    assert len(list((page.parent / "overlays").glob("*.jpg"))) == 1
+    assert len(list((page.parent / "overlays").glob("*.png"))) == 1
     assert "no held-out frame of the target has a label" in page.read_text()
 
 

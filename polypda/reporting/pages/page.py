@@ -23,13 +23,10 @@ from PIL import Image
 
 from polypda.evaluation.cases.evaluation_file import Evaluation
 from polypda.evaluation.cases.run_metadata import PHANTOM_BANNER
-from polypda.files import write_failed, write_whole
+from polypda.files import write_failed, write_png, write_whole
 from polypda.reporting.figures.figure_style import ReportFigure
 from polypda.reporting.tables.text_table import STRONG_END, STRONG_START, TextTable
 
-OVERLAY_QUALITY = 95
-"""Of an overlay's JPEG, without loss of resolution in its colours: a third of the PNG's room, and no value of a pixel
-differs by more than the eye sees (about 45 dB)."""
 COLOURS = 128
 """Of a palette; drawings of lines, areas and one scale of colours look the same and take a third of the room."""
 PREVIEW_WIDTH_PX = 1100
@@ -175,17 +172,13 @@ def preview(shown: NDArray[np.uint8]) -> bytes:
     if image.width > PREVIEW_WIDTH_PX:
         size = (PREVIEW_WIDTH_PX, round(image.height * PREVIEW_WIDTH_PX / image.width))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    return _jpeg(image, PREVIEW_QUALITY)
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    image.save(buffer, "JPEG", quality=PREVIEW_QUALITY, subsampling=0, optimize=True)
     return buffer.getvalue()
 
 
 def draw_gallery(overlays: Iterable[OverlayImage], folder: Path) -> Gallery:
-    """Write overlays/*.jpg, consumed one by one, so that a generator never holds more than one image, and the list of
+    """Write overlays/*.png, consumed one by one, so that a generator never holds more than one image, and the list of
     what each shows and why, for reports of several runs.
 
     Raises: DataError E_WRITE_FAILED.
@@ -203,8 +196,8 @@ def draw_gallery(overlays: Iterable[OverlayImage], folder: Path) -> Gallery:
 
 def _drawn(folder: Path, overlays: Iterable[OverlayImage]) -> Iterator[GalleryImage]:
     for index, overlay in enumerate(overlays, 1):
-        name = f"overlays/{index:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.jpg"
-        write_whole(folder / name, _jpeg(Image.fromarray(overlay.shown), OVERLAY_QUALITY))
+        name = f"overlays/{index:03d}-{file_name(f'{overlay.cohort}-{overlay.frame}')}.png"
+        write_png(folder / name, overlay.shown)
         small = preview(overlay.shown) if index <= MOST_EMBEDDED_PREVIEWS else None
         yield GalleryImage(overlay.cohort, overlay.frame, overlay.why, name, small)
 

@@ -35,7 +35,7 @@ def track_results(tracking: Tracking, run: RunFolder, reported: Reported, *, of_
     folder = reported.page.parent
     files = [run.folder / name for name in (CONFIG, SELECTION, ADAPTED)]
     files += [folder / name for name in (CENTRES, "selectors.csv", CASES_FILE)]
-    images = {f"overlay/{path.stem}": path for path in sorted((folder / "overlays").glob("*.jpg"))}
+    images = {f"overlay/{path.stem}": path for path in sorted((folder / "overlays").glob("*.png"))}
     with tracking.of(run.folder) as loggers:
         loggers.results(
             dict(_figures(folder / CENTRES)),
