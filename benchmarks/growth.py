@@ -180,7 +180,7 @@ def main() -> None:
     text = f"{table(found)}\n\n{estimate.read_text() if estimate.is_file() else ''}"
     print(text)
     if given.report is not None:
-        (given.report / "growth.md").write_text(f"{HEAD}{text}", encoding="utf-8")
+        (given.report / "growth.md").write_text(f"{HEAD}{short_of_full(found)}{text}", encoding="utf-8")
         shutil.copy(kept, given.report / "growth.json")
         draw(found, given.report / "growth.png")
 
@@ -490,6 +490,15 @@ def table(found: Sequence[Measured]) -> str:
             cells = [step.name, f"{one.size:,} {step.unit}", f"{one.cpu_s:.1f}", f"{one.peak_mib:.0f}", each, last]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def short_of_full(found: Sequence[Measured]) -> str:
+    """A line of the steps whose full size was not measured, with the largest that was."""
+    largest = {
+        step.name: max((one.size for one in found if one.step == step.name), default=0) for step in STEPS.values()
+    }
+    short = [f"{name} ({size:,})" for name, size in largest.items() if size < STEPS[name].full]
+    return f"Not measured at full size, with the largest that was: {', '.join(short)}.\n\n" if short else ""
 
 
 def draw(found: Sequence[Measured], path: Path) -> None:
