@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from polypda.errors import DataError
-from polypda.files import whole_file, whole_folder, write_json, write_png, write_table, write_whole
+from polypda.files import require_writable, whole_file, whole_folder, write_json, write_png, write_table, write_whole
 
 OLD = "old " * 1000
 
@@ -112,3 +113,17 @@ def test_a_former_folder_stays_until_the_new_one_is_whole(tmp_path):
     with pytest.raises(OSError), whole_folder(folder):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are Linux's")
+def test_asking_whether_a_folder_takes_files_gives_none_a_name(tmp_path, monkeypatch):
+    seen, real = [], tempfile.TemporaryFile
+
+    def look(**options):
+        file = real(**options)
+        seen.extend([file.writable(), list(tmp_path.iterdir())])
+        return file
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", look)
+    require_writable(tmp_path / "yet" / "to be made")
+    assert seen == [True, []]
