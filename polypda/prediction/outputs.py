@@ -1,17 +1,20 @@
 """What is written of predictions: masks, probability maps, overlays, and the table of all frames.
 
-The table is added to as frames are done. An input whose frames are all written is noted in ``.finished``; a repeated
-command takes those as they are and does the others anew.
+The table is added to as frames are done. An input whose frames are all written is noted in ``.finished`` with checksums
+of its lines and files; a repeated command takes those that are still so and does the others anew.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 from polypda.errors import DataError
 from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.files import whole_file, write_failed
+from polypda.integrity import sha256_of
 from polypda.prediction.inputs import Input
 from polypda.prediction.pipeline import PredictedFrame
 
@@ -112,17 +116,21 @@ def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     _write_encoded(path, mask.astype(np.uint8) * 255)
 
 
-def write_probability(folder: Path, name: str, probability: NDArray[np.float32], kind: Probabilities) -> None:
-    """Write a map, float32 H×W in [0, 1]: as 16-bit PNG (65535 is 1) or as NPY. Raises: DataError E_WRITE_FAILED."""
+def write_probability(folder: Path, name: str, probability: NDArray[np.float32], kind: Probabilities) -> str:
+    """Write a map, float32 H×W in [0, 1]: as 16-bit PNG (65535 is 1) or as NPY; returns the file's name.
+
+    Raises: DataError E_WRITE_FAILED.
+    """
     if kind is Probabilities.PNG16:
         _write_encoded(folder / f"{name}.png", np.rint(probability * FULL_16_BIT).astype(np.uint16))
-        return
+        return f"{name}.png"
     path = folder / f"{name}.npy"
     try:
         with whole_file(path, durable=False) as temporary, temporary.open("wb") as file:
             np.save(file, probability.astype(np.float32))
     except OSError as error:
         raise write_failed(path, error) from error
+    return path.name
 
 
 def _write_encoded(path: Path, pixels: NDArray) -> None:
@@ -137,51 +145,79 @@ def _write_encoded(path: Path, pixels: NDArray) -> None:
 
 
 class PredictionTable:
-    """predictions.csv, one line per frame, written as frames are done."""
+    """predictions.csv, one line per frame, written as frames are done; and what is finished of it.
+
+    Of an input ``.finished`` holds a line ``begun  INPUT``, a line ``SHA-256  FILE`` for each file, and at its end
+    ``SHA-256 finished  INPUT``, of all of these files' lines and its lines in the table.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Open the table of a folder. Lines of inputs that were not finished are taken out: they are made anew."""
+        """Open the table of a folder. Lines of inputs that are not finished are taken out: they are made anew."""
         self.path = folder / TABLE
-        self._marks = folder / FINISHED
+        self._folder, self._marks_path = folder, folder / FINISHED
         self.finished = self._read_finished()
         self.errors: Counter[str] = Counter()
         self._keep_finished()
         self._file = self.path.open("a", encoding="utf-8", newline="")
+        self._marks = self._marks_path.open("a", encoding="utf-8")
+        self._begun: str | None = None
         self.added = 0
 
     def add(self, row: FrameRow) -> None:
         """Add a frame. Raises: DataError E_WRITE_FAILED."""
         if row.error:
             self.errors[row.error.split(" ", 1)[0]] += 1
+        if row.input != self._begun:
+            self._begun, self._lines, self._files = row.input, sha256(), sha256()
+            self._mark(f"begun  {row.input}\n")
+        line = _line(asdict(row).values()) + "\n"
+        self._lines.update(line.encode())
         try:
-            self._file.write(_line(asdict(row).values()) + "\n")
+            self._file.write(line)
         except OSError as error:
             raise write_failed(self.path, error) from error
         self.added += 1
+
+    def note(self, name: str) -> None:
+        """A file was written of the input whose frames are added. name: its path below the folder.
+
+        Raises: DataError E_WRITE_FAILED.
+        """
+        line = f"{sha256_of(self._folder / name)}  {name}\n"
+        self._files.update(line.encode())
+        self._mark(line)
 
     def finish(self, origin: str) -> None:
         """All frames of an input are written. Raises: DataError E_WRITE_FAILED."""
         try:
             self._file.flush()
-            with self._marks.open("a", encoding="utf-8") as marks:
-                marks.write(origin + "\n")
         except OSError as error:
             raise write_failed(self.path, error) from error
+        self._mark(f"{_whole(self._lines.hexdigest(), self._files.hexdigest())} finished  {origin}\n", whole=True)
         self.finished.add(origin)
 
     def close(self) -> None:
         """Hand over what is still held."""
         self._file.close()
+        self._marks.close()
 
     def rows(self) -> Iterator[dict[str, str]]:
         """What is in the file, line by line: an hour of video has 90,000. An unfinished last one is passed over."""
         if self.path.is_file():
-            with self.path.open(encoding="utf-8", newline="") as file:
+            with self.path.open(encoding="utf-8", errors="replace", newline="") as file:
                 yield from (row for row in csv.DictReader(file) if row.get(COLUMNS[-1]) is not None)
+
+    def _mark(self, line: str, *, whole: bool = False) -> None:
+        try:
+            self._marks.write(line)
+            if whole:
+                self._marks.flush()
+        except OSError as error:
+            raise write_failed(self._marks_path, error) from error
 
     def _keep_finished(self) -> None:
         try:
-            with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
                 file.write(",".join(COLUMNS) + "\n")
                 for row in self.rows():
                     if row["input"] in self.finished:
@@ -190,10 +226,52 @@ class PredictionTable:
             raise write_failed(self.path, error) from error
 
     def _read_finished(self) -> set[str]:
-        if not self._marks.is_file():
+        """The inputs of which every line and file is as it was written; of others nothing is kept in ``.finished``."""
+        if not self._marks_path.is_file():
             return set()
-        text = self._marks.read_text(encoding="utf-8")
-        return set(text.splitlines()) if text.endswith("\n") else set(text.splitlines()[:-1])
+        lines: dict[str, Any] = {}
+        for row in self.rows():
+            text = _line(row.get(column, "") for column in COLUMNS) + "\n"
+            lines.setdefault(row["input"], sha256()).update(text.encode())
+        finished: dict[str, tuple[int, int]] = {}
+        files, sound, start, end = sha256(), True, 0, 0
+        with self._marks_path.open("rb") as marks:
+            for raw in marks:
+                mark, end = raw.decode(errors="replace"), end + len(raw)
+                if (ended := _ENDED.fullmatch(mark)) is not None:
+                    known = lines.get(ended["input"])
+                    same = known is not None and _whole(known.hexdigest(), files.hexdigest()) == ended["digest"]
+                    finished.pop(ended["input"], None)
+                    if same and sound:
+                        finished[ended["input"]] = (start, end)
+                elif (written := _WRITTEN.fullmatch(mark)) is not None:
+                    files.update(raw)
+                    sound = sound and _is_still(self._folder / written["name"], written["digest"])
+                else:  # the next input begins
+                    files, sound, start = sha256(), True, end - len(raw)
+            try:
+                with whole_file(self._marks_path) as temporary, temporary.open("wb") as file:
+                    for start, end in finished.values():
+                        marks.seek(start)
+                        file.write(marks.read(end - start))
+            except OSError as error:
+                raise write_failed(self._marks_path, error) from error
+        return set(finished)
+
+
+_ENDED = re.compile(r"(?P<digest>[0-9a-f]{64}) finished  (?P<input>.*)\n")
+_WRITTEN = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)\n")
+
+
+def _whole(*digests: str) -> str:
+    return sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _is_still(path: Path, digest: str) -> bool:
+    try:
+        return sha256_of(path) == digest
+    except OSError:
+        return False
 
 
 def _line(values: Iterable[object]) -> str:
