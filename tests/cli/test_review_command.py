@@ -223,6 +223,12 @@ def test_outlines_are_corrected_in_three_tools_and_come_back(index: Path) -> Non
     assert not code and "3 corrected by hand" in err and "relabel-edited-1" in err
     assert (folder.parent / "relabel-edited-1" / "labelme" / "images" / "begun.json").is_file()
     assert call(index, "review", "correct", "nowhere", *words)[0] == "E_REVIEW_FILES"
+    assert not call(index, "runs", "verify", "run")[0]
+    table = (folder / "merged.csv").read_bytes()
+    (folder / "merged.csv").write_bytes(table[:-2] + bytes([table[-2] ^ 1]) + table[-1:])
+    code, out, _ = call(index, "runs", "verify", "run")
+    assert code == "E_RUN_DAMAGED" and "merged.csv is not what was written" in out
+    (folder / "merged.csv").write_bytes(table)
     build(index, "--every-frame", "--no-panels", "--force")
     assert len(pd.read_csv(folder / "accepted.csv")) == 3, "building the same review again loses nothing"
 

@@ -151,7 +151,7 @@ def _keep(index: Path, taken: Mapping[str, NDArray[np.uint8]]) -> None:
     """Write masks beside those that came back before. Raises: DataError E_WRITE_FAILED."""
     former = {case: path.read_bytes() for case, path in corrected_masks(index).items() if case not in taken}
     try:
-        with whole_folder(index / CORRECTED, replace=True) as work:
+        with whole_folder(index / CORRECTED, replace=True, sealed=True) as work:
             for case, content in former.items():
                 (work / f"{case}.png").write_bytes(content)
             for case, mask in taken.items():
