@@ -6,9 +6,7 @@ all players step at the end (simultaneous play). A method that alternates yields
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +21,13 @@ from polypda.errors import TrainingError, UsageError
 from polypda.methods.contract import SEGMENTER, Losses, Method, StepNow
 from polypda.networks.segmenter import POLYP, Prediction
 from polypda.networks.weights import SHOWN_KEYS, not_finite
+from polypda.processes import keep_freed_memory
 from polypda.training.config import Compute
 from polypda.training.local_group import LocalProcesses, ThisMachine
 
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""glibc's numbers of the two settings (malloc.h)."""
 OF_TARGET, THINNED = "the target", 4
 OVERFLOW = "without overflow"
 """What torch says where a learning rate is beyond what a number of the weights' type holds."""
-LARGEST_BLOCK, LARGEST_REST = 2**30, 2**31 - 1
 
 
 @dataclass
@@ -231,20 +227,6 @@ def _read(scalars: Sequence[Tensor]) -> list[float]:
         return []
     dtype = scalars[-1].dtype  # of losses and norms; what was seen of the target may be narrower
     return torch.stack([scalar.to(dtype) for scalar in scalars]).tolist()
-
-
-def keep_freed_memory() -> bool:
-    """Have the C library keep what is freed, for the next step; whether it does (glibc alone can).
-
-    Given back to the system in between, every page has to be zeroed anew: a fifteenth of a small network's step.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        setting = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(setting(MMAP_THRESHOLD, LARGEST_BLOCK) and setting(TRIM_THRESHOLD, LARGEST_REST))
 
 
 def open_fabric(compute: Compute, *, one_process: bool = False, meeting: Path | None = None) -> Fabric:

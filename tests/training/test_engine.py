@@ -1,7 +1,6 @@
 """The engine against games that can be played by hand."""
 
 import resource
-import sys
 import weakref
 from itertools import pairwise
 
@@ -14,8 +13,9 @@ from torch import nn
 from polypda.errors import TrainingError
 from polypda.methods.contract import Decay, LossTerm, Method, MethodOptions, Player, Schedule, StepNow
 from polypda.methods.registry import method_class, method_options
+from polypda.processes import keep_freed_memory
 from polypda.training.config import Compute
-from polypda.training.engine import Engine, keep_freed_memory, open_fabric
+from polypda.training.engine import Engine, open_fabric
 
 
 class Duel(Method):
@@ -205,11 +205,3 @@ def test_memory_that_was_freed_is_not_asked_for_again():
         torch.ones(5_000_000)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     assert faults < 10 * 20_000_000 / resource.getpagesize() / 3  # the heap may have to grow once
-
-
-def test_another_c_library_is_no_error(monkeypatch):
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert keep_freed_memory() is False
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
-    assert keep_freed_memory() is False
