@@ -105,6 +105,10 @@ def _kinds(where: Path) -> dict[str, tuple[list[Path], Callable[[Path], object]]
             read_decisions(one)
         whole(made / CHECKSUMS)
 
+    def handed_back(path: Path) -> None:
+        require_untouched(where / "page", review)
+        whole(where / "page" / CHECKSUMS)  # panels are for slides, and no part of what is judged
+
     def predicted(path: Path) -> None:
         folder = PredictedFolder(where / "predicted", where / "predicted" / "nowhere")
         if folder.models and folder.trainings:
@@ -167,7 +171,7 @@ def _kinds(where: Path) -> dict[str, tuple[list[Path], Callable[[Path], object]]
         ),
         "records of predictions, likewise": ([where / "predicted" / "prediction.json"], resumed),
         "predictions, at a review of them": ([*maps, where / "predicted" / "predictions.csv"], predicted),
-        "pages of a review": (pages, lambda path: require_untouched(where / "page", review)),
+        "pages of a review": (pages, handed_back),
         "records of a review": (records, reviewed),
         "corrected masks": (sorted((review / "corrected").iterdir()), reviewed),
         "plan of an audit": ([made / "audit" / "plan.json"], AuditPlan.read),

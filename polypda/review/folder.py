@@ -112,7 +112,7 @@ def write_review(
     refuse_existing(folder, replace=replace, former=FORMER, forcible=True)
     _refuse_answers(folder)
     try:
-        with whole_folder(folder, replace=replace) as work:
+        with whole_folder(folder, replace=replace, sealed=True) as work:
             written = _Writer(work, plan)
             for case in cases:
                 written.add(case)

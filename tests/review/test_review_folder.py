@@ -14,6 +14,7 @@ from support.reviews import painted_case, write_painted_review
 
 from polypda.cohorts.images import read_image
 from polypda.errors import DataError, UsageError
+from polypda.integrity import faults, recorded_names
 from polypda.review.contours import mask_path, stroke_rules
 from polypda.review.folder import read_masks, require_untouched
 from polypda.review.frames import entropy, shown_image, shown_whole, uncertainty_image, without_metadata
@@ -26,9 +27,10 @@ def test_what_is_handed_out_and_what_stays(tmp_path) -> None:
     record = write_painted_review(tmp_path, 3, panels=True)
     page, kept = tmp_path / "page", find_record(tmp_path / "run", record.review)
     assert {path.name for path in page.iterdir()} == {
-        "index.html", "README.html", "cases.json", "cases.csv", "frames", "uncertainty", "panels",
+        "index.html", "README.html", "cases.json", "cases.csv", "frames", "uncertainty", "panels", "checksums.sha256",
     }  # fmt: skip
     assert len(list((page / "frames").iterdir())) == 3, "each frame once"
+    assert "panels/0003.png" in recorded_names(page) and not list(faults(page))
     assert read_record(page) == record == read_record(kept)
     assert Image.open(page / "panels" / "0001.png").width > 4 * 500
     for number, case in enumerate(record.cases):
