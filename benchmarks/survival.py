@@ -179,7 +179,7 @@ class Bench:
         else:
             shutil.copytree(self.root / "phantoms", where / "cache" / "phantoms")
         for name in ("pairs", "videos"):
-            shutil.copytree(self.root / name, where / name)
+            shutil.copytree(self.root / name, where / name, dirs_exist_ok=True)
         return where
 
     def undisturbed(self, scenario: Scenario) -> Undisturbed:
