@@ -39,7 +39,7 @@ SPEC = SegmenterSpec(architecture="fpn", encoder="tu-mobilenetv3_small_050", lev
                      decoder={"decoder_pyramid_channels": 16, "decoder_segmentation_channels": 32})  # fmt: skip
 ADVERSARIAL = {"discriminator_width": 4, "discriminator_layers": 3}
 HEALTHY = ("adaptsegnet", "minent", "advent", "mean-teacher", "adda")
-SIZE, START_STEPS, MOST_CERTAIN = 64, 60, 300
+SIZE, START_STEPS, MOST_CERTAIN = 64, 60, 50
 Seed = Callable[[Engine, int], None]
 
 

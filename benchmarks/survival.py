@@ -1,11 +1,16 @@
-"""What a run survives: kills, signals, full and failing disks, flipped bits. Counts, and exit status 1 where one fails.
+"""What a command survives: kills, signals, full and failing disks, flipped bits. Counts; exit status 1 where one fails.
 
     python benchmarks/survival.py --kills 200 --signals 30 --writes 100 --flips 500 --out FOLDER
 
-A command is a fork of this process, which has imported everything: no start-up is paid for. It is killed at a random
-instant or inside a system call (before or after an fsync, a renaming, the making of a folder or of a file), then given
-again until it ends. What it leaves must be bit-identical to what an undisturbed command leaves, its folder intact by
-`polypda runs verify`, without leftovers, and no process may be left. FOLDER gets survival.json.
+Commands are disturbed in turn (:data:`SCENARIOS`): trainings of a two-player and a three-player method, rounds of
+self-training, the rendering of phantoms, imports, evaluations, reports, predictions, reviews, exports. Each is killed
+at a random instant or inside a system call, drawn over what it writes and reads (checkpoints, pseudo-labels, scores,
+reports …), asked to end, or given a disk that fails from the k-th write on; then it is given again. What it leaves must
+be the same bytes as what an undisturbed command leaves, intact by `polypda runs verify`, without leftovers, and no
+process may be left.
+
+FOLDER keeps every trial (trials.jsonl), so that a count can be made in parts: the same command goes on where it was
+stopped, and makes the trials that went wrong anew. survival.json is the sum.
 """
 
 from __future__ import annotations
@@ -21,26 +26,26 @@ import shlex
 import shutil
 import signal
 import sys
-import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from polypda.cli.main import main as polypda
-from polypda.integrity import CHECKSUMS
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from disturbed import Ended, Plan, run
+from importing.painted_sources import write_pairs
+from importing.rendered_videos import progressive, write_video
+
+import polypda
+from polypda.integrity import CHECKSUMS, is_listed
 from polypda.workflows.runs import adapt as _warm  # noqa: F401 - imported before the forks
 from polypda.workflows.runs.keeping import problems
 
-PATIENCE_S = 10.0
-"""A process that lives longer than its parent by this is an orphan."""
-MOMENTS = ("os.rename", "os.mkdir", "fsync", "open")
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
 TINY = shlex.split(
     "--phantom --source zju2 --target haining --phantom-frames 12 --size 64 --batch-size 2 --start-steps 2 "
@@ -48,297 +53,284 @@ TINY = shlex.split(
     "--encoder tu-mobilenetv3_small_050 --encoder-weights none --no-guard --no-parts --keep all"
 )
 ALONE = ["--trainings-at-once", "1"]
+LSD = shlex.split("--method lsd -O generator_width=4 -O discriminator_width=4")
+ROUNDS = shlex.split(
+    "--method self-training -O rounds=2 -O polyp_from=0.3 -O background_to=0.2 -O peak_from=0 -O negative_to=0.9999"
+)
 METHODS = {
     "two players": ["--method", "adaptsegnet", *ALONE],
     "two players, 2 trainings at once": ["--method", "adaptsegnet", "--trainings-at-once", "2"],
-    "three players": ["--method", "lsd", "-O", "generator_width=4", "-O", "discriminator_width=4", *ALONE],
+    "three players": [*LSD, *ALONE],
     "two players, 2 workers": ["--method", "adaptsegnet", "--workers", "2", *ALONE],
-    "three players, 2 workers": [
-        *("--method", "lsd", "-O", "generator_width=4", "-O", "discriminator_width=4", "--workers", "2", *ALONE)
-    ],
-    "self-training rounds": [
-        *ALONE,
-        *("--method", "self-training", "-O", "rounds=2", "-O", "polyp_from=0.3", "-O", "background_to=0.2"),
-        *("-O", "peak_from=0", "-O", "negative_to=0.9999"),
-    ],
+    "three players, 2 workers": [*LSD, "--workers", "2", *ALONE],
+    "self-training rounds": [*ROUNDS, *ALONE],
+    "self-training rounds, 2 workers": [*ROUNDS, "--workers", "2", *ALONE],
 }
+RESUME = ["adapt", "--resume", "run", "--overlays", "1"]
+FINISHED = "two players"
+"""Of this method is the finished run that later commands work on."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command that is disturbed. share: of so many trials in fifty. results: folders and files that must be alike.
+
+    finished: it works on a finished run. resumes: given again in other words once a run folder is there.
+    """
+
+    name: str
+    words: list[str]
+    share: int
+    results: tuple[str, ...]
+    finished: bool = False
+    resumes: bool = False
+
+
+def _of_run(name: str, words: str, share: int, *results: str) -> Scenario:
+    return Scenario(name, shlex.split(words), share, results, finished=True)
+
+
+SCENARIOS = (
+    *(
+        Scenario(name, ["adapt", *TINY, *words, "--out", "run"], 3, ("run",), resumes=True)
+        for name, words in METHODS.items()
+    ),
+    Scenario("phantom rendering", shlex.split("cohorts phantom haining --frames 6 --out rendered"), 5, ("rendered",)),
+    Scenario("import of frames", shlex.split("cohorts import pairs --as ward-7 --out data"), 4, ("data",)),
+    Scenario("import of a video", shlex.split("cohorts import videos --as ward-8 --out data"), 4, ("data",)),
+    _of_run("report", "report run --out reports/one", 4, "reports"),
+    _of_run("report in place of another", "report run --out reports/former --force", 2, "reports"),
+    _of_run("evaluation", "evaluate run --on haining:all", 4, "run/evaluations"),
+    _of_run("prediction", "predict run pairs/images videos --out predicted --device cpu --threads 1", 3, "predicted"),
+    _of_run("review", "review build run --out review --cases 2", 1, "review", "run/reviews"),
+    _of_run("source package", "source-package run --out package", 1, "package"),
+    _of_run("export", "export run --to safetensors --out model.safetensors", 1, "model.safetensors"),
+)
+ORDER = [one for turn in range(5) for one in SCENARIOS if one.share > turn]
 
 
 @dataclass
-class Plan:
-    """How one command is disturbed. after_s: killed from outside then, by ``number``. moment, count, before: inside a
-    system call. error: from the count-th write on, each fails so."""
+class Undisturbed:
+    """What a command leaves that nobody disturbs. files: name → SHA-256. calls: how often each moment comes."""
 
-    after_s: float | None = None
-    number: int = signal.SIGKILL
-    moment: str = ""
-    count: int = 0
-    before: bool = True
-    error: int = 0
-
-    @property
-    def words(self) -> str:
-        if self.error:
-            return f"{errno.errorcode[self.error]} from write {self.count} on"
-        if self.moment:
-            return f"{'before' if self.before else 'after'} {self.moment} {self.count}"
-        return f"{signal.Signals(self.number).name} after {self.after_s:.2f} s" if self.after_s is not None else "none"
-
-
-@dataclass
-class Ended:
-    """How a command ended. calls: how often each moment came. orphans: processes it left."""
-
-    status: int
-    said: str
+    files: dict[str, str]
+    calls: dict[str, int]
     seconds: float
-    orphans: int
-    calls: dict[str, int] = field(default_factory=dict)
 
 
-def run(words: list[str], where: Path, plan: Plan) -> Ended:
-    """Give a command in a fork, in a folder of its own."""
-    said, counted = where / "said.txt", where / "calls.json"
-    began = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        with said.open("wb") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        os.setpgid(0, 0)
-        status = _child(words, where, plan, counted)
-        os._exit(status)
-    if plan.after_s is not None:
-        time.sleep(plan.after_s)
-        with suppress(ProcessLookupError):
-            (os.kill if plan.number == signal.SIGKILL else os.killpg)(pid, plan.number)
-    _, status = os.waitpid(pid, 0)
-    seconds, orphans = time.monotonic() - began, _orphans()
-    calls = json.loads(counted.read_text()) if counted.exists() else {}
-    return Ended(os.waitstatus_to_exitcode(status), said.read_text(errors="replace"), seconds, orphans, calls)
-
-
-def _child(words: list[str], where: Path, plan: Plan, counted: Path) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background, nohup: what they ignore
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    os.chdir(where)
-    os.environ["POLYPDA_CACHE"] = str(where / "cache")
-    _instrument(where, plan, counted)
-    sys.argv = ["polypda", *words]
-    status = 0
-    try:
-        polypda()
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 0
-    except BaseException:
-        traceback.print_exc()
-        status = 99
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return status
-
-
-def _instrument(where: Path, plan: Plan, counted: Path) -> None:
-    """Count the moments of this process, and kill it, or let its writes fail, at the planned one."""
-    calls: Counter[str] = Counter()
-    me, real_fsync, place = os.getpid(), os.fsync, str(where)
-
-    def reached(moment: str) -> bool:
-        calls[moment] += 1
-        return bool(plan.moment) and moment == plan.moment and calls[moment] == plan.count
-
-    def watch(event: str, arguments: tuple) -> None:
-        if event not in ("open", "os.rename", "os.mkdir") or os.getpid() != me:
-            return
-        path = os.fspath(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
-        path = path.decode() if isinstance(path, bytes) else path
-        if not os.path.abspath(path).startswith(place) or path == str(counted):  # noqa: PTH100 - no Path in a hook
-            return
-        if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
-            return
-        if plan.error:
-            calls["write"] += 1
-            if calls["write"] >= plan.count:
-                raise OSError(plan.error, os.strerror(plan.error), path)
-        elif reached(event):
-            os.kill(me, signal.SIGKILL)
-
-    def fsync(handle: int) -> None:
-        hit = os.getpid() == me and not plan.error and reached("fsync")
-        if hit and plan.before:
-            os.kill(me, signal.SIGKILL)
-        real_fsync(handle)
-        if hit:
-            os.kill(me, signal.SIGKILL)
-
-    sys.addaudithook(watch)
-    os.fsync = fsync
-    if plan.words == "none":
-        real_exit = os._exit
-
-        def leave(status: int) -> None:
-            if os.getpid() == me:
-                counted.write_text(json.dumps(calls))
-            real_exit(status)
-
-        os._exit = leave
-
-
-def _orphans() -> int:
-    """Processes that the command left and that do not end by themselves; they come to this one, which ends them."""
-    last = time.monotonic() + PATIENCE_S
-    while True:
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        left = _children()
-        if not left or time.monotonic() > last:
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            return len(left)
-        time.sleep(0.05)
-
-
-def _children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):
-            found += [int(pid) for pid in (task / "children").read_text().split()]
-    return found
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """What must be alike: final weights, what was chosen, the scored frames."""
-    last = [sorted(stage.glob("step-*"))[-1:] for stage in (folder / "stages").glob("*")]
-    files = [*folder.glob("*.safetensors"), *(path for step in last for one in step for path in one.glob("*.saf*"))]
-    files += [*folder.glob("report/cases.csv"), folder / "selection.json"]
+def digest(where: Path, scenario: Scenario) -> dict[str, str]:
+    """What must be alike. Of a run: final weights, what was chosen, the scored frames; its logs tell of the stop."""
+    if scenario.resumes:
+        folder = where / "run"
+        last = [sorted(stage.glob("step-*"))[-1:] for stage in (folder / "stages").glob("*")]
+        files = [*folder.glob("*.safetensors"), *(path for step in last for one in step for path in one.glob("*.saf*"))]
+        files += [*folder.glob("report/cases.csv"), folder / "selection.json"]
+    else:
+        found = [where / name for name in scenario.results]
+        files = [path for one in found for path in ([one] if one.is_file() else one.rglob("*"))]
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(where).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
         if path.is_file()
     }
 
 
 def leftovers(where: Path) -> list[str]:
-    return [
-        path.relative_to(where).as_posix()
-        for path in where.rglob(".*")
-        if path.name.endswith((".part", ".former", ".lock")) or path.name == f".{CHECKSUMS}"
-    ]
+    names = (".part", ".former", ".lock", ".importing", f".{CHECKSUMS}")
+    return [path.relative_to(where).as_posix() for path in where.rglob(".*") if path.name.endswith(names)]
 
 
 class Bench:
-    """One method's undisturbed run, and disturbed ones compared with it."""
+    """The commands, what they leave undisturbed, and how disturbed ones compare with it."""
 
-    def __init__(self, name: str, root: Path) -> None:
-        self.name, self.root = name, root
-        self.words = ["adapt", *TINY, *METHODS[name], "--out", "run"]
-        where = self.fresh()
-        self.whole = run(self.words, where, Plan())
-        if self.whole.status:
-            raise SystemExit(f"{name}: the undisturbed run failed\n{self.whole.said}")
-        self.expected = digest(where / "run")
+    def __init__(self, root: Path) -> None:
+        self.root, self.version = root, _version()
+        self.known = root / "undisturbed" / self.version
+        self.known.mkdir(parents=True, exist_ok=True)
+        if not (root / "pairs").is_dir():
+            write_pairs(root / "pairs", tuple("abcdefgh"))
+            (root / "videos").mkdir()
+            for name in ("one.mp4", "two.mp4"):
+                write_video(root / "videos" / name, progressive(8))
+        if not (root / "phantoms").is_dir():
+            (root / "render").mkdir(exist_ok=True)
+            self._well(["adapt", *TINY, "--method", "source-only", "--out", "run"], root / "render")
+            shutil.copytree(root / "render" / "cache" / "phantoms", root / "phantoms")
+        if not (self.known / "finished").is_dir():
+            where = self.fresh(next(one for one in SCENARIOS if one.name == FINISHED))
+            self._well(["adapt", *TINY, *METHODS[FINISHED], "--out", "run"], where)
+            self._well(shlex.split("report run --out reports/former"), where)
+            for name in ("said.txt", "calls.json"):
+                (where / name).unlink(missing_ok=True)
+            shutil.copytree(where, self.known / "finished")
 
-    def fresh(self) -> Path:
-        """A folder with the rendered cohorts and nothing else."""
-        where = self.root / "trial"
-        shutil.rmtree(where, ignore_errors=True)
-        shutil.copytree(self.root / "phantoms", where / "cache" / "phantoms")
-        return where
-
-    def finished(self, where: Path) -> list[str]:
-        """Give the command again, as a user would, until the run is done; what is wrong afterwards."""
-        resumed = (where / "run").is_dir()
-        words = ["adapt", "--resume", "run", "--overlays", "1"] if resumed else self.words
+    def _well(self, words: list[str], where: Path) -> Ended:
         ended = run(words, where, Plan())
         if ended.status:
-            return [f"did not go on: {ended.said[-600:]}"]
-        wrong = [f"{name} differs" for name, value in digest(where / "run").items() if self.expected.get(name) != value]
-        wrong += [f"{name} is missing" for name in self.expected if not (where / "run" / name).is_file()]
-        wrong += [f"{fault.path.name} {fault.what}" for fault in problems(where / "run")]
+            raise SystemExit(f"{' '.join(words)}: the undisturbed command failed\n{ended.said}")
+        return ended
+
+    def fresh(self, scenario: Scenario) -> Path:
+        """A folder with what the command reads, and nothing else."""
+        where = self.root / "trial"
+        shutil.rmtree(where, ignore_errors=True)
+        if scenario.finished:
+            shutil.copytree(self.known / "finished", where)
+        else:
+            shutil.copytree(self.root / "phantoms", where / "cache" / "phantoms")
+        for name in ("pairs", "videos"):
+            shutil.copytree(self.root / name, where / name, dirs_exist_ok=True)
+        return where
+
+    def undisturbed(self, scenario: Scenario) -> Undisturbed:
+        """Of this version, made once. Files that two undisturbed commands write otherwise are not compared."""
+        path = self.known / f"{scenario.name}.json"
+        if not path.is_file():
+            made = []
+            for _ in range(1 if scenario.resumes else 2):
+                where = self.fresh(scenario)
+                ended = self._well(scenario.words, where)
+                made.append(digest(where, scenario))
+            alike = {name: value for name, value in made[0].items() if made[-1].get(name) == value}
+            if left := sorted(set(made[0]) - set(alike)):
+                print(f"{scenario.name}: never the same bytes, not compared: {', '.join(left)}", flush=True)
+            path.write_text(json.dumps(asdict(Undisturbed(alike, ended.calls, ended.seconds))))
+        return Undisturbed(**json.loads(path.read_text()))
+
+    def finished(self, scenario: Scenario, where: Path) -> list[str]:
+        """Give the command again, as a user would; what is wrong afterwards."""
+        resumed = scenario.resumes and (where / "run").is_dir()
+        ended = run(RESUME if resumed else scenario.words, where, Plan())
+        expected, found = self.undisturbed(scenario).files, digest(where, scenario)
+        wrong = [f"{name} differs" for name, value in expected.items() if found.get(name, value) != value]
+        wrong += [f"{name} is missing" for name in expected if name not in found]
+        if ended.status and (wrong or not _was_done(ended)):  # killed after its work was done, it finds it done
+            return [f"did not go on: {ended.said[-900:]}", *wrong]
+        for folder in (where / "run", *(where / name for name in scenario.results)):
+            if folder.is_dir() and is_listed(folder):
+                wrong += [f"{fault.path.name} {fault.what}" for fault in problems(folder)]
         return wrong + [f"left: {name}" for name in leftovers(where)]
 
-    def kill(self, chance: random.Random) -> tuple[str, list[str]]:
-        where = self.fresh()
-        moment = chance.choice(("", *MOMENTS))
-        if moment:
-            plan = Plan(moment=moment, count=chance.randint(1, self.whole.calls[moment]), before=chance.random() < 0.5)
+    def kill(self, scenario: Scenario, chance: random.Random) -> tuple[str, list[str]]:
+        whole, where = self.undisturbed(scenario), self.fresh(scenario)
+        kinds: dict[str, list[str]] = {"": []}
+        for moment in whole.calls:
+            kinds.setdefault(moment.partition(" of ")[0], []).append(moment)
+        kind = chance.choice(list(kinds))
+        if kind:
+            moment = chance.choice(kinds[kind])
+            plan = Plan(moment=moment, count=chance.randint(1, whole.calls[moment]), before=chance.random() < 0.5)
         else:
-            plan = Plan(after_s=chance.uniform(0, self.whole.seconds))
-        ended = run(self.words, where, plan)
+            plan = Plan(after_s=chance.uniform(0, whole.seconds))
+        ended = run(scenario.words, where, plan)
         wrong = [f"{ended.orphans} orphans"] if ended.orphans else []
-        return plan.words, wrong + self.finished(where)
+        words = f"{plan.words}{'' if ended.status == -signal.SIGKILL else ': it had ended'}{_state(where)}"
+        return words, wrong + self.finished(scenario, where)
 
-    def ask(self, chance: random.Random) -> tuple[str, list[str]]:
-        where = self.fresh()
+    def ask(self, scenario: Scenario, chance: random.Random) -> tuple[str, list[str]]:
+        whole, where = self.undisturbed(scenario), self.fresh(scenario)
         number = chance.choice((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-        plan = Plan(after_s=chance.uniform(0.3, self.whole.seconds * 0.9), number=number)
-        ended = run(self.words, where, plan)
+        plan = Plan(after_s=chance.uniform(min(0.3, whole.seconds / 2), whole.seconds * 0.9), number=number)
+        ended = run(scenario.words, where, plan)
         wrong = [f"{ended.orphans} orphans"] if ended.orphans else []
+        words = f"{plan.words}{_state(where)}"
         if ended.status == 0:
-            return f"{plan.words}: it had ended", wrong
-        if ended.status != 128 + number:
-            wrong.append(f"exit {ended.status}: {ended.said[-600:]}")
-        elif (where / "run").is_dir():
+            return f"{words}: it had ended", wrong
+        if ended.status != 128 + number or "Traceback" in ended.said:
+            wrong.append(f"exit {ended.status}: {ended.said[-900:]}")
+        elif scenario.resumes and (where / "run").is_dir():
             state = json.loads((where / "run" / "STATUS.json").read_text())["state"]
             told = "go on with: polypda adapt --resume run" in ended.said
             wrong += [] if told and state == "interrupted" else [f"state {state}; {ended.said[-300:]}"]
-        return plan.words, wrong + self.finished(where)
+        return words, wrong + self.finished(scenario, where)
 
-    def fail(self, chance: random.Random) -> tuple[str, list[str]]:
-        where = self.fresh()
-        most = sum(self.whole.calls[name] for name in ("open", "os.rename", "os.mkdir"))
+    def fail(self, scenario: Scenario, chance: random.Random) -> tuple[str, list[str]]:
+        whole, where = self.undisturbed(scenario), self.fresh(scenario)
+        most = sum(count for moment, count in whole.calls.items() if moment.startswith(("opening", "rename", "mkdir")))
         plan = Plan(error=chance.choice(ERRNOS), count=chance.randint(1, most))
-        ended = run(self.words, where, plan)
+        ended = run(scenario.words, where, plan)
         coded = ended.status in (2, 3) and "\nE_" in f"\n{ended.said}" and "Traceback" not in ended.said
         wrong = [] if coded or ended.status == 0 else [f"exit {ended.status}: {ended.said[-1500:]}"]
-        return plan.words, wrong + self.finished(where)
+        return plan.words, wrong + self.finished(scenario, where)
 
 
-def tried(count: int, benches: list[Bench], kind: str, chance: random.Random) -> Iterator[dict[str, object]]:
-    for number in range(count):
-        bench = benches[number % len(benches)]
-        trial: Callable[[random.Random], tuple[str, list[str]]] = getattr(bench, kind)
-        words, wrong = trial(chance)
-        print(f"{kind} {number + 1}/{count} {bench.name}, {words}: {'; '.join(wrong) or 'well'}", flush=True)
-        yield {"kind": kind, "method": bench.name, "what": words, "wrong": wrong}
+def _was_done(ended: Ended) -> bool:
+    return ended.status in (2, 3) and "_EXISTS" in ended.said and "Traceback" not in ended.said
+
+
+def _state(where: Path) -> str:
+    """What a run was at, as its STATUS.json says."""
+    path = where / "run" / "STATUS.json"
+    if not path.is_file():
+        return ""
+    told = json.loads(path.read_text())
+    return f", {told['state']} {told.get('stage', '')}".rstrip()
+
+
+def _version() -> str:
+    """Of the package's source: what was measured of another does not hold."""
+    whole = hashlib.sha256()
+    for path in sorted(Path(polypda.__file__).parent.rglob("*.py")):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:12]
+
+
+class Trials:
+    """What was tried, kept line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.is_file() else []
+        self.known = {(one["kind"], one["number"]): one for one in map(json.loads, lines)}  # the last of a number holds
+
+    def missing(self, kind: str, count: int) -> Iterator[int]:
+        for number in range(count):
+            if (kind, number) not in self.known or self.known[kind, number]["wrong"]:
+                yield number
+
+    def add(self, **told: object) -> None:
+        self.known[told["kind"], told["number"]] = told
+        with self.path.open("a") as file:
+            file.write(json.dumps(told) + "\n")
+        words = "; ".join(map(str, told["wrong"])) or "well"
+        print(f"{told['kind']} {told['number'] + 1}, {told['name']}, {told['what']}: {words}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("kills", "signals", "writes", "flips"):
         parser.add_argument(f"--{name}", type=int, default=0)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--only", nargs="*", choices=[one.name for one in SCENARIOS], help="of kills, signals, writes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     ctypes.CDLL(None).prctl(36, 1)  # orphans come to this process (PR_SET_CHILD_SUBREAPER)
-    root, chance = asked.out.absolute(), random.Random(asked.seed)
+    root = asked.out.absolute()
     root.mkdir(parents=True, exist_ok=True)
-    if not (root / "phantoms").is_dir():
-        where = root / "render"
-        where.mkdir(exist_ok=True)
-        ended = run(["adapt", *TINY, "--method", "source-only", "--out", "run"], where, Plan())
-        if ended.status:
-            raise SystemExit(ended.said)
-        shutil.copytree(where / "cache" / "phantoms", root / "phantoms")
-    results: list[dict[str, object]] = []
-    if asked.kills or asked.signals or asked.writes:
-        benches = [Bench(name, root) for name in asked.methods]
-        for kind, count in (("kill", asked.kills), ("ask", asked.signals), ("fail", asked.writes)):
-            results += tried(count, benches, kind, chance)
+    bench, trials = Bench(root), Trials(root / "trials.jsonl")
+    for kind, count in (("kill", asked.kills), ("ask", asked.signals), ("fail", asked.writes)):
+        trial: Callable[[Scenario, random.Random], tuple[str, list[str]]] = getattr(bench, kind)
+        for number in trials.missing(kind, count):
+            scenario = ORDER[number % len(ORDER)]
+            if asked.only and scenario.name not in asked.only:
+                continue
+            words, wrong = trial(scenario, random.Random(f"{asked.seed} {kind} {number}"))
+            trials.add(kind=kind, number=number, name=scenario.name, what=words, wrong=wrong, version=bench.version)
     if asked.flips:
         from bit_flips import flipped  # beside this file
 
-        results += flipped(asked.flips, root, chance)
-    figures = Counter((str(one["kind"]), "wrong" if one["wrong"] else "well") for one in results)
-    told = {f"{kind}: {how}": count for (kind, how), count in sorted(figures.items())}
-    (root / "survival.json").write_text(json.dumps({"figures": told, "trials": results}, indent=1))
-    print(json.dumps(told))
-    sys.exit(any(one["wrong"] for one in results))
+        for told in flipped(list(trials.missing("flip", asked.flips)), bench.known, root / "phantoms", asked.seed):
+            trials.add(**told, version=bench.version)
+    figures = Counter((one["kind"], one["name"], "wrong" if one["wrong"] else "well") for one in trials.known.values())
+    sums = Counter((one["kind"], "wrong" if one["wrong"] else "well") for one in trials.known.values())
+    told = {f"{kind}: {how}": count for (kind, how), count in sorted(sums.items())}
+    each = {f"{kind}, {name}: {how}": count for (kind, name, how), count in sorted(figures.items())}
+    (root / "survival.json").write_text(
+        json.dumps({"figures": told | each, "trials": list(trials.known.values())}, indent=1)
+    )
+    print(json.dumps(told | each, indent=1))
+    sys.exit(any(one["wrong"] for one in trials.known.values()))
 
 
 if __name__ == "__main__":

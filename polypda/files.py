@@ -248,7 +248,9 @@ def require_writable(folder: Path) -> None:
     try:
         while not os.path.lexists(index):
             index = index.parent
-        Path(tempfile.mkdtemp(dir=index, prefix=".polypda-", suffix=UNFINISHED)).rmdir()
+        # on Linux the file has no name, so that a killed process leaves none
+        with tempfile.TemporaryFile(dir=index, prefix=_prefix(Path("polypda")), suffix=UNFINISHED):
+            pass
     except OSError as error:
         raise write_failed(folder, error) from error
 

@@ -8,15 +8,16 @@ that are recorded under its name, and these two are what is taken.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from polypda.errors import DataError
 
@@ -135,9 +136,17 @@ def faults(folder: Path, *, may_lack: Iterable[str] = ()) -> Iterator[Fault]:
             yield Fault(path, "is gone")
 
 
+def recorded(folder: Path) -> dict[str, list[str]]:
+    """Name → the SHA-256 that are taken for it, as a folder's list says; {} without one. Raises: DataError E_CHECKSUMS.
+
+    For whoever reads many files of a folder: :func:`check` reads its list each time.
+    """
+    return _taken(folder) or {}
+
+
 def recorded_names(folder: Path) -> list[str]:
     """The names in a folder's list; none without a list. Raises: DataError E_CHECKSUMS."""
-    return list(_taken(folder) or {})
+    return list(recorded(folder))
 
 
 def is_listed(folder: Path) -> bool:
@@ -162,6 +171,23 @@ def fault_beside(path: Path) -> Fault | None:
         return None
     told = beside(path).read_bytes().partition(b" ")[0].decode(errors="replace")
     return _fault_of(path, [told])
+
+
+def with_digest(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that are written as JSON on their own, with the SHA-256 of them as ``sha256``."""
+    return {**told, "sha256": _digest_of(told)}
+
+
+def without_digest(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that :func:`with_digest` took. Raises: KeyError without a digest, ValueError where it is another."""
+    values = dict(told)
+    if values.pop("sha256") != _digest_of(values):
+        raise ValueError("it is not what was written (SHA-256 differs)")
+    return values
+
+
+def _digest_of(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def changed(fault: Fault, fix: str = "") -> DataError:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from polypda.errors import DataError
 from polypda.files import write_failed
+from polypda.integrity import with_digest, without_digest
 from polypda.processes import PATIENCE_S, host_mark, is_alive, own_mark
 
 try:
@@ -180,7 +181,7 @@ def _told(path: Path, holder: Holder | None) -> DataError:
 def _write(handle: int, what: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     told = asdict(Holder(own_mark(), _boot(), now, what, own_job()))
-    text = json.dumps(told | {"sha256": _digest(told)})
+    text = json.dumps(with_digest(told))
     os.ftruncate(handle, 0)
     os.pwrite(handle, text.encode(), 0)
     os.fsync(handle)
@@ -192,11 +193,7 @@ def _read(handle: int, path: Path) -> Holder | None:
     if not text:
         return None
     try:
-        told = json.loads(text)
-        digest = told.pop("sha256")
-        if digest != _digest(told):
-            raise ValueError(digest)
-        return Holder(**told)
+        return Holder(**without_digest(json.loads(text)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             "E_RUN_LOCKED",
@@ -204,10 +201,6 @@ def _read(handle: int, path: Path) -> Holder | None:
             where=path.parent,
             fix=f"see that nothing does, then: `polypda runs clean {path.parent} --unlock`.",
         ) from error
-
-
-def _digest(told: dict[str, str]) -> str:
-    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _boot() -> str:

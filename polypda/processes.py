@@ -27,6 +27,9 @@ LOOK_EVERY_S = 0.5
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a command to end."""
 _PR_SET_PDEATHSIG = 1
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""glibc's numbers of its settings (malloc.h)."""
+_LARGEST_BLOCK, _LARGEST_REST = 2**30, 2**31 - 1
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -249,3 +252,20 @@ def _interrupt_main_thread() -> None:
 def _orphaned(parent: int) -> bool:
     known = parent_process()
     return os.getppid() != parent or (known is not None and not known.is_alive())
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep what is freed, for the next step; whether it does (glibc alone can).
+
+    Given back to the system in between, every page has to be zeroed anew: a fifteenth of a small network's step. All
+    threads share one heap: of its own heaps, which are small, a thread gives back or keeps a whole one as it happens,
+    and the memory of a long prediction grew by a network's buffer now and then.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        setting = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library
+        return False
+    wanted = ((_MMAP_THRESHOLD, _LARGEST_BLOCK), (_TRIM_THRESHOLD, _LARGEST_REST), (_ARENA_MAX, 1))
+    return all(setting(number, value) for number, value in wanted)

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import numpy as np
@@ -13,7 +14,16 @@ from PIL import Image
 
 from polypda import files
 from polypda.errors import DataError
-from polypda.files import whole_file, whole_folder, write_json, write_parts, write_png, write_table, write_whole
+from polypda.files import (
+    require_writable,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_parts,
+    write_png,
+    write_table,
+    write_whole,
+)
 
 OLD = "old " * 1000
 
@@ -148,3 +158,17 @@ def test_a_part_is_made_when_the_one_before_is_written_and_an_error_leaves_nothi
     with pytest.raises(DataError, match="E_CASES_VALUE"):
         write_parts(tmp_path / "table.csv", parts())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are Linux's")
+def test_asking_whether_a_folder_takes_files_gives_none_a_name(tmp_path, monkeypatch):
+    seen, real = [], tempfile.TemporaryFile
+
+    def look(**options):
+        file = real(**options)
+        seen.extend([file.writable(), list(tmp_path.iterdir())])
+        return file
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", look)
+    require_writable(tmp_path / "yet" / "to be made")
+    assert seen == [True, []]

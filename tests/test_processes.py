@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from polypda.processes import keep_freed_memory
+
 WORK = """
 import os, time
 from pathlib import Path
@@ -116,3 +118,40 @@ def test_a_script_without_a_guard_is_run_once(tmp_path):
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["6", str(script)], done.stderr
     assert (tmp_path / "runs.txt").read_text() == "once "
+
+
+KEEPS = """
+import resource, sys, threading
+from polypda.processes import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def work():
+    for _ in range(50):  # as a network's buffers of many sizes
+        blocks = [bytearray(mb << 20) for mb in (3, 20, 7, 20)]
+        del blocks
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+thread = threading.Thread(target=work)
+before = faults()
+thread.start()
+thread.join()
+print((faults() - before) * resource.getpagesize() >> 20)
+"""
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="another C library than glibc")
+def test_threads_keep_freed_memory_too():
+    """50 MB are asked for fifty times; without a heap of all threads, 2,500 MB are mapped."""
+    said = [
+        subprocess.run([sys.executable, "-c", KEEPS, how], capture_output=True, check=True) for how in ("keep", "no")
+    ]
+    kept, mapped = (int(one.stdout) for one in said)
+    assert kept < 200 and mapped > 500
+
+
+def test_another_c_library_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory() is False
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    assert keep_freed_memory() is False

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from polypda.errors import DataError, PolypdaError, UsageError
-from polypda.files import require_writable, write_failed, write_json, write_png, write_table
+from polypda.files import remove_leftovers, require_writable, whole_file, write_failed, write_json, write_png
 from polypda.importing.images.deinterlacing import Deinterlace
-from polypda.integrity import CHECKSUMS, seal
+from polypda.integrity import CHECKSUMS, check, seal
+from polypda.integrity import record as record_file
 from polypda.prediction.annotations import AnnotationKind, write_annotations
 from polypda.prediction.inputs import Input, InputFrame, InputKind, OpenedVideo, open_video
 from polypda.prediction.model import BATCH, LoadedModel
@@ -144,14 +145,36 @@ def _begin(model: LoadedModel, out: Path, options: PredictOptions) -> None:
         **options.deciding,
     }
     record = out / RECORD
-    (out / CHECKSUMS).unlink(missing_ok=True)  # it is made anew at the end
     if record.is_file():
+        _take_up(out)
         require_same(out, deciding, json.loads(record.read_text(encoding="utf-8")).get("settings"))
         return
-    if out.is_dir() and any(out.iterdir()):
+    remove_leftovers(out)
+    if out.is_dir() and any(path.name != CHECKSUMS for path in out.iterdir()):
         raise DataError("E_OUT_EXISTS", "something else lies there already.", where=out, fix="choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    write_json(record, {"settings": deciding, "model": model.facts.model_dump(mode="json")})
+    write_json(record, {"settings": deciding, "model": model.facts.model_dump(mode="json")}, recorded=True)
+
+
+def _take_up(out: Path) -> None:
+    """See that a folder's own records are what was written, and begin its list anew: the whole is sealed at the end.
+
+    Predictions that are not what was written are made anew (see :class:`~polypda.prediction.outputs.PredictionTable`).
+    Raises: DataError E_FILE_CHANGED, E_CHECKSUMS.
+    """
+    for folder in (out, *(path for name in (MASKS, PROBABILITIES, OVERLAYS) for path in _folders(out / name))):
+        remove_leftovers(folder)
+    own = [out / name for name in (RECORD, VIDEOS) if (out / name).is_file()]
+    for path in own:
+        check(path, fix="put back a copy of it, or choose another --out.")
+    (out / CHECKSUMS).unlink(missing_ok=True)
+    for path in own:
+        record_file(path)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """A folder and those in it; none where it is not there."""
+    return [folder, *(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
 
 
 @dataclass
@@ -196,6 +219,7 @@ class _Job:
                     drawn = image_overlay(seen.native.image, seen.prediction, title, words, self.model.facts)
                     (self.out / OVERLAYS).mkdir(exist_ok=True)
                     write_png(self.out / OVERLAYS / f"{seen.frame.name}.png", drawn, compress_level=2)
+                    self.table.note(f"{OVERLAYS}/{seen.frame.name}.png")
             if before is not None:
                 self._close(before, broken)
                 self.progress.advance(len(inputs))
@@ -227,8 +251,10 @@ class _Job:
         done = self.begun[one.origin] if one.origin in self.table.begun else Counts(size)
         if not done.frames:
             shutil.rmtree(folder, ignore_errors=True)  # of another file, or without its lines
-        elif smoothing is not None:
-            resume_smoothing(smoothing, folder)
+        else:
+            self.table.go_on(one.origin)
+            if smoothing is not None:
+                resume_smoothing(smoothing, folder)
         self.progress.begin(one.name, min(done.frames, count), max(1, count))
         frames = islice(video.frames(one.name), done.frames, most)
         options = self.options
@@ -262,6 +288,8 @@ class _Job:
             self.summary.leave_out(DataError("E_VIDEO_BROKEN", f"{recording.broken}."), one.origin)
         notes = video.remarks()
         self.summary.notes += [f"{one.origin}: {note}" for note in notes]
+        if options.overlays:
+            self.table.note(f"{OVERLAYS}/{one.name}.mp4")
         self._add_video(one, video, done.frames, done.marked, notes)
         self._close(one, bool(done.broken) or recording.broken is not None)
         under_way.remove()
@@ -282,23 +310,30 @@ class _Job:
         }
         former = pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame()
         kept = former[former["input"] != one.origin] if len(former) else former
-        write_table(path, pd.concat([kept, pd.DataFrame([row])], ignore_index=True))
+        table = pd.concat([kept, pd.DataFrame([row])], ignore_index=True)
+        try:
+            with whole_file(path, recorded=True) as temporary:
+                table.to_csv(temporary, index=False, lineterminator="\n")
+        except OSError as error:
+            raise write_failed(path, error) from error
 
     def _written(self, one: Input, seen: PredictedFrame, folder: str = "") -> FrameRow:
         """Write what is kept of a frame, and its line."""
         index = f"{folder}/{seen.frame.name}" if folder else seen.frame.name
         mask = f"{MASKS}/{index}.png" if self.options.masks and seen.prediction is not None else ""
         row = frame_row(one, seen, mask)
+        self.table.add(row)
         if seen.prediction is not None:
             if mask:
                 write_mask(self.out / mask, seen.prediction.mask)
+                self.table.note(mask)
             if self.options.probabilities is not Probabilities.NONE:
                 maps = self.out / PROBABILITIES / folder
                 maps.mkdir(parents=True, exist_ok=True)
-                write_probability(maps, seen.frame.name, seen.prediction.probability, self.options.probabilities)
+                name = write_probability(maps, seen.frame.name, seen.prediction.probability, self.options.probabilities)
+                self.table.note((maps / name).relative_to(self.out).as_posix())
         elif seen.error is not None:
             self.summary.leave_out(seen.error, one.origin if not folder else seen.frame.name)
-        self.table.add(row)
         self.summary.frames += seen.prediction is not None
         self.summary.marked += bool(row.regions)
         return row

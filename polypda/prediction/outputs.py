@@ -1,18 +1,22 @@
 """What is written of predictions: masks, probability maps, overlays, and the table of all frames.
 
-The table is added to as frames are done. An input whose frames are all written is noted in ``.finished``; a repeated
-command takes those as they are and does the others anew.
+The table is added to as frames are done. An input whose frames are all written is noted in ``.finished`` with checksums
+of its lines and files; a repeated command takes those that are still so and does the others anew.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,11 +25,13 @@ from numpy.typing import NDArray
 from polypda.errors import DataError
 from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.files import whole_file, write_failed
+from polypda.integrity import sha256_of
 from polypda.prediction.inputs import Input
 from polypda.prediction.pipeline import PredictedFrame
 
 MASKS, PROBABILITIES, OVERLAYS = "masks", "probabilities", "overlays"
 TABLE, FINISHED = "predictions.csv", ".finished"
+BEGUN = "begun  "
 FULL_16_BIT = 65535
 
 
@@ -113,17 +119,21 @@ def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     _write_encoded(path, mask.astype(np.uint8) * 255)
 
 
-def write_probability(folder: Path, name: str, probability: NDArray[np.float32], kind: Probabilities) -> None:
-    """Write a map, float32 H×W in [0, 1]: as 16-bit PNG (65535 is 1) or as NPY. Raises: DataError E_WRITE_FAILED."""
+def write_probability(folder: Path, name: str, probability: NDArray[np.float32], kind: Probabilities) -> str:
+    """Write a map, float32 H×W in [0, 1]: as 16-bit PNG (65535 is 1) or as NPY; returns the file's name.
+
+    Raises: DataError E_WRITE_FAILED.
+    """
     if kind is Probabilities.PNG16:
         _write_encoded(folder / f"{name}.png", np.rint(probability * FULL_16_BIT).astype(np.uint16))
-        return
+        return f"{name}.png"
     path = folder / f"{name}.npy"
     try:
         with whole_file(path, durable=False) as temporary, temporary.open("wb") as file:
             np.save(file, probability.astype(np.float32))
     except OSError as error:
         raise write_failed(path, error) from error
+    return path.name
 
 
 def _write_encoded(path: Path, pixels: NDArray) -> None:
@@ -138,90 +148,184 @@ def _write_encoded(path: Path, pixels: NDArray) -> None:
 
 
 class PredictionTable:
-    """predictions.csv, one line per frame, written as frames are done."""
+    """predictions.csv, one line per frame, written as frames are done; and what is finished of it.
+
+    Of an input ``.finished`` holds a line ``begun  INPUT``, a line ``SHA-256  FILE`` for each file, and at its end
+    ``SHA-256 finished  INPUT``, of all of these files' lines and its lines in the table.
+    """
 
     def __init__(self, folder: Path, begun: Mapping[str, int] | None = None) -> None:
-        """Open the table of a folder. Lines of inputs that were not finished are taken out: they are made anew.
+        """Open the table of a folder. Lines of inputs that are not finished are taken out: they are made anew.
 
-        Args: begun: origin of a video → how many of its first lines stay, where they and their masks are all there;
-            :attr:`begun` holds the others no more.
+        Args: begun: origin of a video → how many of its first lines stay, where they and their files are all as they
+            were written; :attr:`begun` holds the others no more.
         """
         self.path = folder / TABLE
-        self._marks = folder / FINISHED
+        self._folder, self._marks_path = folder, folder / FINISHED
+        self._noted: dict[str, list[str]] = {origin: [] for origin in begun or {}}
         self.finished = self._read_finished()
         self.begun = self._there(begun or {})
         self.errors: Counter[str] = Counter()
         self._keep_finished()
         self._file = self.path.open("a", encoding="utf-8", newline="")
+        self._marks = self._marks_path.open("a", encoding="utf-8")
+        self._begun: str | None = None
         self.added = 0
 
     def add(self, row: FrameRow) -> None:
         """Add a frame. Raises: DataError E_WRITE_FAILED."""
         if row.error:
             self.errors[row.error.split(" ", 1)[0]] += 1
+        if row.input != self._begun:
+            self.go_on(row.input)
+        line = _line(asdict(row).values()) + "\n"
+        self._lines.update(line.encode())
         try:
-            self._file.write(_line(asdict(row).values()) + "\n")
+            self._file.write(line)
         except OSError as error:
             raise write_failed(self.path, error) from error
         self.added += 1
+
+    def note(self, name: str) -> None:
+        """A file was written of the input whose frames are added. name: its path below the folder.
+
+        Raises: DataError E_WRITE_FAILED.
+        """
+        line = f"{sha256_of(self._folder / name)}  {name}\n"
+        self._files.update(line.encode())
+        self._mark(line)
 
     def finish(self, origin: str) -> None:
         """All frames of an input are written. Raises: DataError E_WRITE_FAILED."""
         try:
             self._file.flush()
-            with self._marks.open("a", encoding="utf-8") as marks:
-                marks.write(origin + "\n")
         except OSError as error:
             raise write_failed(self.path, error) from error
+        self._mark(f"{_whole(self._lines.hexdigest(), self._files.hexdigest())} finished  {origin}\n", whole=True)
         self.finished.add(origin)
 
     def sync(self) -> None:
         """Have the lines so far on the disk. Raises: DataError E_WRITE_FAILED."""
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            for file in (self._file, self._marks):
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise write_failed(self.path, error) from error
 
     def close(self) -> None:
         """Hand over what is still held."""
         self._file.close()
+        self._marks.close()
 
     def rows(self) -> Iterator[dict[str, str]]:
         """What is in the file, line by line: an hour of video has 90,000. An unfinished last one is passed over."""
         if self.path.is_file():
-            with self.path.open(encoding="utf-8", newline="") as file:
+            with self.path.open(encoding="utf-8", errors="replace", newline="") as file:
                 yield from (row for row in csv.DictReader(file) if row.get(COLUMNS[-1]) is not None)
 
+    def _mark(self, line: str, *, whole: bool = False) -> None:
+        try:
+            self._marks.write(line)
+            if whole:
+                self._marks.flush()
+        except OSError as error:
+            raise write_failed(self._marks_path, error) from error
+
+    def go_on(self, origin: str) -> None:
+        """Begin an input, with the lines and files that are there of it already. Raises: DataError E_WRITE_FAILED."""
+        self._begun, self._lines, self._files = origin, sha256(), sha256()
+        self._mark(f"{BEGUN}{origin}\n")
+        if origin in self.begun:
+            for row in self._rows_of(origin):
+                self._lines.update(_text_of(row).encode())
+            for line in self._noted[origin]:
+                self._files.update(line.encode())
+                self._mark(line)
+
+    def _rows_of(self, origin: str) -> Iterator[dict[str, str]]:
+        return (row for row in self.rows() if row["input"] == origin)
+
     def _there(self, begun: Mapping[str, int]) -> dict[str, int]:
-        if not begun:
-            return {}
-        seen: Counter[str] = Counter()
-        found: Counter[str] = Counter()
-        for row in self.rows():
-            origin, mask = row["input"], self.path.parent / row["mask"]
-            seen[origin] += 1
-            there = not row["mask"] or (mask.is_file() and mask.stat().st_size > 0)
-            found[origin] += there and seen[origin] <= begun.get(origin, 0)
-        return {origin: count for origin, count in begun.items() if found[origin] == count}
+        """Of videos that were begun, those whose first lines and these lines' files are as they were written."""
+        there = {}
+        for origin, count in begun.items():
+            kept = list(islice(self._rows_of(origin), count))
+            names = {row["name"] for row in kept}
+            noted = {line.split("  ", 1)[1].rstrip("\n"): line for line in self._noted.get(origin, [])}
+            noted = {name: line for name, line in noted.items() if Path(name).stem in names}
+            said = all(not row["mask"] or row["mask"] in noted for row in kept)
+            if len(kept) == count and said and all(_is_still(self._folder / n, line[:64]) for n, line in noted.items()):
+                there[origin], self._noted[origin] = count, list(noted.values())
+        return there
 
     def _keep_finished(self) -> None:
         left = Counter(self.begun)
         try:
-            with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            with whole_file(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
                 file.write(",".join(COLUMNS) + "\n")
                 for row in self.rows():
                     left[row["input"]] -= 1
                     if row["input"] in self.finished or left[row["input"]] >= 0:
-                        file.write(_line(row.get(column, "") for column in COLUMNS) + "\n")
+                        file.write(_text_of(row))
         except OSError as error:
             raise write_failed(self.path, error) from error
 
     def _read_finished(self) -> set[str]:
-        if not self._marks.is_file():
+        """The inputs of which every line and file is as it was written; of others nothing is kept in ``.finished``."""
+        if not self._marks_path.is_file():
             return set()
-        text = self._marks.read_text(encoding="utf-8")
-        return set(text.splitlines()) if text.endswith("\n") else set(text.splitlines()[:-1])
+        lines: dict[str, Any] = {}
+        for row in self.rows():
+            lines.setdefault(row["input"], sha256()).update(_text_of(row).encode())
+        finished: dict[str, tuple[int, int]] = {}
+        files, sound, start, end, origin = sha256(), True, 0, 0, ""
+        with self._marks_path.open("rb") as marks:
+            for raw in marks:
+                mark, end = raw.decode(errors="replace"), end + len(raw)
+                if (ended := _ENDED.fullmatch(mark)) is not None:
+                    known = lines.get(ended["input"])
+                    same = known is not None and _whole(known.hexdigest(), files.hexdigest()) == ended["digest"]
+                    finished.pop(ended["input"], None)
+                    if same and sound:
+                        finished[ended["input"]] = (start, end)
+                elif (written := _WRITTEN.fullmatch(mark)) is not None:
+                    files.update(raw)
+                    sound = sound and _is_still(self._folder / written["name"], written["digest"])
+                    if origin in self._noted:
+                        self._noted[origin].append(mark)
+                else:  # the next input begins
+                    files, sound, start = sha256(), True, end - len(raw)
+                    origin = mark.removeprefix(BEGUN).rstrip("\n")
+                    if origin in self._noted:
+                        self._noted[origin] = []
+            try:
+                with whole_file(self._marks_path) as temporary, temporary.open("wb") as file:
+                    for start, end in finished.values():
+                        marks.seek(start)
+                        file.write(marks.read(end - start))
+            except OSError as error:
+                raise write_failed(self._marks_path, error) from error
+        return set(finished)
+
+
+_ENDED = re.compile(r"(?P<digest>[0-9a-f]{64}) finished  (?P<input>.*)\n")
+_WRITTEN = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)\n")
+
+
+def _whole(*digests: str) -> str:
+    return sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _is_still(path: Path, digest: str) -> bool:
+    try:
+        return sha256_of(path) == digest
+    except OSError:
+        return False
+
+
+def _text_of(row: Mapping[str, str]) -> str:
+    return _line(row.get(column, "") for column in COLUMNS) + "\n"
 
 
 def _line(values: Iterable[object]) -> str:

@@ -17,15 +17,12 @@ import pandas as pd
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
 from polypda.evaluation.statistics.intervals import IntervalKind
 from polypda.reporting.wording import cluster_noun, counted, interval, p_text, percent, signed
+from polypda.training.collapse_limits import MOSTLY_UNMARKED, SOURCE_DICE_LOST
 
 CLUSTER_INTERVALS = (IntervalKind.BOOTSTRAP, IntervalKind.CLUSTER_T)
 SIGNIFICANT_P = 0.05
-NOTHING_MARKED = 0.5
-"""From this fraction of frames with a polyp on which nothing is marked, a model is not fit to be used."""
 CLEAN_LOST = 0.05
 """From this loss of frame specificity on, at least two frames, false alarms go before any gain in Dice."""
-FORGOTTEN = 0.05
-"""From this loss of Dice in the source's centre on, the source is called forgotten."""
 
 
 class Finding(Enum):
@@ -97,7 +94,7 @@ def concerns(before: Row, after: Row, home: Row | None = None) -> list[str]:
             model in the source's centre; None where it was not scored.
     """
     found = []
-    if after["n_dice"] and after["missed"] >= NOTHING_MARKED * after["n_dice"]:
+    if after["n_dice"] and after["missed"] >= MOSTLY_UNMARKED * after["n_dice"]:
         found.append(
             f"Not usable: it marks nothing on {counted_of(after['missed'], after['n_dice'], 'frame')} with a polyp "
             f"(before: {before['missed']:.4g})."
@@ -109,7 +106,7 @@ def concerns(before: Row, after: Row, home: Row | None = None) -> list[str]:
             f"Beware: it leaves {percent(after['frame_specificity'])} of {frames} without a polyp clean "
             f"(before: {percent(before['frame_specificity'])})."
         )
-    if home is not None and home["delta_dice_frame"] <= -FORGOTTEN:
+    if home is not None and home["delta_dice_frame"] <= -SOURCE_DICE_LOST:
         where, loss = home["cohort"], -home["delta_dice_frame"]
         found.append(f"Beware: it forgot part of its source, Dice in {where} falls by {loss:.2f}.")
     return found

@@ -29,7 +29,7 @@ from polypda.cohorts.image_files import name_some
 from polypda.cohorts.images import file_bytes
 from polypda.errors import DataError
 from polypda.files import whole_folder, write_failed, write_json, write_png, write_whole
-from polypda.integrity import sha256_of
+from polypda.integrity import check_folder, seal, sha256_of
 from polypda.reporting.overlays.drawing import Outline, box_outlines, mask_outlines
 from polypda.reporting.overlays.four_panels import PanelWords, draw_four_panels
 from polypda.reporting.report_folders import refuse_existing
@@ -112,7 +112,7 @@ def write_review(
     refuse_existing(folder, replace=replace, former=FORMER, forcible=True)
     _refuse_answers(folder)
     try:
-        with whole_folder(folder, replace=replace) as work:
+        with whole_folder(folder, replace=replace, sealed=True) as work:
             written = _Writer(work, plan)
             for case in cases:
                 written.add(case)
@@ -310,8 +310,9 @@ def require_untouched(page: Path, index: Path) -> None:
     Args: index: the review's record. Raises: DataError E_REVIEW_TOUCHED, E_REVIEW_RECORD (no sums were kept).
     """
     try:
+        check_folder(index / HANDED_OUT)
         lists = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((index / HANDED_OUT).glob("*.json"))]
-    except (OSError, ValueError):
+    except (OSError, ValueError, DataError):
         lists = []
     if not lists:
         what = "no sums of the files that were handed out are kept, or they are damaged."
@@ -364,6 +365,8 @@ def _keep(owner: Path, written: _Writer, record: ReviewRecord) -> None:
             ids = {case.case for case in kept.cases}
             write_key(work, ReviewKey(review=record.review, a_is={k: v for k, v in written.a_is.items() if k in ids}))
         write_record(work, kept)
+        seal(work / HANDED_OUT)
+        seal(work, deep=False)
 
 
 def cases_csv(record: ReviewRecord) -> str:

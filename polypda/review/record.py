@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from polypda.cohorts.image_files import stays_inside
 from polypda.errors import DataError
 from polypda.files import write_json
+from polypda.integrity import check
 
 RECORD_SCHEMA: Final = "polypda-review 1"
 KEY_SCHEMA: Final = "polypda-review-key 1"
@@ -164,11 +165,12 @@ def read_key(folder: Path) -> ReviewKey:
 
 def _read(path: Path, kind: type[Model]) -> Model:
     try:
+        check(path)
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         what = f"{path.name} of this review is missing."
         raise DataError("E_REVIEW_RECORD", what, where=path, fix="build the review again.") from error
-    except (OSError, UnicodeDecodeError, ValueError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, ValidationError, DataError) as error:
         what = "the record of this review is damaged, or of another version."
         raise DataError("E_REVIEW_RECORD", what, where=path, fix="build the review again.") from error
 

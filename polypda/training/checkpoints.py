@@ -90,6 +90,11 @@ def _require_finite(method: Method, step: int) -> None:
         what = f"after step {step} weights are not finite: {', '.join(broken[:SHOWN_KEYS])}; they were not saved."
         fix = "the last good checkpoint is kept; lower the learning rate or λ_adv."
         raise TrainingError("E_NONFINITE", what, where=method.name, fix=fix)
+    optimizers = {player.name: player.optimizer.state_dict() for player in method.players()}
+    if broken := not_finite(_tensors_of(optimizers)):
+        what = f"after step {step} the optimisers' state is not finite: {', '.join(broken[:SHOWN_KEYS])}; not saved."
+        fix = "the last good checkpoint is kept; lower the learning rate or λ_adv, or clip the gradients."
+        raise TrainingError("E_NONFINITE", what, where=method.name, fix=fix)
 
 
 def _write(folder: Path, method: Method, step: int) -> None:

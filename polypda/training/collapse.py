@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
+from polypda.training.collapse_limits import (
+    AREA_FACTOR,
+    DEAD,
+    FLOODED,
+    KNOWS_ALL,
+    LEAST_MARKED,
+    NO_ENTROPY,
+    SOURCE_RATIO,
+    SOURCE_RISE,
+    STILL,
+    VANISHED,
+)
+
 WINDOW_FRACTION, LEAST_WINDOW = 0.05, 10
 """A window is so much of the steps, and so many at least."""
 PATIENCE = 2
 """Windows in which a rule must hold after its warning before it stops the training."""
-EMPTY_FRACTION, FLOODED_FRACTION = 0.02, 0.6
-"""Of the target that is marked: less than this fraction of what the first window marked, or more than this of all."""
-FLOODED_RATIO = 4.0
-LEAST_MARKED = 1e-3
-"""A model that begins with less marks nothing to speak of: there is nothing to collapse from."""
-NO_ENTROPY = 1e-4
-"""Nats per pixel: below it every pixel is certain."""
-KNOWS_ALL, STILL = 0.995, 1e-4
-"""Accuracy of a discriminator; fraction of the first window's gradient that is left."""
-DEAD = 1e-3
-"""Fraction of the first window's change of loss from step to step that a discriminator has left which answers alike."""
-SOURCE_RATIO, SOURCE_RISE = 3.0, 0.2
-"""The source's supervised loss has grown by this factor, and by so much."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def _target(name: str) -> Callable[[Mapping[str, Any]], float | None]:
 
 
 def _foreground(last: float, first: float) -> str:
-    if first >= LEAST_MARKED and last < EMPTY_FRACTION * first:
+    if first >= LEAST_MARKED and last < VANISHED * first:
         return f"the target is no longer marked ({first:.2%} of it at first, {last:.2%} now)"
-    if last > FLOODED_FRACTION and last > FLOODED_RATIO * first:
+    if last > FLOODED and last > AREA_FACTOR * first:
         return f"nearly all of the target is marked ({first:.2%} of it at first, {last:.2%} now)"
     return ""
 
@@ -83,7 +83,7 @@ def _source(last: float, first: float) -> str:
 def _pseudo(last: float, _first: float) -> str:
     if last == 0:
         return "the pseudo-labels mark no polyp"
-    return f"the pseudo-labels mark nearly all ({last:.0%})" if last > FLOODED_FRACTION else ""
+    return f"the pseudo-labels mark nearly all ({last:.0%})" if last > FLOODED else ""
 
 
 def _still(player: str) -> Callable[[float, float], str]:

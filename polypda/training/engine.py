@@ -6,9 +6,7 @@ all players step at the end (simultaneous play). A method that alternates yields
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,16 +20,14 @@ from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, Un
 from polypda.errors import TrainingError, UsageError
 from polypda.methods.contract import SEGMENTER, Losses, Method, StepNow
 from polypda.networks.segmenter import POLYP, Prediction
-from polypda.networks.weights import SHOWN_KEYS, not_finite
+from polypda.networks.weights import LARGEST_WEIGHT, SHOWN_KEYS, not_finite
+from polypda.processes import keep_freed_memory
 from polypda.training.config import Compute
 from polypda.training.local_group import LocalProcesses, ThisMachine
 
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""glibc's numbers of the two settings (malloc.h)."""
 OF_TARGET, THINNED = "the target", 4
 OVERFLOW = "without overflow"
 """What torch says where a learning rate is beyond what a number of the weights' type holds."""
-LARGEST_BLOCK, LARGEST_REST = 2**30, 2**31 - 1
 
 
 @dataclass
@@ -66,7 +62,9 @@ class Engine:
         self.players = {player.name: player for player in method.players()}
         self.parameters = {name: player.parameters for name, player in self.players.items()}
         self._unread: list[_Unread] = []
+        self._batches: tuple[UnlabelledBatch, ...] = ()
         self._target_images: Tensor | None = None
+        self._sizes: dict[str, Tensor] = {}
 
     def _look_at_target(self, _network: object, inputs: tuple, prediction: Prediction) -> None:
         """Note what the segmenter says of the target's frames, thinned out, for the collapse watch."""
@@ -82,8 +80,9 @@ class Engine:
     def step(self, source: LabelledBatch, target: UnlabelledBatch | None, step: int) -> StepReport:
         """Play step number ``step`` (from 0).
 
-        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, naming the weights that
-            were not finite before, else the frames.
+        Raises: TrainingError E_NONFINITE before the player steps whose loss or gradient it is, or whose weights went
+            beyond what a number holds in their last step; naming such weights, else the frames that are not finite,
+            else the rates.
         """
         report = StepReport()
         for player in self.players.values():
@@ -91,15 +90,15 @@ class Engine:
             player.optimizer.zero_grad(set_to_none=True)
             report.learning_rates[player.name] = player.optimizer.param_groups[0]["lr"]
         self._unread.clear()
+        self._batches = (source, target) if target else (source,)
         self._target_images = target.images if target else None
         if isinstance(target, PseudoLabelledBatch):
             sure = target.pseudo != IGNORED
             marked = ((target.pseudo == POLYP) & sure).sum() / sure.sum().clamp(min=1)
             self._unread.append(_Unread(OF_TARGET, "pseudo", marked.to(source.images.dtype)))
-        frames = source.frames + (target.frames if target else ())
         hook = self.method.modules()[SEGMENTER].register_forward_hook(self._look_at_target)
         try:
-            self._play(source, target, step, report, frames)
+            self._play(source, target, step, report)
         finally:
             hook.remove()
         self.method.after_step(step)
@@ -111,7 +110,6 @@ class Engine:
         target: UnlabelledBatch | None,
         step: int,
         report: StepReport,
-        frames: Sequence[str],
     ) -> None:
         play = self.method.play(source, target, step)
         while True:
@@ -120,11 +118,11 @@ class Engine:
             if losses is None:
                 break
             if isinstance(losses, StepNow):
-                self._step_players(losses.players, report, frames)
+                self._step_players(losses.players, report)
             else:
                 self._differentiate(losses)
             del losses  # frees this domain's graph before the next forward
-        self._step_players(tuple(self.players), report, frames)
+        self._step_players(tuple(self.players), report)
 
     def _differentiate(self, losses: Losses) -> None:
         remaining = len(losses)
@@ -137,17 +135,22 @@ class Engine:
             total = torch.stack([term.weight * term.value for term in terms]).sum()
             self.fabric.backward(total, inputs=self.parameters[name], retain_graph=remaining > 0)
 
-    def _step_players(self, names: Sequence[str], report: StepReport, frames: Sequence[str]) -> None:
+    def _step_players(self, names: Sequence[str], report: StepReport) -> None:
         gradients = {name: self._gradients(name) for name in names}
         due = [name for name, found in gradients.items() if found]
         norms = [self._gradient_norm(name, gradients[name]) for name in due]
         # The only place where a step waits for the device: everything that is logged is read at once.
-        read = _read([*(unread.value for unread in self._unread), *norms])
-        self._note(read[: len(self._unread)], report, frames)
-        for name, norm in zip(due, read[len(read) - len(due) :], strict=True):
+        read = _read([*(unread.value for unread in self._unread), *self._sizes.values(), *norms])
+        terms, sizes = len(self._unread), len(self._sizes)
+        self._note(read[:terms], report)
+        for name, size in zip(self._sizes, read[terms : terms + sizes], strict=True):
+            if not size < LARGEST_WEIGHT:
+                raise self._not_finite(f"the last step of player '{name}' went beyond what a number holds")
+        self._sizes.clear()
+        for name, norm in zip(due, read[terms + sizes :], strict=True):
             report.gradient_norms[name] = norm
             if not math.isfinite(norm):
-                raise self._not_finite(f"the gradient of player '{name}' is {norm}", frames)
+                raise self._not_finite(f"the gradient of player '{name}' is {norm}")
         for name in due:
             try:
                 self.players[name].optimizer.step()
@@ -158,8 +161,10 @@ class Engine:
                 fix = "the last good checkpoint is kept; lower that learning rate."
                 raise TrainingError("E_NONFINITE", what, fix=fix) from error
             self.players[name].optimizer.zero_grad(set_to_none=True)
+            with torch.no_grad():  # read with the next step's losses
+                self._sizes[name] = torch.nn.utils.get_total_norm(self.parameters[name])
 
-    def _note(self, values: Sequence[float], report: StepReport, frames: Sequence[str]) -> None:
+    def _note(self, values: Sequence[float], report: StepReport) -> None:
         """Report the terms that were differentiated since the last reading."""
         for (player, term, _), value in zip(self._unread, values, strict=True):
             if player == OF_TARGET and term is not None:
@@ -170,7 +175,7 @@ class Engine:
                 continue
             report.losses.setdefault(player, {})[term] = value
             if not math.isfinite(value):
-                raise self._not_finite(f"the loss '{term}' of player '{player}' is {value}", frames)
+                raise self._not_finite(f"the loss '{term}' of player '{player}' is {value}")
         self._unread.clear()
 
     def _gradients(self, name: str) -> list[Tensor]:
@@ -188,7 +193,7 @@ class Engine:
             return torch.nn.utils.clip_grad_norm_(self.parameters[name], self.clip_norm)
         return torch.nn.utils.get_total_norm(gradients)
 
-    def _not_finite(self, what: str, frames: Sequence[str]) -> TrainingError:
+    def _not_finite(self, what: str) -> TrainingError:
         """No player has stepped on what was just computed: a parameter that is not finite was so before these frames.
 
         Running statistics prove nothing: this batch has moved them already.
@@ -199,8 +204,20 @@ class Engine:
             what = f"{what}, because weights are not finite already: {named}; {self._rates()}"
             fix = "the frames are not at fault; the last good checkpoint is kept: lower the learning rate or λ_adv."
             return TrainingError("E_NONFINITE", f"{what}.", fix=fix)
-        what = f"{what}; that player did not step. Frames of this batch: {', '.join(frames)}."
-        fix = "the last good checkpoint is kept; look at these frames, or lower the learning rate or λ_adv."
+        frames = [name for batch in self._batches for name in batch.frames]
+        spoilt = [
+            name
+            for batch in self._batches
+            for name, image in zip(batch.frames, batch.images, strict=True)
+            if not bool(image.isfinite().all())
+        ]
+        if spoilt:
+            what = f"{what}; that player did not step. Frames that hold no numbers: {', '.join(spoilt)}."
+            fix = "the last good checkpoint is kept; look at these frames."
+            return TrainingError("E_NONFINITE", what, fix=fix)
+        what = f"{what}, though weights and frames are finite: what the networks make of them is not; {self._rates()}."
+        what = f"{what} That player did not step. Frames of this batch: {', '.join(frames)}."
+        fix = "the last good checkpoint is kept; lower the learning rate or λ_adv, or look at these frames."
         return TrainingError("E_NONFINITE", what, fix=fix)
 
     def _rates(self) -> str:
@@ -231,20 +248,6 @@ def _read(scalars: Sequence[Tensor]) -> list[float]:
         return []
     dtype = scalars[-1].dtype  # of losses and norms; what was seen of the target may be narrower
     return torch.stack([scalar.to(dtype) for scalar in scalars]).tolist()
-
-
-def keep_freed_memory() -> bool:
-    """Have the C library keep what is freed, for the next step; whether it does (glibc alone can).
-
-    Given back to the system in between, every page has to be zeroed anew: a fifteenth of a small network's step.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        setting = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(setting(MMAP_THRESHOLD, LARGEST_BLOCK) and setting(TRIM_THRESHOLD, LARGEST_REST))
 
 
 def open_fabric(compute: Compute, *, one_process: bool = False, meeting: Path | None = None) -> Fabric:

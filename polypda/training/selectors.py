@@ -23,6 +23,7 @@ from polypda.data.cache import CachedFrames
 from polypda.data.loading import frame_batches
 from polypda.networks.averaged_prediction import polyp_probability
 from polypda.networks.segmenter import POLYP, Segmenter
+from polypda.training.collapse_limits import AREA_FACTOR, LEAST_AGREEMENT
 from polypda.training.criteria import (
     CRITERIA,
     LAST,
@@ -42,10 +43,6 @@ ENSEMBLE_KEEP = 0.6
 """What the average of earlier snapshots keeps of itself at each further one, as published."""
 CONTROL_STEP = -1
 """Stands for the source-only control among the candidates."""
-AREA_GUARD = 4.0
-"""A snapshot whose foreground fraction on the target is this many times off the source's is not eligible."""
-LEAST_AGREEMENT = 0.3
-"""An adapted model whose maps on the target are less alike the control's (mean Dice) has forgotten its task."""
 
 
 def score_snapshots(
@@ -230,7 +227,7 @@ def choose(
         note: what else belongs to the reason when source validation frames decide.
         start: the model that the method began with; recorded, never chosen.
     """
-    low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
+    low, high = source_foreground / AREA_FACTOR, source_foreground * AREA_FACTOR
     eligible = [score for score in scores if low <= score.target_foreground <= high]
     guard = f"no snapshot's foreground share lies within {low:.1%}–{high:.1%} of the target"
     scored = [rule for rule in CRITERIA.values() if not rule.reads_target_labels or rule.name == selector]
@@ -253,7 +250,7 @@ def judged(choice: Choice, control: SnapshotScore, source_foreground: float, ala
     chosen = next(score for score in choice.scores if score.step == choice.step)
     found = list(alarms)
     if choice.step not in choice.eligible and choice.selector != ORACLE:
-        low, high = source_foreground / AREA_GUARD, source_foreground * AREA_GUARD
+        low, high = source_foreground / AREA_FACTOR, source_foreground * AREA_FACTOR
         found.append(f"it marks {chosen.target_foreground:.1%} of the target, outside {low:.1%}–{high:.1%}")
     if chosen.control_agreement < LEAST_AGREEMENT:
         found.append(f"it agrees with the source-only control by a Dice of only {chosen.control_agreement:.2f}")

@@ -29,6 +29,7 @@ from polypda.prediction import inputs as inputs_module
 from polypda.prediction import video_progress
 from polypda.prediction.job import _Job
 from polypda.prediction.model import read_model
+from polypda.processes import host_mark
 
 FAST = ("--inference", "scales=1,flips=no")
 
@@ -140,10 +141,13 @@ def test_the_command_given_again_goes_on(polypda, model, images, tmp_path):
     words = ("predict", model, images, "v.mp4", "--out", "out", *FAST)
     assert polypda(*words)[0] == 0
     whole = (tmp_path / "out" / "predictions.csv").read_text()
-    finished = (tmp_path / "out" / ".finished").read_text().splitlines()
-    assert finished == ["images/0.png", "images/1.png", "images/2.png", "v.mp4"]
+    marks = (tmp_path / "out" / ".finished").read_text().splitlines(keepends=True)
+    finished = [number for number, mark in enumerate(marks, 1) if " finished  " in mark]
+    names = [marks[number - 1].split(" finished  ")[1].strip() for number in finished]
+    assert names == ["images/0.png", "images/1.png", "images/2.png", "v.mp4"]
     # as a killed command leaves it: an image and half of the video are missing, the last line is cut off
-    (tmp_path / "out" / ".finished").write_text("images/0.png\nimages/1.png\n")
+    (tmp_path / "out" / ".finished").write_text("".join(marks[: finished[1] + 1])[:-3])
+    (tmp_path / "out" / "masks" / f".2.png.{host_mark()}-1-1.abc.part").touch()
     (tmp_path / "out" / "predictions.csv").write_text("".join(whole.splitlines(keepends=True)[:6])[:-9])
     (tmp_path / "out" / "masks" / "2.png").unlink()
     untouched = (tmp_path / "out" / "masks" / "0.png").stat().st_mtime_ns
@@ -151,7 +155,7 @@ def test_the_command_given_again_goes_on(polypda, model, images, tmp_path):
     assert status == 0, err
     assert "2 inputs were done before" in err and "5 frames predicted" in err
     assert (tmp_path / "out" / "predictions.csv").read_text() == whole
-    assert (tmp_path / "out" / "masks" / "2.png").is_file()
+    assert {path.name for path in (tmp_path / "out" / "masks").iterdir()} == {"0.png", "1.png", "2.png", "v"}
     assert (tmp_path / "out" / "masks" / "0.png").stat().st_mtime_ns == untouched
     status, _, err = polypda(*words)
     assert status == 0 and "0 frames predicted" in err and "4 inputs were done before" in err
@@ -284,6 +288,43 @@ def test_a_camera_is_predicted_as_it_comes(polypda, model, tmp_path, monkeypatch
     if words:
         ended, _, err = polypda("predict", model, "1", "--out", "other", *FAST)
         assert ended == 3 and "E_CAMERA 1: camera 1 cannot be opened (No such file or directory)" in err
+
+
+def flip(path: Path, at: int = -1) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_what_was_changed_since_it_was_predicted_is_made_anew_or_refused(polypda, model, images, tmp_path):
+    write_video(tmp_path / "v.mp4", progressive(2))
+    words = ("predict", model, images, "v.mp4", "--out", "out", *FAST, "--probabilities", "npy")
+    assert polypda(*words)[0] == 0
+    out = tmp_path / "out"
+    whole = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    row = whole[out / "predictions.csv"].index(b"images/2.png") + 20
+    for path, at, frames in (
+        (out / "masks" / "0.png", -1, 1),
+        (out / "probabilities" / "1.npy", -1, 1),
+        (out / "overlays" / "2.png", 40, 1),
+        (out / "overlays" / "v.mp4", 40, 2),
+        (out / "predictions.csv", row, 1),
+        (out / ".finished", 80, 1),
+    ):
+        flip(path, at)
+        status, _, err = polypda(*words)
+        assert status == 0 and f"{frames} frames predicted" in err, (path, err)
+    rows = {row["name"]: row for row in table(out)}
+    assert {one["name"]: one for one in csv.DictReader(whole[out / "predictions.csv"].decode().splitlines())} == rows
+    remade = ("predictions.csv", ".finished", "checksums.sha256", "v.mp4")  # and maps, by their last bits
+    kept = {path for path in whole if path.name not in remade and path.suffix != ".npy"}
+    assert [path.name for path in kept if path.read_bytes() != whole[path]] == []
+    assert polypda("runs", "verify", "out")[0] == 0
+    for name in ("prediction.json", "videos.csv"):
+        flip(out / name)
+        status, _, err = polypda(*words)
+        assert status == 3 and f"E_FILE_CHANGED out/{name}" in err
+        flip(out / name)
 
 
 def test_a_broken_frame_costs_a_line_and_not_the_job(polypda, model, images, tmp_path):

@@ -19,6 +19,7 @@ from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, PolypdaError
 from polypda.evaluation.cases.evaluation_file import read_evaluation
 from polypda.integrity import record as record_checksum
+from polypda.integrity import seal
 from polypda.reporting.report_folders import refuse_existing
 from polypda.review.folder import FORMER
 from polypda.review.record import find_record, read_record
@@ -222,6 +223,12 @@ def test_outlines_are_corrected_in_three_tools_and_come_back(index: Path) -> Non
     assert not code and "3 corrected by hand" in err and "relabel-edited-1" in err
     assert (folder.parent / "relabel-edited-1" / "labelme" / "images" / "begun.json").is_file()
     assert call(index, "review", "correct", "nowhere", *words)[0] == "E_REVIEW_FILES"
+    assert not call(index, "runs", "verify", "run")[0]
+    table = (folder / "merged.csv").read_bytes()
+    (folder / "merged.csv").write_bytes(table[:-2] + bytes([table[-2] ^ 1]) + table[-1:])
+    code, out, _ = call(index, "runs", "verify", "run")
+    assert code == "E_RUN_DAMAGED" and "merged.csv is not what was written" in out
+    (folder / "merged.csv").write_bytes(table)
     build(index, "--every-frame", "--no-panels", "--force")
     assert len(pd.read_csv(folder / "accepted.csv")) == 3, "building the same review again loses nothing"
 
@@ -318,6 +325,12 @@ def test_accepted_held_out_frames_are_never_learnt(index: Path) -> None:
     adapt = ["adapt", "--source", "zju2", "--target", "haining", "--data-root", "data", "--out", "next", *TINY]
     adapt += ["--method", "adaptsegnet+self-training"]
     assert call(index, *adapt, "--accepted", folder / "accepted.csv")[0] == "E_ACCEPTED_HELD_OUT"
+    for name, what in (("accepted.csv", record.cases[0].frame.encode()), ("checksums.sha256", b"accepted.csv")):
+        data = (folder / name).read_bytes()
+        place = data.index(what) + 3
+        (folder / name).write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert call(index, *adapt, "--accepted", folder / "accepted.csv")[0] == "E_ACCEPTED_FILE"
+        (folder / name).write_bytes(data)
     next((folder / "accepted").iterdir()).write_bytes(b"")
     assert call(index, *adapt, "--accepted", folder / "accepted.csv")[0] == "E_ACCEPTED_MASK"
     assert call(index, *adapt, "--accepted", folder / "relabel.csv")[0] in ("E_ACCEPTED_FILE", "E_ACCEPTED_EMPTY")
@@ -369,6 +382,14 @@ def test_predictions_of_one_model_are_judged_likewise(index: Path) -> None:
     whole = read_mask(index / "data" / "haining" / "masks" / f"{names[2]}.png")
     assert np.count_nonzero(mask & whole) / np.count_nonzero(whole) > 0.95
     assert len(list((folder / "relabel" / "coco" / "images").iterdir())) == 1
+    seal(index / "predicted")
+    for name in ("prediction.json", "predictions.csv", f"masks/{names[1]}.png", f"probabilities/{names[1]}.png"):
+        path = index / "predicted" / name
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        assert call(index, "review", "build", "predicted", "--out", "once-more")[0] == "E_REVIEW_PREDICTIONS", name
+        path.write_bytes(data)
+    (index / "predicted" / "checksums.sha256").unlink()
     for shape in ((72, 96), (20, 30)):
         Image.fromarray(np.zeros(shape, np.uint8)).save(index / "predicted" / "masks" / f"{names[0]}.png")
         assert call(index, "review", "import", "li.json", "--run", "predicted")[0] == "E_REVIEW_STALE"

@@ -275,3 +275,9 @@ class TestRuns:
         with pytest.raises(DataError, match="E_VIDEO_WRITE"), video_segment(tmp_path / "a.nut", 25):
             raise av.FFmpegError(errno.ENOSPC, "No space left on device")
         assert not list(tmp_path.iterdir())
+
+
+def test_a_table_whose_quotes_do_not_close_is_told(tmp_path):
+    source = write_pairs(tmp_path / "source")
+    put(source / "frames.csv", b'frame,patient\n"a"b,1\n')
+    assert lines(run_import(source, tmp_path / "data"))["E_TABLE"] == ["frames.csv"]

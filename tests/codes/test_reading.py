@@ -2,10 +2,10 @@
 
 import ast
 import json
-import re
 from pathlib import Path
 
 import pytest
+from support.tested_codes import held_codes, held_in
 
 from polypda.codes.index import FILE, every_code, explained, index_text
 from polypda.codes.reading import ANY, codes_in, codes_of_source
@@ -56,20 +56,37 @@ def test_every_code_says_what_it_means_and_where_it_comes_up_and_every_error_wha
 
 
 def test_every_code_has_a_test(known):
-    """A test names it, or the whole name of a code that begins or ends with it."""
-    texts = [path.read_text(encoding="utf-8") for path in TESTS.rglob("*.py")]
-    texts += [path.read_text(encoding="utf-8") for path in (TESTS / "fixtures" / "golden").rglob("*") if path.is_file()]
-    named = set(re.findall(r"\b[EWN]_[A-Z0-9_]*[A-Z0-9]\b", "\n".join(texts)))
-    for alternatives in re.findall(r"\b([EWN]_[A-Z0-9_]*)\(([A-Z0-9_|]+)\)", "\n".join(texts)):
-        named |= {alternatives[0] + one for one in alternatives[1].split("|")}  # r"E_ACCEPTED_(FILE|MASK)"
-    untested = [code for code in known if not _is_named(code, named)]
+    """One that expects it, not one that only names it: see :mod:`support.tested_codes`."""
+    held = held_in(TESTS)
+    untested = [code for code, told in known.items() if not _is_held(code, told, held)]
     assert not untested
 
 
-def _is_named(code, named):
+def _is_held(code, told, held):
     if code[0] == ANY:
-        return any(one.endswith(code.removeprefix(ANY)) for one in named)
-    return code in named or any(one.startswith(f"{code}_") for one in named)
+        return any(one.endswith(code.removeprefix(ANY)) for one in held)
+    is_beginning = not told.messages  # of the codes of a kind of file: E_IMAGE…
+    return code in held or (is_beginning and any(one.startswith(f"{code}_") for one in held))
+
+
+@pytest.mark.parametrize(
+    ("source", "held"),
+    [
+        ('with pytest.raises(DataError, match=r"E_A_(B|C)"):\n    f()', {"E_A_B", "E_A_C"}),
+        ('def test():\n    assert "E_A" in err and error.code == "W_B"', {"E_A", "W_B"}),
+        ('def test():\n    """E_A"""\n    raise DataError("E_B", "so it is.")', set()),
+        ('def test():\n    with pytest.raises(ValueError):\n        tell(DataError("E_A", "so it is."))', set()),
+        ('def test():\n    assert tell(DataError("E_A", "so it is.")).startswith("so")', set()),
+        ('def test():\n    for path, code in ((a, "E_A"),):\n        assert told(path) == code', {"E_A"}),
+        ('def test():\n    for path, code in ((a, "E_A"),):\n        f(path)', set()),
+        ('@pytest.mark.parametrize("code", ["E_A"])\ndef test(code):\n    assert told() == code', {"E_A"}),
+        ('@pytest.mark.parametrize("code", ["E_A"])\ndef test(code):\n    tell(code)', set()),
+        ('KNOWN = {"a": "E_A"}\ndef test():\n    assert told() == KNOWN', {"E_A"}),
+        ('UNUSED = {"a": "E_A"}', set()),
+    ],
+)
+def test_a_code_that_is_only_mentioned_is_not_tested(source, held):
+    assert held_codes(ast.parse(source)) == held
 
 
 @pytest.mark.parametrize(

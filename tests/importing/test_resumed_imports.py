@@ -124,3 +124,14 @@ def test_an_exchange_of_folders_that_a_crash_cut_is_undone(reels, tmp_path):
     with staging(root, "ward-7"):
         assert snapshot(folder) == before
     assert [path.name for path in root.iterdir()] == ["ward-7"]
+
+
+def test_what_a_command_left_that_was_killed_after_publishing_is_cleared_by_the_next(reels, tmp_path):
+    root = tmp_path / "root"
+    folder = run_import(reels, root, format="reels").folder
+    before = snapshot(folder)
+    (root / ".ward-7.importing").mkdir()
+    (root / ".ward-7.importing" / "journal.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match="E_COHORT_EXISTS"):
+        run_import(reels, root, format="reels")
+    assert [path.name for path in root.iterdir()] == ["ward-7"] and snapshot(folder) == before

@@ -14,11 +14,12 @@ from support.reviews import painted_case, write_painted_review
 
 from polypda.cohorts.images import read_image
 from polypda.errors import DataError, UsageError
+from polypda.integrity import faults, recorded_names
 from polypda.review.contours import mask_path, stroke_rules
-from polypda.review.folder import read_masks
+from polypda.review.folder import read_masks, require_untouched
 from polypda.review.frames import entropy, shown_image, shown_whole, uncertainty_image, without_metadata
 from polypda.review.orderings import Candidate, Order, choose, worth
-from polypda.review.record import find_record, prediction_hash, read_record
+from polypda.review.record import find_record, prediction_hash, read_key, read_record
 from polypda.review.spreadsheets import spreadsheet
 
 
@@ -26,9 +27,10 @@ def test_what_is_handed_out_and_what_stays(tmp_path) -> None:
     record = write_painted_review(tmp_path, 3, panels=True)
     page, kept = tmp_path / "page", find_record(tmp_path / "run", record.review)
     assert {path.name for path in page.iterdir()} == {
-        "index.html", "README.html", "cases.json", "cases.csv", "frames", "uncertainty", "panels",
+        "index.html", "README.html", "cases.json", "cases.csv", "frames", "uncertainty", "panels", "checksums.sha256",
     }  # fmt: skip
     assert len(list((page / "frames").iterdir())) == 3, "each frame once"
+    assert "panels/0003.png" in recorded_names(page) and not list(faults(page))
     assert read_record(page) == record == read_record(kept)
     assert Image.open(page / "panels" / "0001.png").width > 4 * 500
     for number, case in enumerate(record.cases):
@@ -44,6 +46,28 @@ def test_nothing_of_this_machine_is_in_it(tmp_path) -> None:
     for path in (tmp_path / "page").rglob("*"):
         if path.suffix in (".html", ".json", ".csv"):
             assert str(tmp_path) not in path.read_text() and "/tmp" not in path.read_text()
+
+
+def test_the_record_notices_one_flipped_bit(tmp_path) -> None:
+    record = write_painted_review(tmp_path, 2, blinded=True)
+    kept = find_record(tmp_path / "run", record.review)
+    require_untouched(tmp_path / "page", kept)
+    handed_out = next((kept / "handed-out").glob("*.json"))
+    for path, read in (
+        (kept / "cases.json", lambda: read_record(kept)),
+        (kept / "key.json", lambda: read_key(kept)),
+        (kept / "checksums.sha256", lambda: read_record(kept)),
+        (handed_out, lambda: require_untouched(tmp_path / "page", kept)),
+    ):
+        read()
+        data = path.read_bytes()
+        for place in range(0, len(data), max(1, len(data) // 40)):
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+            if path.name == "checksums.sha256" and place > data.index(b"cases.json") + 10:
+                continue  # of another file
+            with pytest.raises(DataError, match="E_REVIEW_RECORD"):
+                read()
+        path.write_bytes(data)
 
 
 def test_the_record_notices_another_mask(tmp_path) -> None:

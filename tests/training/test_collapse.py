@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from polypda.training import collapse_limits
 from polypda.training.collapse import CollapseWatch, alarms_of
 
 STEPS, BEGINS = 200, 60
@@ -111,3 +113,11 @@ def test_a_healthy_training_goes_to_its_end(bench):
     assert made.healthy("adaptsegnet", 1) == ""
     event = json.loads((made.folder / "adaptsegnet-1" / "events.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert 0 <= event["target"]["foreground"] <= 1 and 0 < event["target"]["entropy"] < 0.7
+
+
+def test_every_limit_is_documented_with_its_value():
+    text = (Path(__file__).parents[2] / "docs" / "collapse.md").read_text(encoding="utf-8")
+    documented = {}
+    for names, values in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", text, flags=re.MULTILINE):
+        documented |= dict(zip(re.findall(r"`(\w+)`", names), map(float, values.split(",")), strict=True))
+    assert documented == {name: value for name, value in vars(collapse_limits).items() if name.isupper()}

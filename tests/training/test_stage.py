@@ -323,6 +323,21 @@ def test_a_step_beyond_all_numbers_is_told_of_the_weights_and_not_saved(make_sta
     assert stage.done
 
 
+def test_an_optimisers_state_that_is_not_finite_is_not_saved(make_stage, monkeypatch):
+    stage, step = make_stage("momentum", method="source-only", steps=3), Engine.step
+
+    def overflowing(self, source, target, number):
+        report = step(self, source, target, number)
+        if number == 1:
+            next(iter(self.players["segmenter"].optimizer.state.values()))["momentum_buffer"].fill_(float("inf"))
+        return report
+
+    monkeypatch.setattr(Engine, "step", overflowing)
+    with pytest.raises(TrainingError, match=r"E_NONFINITE.*after step 2 the optimisers' state is not finite"):
+        run_stage(stage, ONE_THREAD)
+    assert [checkpoint.step for checkpoint in list_checkpoints(stage.folder)] == [1]
+
+
 def test_a_loader_process_that_was_ended_from_outside_is_told(make_stage, monkeypatch):
     def gone(*_):
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")

@@ -74,6 +74,15 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
     )  # fmt: skip
     (tmp_path / "plan.json").write_text(json.dumps(plan.as_json()))
     assert AuditPlan.read(tmp_path / "plan.json") == plan and plan.population == 30
+    text = json.dumps(plan.as_json())
+    for changed in ("30", "haining", "f1", "audit/2", "sha256"):
+        (tmp_path / "plan.json").write_text(text.replace(changed, changed[:-1] + chr(ord(changed[-1]) ^ 1), 1))
+        with pytest.raises(DataError, match="E_AUDIT_PLAN"):
+            AuditPlan.read(tmp_path / "plan.json")
+    former = {**plan.as_json(), "schema": "polypda-audit/1"}
+    del former["sha256"]
+    (tmp_path / "plan.json").write_text(json.dumps(former))
+    assert AuditPlan.read(tmp_path / "plan.json") == plan  # labels of a plan from before are not lost
     (tmp_path / "plan.json").write_text('{"schema": "polypda-audit/0"}')
     with pytest.raises(DataError, match="E_AUDIT_PLAN"):
         AuditPlan.read(tmp_path / "plan.json")

@@ -251,10 +251,11 @@ def test_what_a_job_asks_for_is_in_the_file(tmp_path):
 def test_a_lock_of_a_dead_node_is_released_for_the_same_job_alone(tmp_path, monkeypatch):
     from dataclasses import asdict
 
-    from polypda.locks import Holder, _digest, holder_of, locked
+    from polypda.integrity import with_digest
+    from polypda.locks import Holder, holder_of, locked
 
     told = asdict(Holder("abcdef-7-3", "0" * 12, "2026-01-01T00:00:00+00:00", "adapt", "41_3"))
-    (tmp_path / LOCK).write_text(json.dumps(told | {"sha256": _digest(told)}))
+    (tmp_path / LOCK).write_text(json.dumps(with_digest(told)))
     with pytest.raises(DataError, match="E_RUN_LOCKED"), locked(tmp_path, "adapt"):
         pass
     monkeypatch.setenv("SLURM_JOB_ID", "42")
@@ -265,3 +266,34 @@ def test_a_lock_of_a_dead_node_is_released_for_the_same_job_alone(tmp_path, monk
     with locked(tmp_path, "adapt"):
         assert holder_of(tmp_path).job == "41_3"
     assert JobBook(tmp_path).jobs() == {}
+
+
+def test_a_flipped_bit_of_the_book_of_jobs_is_noticed(tmp_path):
+    book = JobBook(tmp_path)
+    book.add({"a-to-b": "41_0"})
+    book.end("a-to-b", DataError("E_DISK_FULL", "no space.", fix="make room."))
+    book.end("a-to-c")
+    assert book.jobs() == {"a-to-b": "41_0"} and book.ended("a-to-c") == (True, None)
+    assert book.ended("a-to-b")[1].code == "E_DISK_FULL" and book.ended("other") == (False, None)
+    for path, read in (
+        (book.folder / "jobs.json", book.jobs),
+        (book.folder / "ended" / "a-to-b.json", lambda: book.ended("a-to-b")),
+        (book.folder / "ended" / "a-to-c.json", lambda: book.ended("a-to-c")),
+    ):
+        data = path.read_bytes()
+        for place in range(len(data.strip())):
+            changed = bytearray(data)
+            changed[place] ^= 1 << place % 8
+            path.write_bytes(changed)
+            if json.loads(data) == _read_as_json(changed):  # a space as another space
+                continue
+            with pytest.raises(DataError, match="E_CLUSTER_JOBS"):
+                read()
+        path.write_bytes(data)
+
+
+def _read_as_json(data):
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None

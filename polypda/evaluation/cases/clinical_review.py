@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polypda.errors import DataError
 from polypda.files import write_json
+from polypda.integrity import check
 
 FINDINGS_SCHEMA: Final = "polypda-review-findings 1"
 FINDINGS_FILE = "review.json"
@@ -102,8 +103,9 @@ def findings_of(run: Path) -> list[ReviewFindings]:
     found = []
     for path in sorted(run.glob(WHERE)):
         try:
+            check(path)
             found.append(ReviewFindings.model_validate(json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, ValidationError) as error:
+        except (OSError, ValueError, ValidationError, DataError) as error:
             raise DataError(
                 "E_REVIEW_FINDINGS",
                 "what was imported of a review is damaged, or of another version.",

@@ -136,6 +136,14 @@ def staging(root: Path, cohort_id: str) -> Iterator[Staging]:
                 root.rmdir()
 
 
+def clear_published(root: Path, cohort_id: str) -> None:
+    """Remove what a command left of its staging folder that was killed after it had published the cohort."""
+    folder = staging_folder(root, cohort_id)
+    if folder.is_dir() and not (folder / COHORT).exists() and (root / cohort_id).is_dir():
+        with suppress(DataError, OSError), staging(root, cohort_id):  # another command's stays
+            pass
+
+
 def link_tree(source: Path, target: Path, leave: frozenset[str]) -> None:
     """The files of one folder in another, as links where the file system has them, else as copies."""
     for path in sorted(source.rglob("*")):

@@ -33,6 +33,7 @@ from polypda.reporting.figures.figure_style import (
 )
 from polypda.reporting.pages.page import embedded, render_page
 from polypda.reporting.report_folders import new_folder
+from polypda.training.collapse_limits import ABOVE_CHANCE, AREA_FACTOR, FROM_NOTHING, SOURCE_DICE_LOST, WON
 from polypda.training.criteria import CRITERIA
 from polypda.training.curves import StageCurves
 
@@ -50,16 +51,7 @@ SMOOTHED_OVER = 15
 """Each smooth line is a running median over this fraction (1/15) of the steps."""
 
 
-WON, ABOVE_CHANCE = 0.95, 0.05
-"""An accuracy above the first, or less than the second above chance, leaves the alignment little to follow."""
 LATE_FRACTION = 0.25
-COLLAPSED = 0.25
-"""Foreground on the target fell below this fraction of what the start predicted."""
-FLOODED = 4.0
-FROM_NOTHING = 0.01
-"""…and above this fraction it is said, where the start predicted nothing to compare with."""
-FORGOTTEN = 0.05
-"""Source validation Dice lost since the start."""
 
 
 @dataclass(frozen=True)
@@ -127,20 +119,20 @@ def _collapse(snapshots: pd.DataFrame) -> Iterator[str]:
         return
     first, last, lowest = predicted.iloc[0], predicted.iloc[-1], predicted.idxmin()
     change = f"of the target's field of view {first:.1%} was marked at the start, {last:.1%} at the end"
-    if last < COLLAPSED * first:
+    if last < first / AREA_FACTOR:
         yield f"Mode collapse towards background: {change}."
-    elif last > FLOODED * first:
+    elif last > AREA_FACTOR * first:
         yield f"Mode collapse towards polyp: {change}."
-    elif predicted.min() < COLLAPSED * first:
+    elif predicted.min() < first / AREA_FACTOR:
         yield f"Passing collapse at step {lowest} ({predicted.min():.1%} marked); {change}."
     half = snapshots[snapshots.index >= snapshots.index.max() / 2]["target_foreground"]
-    if len(half) > 1 and half.iloc[-1] < 0.5 * half.max() and last >= COLLAPSED * first:
+    if len(half) > 1 and half.iloc[-1] < 0.5 * half.max() and last >= first / AREA_FACTOR:
         yield f"Late decline: the marked share halved between step {half.idxmax()} and the end ({change})."
 
 
 def _forgotten(snapshots: pd.DataFrame) -> Iterator[str]:
     dice = snapshots["source_dice"].dropna() if len(snapshots) else pd.Series(dtype=float)
-    if len(dice) > 1 and dice.iloc[0] - dice.iloc[-1] > FORGOTTEN:
+    if len(dice) > 1 and dice.iloc[0] - dice.iloc[-1] > SOURCE_DICE_LOST:
         yield f"The task on the source was partly forgotten: validation Dice {dice.iloc[0]:.3f} → {dice.iloc[-1]:.3f}."
 
 

@@ -19,6 +19,7 @@ from polypda.evaluation.estimation.stratified import LEAST_OF_A_STRATUM, SampleE
 from polypda.evaluation.scoring.metrics import FrameMetrics, frame_metrics
 from polypda.evaluation.scoring.predictions import NativePrediction
 from polypda.files import write_json, write_table
+from polypda.integrity import check
 from polypda.reporting.pages.audit_page import AuditAnswer, write_audit_answer
 from polypda.reporting.pages.page import OverlayImage
 from polypda.reporting.wording import signed
@@ -223,10 +224,14 @@ def labels_use(audited: AuditedRun) -> str:
 
 
 def _estimated_before(audited: AuditedRun) -> dict[str, float]:
-    """What was estimated without labels, by quantity; {} where the run has no such page."""
+    """What was estimated without labels, by quantity; {} where the run has no such page.
+
+    Raises: DataError E_FILE_CHANGED, E_CHECKSUMS.
+    """
     path = audited.run.folder / UNSCORED / EVIDENCE
     if not path.is_file():
         return {}
+    check(path)
     told = json.loads(path.read_text(encoding="utf-8"))["estimates"]
     return {one["quantity"]: one["value"] for one in told if one["rule"] == "temperature"}
 

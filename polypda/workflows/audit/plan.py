@@ -27,6 +27,7 @@ from polypda.evaluation.estimation.stratified import (
     make_strata,
 )
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
+from polypda.integrity import with_digest, without_digest
 from polypda.networks.registry import load_segmenter
 from polypda.networks.weights import training_identity
 from polypda.training.config import AdaptConfig
@@ -42,7 +43,7 @@ from polypda.workflows.scoring.label_free import ModelPair, held_out_frames
 from polypda.workflows.scoring.label_free_evidence import overlap
 from polypda.workflows.scoring.unscored import known_answers
 
-SCHEMA = "polypda-audit/1"
+SCHEMA, SCHEMA_WITHOUT_DIGEST = "polypda-audit/2", "polypda-audit/1"
 PLAN, LIST, IMAGES = "plan.json", "list.csv", "images"
 ALL_PARTS = "all"
 USUAL_CHANGE = 0.7
@@ -101,19 +102,21 @@ class AuditPlan:
         return sum(stratum.frames for stratum in self.strata)
 
     def as_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
+        return with_digest({"schema": SCHEMA, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> AuditPlan:
         """Raises: DataError E_AUDIT_PLAN."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            if values.pop("schema") != SCHEMA:
+            if values["schema"] != SCHEMA_WITHOUT_DIGEST:
+                values = without_digest(values)
+            if values.pop("schema") not in (SCHEMA, SCHEMA_WITHOUT_DIGEST):
                 raise ValueError("it is of another version")
             values["strata"] = tuple(Stratum(**one) for one in values["strata"])
             values["frames"] = tuple(Drawn(**one) for one in values["frames"])
             return cls(**values)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"the plan cannot be read ({str(error) or type(error).__name__})."
             raise DataError(
                 "E_AUDIT_PLAN", what, where=path, fix="make it anew: polypda audit RUN --frames N."

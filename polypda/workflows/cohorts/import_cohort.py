@@ -29,7 +29,7 @@ from polypda.importing.writing.documents import (
     summarise,
 )
 from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records
-from polypda.importing.writing.staging import Staging, link_tree, staging
+from polypda.importing.writing.staging import Staging, clear_published, link_tree, staging
 from polypda.workflows.cohorts.cohort_sheet import FILE_NAME as SHEET_FILE
 from polypda.workflows.cohorts.cohort_sheet import contact_sheet
 
@@ -186,6 +186,7 @@ def check_request(request: ImportRequest) -> None:
         what = "there is no such cohort that could be added to."
         raise DataError("E_COHORT_ABSENT", what, where=folder, fix="leave --update out.")
     if not request.update and folder.exists():
+        clear_published(request.root, request.cohort_id)
         fix = "--update adds new frames to it; else choose another --out, or remove it."
         raise DataError("E_COHORT_EXISTS", "something lies there already.", where=folder, fix=fix)
     check_format(request.format, request.options)

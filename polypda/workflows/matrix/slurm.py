@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from polypda import __version__
 from polypda.errors import DataError, Interrupted, PolypdaError, UsageError, error_from_dict
 from polypda.files import write_json
+from polypda.integrity import with_digest, without_digest
 from polypda.locks import own_job
 from polypda.processes import signals_as_ctrl_c
 from polypda.workflows.matrix.cluster import Cluster
@@ -60,28 +61,38 @@ class JobBook:
 
     def jobs(self) -> dict[str, str]:
         """Run → the job that it was given last."""
-        with suppress(FileNotFoundError):
-            return dict(json.loads((self.folder / "jobs.json").read_text(encoding="utf-8")))
-        return {}
+        found = self._read(self.folder / "jobs.json", "see by `squeue --me` that none of its jobs waits or runs, then")
+        return {} if found is None else dict(found["jobs"])
 
     def add(self, jobs: dict[str, str]) -> None:
         """Remember what was submitted; what became of these runs' former jobs is forgotten."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for run in jobs:
             self._ending(run).unlink(missing_ok=True)
-        write_json(self.folder / "jobs.json", self.jobs() | jobs)
+        write_json(self.folder / "jobs.json", with_digest({"jobs": self.jobs() | jobs}))
 
     def end(self, run: str, error: PolypdaError | None = None) -> None:
         """Called by the job, at its end."""
         self._ending(run).parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._ending(run), error.as_dict() if error else {})
+        write_json(self._ending(run), with_digest({"error": error.as_dict() if error else {}}))
 
     def ended(self, run: str) -> tuple[bool, PolypdaError | None]:
         """Whether a run's last job came to an end of its own, and by what error."""
-        with suppress(FileNotFoundError):
-            told = json.loads(self._ending(run).read_text(encoding="utf-8"))
-            return True, error_from_dict(told) if told else None
-        return False, None
+        found = self._read(self._ending(run), f"look what {run} holds, then")
+        if found is None:
+            return False, None
+        return True, error_from_dict(found["error"]) if found["error"] else None
+
+    def _read(self, path: Path, before: str) -> dict[str, Any] | None:
+        """One of these files; None where there is none. Raises: DataError E_CLUSTER_JOBS where it is damaged."""
+        try:
+            return without_digest(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = "it is damaged, or of an earlier version."
+            fix = f"{before} remove it and give the command again."
+            raise DataError("E_CLUSTER_JOBS", what, where=path, fix=fix) from error
 
     def log(self, job: str) -> Path:
         """What the job printed."""

@@ -19,7 +19,7 @@ from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError, UsageError
 from polypda.files import whole_folder, write_failed, write_png, write_table
-from polypda.integrity import sha256_of
+from polypda.integrity import check, sha256_of
 from polypda.review.folder import read_masks
 from polypda.review.frames import shown_image
 from polypda.review.record import CORRECTED, IMPORTED, RECORD_FILE, REVIEWS, ReviewCase, Side, find_record, read_record
@@ -113,6 +113,7 @@ def _asked(index: Path) -> dict[str, ReviewCase]:
 
 
 def _relabel(index: Path) -> pd.DataFrame:
+    check(index / IMPORTED / RELABEL, fix="import the decisions again: `polypda review import`.")
     return pd.read_csv(index / IMPORTED / RELABEL, dtype=str, keep_default_na=False, encoding="utf-8-sig")
 
 
@@ -150,7 +151,7 @@ def _keep(index: Path, taken: Mapping[str, NDArray[np.uint8]]) -> None:
     """Write masks beside those that came back before. Raises: DataError E_WRITE_FAILED."""
     former = {case: path.read_bytes() for case, path in corrected_masks(index).items() if case not in taken}
     try:
-        with whole_folder(index / CORRECTED, replace=True) as work:
+        with whole_folder(index / CORRECTED, replace=True, sealed=True) as work:
             for case, content in former.items():
                 (work / f"{case}.png").write_bytes(content)
             for case, mask in taken.items():

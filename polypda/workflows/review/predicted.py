@@ -24,6 +24,7 @@ from polypda.cohorts.image_files import IMAGE_SUFFIXES, stays_inside
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.stored_pixels import decode_stored, read_npy
 from polypda.errors import DataError
+from polypda.integrity import recorded, sha256_of
 from polypda.networks.weights import IDENTITY_HEX
 from polypda.review.folder import PredictedCase
 from polypda.review.frames import entropy
@@ -53,6 +54,7 @@ class PredictedFolder:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What prediction.json says; {} where it says nothing."""
+        self._check(FACTS)
         try:
             found = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -79,6 +81,7 @@ class PredictedFolder:
     @cached_property
     def rows(self) -> dict[str, dict[str, str]]:
         """Frames with a mask, by name. Raises: DataError E_REVIEW_PREDICTIONS."""
+        self._check(TABLE)
         try:
             table = pd.read_csv(self.folder / TABLE, dtype=str, keep_default_na=False)
             rows = [row for row in table.to_dict("records") if row["mask"]]
@@ -125,6 +128,7 @@ class PredictedFolder:
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """bool H×W. Raises: DataError E_REVIEW_PREDICTIONS where it is gone or damaged."""
+        self._check(self.rows[name]["mask"])
         try:
             return read_mask(self.folder / self.rows[name]["mask"]).astype(bool)
         except DataError as error:
@@ -134,6 +138,8 @@ class PredictedFolder:
         """float32 H×W in [0, 1]; None where no map was kept."""
         stem = self.folder / PROBABILITIES / name
         plain, png = Path(f"{stem}.npy"), Path(f"{stem}.png")
+        for found in (plain, png):
+            self._check(found.relative_to(self.folder).as_posix())
         if plain.is_file():
             return read_npy(plain.read_bytes(), plain.name, "E_PREDICTION").astype(np.float32)
         if png.is_file():
@@ -176,6 +182,20 @@ class PredictedFolder:
             return None
         after &= field
         return prediction_hash(np.zeros(after.shape, bool), after)
+
+    @cached_property
+    def _recorded(self) -> dict[str, list[str]]:
+        """Name → SHA-256; {} where the prediction was not ended."""
+        try:
+            return recorded(self.folder)
+        except DataError as error:
+            raise self._unusable("its list of checksums is damaged") from error
+
+    def _check(self, name: str) -> None:
+        """One of its files must be what was written. Raises: DataError E_REVIEW_PREDICTIONS."""
+        path = self.folder / name
+        if path.is_file() and name in self._recorded and sha256_of(path) not in self._recorded[name]:
+            raise self._unusable(f"{name} is not what was predicted (SHA-256 differs)")
 
     def _unusable(self, what: str) -> DataError:
         return DataError("E_REVIEW_PREDICTIONS", f"{what}.", where=self.name, fix="predict again: `polypda predict`.")

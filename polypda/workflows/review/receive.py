@@ -129,6 +129,7 @@ def receive(
         notes += _kept_aside(index)
         with whole_folder(index / IMPORTED, replace=True) as work:
             found = _write(work, index, run, record, counted, merged, frames)
+            seal(work, deep=False)
     except OSError as error:
         raise write_failed(index / IMPORTED, error) from error
     decided = [one.decision for one in merged]

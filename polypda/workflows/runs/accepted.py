@@ -20,7 +20,7 @@ from polypda.cohorts.frames import OpenedCohort, Split
 from polypda.cohorts.image_files import name_some
 from polypda.cohorts.images import read_mask
 from polypda.errors import DataError, LeakageError, UsageError, nearest
-from polypda.integrity import sha256_of
+from polypda.integrity import check, sha256_of
 from polypda.methods.contract import MethodOptions
 from polypda.review.tables import BY_HAND
 
@@ -53,7 +53,10 @@ def read_accepted(file: Path) -> Accepted:
         missing or not the one that was accepted).
     """
     try:
+        check(file)
         table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except DataError as error:
+        raise _unusable(file, error.what.rstrip(".")) from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _unusable(
             file, f"it cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"

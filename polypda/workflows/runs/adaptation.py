@@ -16,13 +16,13 @@ from polypda.files import write_json
 from polypda.methods.contract import FirstLabeller, PseudoLabelRule
 from polypda.networks.registry import load_segmenter
 from polypda.prediction.model import save_model
+from polypda.training.collapse_limits import AREA_FACTOR, LEAST_ROUND_AGREEMENT
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress, Silent
 from polypda.training.pseudo_labels import agreement, pseudo_labelled, read_facts
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import (
-    AREA_GUARD,
     CONTROL_STEP,
     SELECTION,
     Choice,
@@ -41,8 +41,6 @@ from polypda.workflows.runs.trainings import Training
 
 LEAST_TEACHING = 2
 """Fewer pseudo-labelled frames than this are no target to train on."""
-LEAST_ROUND_AGREEMENT = 0.4
-"""Two rounds whose labels are less alike (mean Dice) do not improve each other."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class Adaptation:
             return ()
         found = []
         share = self.data.source_foreground
-        low, high = share / AREA_GUARD, share * AREA_GUARD
+        low, high = share / AREA_FACTOR, share * AREA_FACTOR
         if not low <= facts.polyp_share <= high:
             found.append(
                 f"{later}{facts.polyp_share:.1%} of the target was labelled polyp; by the source's masks "

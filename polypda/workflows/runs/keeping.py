@@ -14,6 +14,7 @@ from polypda.errors import DataError, PolypdaError
 from polypda.files import leftovers, remove_leftovers, write_json
 from polypda.integrity import CHECKSUMS, Fault, beside, fault_beside, faults, is_listed, recorded_names, seal
 from polypda.locks import Holder, break_lock, holder_of, locked
+from polypda.review.record import REVIEWS
 from polypda.training.checkpoints import DONE, META, STATE, Checkpoint, keep_snapshot, list_checkpoints
 from polypda.training.config import AdaptConfig, Keep
 from polypda.training.progress import EVENTS
@@ -24,6 +25,8 @@ from polypda.workflows.runs.trained_models import INITIAL, part_file, trained_pa
 
 DEEPEST = 3
 """Runs are looked for so many folders down: those of a matrix lie in one of their own."""
+DRAWN_IN = "relabel"
+"""How folders of a review's record begin that people draw in."""
 UNDER_WAY = ("started", "training", "evaluating")
 
 
@@ -130,6 +133,9 @@ def problems(path: Path) -> list[Fault]:
         found += _of_stage(stage, modelled=stage.name not in gone)
     for folder in _results(path):
         found += list(_caught(folder)) if is_listed(folder) else [Fault(folder / CHECKSUMS, "is gone")]
+    for folder in (path / REVIEWS).rglob("*"):
+        of_record = folder.is_dir() and not any(part.startswith(DRAWN_IN) for part in folder.parts)
+        found += _caught(folder) if of_record and is_listed(folder) else []
     return found
 
 

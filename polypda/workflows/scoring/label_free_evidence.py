@@ -21,9 +21,10 @@ from polypda.evaluation.estimation.evidence import NOT_MEASURED, LabelFreeEviden
 from polypda.evaluation.scoring.metrics import DEFAULT_THRESHOLD
 from polypda.networks.averaged_prediction import Asked
 from polypda.networks.segmenter import Segmenter
+from polypda.training.collapse_limits import AREA_FACTOR, HELD_OUT_DICE_LOST, LEAST_AGREEMENT, MOSTLY_UNMARKED
 from polypda.training.criteria import CRITERIA
 from polypda.training.progress import Progress
-from polypda.training.selectors import AREA_GUARD, LEAST_AGREEMENT, Choice
+from polypda.training.selectors import Choice
 from polypda.workflows.scoring.label_free import (
     LabelledEvidence,
     ModelPair,
@@ -36,10 +37,6 @@ SCALED_FRAMES = 32
 """Evenly spaced frames on which the answers at two input sizes are compared."""
 OTHER_SCALE = 1.5
 """What a model that is asked at one size is asked at beside it."""
-MOSTLY_UNMARKED = 0.5
-"""From this share of frames on which nothing is marked, the page says so as an alarm."""
-FORGOTTEN = 0.1
-"""A loss of Dice on held-out source frames from which the source counts as forgotten."""
 CHANGED_BELOW = 0.5
 
 
@@ -186,7 +183,7 @@ def collapse_findings(evidence: LabelFreeEvidence) -> tuple[str, ...]:
     """What speaks against using the adapted model, in words: by the guard's own limits, on all frames of the target."""
     found = []
     share, marked = evidence.source_foreground, evidence.after.foreground
-    low, high = share / AREA_GUARD, share * AREA_GUARD
+    low, high = share / AREA_FACTOR, share * AREA_FACTOR
     if share > 0 and not low <= marked <= high:
         found.append(f"it marks {marked:.1%} of the target; the source's labels suggest {low:.1%} to {high:.1%}")
     if evidence.after.unmarked >= MOSTLY_UNMARKED:
@@ -194,6 +191,6 @@ def collapse_findings(evidence: LabelFreeEvidence) -> tuple[str, ...]:
     if evidence.agreement < LEAST_AGREEMENT:
         found.append(f"its answers agree with source-only by a Dice of only {evidence.agreement:.2f}")
     loss = evidence.before.source_dice - evidence.after.source_dice
-    if loss >= FORGOTTEN:
+    if loss >= HELD_OUT_DICE_LOST:
         found.append(f"it lost {loss:.2f} Dice on held-out frames of the source")
     return tuple(found)
