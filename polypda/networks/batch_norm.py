@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,7 @@ def _convolve_and_normalise(convolution: nn.Conv2d, images: Tensor) -> Tensor:
     return convolution._conv_forward(images, convolution.weight * scale.view(-1, 1, 1, 1), bias)
 
 
-def _hand_on(norm: nn.Module, images: Tensor) -> Tensor:
+def _hand_on(norm: Any, images: Tensor) -> Tensor:
     if norm.training:
         return type(norm).forward(norm, images)
     return images if type(norm) is nn.BatchNorm2d else norm.act(norm.drop(images))
