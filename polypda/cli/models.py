@@ -85,7 +85,7 @@ def export_command(
     largest difference is printed; the file's path is printed last.
     """
     check_model(path)
-    from polypda.files import require_writable
+    from polypda.files import remove_leftovers, require_writable
     from polypda.prediction.export import ExportOptions, ModelFormat, ModelPrecision, export_model
     from polypda.workflows.runs.model_facts import load_model
 
@@ -101,6 +101,7 @@ def export_command(
         fix = "choose another --out, or replace it by --force."
         raise DataError("E_EXPORT_EXISTS", "a file of this name lies there.", where=file, fix=fix)
     require_writable(file.parent)
+    remove_leftovers(file.parent, file.name)  # of a command that was killed
     loaded = load_model(path, model)
     check = export_model(loaded, file, how, _frames(frames))
     words = f"{check.frames} frames, batches and another size" if how.dynamic_batch else f"{check.frames} frames"
