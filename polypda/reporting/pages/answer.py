@@ -99,13 +99,15 @@ def _change(found: Finding, before: pd.Series, after: pd.Series, run_metadata: R
     clean = ""
     if after["n_negative"]:
         clean = f"; polyp-free frames left clean: {_before_and_after(before, after, 'frame_specificity')}"
+    doubt = "which may be chance"
+    if after["delta_interval"] == IntervalKind.FRAMES:
+        doubt = "but it is not known which frames belong to one patient, so that nothing is claimed"
     sentences = {
         Finding.HELPS: f"Yes: {moves}{clean}.",
         Finding.HARMS: f"No: {moves}{clean}.",
         Finding.MAY_HELP: f"Suggestive, not shown: {moves}{clean}.",
         Finding.MAY_HARM: f"Suggestive of harm: {moves}{clean}.",
-        Finding.NOT_SHOWN: f"Not shown to help: {where} changes by {signed(change)} on average, which may be "
-        f"chance{clean}.",
+        Finding.NOT_SHOWN: f"Not shown to help: {where} changes by {signed(change)} on average, {doubt}{clean}.",
     }
     return _unbroken(sentences[found])
 
