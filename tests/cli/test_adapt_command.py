@@ -140,7 +140,7 @@ def test_a_run_that_is_not_there_cannot_be_resumed(adapt):
 def test_a_start_is_reused_and_kept_with_the_run(adapt, tmp_path, root):
     common = [*TINY, *CPU]
     assert adapt(*common, "--method", "source-only", "--out", "first")[0] == 0
-    status, _, err = adapt(*common, "--method", "adabn", "--start", "first", "--out", "second")
+    status, _, err = adapt(*common, "--method", "adabn", "--start", "first", "--keep", "all", "--out", "second")
     assert status == 0, err
     assert not (tmp_path / "second" / "stages" / "start").exists()
     assert not (tmp_path / "second" / "stages" / "source-only").exists()  # the same control, so the first run's

@@ -144,7 +144,7 @@ def test_what_cannot_be_built_is_told(index: Path) -> None:
     assert refused("run", "--blinded", "--order", "improved") == "E_REVIEW_ORDER"
     assert call(index, "review", "build", "run", "--out", "page", "--data-root", "elsewhere")[0] == "E_COHORT_ABSENT"
     shutil.rmtree(index / "run" / "stages" / "source-only")
-    assert refused("run") == "E_RUN_UNFINISHED"
+    assert refused("run") == "E_MODEL_NOT_KEPT"  # what it would be trained from is gone since the run ended
 
 
 def test_decisions_become_tables_pseudo_labels_and_tasks(index: Path) -> None:

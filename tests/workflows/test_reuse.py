@@ -43,7 +43,7 @@ MUST_AGREE = {
         "compute.processes",
         "compute.joint_batch_norm",
     ),
-    *("start_steps", "supervised", "start", "recompute_batch_norm", "clip_norm"),
+    *("start_steps", "supervised", "start", "recompute_batch_norm", "clip_norm", "ema_decay"),
 }
 """What decides a start. A field that is neither here nor free to differ was never thought about."""
 
