@@ -121,11 +121,14 @@ def test_an_interrupted_run_goes_on_bit_exactly(make_stage, workers, changes):
 
 
 def test_the_moving_average_is_the_model_and_training_does_not_see_it(make_stage):
-    plain, averaged, cut = make_stage("plain"), make_stage("averaged", ema_decay=0.9), make_stage("cut", ema_decay=0.9)
+    plain, averaged, cut = (
+        make_stage(name, steps=3, method="source-only", ema_decay=decay, checkpoint_every=2)
+        for name, decay in (("plain", 0.0), ("averaged", 0.9), ("cut", 0.9))
+    )
     run_stage(plain, ONE_THREAD)
     run_stage(averaged, ONE_THREAD)
     with pytest.raises(Interrupted):
-        run_stage(cut, ONE_THREAD, StopAfter(3))
+        run_stage(cut, ONE_THREAD, StopAfter(2))
     run_stage(cut, ONE_THREAD)
     trained, whole = weights(plain), weights(averaged)
     assert all(torch.equal(value, whole[name]) for name, value in trained.items())
