@@ -13,6 +13,7 @@ from support.painted import write_cohort
 
 from polypda.methods.registry import METHODS, method_class
 from polypda.training.checkpoints import list_checkpoints
+from polypda.training.config import Keep
 from polypda.training.progress import Silent
 from polypda.workflows.runs import adapt as adapt_module
 from polypda.workflows.runs.adapt import adapt, open_data, start_run
@@ -121,6 +122,7 @@ def test_no_target_mask_or_box_is_opened_while_adapting(material, tmp_path, monk
 def test_adaptation_is_the_same_when_the_target_has_no_masks(material, tmp_path):
     """Removing every target mask changes no weight: nothing of them leaks into training by another way."""
     root, config, paths = material
+    config = config.model_copy(update={"keep": Keep.ALL})
     pair = open_data(config, paths)
     adapt(start_run(tmp_path / "with", config, paths, pair), paths, pair, Silent())
     for mask in (root / "haining" / "masks").iterdir():
