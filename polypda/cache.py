@@ -50,6 +50,9 @@ DIGEST_BYTES = 32
 """Of the SHA-256 that a small entry begins with."""
 DAY_S = 86_400
 
+_tidied: set[Path] = set()
+"""Folders of small entries in which this process has looked for what killed ones left; large ones are seen to by
+:func:`trim`."""
 _in_use: dict[Path, int] = {}
 """Entries that this process holds, with the lock's file descriptor; let go when the process ends."""
 
@@ -103,6 +106,9 @@ class Store:
             return False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self.folder not in _tidied:
+                _tidied.add(self.folder)
+                remove_leftovers(self.folder)
             with whole_file(self.folder / name, durable=False) as temporary:
                 temporary.write_bytes(hashlib.sha256(data).digest() + data)
         except OSError:

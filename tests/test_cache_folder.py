@@ -9,6 +9,7 @@ import pytest
 
 from polypda.cache import DAY_S, FIGURES, FRAMES, Store, entries, limit_bytes, trim
 from polypda.errors import UsageError
+from polypda.processes import host_mark, own_mark
 
 
 def name(number):
@@ -148,3 +149,13 @@ def test_list_and_clear(polypda, tmp_path):
     assert polypda("cache", "clear")[1].startswith("removed 1 entries (1.0 MB)") and not new.exists()
     status, _, err = polypda("cache", "clear", "pictures")
     assert status == 2 and "E_CACHE_KIND" in err and "phantoms" in err
+
+
+def test_what_a_killed_process_left_of_a_small_entry_goes_when_the_next_one_keeps_its_first(tmp_path):
+    folder = tmp_path / "fingerprints"
+    folder.mkdir()
+    left, living = folder / f".{'a' * 40}.{host_mark()}-1-1.x.part", folder / f".{'b' * 40}.{own_mark()}.x.part"
+    for path in (left, living):
+        path.touch()
+    assert Store(folder).keep("c" * 40, b"data") and Store(folder).read("c" * 40) == b"data"
+    assert not left.exists() and living.exists()
