@@ -11,13 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from support.painted import write_frames
+from support.stages import stage_material
 
-from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import UsageError
 from polypda.networks.batch_norm import BatchNormPolicy
-from polypda.networks.registry import SegmenterSpec, build_segmenter
-from polypda.networks.weights import save_module
+from polypda.networks.registry import SegmenterSpec
 from polypda.training import run_loggers
 from polypda.training.config import Compute, DataConfig, StageConfig
 from polypda.training.progress import Silent
@@ -132,13 +130,7 @@ def remembered(monkeypatch):
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("material")
-    cache = FrameCache(folder / "cache", NetworkGrid(64))
-    source = write_frames(folder / "source", 6, cohort="source")
-    target = write_frames(folder / "target", 6, cohort="target", tint=(150, 130, 60))
-    torch.manual_seed(0)
-    save_module(build_segmenter(SPEC), folder / "initial.safetensors")
-    return cache.labelled(source), cache.unlabelled(target), folder / "initial.safetensors"
+    return stage_material(tmp_path_factory.mktemp("material"), SPEC, source=6, target=6)
 
 
 @pytest.fixture

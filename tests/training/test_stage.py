@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.painted import write_frames
+from support.stages import stage_material
 
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.errors import DataError, Interrupted, TrainingError, UsageError
@@ -40,13 +40,7 @@ ONE_THREAD = Compute(device="cpu", threads=1)
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
     """Cached frames of two painted cohorts and a fresh segmenter's weights."""
-    folder = tmp_path_factory.mktemp("material")
-    cache = FrameCache(folder / "cache", NetworkGrid(64))
-    source = write_frames(folder / "source", 9, cohort="source")
-    target = write_frames(folder / "target", 8, cohort="target", tint=(150, 130, 60))
-    torch.manual_seed(0)
-    save_module(build_segmenter(SPEC), folder / "initial.safetensors")
-    return cache.labelled(source), cache.unlabelled(target), folder / "initial.safetensors"
+    return stage_material(tmp_path_factory.mktemp("material"), SPEC, source=9, target=8)
 
 
 @pytest.fixture
