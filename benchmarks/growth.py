@@ -395,7 +395,8 @@ def estimate(_: int, folder: Path) -> None:
     thread_h = sum(estimated_seconds(plan_of.runs, timed).values()) / 3600
     with tempfile.TemporaryDirectory() as place:
         words = ["adapt", "--source", "zju2", "--target", "haining", "--phantom", "--phantom-frames", "48"]
-        words += "--preset standard --size 32 --batch-size 2 --start-steps 2 --adapt-steps 2".split()
+        words += ["--preset", "standard", "--size", "32", "--batch-size", "2"]
+        words += ["--start-steps", "2", "--adapt-steps", "2"]
         words += ["--checkpoint-every", "1", "--no-parts", "--overlays", "1", "--cache-dir", f"{place}/cache"]
         subprocess.run([*POLYPDA, *words, "--out", f"{place}/run"], check=True, stdout=subprocess.DEVNULL)
         files = [(path, path.stat().st_size) for path in Path(place, "run").rglob("*") if path.is_file()]

@@ -102,10 +102,8 @@ def without_low_regions(probability: NDArray[np.float32], peak: float) -> NDArra
         return probability
     inside = probability >= THRESHOLD
     count, labels = cv2.connectedComponents(inside.view(np.uint8), connectivity=8)
-    values, regions = (
-        probability[inside],
-        labels[inside].astype(np.intp),
-    )  # few pixels of a frame: the rest is not looked at again
+    # few pixels of a frame: the rest is not looked at again
+    values, regions = probability[inside], labels[inside].astype(np.intp)
     peaks = np.full(count, THRESHOLD, np.float32)
     np.maximum.at(peaks, regions, values)
     factors = np.where(peaks < peak, BELOW_THRESHOLD / peaks, 1).astype(np.float32)

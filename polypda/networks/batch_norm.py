@@ -6,6 +6,7 @@ the running statistics drift to a mixture of both cohorts, which is an adaptatio
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from types import MethodType
@@ -67,14 +68,20 @@ PROBE = (1, 3, 64, 64)
 
 
 def _pairs(module: nn.Module) -> list[tuple[nn.Conv2d, _BatchNorm]]:
-    """Plain convolutions and the batch norm that is given their answer, as the module is asked about an image."""
+    """Plain convolutions and the batch norm that is given their answer, as the module is asked about an image.
+
+    A layer that is asked more than once, as one that two branches share, is in no pair.
+    """
+    asked: Counter[nn.Module] = Counter()
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the answer is kept, or its number could be another's
     found: list[tuple[nn.Conv2d, _BatchNorm]] = []
 
     def note(convolution: nn.Conv2d, _inputs: tuple[Tensor, ...], answer: Tensor) -> None:
+        asked[convolution] += 1
         made[id(answer)] = (convolution, answer)
 
     def look(norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        asked[norm] += 1
         if id(inputs[0]) in made:
             found.append((made[id(inputs[0])][0], norm))
 
@@ -89,7 +96,8 @@ def _pairs(module: nn.Module) -> list[tuple[nn.Conv2d, _BatchNorm]]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    several = Counter(layer for pair in found for layer in pair)
+    return [pair for pair in found if all(asked[layer] == several[layer] == 1 for layer in pair)]
 
 
 def _is_plain(norm: _BatchNorm) -> bool:

@@ -84,6 +84,32 @@ def test_folded_is_frozen_but_for_rounding_and_can_be_copied_and_undone(architec
     assert not any("forward" in layer.__dict__ for layer in folded.modules())
 
 
+class Shared(nn.Module):
+    """One convolution before two batch norms, and one batch norm after two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(3))
+
+    def forward(self, images):
+        once = self.conv(images)
+        two = self.norms[0](once) + self.norms[1](once)
+        return self.norms[2](self.other(two)) + self.norms[2](two)
+
+
+def test_a_layer_that_branches_share_is_not_folded():
+    torch.manual_seed(0)
+    network = Shared().double().train()
+    for layer in batch_norm_layers(network):
+        layer.running_mean.normal_()
+    images = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    apply_policy(network, BatchNormPolicy.FROZEN)
+    frozen = network(images)
+    apply_policy(network, BatchNormPolicy.FOLDED)
+    torch.testing.assert_close(network(images), frozen, rtol=1e-12, atol=1e-12)
+
+
 def test_what_is_folded_still_learns_its_statistics_when_asked_to():
     torch.manual_seed(0)
     frozen = build_smp_segmenter("fpn", "mobilenet_v2").double()
