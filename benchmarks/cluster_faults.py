@@ -29,7 +29,7 @@ HERE = Path(__file__).parents[1]
 MATRIX = """
 matrix --sources kvasir,cvc-clinicdb --targets kvasir,cvc-clinicdb --methods source-only,adaptsegnet,advent
 --phantom --phantom-frames 48 --preset quick --size 32 --batch-size 2 --start-steps 3 --adapt-steps 3
---checkpoint-every 1 --device cpu --threads 1 --overlays 1 --no-overlays --no-parts
+--checkpoint-every 1 --device cpu --threads 1 --overlays 1 --no-overlays --parts none
 """
 CLUSTER = "partition: low\nminutes: 10\nstop_s: 30\narray_size: 8\n"
 

@@ -32,7 +32,7 @@ from support.painted import write_cohort
 ADAPT = (
     "--source zju2 --target haining --data-root data --method adaptsegnet --no-guard --size 64 --batch-size 2 "
     "--start-steps 4 --adapt-steps 4 --checkpoint-every 2 --threads 1 --overlays 3 --architecture fpn --levels 1 "
-    "--device cpu --encoder tu-mobilenetv3_small_050 --encoder-weights none --no-parts --keep all --selector im "
+    "--device cpu --encoder tu-mobilenetv3_small_050 --encoder-weights none --parts none --keep all --selector im "
     "--out run"
 )
 REVERSED = """

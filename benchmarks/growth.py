@@ -361,7 +361,7 @@ def configured(source: str, target: str, method: str, seed: int, oracle: bool) -
     """The configuration of a run by the preset `standard`, without its parts."""
     from polypda.workflows.runs.launch import all_options, configuration
 
-    options = all_options({"preset": "standard", "phantom": True, "seed": seed, "parts": False, "device": "cpu"})
+    options = all_options({"preset": "standard", "phantom": True, "seed": seed, "parts": "none", "device": "cpu"})
     return configuration(options, source=source, target=target, method=method, method_options={})
 
 
@@ -397,7 +397,7 @@ def estimate(_: int, folder: Path) -> None:
         words = ["adapt", "--source", "zju2", "--target", "haining", "--phantom", "--phantom-frames", "48"]
         words += ["--preset", "standard", "--size", "32", "--batch-size", "2"]
         words += ["--start-steps", "2", "--adapt-steps", "2"]
-        words += ["--checkpoint-every", "1", "--no-parts", "--overlays", "1", "--cache-dir", f"{place}/cache"]
+        words += ["--checkpoint-every", "1", "--parts", "none", "--overlays", "1", "--cache-dir", f"{place}/cache"]
         subprocess.run([*POLYPDA, *words, "--out", f"{place}/run"], check=True, stdout=subprocess.DEVNULL)
         files = [(path, path.stat().st_size) for path in Path(place, "run").rglob("*") if path.is_file()]
         weights = sum(size for path, size in files if path.suffix in (".safetensors", ".ckpt", ".pt"))

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--source", default="zju2")
     parser.add_argument("--target", default="haining")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a run")
-    parser.add_argument("--parts", action="store_true", help="train what the method is a sum of as well")
+    parser.add_argument("--parts", default="none", choices=["none", "first", "all"], help="of the method's sum")
     parser.add_argument("--oracle", action="store_true", help="train the upper bound as well")
     parser.add_argument("--tabulate", action="store_true", help="train nothing")
     arguments = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
             pair = ["--source", arguments.source, "--target", arguments.target, "--phantom"]
             command = [sys.executable, "-c", "from polypda.cli.main import main; main()", "adapt"]
             pair += ["--threads", str(arguments.threads)]
-            pair.append("--parts" if arguments.parts else "--no-parts")
+            pair += ["--parts", arguments.parts]
             if arguments.oracle:
                 pair += ["--oracle", "--target-labels"]
             subprocess.run([*command, *pair, "--seed", str(seed), "--out", str(folder)], check=True)

@@ -35,7 +35,7 @@ RATE = 5
 ADAPT = (
     "adapt --source zju2 --target haining --data-root data --method adaptsegnet --no-guard --size 64 --batch-size 2 "
     "--threads 1 --overlays 2 --architecture fpn --levels 1 --device cpu --encoder tu-mobilenetv3_small_050 "
-    "--encoder-weights none --no-parts --trainings-at-once 1 --out run"
+    "--encoder-weights none --parts none --trainings-at-once 1 --out run"
 )
 MB = 2**20
 

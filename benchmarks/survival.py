@@ -50,7 +50,7 @@ ERRNOS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES)
 TINY = shlex.split(
     "--phantom --source zju2 --target haining --phantom-frames 12 --size 64 --batch-size 2 --start-steps 2 "
     "--adapt-steps 4 --checkpoint-every 2 --threads 1 --overlays 1 --architecture fpn --levels 1 --device cpu "
-    "--encoder tu-mobilenetv3_small_050 --encoder-weights none --no-guard --no-parts --keep all"
+    "--encoder tu-mobilenetv3_small_050 --encoder-weights none --no-guard --parts none --keep all"
 )
 ALONE = ["--trainings-at-once", "1"]
 LSD = shlex.split("--method lsd -O generator_width=4 -O discriminator_width=4")

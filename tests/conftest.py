@@ -16,7 +16,7 @@ from polypda.workflows.runs.presets import PRESETS
 import_torchvision()
 torch.set_num_threads(1)
 # tests share two cores, and what the parts of a sum add is tested where it is the matter
-PRESETS["quick"] |= {"compute": {"threads": 1}, "parts": False}
+PRESETS["quick"] |= {"compute": {"threads": 1}, "parts": "none"}
 
 # a busy machine is no failure
 settings.register_profile("polypda", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -125,7 +125,7 @@ def matrix_command(
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
         permitted = options["target_labels"] and (oracle or options["selector"] == ORACLE)
         # every method that is to stand in the table is named: its parts are trained only where they are asked for
-        parts = bool(options["parts"])
+        parts = options["parts"] or "none"
         shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted, "parts": parts}
         chosen = by_method.get(method, {})
         return configuration(shared, source=source, target=target, method=method, method_options=chosen)

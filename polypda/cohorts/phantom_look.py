@@ -99,6 +99,24 @@ class MimicFractions(Strict):
     glare: Fraction = 0.0
 
 
+class EnhancedLight(Strict):
+    """An image-enhanced light (FICE, NBI, BLI …) that some sequences are seen in, and what it changes of the look.
+
+    ``mode``: its name. ``fraction``: of sequences. The rest replaces the look's own figures on these sequences.
+    """
+
+    mode: str
+    fraction: Fraction
+    colour: LabSpread
+    colour_between_frames_sd: LabSpread
+    polyp_contrast: LabSpread
+    vessel_contrast: Fraction
+
+
+ENHANCED = ("colour", "colour_between_frames_sd", "polyp_contrast", "vessel_contrast")
+"""What an enhanced light replaces of a look."""
+
+
 class PhantomLook(Strict):
     """What one cohort's frames look like.
 
@@ -115,6 +133,7 @@ class PhantomLook(Strict):
     ``flat_fraction``: of polyps that are flat lesions, hardly raised, faint at their border; ``flat_contrast``: their
     contrast as a fraction of what another polyp there would have.
     ``mimics``: see :class:`MimicFractions`. ``dye_fraction``: of sequences sprayed with a blue dye.
+    ``enhanced_light``: see :class:`EnhancedLight`; ``colour`` and its spread are then those of the other sequences.
     ``debris_fraction``: of sequences with thin patches of stool and mucus.
     ``negative_fraction``: of sequences without a polyp. ``polyps_per_positive_frame``: 1 to 2.
     ``jpeg_quality``: None writes PNG.
@@ -148,6 +167,7 @@ class PhantomLook(Strict):
     debris_fraction: Fraction = 0.3
     mimics: MimicFractions = MimicFractions()
     dye_fraction: Fraction = 0.0
+    enhanced_light: EnhancedLight | None = None
     interlaced: bool = False
     jpeg_quality: Annotated[int, Field(ge=30, le=100)] | None = 92
     inset: Inset = Inset.NONE
@@ -157,4 +177,12 @@ class PhantomLook(Strict):
 
     def digest(self) -> str:
         """SHA-256 of the resolved look: two looks render alike only when it is the same."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        added_later = {"enhanced_light"} if self.enhanced_light is None else None
+        return hashlib.sha256(self.model_dump_json(exclude=added_later).encode()).hexdigest()
+
+    def in_light(self, level: float) -> PhantomLook:
+        """The look of a sequence that stands at ``level`` (0–1) among all: in enhanced light or as it is."""
+        light = self.enhanced_light
+        if light is None or level >= light.fraction:
+            return self
+        return self.model_copy(update={name: getattr(light, name) for name in ENHANCED})

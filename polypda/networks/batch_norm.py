@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from polypda.errors import DataError
-from polypda.networks.segmenter import evaluating
+from polypda.networks.segmenter import PROBE, evaluating
 
 
 class BatchNormPolicy(StrEnum):
@@ -64,7 +64,6 @@ def apply_policy(module: nn.Module, policy: BatchNormPolicy) -> None:
 
 
 FOLDED_NORM, NORMAL_FORWARD = "folded_norm", "forward"
-PROBE = (1, 3, 64, 64)
 
 
 def _pairs(module: nn.Module) -> list[tuple[nn.Conv2d, _BatchNorm]]:

@@ -18,6 +18,8 @@ from polypda.errors import UsageError
 BACKGROUND, POLYP = 0, 1
 CLASSES = 2
 """Two softmax channels (not one sigmoid): the published discriminators see them so."""
+PROBE = (1, 3, 64, 64)
+"""Shape of the image by which a network is asked how its layers hang together."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,34 @@ def trainable(*modules: nn.Module) -> Iterator[nn.Parameter]:
     """The parameters of modules that learn, in order."""
     parameters = chain.from_iterable(module.parameters() for module in modules)
     return (parameter for parameter in parameters if parameter.requires_grad)
+
+
+def freeze_encoder(segmenter: nn.Module, stages: int) -> None:
+    """Have the parameters that make the finest ``stages`` of the encoder's maps learn nothing, and no others.
+
+    Edges and colours need little adaptation, and a step need not go back through the largest maps. Which layers make a
+    map is seen by asking the network once about an image. Batch-norm statistics move as their policy says.
+
+    Raises: UsageError E_FROZEN_STAGES when the network shows fewer maps.
+    """
+    if stages == 0:
+        return
+    parameters = list(trainable(segmenter))
+    modes = [(part, part.training) for part in segmenter.modules()]
+    like = parameters[0]
+    segmenter.eval()  # nothing random is drawn, no statistic moves
+    try:
+        maps = segmenter(torch.zeros(PROBE, dtype=like.dtype, device=like.device)).encoder
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    if stages > len(maps):
+        what = f"{stages} stages of the encoder are to be frozen; this network shows {len(maps)}."
+        raise UsageError("E_FROZEN_STAGES", what, fix=f"give --frozen-stages from 0 to {len(maps)}.")
+    reached = torch.autograd.grad(maps[stages - 1].sum(), parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, reached, strict=True):
+        if gradient is not None:
+            parameter.requires_grad_(False)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from polypda.phantom.polyps import bulge
 
 STEPS = {"area": 0.6180339887, "negative": 0.4142135624, "count": 0.7320508076, "lightness": 0.6457513111}
 STEPS |= {"a": 0.3166247904, "b": 0.6055512755, "patient": 0.3588989435, "flat": 0.7958315233}
+STEPS |= {"light": 0.8284271247}
 """Irrational steps of the evenly spread draws, one per quantity, so that no two run in step."""
 PLACED_WITHIN = 0.78
 """Feet of polyps lie within this fraction of the field's half axes: endoscopists keep what they watch in view."""
@@ -97,6 +98,7 @@ def spread(seed: int, quantity: str, index: int) -> float:
 
 def draw_scene(look: PhantomLook, seed: int, index: int) -> Scene:
     """Draw scene ``index`` of ``seed``."""
+    look = look.in_light(spread(seed, "light", index))
     rng = np.random.default_rng([seed, 104729, index])
     size = look.sizes_px[index % len(look.sizes_px)]
     canvas = canvas_of(size, look.field_of_view)

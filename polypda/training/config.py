@@ -82,6 +82,14 @@ class Keep(StrEnum):
     ALL = "all"  # those of its parts, of every checkpoint and before any training as well
 
 
+class Parts(StrEnum):
+    """What of a sum METHOD+TERM+… is trained besides the whole, each with the same budget."""
+
+    NONE = "none"
+    FIRST = "first"  # METHOD
+    ALL = "all"  # METHOD, METHOD+TERM, …
+
+
 class AugmentOn(StrEnum):
     """Where training frames are changed. The two draw other numbers: results differ as between seeds."""
 
@@ -141,6 +149,7 @@ class StageConfig(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     steps: int = Field(..., ge=0)
     batch_norm: BatchNormPolicy = BatchNormPolicy.TRAIN
+    frozen_stages: int = Field(0, ge=0, description="of the encoder, finest first, whose parameters learn nothing")
     recompute_batch_norm: bool = Field(
         False, description="at the end, recompute batch-norm statistics on the labelled training frames"
     )
@@ -193,10 +202,10 @@ class AdaptConfig(BaseModel):
     selector: Annotated[str, Option(values=lambda: CRITERIA)] = Field(
         LAST, description="how the checkpoint is chosen, without target labels but for oracle"
     )
-    parts: Annotated[bool, Option()] = Field(
-        False,
-        description="of METHOD+TERM+… train METHOD, METHOD+TERM, … as well, each with the same budget: the table then "
-        "shows what each part adds",
+    parts: Annotated[Parts, Option()] = Field(
+        Parts.NONE,
+        description="of METHOD+TERM+… train as well, each with the same budget, METHOD (first) or METHOD, "
+        "METHOD+TERM, … (all): the table then shows what each adds",
     )
     guard: Annotated[bool, Option()] = Field(
         True, description="keep the source model where label-free alarms fire or no criterion prefers the adapted one"
@@ -223,6 +232,12 @@ class AdaptConfig(BaseModel):
     )
     batch_norm: Annotated[BatchNormPolicy, TRAINING] = Field(
         BatchNormPolicy.TRAIN, description="batch-norm policy after the start, the control's as well"
+    )
+    frozen_stages: Annotated[int, TRAINING] = Field(
+        0,
+        ge=0,
+        description="after the start (the control's as well) this many stages of the encoder, the finest first, learn "
+        "nothing: cheaper steps",
     )
     final_statistics: Annotated[FinalStatistics, TRAINING] = Field(
         FinalStatistics.TRAINED, description="batch-norm statistics the adapted model is used with"
@@ -269,6 +284,12 @@ class AdaptConfig(BaseModel):
         methods = {"supervised": SourceOnly.name, "start": SourceOnly.name, "options": method}
         typed = {name: plain_options(method, values[name]) for name, method in methods.items() if values.get(name)}
         return {**values, **typed}
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _once_all_or_none(cls, parts: Any) -> Any:
+        """Runs of earlier versions say whether all parts are trained."""
+        return {True: Parts.ALL, False: Parts.NONE}.get(parts, parts) if isinstance(parts, bool) else parts
 
     @field_validator("log_to", mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from typing import cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from polypda.data.batches import UnlabelledBatch
@@ -32,7 +33,7 @@ from polypda.methods.moving_average import with_moving_average
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
-from polypda.networks.segmenter import channels_last
+from polypda.networks.segmenter import channels_last, freeze_encoder
 from polypda.networks.weights import load_module
 from polypda.training.checkpoints import (
     DONE,
@@ -44,7 +45,7 @@ from polypda.training.checkpoints import (
     thin_out,
 )
 from polypda.training.collapse import Alarm, CollapseWatch
-from polypda.training.config import Compute, DataConfig, Precision, StageConfig
+from polypda.training.config import AdaptConfig, Compute, DataConfig, Precision, StageConfig
 from polypda.training.engine import Engine, open_fabric
 from polypda.training.local_group import JointBatchNorm
 from polypda.training.progress import EVENTS, EventLog, InterruptionWatch, Progress, Silent
@@ -158,7 +159,7 @@ def build_method(stage: Stage) -> Method:
     torch.manual_seed(seed_of(stage.seed, Stream.STEP))
     segmenter = build_segmenter(stage.network)
     load_module(segmenter, stage.initial)
-    apply_policy(segmenter, stage.config.batch_norm)  # decides which parameters the optimiser is given
+    decide_what_learns(segmenter, stage.config)  # before the optimiser is given its parameters
     options = method_options(stage.config.method, stage.config.options)
     kind = with_moving_average(method_class(stage.config.method), stage.config.ema_decay)
     method = kind(segmenter, options, steps=stage.config.steps)
@@ -173,7 +174,16 @@ def training_mode(method: Method, stage: Stage) -> None:
     """Every network of a method in training mode, batch norm as the stage's policy says."""
     for module in method.modules().values():
         module.train()
-    apply_policy(method.modules()[SEGMENTER], stage.config.batch_norm)
+    decide_what_learns(method.modules()[SEGMENTER], stage.config)
+
+
+def decide_what_learns(segmenter: nn.Module, config: StageConfig | AdaptConfig) -> None:
+    """Batch norm and the encoder's first stages as the configuration says; call it after every ``.train()``.
+
+    Raises: UsageError E_FROZEN_STAGES.
+    """
+    apply_policy(segmenter, config.batch_norm)
+    freeze_encoder(segmenter, config.frozen_stages)
 
 
 def stopped_by_collapse(folder: Path) -> str:

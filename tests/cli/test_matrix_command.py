@@ -113,13 +113,13 @@ def test_wrong_words_are_told(polypda, root, tmp_path, words, code):
 
 
 def test_a_methods_option_reaches_that_method_alone(polypda, root, tmp_path, monkeypatch):
-    monkeypatch.setitem(PRESETS, "quick", PRESETS["quick"] | {"parts": True})
+    monkeypatch.setitem(PRESETS, "quick", PRESETS["quick"] | {"parts": "all"})
     option = ["-O", "adaptsegnet:lambda_adv_main=0.25", "--methods", "adaptsegnet"]
     status, _, err = polypda("matrix", "--sources", "zju2", "--targets", "haining", "--out", "m", *TINY, *REST, *option)
     assert status == 0, err
     config = json.loads((tmp_path / "m" / "zju2-to-haining-adaptsegnet-s0" / "config.json").read_text())
     assert float(config["options"]["lambda_adv_main"]) == 0.25
-    assert config["parts"] is False, "a matrix trains what it names"
+    assert config["parts"] == "none", "a matrix trains what it names"
     base = json.loads((tmp_path / "m" / "zju2-to-haining-source-only-s0" / "config.json").read_text())
     assert "lambda_adv_main" not in base["options"]
 

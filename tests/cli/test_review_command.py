@@ -26,7 +26,7 @@ from polypda.review.record import find_record, read_record
 from polypda.training.pseudo_labels import read_facts
 
 TINY = ["--preset", "quick", "--size", "64", "--batch-size", "2", "--start-steps", "2", "--adapt-steps", "2"]
-TINY += ["--no-guard", "--device", "cpu", "--overlays", "0", "--no-parts"]
+TINY += ["--no-guard", "--device", "cpu", "--overlays", "0", "--parts", "none"]
 
 
 def call(folder: Path, *words) -> tuple[str, str, str]:

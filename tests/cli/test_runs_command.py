@@ -29,7 +29,7 @@ from polypda.workflows.runs.keeping import drop_models, problems
 TINY = shlex.split(
     "--source zju2 --target haining --method adaptsegnet --size 64 --batch-size 2 --start-steps 1 --adapt-steps 4 "
     "--checkpoint-every 2 --threads 1 --overlays 1 --architecture fpn --levels 1 --device cpu --encoder-weights none "
-    "--encoder tu-mobilenetv3_small_050 --no-guard --no-parts --trainings-at-once 1 --data-root data"
+    "--encoder tu-mobilenetv3_small_050 --no-guard --parts none --trainings-at-once 1 --data-root data"
 )
 
 

@@ -1,11 +1,13 @@
-"""Networks compute channels last and are saved plainly; neither changes a value."""
+"""Networks compute channels last and are saved plainly, which changes no value; frozen stages learn nothing."""
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from polypda.errors import UsageError
+from polypda.networks.batch_norm import batch_norm_layers
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
-from polypda.networks.segmenter import channels_last
+from polypda.networks.segmenter import channels_last, freeze_encoder, trainable
 from polypda.networks.weights import save_module, training_identity
 
 SPEC = SegmenterSpec(architecture="deeplabv3plus", encoder="tu-mobilenetv3_small_050", levels=2)
@@ -41,3 +43,37 @@ def test_a_saved_network_lies_plainly_and_is_read_back_channels_last(network, tm
     read = load_segmenter(SPEC, tmp_path / "saved.safetensors")
     assert all(lies_channels_last(p) for p in read.parameters() if p.ndim == 4)
     assert training_identity(read) == training_identity(network)
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_what_makes_the_finest_maps_learns_nothing_and_all_else_does(network, stages):
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    freeze_encoder(network, stages)
+    assert not network.training  # modes are put back
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    finest, next_finer = (network(images).encoder[index].detach() for index in (stages - 1, stages))
+    optimizer = torch.optim.SGD(list(trainable(network)), lr=0.1)
+    sum(logits.square().mean() for logits in network(images).logits.values()).backward()
+    optimizer.step()
+    after = network(images).encoder
+    assert torch.equal(after[stages - 1], finest) and not torch.equal(after[stages], next_finer)
+    heads = [name for name, value in network.named_parameters() if "head" in name]
+    assert heads and not any(
+        torch.equal(network.state_dict()[name], before[name]) for name in heads if "weight" in name
+    )
+
+
+def test_statistics_of_frozen_stages_move_as_their_policy_says(network):
+    freeze_encoder(network.train(), 2)
+    first = batch_norm_layers(network)[0]
+    before = first.running_mean.clone()
+    network(torch.rand(2, 3, 64, 64, dtype=torch.float64))
+    assert network.training and not first.weight.requires_grad and not torch.equal(first.running_mean, before)
+
+
+def test_more_frozen_stages_than_the_encoder_has_are_refused(network):
+    with pytest.raises(UsageError, match="E_FROZEN_STAGES"):
+        freeze_encoder(network, 9)
+    freeze_encoder(network, 0)
+    assert all(parameter.requires_grad for parameter in network.parameters())

@@ -124,7 +124,7 @@ def test_olympus_twins_look_alike_and_fujinon_does_not() -> None:
     assert 0.75 < zju2.laplacian_sd / ningbo.laplacian_sd < 1.33
     assert haining.laplacian_sd > 1.8 * max(zju2.laplacian_sd, ningbo.laplacian_sd)
     assert haining.polyp_area_percent[1] < 0.75 * min(zju2.polyp_area_percent[1], ningbo.polyp_area_percent[1])
-    assert haining.b < min(zju2.b, ningbo.b) - 3
+    assert haining.b < min(zju2.b, ningbo.b) - 2  # its few sequences in FICE are yellow
     catalogue = load_catalogue()
     shapes = [catalogue[cohort].phantom.field_of_view.shape for cohort in ("zju2", "ningbo", "haining")]  # type: ignore[union-attr]
     assert shapes[0] == shapes[1] != shapes[2]

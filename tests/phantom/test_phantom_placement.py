@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from polypda.cohorts.phantom_look import AreaQuantiles, LabSpread, MimicFractions
+from polypda.cohorts.phantom_look import AreaQuantiles, EnhancedLight, LabSpread, MimicFractions
 from polypda.phantom import PhantomLook, render_frame
 from polypda.phantom.camera import camera_rays, canvas_of, wall_distance
 from polypda.phantom.optics import paint
@@ -182,6 +182,24 @@ def test_dye_turns_sprayed_sequences_blue_and_no_others() -> None:
         if after.dye:
             blue = (_image(dyed, after).astype(float) - _image(SMALL, before))[..., 2].mean()
             assert after.colour[2] < before.colour[2] - 5 and blue > 3
+
+
+def test_enhanced_light_changes_its_fraction_of_sequences_and_no_others() -> None:
+    light = EnhancedLight(
+        mode="FICE",
+        fraction=0.25,
+        colour=LabSpread(lightness=41, a=13, b=31),
+        colour_between_frames_sd=LabSpread(lightness=6, a=4, b=5),
+        polyp_contrast=LabSpread(lightness=20, a=6, b=17),
+        vessel_contrast=0.8,
+    )
+    look = SMALL.model_copy(update={"enhanced_light": light})
+    scenes = [(draw_scene(SMALL, 2, index), draw_scene(look, 2, index)) for index in range(24)]
+    changed = [(before, after) for before, after in scenes if before.colour != after.colour]
+    assert 5 <= len(changed) <= 7  # evenly spread: a quarter of 24
+    assert np.mean([after.colour[2] for _, after in changed]) == pytest.approx(31, abs=4)
+    assert all(after.folds == before.folds and after.polyps for before, after in changed)
+    assert look.digest() != SMALL.digest()
 
 
 def test_a_neutral_look_draws_no_mimic() -> None:

@@ -38,7 +38,7 @@ ON_A_CLUSTER = {"matrix status", "matrix cancel", "matrix check"}
 """Ask a Slurm, by its own programs."""
 TINY = (
     "--size 64 --batch-size 2 --start-steps 2 --adapt-steps 2 --checkpoint-every 1 --threads 1 --overlays 2 "
-    "--architecture fpn --levels 1 --device cpu --encoder tu-mobilenetv3_small_050 --encoder-weights none --no-parts"
+    "--architecture fpn --levels 1 --device cpu --encoder tu-mobilenetv3_small_050 --encoder-weights none --parts none"
 )
 DATA = "--data-root data"
 MATERIAL = tuple(

@@ -31,7 +31,7 @@ TOP = {
     "adapt_steps": 8,
     "checkpoint_every": 2,
     "guard": False,
-    "parts": False,
+    "parts": "none",
     "final_statistics": "trained",
 }
 EVERY_PIXEL = {"rounds": 2, "polyp_from": 0.5, "background_to": 0.4999, "negative_to": 0.4999, "peak_from": 0}
@@ -141,7 +141,7 @@ def test_parts_are_rows_of_the_table_with_the_methods_budget(run_of, root, tmp_p
 
     monkeypatch.setattr(StagePlan, "method", remembered)
     monkeypatch.setattr(adapt_module, "stylized_source", lambda run, source, *_: source)
-    run = run_of("parts", parts=True, adapt_steps=2)
+    run = run_of("parts", parts="all", adapt_steps=2)
     cases = pd.read_csv(run.report / "cases.csv")
     parts = ["adaptsegnet", "adaptsegnet+target-colours"]
     assert list(dict.fromkeys(cases["model"])) == ["source-only", "adabn", *parts, WHOLE]

@@ -82,7 +82,7 @@ def config_of(method):
             "checkpoint_every": 1,
             "selector": "im",
             "guard": False,
-            "parts": False,
+            "parts": "none",
             "encoder_weights": "none",
         },
         sections={

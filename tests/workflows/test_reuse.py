@@ -83,7 +83,7 @@ def test_every_field_is_classified():
     assert set(flat(config())) == every
     assert not MUST_AGREE & START_MAY_DIFFER
     assert every == MUST_AGREE | START_MAY_DIFFER
-    assert {"adapt_steps", "batch_norm"} == START_MAY_DIFFER - CONTROL_MAY_DIFFER
+    assert {"adapt_steps", "batch_norm", "frozen_stages"} == START_MAY_DIFFER - CONTROL_MAY_DIFFER
     assert ORACLE_MAY_DIFFER <= CONTROL_MAY_DIFFER and RUN_MAY_DIFFER < CONTROL_MAY_DIFFER
 
 

@@ -19,8 +19,8 @@ from polypda.training.config import Compute
 from polypda.training.progress import Silent
 from polypda.workflows.runs.trainings import Training, several_at_once, train_all
 
-SHORT = "--start-steps 2 --adapt-steps 6 --checkpoint-every 3 --size 64 --batch-size 2 --no-guard --threads 1 --parts"
-KEPT = "--keep all"
+SHORT = "--start-steps 2 --adapt-steps 6 --checkpoint-every 3 --size 64 --batch-size 2 --no-guard --threads 1"
+KEPT = "--keep all --parts all"
 NETWORK = "--architecture unet --encoder tu-mobilenetv3_small_050 --encoder-weights none"
 OPTIONS = "-O polyp_from=0.5 -O background_to=0.4999 -O negative_to=0.4999 -O peak_from=0"
 

@@ -22,13 +22,13 @@ from polypda.data.batches import LabelledBatch, PseudoLabelledBatch, UnlabelledB
 from polypda.errors import PolypdaError, UsageError
 from polypda.evaluation.cases.evaluation_file import read_evaluation
 from polypda.methods.registry import method_class, method_options
-from polypda.networks.batch_norm import apply_policy
 from polypda.networks.registry import build_segmenter
 from polypda.networks.segmenter import channels_last
 from polypda.training.config import AdaptConfig, Precision
 from polypda.training.engine import Engine, open_fabric
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
+from polypda.training.stage import decide_what_learns
 from polypda.workflows.matrix.launchers import Launcher, Outcome, Sequential
 from polypda.workflows.matrix.matrix_plan import PlannedRun
 from polypda.workflows.runs.adapt import adapt, check_start, open_both, open_data, start_run
@@ -212,7 +212,7 @@ def timed_step(config: AdaptConfig, method: str) -> float:
     """Median seconds of a step of a method, on random frames, after one that is not counted."""
     fabric = open_fabric(config.compute, one_process=True)
     segmenter = build_segmenter(config.network).to(fabric.device).train()
-    apply_policy(segmenter, config.batch_norm)
+    decide_what_learns(segmenter, config)
     shared = {**config.supervised, **(config.options if method == config.method else {})}
     options = method_options(method, shared)
     player = method_class(method)(segmenter, options, steps=TIMED_STEPS + 1)

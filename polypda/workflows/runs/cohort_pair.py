@@ -24,7 +24,7 @@ from polypda.training.config import AdaptConfig
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.source_labels import require_teaching
 
-TRAINING_FRAMES_PER_SEQUENCE = 2
+TRAINING_FRAMES_PER_SEQUENCE = 1
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _described(cohort: str) -> Manifest:
 
 
 def _training_look(described: Manifest) -> PhantomLook | None:
-    """The cohort's look with short sequences: many scenes teach more than many neighbouring frames of few."""
+    """The cohort's look with one frame of a sequence: many scenes teach more than neighbouring frames of few."""
     look = described.phantom
     return look and look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
 

@@ -114,6 +114,7 @@ def _training(run: RunFolder, config: AdaptConfig, model: str) -> Training:
         "start_steps": config.start_steps,
         "adapt_steps": config.adapt_steps,
         "batch_norm": config.batch_norm.value,
+        **({"frozen_stages": config.frozen_stages} if config.frozen_stages and model != ORACLE else {}),
         "augmentation": config.data.augmentation.value,
     }
     if adapted and model != ADABN:

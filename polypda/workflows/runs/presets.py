@@ -62,8 +62,6 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "discriminator_layers": 4,
                 "discriminator_learning_rate": 1e-3,
             },
-            # a short start's labels flood or miss: only what it says with either centre's statistics is learnt
-            "self-training": {"first_labels": "agreement"},
             # the published widths (64 million weights) are for street scenes at 640 px
             "lsd": {"generator_width": 16, "discriminator_width": 32},
             "fcan": {**_FCAN, "ramp": 10, "aan_steps": 10},
@@ -73,7 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "inference": {"scales": (1.0, 1.5), "flips": True, "peak": 0.8},
         "final_statistics": "target",
         "checkpoint_every": 60,
-        "parts": True,
+        "parts": "first",
     },
     "standard": {
         **_TRAINED,

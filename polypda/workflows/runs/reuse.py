@@ -36,7 +36,7 @@ CONTROL_MAY_DIFFER = (
 
 Every field that is not named must agree: a new one does, until somebody decides otherwise.
 """
-START_MAY_DIFFER = CONTROL_MAY_DIFFER | {"adapt_steps", "batch_norm"}
+START_MAY_DIFFER = CONTROL_MAY_DIFFER | {"adapt_steps", "batch_norm", "frozen_stages"}
 """Nor of the start that goes before it."""
 ORACLE_MAY_DIFFER = CONTROL_MAY_DIFFER
 """Of an oracle's run, which is compared with this run as if its target were the source."""

@@ -111,15 +111,14 @@ class StagePlan:
 
     def start(self) -> Stage:
         options = {**self.config.supervised, **self.config.start}
-        return self._stage(START, SOURCE_ONLY, options, self.config.start_steps, BatchNormPolicy.TRAIN, self.initial)
+        return self._stage(START, SOURCE_ONLY, options, self.config.start_steps, self.initial, whole=True)
 
     def control(self, start: Path) -> Stage:
-        """Source-only with the same further steps, rates and batch-norm policy as the method's."""
-        steps, policy = self.config.adapt_steps, self.config.batch_norm
-        return self._stage(SOURCE_ONLY, SOURCE_ONLY, dict(self.config.supervised), steps, policy, start)
+        """Source-only with the same further steps and rates as the method's, and the same that learns."""
+        return self._stage(SOURCE_ONLY, SOURCE_ONLY, dict(self.config.supervised), self.config.adapt_steps, start)
 
     def adabn(self, control: Path) -> Stage:
-        return self._stage(ADABN, ADABN, {}, 0, self.config.batch_norm, control)
+        return self._stage(ADABN, ADABN, {}, 0, control)
 
     @cached_property
     def pseudo_labels(self) -> PseudoLabelRule | None:
@@ -155,7 +154,6 @@ class StagePlan:
             config.method,
             options,
             max(1, config.adapt_steps // self.rounds),
-            config.batch_norm,
             start,
             labelled=labelled,
             target=target,
@@ -165,9 +163,7 @@ class StagePlan:
     def oracle(self, labelled_target: CachedFrames) -> Stage:
         options = {**self.config.supervised, **self.config.start}
         steps = self.config.start_steps + self.config.adapt_steps
-        return self._stage(
-            ORACLE, ORACLE, options, steps, BatchNormPolicy.TRAIN, self.initial, labelled=labelled_target
-        )
+        return self._stage(ORACLE, ORACLE, options, steps, self.initial, labelled=labelled_target, whole=True)
 
     @property
     def adapts(self) -> bool:
@@ -179,13 +175,15 @@ class StagePlan:
         method: str,
         options: dict[str, Any],
         steps: int,
-        policy: BatchNormPolicy,
         initial: Path,
         *,
         labelled: CachedFrames | None = None,
         target: CachedFrames | None = None,
         snapshots: bool = False,
+        whole: bool = False,
     ) -> Stage:
+        """whole: everything learns, batch norm as well, whatever the run says of what follows the start."""
+        policy = BatchNormPolicy.TRAIN if whole else self.config.batch_norm
         if self.config.source_package is not None and method_class(method).reads_source_features:
             options = {**options, "source_features": self.run.folder / FEATURES}
         config = StageConfig(
@@ -193,6 +191,7 @@ class StagePlan:
             options=options,
             steps=steps,
             batch_norm=policy,
+            frozen_stages=0 if whole else self.config.frozen_stages,
             recompute_batch_norm=self.config.recompute_batch_norm
             and method in (SOURCE_ONLY, ORACLE)
             and policy.moves_statistics,

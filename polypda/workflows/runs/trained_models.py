@@ -25,7 +25,7 @@ from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
 from polypda.training.checkpoints import DONE, PUT_BACK, final_segmenter, list_checkpoints, planned
-from polypda.training.config import AdaptConfig, FinalStatistics
+from polypda.training.config import AdaptConfig, FinalStatistics, Parts
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
 from polypda.training.stage_batches import statistics_batches
@@ -38,14 +38,15 @@ REUSED_START, REUSED_CONTROL, REUSED_ORACLE = "start.safetensors", "control.safe
 
 def trained_parts(config: AdaptConfig) -> tuple[str, ...]:
     """The sums that the run trains beside its method, one part added at a time; without the controls."""
-    return tuple(part for part in parts_of(config.method) if adapts(part)) if config.parts else ()
+    shown = {Parts.NONE: 0, Parts.FIRST: 1, Parts.ALL: None}[config.parts]
+    return tuple(part for part in parts_of(config.method) if adapts(part))[:shown]
 
 
 def part_config(config: AdaptConfig, part: str) -> AdaptConfig:
     """The configuration of one of :func:`trained_parts`: with the options that it knows."""
     known = method_class(part).Options.model_fields
     options = {name: value for name, value in config.options.items() if name in known}
-    return config.model_copy(update={"method": part, "options": options, "parts": False})
+    return config.model_copy(update={"method": part, "options": options, "parts": Parts.NONE})
 
 
 def part_file(part: str) -> str:
