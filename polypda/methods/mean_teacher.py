@@ -7,7 +7,8 @@ silence is rewarded. Here each class of a frame counts by the share q of its own
 the classes count alike.
 
 Hoyer, Dai, Wang, Van Gool, "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", CVPR 2023 hides
-random blocks of the student's frame as well (ratio r, block b), so that it must use the context.
+random blocks of the student's frame as well (ratio r, block b), so that it must use the context. Such frames do not
+move batch norm's running statistics here: no model is asked about them later.
 
 Polyp mixing pastes source polyps into target frames, after ClassMix (Olsson et al., WACV 2021) and DACS (Tranheden et
 al., WACV 2021), which paste half of the classes that a source frame shows. Here it is always polyp, one connected
@@ -34,6 +35,7 @@ from polypda.data.batches import IGNORED, LabelledBatch
 from polypda.errors import UsageError
 from polypda.methods.contract import LossTerm
 from polypda.methods.target_terms import TargetTerm, TargetView, TeacherOptions
+from polypda.networks.batch_norm import statistics_kept
 from polypda.networks.segmenter import IMAGENET_MEAN, POLYP, to_image_size
 
 JITTER = 0.2
@@ -153,7 +155,9 @@ class MaskedConsistencyTerm(TargetTerm):
         shown = shown_blocks(count, height, width, block, options.mask_ratio).to(images.device)
         # Hidden is what the published code hides it with: the value that normalises to zero
         hidden = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).to(images)
-        value = consistency(view, torch.where(shown, student_view(images), hidden), options.pseudo_threshold)
+        masked = torch.where(shown, student_view(images), hidden)
+        with statistics_kept(view.segmenter):  # no model is asked about frames with hidden blocks
+            value = consistency(view, masked, options.pseudo_threshold)
         return [LossTerm("masked_consistency", value, options.masked_weight)]
 
 

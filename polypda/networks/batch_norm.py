@@ -7,7 +7,8 @@ the running statistics drift to a mixture of both cohorts, which is an adaptatio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from types import MethodType
 from typing import Any
@@ -61,6 +62,20 @@ def apply_policy(module: nn.Module, policy: BatchNormPolicy) -> None:
         layer.train(policy.moves_statistics)
         for parameter in layer.parameters(recurse=False):
             parameter.requires_grad_(policy is BatchNormPolicy.TRAIN)
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch norm as it is, but no running statistic moves: for images of a kind that no model is asked about later."""
+    layers = [layer for layer in batch_norm_layers(module) if layer.momentum is not None]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 FOLDED_NORM, NORMAL_FORWARD = "folded_norm", "forward"

@@ -294,3 +294,12 @@ def test_mixed_frames_have_the_sources_pixels_and_labels_inside_and_the_targets_
     assert (seen["weights"][0][inside] == 1).all() and not seen["weights"][0][~inside].any()
     assert not seen["weights"][1].any()
     assert term.value.requires_grad and term.value > 0
+
+
+def test_frames_with_hidden_blocks_move_no_running_statistic():
+    moved = {}
+    for name in ("source-only", "mic", "mean-teacher"):
+        method = build(name)
+        Engine(FABRIC, method).step(*random_batches(0), 0)
+        moved[name] = method.modules()["segmenter"].first[1].running_mean
+    assert torch.equal(moved["mic"], moved["source-only"]) and not torch.equal(moved["mean-teacher"], moved["mic"])

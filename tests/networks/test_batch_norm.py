@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from polypda.errors import DataError
-from polypda.networks.batch_norm import BatchNormPolicy, apply_policy, batch_norm_layers, recompute_statistics
+from polypda.networks.batch_norm import (
+    BatchNormPolicy,
+    apply_policy,
+    batch_norm_layers,
+    recompute_statistics,
+    statistics_kept,
+)
 from polypda.networks.smp_segmenter import build_smp_segmenter
 
 
@@ -35,6 +41,18 @@ def test_what_each_policy_moves_and_trains(policy, moves, learns):
     assert unchanged is not moves
     assert (network[1].weight.grad is not None) is learns
     assert network[0].weight.grad is not None
+
+
+def test_statistics_that_are_kept_still_leave_the_batch_its_own():
+    network, other = _small(dropout=0.0).train(), _small(dropout=0.0).train()
+    images = 3 + torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    before = [layer.running_mean.clone() for layer in batch_norm_layers(network)]
+    with statistics_kept(network):
+        kept = network(images)
+    assert torch.equal(kept, other(images))  # normalised by the batch alike
+    assert all(torch.equal(a, b.running_mean) for a, b in zip(before, batch_norm_layers(network), strict=True))
+    network(images)
+    assert network[1].momentum == 0.3 and torch.equal(network[1].running_mean, other[1].running_mean)
 
 
 def test_frozen_treats_every_frame_alone():
