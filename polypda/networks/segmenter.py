@@ -99,6 +99,8 @@ def freeze_encoder(segmenter: nn.Module, stages: int) -> None:
     if stages > len(maps):
         what = f"{stages} stages of the encoder are to be frozen; this network shows {len(maps)}."
         raise UsageError("E_FROZEN_STAGES", what, fix=f"give --frozen-stages from 0 to {len(maps)}.")
+    if not maps[stages - 1].requires_grad:
+        return  # nothing that makes it learns
     reached = torch.autograd.grad(maps[stages - 1].sum(), parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, reached, strict=True):
         if gradient is not None:

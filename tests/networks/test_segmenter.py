@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from polypda.errors import UsageError
-from polypda.networks.batch_norm import batch_norm_layers
+from polypda.networks.batch_norm import BatchNormPolicy, apply_policy, batch_norm_layers
 from polypda.networks.registry import SegmenterSpec, build_segmenter, load_segmenter
 from polypda.networks.segmenter import channels_last, freeze_encoder, trainable
 from polypda.networks.weights import save_module, training_identity
@@ -62,6 +62,17 @@ def test_what_makes_the_finest_maps_learns_nothing_and_all_else_does(network, st
     assert heads and not any(
         torch.equal(network.state_dict()[name], before[name]) for name in heads if "weight" in name
     )
+
+
+@pytest.mark.parametrize("policy", list(BatchNormPolicy))
+def test_stages_stay_frozen_after_every_change_of_mode(network, policy):
+    learning = []
+    for _ in range(2):
+        network.train()
+        apply_policy(network, policy)
+        freeze_encoder(network, 2)
+        learning.append([name for name, value in network.named_parameters() if value.requires_grad])
+    assert learning[0] == learning[1] and 0 < len(learning[0]) < len(list(network.parameters()))
 
 
 def test_statistics_of_frozen_stages_move_as_their_policy_says(network):
