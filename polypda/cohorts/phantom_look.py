@@ -113,10 +113,6 @@ class EnhancedLight(Strict):
     vessel_contrast: Fraction
 
 
-ENHANCED = ("colour", "colour_between_frames_sd", "polyp_contrast", "vessel_contrast")
-"""What an enhanced light replaces of a look."""
-
-
 class PhantomLook(Strict):
     """What one cohort's frames look like.
 
@@ -185,4 +181,4 @@ class PhantomLook(Strict):
         light = self.enhanced_light
         if light is None or level >= light.fraction:
             return self
-        return self.model_copy(update={name: getattr(light, name) for name in ENHANCED})
+        return self.model_copy(update={name: value for name, value in light if name not in ("mode", "fraction")})

@@ -67,15 +67,14 @@ def apply_policy(module: nn.Module, policy: BatchNormPolicy) -> None:
 @contextmanager
 def statistics_kept(module: nn.Module) -> Iterator[None]:
     """Batch norm as it is, but no running statistic moves: for images of a kind that no model is asked about later."""
-    layers = [layer for layer in batch_norm_layers(module) if layer.momentum is not None]
-    momenta = [layer.momentum for layer in layers]
+    layers = [layer for layer in batch_norm_layers(module) if layer.track_running_stats]
     for layer in layers:
-        layer.momentum = 0.0
+        layer.track_running_stats = False
     try:
         yield
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 FOLDED_NORM, NORMAL_FORWARD = "folded_norm", "forward"

@@ -289,7 +289,7 @@ class AdaptConfig(BaseModel):
     @classmethod
     def _once_all_or_none(cls, parts: Any) -> Any:
         """Runs of earlier versions say whether all parts are trained."""
-        return {True: Parts.ALL, False: Parts.NONE}.get(parts, parts) if isinstance(parts, bool) else parts
+        return (Parts.ALL if parts else Parts.NONE) if isinstance(parts, bool) else parts
 
     @field_validator("log_to", mode="before")
     @classmethod

@@ -46,13 +46,28 @@ def test_what_each_policy_moves_and_trains(policy, moves, learns):
 def test_statistics_that_are_kept_still_leave_the_batch_its_own():
     network, other = _small(dropout=0.0).train(), _small(dropout=0.0).train()
     images = 3 + torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    before = [layer.running_mean.clone() for layer in batch_norm_layers(network)]
+    before = _statistics(network)  # how many batches were seen included
     with statistics_kept(network):
         kept = network(images)
     assert torch.equal(kept, other(images))  # normalised by the batch alike
-    assert all(torch.equal(a, b.running_mean) for a, b in zip(before, batch_norm_layers(network), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, _statistics(network), strict=True))
     network(images)
-    assert network[1].momentum == 0.3 and torch.equal(network[1].running_mean, other[1].running_mean)
+    assert all(torch.equal(a, b) for a, b in zip(_statistics(other), _statistics(network), strict=True))
+
+
+def test_statistics_are_kept_of_an_encoders_own_layers_and_of_frozen_ones():
+    network = build_smp_segmenter("fpn", "tu-tf_efficientnet_lite0").double().train()
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    before = _statistics(network)
+    with statistics_kept(network):
+        network(images)
+    assert all(torch.equal(a, b) for a, b in zip(before, _statistics(network), strict=True))
+    apply_policy(network, BatchNormPolicy.FROZEN)
+    torch.manual_seed(0)  # of the decoder's dropout
+    expected = network(images).logits["main"]
+    torch.manual_seed(0)
+    with statistics_kept(network):
+        assert torch.equal(network(images).logits["main"], expected)
 
 
 def test_frozen_treats_every_frame_alone():

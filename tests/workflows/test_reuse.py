@@ -9,7 +9,7 @@ from polypda.data.cache import NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError
-from polypda.training.config import AdaptConfig
+from polypda.training.config import AdaptConfig, Parts
 from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.reuse import (
@@ -85,6 +85,10 @@ def test_every_field_is_classified():
     assert every == MUST_AGREE | START_MAY_DIFFER
     assert {"adapt_steps", "batch_norm", "frozen_stages"} == START_MAY_DIFFER - CONTROL_MAY_DIFFER
     assert ORACLE_MAY_DIFFER <= CONTROL_MAY_DIFFER and RUN_MAY_DIFFER < CONTROL_MAY_DIFFER
+
+
+def test_a_run_of_an_earlier_version_trained_all_parts_or_none():
+    assert [config(parts=former).parts for former in (True, False, "first")] == [Parts.ALL, Parts.NONE, Parts.FIRST]
 
 
 @pytest.mark.parametrize("path", sorted(leaves(AdaptConfig)))
