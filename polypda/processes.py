@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
+
+from polypda.errors import Interrupted
 
 PATIENCE_S = 5.0
 """How long a worker whose parent has died may take to clean up, or to write a checkpoint."""
@@ -56,6 +58,27 @@ class _Context(SpawnContext):
     Process = _WithoutMain
 
 
+def spawning() -> SpawnContext:
+    """How processes of this one are started."""
+    start_resource_tracker()
+    return _Context()
+
+
+def start_resource_tracker() -> None:
+    """Python's own process that knows the locks of spawned processes, so that it lives through a closed terminal.
+
+    It ignores Ctrl-C and SIGTERM by itself. Died of SIGHUP it is started anew by whoever lets go of a lock, knows none
+    of them, and prints a traceback for each.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()  # inherits what is blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WorkerPool(ProcessPoolExecutor):
     """Spawned processes (a fork of one that holds threads may hang) that end with this one, however that ends.
 
@@ -68,7 +91,7 @@ class WorkerPool(ProcessPoolExecutor):
     def __init__(
         self, processes: int, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()
     ) -> None:
-        context = _Context()
+        context = spawning()
         reader, self._lifeline = context.Pipe(duplex=False)
         begin = (reader, os.getpid(), initializer, initargs)
         super().__init__(processes, mp_context=context, initializer=_begin, initargs=begin)
@@ -119,6 +142,21 @@ def exit_status_of_signal() -> int:
 
 
 @contextmanager
+def errors_of_signals() -> Iterator[None]:
+    """An error that leaves the block after a signal asked for its end leaves it as KeyboardInterrupt: what a handler
+    raises inside of a library's compiled code may come out of it as another error."""
+    before = len(_asked)
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        if len(_asked) > before:
+            raise KeyboardInterrupt from error
+        raise
+
+
+@contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
     """SIGTERM and a closed terminal end a block as Ctrl-C does: half-written folders are removed, processes of its own
     are ended. What the user had ignored (``nohup``) stays ignored."""
@@ -131,7 +169,8 @@ def signals_as_ctrl_c() -> Iterator[None]:
         if handler is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     try:
-        yield
+        with errors_of_signals():
+            yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -120,6 +120,34 @@ def test_a_script_without_a_guard_is_run_once(tmp_path):
     assert (tmp_path / "runs.txt").read_text() == "once "
 
 
+HANGS_UP = """
+import os, signal
+from multiprocessing import resource_tracker
+from polypda.processes import WorkerPool, spawning
+
+signal.signal(signal.SIGHUP, lambda *_: None)
+lock = spawning().Lock()
+tracker = resource_tracker._resource_tracker._pid
+with WorkerPool(1) as pool:
+    os.killpg(0, signal.SIGHUP)
+    print(sum(pool.map(abs, [-1, -2])))
+assert resource_tracker._resource_tracker._pid == tracker
+os.kill(tracker, 0)
+del lock
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal to be closed")
+def test_a_closed_terminal_leaves_the_books_of_locks(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(HANGS_UP)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, env=environment, start_new_session=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
 KEEPS = """
 import resource, sys, threading
 from polypda.processes import keep_freed_memory

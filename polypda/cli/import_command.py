@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +26,7 @@ from polypda.cli.deidentify_options import (
     treatment_for,
 )
 from polypda.errors import DATA, Interrupted, UsageError
+from polypda.processes import errors_of_signals
 
 if TYPE_CHECKING:
     from polypda.importing.contract import LedgerLine
@@ -116,23 +115,17 @@ def import_command(
 
 @contextmanager
 def _stoppable(request: ImportRequest) -> Iterator[None]:
-    """End on Ctrl-C, and on a polite kill as well, with a word on what is left."""
+    """Asked to end, with a word on what is left."""
 
     from polypda.importing.writing.staging import staging_folder
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, stop) if current_thread() is main_thread() else None
     try:
-        yield
+        with errors_of_signals():
+            yield
     except KeyboardInterrupt as error:
         kept = staging_folder(request.root, request.cohort_id).exists()
         fix = "give the same command again to go on." if kept else "nothing was written; give the command again."
         raise Interrupted("E_INTERRUPTED", "stopped.", fix=fix) from error
-    finally:
-        if former is not None:
-            signal.signal(signal.SIGTERM, former)
 
 
 def _root(out: Path | None, data_root: Path | None) -> Path:

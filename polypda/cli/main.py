@@ -72,6 +72,7 @@ app.add_typer(runs_app, name="runs", rich_help_panel=JUDGING)
 
 FAULT = 1
 """Exit status of an error that nobody has thought of."""
+CTRL_C = 130
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -101,6 +102,10 @@ def _run() -> None:
     try:
         with signals_as_ctrl_c():
             app()
+    except SystemExit as ended:
+        if ended.code == CTRL_C:  # typer's own, without a word and whichever signal it was
+            _end(Interrupted("E_INTERRUPTED", "stopped."))
+        raise
     except PolypdaError as error:
         _end(error)
     except KeyboardInterrupt:

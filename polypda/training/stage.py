@@ -35,6 +35,7 @@ from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
 from polypda.networks.segmenter import channels_last, freeze_encoder
 from polypda.networks.weights import load_module
+from polypda.processes import start_resource_tracker
 from polypda.training.checkpoints import (
     DONE,
     LOADER_GONE,
@@ -105,6 +106,7 @@ def run_stage(stage: Stage, compute: Compute, progress: Progress | None = None) 
 def _train_in_processes(fabric: Fabric, stage: Stage, compute: Compute) -> None:
     error_file = stage.folder / "error.json"
     error_file.unlink(missing_ok=True)
+    start_resource_tracker()
     try:
         # Bound, not passed: the launcher walks through its arguments and refuses frozen dataclasses.
         fabric.launch(partial(_train_in_process, stage=stage, compute=compute, error_file=error_file))

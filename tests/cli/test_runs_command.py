@@ -335,7 +335,7 @@ def test_interruptions_change_neither_choice_nor_candidates(polypda, place, monk
 
 
 @pytest.mark.parametrize(("number", "status"), [(15, 143), (1, 129), (2, 130)])
-@pytest.mark.parametrize("where", ["scoring zju2", "labels"])
+@pytest.mark.parametrize("where", ["scoring zju2", "labels", "in compiled code"])
 def test_signals_are_heard_outside_the_training_loop_too(polypda, place, monkeypatch, number, status, where):
     class Stop(progress.Silent):
         def begin(self, stage, start, steps):
@@ -343,7 +343,16 @@ def test_signals_are_heard_outside_the_training_loop_too(polypda, place, monkeyp
                 os.kill(os.getpid(), number)
 
     monkeypatch.setattr("polypda.cli.console.terminal_progress", Stop)
-    if where == "labels":  # before the run is gone on with
+    if where == "in compiled code":  # from which a handler's exception comes out as another
+
+        def lost(*_, **__):
+            try:
+                os.kill(os.getpid(), number)
+            except KeyboardInterrupt:
+                raise ValueError("Invalid bounding box") from None
+
+        monkeypatch.setattr("polypda.workflows.runs.adapt.StagePlan", lost)
+    elif where == "labels":  # before the run is gone on with
         monkeypatch.setattr("polypda.workflows.runs.adapt.data_tables", lambda *_: os.kill(os.getpid(), number))
     else:
         shutil.rmtree(place / "cache" / "scores")

@@ -31,6 +31,7 @@ from polypda.methods.source_features import load_source_features
 from polypda.networks.registry import build_segmenter, load_segmenter
 from polypda.networks.segmenter import Segmenter, check_input_size
 from polypda.networks.weights import save_module
+from polypda.processes import errors_of_signals
 from polypda.training.config import AdaptConfig, Compute
 from polypda.training.criteria import ORACLE as ORACLE_RULE
 from polypda.training.engine import open_fabric
@@ -343,7 +344,8 @@ def _told_states(run: RunFolder) -> Iterator[Callable[[Reported], Path]]:
 
     try:
         run.set_status("training")
-        yield complete
+        with errors_of_signals():
+            yield complete
     except (Interrupted, KeyboardInterrupt):
         run.set_status("interrupted")
         raise

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
@@ -20,7 +19,7 @@ from typing import Any
 from polypda.cohorts.named_root import named_data_root, use_data_root
 from polypda.errors import Interrupted, TrainingError
 from polypda.locks import share_lock
-from polypda.processes import WorkerPool, was_asked_to_end
+from polypda.processes import WorkerPool, spawning, was_asked_to_end
 from polypda.training.config import Compute
 from polypda.training.engine import StepReport, open_fabric
 from polypda.training.progress import Progress
@@ -76,7 +75,7 @@ def _train_in_processes(
     begin: Callable[[str], None],
     run: Path | None,
 ) -> dict[str, Any]:
-    messages: Queue[tuple[Any, ...]] = get_context("spawn").Queue()
+    messages: Queue[tuple[Any, ...]] = spawning().Queue()
     shown = {training.name: progress.beside() for training in trainings}
     waiting, going, results = list(trainings), dict[Future[Any], Training](), dict[str, Any]()
     try:
