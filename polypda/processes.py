@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -41,7 +41,10 @@ _busy, _stopping = threading.Event(), threading.Event()
 
 class _WithoutMain(SpawnProcess):
     """A process that does not run the script again which started it: tasks are functions of modules, and a script that
-    adapts without ``if __name__ == "__main__":`` would start itself over and over."""
+    adapts without ``if __name__ == "__main__":`` would start itself over and over.
+
+    Signals to the whole group wait until it has imported what it needs and knows what to do about them.
+    """
 
     def start(self) -> None:
         main = sys.modules["__main__"]
@@ -49,7 +52,8 @@ class _WithoutMain(SpawnProcess):
         vars(main).pop("__file__", None)
         main.__spec__ = None
         try:
-            super().start()
+            with _blocked(STOPPING):
+                super().start()
         finally:
             vars(main).update(hidden)
 
@@ -70,11 +74,20 @@ def start_resource_tracker() -> None:
     It ignores Ctrl-C and SIGTERM by itself. Died of SIGHUP it is started anew by whoever lets go of a lock, knows none
     of them, and prints a traceback for each.
     """
+    if hasattr(signal, "SIGHUP"):
+        with _blocked([signal.SIGHUP]):
+            resource_tracker.ensure_running()
+
+
+@contextmanager
+def _blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Signals wait until the block is left; a process that is started in it keeps them waiting (not on Windows)."""
     if not hasattr(signal, "pthread_sigmask"):
+        yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
-        resource_tracker.ensure_running()  # inherits what is blocked
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -242,6 +255,8 @@ def _begin(
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop_if_the_parent_wants)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_watch, args=(lifeline, parent), daemon=True).start()
     if initializer is not None:
         initializer(*initargs)

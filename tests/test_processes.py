@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polypda.processes import keep_freed_memory
+from polypda.processes import STOPPING, keep_freed_memory
 
 WORK = """
 import os, time
@@ -135,6 +135,48 @@ assert resource_tracker._resource_tracker._pid == tracker
 os.kill(tracker, 0)
 del lock
 """
+
+
+SLOW_TO_IMPORT = """
+import multiprocessing, pathlib, time
+if getattr(multiprocessing.current_process(), "_inheriting", False):  # it is being started
+    pathlib.Path("importing").touch()
+    time.sleep(1)
+def nothing():
+    pass
+"""
+ASKED_WHILE_ITS_WORKER_IMPORTS = """
+import sys
+from polypda.processes import WorkerPool, signals_as_ctrl_c
+from slow_to_import import nothing
+
+try:
+    with signals_as_ctrl_c(), WorkerPool(1, nothing) as pool:
+        pool.submit(nothing).result()
+        pool.submit(__import__("time").sleep, 60).result()
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_worker_that_still_imports_says_nothing_of_a_signal(tmp_path, number):
+    script = tmp_path / "script.py"
+    script.write_text(ASKED_WHILE_ITS_WORKER_IMPORTS)
+    (tmp_path / "slow_to_import.py").write_text(SLOW_TO_IMPORT)
+    process = subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+        preexec_fn=lambda: [signal.signal(each, signal.default_int_handler) for each in STOPPING],
+    )
+    assert wait_until((tmp_path / "importing").exists, 20)
+    os.killpg(process.pid, number)
+    assert process.communicate(timeout=60) == ("stopped\n", "")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal to be closed")
