@@ -159,7 +159,7 @@ class Bench:
         if not (self.known / "finished").is_dir():
             where = self.fresh(next(one for one in SCENARIOS if one.name == FINISHED))
             self._well(["adapt", *TINY, *METHODS[FINISHED], "--out", "run"], where)
-            self._well(shlex.split("report run --out reports/former"), where)
+            self._well(shlex.split("report run --out reports/former --title Former"), where)
             for name in ("said.txt", "calls.json"):
                 (where / name).unlink(missing_ok=True)
             shutil.copytree(where, self.known / "finished")
