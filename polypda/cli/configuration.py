@@ -155,5 +155,5 @@ def _overlay_count(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal():
-        raise UsageError("E_OPTION", f"--overlays {text} is neither a number nor 'all'.", fix="e.g. --overlays 12")
+        raise UsageError("E_OPTION", f"--overlays {text} is neither a number nor 'all'.", fix="e.g. --overlays 9")
     return int(text)

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_OVERLAYS = 12
+DEFAULT_OVERLAYS = 9
+"""Two of each kind that :func:`~polypda.reporting.overlays.frame_choice.choose_frames` takes, and the median."""
 
 
 @dataclass(frozen=True)
