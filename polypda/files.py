@@ -225,9 +225,21 @@ def _is_left(path: Path, name: str | None) -> bool:
     if alive is not None:
         return not alive
     try:
-        return time.time() - path.lstat().st_mtime > DAY_S
+        return clock_of(path.parent) - path.lstat().st_mtime > DAY_S
     except OSError:
         return False
+
+
+def clock_of(folder: Path) -> float:
+    """What the disk of a folder takes for now, in seconds: when its files were written is told by that clock, which on
+    a network disk is not this machine's. This machine's where nothing can be written."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=_prefix(Path("clock")), suffix=UNFINISHED) as file:
+            file.write(b"now")
+            file.flush()
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def flush(path: Path) -> None:

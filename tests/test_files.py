@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 
 import numpy as np
 import pandas as pd
@@ -172,3 +173,20 @@ def test_asking_whether_a_folder_takes_files_gives_none_a_name(tmp_path, monkeyp
     monkeypatch.setattr(tempfile, "TemporaryFile", look)
     require_writable(tmp_path / "yet" / "to be made")
     assert seen == [True, []]
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_what_another_machine_writes_now_stays_whatever_this_machines_clock_says(tmp_path, monkeypatch, days):
+    """Two machines of a network disk do not agree on the time; the disk's own counts."""
+    now, days_s = time.time, days * files.DAY_S
+    monkeypatch.setattr("time.time", lambda: now() + days_s)
+    writing, left = (tmp_path / f".{name}.a1b2c3-7-9.x.part" for name in ("cases.csv", "matrix.csv"))
+    writing.touch()
+    left.touch()
+    os.utime(left, (now() - 2 * files.DAY_S,) * 2)
+    assert files.remove_leftovers(tmp_path) == [left] and writing.exists()
+    assert list(tmp_path.iterdir()) == [writing], "asking for the time leaves nothing"
+
+
+def test_a_disk_that_takes_no_files_is_asked_for_the_time_in_vain(tmp_path):
+    assert files.clock_of(tmp_path / "nowhere") == pytest.approx(time.time(), abs=5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from typer import Argument, Option
 
 from polypda.cache import DAY_S, GB, KINDS, LIMIT_VARIABLE, entries, limit_bytes, remove_unfinished
 from polypda.cli.console import without_own_folders
+from polypda.files import clock_of
 from polypda.workflows.runs.paths import default_cache
 
 cache_app = typer.Typer(
@@ -29,11 +29,11 @@ MB = 10**6
 def list_command(cache_dir: CacheDir = None) -> None:
     """Show how much is kept of each kind, and when it was last used."""
     folder = cache_dir or default_cache()
-    kept = entries(folder)
+    kept, now = entries(folder), clock_of(folder)
     table = Table("kind", "what", "entries", "size", "last used", box=None, pad_edge=False)
     for kind in KINDS.values():
         own = [entry for entry in kept if entry.kind == kind.name]
-        last = f"{(time.time() - max(entry.used for entry in own)) / DAY_S:.1f} days ago" if own else "–"
+        last = f"{(now - max(entry.used for entry in own)) / DAY_S:.1f} days ago" if own else "–"
         table.add_row(kind.name, kind.what, str(len(own)), _size(sum(entry.size for entry in own)), last)
     Console(width=120, highlight=False).print(table)
     total = _size(sum(entry.size for entry in kept))
@@ -51,7 +51,7 @@ def clear_command(
 ) -> None:
     """Remove what is kept. What a running command uses stays, and so does whatever is not ours."""
     folder = cache_dir or default_cache()
-    before = time.time() - DAY_S * (older_than or 0)
+    before = clock_of(folder) - DAY_S * (older_than or 0)
     chosen = [entry for entry in entries(folder, kind) if older_than is None or entry.used < before]
     removed = [entry for entry in chosen if entry.remove()]
     remove_unfinished(folder)
