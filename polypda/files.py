@@ -177,14 +177,16 @@ def whole_folder(folder: Path, *, replace: bool = False, sealed: bool = False) -
 
 def _exchange(work: Path, folder: Path, prefix: str) -> None:
     former = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix, suffix=FORMER))
-    folder.rename(former / folder.name)
     try:
+        folder.rename(former / folder.name)
         work.rename(folder)
-    except OSError:
-        (former / folder.name).rename(folder)
+    except BaseException:  # an interruption between the two, too
+        if not folder.exists() and (former / folder.name).exists():
+            (former / folder.name).rename(folder)
         raise
     finally:
-        shutil.rmtree(former, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(former, ignore_errors=True)
 
 
 def _prefix(path: Path) -> str:

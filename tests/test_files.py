@@ -7,6 +7,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -190,3 +191,23 @@ def test_what_another_machine_writes_now_stays_whatever_this_machines_clock_says
 
 def test_a_disk_that_takes_no_files_is_asked_for_the_time_in_vain(tmp_path):
     assert files.clock_of(tmp_path / "nowhere") == pytest.approx(time.time(), abs=5)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("before", [1, 2])
+def test_an_interruption_between_two_renamings_loses_neither_folder(tmp_path, monkeypatch, error, before):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "by-hand.txt").write_text("hours of work")
+    calls, rename = [], Path.rename
+
+    def stopped(self, target):
+        calls.append(self)
+        if len(calls) == before:
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(error), whole_folder(tmp_path / "made", replace=True) as work:
+        (work / "new.txt").write_text("new")
+    assert (tmp_path / "made" / "by-hand.txt").read_text() == "hours of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]

@@ -110,11 +110,13 @@ def matrix_command(
         check_names(method, by_method.get(method, {}))
     require_writable(out)
 
+    from polypda.methods.registry import method_options
     from polypda.training.criteria import ORACLE
     from polypda.workflows.matrix.matrix import state_of
     from polypda.workflows.matrix.matrix_plan import plan_matrix
     from polypda.workflows.runs.launch import configuration
     from polypda.workflows.runs.reports import check_report
+    from polypda.workflows.runs.stages import adapts
 
     queue = _queue(launcher, cluster, out, wait=wait, jobs=jobs)
     report_folder = report or out / "report"
@@ -123,11 +125,12 @@ def matrix_command(
         options["trainings_at_once"] = 1  # the runs share the cores already: jobs × threads processes and no more
 
     def configure(source: str, target: str, method: str, seed: int, oracle: bool) -> AdaptConfig:
-        permitted = options["target_labels"] and (oracle or options["selector"] == ORACLE)
+        chosen = by_method.get(method, {})
+        learns = adapts(method) and method_options(method, chosen).learns_target_labels
+        permitted = options["target_labels"] and (oracle or options["selector"] == ORACLE or learns)
         # every method that is to stand in the table is named: its parts are trained only where they are asked for
         parts = options["parts"] or "none"
         shared = {**options, "seed": seed, "oracle": oracle, "target_labels": permitted, "parts": parts}
-        chosen = by_method.get(method, {})
         return configuration(shared, source=source, target=target, method=method, method_options=chosen)
 
     plan = plan_matrix(wanted_pairs, wanted, _seeds(seeds), configure)

@@ -411,8 +411,9 @@ def native_frame(image: NDArray[np.uint8], grid: NetworkGrid, ignored: NDArray[n
 def label_identity(frame: Frame) -> bytes:
     """What decides a frame's label pixels and whether they are taken: its own label, and all masks of its cohort, which
     tell whether its values can be understood."""
-    masks = frame.fellows.identity if frame.mask is not None and frame.fellows is not None else b""
-    return label_content(frame) + masks
+    if frame.mask is None:
+        return frame.label_state.value.encode() + label_content(frame)  # no polyp, or not known
+    return label_content(frame) + (frame.fellows.identity if frame.fellows is not None else b"")
 
 
 def label_content(frame: Frame) -> bytes:

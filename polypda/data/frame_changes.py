@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from polypda.data.batches import IGNORED
 from polypda.data.cache import Pixels
 
 Image = NDArray[np.uint8]
@@ -49,7 +50,7 @@ class PolypRemoval:
         """
         if not wanted or labels is None or not count:
             return None
-        natural = float(np.mean([not labels[index].any() for index in range(count)]))
+        natural = float(np.mean([not shows_polyp(labels[index]) for index in range(count)]))
         return cls((wanted - natural) / (1 - natural)) if natural < wanted else None
 
     def __call__(self, image: Image, valid: Image, labels: Image, seed: int) -> tuple[Image, Image]:
@@ -63,6 +64,11 @@ class PolypRemoval:
             return image, labels
         found = without_polyps(image, valid, labels, chance)
         return (image, labels) if found is None else (found, np.zeros_like(labels))
+
+
+def shows_polyp(labels: Image) -> bool:
+    """Whether a pixel of a frame's labels (h×w) is polyp; one that is ignored, as outside the field of view, is not."""
+    return bool(((labels != 0) & (labels != IGNORED)).any())
 
 
 def without_polyps(image: Image, valid: Image, labels: Image, chance: np.random.Generator) -> Image | None:

@@ -15,6 +15,7 @@ from polypda.data.batches import IGNORED, LabelledBatch, PseudoLabelledBatch, Un
 from polypda.data.cache import CachedFrames
 from polypda.data.frame_changes import PolypRemoval, TargetColours
 from polypda.data.sampling import PrevalenceSampler, Stream, UniformSampler, seed_of
+from polypda.errors import PolypdaError
 from polypda.processes import leave_signals_to_the_parent
 
 StepBatches = tuple[LabelledBatch, UnlabelledBatch | None]
@@ -154,16 +155,35 @@ class StepDataset(Dataset[StepBatches]):
 def step_batches(
     dataset: StepDataset, start: int, stop: int, *, workers: int = 0, pinned: bool = False
 ) -> Iterator[StepBatches]:
-    """The batches of steps ``start`` … ``stop − 1``, in order. pinned: in memory that a GPU copies from."""
-    yield from DataLoader(
-        dataset,
+    """The batches of steps ``start`` … ``stop − 1``, in order. pinned: in memory that a GPU copies from.
+
+    Raises: what reading a frame raises, also in a worker.
+    """
+    for batches in DataLoader(
+        _WithErrors(dataset),
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
         pin_memory=pinned,
         collate_fn=_as_it_is,
         worker_init_fn=_begin_worker,
-    )
+    ):
+        if isinstance(batches, PolypdaError):
+            raise batches
+        yield batches
+
+
+@dataclass(frozen=True)
+class _WithErrors(Dataset[StepBatches | PolypdaError]):
+    """An error of ours is an item, too: of one that leaves a worker torch makes a RuntimeError without its code."""
+
+    dataset: StepDataset
+
+    def __getitem__(self, step: int) -> StepBatches | PolypdaError:
+        try:
+            return self.dataset[step]
+        except PolypdaError as error:
+            return error
 
 
 def frame_batches(

@@ -114,7 +114,8 @@ class SizePrior:
 class SizePriors(nn.Module):
     """The priors of every group of frames, as buffers, so that they are saved, resumed and moved with the networks.
 
-    statistics: G×3×C floats (q10, mean, q90), NaN for a class that no frame contains. frames: int64 G×C, how many do.
+    statistics: G×3×C floats (q10, mean, q90), of no meaning for a class that no frame contains. frames: int64 G×C, how
+    many do.
     """
 
     statistics: Tensor
@@ -124,7 +125,7 @@ class SizePriors(nn.Module):
         super().__init__()
         self.groups = groups
         shape = (len(groups.names), 3, classes)
-        self.register_buffer("statistics", torch.full(shape, math.nan, dtype=torch.float64))
+        self.register_buffer("statistics", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("frames", torch.zeros(len(groups.names), classes, dtype=torch.int64))
 
     def learn(self, batches: Iterable[LabelledBatch], needed: Iterable[int] = (POLYP,)) -> None:
@@ -151,11 +152,15 @@ class SizePriors(nn.Module):
                     self.statistics[group, :, label] = torch.tensor([low, containing.mean(), high])
 
     def of(self, frame: str) -> SizePrior:
-        """The prior that holds for a frame. Raises: DataError E_PRIOR_GROUP, E_PRIOR_EMPTY."""
+        """The prior that holds for a frame; NaN for a class that no frame contains.
+
+        Raises: DataError E_PRIOR_GROUP, E_PRIOR_EMPTY.
+        """
         group = self.groups.of(frame)
         if not int(self.frames[group, POLYP]):
             raise _empty_prior(self.groups.names[group], 0)
-        return SizePrior(*(tuple(row) for row in self.statistics[group].tolist()))
+        known = self.statistics[group].masked_fill(self.frames[group] == 0, math.nan)
+        return SizePrior(*(tuple(row) for row in known.tolist()))
 
 
 def class_fractions(mask: Tensor, classes: int, frame: str = "") -> np.ndarray:

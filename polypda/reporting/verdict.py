@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.aggregation.comparisons import BOXES_ONLY
-from polypda.evaluation.statistics.intervals import IntervalKind
+from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM, IntervalKind
 from polypda.reporting.wording import cluster_noun, counted, interval, p_text, percent, signed
 from polypda.training.collapse_limits import MOSTLY_UNMARKED, SOURCE_DICE_LOST
 
@@ -153,7 +153,8 @@ def _certainty(row: Mapping[str, Any], unit: str) -> str:
         span = interval(row["low"], row["high"])
         return f"{span} if its {frames} were independent (patients unknown: likely too narrow)"
     if pd.notna(row["clusters"]):
-        return f"{counted(row['clusters'], cluster_noun(unit))} ({frames}), too few for an interval"
+        why = "too few for an interval" if row["clusters"] < CLUSTER_T_FROM else "all alike: no interval"
+        return f"{counted(row['clusters'], cluster_noun(unit))} ({frames}), {why}"
     return f"{frames}, no interval"
 
 

@@ -28,7 +28,7 @@ DONE = "done.json"
 """Written when a stage has made its last step and its checkpoint lies there."""
 PUT_BACK = "put back a copy, or train the run anew: it did not keep what this could be made from again."
 REMOVE_IT = "remove this checkpoint's folder; the run then resumes from the one before it."
-LOADER_GONE = "DataLoader worker"
+LOADER_GONE = "DataLoader worker (pid"
 """How torch begins to say that a process which prepares batches has died."""
 _NAME = re.compile(r"step-(\d{6,})")
 

@@ -34,12 +34,14 @@ PATIENCE = 2
 
 @dataclass(frozen=True)
 class Alarm:
-    """rule: its name. step: at which it was raised. what: in words, with figures. stops: whether training must end."""
+    """rule: its name. step: at which it was raised. what: in words, with figures. stops: whether training must end.
+    sound: steps that were made before the first window in which a rule that stops was seen to hold."""
 
     rule: str
     step: int
     what: str
     stops: bool = False
+    sound: int = 0
 
     @property
     def words(self) -> str:
@@ -132,7 +134,7 @@ class CollapseWatch:
         return next((alarm for alarm in self.alarms if alarm.stops), None)
 
     def see(self, event: Mapping[str, Any]) -> Alarm | None:
-        """The alarm that this step raises, if any.
+        """The alarm that this step raises, if any; of several one that stops.
 
         event: a line of the event log (``step``, ``losses``, ``grad``, ``accuracy``, ``target``).
         """
@@ -143,8 +145,11 @@ class CollapseWatch:
             series = self._seen.setdefault(name, _Series(self.window))
             found = series.add(value, holds)
             if found and series.held in (1, 1 + PATIENCE * self.window):
-                raised = Alarm(name, int(event["step"]), found, stops=series.held > 1)
-                self.alarms.append(raised)
+                step = int(event["step"])
+                sound = max(0, step + 1 - (PATIENCE + 1) * self.window)
+                alarm = Alarm(name, step, found, stops=series.held > 1, sound=sound)
+                self.alarms.append(alarm)
+                raised = raised if raised and raised.stops else alarm
         return raised
 
     def _values(self, event: Mapping[str, Any]) -> Iterable[tuple[str, float, Callable[[float, float], str]]]:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from polypda.errors import DataError
 from polypda.integrity import check
+from polypda.methods.registry import method_class, method_options
 from polypda.training.checkpoints import DONE
 from polypda.training.collapse import Alarm, alarms_of
 from polypda.training.progress import EVENTS
-from polypda.training.run_folder import RunFolder
+from polypda.training.run_folder import ROUND, RunFolder
 from polypda.training.selectors import SELECTION, Choice
 
 
@@ -78,14 +79,19 @@ def read_curves(run: RunFolder, stage: str) -> StageCurves:
         _table([event.get("grad", {}) for event in events], steps),
         _table([event.get("accuracy", {}) for event in events], steps),
         pd.Series([event.get("cpu_s") for event in events], index=steps, dtype=float).dropna(),
-        alarms_of(events, _planned_steps(run, stage) or len(events)),
+        alarms_of(events, planned_steps(run, stage) or len(events)),
     )
 
 
-def _planned_steps(run: RunFolder, stage: str) -> int:
+def planned_steps(run: RunFolder, stage: str) -> int:
     """How many steps a stage was to have; 0 where that is not known here."""
-    config = run.config()
-    return config.start_steps if stage == "start" else config.adapt_steps if stage != "oracle" else 0
+    config, method = run.config(), stage.partition(ROUND)[0]
+    if stage in ("start", "oracle"):
+        return config.start_steps if stage == "start" else 0
+    options = {**config.supervised, **config.options}
+    known = {name: value for name, value in options.items() if name in method_class(method).Options.model_fields}
+    labels = method_options(method, known).pseudo_labels
+    return max(1, config.adapt_steps // (labels.rounds if labels is not None else 1))
 
 
 def snapshot_table(run: RunFolder) -> pd.DataFrame:

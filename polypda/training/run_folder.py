@@ -21,6 +21,8 @@ from polypda.training.config import AdaptConfig
 
 STATUS, CONFIG, ENVIRONMENT, RESUMED = "STATUS.json", "config.json", "environment.json", "resumed.json"
 NOT_KEPT = "not-kept.json"
+ROUND = ".round-"
+"""Between a method and the number of a round that is not its last, in the name of a stage."""
 CHOSEN = ("selection.json", "adapted.safetensors")
 MADE_LATER = (STATUS, *CHOSEN, "stylization.json", RESUMED, NOT_KEPT)
 """Files of the run itself that its trainings make; the others are written once, when it is created."""

@@ -142,7 +142,7 @@ def _on_labels(segmenter: Segmenter, cached: CachedFrames | None, device: torch.
         predictions = (polyp_probability(segmenter, batch.images.to(device)).float().cpu() >= 0.5).numpy()
         for predicted, inside in zip(predictions, batch.valid[:, 0].numpy(), strict=True):
             labels = cached.masks[next(indices)]
-            mask, counted = labels == POLYP, predicted & (labels != IGNORED)
+            mask, counted = (labels == POLYP) & inside, predicted & (labels != IGNORED) & inside
             predicted_px, seen_px = predicted_px + int((predicted & inside).sum()), seen_px + int(inside.sum())
             if mask.any():
                 values.append(2 * np.count_nonzero(counted & mask) / (counted.sum() + mask.sum()))

@@ -54,6 +54,8 @@ from polypda.training.run_loggers import NOT_TRACKED, Tracking
 from polypda.training.stage_batches import StagePreparation, batch_changes, statistics_batches, step_dataset
 
 log_of_trainings = logging.getLogger(__name__)
+SOUND = "sound_steps"
+"""In done.json, beside the collapse that ended a training: the steps before it began to show."""
 OTHER_SIDE_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
 """How gloo says that another process of the group has died."""
 
@@ -194,6 +196,13 @@ def stopped_by_collapse(folder: Path) -> str:
     return str(json.loads(done.read_text(encoding="utf-8")).get("collapse", "")) if done.is_file() else ""
 
 
+def sound_steps(folder: Path) -> int | None:
+    """Of a finished stage that a collapse ended: the steps before it began to show; None of any other."""
+    done = folder / DONE
+    told = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
+    return int(told.get(SOUND, 0)) if told.get("collapse") else None
+
+
 class _Training:
     """One process's part of a stage's training."""
 
@@ -230,7 +239,8 @@ class _Training:
                 self._save(steps)
                 if fabric.is_global_zero:
                     record(stage.folder / EVENTS)
-                    collapse = {"collapse": self.collapse.words} if self.collapse else {}
+                    ended = self.collapse
+                    collapse = {"collapse": ended.words, SOUND: ended.sound} if ended else {}
                     done = {"steps": steps, "method": stage.config.method, **collapse}
                     write_json(stage.folder / DONE, done, recorded=True)
                 if self._asked_anywhere(watch):
@@ -266,6 +276,9 @@ class _Training:
             for event in log.before(start):
                 health.see(event)
             loggers.catch_up(start, partial(log.before, start))
+            if (ended := health.stopping) and ended.step + 1 == start and fabric.world_size == 1:
+                self.collapse = ended  # it was killed before it could say so
+                return start
             batches = step_batches(dataset, start, steps, workers=self.compute.workers, pinned=pinned)
             began_s = process_time()
             for step, (source, target) in zip(range(start, steps), batches, strict=True):

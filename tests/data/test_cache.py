@@ -6,6 +6,7 @@ import pytest
 from support.painted import paint, write_frames
 
 from polypda.cohorts.frames import LabelState
+from polypda.data.batches import IGNORED
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.geometry import Fit
 from polypda.errors import DataError
@@ -74,3 +75,11 @@ def test_a_declared_negative_needs_no_mask_file(frames, tmp_path):
 def test_an_unlabelled_frame_does_not_pass_for_a_negative(frames, tmp_path):
     with pytest.raises(DataError, match="E_NO_LABEL painted/000"):
         FrameCache(tmp_path / "cache", NetworkGrid(64)).labelled([frames[0].without_label()])
+
+
+def test_what_is_said_of_a_frame_without_a_mask_is_not_remembered_beyond_its_day(frames, tmp_path):
+    """Frames that were declared negative, and no longer are, must not go on teaching that there is no polyp."""
+    cache = FrameCache(tmp_path / "cache", NetworkGrid(64))
+    for state, value in ((LabelState.NEGATIVE, 0), (LabelState.NONE, IGNORED), (LabelState.NEGATIVE, 0)):
+        said = dataclasses.replace(frames[0], mask=None, label_state=state)
+        assert set(np.unique(cache.partly_labelled([said, *frames[1:]]).masks[0])) == {value}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from polypda.data.batches import IGNORED
 from polypda.data.frame_changes import (
     FADE,
     MARGIN,
@@ -135,3 +136,10 @@ def test_a_frame_of_one_colour_stays_smooth():
     flat, valid, style = np.full((32, 32, 3), 120, np.uint8), np.ones((32, 32), np.uint8), images(32)[2]
     changed = with_colour_statistics(flat, valid > 0, style, valid > 0, 1.0)
     assert changed.reshape(-1, 3).std(axis=0).max() < 1
+
+
+def test_what_is_ignored_is_no_polyp():
+    """Pseudo-labels are ignored outside the field of view, and where the teacher is not sure."""
+    labels = np.stack([painted()[2] * (number >= 5) for number in range(10)])
+    labels[:, :4] = IGNORED
+    assert PolypRemoval.up_to(0.5, labels, 10) is None

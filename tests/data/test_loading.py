@@ -8,6 +8,8 @@ from polypda.data.batches import IGNORED, LabelledBatch, UnlabelledBatch
 from polypda.data.cache import FrameCache, NetworkGrid
 from polypda.data.loading import Fraction, LabelledFrames, StepDataset, UnlabelledFrames, frame_batches, step_batches
 from polypda.data.sampling import Stream, UniformSampler
+from polypda.errors import DataError
+from polypda.training.checkpoints import LOADER_GONE
 from polypda.training.stage_batches import labelled_batches
 
 
@@ -80,3 +82,26 @@ def test_a_frame_has_one_name_before_the_first_step_and_in_every_step(dataset, t
     prepared = {name for batch in labelled_batches(cached) for name in batch.frames}
     assert before == prepared == {f"painted/{number:03d}" for number in range(9)}
     assert in_steps == before
+
+
+class Broken:
+    """A frame that cannot be read."""
+
+    def __getitem__(self, step):
+        raise DataError("E_CACHE_DAMAGED", "a frame is damaged.", where="painted/000", fix="remove it.")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_keeps_its_code_on_the_way_out_of_a_worker(workers):
+    with pytest.raises(DataError, match=r"E_CACHE_DAMAGED painted/000: a frame is damaged") as caught:
+        list(step_batches(Broken(), 0, 2, workers=workers))
+    assert caught.value.fix == "remove it."
+
+
+def test_only_a_worker_that_died_is_called_ended_from_outside():
+    told = (
+        "DataLoader worker (pid(s) 17) exited unexpectedly",
+        "DataLoader worker (pid 17) is killed by signal: Killed.",
+    )
+    assert all(LOADER_GONE in words for words in told)
+    assert LOADER_GONE not in "Caught ValueError in DataLoader worker process 0."

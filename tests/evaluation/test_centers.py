@@ -211,3 +211,12 @@ def test_a_run_metadata_refuses_unknown_facts_and_no_seed() -> None:
         run_metadata(selektor="last")
     with pytest.raises(ValueError, match="seeds"):
         run_metadata(seeds=())
+
+
+def test_sequences_count_within_their_patient() -> None:
+    """Both patients have a sequence 1: the mean of two sequences, not of one."""
+    cases = small_study()
+    cases.loc[:, "patient"] = np.where(cases["sequence"] == cases["sequence"].iloc[0], "a", "b")
+    by_name = centres_of(cases).set_index("model")["dice_sequence"]
+    cases.loc[:, "sequence"] = "1"
+    assert centres_of(cases).set_index("model")["dice_sequence"].tolist() == pytest.approx(by_name.tolist())

@@ -23,6 +23,8 @@ from polypda.methods.size_priors import (
     size_bounds,
     size_loss,
 )
+from polypda.networks.segmenter import BACKGROUND, POLYP
+from polypda.networks.weights import not_finite
 
 INF = math.inf
 
@@ -280,3 +282,11 @@ def test_an_image_of_which_nothing_is_demanded_counts_as_zero():
     loss = size_loss(logits, target, priors, SizeOptions.model_validate({}))
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.item() == 0 and not gradient.any()
+
+
+def test_priors_that_nobody_learnt_can_be_written_to_a_checkpoint():
+    """λ = 0, as the error of an empty prior advises, learns none; and a class may be in no frame."""
+    priors = SizePriors(FrameGroups(""))
+    assert not not_finite(priors.state_dict().items())
+    priors.frames[0, POLYP] = 3
+    assert math.isnan(priors.of("f").mean[BACKGROUND]) and not math.isnan(priors.of("f").mean[POLYP])

@@ -164,7 +164,8 @@ def test_the_answer_claims_only_what_an_interval_over_clusters_shows(
     assert "31 % of the frames with a polyp get worse." in text
     assert "training variability not assessed" in text
     assert ("likely too narrow" in text) == (kind == "frames as independent")
-    assert ("too few for an interval" in text) == (kind == "none")
+    assert "too few for an interval" not in text
+    assert ("12 sequences: the difference is the same in all" in text) == (kind == "none")
     assert ("12 sequences" in text) == (kind.startswith("cluster") or kind == "none")
 
 
@@ -187,3 +188,20 @@ def test_lost_clean_frames_go_before_any_gain(study, run_metadata) -> None:
 def test_file_names_are_safe_everywhere() -> None:
     assert file_name("../a b/c:d*?.png") == "a-b-c-d-.png"
     assert file_name("///") == "frame" and len(file_name("x" * 300)) == 60
+
+
+def test_a_runs_former_report_stays_until_the_new_one_is_complete(tmp_path, study, run_metadata) -> None:
+    """What the checkpoint rules cost is nowhere else once the run's snapshots are gone."""
+    folder = tmp_path / "report"
+    write_report(folder, study, run_metadata)
+    former = (folder / "index.html").read_bytes()
+
+    def overlays():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        write_report(folder, study, run_metadata, overlays(), replace=True)
+    assert (folder / "index.html").read_bytes() == former
+    with pytest.raises(DataError, match="E_REPORT_EXISTS"):
+        write_report(folder, study, run_metadata)

@@ -60,6 +60,8 @@ def test_the_words_name_difference_interval_clusters_and_conclusion() -> None:
     assert "if its 66 frames were independent" in frames and "likely too narrow" in frames and "not shown" in frames
     few = said(row(low=math.nan, high=math.nan, kind="none", clusters=1), "sequence")
     assert "1 sequence (66 frames), too few for an interval" in few
+    alike = said(row(delta=0.0, low=math.nan, high=math.nan, kind="none", clusters=12), "patient")
+    assert "12 patients (66 frames), all alike: no interval" in alike
     boxes = "annotated with boxes only: no Dice"
     case = row(delta=math.nan, words=boxes, delta_lesion_sensitivity_10=0.05)
     assert said(case) == f"{boxes}; lesion sensitivity +0.05 (no interval), for which no finding is declared"

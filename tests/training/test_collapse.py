@@ -5,11 +5,13 @@ import random
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from polypda.training import collapse_limits
 from polypda.training.collapse import CollapseWatch, alarms_of
+from polypda.workflows.runs.trained_models import Snapshots
 
 STEPS, BEGINS = 200, 60
 
@@ -102,10 +104,15 @@ def test_a_training_that_collapses_is_stopped_and_says_so(bench, number):
     assert told.startswith("stopped at step ")
     folder = made.folder / one.name.replace(" ", "-")
     done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-    assert done["steps"] < made.steps and done["collapse"] == told
+    assert done["steps"] < made.steps and done["collapse"] == told and 0 <= done["sound_steps"] < done["steps"] - 20
     lines = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == done["steps"], "the watch read the log, and the log says the same"
-    assert alarms_of(lines, made.steps)[-1].words == told
+    assert told == next(alarm.words for alarm in alarms_of(lines, made.steps) if alarm.stops)
+    if number == 0:  # killed between its last checkpoint and what says that it is done: not a step more is made
+        whole = (folder / "events.jsonl").read_bytes()
+        (folder / "done.json").unlink()
+        (folder / "checksums.sha256").unlink(missing_ok=True)
+        assert made.collapsed(one) == told and (folder / "events.jsonl").read_bytes() == whole
 
 
 def test_a_healthy_training_goes_to_its_end(bench):
@@ -121,3 +128,37 @@ def test_every_limit_is_documented_with_its_value():
     for names, values in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", text, flags=re.MULTILINE):
         documented |= dict(zip(re.findall(r"`(\w+)`", names), map(float, values.split(",")), strict=True))
     assert documented == {name: value for name, value in vars(collapse_limits).items() if name.isupper()}
+
+
+def test_a_warning_beside_it_does_not_hide_a_stop_and_what_was_sound_is_told():
+    """The vanished foreground stops the training at the step at which the gradient's rule warns."""
+    watch, raised = CollapseWatch(STEPS), []
+
+    def both(event, step):
+        event["target"].update(foreground=0.0)
+        if step >= BEGINS + 2 * watch.window:
+            event["grad"].update(segmenter=1e-9)
+
+    raised = [alarm for event in events(both) if (alarm := watch.see(event))]
+    stop = next(alarm for alarm in raised if alarm.stops)
+    beside = [alarm for alarm in watch.alarms if alarm.step == stop.step]
+    assert stop.rule == "foreground" and len(beside) == 2 and not beside[1].stops, (
+        "the case must be the one that is meant"
+    )
+    assert stop == watch.stopping and BEGINS - watch.window <= stop.sound <= BEGINS
+
+
+def test_the_checkpoint_is_chosen_among_those_before_a_collapse(tmp_path):
+    folder = tmp_path / "adaptsegnet"
+    config = SimpleNamespace(checkpoint_every=20)
+    for step in (20, 40, 60, 67):
+        (folder / f"step-{step:06d}").mkdir(parents=True)
+
+    def snapshots():
+        return Snapshots(config, folder, None, None)
+
+    assert list(snapshots().files) == [20, 40, 60, 67] and not snapshots().all_collapsed
+    (folder / "done.json").write_text(json.dumps({"steps": 67, "collapse": "stopped at step 67: …", "sound_steps": 41}))
+    assert list(snapshots().files) == [20, 40] and not snapshots().all_collapsed
+    (folder / "done.json").write_text(json.dumps({"steps": 67, "collapse": "stopped at step 67: …", "sound_steps": 5}))
+    assert list(snapshots().files) == [20, 40, 60, 67] and snapshots().all_collapsed

@@ -7,7 +7,7 @@ from support.runs import write_run
 
 from polypda.errors import DataError
 from polypda.training.criteria import LAST, SnapshotScore
-from polypda.training.curves import read_curves, snapshot_table, stage_names
+from polypda.training.curves import planned_steps, read_curves, snapshot_table, stage_names
 from polypda.training.run_folder import RunFolder
 from polypda.training.selectors import choose
 
@@ -45,3 +45,14 @@ def test_the_start_stands_before_the_snapshots(tmp_path):
     (run.folder / "selection.json").write_text(json.dumps(choice.as_json()))
     assert list(snapshot_table(run).index) == [0, 3, 5]
     assert RunFolder.open(run.folder).name == "run"
+
+
+def test_the_watch_of_a_page_has_the_windows_of_the_training(tmp_path):
+    """Rounds share the method's steps; a part knows fewer options."""
+    run = write_run(tmp_path / "run", 3, method="adaptsegnet+self-training")
+    config = run.config().model_dump(mode="json")
+    config |= {"options": config["options"] | {"rounds": 3}, "adapt_steps": 90, "start_steps": 40}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    run = RunFolder(run.folder)
+    names = ("start", "source-only", "adaptsegnet", "adaptsegnet+self-training.round-1", "adaptsegnet+self-training")
+    assert [planned_steps(run, name) for name in names] == [40, 90, 90, 30, 30]

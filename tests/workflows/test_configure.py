@@ -80,3 +80,24 @@ def test_pseudo_labels_and_permitted_labels_are_not_learnt_at_once():
     with pytest.raises(UsageError, match=r"E_METHOD_COMBINATION.*pseudo-labels and its labels at once"):
         resolve("fcan+self-training", options={"lambda_target_seg": 1}, target_labels=True)
     assert resolve("fcan+self-training").method == "fcan+self-training"
+
+
+@pytest.mark.parametrize(
+    ("method", "top", "data", "words"),
+    [
+        ("tent", {"frozen_stages": 2}, {}, "--frozen-stages: tent"),
+        ("adabn", {}, {"polyp_free": 0.2, "box_supervision": "projection"}, "--polyp-free: a box"),
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused(method, top, data, words):
+    with pytest.raises(UsageError, match=f"E_OPTION.*nothing would come of {words}"):
+        resolve_config(
+            source="zju2",
+            target="haining",
+            method=method,
+            preset_name="quick",
+            phantom=True,
+            top=top,
+            sections={"network": {}, "data": data, "compute": {}},
+            options={},
+        )

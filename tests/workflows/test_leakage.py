@@ -13,10 +13,13 @@ from polypda.errors import UNTRUSTED, LeakageError
 from polypda.evaluation.cases.run_metadata import RunMetadata, joint_lines
 from polypda.quality import fingerprints as fingerprint_cache
 from polypda.quality.fingerprints import cached_fingerprints
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.runs.adapt import open_data
 from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.leakage import leaks_among, leaks_into, record_leakage, recorded_leakage, require_allowed
 from polypda.workflows.runs.paths import Paths
+from polypda.workflows.scoring import evaluate_on
+from polypda.workflows.scoring.scoring import ScoredPart
 
 HEIGHT, WIDTH = 72, 96
 PARTS = ("train", "train", "validation", "test")
@@ -128,16 +131,16 @@ def test_damaged_cache_is_made_anew(root, tmp_path):
     assert all(entry is not None for entry in cached_fingerprints(frames, tmp_path))
 
 
-def config(**top):
+def config(method="adabn", options=None, **top):
     return resolve_config(
         source="zju2",
         target="haining",
-        method="adabn",
+        method=method,
         preset_name="quick",
         phantom=False,
         top=top,
         sections={"network": {}, "data": {}, "compute": {}},
-        options={},
+        options=options or {},
     )
 
 
@@ -200,3 +203,28 @@ def test_stamp_stands_beside_every_table(tmp_path):
     assert "leakage" not in joint_lines([run_metadata()], ["adabn"], phantom=False)
     record_leakage(tmp_path, told.leakage)
     assert recorded_leakage(tmp_path) == told.leakage and json.loads((tmp_path / "leakage.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "models", "taught"),
+    [
+        ({}, (), ("zju2",)),
+        ({}, ("oracle",), ("zju2", "haining")),
+        ({"accepted": "accepted.csv"}, (), ("zju2", "haining")),
+        ({"method": "adaptsegnet", "selector": "oracle", "target_labels": True}, (), ("zju2", "haining")),
+        ({"method": "fcan", "options": {"lambda_target_seg": 1}, "target_labels": True}, (), ("zju2", "haining")),
+    ],
+)
+def test_what_taught_or_chose_a_model_is_never_scored_as_held_out(tmp_path, monkeypatch, changes, models, taught):
+    method, options = changes.pop("method", "adabn"), changes.pop("options", {})
+    run = RunFolder.create(tmp_path / "run", config(method=method, options=options, **changes))
+    monkeypatch.setattr(evaluate_on.RunModels, "by_name", lambda _: dict.fromkeys(models))
+    assert evaluate_on.taught_by(run) == taught
+    for part in ("train", "validation", "all"):
+        for cohort in ("zju2", "haining"):
+            if cohort in taught:
+                with pytest.raises(LeakageError, match=f"E_TRAINED_ON {cohort}: labels of {cohort} taught or chose"):
+                    evaluate_on.check_leaks([ScoredPart(cohort, part)], taught)
+            else:
+                assert evaluate_on.check_leaks([ScoredPart(cohort, part)], taught) == ()
+    assert evaluate_on.check_leaks([ScoredPart("haining", "test")], taught) == ()

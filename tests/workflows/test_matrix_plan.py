@@ -7,8 +7,9 @@ import pytest
 
 from polypda.cohorts.pairs import every_pair
 from polypda.errors import PolypdaError, UsageError
+from polypda.training.run_folder import RunFolder
 from polypda.workflows.matrix.launchers import InProcesses, Sequential
-from polypda.workflows.matrix.matrix import estimated_seconds
+from polypda.workflows.matrix.matrix import RunState, estimated_seconds, state_of
 from polypda.workflows.matrix.matrix_plan import plan_matrix
 from polypda.workflows.runs.configure import resolve_config
 
@@ -137,3 +138,13 @@ def test_when_the_time_is_over_no_further_run_begins(tmp_path):
     outcomes = list(InProcesses(1, minutes=0).launch(plan.runs, run_one, lambda run: begun.append(run.name)))
     assert not begun and not outcomes and not list(tmp_path.iterdir())
     assert len(list(InProcesses(1, minutes=60).launch(plan.runs, run_one, lambda run: None))) == len(plan.runs)
+
+
+def test_a_run_whose_target_has_no_labels_is_complete_once_its_page_is_there(tmp_path):
+    (run,) = plan_matrix([("zju2", "haining")], ["source-only"], [0], configure).runs
+    made = RunFolder.create(tmp_path / run.name, run.config)
+    made.set_status("complete", report="unscored/index.html", verdict="trained", scored=False)
+    assert state_of(run, tmp_path) is RunState.UNSCORED
+    (made.folder / "unscored").mkdir()
+    (made.folder / "unscored" / "evidence.json").write_text("{}")
+    assert state_of(run, tmp_path) is RunState.COMPLETE

@@ -140,10 +140,10 @@ def lesion_block(panel: Panel) -> Block:
 
 
 def _per_sequence(panel: Panel, dice: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
-    sequences = panel.frames["sequence"].to_numpy(dtype=str)[chosen]
-    if not len(sequences) or (sequences == "").any():  # over some of the frames it would be another n
+    frames = panel.frames.loc[chosen, ["patient", "sequence"]]
+    if not len(frames) or (frames["sequence"] == "").any():  # over some of the frames it would be another n
         return np.full(len(dice), math.nan)
-    codes = np.unique(sequences, return_inverse=True)[1]
+    codes = frames.groupby(["patient", "sequence"], sort=False).ngroup().to_numpy()  # names count within their patient
     sizes = np.bincount(codes)
     return np.stack([np.bincount(codes, weights=row) / sizes for row in dice]).mean(axis=-1)
 

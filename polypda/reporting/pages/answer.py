@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from polypda.evaluation.cases.run_metadata import ONE_SEED, RunMetadata
-from polypda.evaluation.statistics.intervals import IntervalKind
+from polypda.evaluation.statistics.intervals import CLUSTER_T_FROM, IntervalKind
 from polypda.reporting.verdict import CLUSTER_INTERVALS, Finding, concerns, finding, verdict
 from polypda.reporting.wording import clusters_text, interval, percent, points, signed
 
@@ -123,7 +123,9 @@ def _certainty(comparison: dict[str, Any], after: pd.Series) -> list[str]:
         return ["The interval treats frames as independent: it is likely too narrow, and nothing is claimed from it."]
     if kind == IntervalKind.NONE and after["n_dice"]:
         means = f" Differences: {after['delta_cluster_means']}." if after["delta_cluster_means"] else ""
-        return [f"{_clusters(after).capitalize()}: too few for an interval.{means}"]
+        known = pd.notna(after["clusters"]) and after["clusters"] >= CLUSTER_T_FROM
+        why = "the difference is the same in all, so there is no interval" if known else "too few for an interval"
+        return [f"{_clusters(after).capitalize()}: {why}.{'' if known else means}"]
     return [f"{verdict(comparison, str(after['cluster_unit']))}."] if kind in CLUSTER_INTERVALS else []
 
 

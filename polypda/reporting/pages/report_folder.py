@@ -75,12 +75,15 @@ def write_report(
     run_metadata: RunMetadata,
     overlays: Iterable[OverlayImage] = (),
     selectors: pd.DataFrame | None = None,
+    *,
+    replace: bool = False,
 ) -> str:
     """Write the report of one run: the tables and the page of :func:`write_cross_centre_report` for it alone, its own
     figures and overlays, and evaluation.json, from which reports of several runs are made.
 
     Everything is written beside ``folder`` and moved there at the end. ``overlays`` is consumed one by one, so a
     generator never holds more than one image. ``selectors``: what each checkpoint rule cost, for selectors.csv.
+    ``replace``: what lies in ``folder`` gives way once the new one is complete, whatever it is: the run's own report.
 
     Returns: the verdict in one line.
     Raises: UsageError E_REPORT_METHOD; DataError E_REPORT_EXISTS, E_REPORT_MODEL, E_REPORT_STATEMENT,
@@ -89,10 +92,10 @@ def write_report(
     """
     cases = checked_cases(cases)
     _check_run_metadata(cases, run_metadata)
-    refuse_existing(folder)
+    refuse_existing(folder, replace=replace, former=())
     evaluation = Evaluation(cases, run_metadata, folder, *([] if selectors is None else [selectors]))
     results = cross_centre_results([evaluation], run_metadata.source_only)
-    with new_folder(folder) as work:
+    with new_folder(folder, replace=replace, former=()) as work:
         (work / "figures").mkdir()
         write_evaluation(work, cases, run_metadata)
         write_tables(results, work)

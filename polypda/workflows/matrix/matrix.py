@@ -34,8 +34,11 @@ from polypda.workflows.matrix.matrix_plan import PlannedRun
 from polypda.workflows.runs.adapt import adapt, check_start, open_both, open_data, start_run
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import data_tables, require_recorded
+from polypda.workflows.runs.reports import was_scored
 from polypda.workflows.runs.reuse import RUN_MAY_DIFFER, differing
 from polypda.workflows.runs.stages import SOURCE_ONLY, adapts
+from polypda.workflows.scoring.evaluate import UNSCORED
+from polypda.workflows.scoring.unscored import EVIDENCE
 
 
 class RunState(StrEnum):
@@ -67,6 +70,8 @@ def state_of(run: PlannedRun, folder: Path) -> RunState:
         complete = False
     if not complete:
         return RunState.INTERRUPTED
+    if not was_scored(index):  # the target has no labels: its page and figures are the run's end
+        return RunState.COMPLETE if (index / UNSCORED / EVIDENCE).is_file() else RunState.UNSCORED
     try:
         read_evaluation(found.report)
     except PolypdaError:

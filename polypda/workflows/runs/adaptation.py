@@ -179,12 +179,13 @@ class Adaptation:
                     where=run.name,
                     fix="train the start for longer, or lower polyp_from; the guard would keep the source model.",
                 )
-            nothing = Choice(0, config.selector, (), "no round was trained", (), verdict=Verdict.SOURCE, alarms=alarms)
-            write_json(run.folder / SELECTION, nothing.as_json(), recorded=True)
-            kept = load_segmenter(config.network, self._control)
-            save_model(kept, run.folder / ADAPTED, model_facts(run, config, config.method, kept), recorded=True)
+            self._keep_control("no round was trained", alarms)
             return None, None
         snapshots = Snapshots(config, stage.folder, self.data.target, self._device)
+        if config.guard and snapshots.all_collapsed:
+            words = f"the training collapsed before a checkpoint was kept: it was {stopped_by_collapse(stage.folder)}"
+            self._keep_control(words, (*alarms, words))
+            return None, None
         choice = keep_chosen(
             run,
             snapshots,
@@ -197,6 +198,13 @@ class Adaptation:
             labelled_target=labelled_target,
         )
         return choice, snapshots
+
+    def _keep_control(self, reason: str, alarms: tuple[str, ...]) -> None:
+        config, run = self.config, self.run
+        nothing = Choice(0, config.selector, (), reason, (), verdict=Verdict.SOURCE, alarms=alarms)
+        write_json(run.folder / SELECTION, nothing.as_json(), recorded=True)
+        kept = load_segmenter(config.network, self._control)
+        save_model(kept, run.folder / ADAPTED, model_facts(run, config, config.method, kept), recorded=True)
 
 
 def _train_whole(adaptation: Adaptation, compute: Compute, progress: Progress) -> tuple[Stage | None, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from polypda.cohorts.pairs import check_pair
 from polypda.cohorts.sub_cohorts import canonical
+from polypda.data.labels import BoxSupervision
 from polypda.errors import DataError, UsageError
 from polypda.files import write_json
 from polypda.methods.contract import MethodOptions
@@ -133,7 +134,9 @@ def resolve_config(
         fix = "leave self-training out, or the semi-supervised term."
         raise UsageError("E_METHOD_COMBINATION", what, fix=fix)
     _share_supervised_options(values)
-    return _validated(values)
+    config = _validated(values)
+    _require_effect(config)
+    return config
 
 
 def with_processes(config: AdaptConfig, processes: int) -> AdaptConfig:
@@ -154,6 +157,17 @@ def _validated(values: dict[str, Any]) -> AdaptConfig:
             f"{told}{first['msg']}.",
             fix="`polypda adapt --help` lists the options.",
         ) from error
+
+
+def _require_effect(config: AdaptConfig) -> None:
+    """Refuse settings that would change nothing. Raises: UsageError E_OPTION."""
+    ignored = ""
+    if config.data.polyp_free and config.data.box_supervision is BoxSupervision.PROJECTION:
+        ignored = "--polyp-free: a box that teaches by its projections does not tell what is to be covered"
+    if config.frozen_stages and "tent" in config.method.split("+"):
+        ignored = "--frozen-stages: tent learns scale and shift of every batch-norm layer, and nothing else"
+    if ignored:
+        raise UsageError("E_OPTION", f"nothing would come of {ignored}.", fix="leave it out.")
 
 
 def _keep_what_fits(network: dict[str, Any], base: dict[str, Any], given: dict[str, Any]) -> None:

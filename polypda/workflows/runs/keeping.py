@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from polypda.review.record import REVIEWS
 from polypda.training.checkpoints import DONE, META, STATE, Checkpoint, keep_snapshot, list_checkpoints
 from polypda.training.config import AdaptConfig, Keep
 from polypda.training.progress import EVENTS
-from polypda.training.run_folder import CONFIG, NOT_KEPT, STATUS, NotKept, RunFolder
+from polypda.training.run_folder import CONFIG, NOT_KEPT, ROUND, STATUS, NotKept, RunFolder
 from polypda.training.selectors import SELECTION, set_aside
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START
 from polypda.workflows.runs.trained_models import INITIAL, part_file, trained_parts
@@ -299,15 +300,23 @@ def _spare(run: RunFolder) -> list[Path]:
 def _spare_stages(run: RunFolder, config: AdaptConfig) -> dict[str, list[Checkpoint]]:
     """Name of a stage → checkpoints of it that can go."""
     found = {}
-    aside = bool(set_aside(run.folder))
+    judged = _judged(run, config) if set_aside(run.folder) else ""
     for stage in run.stages():
         checkpoints = list_checkpoints(stage)
-        if aside and stage.name == config.method:
+        if stage.name == judged:
             step = json.loads((run.folder / SELECTION).read_text(encoding="utf-8"))["step"]
             checkpoints = [one for one in checkpoints if one.step != step]
         if checkpoints and stage.name not in (START, SOURCE_ONLY, ADABN, ORACLE):
             found[stage.name] = checkpoints
     return found
+
+
+def _judged(run: RunFolder, config: AdaptConfig) -> str:
+    """The stage whose checkpoints were judged; "" where there was none. Of rounds the last that was trained: labels of
+    the next one may have raised an alarm, and ended them."""
+    names = [stage.name for stage in run.stages() if stage.name.partition(ROUND)[0] == config.method]
+    trained = [name for name in names if (run.stage(name) / DONE).is_file()]
+    return max(trained, key=lambda name: int(name.partition(ROUND)[2] or sys.maxsize), default="")
 
 
 def drop_states(run: RunFolder) -> None:
@@ -316,11 +325,11 @@ def drop_states(run: RunFolder) -> None:
     Of the method every snapshot stays, from which its checkpoint was chosen; of any other stage the last alone.
     Raises: OSError; DataError E_RUN_CONFIG.
     """
-    method = run.config().method
+    judged = _judged(run, run.config())
     for stage in run.stages():
         found = list_checkpoints(stage)
         for checkpoint in found:
-            if checkpoint is found[-1] or stage.name == method:
+            if checkpoint is found[-1] or stage.name == judged:
                 keep_snapshot(checkpoint)
             else:
                 shutil.rmtree(checkpoint.folder)

@@ -22,7 +22,7 @@ from polypda.methods.contract import LabelsFrom, PseudoLabelRule
 from polypda.methods.registry import method_class
 from polypda.networks.batch_norm import BatchNormPolicy
 from polypda.training.config import AdaptConfig, StageConfig
-from polypda.training.run_folder import RunFolder
+from polypda.training.run_folder import ROUND, RunFolder
 from polypda.training.run_loggers import NOT_TRACKED, Tracking
 from polypda.training.selectors import foreground_fraction
 from polypda.training.stage import Stage
@@ -36,7 +36,7 @@ FEATURES = "features.safetensors"
 
 def round_name(method: str, number: int | None) -> str:
     """The stage of a round that is not the last."""
-    return f"{method}.round-{number}"
+    return f"{method}{ROUND}{number}"
 
 
 def adapts(method: str) -> bool:

@@ -24,10 +24,11 @@ from polypda.networks.averaged_prediction import FusedSegmenter
 from polypda.networks.batch_norm import recompute_statistics
 from polypda.networks.registry import load_segmenter
 from polypda.networks.segmenter import Segmenter
-from polypda.training.checkpoints import DONE, PUT_BACK, final_segmenter, list_checkpoints, planned
+from polypda.training.checkpoints import DONE, PUT_BACK, Checkpoint, final_segmenter, list_checkpoints, planned
 from polypda.training.config import AdaptConfig, FinalStatistics, Parts
 from polypda.training.progress import Progress
 from polypda.training.run_folder import RunFolder
+from polypda.training.stage import sound_steps
 from polypda.training.stage_batches import statistics_batches
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.stages import ADABN, ORACLE, SOURCE_ONLY, START, adapts
@@ -172,9 +173,19 @@ class Snapshots:
 
     @cached_property
     def files(self) -> dict[int, Path]:
-        """Step → segmenter, earliest first; what an interruption left is no candidate."""
+        """Step → segmenter, earliest first; what an interruption left is no candidate, and of a training that collapsed
+        only what was kept before, if anything was."""
         kept = planned(list_checkpoints(self.folder), self.config.checkpoint_every)
-        return {checkpoint.step: checkpoint.segmenter for checkpoint in kept}
+        return {checkpoint.step: checkpoint.segmenter for checkpoint in self._sound(kept) or kept}
+
+    @property
+    def all_collapsed(self) -> bool:
+        """Whether the training collapsed before a checkpoint was kept."""
+        return not self._sound(planned(list_checkpoints(self.folder), self.config.checkpoint_every))
+
+    def _sound(self, kept: list[Checkpoint]) -> list[Checkpoint]:
+        last = sound_steps(self.folder)
+        return kept if last is None else [one for one in kept if one.step <= last]
 
     def as_used(self, step: int) -> Segmenter:
         """A snapshot with the batch-norm statistics that the run uses it with, on the device.

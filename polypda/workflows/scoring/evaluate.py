@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -219,11 +218,10 @@ def _report_on(
     """Likewise for cohorts by their role in the run; a source whose frames are not here is left out."""
     cases = score(evaluated, cohorts, progress)
     report = evaluated.run.report
-    shutil.rmtree(report, ignore_errors=True)  # of an evaluation that was interrupted or is repeated
     images = _overlays(evaluated, cohorts, cases, overlays)
     regret = _selector_regret(evaluated, cohorts["target"], cases, progress)
     with phase(progress, "writing the report"):
-        verdict = write_report(report, cases, evaluated.run_metadata, images, regret)
+        verdict = write_report(report, cases, evaluated.run_metadata, images, regret, replace=True)
     return Reported(report / "index.html", verdict)
 
 

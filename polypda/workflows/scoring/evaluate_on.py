@@ -32,6 +32,7 @@ from polypda.training.selectors import recorded_choice
 from polypda.workflows.runs.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.runs.leakage import leaks_into, require_allowed
 from polypda.workflows.runs.paths import Paths
+from polypda.workflows.runs.recorded_data import trained_target_parts
 from polypda.workflows.runs.stages import ORACLE
 from polypda.workflows.runs.trained_models import FUSED, RunModels, fused_model, fusion_note, learnt_frames
 from polypda.workflows.scoring.evaluate import EvaluatedRun
@@ -85,7 +86,8 @@ def _evaluated(
     weights = RunModels(run, config).by_name()
     same_part(parts)
     allowed = allow_leakage or config.allow_leakage
-    leaks = check_leaks(parts, config, oracle=ORACLE in weights)
+    fused = [RunFolder.open(one) for one in fuse]
+    leaks = tuple(leak for one in (run, *fused) for leak in check_leaks(parts, taught_by(one)))
     require_allowed(leaks, allowed=allowed)
     require_writable(run.folder / "evaluations")
     models = {name: load_segmenter(config.network, path) for name, path in weights.items()}
@@ -94,8 +96,8 @@ def _evaluated(
     roots = data_roots([part.cohort for part in parts], config, paths)
     opened = [open_part(part, roots[part.cohort], config, allow_leakage=allowed) for part in parts]
     for one in opened:
-        for learner in (run, *map(RunFolder.open, fuse)):
-            _require_recorded_split(learner, one, weights)
+        for learner in (run, *fused):
+            _require_recorded_split(learner, one)
     learnt, unchecked = learnt_frames(run, config, paths)
     scored = [frame for one in opened for frame in one.frames]
     leakage = require_allowed((*leaks, *leaks_into(scored, learnt, paths.cache)), allowed=allowed)
@@ -196,19 +198,26 @@ def same_part(parts: Sequence[ScoredPart]) -> None:
         )
 
 
-def check_leaks(parts: Sequence[ScoredPart], config: AdaptConfig, *, oracle: bool) -> tuple[LeakageError, ...]:
+def taught_by(run: RunFolder) -> tuple[str, ...]:
+    """Cohorts whose labels taught a model of a run, or chose it: the source; the target by an oracle, a method that
+    learns its labels, a checkpoint chosen by them, or outlines that reviewers accepted."""
+    config = run.config()
+    labels = ORACLE in RunModels(run, config).by_name() or trained_target_parts(config) or config.accepted
+    return (config.source, config.target) if labels else (config.source,)
+
+
+def check_leaks(parts: Sequence[ScoredPart], learnt: Sequence[str]) -> tuple[LeakageError, ...]:
     """Refuse to score on what a model learnt or was chosen by; tell cohorts that share frames with what it learnt.
 
-    Raises: LeakageError E_TRAINED_ON; UsageError E_COHORT_UNKNOWN.
+    Args: learnt: see :func:`taught_by`. Raises: LeakageError E_TRAINED_ON; UsageError E_COHORT_UNKNOWN.
     """
-    learnt = [config.source, *([config.target] if oracle else [])]
     shared = []
     for part in parts:
         manifest(part.cohort)
         if whole_cohort(part.cohort) in {whole_cohort(name) for name in learnt} and part.part != Split.TEST.value:
             raise LeakageError(
                 "E_TRAINED_ON",
-                f"a model of this run learnt labels of {part.cohort}; its part '{part.part}' is not held out.",
+                f"labels of {part.cohort} taught or chose a model of this run; its part '{part.part}' is not held out.",
                 where=part.cohort,
                 fix=f"score on {part.cohort}:test.",
             )
@@ -259,14 +268,14 @@ def _legacy_notes(scoring: Scoring, table: pd.DataFrame) -> Iterator[str]:
     yield from scoring.legacy.warnings(own)
 
 
-def _require_recorded_split(run: RunFolder, one: OpenedPart, weights: dict[str, Path]) -> None:
+def _require_recorded_split(run: RunFolder, one: OpenedPart) -> None:
     """A frame that trained a model must not be scored because the cohort's split changed since.
 
     What counts is the patient, else the sequence: the other modes of a cohort's training patients did not train, but
     show the same polyps. Raises: LeakageError E_SPLIT_CHANGED.
     """
     config = run.config()
-    learnt = [config.source, *([config.target] if ORACLE in weights else [])]
+    learnt = list(taught_by(run))
     if one.part.part == Split.TEST.value:
         learnt.append(config.target)
     same = [name for name in dict.fromkeys(learnt) if whole_cohort(name) == whole_cohort(one.cohort.id)]
