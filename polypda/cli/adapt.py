@@ -113,6 +113,8 @@ def adapt_command(
         if run is None:
             fix = "nothing was begun yet: give the same command again."
         else:
+            if run.status().get("state") == "started":
+                run.set_status("interrupted")
             others = context.params["processes"] if resume is not None else None
             fix = f"go on with: {_resume_command(run.folder, paths, run.config().phantom, others)}"
         raise Interrupted("E_INTERRUPTED", what, fix=fix) from error

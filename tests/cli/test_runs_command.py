@@ -367,6 +367,13 @@ def test_signals_are_heard_outside_the_training_loop_too(polypda, place, monkeyp
         assert RunFolder(place / "run").status()["state"] == "interrupted"
 
 
+def test_a_run_that_is_stopped_before_its_first_step_says_so(polypda, place, monkeypatch):
+    monkeypatch.setattr("polypda.workflows.runs.adapt.require_recorded", lambda *_: os.kill(os.getpid(), 2))
+    status, _, err = polypda("adapt", *TINY, "--out", "begun")
+    assert status == 130 and "go on with: polypda adapt --resume begun" in err
+    assert RunFolder(place / "begun").status()["state"] == "interrupted"
+
+
 def test_too_small_a_disk_is_told_before_anything_is_trained(polypda, place, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))
