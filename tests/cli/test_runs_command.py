@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections import namedtuple
+from importlib import metadata
 
 import pytest
 import torch
@@ -275,7 +276,7 @@ def test_other_versions_are_told_and_recorded(polypda, place, caplog):
     status, _, err = polypda("adapt", "--resume", "run", "--data-root", "data", "--processes", "3")
     assert status == 2 and "shared evenly" in err
     assert polypda("adapt", "--resume", "run", "--data-root", "data", "--processes", "2")[0] == 0
-    for different in (f"torch 2.0.0 → {torch.__version__}", "threads 7 → 1", "processes 1 → 2"):
+    for different in (f"torch 2.0.0 → {metadata.version('torch')}", "threads 7 → 1", "processes 1 → 2"):
         assert different in caplog.text
     assert len(json.loads((place / "run" / "resumed.json").read_text())) == 1
 

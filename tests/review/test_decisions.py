@@ -127,7 +127,9 @@ def test_who_decided_nothing_changes_no_measure_of_agreement(record, tmp_path) -
     merged = merge(record, parsed(tmp_path, *documents), None)
     with_another = merge(record, parsed(tmp_path, *documents, noting), None)
     expected = agreement_of(merged, ["Li", "Wu"])
-    assert agreement_of(with_another, ["Li", "Wu", "Xu"]) == expected and expected[2].name == "Cohen's kappa"
+    # as text: from Python 3.13 on a dataclass that holds NaN does not even equal itself
+    assert repr(agreement_of(with_another, ["Li", "Wu", "Xu"])) == repr(expected)
+    assert expected[2].name == "Cohen's kappa"
     assert agreement_of(with_another, ["Li", "Xu"]) == []
 
 
