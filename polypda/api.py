@@ -65,28 +65,29 @@ class Model:
         """Predict one image or several, each at its own size.
 
         Args:
-            images: uint8 H×W×3, RGB, 0–255; or the path of an image file; or a sequence of either; or a uint8
-                B×H×W×3 array, which is taken as B images.
+            images: uint8 H×W×3, RGB, 0–255; or the path of an image file, which is turned upright by its EXIF
+                orientation as by `polypda predict`; or a sequence of either; or a uint8 B×H×W×3 array, which is taken
+                as B images.
             batch_size: images that pass the network together.
 
         Returns: of one image a prediction, of several a list of them. Each has ``probability`` (float32 H×W, P(polyp)
-            in [0, 1] on the image's own grid, 0 outside the field of view), ``mask`` (bool H×W) and ``view`` (the field
-            of view that was found).
+            in [0, 1] on the grid of the image as it is seen, 0 outside the field of view), ``mask`` (bool H×W) and
+            ``view`` (the field of view that was found).
 
         Raises: UsageError E_IMAGE_ARRAY for another type or shape; DataError E_IMAGE_MISSING and others for a file
-            that cannot be read.
+            that cannot be read, E_IMAGE_DRAWING for one that is no frame.
         """
         if isinstance(images, (str, os.PathLike)) or getattr(images, "ndim", 4) == 3:
             return self._predict([images], batch_size)[0]
         return self._predict(images, batch_size)
 
     def _predict(self, images: Sequence[Image], batch_size: int) -> list[ImagePrediction]:
-        from polypda.cohorts.images import read_image
+        from polypda.importing.images.decoded_image import read_upright
 
         found: list[ImagePrediction] = []
         for start in range(0, len(images), batch_size):
             part = images[start : start + batch_size]
-            arrays = [read_image(Path(one)) if isinstance(one, (str, os.PathLike)) else one for one in part]
+            arrays = [read_upright(Path(one)) if isinstance(one, (str, os.PathLike)) else one for one in part]
             found += self._loaded.predict(arrays, batch_size)
         return found
 

@@ -33,6 +33,8 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _TAKEN = 2
 """So many of the last lines of a name are taken: the file, or the one before where its writer was killed."""
 _HIDDEN = "."
+_PIECES, _PIECE_BYTES = 16, 1 << 18
+"""Of a recording, so many pieces are looked at."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,21 @@ def sha256_of(path: Path) -> str:
 def _sha256_of(path: Path, *_state: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_of(path: Path) -> str:
+    """What tells a recording of any length from others, 64 hexadecimal digits, without reading all of it: the SHA-256
+    of its size and of pieces from its first to its last byte; of a short one that is all there is.
+
+    Raises: OSError.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest = hashlib.sha256(f"{size}:".encode())
+        for number in range(_PIECES):
+            file.seek(max(0, size - _PIECE_BYTES) * number // (_PIECES - 1))
+            digest.update(file.read(_PIECE_BYTES))
+    return digest.hexdigest()
 
 
 def seal(folder: Path, *, deep: bool = True) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.models import network, write_model
 from support.models import write_run as write_finished_run
 from support.painted import write_cohort
@@ -118,6 +119,15 @@ def test_a_model_predicts_an_image_a_path_and_a_batch(folder):
     several = model.predict([paths[0], images[1], str(paths[2])], batch_size=2)
     assert [len(batch), len(several)] == [2, 3]
     assert np.allclose(several[0].probability, one.probability, atol=1e-5)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(images[0]).save(folder / "turned.png", exif=exif)
+    upright = np.ascontiguousarray(np.rot90(images[0], -1))
+    turned = model.predict(folder / "turned.png").mask
+    assert turned.shape == (width, height) and (turned == model.predict(upright).mask).all(), "as `polypda predict`"
+    Image.fromarray((images[0] > 128).astype(np.uint8) * 255).convert("L").point(lambda v: 255 * (v > 99)).save("a.png")
+    with pytest.raises(PolypdaError, match="E_IMAGE_DRAWING"):
+        model.predict("a.png")
     assert np.array_equal(one.mask, (one.probability >= model.threshold) & one.view.mask)
     strict = polypda.load(folder / "model.safetensors", threshold=0.9, inference="scales=1,1.5,flips=yes", device="cpu")
     assert strict.threshold == 0.9 and strict.predict(paths[0]).mask.sum() <= one.mask.sum()

@@ -112,7 +112,10 @@ def predict_command(
         )
         summary = predict_inputs(loaded, found, out, options, terminal_progress())
     for error in left_out:
-        summary.leave_out(error, error.where)
+        if error.code.startswith("N_"):
+            summary.notes.append(f"{error.code} {error.what}")
+        else:
+            summary.leave_out(error, error.where)
     _print_summary(summary)
     print(out)
     if summary.errors:
@@ -124,6 +127,12 @@ def _print_summary(summary: PredictionSummary) -> None:
     lines = [f"{summary.frames} frames predicted{rate}, {summary.marked} of them with a marked region."]
     if summary.skipped:
         lines.append(f"{summary.skipped} inputs were done before and left as they are.")
+    if summary.exchanged:
+        was, they = ("is another file", "it was") if summary.exchanged == 1 else ("are other files", "they were")
+        lines.append(
+            f"{summary.exchanged} of the inputs {was} than lay there before: {they} predicted anew, and the former "
+            "masks are gone."
+        )
     lines += summary.notes
     if summary.errors:
         codes = ", ".join(f"{count} × {code}" for code, count in summary.errors.most_common())

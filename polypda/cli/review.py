@@ -91,8 +91,9 @@ def build_command(
     if page_mb > LARGE_PAGE_MB:
         print(f"index.html has {page_mb:.0f} MB: an old computer may be slow. Fewer --cases help.", file=sys.stderr)
     print(f"hand out the folder {out}; what comes back is read by:", file=sys.stderr)
+    more = "" if images is None else f" --images {images}"
     for run in runs:
-        print(f"  polypda review import decisions-….json --run {run}", file=sys.stderr)
+        print(f"  polypda review import decisions-….json --run {run}{more}", file=sys.stderr)
     print(out / "index.html")
 
 

@@ -6,7 +6,7 @@ Specks are not kept (:func:`~polypda.evaluation.scoring.mask_geometry.find_lesio
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -32,14 +32,23 @@ class AnnotationKind(StrEnum):
 
 
 def write_annotations(
-    out: Path, kind: AnnotationKind, rows: Sequence[Mapping[str, str]], inputs: Mapping[str, Input]
+    out: Path,
+    kind: AnnotationKind,
+    rows: Sequence[Mapping[str, str]],
+    inputs: Mapping[str, Input],
+    exchanged: Container[str] = (),
 ) -> Path | None:
     """Write the annotations of all predicted images; returns their file or folder, None where there is no image.
 
     Args: kind: not none. rows: of predictions.csv, with their masks. inputs: by what they are called there.
+    exchanged: those of them that were other files before: no annotation of these stays.
     Raises: DataError E_WRITE_FAILED.
     """
-    images = [row for row in rows if row["mask"] and row["input"] in inputs and not inputs[row["input"]].kind.moves]
+    mine = [row for row in rows if row["input"] in inputs and not inputs[row["input"]].kind.moves]
+    images = [row for row in mine if row["mask"]]
+    for row in mine:
+        if row["input"] in exchanged:
+            (out / ANNOTATIONS / f"{row['name']}.json").unlink(missing_ok=True)
     if not images:
         return None
     (out / ANNOTATIONS).mkdir(exist_ok=True)

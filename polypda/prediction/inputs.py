@@ -7,16 +7,17 @@ EXIF orientation, videos by what their header says, and what would be guessed is
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
-from pathlib import Path
+from functools import cache, cached_property, partial
+from pathlib import Path, PurePosixPath
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.cohorts.image_files import is_image_name
+from polypda.cohorts.image_files import is_image_name, name_some
 from polypda.cohorts.images import is_blank, read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.sub_cohorts import whole_cohort
@@ -38,8 +39,10 @@ from polypda.importing.images.videos import (
 from polypda.importing.readers.annotated import shortest_names
 from polypda.importing.readers.dicom import DicomReader, is_dicom
 from polypda.importing.readers.video import is_video_name, video_remarks
-from polypda.importing.source_tree import open_source
-from polypda.importing.writing.records import FrameNames, readable
+from polypda.importing.source_tree import ArchiveTree, SingleFile, open_source
+from polypda.importing.writing.records import readable
+from polypda.integrity import fingerprint_of, sha256_of
+from polypda.prediction.naming import OutputNames, Place, names_before, parents_needed
 
 FIX_INPUT = "give images, folders, archives, globs, videos, DICOM files, a camera's number, or a cohort's id."
 
@@ -73,7 +76,8 @@ class InputFrame:
 class Input:
     """One file, object or recording.
 
-    origin: what it is called in tables: its path within what the user named, never a place on this machine.
+    origin: what it is called in tables: its path within what the user named, with as many of the folders before that as
+    tell it from others, never a place on this machine.
     name: of its outputs, unique and safe on every file system. file: on disk, where its bytes lie there as they are.
     """
 
@@ -83,54 +87,105 @@ class Input:
     frames: Callable[[], Iterator[InputFrame]] = field(repr=False)
     file: Path | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """What tells its bytes from others', 64 hexadecimal digits: the SHA-256 of a file, of a recording
+        :func:`~polypda.integrity.fingerprint_of`. Empty of a camera and of what cannot be read. Found out once."""
+        if self.file is None:
+            return ""
+        try:
+            return fingerprint_of(self.file) if self.kind.moves else sha256_of(self.file)
+        except OSError:
+            return ""
+
 
 @dataclass(frozen=True)
 class _Found:
-    origin: str
+    place: Place
     kind: InputKind
     tree: SourceTree
     path: str
 
 
+class _Once:
+    """Tells what has been named before. twice: what was named again, in the user's words."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, ...]] = set()
+        self._resolved = cache(Path.resolve)
+        self.twice: list[str] = []
+
+    def first_file(self, words: str, path: Path, *more: str) -> bool:
+        """Whether a file was not named before. Folders' links are followed; links to one file are several files: they
+        have a name each, and some stores keep all files of the same bytes as links to one."""
+        return self.first(words, str(self._resolved(path.parent) / path.name), *more)
+
+    def first(self, words: str, *key: str) -> bool:
+        """Whether this was not named before. key: equal where the same is meant."""
+        first = key not in self._seen
+        self._seen.add(key)
+        if not first:
+            self.twice.append(words)
+        return first
+
+
 def find_inputs(
     texts: Sequence[str], data_root: Path | None, unpacked: Path, out: Path
 ) -> tuple[list[Input], list[DataError]]:
-    """All inputs that the user's words name, in order; and what was left out of folders and archives.
+    """All inputs that the user's words name, in order, cameras and cohorts last; and what was left out.
+
+    A file that is named twice, by itself and with its folder, is one input; files of one name are as many as they are.
 
     Args: unpacked: a folder for the contents of archives, which the caller removes. data_root: of cohorts. out: where
         predictions are written, which are no inputs.
+    Returns: inputs; what was left out of folders and archives, and as N_INPUT_TWICE what was named twice.
     Raises: DataError E_INPUT_ABSENT, E_INPUT_EMPTY, E_ARCHIVE_…; what opening a cohort raises.
     """
     found: list[_Found] = []
-    whole: list[Input] = []
-    left_out: list[DataError] = []
-    labels: dict[str, int] = {}
-    names = FrameNames()
+    refused: list[tuple[Place, DataError]] = []
+    others: list[str] = []
+    once, own = _Once(), out.resolve()
     for number, text in enumerate(texts):
         paths = _paths(text)
         if paths is None:
-            whole += _camera_or_cohort(text, data_root, names)
+            others.append(text)
             continue
         for index, path in enumerate(paths):
             tree = open_source(path, unpacked / f"{number}-{index}")
-            label = _label(tree, path, labels)
-            files = [one for one in tree.files() if not tree.local(one).is_relative_to(out.resolve())]
-            mine = [one for one in map(partial(_classified, tree, label), files) if one is not None]
-            left_out += [
-                DataError(line.code, line.what, where=f"{label}/{line.origin}", fix=line.fix) for line in tree.refused
+            files = [one for one in tree.files() if not tree.local(one).is_relative_to(own)]
+            mine = [one for one in map(partial(_classified, tree, path), files) if one is not None]
+            refused += [
+                (_place(tree, path, line.origin), DataError(line.code, line.what, fix=line.fix))
+                for line in tree.refused
             ]
             if not mine:
                 what = "holds no image, video or DICOM object." if path.is_dir() else "is no image, video or DICOM."
                 raise DataError("E_INPUT_EMPTY", what, where=text, fix=FIX_INPUT)
-            found += mine
-    wished = shortest_names([one.origin for one in found])
+            found += [one for one in mine if _is_first(one, path, once)]
+    names = OutputNames(names_before(out))
+    parents = parents_needed([one.place for one in found])
+    inputs = _named(found, [one.place.origin(parents[one.place.named]) for one in found], names)
+    for text in others:
+        inputs += _camera_or_cohort(text, data_root, names, once)
+    left_out = [
+        DataError(error.code, error.what, where=place.origin(parents.get(place.named, 0)), fix=error.fix)
+        for place, error in refused
+    ]
+    if once.twice:
+        what = f"named more than once, predicted once: {name_some(once.twice)}."
+        left_out.append(DataError("N_INPUT_TWICE", what))
+    return inputs, left_out
+
+
+def _named(found: Sequence[_Found], origins: Sequence[str], names: OutputNames) -> list[Input]:
+    wished = shortest_names(origins)
     inputs = []
-    for one in found:
-        name = names.give(wished[one.origin])
-        if name is None:  # the same file named twice
-            continue
-        inputs.append(_input(one, name))
-    return [*inputs, *whole], left_out
+    for one, origin in zip(found, origins, strict=True):
+        whole = PurePosixPath(origin)
+        wishes = (wished[origin], "-".join(whole.with_suffix("").parts), "-".join(whole.parts))
+        name = names.give(origin, wishes, several=one.kind is InputKind.DICOM)
+        inputs.append(_input(one, origin, name))
+    return inputs
 
 
 def _paths(text: str) -> list[Path] | None:
@@ -149,33 +204,37 @@ def _paths(text: str) -> list[Path] | None:
     return None
 
 
-def _label(tree: SourceTree, path: Path, labels: dict[str, int]) -> str:
-    """What stands before a tree's paths: a folder's or an archive's own name, numbered where it comes again."""
-    if path.is_file() and list(tree.files()) == [path.name]:
-        return ""
-    name = readable(tree.name)
-    labels[name] = labels.get(name, 0) + 1
-    return name if labels[name] == 1 else f"{name}-{labels[name]}"
+def _place(tree: SourceTree, path: Path, inner: str) -> Place:
+    named = tuple(map(readable, Path(os.path.abspath(path)).parts[1:]))  # noqa: PTH100 - links keep their own names
+    if isinstance(tree, SingleFile):
+        return Place(named, readable(path.name))
+    return Place(named, readable(tree.name), readable(inner))
 
 
-def _classified(tree: SourceTree, label: str, path: str) -> _Found | None:
-    origin = f"{label}/{readable(path)}" if label else readable(path)
+def _is_first(one: _Found, named: Path, once: _Once) -> bool:
+    if isinstance(one.tree, ArchiveTree):
+        return once.first_file(one.place.origin(0), named, one.path)
+    return once.first_file(one.place.origin(0), one.tree.local(one.path))
+
+
+def _classified(tree: SourceTree, named: Path, path: str) -> _Found | None:
+    place = _place(tree, named, path)
     if is_image_name(path):
-        return _Found(origin, InputKind.IMAGE, tree, path)
+        return _Found(place, InputKind.IMAGE, tree, path)
     if is_video_name(path):
-        return _Found(origin, InputKind.VIDEO, tree, path)
-    return _Found(origin, InputKind.DICOM, tree, path) if is_dicom(tree, path) else None
+        return _Found(place, InputKind.VIDEO, tree, path)
+    return _Found(place, InputKind.DICOM, tree, path) if is_dicom(tree, path) else None
 
 
-def _input(one: _Found, name: str) -> Input:
+def _input(one: _Found, origin: str, name: str) -> Input:
     tree, path = one.tree, one.path
     file = tree.local(path)
     if one.kind is InputKind.IMAGE:
         frame = InputFrame(name, 0, partial(read_stored_image, tree, path))
-        return Input(one.origin, name, one.kind, partial(_once, frame), file)
+        return Input(origin, name, one.kind, partial(_once, frame), file)
     if one.kind is InputKind.DICOM:
-        return Input(one.origin, name, one.kind, partial(_dicom_frames, tree, path, name), file)
-    return Input(one.origin, name, one.kind, lambda: iter(()), file)  # read by open_video
+        return Input(origin, name, one.kind, partial(_dicom_frames, tree, path, name), file)
+    return Input(origin, name, one.kind, lambda: iter(()), file)  # read by open_video
 
 
 def _dicom_frames(tree: SourceTree, path: str, name: str) -> Iterator[InputFrame]:
@@ -183,9 +242,10 @@ def _dicom_frames(tree: SourceTree, path: str, name: str) -> Iterator[InputFrame
         yield InputFrame(frame.name, index, frame.read, frame.t_s)
 
 
-def _camera_or_cohort(text: str, data_root: Path | None, names: FrameNames) -> list[Input]:
+def _camera_or_cohort(text: str, data_root: Path | None, names: OutputNames, once: _Once) -> list[Input]:
     if text.isdecimal():
-        return [Input(text, f"camera-{text}", InputKind.CAMERA, lambda: iter(()))]
+        camera = Input(text, f"camera-{text}", InputKind.CAMERA, lambda: iter(()))
+        return [camera] if once.first(text, InputKind.CAMERA) else []
     known = load_catalogue(data_root)
     if whole_cohort(text) not in known:
         what = f"there is no file, folder or cohort of this name.{nearest(text, known)}"
@@ -193,12 +253,14 @@ def _camera_or_cohort(text: str, data_root: Path | None, names: FrameNames) -> l
     cohort = open_cohort(text, data_root, labels=False, allow_leakage=True)
     inputs = []
     for frame in cohort.frames:
+        origin = f"{cohort.id}/{frame.frame}"
+        if not once.first_file(origin, frame.image, InputKind.COHORT):
+            continue
+        name = names.give(origin, (frame.frame.replace("/", "-"), origin.replace("/", "-")))
         # as the cohort's frames are always read: masks carry no orientation, so none is followed
-        name = names.give(frame.frame.replace("/", "-"))
-        if name is not None:
-            read = partial(_cohort_frame, frame.image)
-            one = partial(_once, InputFrame(name, 0, read, frame.t_s))
-            inputs.append(Input(f"{cohort.id}/{frame.frame}", name, InputKind.COHORT, one, frame.image))
+        read = partial(_cohort_frame, frame.image)
+        one = partial(_once, InputFrame(name, 0, read, frame.t_s))
+        inputs.append(Input(origin, name, InputKind.COHORT, one, frame.image))
     return inputs
 
 

@@ -90,12 +90,14 @@ class PredictOptions:
 class PredictionSummary:
     """What was done. frames: predicted now; marked: of these, with a region; skipped: inputs that were done before.
 
+    exchanged: inputs that are other files than those that were predicted under their names before.
     errors: how many frames or files were left out, by code; told: the first of them in full.
     """
 
     frames: int = 0
     marked: int = 0
     skipped: int = 0
+    exchanged: int = 0
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
     told: list[str] = field(default_factory=list)
@@ -113,12 +115,14 @@ def predict_inputs(
 ) -> PredictionSummary:
     """Predict every input into a folder; given again, goes on where it was stopped.
 
+    What was predicted of an input stays only where the input's own bytes are still the same.
+
     Raises: UsageError E_OPTION, E_EXTRA_MISSING; DataError E_OUT_EXISTS, E_PREDICTIONS_DIFFER, E_WRITE_FAILED.
     """
     options.check()
     _begin(model, out, options)
     begun = recorded(out, inputs, options.batch_size)
-    table = PredictionTable(out, {origin: done.frames for origin, done in begun.items()})
+    table = PredictionTable(out, {origin: done.frames for origin, done in begun.items()}, inputs)
     job = _Job(model, out, options, progress or Silent(), table, PredictionSummary(), begun)
     began = time.monotonic()
     try:
@@ -127,7 +131,8 @@ def predict_inputs(
         job.table.close()
     job.summary.seconds = time.monotonic() - began
     if options.annotations is not AnnotationKind.NONE:
-        write_annotations(out, options.annotations, list(job.table.rows()), {one.origin: one for one in inputs})
+        by_origin = {one.origin: one for one in inputs}
+        write_annotations(out, options.annotations, list(job.table.rows()), by_origin, job.table.exchanged)
     try:
         seal(out)
     except OSError as error:
@@ -189,7 +194,7 @@ class _Job:
 
     def run(self, inputs: Sequence[Input]) -> None:
         left = [one for one in inputs if one.origin not in self.table.finished]
-        self.summary.skipped = len(inputs) - len(left)
+        self.summary.skipped, self.summary.exchanged = len(inputs) - len(left), len(self.table.exchanged)
         self._images([one for one in left if not one.kind.moves])
         for one in (one for one in left if one.kind.moves):
             self._video(one)
@@ -239,6 +244,7 @@ class _Job:
             if error.code in ("E_WRITE_FAILED", "E_VIDEO_WRITE"):
                 raise
             shutil.rmtree(progress_folder(self.out, one), ignore_errors=True)
+            self._tell_video(one, None)
             self.table.add(FrameRow(one.origin, one.kind.value, one.name, 0, error=f"{error.code} {error.what}"))
             self.summary.leave_out(error, one.origin)
 
@@ -247,8 +253,8 @@ class _Job:
         smoothing = TemporalSmoothing(self.options.smoothing_s) if self.options.smoothing_s else None
         most = self.options.max_frames
         count = min(video.count or most or 0, most or video.count)
-        folder, size = progress_folder(self.out, one), one.file.stat().st_size if one.file is not None else 0
-        done = self.begun[one.origin] if one.origin in self.table.begun else Counts(size)
+        folder = progress_folder(self.out, one)
+        done = self.begun[one.origin] if one.origin in self.table.begun else Counts(one.digest)
         if not done.frames:
             shutil.rmtree(folder, ignore_errors=True)  # of another file, or without its lines
         else:
@@ -296,9 +302,6 @@ class _Job:
 
     def _add_video(self, one: Input, video: OpenedVideo, frames: int, marked: int, notes: Sequence[str]) -> None:
         """A line of videos.csv for each video."""
-        import pandas as pd
-
-        path = self.out / VIDEOS
         row: dict[str, Any] = {
             "input": one.origin,
             "frames": frames,
@@ -308,9 +311,18 @@ class _Job:
             "broken": video.recording.broken or "",
             "notes": "; ".join(notes),
         }
+        self._tell_video(one, row)
+
+    def _tell_video(self, one: Input, row: dict[str, Any] | None) -> None:
+        """Put the line of a video into videos.csv in place of its former one; None: it has none."""
+        import pandas as pd
+
+        path = self.out / VIDEOS
+        if row is None and not path.is_file():
+            return
         former = pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame()
         kept = former[former["input"] != one.origin] if len(former) else former
-        table = pd.concat([kept, pd.DataFrame([row])], ignore_index=True)
+        table = pd.concat([kept, pd.DataFrame([row])], ignore_index=True) if row is not None else kept
         try:
             with whole_file(path, recorded=True) as temporary:
                 table.to_csv(temporary, index=False, lineterminator="\n")
@@ -342,6 +354,7 @@ class _Job:
 def _still_frames(inputs: Sequence[Input], owners: deque[Input]) -> Iterator[InputFrame]:
     """Every frame of the inputs; what a file as a whole raises comes as a frame that raises it."""
     for one in inputs:
+        _ = one.digest  # before it is decoded: a file that is exchanged in between will be another one next time
         try:
             for frame in one.frames():
                 owners.append(one)

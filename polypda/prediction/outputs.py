@@ -1,7 +1,7 @@
 """What is written of predictions: masks, probability maps, overlays, and the table of all frames.
 
 The table is added to as frames are done. An input whose frames are all written is noted in ``.finished`` with checksums
-of its lines and files; a repeated command takes those that are still so and does the others anew.
+of its own bytes, its lines and files; a repeated command takes those that are still so and does the others anew.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from hashlib import sha256
 from itertools import islice
@@ -22,16 +22,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from polypda.cohorts.image_files import stays_inside
 from polypda.errors import DataError
 from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.files import whole_file, write_failed
 from polypda.integrity import sha256_of
 from polypda.prediction.inputs import Input
+from polypda.prediction.naming import BEGUN, FINISHED, READ
 from polypda.prediction.pipeline import PredictedFrame
 
 MASKS, PROBABILITIES, OVERLAYS = "masks", "probabilities", "overlays"
-TABLE, FINISHED = "predictions.csv", ".finished"
-BEGUN = "begun  "
+TABLE = "predictions.csv"
 FULL_16_BIT = 65535
 
 
@@ -47,9 +48,10 @@ class Probabilities(StrEnum):
 class FrameRow:
     """One line of predictions.csv; coordinates in px of the frame, half-open. Values of a broken frame are empty.
 
-    input: as the user named it. name: of its files. regions: connected regions that are no specks; area: of all that is
-    marked; left … bottom: box of the largest region; boxes: of all, "left top right bottom" each. max_probability:
-    inside the field of view. field_of_view: found, or whole frame where none could be told from the frame.
+    input: where it lies within what the user named. name: of its files. regions: connected regions that are no specks;
+    area: of all that is marked; left … bottom: box of the largest region; boxes: of all, "left top right bottom" each.
+    max_probability: inside the field of view. field_of_view: found, or whole frame where none could be told from the
+    frame. input_sha256: of the file that was predicted; empty of videos and cameras, which are not read as a whole.
     """
 
     input: str
@@ -72,6 +74,7 @@ class FrameRow:
     field_of_view: str = ""
     field_px: int | str = ""
     mask: str = ""
+    input_sha256: str = ""
     notes: str = ""
     error: str = ""
 
@@ -87,6 +90,7 @@ def frame_row(one: Input, seen: PredictedFrame, mask: str) -> FrameRow:
         name=seen.frame.name,
         frame=seen.frame.index,
         t_s="" if seen.frame.t_s is None else round(seen.frame.t_s, 6),
+        input_sha256="" if one.kind.moves else one.digest,
         notes="; ".join(f"{remark.code} {remark.what}" for remark in seen.remarks),
     )
     if seen.prediction is None:
@@ -150,18 +154,22 @@ def _write_encoded(path: Path, pixels: NDArray) -> None:
 class PredictionTable:
     """predictions.csv, one line per frame, written as frames are done; and what is finished of it.
 
-    Of an input ``.finished`` holds a line ``begun  INPUT``, a line ``SHA-256  FILE`` for each file, and at its end
-    ``SHA-256 finished  INPUT``, of all of these files' lines and its lines in the table.
+    Of an input ``.finished`` holds a line ``begun  INPUT``, a line ``SHA-256 read  NAME`` of its own bytes (as
+    :attr:`Input.digest`) and what its files are called, a line ``SHA-256  FILE`` for each file, and at its end
+    ``SHA-256 finished  INPUT``, of all of these lines but the first and its lines in the table.
     """
 
-    def __init__(self, folder: Path, begun: Mapping[str, int] | None = None) -> None:
+    def __init__(self, folder: Path, begun: Mapping[str, int] | None = None, inputs: Sequence[Input] = ()) -> None:
         """Open the table of a folder. Lines of inputs that are not finished are taken out: they are made anew.
 
         Args: begun: origin of a video → how many of its first lines stay, where they and their files are all as they
-            were written; :attr:`begun` holds the others no more.
+            were written; :attr:`begun` holds the others no more. inputs: what is to be predicted now; where its bytes
+            are others than were predicted under its origin, it is in :attr:`exchanged`, and what was written is gone.
         """
         self.path = folder / TABLE
         self._folder, self._marks_path = folder, folder / FINISHED
+        self._given = {one.origin: one for one in inputs}
+        self.exchanged: set[str] = set()
         self._noted: dict[str, list[str]] = {origin: [] for origin in begun or {}}
         self.finished = self._read_finished()
         self.begun = self._there(begun or {})
@@ -236,6 +244,10 @@ class PredictionTable:
         """Begin an input, with the lines and files that are there of it already. Raises: DataError E_WRITE_FAILED."""
         self._begun, self._lines, self._files = origin, sha256(), sha256()
         self._mark(f"{BEGUN}{origin}\n")
+        if origin in self._given and (digest := self._given[origin].digest):
+            line = f"{digest} read  {self._given[origin].name}\n"
+            self._files.update(line.encode())
+            self._mark(line)
         if origin in self.begun:
             for row in self._rows_of(origin):
                 self._lines.update(_text_of(row).encode())
@@ -279,26 +291,34 @@ class PredictionTable:
         for row in self.rows():
             lines.setdefault(row["input"], sha256()).update(_text_of(row).encode())
         finished: dict[str, tuple[int, int]] = {}
-        files, sound, start, end, origin = sha256(), True, 0, 0, ""
+        block, end = _Block(), 0
         with self._marks_path.open("rb") as marks:
             for raw in marks:
                 mark, end = raw.decode(errors="replace"), end + len(raw)
                 if (ended := _ENDED.fullmatch(mark)) is not None:
                     known = lines.get(ended["input"])
-                    same = known is not None and _whole(known.hexdigest(), files.hexdigest()) == ended["digest"]
+                    same = known is not None and _whole(known.hexdigest(), block.files.hexdigest()) == ended["digest"]
                     finished.pop(ended["input"], None)
-                    if same and sound:
-                        finished[ended["input"]] = (start, end)
+                    if same and block.sound and self._is_same(block):
+                        finished[ended["input"]] = (block.start, end)
+                    elif same:
+                        self._give_up(block)
+                    block = _Block()
+                elif (read := READ.fullmatch(mark)) is not None:
+                    block.files.update(raw)
+                    block.digest = read["digest"]
                 elif (written := _WRITTEN.fullmatch(mark)) is not None:
-                    files.update(raw)
-                    sound = sound and _is_still(self._folder / written["name"], written["digest"])
-                    if origin in self._noted:
-                        self._noted[origin].append(mark)
+                    block.files.update(raw)
+                    block.names.append(written["name"])
+                    block.sound = block.sound and _is_still(self._folder / written["name"], written["digest"])
+                    if block.origin in self._noted:
+                        self._noted[block.origin].append(mark)
                 else:  # the next input begins
-                    files, sound, start = sha256(), True, end - len(raw)
-                    origin = mark.removeprefix(BEGUN).rstrip("\n")
-                    if origin in self._noted:
-                        self._noted[origin] = []
+                    self._give_up(block)
+                    block = _Block(mark.removeprefix(BEGUN).rstrip("\n"), end - len(raw))
+                    if block.origin in self._noted:
+                        self._noted[block.origin] = []
+            self._give_up(block)
             try:
                 with whole_file(self._marks_path) as temporary, temporary.open("wb") as file:
                     for start, end in finished.values():
@@ -307,6 +327,32 @@ class PredictionTable:
             except OSError as error:
                 raise write_failed(self._marks_path, error) from error
         return set(finished)
+
+    def _is_same(self, block: _Block) -> bool:
+        """Whether what was predicted has the bytes of what is to be predicted under its origin now, if anything is."""
+        return block.origin not in self._given or self._given[block.origin].digest == block.digest
+
+    def _give_up(self, block: _Block) -> None:
+        """Where another file is to be predicted now, the former one's masks must not be taken for those of it."""
+        if self._is_same(block) or not block.digest or not self._given[block.origin].digest:
+            return
+        self.exchanged.add(block.origin)
+        for name in block.names:
+            if stays_inside(name) and name.split("/")[0] in (MASKS, PROBABILITIES, OVERLAYS):
+                (self._folder / name).unlink(missing_ok=True)
+
+
+@dataclass
+class _Block:
+    """What ``.finished`` says of one input. start: where, in bytes. files: digest of its lines. digest: of its own
+    bytes; "" where it does not tell. sound: all files are as they were written."""
+
+    origin: str = ""
+    start: int = 0
+    digest: str = ""
+    names: list[str] = field(default_factory=list)
+    sound: bool = True
+    files: Any = field(default_factory=sha256)
 
 
 _ENDED = re.compile(r"(?P<digest>[0-9a-f]{64}) finished  (?P<input>.*)\n")

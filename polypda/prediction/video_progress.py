@@ -34,9 +34,10 @@ SEGMENT_FRAMES = 256
 
 @dataclass
 class Counts:
-    """What has been done of a video. bytes: of its file. last: time of the last drawn frame, see VideoWriter."""
+    """What has been done of a video. digest: of its file, see :attr:`Input.digest`. last: time of the last drawn frame,
+    see VideoWriter."""
 
-    bytes: int = 0
+    digest: str = ""
     frames: int = 0
     broken: int = 0
     marked: int = 0
@@ -138,7 +139,7 @@ def recorded(out: Path, inputs: Iterable[Input], batch_size: int) -> dict[str, C
             continue
         folder, segments = state.parent, range(done.segments)
         whole = all((folder / f"{number:06d}.nut").is_file() for number in segments)
-        if whole and done.bytes == one.file.stat().st_size and done.frames % batch_size == 0:
+        if whole and done.digest == one.digest and done.frames % batch_size == 0:
             found[one.origin] = done
     return found
 

@@ -19,15 +19,18 @@ from PIL import Image as PilImage
 from support.models import network, write_model, write_run
 from support.painted import HEIGHT, WIDTH, paint, write_cohort
 
+from polypda.data.inference import Inference
 from polypda.evaluation.scoring.mask_geometry import find_lesions
 from polypda.importing.contract import Ledger
 from polypda.importing.readers.coco import CocoReader
 from polypda.importing.readers.labelme import LabelMeReader
 from polypda.importing.source_tree import FolderTree
+from polypda.integrity import sha256_of
 from polypda.networks.weights import save_module
 from polypda.prediction import inputs as inputs_module
 from polypda.prediction import video_progress
-from polypda.prediction.job import _Job
+from polypda.prediction.inputs import find_inputs
+from polypda.prediction.job import PredictOptions, _Job, predict_inputs
 from polypda.prediction.model import read_model
 from polypda.processes import host_mark
 
@@ -325,6 +328,83 @@ def test_what_was_changed_since_it_was_predicted_is_made_anew_or_refused(polypda
         status, _, err = polypda(*words)
         assert status == 3 and f"E_FILE_CHANGED out/{name}" in err
         flip(out / name)
+
+
+def test_another_file_under_the_name_of_one_that_was_done_is_predicted_anew(polypda, model, images, tmp_path):
+    write_video(tmp_path / "v.mp4", progressive(3))
+    words = ("predict", model, images, "v.mp4", "--out", "out", *FAST, "--probabilities", "npy")
+    more = ("--annotations", "labelme")
+    assert polypda(*words, *more)[0] == 0
+    out = tmp_path / "out"
+    before = {row["input"]: row for row in table(out)}
+    assert before["images/0.png"]["input_sha256"] == sha256_of(images / "0.png") and not before["v.mp4"]["input_sha256"]
+    masks = {number: mask_of(out / "masks" / f"{number}.png") for number in range(3)}
+    assert (masks[0] != masks[1]).any()
+    (images / "0.png").rename(images / "first.png")
+    (images / "1.png").rename(images / "0.png")
+    (images / "first.png").rename(images / "1.png")
+    write_video(tmp_path / "v.mp4", progressive(4)[2:])
+    status, _, err = polypda(*words, *more)
+    assert status == 0 and "3 of the inputs are other files" in err and "1 inputs were done before" in err, err
+    assert (mask_of(out / "masks" / "0.png") == masks[1]).all() and (mask_of(out / "masks" / "1.png") == masks[0]).all()
+    rows = table(out)
+    assert len(rows) == 5 and rows[0] == before["images/2.png"]
+    named = {f"{folder}/{row['name']}" for row in rows for folder in ("masks/v", "masks", "probabilities/v")}
+    assert not list((out / "masks" / "v").glob("*_000002*")) and not list((out / "probabilities" / "v").glob("*2.npy"))
+    assert {path.relative_to(out).with_suffix("").as_posix() for path in (out / "masks").rglob("*.png")} <= named
+    # another folder of the same name, with a picture that cannot be read, one without a polyp, and a broken video
+    other = tmp_path / "other" / "images"
+    other.mkdir(parents=True)
+    (other / "0.png").write_bytes((images / "0.png").read_bytes()[:600])
+    PilImage.fromarray(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)).save(other / "1.png")
+    (tmp_path / "v.mp4").write_bytes(b"no film")
+    status, _, err = polypda("predict", model, other, "v.mp4", *words[4:], *more)
+    assert status == 3 and "3 of the inputs are other files" in err, err
+    rows = {row["input"]: row for row in table(out)}
+    assert len(rows) == 4 and not rows["images/0.png"]["mask"] and not mask_of(out / "masks" / "1.png").any()
+    left = {path.name for path in out.rglob("*") if path.is_file() and path.parent.name not in ("out", "annotations")}
+    assert left == {"1.png", "1.npy", "2.png", "2.npy"}
+    assert [path.name for path in (out / "annotations").iterdir()] == ["2.json"]
+    assert not list(csv.DictReader((out / "videos.csv").open())), "of a video that is no longer there"
+
+
+def test_a_stopped_video_of_which_another_took_the_place_is_begun_anew(polypda, model, tmp_path, monkeypatch):
+    raw = {"codec": "rawvideo", "options": {"threads": "1"}}
+    write_video(tmp_path / "v.avi", progressive(6), **raw)
+    monkeypatch.setattr(video_progress, "SEGMENT_FRAMES", 2)
+    words = ("predict", model, "v.avi", "--batch-size", 2, "--no-overlays", *FAST)
+    written = _Job._written
+
+    def stopped(job, one, seen, folder=""):
+        if job.summary.frames == 5:
+            raise KeyboardInterrupt
+        return written(job, one, seen, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Job, "_written", stopped)
+        assert polypda(*words, "--out", "out")[0] == 130
+    size = (tmp_path / "v.avi").stat().st_size
+    write_video(tmp_path / "v.avi", progressive(6)[::-1], **raw)
+    assert (tmp_path / "v.avi").stat().st_size == size
+    status, _, err = polypda(*words, "--out", "out")
+    assert status == 0 and "6 frames predicted" in err and "1 of the inputs is another file" in err, err
+    assert polypda(*words, "--out", "whole")[0] == 0
+    assert table(tmp_path / "out") == table(tmp_path / "whole")
+
+
+def test_a_later_command_writes_over_no_other_inputs_masks(polypda, model, images, tmp_path):
+    (tmp_path / "more").mkdir()
+    (images / "1.png").rename(tmp_path / "more" / "0.png")
+    loaded, out = read_model(model, inference=Inference(scales=(1,), flips=False)), tmp_path / "out"
+    for folder in (images, tmp_path / "more", images):
+        found, _ = find_inputs([str(folder)], None, tmp_path / "unpacked", out)
+        summary = predict_inputs(loaded, found, out, PredictOptions(overlays=False))
+    assert summary.skipped == 2 and not summary.frames and not summary.exchanged
+    rows = table(out)
+    assert [row["input"] for row in rows] == ["images/0.png", "images/2.png", "more/0.png"]
+    assert len({row["mask"] for row in rows}) == 3
+    status, _, err = polypda("predict", model, images, images / "0.png", "--out", "out", "--no-overlays", *FAST)
+    assert status == 0 and "N_INPUT_TWICE named more than once, predicted once: 0.png" in err
 
 
 def test_a_broken_frame_costs_a_line_and_not_the_job(polypda, model, images, tmp_path):

@@ -372,6 +372,8 @@ def test_predictions_of_one_model_are_judged_likewise(index: Path) -> None:
     record = build(index, "--order", "uncertain", run="predicted")
     assert not record.referenced and [case.frame for case in record.cases][:2] == names[:0:-1]
     assert record.models == {"before": "", "after": "model"} and record.cases[0].trainings["after"] == "ab" * 6
+    words = ("review", "build", "predicted", "--images", "data/haining/images", "--no-panels", "--out", "imaged")
+    assert "decisions-….json --run predicted --images data/haining/images" in call(index, *words)[2]
     html = (index / "page" / "index.html").read_text()
     assert "name_two_lone" in html and "welcome_lone" in html
     write_decisions(index / "li.json", decisions_document(record, [{"decision": "accept"}, {"decision": "reject"}]))

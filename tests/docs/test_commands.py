@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import typer
 
 from polypda.cli.main import AdaptCommand, app
 from polypda.cli.matrix import MatrixGroup
+from polypda.codes.index import every_code
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -45,9 +47,14 @@ def cases(found):
     return [pytest.param(one, id=f"{page.stem}: {one[:60]}") for page in PAGES for one in found(page)]
 
 
+@cache
+def whole():
+    return typer.main.get_command(app)
+
+
 def resolved(words):
     """The command of a line of words, and its own words."""
-    command, own = typer.main.get_command(app), list(words)
+    command, own = whole(), list(words)
     while isinstance(command, click.Group) or hasattr(command, "commands"):
         if not own or own[0].startswith("-"):
             if not isinstance(command, MatrixGroup):
@@ -96,6 +103,78 @@ def test_every_option_that_is_named_is_some_commands():
         if page.stem == "errors":  # words of messages
             continue
         assert set(re.findall(r"`(--[a-z][a-z-]+)", page.read_text(encoding="utf-8"))) - BENCHMARKS <= known, page.name
+
+
+PROSE = re.compile("and|are|cannot|from|holds|is|lists|on|or|out|says|shows|takes|to|which|with|would")
+"""Words that follow an option in a sentence."""
+NAMES = {
+    "--as",
+    "--encoder",
+    "--format",
+    "--method",
+    "--model",
+    "--on",
+    "--source",
+    "--sources",
+    "--target",
+    "--targets",
+}
+"""Options whose values are told elsewhere than in their help."""
+OTHER_PROGRAMS = ("pip ", "tar ", "squeue ")
+
+
+@cache
+def every_option():
+    """Name → the options of that name that a command takes."""
+    found = {}
+
+    def add(command):
+        for one in getattr(command, "params", ()):
+            for name in (*one.opts, *one.secondary_opts):
+                found.setdefault(name, []).append(one)
+        for child in getattr(command, "commands", {}).values():
+            add(child.complete() if isinstance(child, AdaptCommand) else child)
+
+    add(whole())
+    return found
+
+
+def wrong_advice(text):
+    """Options and commands that are not there, and values that an option does not know."""
+    known = every_option()
+    wrong = [one for one in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text) if one not in {*known, "--help"}]
+    for words in re.findall(r"`polypda ([a-z][^`]*)`", text):
+        command, own = resolved(words.replace("…", " ").split())
+        wrong += [one for one in own if re.fullmatch(r"--[a-z][a-z-]*", one) and one not in option_names(command)]
+    return wrong + wrong_values(text)
+
+
+def wrong_values(text):
+    """Values that no help of their option names, of options that take one of several words."""
+    wrong = []
+    for name, value in re.findall(r"(?<![\w-])(--[a-z][a-z-]*)[ =]([a-z][a-z0-9-]*)(?![\w/:=…*-])(?!\.\w)", text):
+        options = every_option().get(name, [])
+        of_words = options and all(one.type_descriptor.annotation is str for one in options)
+        if of_words and name not in NAMES and not PROSE.fullmatch(value):
+            wrong += [] if any(_is_named(value, one.help or "") for one in options) else [f"{name} {value}"]
+    return wrong
+
+
+def _is_named(value, help_text):
+    return re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", help_text) is not None
+
+
+def test_what_messages_advise_can_be_typed():
+    texts = {text for one in every_code().values() for text in (*one.told.messages, *one.told.remedies)}
+    texts = {text for text in texts if not any(program in text for program in OTHER_PROGRAMS)}
+    assert not {text: wrong for text in texts if (wrong := wrong_advice(text))}
+    for text in ("predict with --probabilities png, or", "--such-a-thing", "`polypda show RUN --order worst`"):
+        assert wrong_advice(text), text
+
+
+def test_the_values_of_options_on_the_pages_are_known():
+    pages = [page for page in PAGES if page.stem != "errors"]
+    assert not {(page.name, *wrong) for page in pages if (wrong := wrong_values(page.read_text(encoding="utf-8")))}
 
 
 def test_exactly_two_commands_set_up_a_fresh_machine():

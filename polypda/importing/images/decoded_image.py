@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polypda.cohorts.image_files import JPEG, PNG
-from polypda.cohorts.images import inspect_image
+from polypda.cohorts.images import file_bytes, inspect_image
 from polypda.cohorts.stored_pixels import decode_stored
-from polypda.importing.contract import DecodedImage, Remark, SourceTree
+from polypda.importing.contract import DecodedImage, Pixels, Remark, SourceTree
 
 
 def read_image(tree: SourceTree, path: str) -> DecodedImage:
@@ -23,6 +24,14 @@ def read_image(tree: SourceTree, path: str) -> DecodedImage:
         E_IMAGE_DEPTH, E_IMAGE_DRAWING (a mask or another drawing, no frame).
     """
     return image_of(tree.read(path), path)
+
+
+def read_upright(path: Path) -> Pixels:
+    """The pixels of an image file that lies by itself, as a prediction sees them: turned by its EXIF orientation.
+
+    Raises: DataError E_IMAGE_MISSING, and as :func:`read_image`.
+    """
+    return image_of(file_bytes(path, "E_IMAGE"), str(path)).pixels
 
 
 def image_of(data: bytes, path: str) -> DecodedImage:

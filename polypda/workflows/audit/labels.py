@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +38,20 @@ class ReturnedLabels:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def read_labels(folder: Path, frames: Mapping[str, Frame]) -> ReturnedLabels:
+def read_stored(frame: Frame) -> NDArray[np.uint8]:
+    """A cohort's frame as it is always read: not turned. Raises: DataError E_IMAGE_…."""
+    return read_image(frame.image)
+
+
+def read_labels(
+    folder: Path, frames: Mapping[str, Frame], read: Callable[[Frame], NDArray[np.uint8]] = read_stored
+) -> ReturnedLabels:
     """Read masks or annotations of some of the frames; a frame without any stays unlabelled.
 
     Args:
         folder: masks named like the images, or JSON/XML files of an annotation tool, in any subfolder.
         frames: exported image's file name → the frame it shows.
+        read: the pixels of a frame as they were exported.
 
     Raises: DataError E_AUDIT_LABELS where nothing is there, E_AUDIT_FRAMES where a file belongs to no frame; what
         importing raises.
@@ -59,7 +67,7 @@ def read_labels(folder: Path, frames: Mapping[str, Frame]) -> ReturnedLabels:
             if name == frame.image.name:
                 shutil.copyfile(frame.image, source / IMAGES / name)
             else:
-                write_png(source / IMAGES / name, read_image(frame.image), compress_level=1)
+                write_png(source / IMAGES / name, read(frame), compress_level=1)
         _gather(folder, source, {Path(name).stem: name for name in frames})
         result = import_cohort(ImportRequest(source, COHORT, root))
         left_out = tuple((line.origin, line.what) for line in result.summary.lines if not line.taken)

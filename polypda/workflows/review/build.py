@@ -252,7 +252,7 @@ def _of_predictions(
         candidates = list(folder.measured(candidates))
         if all(math.isnan(one.uncertainty) for one in candidates):
             what = "--order uncertain: no maps of probability were kept."
-            raise UsageError("E_REVIEW_ORDER", what, fix="predict with --probabilities png, or --order random.")
+            raise UsageError("E_REVIEW_ORDER", what, fix="predict with --probabilities png16, or --order random.")
     chosen = choose(candidates, order, wish.cases, every_frame=True, seed=wish.seed)
     plan = ReviewPlan(
         models=folder.models,

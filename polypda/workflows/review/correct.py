@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame
 from polypda.cohorts.image_files import name_some
-from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError, UsageError
 from polypda.files import whole_folder, write_failed, write_png, write_table
@@ -24,7 +23,7 @@ from polypda.review.folder import read_masks
 from polypda.review.frames import shown_image
 from polypda.review.record import CORRECTED, IMPORTED, RECORD_FILE, REVIEWS, ReviewCase, Side, find_record, read_record
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.audit.labels import ReturnedLabels, is_as_exported, read_labels
+from polypda.workflows.audit.labels import ReturnedLabels, is_as_exported, read_labels, read_stored
 from polypda.workflows.review.predicted import PredictedFolder
 from polypda.workflows.review.receive import FILES, RELABEL, Received, corrected_masks, receive, relabel_name
 from polypda.workflows.runs.cohort_pair import data_roots
@@ -62,13 +61,12 @@ def correct(
     index = find_record(run.folder, review) if review else _meant(run.folder, labels)
     wanted = _asked(index)
     if predicted is not None:
-        frames = {case: predicted.frame(one.frame) for case, one in wanted.items()}
+        frames = {case: predicted.frame(one.frame, one.image_sha256) for case, one in wanted.items()}
     else:
         frames = _frames(run, wanted, paths)
-    by_image = {
-        relabel_name(wanted[case], shown_image(one, read_image(one.image))[1]): case for case, one in frames.items()
-    }
-    returned = read_labels(labels, {image: frames[case] for image, case in by_image.items()})
+    read = read_stored if predicted is None else predicted.pixels
+    by_image = {relabel_name(wanted[case], shown_image(one, read(one))[1]): case for case, one in frames.items()}
+    returned = read_labels(labels, {image: frames[case] for image, case in by_image.items()}, read)
     taken, unchanged = _sorted_out(index, {by_image[image]: mask for image, mask in returned.masks.items()}, wanted)
     without = _without(returned, by_image, wanted)
     if not taken:

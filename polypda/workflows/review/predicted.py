@@ -1,8 +1,9 @@
 """A folder of `polypda predict` as something to judge: one model's outlines, without references.
 
-What is read of it: predictions.csv (``input``, ``name``, ``mask``), the masks, ``prediction.json`` (which weights), and
-the maps of ``probabilities/`` where they were kept. Pictures are found by the inputs' paths, or below a folder that the
-user names.
+What is read of it: predictions.csv (``input``, ``kind``, ``name``, ``mask``, ``input_sha256``), the masks,
+``prediction.json`` (which weights), and the maps of ``probabilities/`` where they were kept. Pictures are found by the
+inputs' paths, or below a folder that the user names, and are those that were predicted: by their SHA-256, or where the
+table does not tell that (of films' frames, in folders of earlier versions) by a path that means one file alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,11 @@ from numpy.typing import NDArray
 
 from polypda.cohorts.field_of_view import find_field_of_view
 from polypda.cohorts.frames import Frame
-from polypda.cohorts.image_files import IMAGE_SUFFIXES, stays_inside
+from polypda.cohorts.image_files import is_image_name, name_some, stays_inside
 from polypda.cohorts.images import read_image, read_mask
 from polypda.cohorts.stored_pixels import decode_stored, read_npy
 from polypda.errors import DataError
+from polypda.importing.images.decoded_image import read_upright
 from polypda.integrity import recorded, sha256_of
 from polypda.networks.weights import IDENTITY_HEX
 from polypda.review.folder import PredictedCase
@@ -33,6 +36,8 @@ from polypda.review.record import Side, prediction_hash
 
 TABLE, FACTS, PROBABILITIES = "predictions.csv", "prediction.json", "probabilities"
 PART = "predicted"
+STILLS = ("image", "cohort")
+"""Kinds of inputs that are the picture themselves."""
 FULL_16_BIT = 65535
 
 
@@ -88,32 +93,79 @@ class PredictedFolder:
             # an input is where the user said that it lies, and is read as an image alone
             if strange := [row for row in rows if not all(stays_inside(row[name]) for name in ("name", "mask"))]:
                 raise self._unusable(f"predictions.csv names a file outside its folder ({strange[0]['mask'][:80]})")
+            if len({row["name"] for row in rows}) < len(rows):
+                raise self._unusable("two lines of predictions.csv have one name: whose mask it is cannot be told")
             return {str(row["name"]): {str(key): str(value) for key, value in row.items()} for row in rows}
         except (OSError, ValueError, KeyError) as error:
             raise self._unusable("predictions.csv cannot be read, or names no masks") from error
 
     @cached_property
-    def image_by_stem(self) -> dict[str, Path]:
-        """Stem → picture, below the folder that the user named."""
-        found = sorted(self.images.rglob("*")) if self.images is not None else []
-        return {path.stem: path for path in found if path.suffix.lower() in IMAGE_SUFFIXES}
+    def images_by_stem(self) -> dict[str, list[Path]]:
+        """Stem → pictures of it, below the folder that the user named."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.images.absolute().rglob("*")) if self.images is not None else []:
+            if is_image_name(path.name):
+                found.setdefault(path.stem, []).append(path)
+        return found
 
-    def frame(self, name: str) -> Frame:
-        """Raises: DataError E_REVIEW_IMAGE."""
+    def sha256(self, name: str) -> str:
+        """Of the picture that a frame was predicted of; "" where that is not known, or is a part of a recording."""
+        row = self.rows[name]
+        return row.get("input_sha256", "") if row.get("kind", "") in STILLS else ""
+
+    def frame(self, name: str, sha256: str = "") -> Frame:
+        """A frame with the picture that was predicted. sha256: of it, where the table may not tell.
+
+        Raises: DataError E_REVIEW_IMAGE.
+        """
+        if name not in self.rows:
+            raise self._no_picture(f"'{name}' is no longer among the predictions.", "build the review anew.")
+        known = self.sha256(name) or sha256
+        told = f"the picture of '{name}' ({self.rows[name]['input']})"
+        candidates = self._candidates(name, told=bool(known))
+        if known:
+            found = [path for path in candidates if _sha256_of(path) == known][:1]
+        else:
+            ranks = [self._rank(path, name) for path in candidates]
+            found = [path for path, rank in zip(candidates, ranks, strict=True) if rank == max(ranks)]
+        if len(found) == 1:
+            return Frame(self.name, name, found[0])
+        if found:
+            some = name_some([path.as_posix() for path in found])
+            what = f"{told} may be any of {some}: the table does not tell its SHA-256."
+            raise self._no_picture(what, "--images FOLDER that holds no other files of the name, or predict again.")
+        if candidates:
+            what = f"{told} is not the one that was predicted (SHA-256 differs)."
+            raise self._no_picture(what, "--images FOLDER that holds the pictures as they were predicted.")
+        fix = "--images FOLDER that holds the pictures; frames of films are exported first."
+        raise self._no_picture(f"{told} is not found.", fix)
+
+    def _candidates(self, name: str, *, told: bool) -> list[Path]:
+        """Files that may be a frame's picture. told: its SHA-256 is known, so that a wrong one is noticed."""
         row = self.rows[name]
         if self.images is None:
-            path = Path(row["input"])
-            found = path if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES else None
-        else:
-            found = self.image_by_stem.get(Path(row["input"]).stem) or self.image_by_stem.get(Path(name).name)
-        if found is None:
-            raise DataError(
-                "E_REVIEW_IMAGE",
-                f"the picture of '{name}' ({row['input']}) is not found.",
-                where=self.name,
-                fix="--images FOLDER that holds the pictures; frames of films are exported first.",
-            )
-        return Frame(self.name, name, found)
+            path = Path(row["input"])  # of a folder that the user named: where that was, the table does not tell
+            there = is_image_name(path.name) and (told or path.is_absolute()) and path.is_file()
+            return [path] if there else []
+        stems = [name]
+        if row.get("kind", "") in ("", "image"):
+            stems = [Path(row["input"]).stem, name]
+        elif row["kind"] == "cohort":
+            stems = [Path(row["input"]).name, name]
+        found = [self.images_by_stem.get(stem, []) for stem in dict.fromkeys(stems)]
+        return [path for paths in found for path in paths] if told else next(filter(None, found), [])
+
+    def _rank(self, path: Path, name: str) -> tuple[int, bool]:
+        """How well a file fits an input by its path: folders that both end in, and whether it has the same suffix."""
+        meant = Path(self.rows[name]["input"])
+        pairs = zip(reversed(path.parent.parts), reversed(meant.parent.parts), strict=False)
+        return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs))), path.name == meant.name
+
+    def pixels(self, frame: Frame) -> NDArray[np.uint8]:
+        """A frame's picture as it was predicted: images upright, frames of cohorts as stored. Raises: as reading it."""
+        if self.rows[frame.frame].get("kind", "") in ("", "image"):
+            return read_upright(frame.image)
+        return read_image(frame.image)
 
     def candidates(self) -> list[Candidate]:
         """Every frame that was predicted."""
@@ -149,7 +201,7 @@ class PredictedFolder:
     def case(self, candidate: Candidate, order: Order) -> PredictedCase:
         """A prediction as it is handed out. Raises: DataError E_REVIEW_IMAGE, E_OVERLAY_SIZE."""
         frame = self.frame(candidate.frame)
-        pixels, after = read_image(frame.image), self.mask(candidate.frame)
+        pixels, after = self.pixels(frame), self.mask(candidate.frame)
         if after.shape != pixels.shape[:2]:
             what = f"the mask of '{candidate.frame}' and its picture differ in size."
             raise DataError("E_OVERLAY_SIZE", what, where=self.name, fix="name the pictures that were predicted.")
@@ -172,10 +224,13 @@ class PredictedFolder:
             values={} if np.isnan(candidate.uncertainty) else {"uncertainty": candidate.uncertainty},
         )
 
-    def now(self, name: str) -> str | None:
-        """The hash of what lies there now; None where nothing does. Field of view as when it was handed out."""
+    def now(self, name: str, sha256: str = "") -> str | None:
+        """The hash of what lies there now; None where nothing does. Field of view as when it was handed out.
+
+        sha256: as of :meth:`frame`.
+        """
         try:
-            after, field = self.mask(name), find_field_of_view(read_image(self.frame(name).image)).mask
+            after, field = self.mask(name), find_field_of_view(self.pixels(self.frame(name, sha256))).mask
         except (DataError, KeyError):
             return None
         if after.shape != field.shape:
@@ -197,5 +252,16 @@ class PredictedFolder:
         if path.is_file() and name in self._recorded and sha256_of(path) not in self._recorded[name]:
             raise self._unusable(f"{name} is not what was predicted (SHA-256 differs)")
 
+    def _no_picture(self, what: str, fix: str) -> DataError:
+        return DataError("E_REVIEW_IMAGE", what, where=self.name, fix=fix)
+
     def _unusable(self, what: str) -> DataError:
         return DataError("E_REVIEW_PREDICTIONS", f"{what}.", where=self.name, fix="predict again: `polypda predict`.")
+
+
+def _sha256_of(path: Path) -> str:
+    """Empty of a file that cannot be read."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""

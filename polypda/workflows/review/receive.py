@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from polypda.cohorts.frames import Frame
-from polypda.cohorts.images import read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.tables import harmless
 from polypda.errors import DataError, UsageError
@@ -39,6 +40,7 @@ from polypda.review.tables import (
     merged_table,
 )
 from polypda.training.run_folder import RunFolder
+from polypda.workflows.audit.labels import read_stored
 from polypda.workflows.review.predicted import PredictedFolder
 from polypda.workflows.runs.cohort_pair import data_roots
 from polypda.workflows.runs.paths import Paths
@@ -62,6 +64,14 @@ class Received:
     to_relabel: int
     corrected: int
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """frames: case → its frame, where that is here. read: its pixels, H×W×3, as they were handed out."""
+
+    frames: dict[str, Frame]
+    read: Callable[[Frame], NDArray[np.uint8]]
 
 
 def receive(
@@ -113,7 +123,7 @@ def receive(
     if predicted is None:
         frames, notes = _frames(run, record, merged, paths)
     else:
-        frames, notes = {one.case.case: predicted.frame(one.case.frame) for one in merged}, ()
+        frames, notes = {one.case.case: _picture(predicted, one.case) for one in merged}, ()
     unnamed = sum(one.decision == "accept" and not one.known for one in merged)
     notes = (
         *((f"{unnamed} accepted without a better outline: not in {ACCEPTED}.",) if unnamed else ()),
@@ -128,7 +138,8 @@ def receive(
     try:
         notes += _kept_aside(index)
         with whole_folder(index / IMPORTED, replace=True) as work:
-            found = _write(work, index, run, record, counted, merged, frames)
+            pictures = _Pictures(frames, read_stored if predicted is None else predicted.pixels)
+            found = _write(work, index, run, record, counted, merged, pictures)
             seal(work, deep=False)
     except OSError as error:
         raise write_failed(index / IMPORTED, error) from error
@@ -176,18 +187,26 @@ def _require_current(run: RunFolder, record: ReviewRecord) -> None:
 
 def _require_unchanged(predicted: PredictedFolder, record: ReviewRecord) -> None:
     """The masks must be those that were handed out. Raises: DataError E_REVIEW_STALE, E_REVIEW_IMAGE."""
-    for case in record.cases:
-        if case.frame in predicted.rows:
-            predicted.frame(case.frame)
-    changed = [case.frame for case in record.cases if predicted.now(case.frame) != case.prediction]
-    if changed:
-        raise DataError(
-            "E_REVIEW_STALE",
-            f"{len(changed)} masks are not those that were judged, such as {changed[0]}: the predictions are newer "
-            "than the page.",
-            where=predicted.name,
-            fix="build the review anew and have it judged again.",
-        )
+    there = [case for case in record.cases if case.frame in predicted.rows]
+    pictures = [case.frame for case in there if predicted.sha256(case.frame) not in ("", case.image_sha256)]
+    if not pictures:
+        for case in there:
+            _picture(predicted, case)
+    masks = [case.frame for case in record.cases if predicted.now(case.frame, case.image_sha256) != case.prediction]
+    for what, changed in (("pictures", pictures), ("masks", masks)):
+        if changed:
+            raise DataError(
+                "E_REVIEW_STALE",
+                f"{len(changed)} {what} are not those that were judged, such as {changed[0]}: the predictions are "
+                "newer than the page.",
+                where=predicted.name,
+                fix="build the review anew and have it judged again.",
+            )
+
+
+def _picture(predicted: PredictedFolder, case: ReviewCase) -> Frame:
+    """The picture that was handed out. Raises: DataError E_REVIEW_IMAGE."""
+    return predicted.frame(case.frame, case.image_sha256)
 
 
 def _with_former(
@@ -255,7 +274,7 @@ def _write(
     record: ReviewRecord,
     counted: Sequence[tuple[bytes, Decisions]],
     merged: list[MergedCase],
-    frames: dict[str, Frame],
+    pictures: _Pictures,
 ) -> ReviewFindings:
     (work / FILES).mkdir()
     for number, (content, decisions) in enumerate(counted, 1):
@@ -269,7 +288,7 @@ def _write(
     if agreement:
         write_table(work / "agreement.csv", harmless(pd.DataFrame([vars(one) for one in agreement])))
     _write_accepted(work, index, record, merged)
-    _write_relabel(work, index, record, merged, frames)
+    _write_relabel(work, index, record, merged, pictures)
     found = findings(record, run.name, merged, agreement, len(reviewers))
     write_findings(work, found)
     return found
@@ -335,17 +354,17 @@ def _to_relabel(merged: Sequence[MergedCase], index: Path) -> list[MergedCase]:
 
 
 def _write_relabel(
-    work: Path, index: Path, record: ReviewRecord, merged: Sequence[MergedCase], frames: dict[str, Frame]
+    work: Path, index: Path, record: ReviewRecord, merged: Sequence[MergedCase], pictures: _Pictures
 ) -> None:
     chosen = _to_relabel(merged, index)
     rows, to_correct = [], []
-    images = work / "pictures"
+    images, frames = work / "pictures", pictures.frames
     images.mkdir()
     for one in chosen:
         case = one.case
         suffix = ".png"
         if case.case in frames:
-            content, suffix = shown_image(frames[case.case], read_image(frames[case.case].image))
+            content, suffix = shown_image(frames[case.case], pictures.read(frames[case.case]))
         image = relabel_name(case, suffix)
         if case.case in frames:
             write_whole(images / image, content)
