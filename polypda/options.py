@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -71,15 +72,18 @@ class OptionField:
         return f"above {found['gt']:g}" if "gt" in found else ""
 
 
-def options_of(model: type[BaseModel], section: str = "") -> Iterator[OptionField]:
+@cache
+def options_of(model: type[BaseModel], section: str = "") -> tuple[OptionField, ...]:
     """The options of a configuration and of its sections, in the order of the fields."""
+    found: list[OptionField] = []
     for name, field in model.model_fields.items():
         marks = [mark for mark in field.metadata if isinstance(mark, Option)]
         plain = _without_none(field.annotation)
         if marks:
-            yield OptionField(name, section, field, marks[0])
+            found.append(OptionField(name, section, field, marks[0]))
         elif isinstance(plain, type) and issubclass(plain, BaseModel):
-            yield from options_of(plain, name)
+            found += options_of(plain, name)
+    return tuple(found)
 
 
 def _without_none(annotation: Any) -> Any:
@@ -137,5 +141,6 @@ def with_present_names(values: Any) -> Any:
         return type(values)(with_present_names(value) for value in values)
     if not isinstance(values, Mapping):
         return values
-    present = {FORMER_NAMES.get(str(key), key): with_present_names(value) for key, value in values.items()}
-    return present | {key: with_present_names(value) for key, value in values.items() if key not in FORMER_NAMES}
+    found = {key: with_present_names(value) for key, value in values.items()}
+    present = {FORMER_NAMES.get(str(key), key): value for key, value in found.items()}
+    return present | {key: value for key, value in found.items() if key not in FORMER_NAMES}
