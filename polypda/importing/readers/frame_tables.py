@@ -7,7 +7,6 @@ import csv
 import io
 import math
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +20,7 @@ from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.contract import Ledger, SourceTree
 from polypda.importing.readers.folder_words import mode_of, split_of, words_of
+from polypda.importing.readers.table_places import NamedByTables, are_several, folded
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -54,6 +54,8 @@ RANGE_NAMES: Mapping[str, tuple[str, ...]] = {
 """Likewise for tables of sequences."""
 VIDEO_HEADINGS = ("video", "video id", "video name", "clip", "film", "视频", "视频编号")
 """What heads the column that names the file in a table of videos, where no heading of a frame does."""
+MOST_DIGITS = 18
+"""A longer number is no frame's."""
 LABEL_STATES = tuple(state.value for state in LabelState)
 Rows = list[tuple[int, list[str]]]
 """Fields of each row that is not empty, with its line."""
@@ -124,7 +126,7 @@ def _ranges(headings: Sequence[str], rows: Rows, path: str) -> list[RangeRow]:
     for line, row in rows:
         value = _values(row, columns)
         ends = [value["first"], value["last"]] if "first" in value else re.split(r"\s*[-–—]\s*", value["range"])
-        if not 1 <= len(ends) <= 2 or not all(end.isascii() and end.isdecimal() for end in ends):
+        if not 1 <= len(ends) <= 2 or not all(_is_number(end) for end in ends):
             what = f"'{'-'.join(ends)[:80]}' is no range of frame numbers."
             raise DataError("E_TABLE_ROW", what, where=f"{path} line {line}", fix="write the first and last number.")
         one = RangeRow(int(ends[0]), int(ends[-1]), value.get("patient") or None, value.get("sequence") or None)
@@ -133,6 +135,10 @@ def _ranges(headings: Sequence[str], rows: Rows, path: str) -> list[RangeRow]:
             raise DataError("E_TABLE_ROW", what, where=f"{path} line {line}", fix="give each frame one row.")
         found.append(one)
     return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _row(value: Mapping[str, str], line: int, path: str, *, boxed: bool) -> TableRow:
@@ -177,19 +183,22 @@ def _number(text: str, where: str) -> float:
 
 
 class Tables:
-    """Rows by the name they use: a path, a file's name, or a stem; whatever its case and composition.
+    """What the tables of a tree say of its images.
 
-    read: the files that are tables of frames or of sequences.
+    read: the files that are tables of frames or of sequences. matched: whether a row names an image.
     """
 
-    def __init__(self, tree: SourceTree, ledger: Ledger, *, of_videos: bool = False) -> None:
-        """Read every table of a tree that tells of frames (or videos); what cannot be read goes into the ledger."""
+    def __init__(self, tree: SourceTree, ledger: Ledger, images: Sequence[str], *, of_videos: bool = False) -> None:
+        """Read every table of a tree that tells of frames (or videos); what cannot be read goes into the ledger.
+
+        images: the files that can be meant.
+        """
         self.read: set[str] = set()
+        self._written: dict[str, dict[str, list[TableRow]]] = {}  # table → name in it → its rows
         self._rows: dict[str, TableRow] = {}
-        self._boxes: dict[str, list[PolypBox]] = defaultdict(list)
-        self._used: set[str] = set()
-        self._origins: dict[str, str] = {}
-        self._contradicted: dict[str, str] = {}
+        self._boxes: dict[str, tuple[PolypBox, ...]] = {}
+        self._problems: dict[str, DataError] = {}
+        self._unused: list[tuple[str, DataError]] = []
         self._ranges: list[tuple[RangeRow, str]] = []
         for path in filter(is_table_name, tree.files()):
             try:
@@ -199,51 +208,50 @@ class Tables:
                 self._add(*table_of(decoded_text(tree.read(path), path, "E_TABLE"), path), path, ledger, of_videos)
             except DataError as error:
                 ledger.leave_out(path, error)
+        self._numbered = _by_number(images) if self._ranges else {}
+        self._assign(NamedByTables(images, (name for names in self._written.values() for name in names)))
 
     @property
     def anything(self) -> bool:
         """Whether any table tells of groups."""
-        return bool(self._rows or self._ranges)
+        rows = (row for names in self._written.values() for rows in names.values() for row in rows)
+        return bool(self._ranges) or any(row.box is None for row in rows)
+
+    @property
+    def matched(self) -> bool:
+        return bool(self._rows or self._boxes or self._problems)
 
     def row(self, image: str) -> TableRow | None:
-        """What is said of an image. Raises: DataError E_TABLE_TWICE when two rows contradict each other."""
-        for key in _keys(image):
-            if key in self._contradicted:
-                self._used.add(key)
-                fix = "keep one of the rows."
-                raise DataError("E_TABLE_TWICE", self._contradicted[key], where=self._origins[key], fix=fix)
-            if key in self._rows:
-                self._used.add(key)
-                return self._rows[key]
-        return self._in_range(image)
+        """What is said of an image.
+
+        Raises: DataError E_TABLE_TWICE when two rows contradict each other, E_TABLE_AMBIGUOUS when a row may mean it
+            or another image.
+        """
+        if image in self._problems:
+            raise self._problems[image]
+        return self._rows.get(image) or self._in_range(image)
 
     def _in_range(self, image: str) -> TableRow | None:
         """What a table of sequences says of a numbered frame in its folder or below."""
-        stem = PurePosixPath(image).stem
-        if not (stem.isascii() and stem.isdecimal()):
+        number = _number_of(image)
+        if number is None:
             return None
         for row, path in self._ranges:
-            below = PurePosixPath(path).parent in PurePosixPath(image).parents
-            if below and row.first <= int(stem) <= row.last:
-                return TableRow(stem, row.patient, row.sequence)
+            folder = PurePosixPath(path).parent
+            if folder in PurePosixPath(image).parents and row.first <= number <= row.last:
+                alike = [each for each in self._numbered[number] if folder in PurePosixPath(each).parents]
+                if are_several(alike):
+                    raise _ambiguous(str(number), alike, path)
+                return TableRow(PurePosixPath(image).stem, row.patient, row.sequence)
         return None
 
     def boxes(self, image: str) -> tuple[PolypBox, ...]:
         """The boxes of an image."""
-        key = next((key for key in _keys(image) if key in self._boxes), None)
-        if key is None:
-            return ()
-        self._used.add(key)
-        return tuple(self._boxes[key])
+        return self._boxes.get(image, ())
 
     def unused(self) -> list[tuple[str, DataError]]:
         """Rows of no image: where they stand, and the error."""
-        fix = "correct the name, or take the row out."
-        return [
-            (self._origins[key], DataError("E_TABLE_NO_FRAME", "no image is called so.", where=key, fix=fix))
-            for key in {**self._rows, **self._boxes}
-            if key not in self._used
-        ]
+        return self._unused
 
     def _add(self, headings: list[str], rows: Rows, path: str, ledger: Ledger, of_videos: bool) -> None:
         named = next((index for index, heading in enumerate(headings) if heading in VIDEO_HEADINGS), None)
@@ -271,30 +279,57 @@ class Tables:
             self._take(TableRow(**values, line=line), path)
 
     def _take(self, row: TableRow, path: str) -> None:
-        key = _folded(row.frame)
-        self._origins.setdefault(key, f"{path} line {row.line}: {row.frame}")
-        if row.box is not None:
-            self._boxes[key].append(row.box)
-        else:
-            former = self._rows.get(key)
-            self._rows[key] = row if former is None else self._joined(former, row, key)
+        self._written.setdefault(path, {}).setdefault(row.frame, []).append(row)
 
-    def _joined(self, one: TableRow, other: TableRow, key: str) -> TableRow:
+    def _assign(self, images: NamedByTables) -> None:
+        """Give every row to the image that it means."""
+        for path, names in self._written.items():
+            for name, meant in images.meant(path, names).items():
+                origin = f"{path} line {names[name][0].line}: {name}"
+                if are_several(meant):
+                    self._problems |= dict.fromkeys(meant, _ambiguous(name, meant, origin))
+                elif meant:
+                    for image in meant:
+                        self._give(image, names[name], origin)
+                else:
+                    fix = "correct the name, or take the row out."
+                    problem = DataError("E_TABLE_NO_FRAME", "no image is called so.", where=folded(name), fix=fix)
+                    self._unused.append((origin, problem))
+
+    def _give(self, image: str, rows: Sequence[TableRow], origin: str) -> None:
+        for row in rows:
+            if row.box is not None:
+                self._boxes[image] = (*self._boxes.get(image, ()), row.box)
+            else:
+                former = self._rows.get(image)
+                self._rows[image] = row if former is None else self._joined(former, row, image, origin)
+
+    def _joined(self, one: TableRow, other: TableRow, image: str, origin: str) -> TableRow:
         values = {}
         for name in JOINED:
             here, there = getattr(one, name), getattr(other, name)
             if here is not None and there is not None and here != there:
-                self._contradicted[key] = f"two rows give {name} as '{here}' and '{there}' (line {other.line})."
+                what = f"two rows give {name} as '{here}' and '{there}' (line {other.line})."
+                self._problems[image] = DataError("E_TABLE_TWICE", what, where=origin, fix="keep one of the rows.")
             values[name] = here if here is not None else there
         return TableRow(one.frame, line=one.line, **values)
 
 
-def _keys(image: str) -> list[str]:
-    """What a table may call an image: its path from any folder above it, with its suffix first."""
-    parts = PurePosixPath(image).parts
-    ends = [PurePosixPath(*parts[start:]) for start in range(len(parts))]
-    return [_folded(end.as_posix()) for end in (*ends, *(end.with_suffix("") for end in ends))]
+def _ambiguous(name: str, images: Sequence[str], where: str) -> DataError:
+    what = f"'{name}' could be any of {', '.join(images[:3])}."
+    fix = "write the images' paths in the table, or lay a table of its own into each folder."
+    return DataError("E_TABLE_AMBIGUOUS", what, where=where, fix=fix)
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold().removeprefix("./")
+def _number_of(image: str) -> int | None:
+    """The number that a file is called by; None where its name is more than that."""
+    stem = PurePosixPath(image).stem
+    return int(stem) if _is_number(stem) else None
+
+
+def _by_number(images: Sequence[str]) -> dict[int, list[str]]:
+    numbered: defaultdict[int, list[str]] = defaultdict(list)
+    for image in images:
+        if (number := _number_of(image)) is not None:
+            numbered[number].append(image)
+    return numbered
