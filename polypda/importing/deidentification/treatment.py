@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,6 +87,11 @@ class Deidentification(Treatment):
                 blank(frame.read().pixels, self._memory)
             except PolypdaError:
                 continue  # it becomes a line of the ledger when it is imported
+
+    def resume(self, origins: Mapping[str, str]) -> None:
+        for name, origin in origins.items():
+            self._pseudonyms.resume(name)
+            self._names[origin] = name
 
     def frame(self, frame: ImportedFrame) -> ImportedFrame:
         """The frame under its pseudonyms, with nothing of its source but labels, split and time in its video."""

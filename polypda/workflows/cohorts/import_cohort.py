@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,8 +18,9 @@ from polypda.errors import DataError, UsageError
 from polypda.files import require_writable
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.images.deinterlacing import of_one_moment
+from polypda.importing.readers.frame_tables import is_table_name
 from polypda.importing.registry import AUTO, check_format, reader_for
-from polypda.importing.source_tree import CountedTree, open_source
+from polypda.importing.source_tree import CountedTree, digest_of, open_source
 from polypda.importing.writing.cohort_writer import CohortWriter, Treatment
 from polypda.importing.writing.documents import FILE_NAME as LEDGER_FILE
 from polypda.importing.writing.documents import (
@@ -117,7 +121,8 @@ def _imported(
     kept = existing_records(request.folder) if request.update else []
     ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
-    resumed = [] if request.dry_run else staged.begin(identity, resumable=reader.resumable)
+    digest = partial(digest_of, tree.uncounted)
+    resumed = [] if request.dry_run else staged.begin(identity, resumable=reader.resumable, digest=digest)
     if resumed:
         ledger.lines.clear()  # the journal holds these
     writer = CohortWriter(None if request.dry_run else staged, ledger, treatment, kept=kept, resumed=resumed)
@@ -196,9 +201,13 @@ def check_request(request: ImportRequest) -> None:
 
 
 def _identity(request: ImportRequest, tree: CountedTree, reader: Reader, treatment: Treatment) -> dict[str, str]:
-    """What an interrupted import must have in common with this one to be gone on with."""
+    """What an interrupted import must have in common with this one to be gone on with. No path stands in it: only
+    whether one is the same can be told."""
+    listed = filter(is_table_name, tree.files()) if reader.resumable else ()  # what they say of films stands in rows
+    tables = [(path, digest_of(tree.uncounted, path)) for path in listed]
     return {
-        "source": tree.name,
+        "source": hashlib.sha256(os.fsencode(request.source.resolve())).hexdigest(),
+        "tables": hashlib.sha256(repr(tables).encode(errors="surrogatepass")).hexdigest(),
         "format": reader.name,
         "options": str(sorted(request.options.items())),
         "treatment": treatment.identity,
