@@ -7,7 +7,10 @@ import pytest
 from importing.painted_sources import HEIGHT, WIDTH, encoded, frame, lines, mask, put, run_import, snapshot, write_pairs
 
 from polypda.cohorts.images import read_mask
+from polypda.cohorts.manifest import MaskColours
+from polypda.cohorts.opening import open_cohort
 from polypda.errors import DataError, UsageError
+from polypda.importing.writing.documents import manifest_yaml, new_manifest
 
 
 def test_a_folder_of_pairs_becomes_a_cohort_and_is_not_touched(tmp_path):
@@ -68,6 +71,47 @@ def test_update_adds_what_is_new_and_keeps_what_is_there(tmp_path):
     assert kept.items() <= after.items() and "images/d.jpg" in after
     assert [row.split(",")[0] for row in (folder / "frames.csv").read_text().split()] == ["frame", "a", "b", "c", "d"]
     assert json.loads((folder / "import.json").read_text())["former"][0]["taken"] == 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "gif", "webp", "Tif"])
+def test_update_keeps_labels_whatever_their_files_are_called(tmp_path, kind):
+    folder = tmp_path / "root" / "ward-7"
+    for number in (1, 2):
+        put(folder / f"images/{number}.{kind}", encoded(frame(number), "tiff" if kind == "Tif" else kind))
+        options = {"lossless": True} if kind == "webp" else {}
+        put(folder / f"masks/{number}.{kind}", encoded(mask(), "tiff" if kind == "Tif" else kind, **options))
+    result = run_import(write_pairs(tmp_path / "more", ("a",)), tmp_path / "root", update=True)
+    assert {record.frame: (record.label_state, record.polyp) for record in result.records} == dict.fromkeys(
+        "12a", ("mask", True)
+    )
+    opened = open_cohort("ward-7", tmp_path / "root")
+    assert {one.frame: one.label_state for one in opened.frames} == dict.fromkeys("12a", "mask")
+    assert all(read_mask(one.mask, one.fellows).any() for one in opened.frames)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "code"), [("any", None), ("one", "E_MASK_CLASS"), ("red", "E_MASK_CLASS"), ("unit", "E_MASK_SCALE")]
+)
+def test_update_joins_only_masks_that_can_be_read_together(tmp_path, drawn, code):
+    folder = tmp_path / "root" / "ward-7"
+    colours = {"red": [(255, 0, 0)] * 2, "unit": [(1, 1, 1)] * 2}.get(drawn, [(255, 0, 0), (0, 255, 0)])
+    for number, colour in enumerate(colours):
+        put(folder / f"images/{number}.png", frame(number))
+        put(folder / f"masks/{number}.png", (mask()[..., None] > 0) * np.uint8(colour))
+    manifest = new_manifest("ward-7").model_copy(
+        update={"mask_colours": MaskColours.ANY if drawn == "any" else MaskColours.ONE}
+    )
+    (folder / "manifest.yaml").write_text(manifest_yaml(manifest))
+    before = snapshot(folder)
+    more = write_pairs(tmp_path / "more", ("a",))
+    if code is None:
+        run_import(more, tmp_path / "root", update=True)
+    else:
+        with pytest.raises(DataError, match=code):
+            run_import(more, tmp_path / "root", update=True)
+        assert snapshot(folder) == before
+    if drawn != "one":  # else it could not be read before
+        assert all(read_mask(one.mask, one.fellows).any() for one in open_cohort("ward-7", tmp_path / "root").frames)
 
 
 def test_interrupted_or_failed_imports_leave_nothing(tmp_path, monkeypatch):

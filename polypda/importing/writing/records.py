@@ -14,11 +14,12 @@ import numpy as np
 
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.frames_table import TABLE_NAMES, frames_table, frames_table_of, read_frames_table
-from polypda.cohorts.image_files import IMAGE_SUFFIXES, image_files, natural_key
+from polypda.cohorts.image_files import image_files
 from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.layouts import cohort_masks
+from polypda.cohorts.layouts import Located, cohort_masks, find_frames, ordinary_layout
+from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.splits import require_no_leak
-from polypda.cohorts.stored_masks import FellowMasks, border_fraction, doubtful
+from polypda.cohorts.stored_masks import COLOURS, WHITE, MaskScale, border_fraction, doubtful
 from polypda.cohorts.tables import (
     BOXES_CSV,
     FrameRow,
@@ -289,43 +290,51 @@ REWRITTEN = frozenset(
 """Files of a cohort folder that an update writes anew; all others are kept as they are."""
 
 
-def existing_records(folder: Path) -> list[FrameRecord]:
-    """The frames that lie in a cohort folder.
+def existing_records(known: Manifest, folder: Path) -> list[FrameRecord]:
+    """The frames that lie in a cohort folder, found as opening finds them. known: its manifest.
 
-    Raises: DataError E_COHORT_EXISTS when it is none, and what reading its files raises.
+    Raises: DataError E_COHORT_EXISTS when it is none, and what listing its frames and reading its files raises.
     """
-    images = {path.stem: path for path in sorted(image_files(folder, ("images/*",)))}
-    if not images:
+    if next(image_files(folder, ("images/*",)), None) is None:
         what = "the folder holds no cohort that could be added to (no images/)."
         raise DataError("E_COHORT_EXISTS", what, where=folder.name, fix="choose another folder with --out, or move it.")
     table, boxes = frames_table_of(folder), folder / BOXES_CSV
     rows = read_frames_table(table) if table is not None else {}
     boxed = read_boxes_csv(boxes) if boxes.is_file() else {}
-    stems = sorted(images, key=natural_key)
-    masks = {stem: mask for stem in stems if (mask := _mask_file(folder, stem)) is not None}
-    fellows = cohort_masks(masks.values())
+    located = Located(ordinary_layout(known.id), folder, phantom=False, frames_table=table)
     return [
-        _record(images[stem], masks.get(stem), fellows, rows.get(stem, FrameRow(stem)), boxed.get(stem, ()))
-        for stem in stems
+        _record(frame, rows.get(frame.frame, FrameRow(frame.frame)), boxed.get(frame.frame, ()))
+        for frame in find_frames(known, located, labels=True).frames
     ]
 
 
-def _record(
-    image: Path, mask: Path | None, fellows: FellowMasks, row: FrameRow, boxes: tuple[PolypBox, ...]
-) -> FrameRecord:
-    pixels = read_image(image)
-    state = row.label_state or (LabelState.MASK if mask else LabelState.BOX if boxes else LabelState.NONE)
-    known = {LabelState.BOX: True, LabelState.NEGATIVE: False}.get(state)
+def _record(frame: Frame, row: FrameRow, boxes: tuple[PolypBox, ...]) -> FrameRecord:
+    """row, boxes: as the folder's tables have them; they are written again as they are."""
+    pixels = read_image(frame.image)
+    state = row.label_state or frame.label_state
+    marked = {LabelState.BOX: True, LabelState.NEGATIVE: False}.get(state)
     return FrameRecord(
-        **{**vars(row), "frame": image.stem, "label_state": state},
-        image=image.name,
+        **{**vars(row), "label_state": state},
+        image=frame.image.name,
         size=(pixels.shape[1], pixels.shape[0]),
-        polyp=bool(np.any(read_mask(mask, fellows))) if mask is not None else known,
-        mask=mask.name if mask else "",
+        polyp=bool(np.any(read_mask(frame.mask, frame.fellows))) if frame.mask is not None else marked,
+        mask=frame.mask.name if frame.mask is not None else "",
         boxes=boxes,
     )
 
 
-def _mask_file(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / "masks" / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+def require_addable(known: Manifest, folder: Path, kept: Sequence[FrameRecord]) -> None:
+    """Whether masks of 0 and 255 may join those that lie in a cohort folder: beside these, what 0/1 or a colour means
+    in one of them would no longer be told.
+
+    Raises: DataError E_MASK_SCALE, E_MASK_CLASS.
+    """
+    scales = cohort_masks(folder / "masks" / record.mask for record in kept if record.mask).scales
+    colours = () if known.any_colour else COLOURS[1:WHITE]
+    odd = next((scale for scale in (MaskScale.UNIT, *colours) if scale in scales), None)
+    if odd is None:
+        return
+    code, drawn = ("E_MASK_SCALE", "0/1") if odd is MaskScale.UNIT else ("E_MASK_CLASS", odd)
+    what = f"it is drawn in {drawn}; beside the masks of 0 and 255 that are added, what that means would not be told."
+    fix = "import the cohort's folder into a new one (its masks become 0 and 255), and add to that."
+    raise DataError(code, what, where=f"{folder.name}/masks/{scales[odd]}", fix=fix)

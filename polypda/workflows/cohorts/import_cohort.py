@@ -32,7 +32,7 @@ from polypda.importing.writing.documents import (
     new_manifest,
     summarise,
 )
-from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records
+from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records, require_addable
 from polypda.importing.writing.staging import Staging, clear_published, link_tree, staging
 from polypda.workflows.cohorts.cohort_sheet import FILE_NAME as SHEET_FILE
 from polypda.workflows.cohorts.cohort_sheet import contact_sheet
@@ -118,7 +118,7 @@ def _imported(
     on_advance: Callable[[str, float], None] | None,
 ) -> ImportResult:
     known = _known(request)
-    kept = existing_records(request.folder) if request.update else []
+    kept = existing_records(known, request.folder) if request.update else []
     ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
     digest = partial(digest_of, tree.uncounted)
@@ -128,6 +128,8 @@ def _imported(
     writer = CohortWriter(None if request.dry_run else staged, ledger, treatment, kept=kept, resumed=resumed)
     frames = reader.frames(tree, ledger)
     writer.take_all(map(of_one_moment, frames) if request.deinterlace else frames)
+    if kept and any(record.mask for record in writer.records):
+        require_addable(known, request.folder, kept)
     writer.patients.tell(ledger, tree.name)
     for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
