@@ -171,3 +171,38 @@ def test_a_split_that_divides_a_patient_is_told(tmp_path):
     result = run_import(source, tmp_path / "root")
     assert lines(result) == {"W_SPLIT_LEAK": ["src"]}
     assert "patient p1 lies in train (frame a), test (frame b)" in result.summary.lines[0].what
+
+
+def test_what_an_import_writes_can_be_opened(tmp_path):
+    """Modes in words of all kinds, endless names, boxes that rounding leaves nothing of."""
+    modes = {
+        "a": "Narrow band (NBI)",
+        "b": "white light imaging HD",
+        "c": "TXI",
+        "d": "WL / NBI",
+        "e": "all",
+        "f": "白光模式",
+    }
+    for number, name in enumerate(modes):
+        put(tmp_path / f"src/images/{name}.png", frame(number))
+    table = "".join(f"{name},{mode}\n" for name, mode in modes.items())
+    put(tmp_path / "src/frames.csv", f"frame,mode\n{table}".encode())
+    put(tmp_path / "src/boxes.csv", b"frame,x0,y0,x1,y1\na,1,1,9,9\nb,5.001,5,5.004,9\n")
+    result = run_import(tmp_path / "src", tmp_path / "root")
+    assert lines(result) == {"E_BOX_WRONG": ["images/b.png"], "W_MODE_UNKNOWN": ["images/d.png", "images/e.png"]}
+    opened = open_cohort("ward-7", tmp_path / "root")
+    assert {one.frame: one.mode for one in opened.frames} == {"a": "NBI", "c": "TXI", "d": None, "e": None, "f": "WL"}
+
+    images = [
+        {"id": n, "file_name": f"images/{name}.png", "width": WIDTH, "height": HEIGHT} for n, name in enumerate("ab")
+    ]
+    images[0] |= {"patient": "P" * 2000, "mode": "NBI"}
+    images[1] |= {"patient": "P1", "mode": "some light"}
+    drawn = [{"id": n, "image_id": n, "category_id": 1, "bbox": [2, 2, 9, 9]} for n in (0, 1)]
+    told = {"images": images, "annotations": drawn, "categories": [{"id": 1, "name": "polyp"}]}
+    put(tmp_path / "coco/all.json", json.dumps(told).encode())
+    for number, name in enumerate("ab"):
+        put(tmp_path / f"coco/images/{name}.png", frame(number))
+    result = run_import(tmp_path / "coco", tmp_path / "root", "ward-8")
+    assert lines(result) == {"E_FIELD_LONG": ["images/a.png"], "W_MODE_UNKNOWN": ["images/b.png"]}
+    assert [one.frame for one in open_cohort("ward-8", tmp_path / "root").frames] == ["b"]

@@ -19,7 +19,7 @@ from polypda.cohorts.tables import CORNERS, FRAME_COLUMNS, FrameRow, refuse_long
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.contract import Ledger, SourceTree
-from polypda.importing.readers.folder_words import mode_of, split_of, words_of
+from polypda.importing.readers.folder_words import mode_within, split_of, words_of
 from polypda.importing.readers.table_places import NamedByTables, are_several, folded
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -167,7 +167,7 @@ def _row(value: Mapping[str, str], line: int, path: str, *, boxed: bool) -> Tabl
         t_s=_number(value["t_s"], where) if value.get("t_s") else None,
         split=split_of(split) if split else None,
         label_state=LabelState(state) if state else None,
-        mode=(mode_of(mode) or mode) or None,
+        mode=(mode_within(mode) or mode) or None,
         box=box,
     )
 

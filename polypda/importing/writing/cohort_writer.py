@@ -24,6 +24,7 @@ from polypda.importing.writing.records import (
     readable,
     record_of,
     safe_name,
+    storable,
     tables_of,
 )
 from polypda.importing.writing.staging import Entry, Staging
@@ -144,7 +145,7 @@ class CohortWriter:
     def _seen(self, found: ImportedFrame) -> tuple[ImportedFrame, TreatedImage, LabelFiles]:
         """A frame with its image and label, read and treated; nothing is written yet."""
         try:
-            frame = self.treatment.frame(found)
+            frame = storable(self.treatment.frame(found))
             if {frame.name, safe_name(frame.name)} & self._there:
                 fix = "nothing need be done; to replace it, import into a new folder."
                 raise DataError("N_FRAME_THERE", "the cohort has this frame already.", where=frame.name, fix=fix)

@@ -6,7 +6,7 @@ import hashlib
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from polypda.cohorts.splits import require_no_leak
 from polypda.cohorts.stored_masks import COLOURS, WHITE, MaskScale, border_fraction, doubtful
 from polypda.cohorts.tables import (
     BOXES_CSV,
+    LONGEST_FIELD,
     FrameRow,
     boxes_csv,
     is_formula,
+    is_mode_name,
     plain_cell,
     read_boxes_csv,
 )
@@ -38,8 +40,10 @@ from polypda.importing.contract import (
     MaskPixels,
     NegativeLabel,
     Remark,
+    mode_unknown,
 )
 from polypda.importing.images.decoded_image import SIDES_SWAPPED, turned, turned_box
+from polypda.importing.readers.folder_words import mode_within
 
 LONGEST_BYTES = 120
 """Of a name in UTF-8, so that with suffixes it stays below every file system's 255 bytes."""
@@ -209,6 +213,10 @@ def _inside(box: PolypBox, width: int, height: int, where: str) -> PolypBox:
     if overhang > MOST_OVERHANG_PX or cut.x1 <= cut.x0 or cut.y1 <= cut.y0:
         what = f"a box of {written} (x0 y0 x1 y1) reaches beyond the {width}×{height} frame."
         raise DataError("E_BOX_OUTSIDE", what, where=where, fix="import the pictures that were annotated.")
+    x0, y0, x1, y1 = (round(corner, 2) for corner in cut[:4])  # as boxes.csv has them
+    if x1 <= x0 or y1 <= y0:
+        what = f"a box of {written} (x0 y0 x1 y1) is smaller than a hundredth of a pixel."
+        raise DataError("E_BOX_WRONG", what, where=where, fix=fix)
     return cut if overhang > 0 else box
 
 
@@ -258,8 +266,23 @@ def record_of(
         sequence=plain_cell(frame.sequence) or None,
         t_s=frame.t_s,
         split=frame.split,
-        mode=plain_cell(frame.mode) or None,
+        mode=frame.mode,
     )
+
+
+def storable(frame: ImportedFrame) -> ImportedFrame:
+    """The frame as a cohort can be opened with it: a mode that may be one, else none and a remark; a time that is a
+    number. Raises: DataError E_FIELD_LONG."""
+    labels = [("label", box.label) for box in frame.label.boxes] if isinstance(frame.label, BoxLabel) else []
+    for name, value in [("patient", frame.patient), ("sequence", frame.sequence), *labels]:
+        if value is not None and len(value) >= LONGEST_FIELD:
+            what = f"its {name} is {len(value)} characters long: no name is."
+            raise DataError("E_FIELD_LONG", what, where=frame.origin, fix="look whether it is another text.")
+    t_s = frame.t_s if frame.t_s is not None and math.isfinite(frame.t_s) else None
+    written = plain_cell(frame.mode)
+    mode = written if is_mode_name(written) else mode_within(written)
+    remarks = (mode_unknown(written),) if written and mode is None else ()
+    return replace(frame, t_s=t_s, mode=mode, remarks=(*frame.remarks, *remarks))
 
 
 def tables_of(records: Sequence[FrameRecord]) -> dict[str, bytes]:
