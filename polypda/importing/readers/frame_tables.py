@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.frames_table import FRAMES_PARQUET, read_frames_parquet
-from polypda.cohorts.image_files import suffix_of
+from polypda.cohorts.image_files import number_of, suffix_of
 from polypda.cohorts.tables import CORNERS, FRAME_COLUMNS, FrameRow, refuse_long
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
@@ -54,8 +54,6 @@ RANGE_NAMES: Mapping[str, tuple[str, ...]] = {
 """Likewise for tables of sequences."""
 VIDEO_HEADINGS = ("video", "video id", "video name", "clip", "film", "视频", "视频编号")
 """What heads the column that names the file in a table of videos, where no heading of a frame does."""
-MOST_DIGITS = 18
-"""A longer number is no frame's."""
 LABEL_STATES = tuple(state.value for state in LabelState)
 Rows = list[tuple[int, list[str]]]
 """Fields of each row that is not empty, with its line."""
@@ -126,19 +124,16 @@ def _ranges(headings: Sequence[str], rows: Rows, path: str) -> list[RangeRow]:
     for line, row in rows:
         value = _values(row, columns)
         ends = [value["first"], value["last"]] if "first" in value else re.split(r"\s*[-–—]\s*", value["range"])
-        if not 1 <= len(ends) <= 2 or not all(_is_number(end) for end in ends):
+        numbers = [number for number in map(number_of, ends) if number is not None]
+        if not 1 <= len(ends) <= 2 or len(numbers) < len(ends):
             what = f"'{'-'.join(ends)[:80]}' is no range of frame numbers."
             raise DataError("E_TABLE_ROW", what, where=f"{path} line {line}", fix="write the first and last number.")
-        one = RangeRow(int(ends[0]), int(ends[-1]), value.get("patient") or None, value.get("sequence") or None)
+        one = RangeRow(numbers[0], numbers[-1], value.get("patient") or None, value.get("sequence") or None)
         if one.first > one.last or any(one.first <= other.last and other.first <= one.last for other in found):
             what = f"frames {one.first}–{one.last} end before they begin, or are in another row too."
             raise DataError("E_TABLE_ROW", what, where=f"{path} line {line}", fix="give each frame one row.")
         found.append(one)
     return found
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _row(value: Mapping[str, str], line: int, path: str, *, boxed: bool) -> TableRow:
@@ -233,7 +228,7 @@ class Tables:
 
     def _in_range(self, image: str) -> TableRow | None:
         """What a table of sequences says of a numbered frame in its folder or below."""
-        number = _number_of(image)
+        number = number_of(PurePosixPath(image).stem)
         if number is None:
             return None
         for row, path in self._ranges:
@@ -321,15 +316,9 @@ def _ambiguous(name: str, images: Sequence[str], where: str) -> DataError:
     return DataError("E_TABLE_AMBIGUOUS", what, where=where, fix=fix)
 
 
-def _number_of(image: str) -> int | None:
-    """The number that a file is called by; None where its name is more than that."""
-    stem = PurePosixPath(image).stem
-    return int(stem) if _is_number(stem) else None
-
-
 def _by_number(images: Sequence[str]) -> dict[int, list[str]]:
     numbered: defaultdict[int, list[str]] = defaultdict(list)
     for image in images:
-        if (number := _number_of(image)) is not None:
+        if (number := number_of(PurePosixPath(image).stem)) is not None:
             numbered[number].append(image)
     return numbered
