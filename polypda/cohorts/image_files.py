@@ -31,6 +31,7 @@ pattern, *names = json.load(sys.stdin)
 matches = map(re.compile(pattern).fullmatch, names)
 json.dump([match.groupdict() if match else None for match in matches], sys.stdout)
 """
+MOST_DIGITS = 18
 MOST_NAMED = 5
 """How many frames a message names before it says how many more there are."""
 
@@ -79,10 +80,17 @@ def is_image_name(path: str) -> bool:
     return suffix_of(path) in IMPORTED_SUFFIXES
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that compares runs of ASCII digits as numbers and the rest as text: img2 before img10."""
-    parts = [part for part in re.split(r"([0-9]+)", name) if part]
-    return tuple((0, int(part), part) if part[0] in "0123456789" else (1, 0, part) for part in parts)
+def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
+    """Sort key that compares runs of ASCII digits as numbers, however long, and the rest as text: img2 before img10."""
+    parts = [(part, part.lstrip("0")) for part in re.split(r"([0-9]+)", name) if part]
+    return tuple(
+        (0, len(digits), digits, part) if part[0] in "0123456789" else (1, 0, part, "") for part, digits in parts
+    )
+
+
+def number_of(text: str) -> int | None:
+    """The number that a text of ASCII digits alone is; None for any other, and where no frame has such a number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def is_hidden(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.frames_table import frames_table_of, read_frames_table
-from polypda.cohorts.image_files import files_by_frame, image_files, name_some, natural_key
+from polypda.cohorts.image_files import files_by_frame, image_files, name_some, natural_key, number_of
 from polypda.cohorts.manifest import Layout, Manifest, MaskFiles, Unmasked
 from polypda.cohorts.tables import BOXES_CSV, FrameRow, read_boxes_csv
 from polypda.errors import DataError, nearest
@@ -139,7 +139,7 @@ def ranged_sequence(frame_id: str, layout: Layout, cohort_id: str) -> str | None
     """
     if layout.sequence_ranges is None:
         return None
-    number = int(frame_id) if frame_id.isascii() and frame_id.isdigit() else None
+    number = number_of(frame_id)
     for sequence, (first, last) in layout.sequence_ranges.items():
         if number is not None and first <= number <= last:
             return sequence

@@ -42,7 +42,7 @@ class PolypValues:
             digits = part.removeprefix("#")
             if part.startswith("#") and len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
                 colours.append((int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)))
-            elif part.isdecimal() and int(part) <= 255:
+            elif part.isdecimal() and len(part) <= 3 and int(part) <= 255:
                 values.append(int(part))
             else:
                 fix = "e.g. -O polyp=1,2 (grey values), -O polyp=#ff0000 (a colour) or -O polyp=any."

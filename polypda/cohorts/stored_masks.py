@@ -33,6 +33,8 @@ MOST_FLAT_GREYS = 4
 """A lossless mask of at most so many values, some of them neither dark nor bright, has classes, no soft edges."""
 LEAST_INNER_PIXELS = 16
 """ClinicDB's masks have edges of grey whose corners hold three such pixels."""
+THICKEST_EDGE_PX = 5
+"""Edges of ClinicDB's that are nearly black are four pixels thick at most."""
 MOST_LOOKED_AT_PX = 256
 """Longer sides are thinned out where colours are looked for."""
 LEAST_CHROMA = 40
@@ -300,8 +302,12 @@ def _refuse_classes(values: NDArray[np.uint8], kind: Kind, where: str) -> None:
     dark = 1 < present[-1] < 128 and len(present) <= MOST_CLASSES
     greys = present[(present >= low) & (present <= high)]
     # an edge of grey is a drawing tool's; a region of grey is a class
-    flat = len(present) <= MOST_FLAT_GREYS and any(has_region(grey == value) for value in greys)
-    if dark or flat:
+    few = len(present) <= MOST_FLAT_GREYS
+    flat = few and any(has_region(grey == value) for value in greys)
+    # beside white, a region that is nearly black is a class, too: VOC's 1, and the white is the rim around it
+    nearly_black = present[1:][present[1:] < low]
+    rimmed = few and any(inner_pixels(grey == each, THICKEST_EDGE_PX) >= LEAST_INNER_PIXELS for each in nearly_black)
+    if dark or flat or (rimmed and present[-1] >= 128):
         listed = ", ".join(map(str, present[:8])) + ("…" if len(present) > 8 else "")
         what = f"its values are {listed}: classes, and which of them are polyps is not told."
         raise DataError("E_MASK_CLASS", what, where=where, fix=NAME_CLASSES)

@@ -224,8 +224,13 @@ def _seconds(text: str, where: str) -> float | None:
     return _number(text) if text else None
 
 
+def is_mode_name(text: str) -> bool:
+    """Whether a mode may be called so."""
+    return MODE_NAME.fullmatch(text) is not None and text.lower() not in PART_NAMES
+
+
 def _mode(text: str, where: str) -> str | None:
-    if text and (not MODE_NAME.fullmatch(text) or text.lower() in PART_NAMES):
+    if text and not is_mode_name(text):
         fix = "name the imaging mode by letters and digits, such as WL, NBI or FICE (train, validation, test and all "
         fix += "name parts of a cohort), or write nothing."
         raise DataError("E_FRAMES_CSV_ROW", f"mode is '{text}'.", where=where, fix=fix)

@@ -243,7 +243,17 @@ def _unpack_zip(unpacking: Unpacking) -> None:
             except NotImplementedError as error:
                 what = f"packed by a method that is not read here ({error})."
                 unpacking.refuse(entry.name, "E_ARCHIVE_METHOD", what)
-            except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error) as error:
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                lzma.LZMAError,
+                OSError,
+                EOFError,
+                ValueError,
+                struct.error,
+            ) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the disk, not the entry: bzip2 tells of its damage in this way
                 unpacking.refuse(entry.name, "E_ARCHIVE_ENTRY", f"the entry is damaged ({error}).")
 
 

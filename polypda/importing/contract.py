@@ -78,6 +78,12 @@ class Remark:
     what: str
 
 
+def mode_unknown(text: str) -> Remark:
+    """The remark on a frame whose imaging mode is given in words that name none, or several."""
+    what = f"its mode is given as '{text[:80]}', which names none that is known: left out. Write WL, NBI, FICE…"
+    return Remark("W_MODE_UNKNOWN", what)
+
+
 @dataclass(frozen=True)
 class DecodedImage:
     """A decoded frame.

@@ -115,7 +115,11 @@ def parse_decisions(data: bytes, where: str | Path) -> Decisions:
     found = document.get("schema")
     if found != DECISIONS_SCHEMA:
         kind, _, version = str(found).rpartition(" ")
-        newer = kind == DECISIONS_SCHEMA.rpartition(" ")[0] and version.isdecimal() and int(version) > 1
+        newer = (
+            kind == DECISIONS_SCHEMA.rpartition(" ")[0]
+            and version.isdecimal()
+            and (len(version) > 1 or int(version) > 1)
+        )
         raise DataError(
             "E_REVIEW_SCHEMA",
             f"written as '{found}'; this version reads '{DECISIONS_SCHEMA}'."

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from polypda.cohorts.image_files import number_of
 from polypda.errors import DataError, PolypdaError
 from polypda.files import require_writable, write_whole
 from polypda.reporting.pages.page import file_name
@@ -129,13 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(name or PAGE)
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if self._asked() != "decisions" or not length.isdecimal() or int(length) > LARGEST_BYTES:
+        size = number_of(self.headers.get("Content-Length", ""))
+        if self._asked() != "decisions" or size is None or size > LARGEST_BYTES:
             self.close_connection = True
             self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
             return
         try:
-            revision = self.server.save(self.rfile.read(int(length)), self.headers.get("If-Match", "").strip('"'))
+            revision = self.server.save(self.rfile.read(size), self.headers.get("If-Match", "").strip('"'))
         except PolypdaError as error:
             late = error.code == "E_REVIEW_MEANWHILE"
             status = HTTPStatus.CONFLICT if late else HTTPStatus.UNPROCESSABLE_ENTITY

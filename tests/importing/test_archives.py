@@ -173,11 +173,13 @@ def test_encrypted_broken_and_external_archives(tmp_path):
         assert not (tmp_path / "root").exists()
 
 
-def test_a_damaged_entry_spoils_no_other(tmp_path):
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("at", [39, 60, 160])
+def test_a_damaged_entry_spoils_no_other(tmp_path, method, at):
     entries = [("a.png", encoded(frame(1), "PNG")), ("b.png", encoded(frame(2), "PNG"))]
-    path = zipped(tmp_path / "a.zip", entries, zipfile.ZIP_STORED)
+    path = zipped(tmp_path / "a.zip", entries, method)
     data = bytearray(path.read_bytes())
-    data[60] ^= 0xFF
+    data[at : at + 6] = bytes(byte ^ 0xFF for byte in data[at : at + 6])
     path.write_bytes(data)
     result = run_import(path, tmp_path / "root")
     assert lines(result) == {"E_ARCHIVE_ENTRY": ["a.png"]} and result.summary.taken == 1
@@ -220,6 +222,14 @@ def test_very_long_names_are_unpacked(tmp_path):
     name = "/".join(["肠" * 80] * 4) + "/" + "x" * 300 + ".png"
     for path in (zipped(tmp_path / "a.zip", [(name, b"x")]), tarred(tmp_path / "a.tar", [(name, b"x")], "w")):
         assert opened(path, tmp_path).read(name) == b"x"
+
+
+def test_names_of_thousands_of_digits_are_ordinary_ones(tmp_path):
+    names = ["images/9.png", f"images/{'1' * 5000}.png", f"images/{'2' * 5000}.png", f"images/{'1' * 5001}.png"]
+    path = zipped(tmp_path / "a.zip", [(name, encoded(frame(n), "PNG")) for n, name in reversed([*enumerate(names)])])
+    assert opened(path, tmp_path, Limits()).files() == tuple(names)
+    for cohort_id in ("ward-7", "cvc-clinicdb"):  # the latter lists ranges of numbers
+        assert run_import(path, tmp_path / "root", cohort_id).summary.taken == 4
 
 
 NAMES = st.text("ab./\\:C\0é肠~", min_size=1, max_size=14)

@@ -29,6 +29,7 @@ from polypda.cohorts.images import read_image
 from polypda.cohorts.tables import read_frames_csv
 from polypda.errors import UsageError
 from polypda.importing.images.dicom_pixels import read_frame
+from polypda.importing.readers import dicom as dicom_reader
 from polypda.importing.readers.dicom import DicomReader
 
 FRAME = frame(3)
@@ -178,6 +179,49 @@ def test_remarks_on_objects_that_are_taken(tmp_path: Path) -> None:
     result = run_import(source, tmp_path / "root")
     assert {"W_DICOM_BURNED_IN", "W_DICOM_MODALITY", "N_DICOM_PIXEL_ASPECT"} <= set(lines(result))
     assert result.summary.everything_taken
+
+
+MALFORMED = {
+    "FrameTime": ("40.0", b"n/a "),
+    "CineRate": ("25", b"2s"),
+    "RecommendedDisplayFrameRate": ("2500", b"\xff\xfe\xff\xfe"),
+    "FrameTimeVector": (["0", "400"], b"0\\nan "),
+    "PixelAspectRatio": (["15", "16"], b"a\\b   "),
+    "PatientID": ("MRN-0815", b"\xff\xfe\x1b(Z\0  "),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("field", MALFORMED)
+def test_fields_that_hold_no_number_cost_no_frame(tmp_path: Path, field: str) -> None:
+    value, odd = MALFORMED[field]
+    made = colour([FRAME, FRAME[::-1]], **{field: value})
+    whole = save(made, tmp_path / "src" / "odd.dcm").read_bytes()
+    written = "\\".join(value).encode() if isinstance(value, list) else value.encode()
+    written += b" " * (len(written) % 2)
+    assert whole.count(written) == 1 and len(odd) == len(written)
+    put(tmp_path / "src" / "odd.dcm", whole.replace(written, odd))
+    save(colour([FRAME]), tmp_path / "src" / "good.dcm")
+    result = run_import(tmp_path / "src", tmp_path / "root")
+    assert lines(result) == {}
+    times = [row.t_s for row in read_frames_csv(result.folder / "frames.csv").values()]
+    assert times == [None] * 3
+
+
+@pytest.mark.parametrize("part", ["_frame_times_s", "_patient_of", "_sequence_of"])
+def test_a_header_that_fails_in_a_way_of_its_own_costs_its_object_alone(tmp_path, monkeypatch, part) -> None:
+    whole = getattr(dicom_reader, part)
+
+    def fail(dataset, *rest):
+        if dataset.get("Modality") == "OT":
+            raise AttributeError("what a library does with odd bytes")
+        return whole(dataset, *rest)
+
+    monkeypatch.setattr(dicom_reader, part, fail)
+    save(colour([FRAME], Modality="OT"), tmp_path / "src" / "odd.dcm")
+    save(colour([FRAME]), tmp_path / "src" / "good.dcm")
+    result = run_import(tmp_path / "src", tmp_path / "root")
+    assert lines(result) == {"E_DICOM_UNREADABLE": ["odd.dcm"]} and result.summary.taken == 1
 
 
 def test_options() -> None:

@@ -73,7 +73,16 @@ def two_values(low, high):
     return encoded(values, "PNG")
 
 
+def rimmed(value):
+    """A polyp of one value within a rim of white, as VOC draws it: the rim alone is no polyp."""
+    values = mask()
+    values[6 : HEIGHT // 2 - 2, 8 : WIDTH // 3 - 2] = value
+    return encoded(values, "PNG")
+
+
 REFUSED = {
+    "VOC's class and void": (rimmed(1), "E_MASK_CLASS"),
+    "a class of 14 and void": (rimmed(14), "E_MASK_CLASS"),
     "classes 1 and 2": (two_values(1, 2), "E_MASK_CLASS"),
     "one class of 38": (encoded(mask(value=38), "PNG"), "E_MASK_CLASS"),
     "black, grey, white": (two_values(127, 255), "E_MASK_CLASS"),
@@ -99,6 +108,9 @@ def test_what_is_no_binary_mask_has_its_code(tmp_path, kind):
 def test_grey_edges_of_a_lossless_mask_are_no_class(tmp_path):
     soft = mask()
     soft[3, 6:20] = 23
+    assert np.array_equal(read(tmp_path, encoded(soft, "PNG")), DRAWN.astype(np.uint8))
+    soft[20:24, 6:60] = 11  # as in ClinicDB's
+    soft[3] = mask()[3]
     assert np.array_equal(read(tmp_path, encoded(soft, "PNG")), DRAWN.astype(np.uint8))
 
 

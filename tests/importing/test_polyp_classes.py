@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from polypda.importing.annotations.annotated import Meaning, PolypClasses, facts_in, mode_of_path, says_no_polyp
+from polypda.importing.annotations.annotated import (
+    FrameFacts,
+    Meaning,
+    PolypClasses,
+    facts_in,
+    mode_of_path,
+    says_no_polyp,
+)
 from polypda.importing.readers.folder_words import mode_of
 
 POLYP, NONE, UNKNOWN = Meaning.POLYP, Meaning.NONE, Meaning.UNKNOWN
@@ -72,4 +79,4 @@ def test_imaging_modes(name, mode):
 def test_facts_in_free_fields():
     facts = facts_in({"Patient ID": 3, "Video": "v", "MODALITY": "wl", "subset": "Val", "other": [], "split": None})
     assert (facts.patient, facts.sequence, facts.mode, facts.split) == ("3", "v", "WL", "validation")
-    assert facts_in({"patient": {"a": 1}, "video": True, "mode": "dark"}) == facts_in({})
+    assert facts_in({"patient": {"a": 1}, "video": True, "mode": "dark"}) == FrameFacts(other_mode="dark")

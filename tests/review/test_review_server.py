@@ -92,6 +92,14 @@ def test_what_is_no_request_is_answered_in_plain_text(serving) -> None:
         assert b" 4" in answer[:15] and b"<" not in answer and b"nosniff" in answer
 
 
+def test_a_length_beyond_all_numbers_is_refused(serving) -> None:
+    server, _ = serving
+    head = f"POST {below(server, 'decisions')} HTTP/1.1\r\nHost: 127.0.0.1:{server.server_address[1]}\r\n"
+    with socket.create_connection(server.server_address, timeout=10) as connection:
+        connection.sendall(f"{head}Content-Length: {'1' * 5000}\r\n\r\n".encode())
+        assert b" 404 " in connection.recv(65536)[:20]
+
+
 def test_a_name_that_only_leads_here_is_not_answered(serving) -> None:
     server, _ = serving
     assert ask(server, below(server), host="evil.example") == (404, b"")

@@ -24,7 +24,7 @@ from polypda.errors import DataError, UsageError, nearest
 from polypda.importing.annotations.annotation_files import text
 from polypda.importing.annotations.shapes import Painted, Region, Shape
 from polypda.importing.contract import BoxLabel, DecodedImage, Label, MaskLabel, MaskPixels, Remark, UnknownLabel
-from polypda.importing.readers.folder_words import PatientRule, meaning_of, mode_of, split_of
+from polypda.importing.readers.folder_words import PatientRule, meaning_of, mode_of, mode_within, split_of
 
 NOTABLE_PX = 1.0
 """How far a shape may reach beyond the frame without a word: tools round, and rims are drawn generously."""
@@ -112,9 +112,10 @@ def class_names(options: Mapping[str, str]) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """As the fields of an imported frame of the same names."""
+    """As the fields of an imported frame of the same names. other_mode: what is written as its mode and names none."""
 
     patient_by: str | None = field(default=None, kw_only=True)
+    other_mode: str | None = field(default=None, kw_only=True)
     patient: str | None = None
     sequence: str | None = None
     mode: str | None = None
@@ -129,7 +130,14 @@ def facts_in(fields: Mapping[str, object]) -> FrameFacts:
     def first(names: Iterable[str]) -> str | None:
         return next((plain[name] for name in names if plain.get(name)), None)
 
-    return FrameFacts(first(_PATIENT), first(_SEQUENCE), mode_of(first(_MODE) or ""), split_of(first(_SPLIT) or ""))
+    mode = first(_MODE)
+    return FrameFacts(
+        first(_PATIENT),
+        first(_SEQUENCE),
+        mode_within(mode or ""),
+        split_of(first(_SPLIT) or ""),
+        other_mode=mode if mode and mode_within(mode) is None else None,
+    )
 
 
 def facts_of(given: FrameFacts, image: str) -> FrameFacts:

@@ -115,10 +115,21 @@ class Pseudonyms:
         self._there: dict[tuple[str, str], str] = {}
         self._given: set[tuple[str, str]] = set()
         for name in existing:
-            parts = NUMBERED.fullmatch(name)
+            parts = self._counted(name)
             if parts:
-                self._last[parts["group"]] = max(self._last[parts["group"]], int(parts["number"]))
                 self._there[parts["group"], parts["tag"]] = name
+
+    def _counted(self, name: str) -> re.Match[str] | None:
+        """A frame's name in its parts; None where it has no number. Its group is numbered on from there."""
+        parts = NUMBERED.fullmatch(name)
+        if parts:
+            self._last[parts["group"]] = max(self._last[parts["group"]], int(parts["number"]))
+        return parts
+
+    def resume(self, name: str) -> None:
+        """A frame has been given this name already, before an interruption."""
+        parts = self._counted(name)
+        self._given.add((parts["group"], parts["tag"]) if parts else ("", name))
 
     def patient(self, name: str) -> str:
         """The pseudonym of a patient: upper and lower case and spaces do not matter."""
@@ -180,6 +191,16 @@ def check_crosswalk(path: Path, forbidden: Sequence[Path]) -> None:
         raise UsageError("E_CROSSWALK_PLACE", what, where=path, fix="name a file elsewhere with --crosswalk.")
     _former(file)
     require_writable(file.parent)
+
+
+def require_complete(path: Path, names: Iterable[str]) -> None:
+    """Whether the crosswalk tells of these frames. Raises: DataError E_CROSSWALK_INCOMPLETE, E_CROSSWALK_UNREADABLE."""
+    there = {row[3] for row in _former(path.expanduser()) if row[1] == "frame"}
+    missing = sum(name not in there for name in names)
+    if missing:
+        what = f"it lacks {missing} frames that an interrupted import has written: their names are told nowhere else."
+        fix = "put the file back, or remove the hidden folder .ID.importing in the data root to import from the start."
+        raise DataError("E_CROSSWALK_INCOMPLETE", what, where=path, fix=fix)
 
 
 def write_crosswalk(path: Path, rows: Sequence[Row]) -> None:

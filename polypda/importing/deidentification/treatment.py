@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from polypda.importing.deidentification.findings import Findings, FrameFindings,
 from polypda.importing.deidentification.key import Key, Pseudonyms, Row
 from polypda.importing.deidentification.pixels import Blanked, OverlayMemory, Region, blank
 from polypda.importing.images.decoded_image import turned
-from polypda.importing.readers.folder_words import mode_of
+from polypda.importing.readers.folder_words import mode_within
 from polypda.importing.writing.cohort_writer import TreatedImage, Treatment
 from polypda.importing.writing.records import label_files
 
@@ -88,6 +88,11 @@ class Deidentification(Treatment):
             except PolypdaError:
                 continue  # it becomes a line of the ledger when it is imported
 
+    def resume(self, origins: Mapping[str, str]) -> None:
+        for name, origin in origins.items():
+            self._pseudonyms.resume(name)
+            self._names[origin] = name
+
     def frame(self, frame: ImportedFrame) -> ImportedFrame:
         """The frame under its pseudonyms, with nothing of its source but labels, split and time in its video."""
         names = self._pseudonyms
@@ -99,7 +104,7 @@ class Deidentification(Treatment):
         self._note("frame", frame.name, name)
         self._note("file", frame.origin, name)
         self._names[frame.origin] = name
-        mode = mode_of(frame.mode) if frame.mode else None
+        mode = mode_within(frame.mode) if frame.mode else None
         if frame.mode and mode is None:
             self.findings.removed["imaging mode in words of its own"] += 1
         if frame.remarks:

@@ -29,6 +29,7 @@ from polypda.importing.contract import (
     SourceTree,
     UnknownLabel,
     check_option_names,
+    mode_unknown,
     option_choice,
 )
 from polypda.importing.images.decoded_image import read_image
@@ -217,6 +218,8 @@ class AnnotatedReader(Reader):
         path, read = _image(tree, images, image)
         notes: list[Remark] = []
         label = image.label(path, classes, notes, unannotated=self.unannotated)
+        if image.facts.other_mode is not None:
+            notes.append(mode_unknown(image.facts.other_mode))
         facts = facts_of(image.facts, path) if self.folders_tell else image.facts
         return ImportedFrame(
             name=image.frame or images.names[path],
@@ -224,7 +227,11 @@ class AnnotatedReader(Reader):
             read=read,
             label=label,
             remarks=tuple(notes),
-            **vars(facts),
+            patient=facts.patient,
+            patient_by=facts.patient_by,
+            sequence=facts.sequence,
+            mode=facts.mode,
+            split=facts.split,
         )
 
     def _no_annotation(self, tree: SourceTree, ledger: Ledger) -> DataError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import PurePosixPath
 
 from polypda.cohorts.image_files import suffix_of
@@ -16,7 +15,7 @@ from polypda.importing.annotations.shapes import Painted
 from polypda.importing.contract import Label, Ledger, Remark, SourceTree, UnknownLabel
 from polypda.importing.images.decoded_image import image_size
 from polypda.importing.readers.beside_files import class_names_of, is_name_file, table_images, text_image, voc_image
-from polypda.importing.readers.folder_pairs import Pair, folded_stem
+from polypda.importing.readers.folder_pairs import Pair, folded_stem, same_part
 from polypda.importing.readers.folder_words import Role, meaning_of, role_of
 
 LABEL_SUFFIXES = (
@@ -61,8 +60,9 @@ def find_labels_beside(
     found = LabelsBeside(tree)
     by_stem: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
-        if not pair.masks:
-            by_stem[folded_stem(pair.image)].append(pair)
+        by_stem[folded_stem(pair.image)].append(pair)
+    if all(pair.masks for pair in pairs):
+        by_stem.clear()
     names = class_names_of(tree) if by_stem else {}
     annotated: dict[str, list[AnnotatedImage]] = {".xml": [], ".json": [], ".txt": []}
     for path in tree.files() if by_stem else ():
@@ -76,10 +76,11 @@ def find_labels_beside(
             found.used.add(path)
     if all(image.listed for image in annotated[".txt"]):
         found.used -= {image.file for image in annotated.pop(".txt")}  # empty texts alone are no labels
-    for image in chain(*annotated.values()):  # of several for an image, VOC goes before lists, and these before texts
-        meant = _meant(image.names[0].replace("\\", "/"), by_stem)
-        if meant is not None:
-            found.images.setdefault(meant, image)
+    for images in annotated.values():  # of several for an image, VOC goes before lists, and these before texts
+        meant = [(image, one) for image in images if (one := _meant(image.names[0], by_stem)) is not None]
+        for image, pair in sorted(meant, key=lambda each: not _near(each[0].names[0], each[1])):
+            if not pair.masks:
+                found.images.setdefault(pair.image, image)
     shapes = [(image, each) for image in found.images.values() for each in image.shapes]
     used = {each.label for image, each in shapes if not image.polyps_alone}
     if only and used:
@@ -98,7 +99,7 @@ def _read(
     suffix = suffix_of(path)
     if suffix in TABLES:
         return table_images(tree, path, rows)
-    if suffix not in (".txt", ".xml") or is_name_file(path) or _meant(path, by_stem) is None:
+    if suffix not in (".txt", ".xml") or is_name_file(path) or (pair := _meant(path, by_stem)) is None or pair.masks:
         return None
     if suffix == ".txt":
         image = text_image(read_text(tree, path), path, names)
@@ -133,12 +134,19 @@ def tell_unread(tree: SourceTree, pairs: Sequence[Pair], used: set[str], unlabel
         ledger.remark(folder or ".", "W_ANNOTATION_UNREAD", what)
 
 
-def _meant(path: str, by_stem: Mapping[str, list[Pair]]) -> str | None:
-    """The image of a label file, or of an image's name in one: its stem, of like folders where several have it."""
+def _meant(path: str, by_stem: Mapping[str, list[Pair]]) -> Pair | None:
+    """The image of a label file, or of an image's name in one: its stem, of like folders where several have it, and of
+    no other part of a split."""
+    path = path.replace("\\", "/")
     same = by_stem.get(folded_stem(path)) or by_stem.get(path.rsplit("/", 1)[-1].casefold()) or []
     if len(same) > 1:
-        key = meaning_of(PurePosixPath(path).parts[:-1]).key
-        same = [pair for pair in same if pair.meaning.key == key] or [
+        same = [pair for pair in same if _near(path, pair)] or [
             pair for pair in same if PurePosixPath(pair.image).parent == PurePosixPath(path).parent
         ]
-    return same[0].image if len(same) == 1 else None
+    lies = meaning_of(PurePosixPath(path).parts[:-1])
+    return same[0] if len(same) == 1 and same_part(same[0].meaning, lies) else None
+
+
+def _near(path: str, pair: Pair) -> bool:
+    """Whether a label file, or what it names, lies in the like place as an image."""
+    return meaning_of(PurePosixPath(path.replace("\\", "/")).parts[:-1]).key == pair.meaning.key

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping
@@ -85,17 +86,35 @@ def _sequence_of(dataset: Dataset, frames: int, pseudonyms: Pseudonyms) -> str |
     return pseudonyms.of("study", str(dataset.get("StudyInstanceUID", "") or ""))
 
 
+def _numbers(dataset: Dataset, name: str) -> list[float]:
+    """The numbers of an element; none where it is missing, or holds anything that is no number."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = dataset.get(name)
+        values = [value] if isinstance(value, (str, int, float)) else list(value or ())
+        numbers = [float(each) for each in values]
+    except Exception:  # a value is converted when it is asked for, and malformed ones fail in ways of their own
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def _number(dataset: Dataset, name: str) -> float:
+    """The number of an element; 0 where it has none, or several."""
+    numbers = _numbers(dataset, name)
+    return numbers[0] if len(numbers) == 1 else 0.0
+
+
 def _frame_times_s(dataset: Dataset, frames: int) -> list[float] | None:
     """Seconds of each frame from the first, by the time vector, the frame time or the rate; None where none is told."""
     if frames < 2:
         return None
-    vector = dataset.get("FrameTimeVector")
-    if vector is not None and len(vector) == frames:
-        steps = [float(step) / 1000 for step in vector]
-        return list(accumulate([0.0, *steps[1:]]))
-    step_ms = float(dataset.get("FrameTime", 0) or 0)
+    vector = _numbers(dataset, "FrameTimeVector")
+    if len(vector) == frames:
+        return list(accumulate([0.0, *(step / 1000 for step in vector[1:])]))
+    step_ms = _number(dataset, "FrameTime")
     if step_ms <= 0:
-        rate = float(dataset.get("CineRate", 0) or dataset.get("RecommendedDisplayFrameRate", 0) or 0)
+        rate = _number(dataset, "CineRate") or _number(dataset, "RecommendedDisplayFrameRate")
         step_ms = 1000 / rate if rate > 0 else 0.0
     return [index * step_ms / 1000 for index in range(frames)] if step_ms > 0 else None
 
@@ -109,9 +128,9 @@ def _object_remarks(dataset: Dataset) -> tuple[Remark, ...]:
     if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES":
         what = "says that text which tells the patient is burned into its pixels: import it with --deidentify."
         remarks.append(Remark("W_DICOM_BURNED_IN", what))
-    aspect = dataset.get("PixelAspectRatio")
-    if aspect is not None and len(aspect) == 2 and int(aspect[0]) != int(aspect[1]):
-        what = f"says that its pixels are {aspect[1]}:{aspect[0]} (width:height); they are kept as they are."
+    aspect = _numbers(dataset, "PixelAspectRatio")
+    if len(aspect) == 2 and aspect[0] != aspect[1]:
+        what = f"says that its pixels are {aspect[1]:g}:{aspect[0]:g} (width:height); they are kept as they are."
         remarks.append(Remark("N_DICOM_PIXEL_ASPECT", what))
     return tuple(remarks)
 
@@ -159,16 +178,20 @@ class DicomReader(Reader):
     def of_object(self, tree: SourceTree, path: str, name: str) -> Iterator[ImportedFrame]:
         """The frames of one object. Raises: DataError E_FILE_UNREADABLE, E_DICOM_…, N_DICOM_DIRECTORY."""
         dataset = _opened(tree, path)
-        count = max(1, int(dataset.get("NumberOfFrames", 1) or 1))
-        times = _frame_times_s(dataset, count)
-        remarks = _object_remarks(dataset)
+        try:
+            count = max(1, int(dataset.get("NumberOfFrames", 1) or 1))
+            times = _frame_times_s(dataset, count)
+            remarks = _object_remarks(dataset)
+            patient, sequence = _patient_of(dataset, self.pseudonyms), _sequence_of(dataset, count, self.pseudonyms)
+        except Exception as error:
+            raise _malformed(path, error) from error
         for index in range(count):
             yield ImportedFrame(
                 name=name if count == 1 else f"{name}_{index:06d}",
                 origin=path if count == 1 else f"{path} frame {index + 1}",
                 read=partial(read_frame, dataset, index, path),
-                patient=_patient_of(dataset, self.pseudonyms),
-                sequence=_sequence_of(dataset, count, self.pseudonyms),
+                patient=patient,
+                sequence=sequence,
                 t_s=None if times is None else round(times[index], 6),
                 remarks=remarks if index == 0 else (),
             )
@@ -193,8 +216,7 @@ def _opened(tree: SourceTree, path: str) -> FileDataset:
         rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
         int(dataset.get("NumberOfFrames", 1) or 1)
     except Exception as error:  # malformed headers fail in ways of their own
-        what = f"no DICOM object that can be read ({type(error).__name__})."
-        raise DataError("E_DICOM_UNREADABLE", what, where=path, fix="export it again.") from error
+        raise _malformed(path, error) from error
     if not sop_class and not rows:  # any bytes at all can be read as some element
         raise DataError("E_DICOM_UNREADABLE", "no DICOM object.", where=path, fix="leave it out, or export it again.")
     if sop_class == DIRECTORY_CLASS or "DirectoryRecordSequence" in dataset:
@@ -216,6 +238,11 @@ def _opened(tree: SourceTree, path: str) -> FileDataset:
     if not syntax:  # written without a file header: by the standard's default
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     return dataset
+
+
+def _malformed(path: str, error: Exception) -> DataError:
+    what = f"no DICOM object that can be read ({type(error).__name__})."
+    return DataError("E_DICOM_UNREADABLE", what, where=path, fix="export it again.")
 
 
 def is_dicom(tree: SourceTree, path: str) -> bool:

@@ -38,12 +38,14 @@ Key = tuple[tuple[str, ...], str]
 
 @dataclass
 class Pair:
-    """An image with its masks. joined: they were found by the beginning of their names or by their folder alone."""
+    """An image with its masks. joined: they were found by the beginning of their names or by their folder alone.
+    elsewhere: those of them that lie in another place, and were taken since no other image is called so."""
 
     image: str
     meaning: FolderMeaning
     masks: list[str] = field(default_factory=list)
     joined: bool = False
+    elsewhere: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ def pair_up(images: Sequence[str], masks: Collection[str] = ()) -> Pairs:
     """Pair the images of a folder tree. masks: those of them that are masks whatever they are called.
 
     Masks are those in folders named so, those whose names say so (``a_mask``), and, where two files of a folder share
-    a stem, the lossless one beside a JPEG. They belong to the image of the same stem: of the like place, else the
-    only one anywhere, else to that of the same number (``mask_1``, ``image_1``), else to that whose name theirs begins
-    with, else to the only image of their place.
+    a stem, the lossless one beside a JPEG. They belong to the image of the same stem or number (``mask_1``,
+    ``image_1``) of the like place; else to the only one of the same stem anywhere, unless it has a mask of its own
+    place or its folders name another part of a split; else to that whose name theirs begins with; else to the only
+    image of their place.
 
     ``p7`` beside ``7`` is its mask, as CVC names them, and then ``c7`` (contour) and ``s7`` (specular) are drawings, as
     are images in folders of edges, scribbles, overlays and the like.
@@ -84,16 +87,25 @@ def pair_up(images: Sequence[str], masks: Collection[str] = ()) -> Pairs:
         by_stem[stem].append(pair)
         by_number[pair.meaning.key, without_image_affix(stem)].append(pair)
         by_place[pair.meaning.key].append(pair)
-    left = []
+    strangers = []
     for mask in masks:
         key, stem = _meaning(mask).key, folded_stem(mask)
         alike = [pair for pair in by_key.get((key, stem), []) if _stem(pair.image) == _stem(mask)]  # of ``a`` and ``A``
-        found = _only(alike) or _exact(by_key, by_stem, key, stem)
-        found = found or _only(by_number.get((key, without_mask_affix(stem)), []))
+        near = next((by_key[key, each] for each in _wanted(stem) if (key, each) in by_key), None)
+        found = _only(alike) or _only(near or []) or _only(by_number.get((key, without_mask_affix(stem)), []))
         if found is None:
+            strangers.append((mask, key, stem, near is not None))
+        else:
+            found.masks.append(mask)
+    own = {id(pair) for pair in pairs if pair.masks}
+    left = []
+    for mask, key, stem, several in strangers:
+        found = None if several else _anywhere(by_stem, mask, stem)
+        if found is None or id(found) in own:
             left.append((mask, key, stem))
         else:
             found.masks.append(mask)
+            found.elsewhere.add(mask)
     exact = {id(pair) for pair in pairs if pair.masks}
     orphans = []
     for mask, key, stem in left:
@@ -164,16 +176,21 @@ def _lettered(images: Sequence[str]) -> tuple[set[str], set[str]]:
     return (found["p"], found["c"] | found["s"]) if found["p"] else (set(), set())
 
 
-def _exact(
-    by_key: dict[Key, list[Pair]], by_stem: dict[str, list[Pair]], key: tuple[str, ...], stem: str
-) -> Pair | None:
+def _wanted(stem: str) -> tuple[str, ...]:
+    """What the image of a mask may be called."""
     match = _LETTERED.fullmatch(stem)
-    numbered = [match[2]] if match and match[1] == "p" else []
-    wanted = (stem, without_mask_affix(stem), *numbered)
-    near = next((by_key[key, each] for each in wanted if (key, each) in by_key), None)
-    if near is not None:
-        return _only(near)
-    return next(filter(None, (_only(by_stem.get(each, [])) for each in wanted)), None)
+    return (stem, without_mask_affix(stem), *([match[2]] if match and match[1] == "p" else []))
+
+
+def _anywhere(by_stem: dict[str, list[Pair]], mask: str, stem: str) -> Pair | None:
+    """The only image of a mask's stem, wherever it lies, but for another part of a split."""
+    found = next(filter(None, (_only(by_stem.get(each, [])) for each in _wanted(stem))), None)
+    return found if found is not None and same_part(found.meaning, _meaning(mask)) else None
+
+
+def same_part(one: FolderMeaning, other: FolderMeaning) -> bool:
+    """Whether folders can be of one part of a split: not where they name two."""
+    return one.split is None or other.split is None or one.split is other.split
 
 
 def _begun(by_key: dict[Key, list[Pair]], key: tuple[str, ...], stem: str) -> Pair | None:
@@ -209,6 +226,7 @@ def keep_polyp_masks(pairs: Sequence[Pair], only: Collection[str] | None, ledger
         instances += len(polyps) - len(classed) if classed else 0
         pair.masks = classed or polyps
         pair.joined &= bool(pair.masks)
+        pair.elsewhere &= set(pair.masks)
     for said, number in passed.items():
         known = meanings[said] is Meaning.NONE
         what = f"{number} masks of '{said}' were passed over" + (": that is no polyp." if known else ".")
@@ -243,10 +261,25 @@ def add_arrays(tree: SourceTree, pairs: Sequence[Pair]) -> None:
     bare = {pair.image: pair for pair in pairs if not pair.masks}
     if not arrays or not bare:
         return
-    for found in pair_up([*bare, *arrays], masks=frozenset(arrays)).pairs:
+    for found in pair_up([*(pair.image for pair in pairs), *arrays], masks=frozenset(arrays)).pairs:
+        if found.image not in bare:
+            continue
         fitting = [path for path in found.masks if path in arrays and _fits(tree, path, found.image)]
         bare[found.image].masks += fitting
         bare[found.image].joined |= found.joined and bool(fitting)
+        bare[found.image].elsewhere |= found.elsewhere & set(fitting)
+
+
+def tell_elsewhere(pairs: Sequence[Pair], ledger: Ledger) -> None:
+    """A remark for each folder whose masks were taken for images of another place."""
+    taken: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for pair in pairs:
+        for mask in sorted(pair.elsewhere):
+            taken[mask.rpartition("/")[0], pair.image.rpartition("/")[0]].append(mask)
+    for (folder, place), masks in taken.items():
+        number, place = len(masks), place or "."
+        what = f"{number} masks were taken for images in '{place}', the only ones called so: look whether they fit."
+        ledger.remark(folder or ".", "W_MASK_ELSEWHERE", what)
 
 
 def _fits(tree: SourceTree, path: str, image: str) -> bool:

@@ -31,6 +31,7 @@ MODE_WORDS = {
     **{word: word.upper() for word in ("nbi", "fice", "bli", "lci", "iscan", "tlm", "afi")},
 }
 """Imaging modes, without what stands between the words of their names."""
+LONGEST_MODE_WORDS = 3
 _MASK = (
     r"segmentation ?(?:class|object)(?:es|s)?(?: ?png)?|gt ?polyps?|instances?|masks?|labels?|gts?|ground ?truths?"
     r"|annotations?|segmentations?|segs?|mask ?images?|掩码|掩膜|标注|标签"
@@ -151,6 +152,16 @@ def patient_named(name: str) -> NamedPatient | None:
 def mode_of(text: str) -> str | None:
     """The imaging mode that a word names; None where it names none."""
     return MODE_WORDS.get(words_of(text).replace(" ", ""))
+
+
+def mode_within(text: str) -> str | None:
+    """The one imaging mode that a text names somewhere (``Narrow band (NBI)``); None where it names none, or two."""
+    words = re.findall(r"[^\W_]+", words_of(text))
+    ends = range(1, LONGEST_MODE_WORDS + 1)
+    runs = ("".join(words[start : start + length]) for start in range(len(words)) for length in ends)
+    named = {MODE_WORDS[run] for run in runs if run in MODE_WORDS}
+    named |= {mode for word, mode in MODE_WORDS.items() if not word.isascii() and word in text}
+    return mode_of(text) or (named.pop() if len(named) == 1 else None)
 
 
 def split_of(text: str) -> Split | None:

@@ -42,6 +42,7 @@ from polypda.importing.readers.folder_pairs import (
     pair_up,
     several_channels,
     shown_stem,
+    tell_elsewhere,
 )
 from polypda.importing.readers.folder_words import AUTO as PATIENTS_AUTO
 from polypda.importing.readers.folder_words import PatientRule, meaning_of
@@ -116,7 +117,7 @@ class FoldersReader(Reader):
         pairs = self._pairs(tree, ledger)
         masks = [mask for pair in pairs for mask in pair.masks]
         colours = self._colours(tree, masks, ledger)
-        tables = Tables(tree, ledger)
+        tables = Tables(tree, ledger, [pair.image for pair in pairs])
         facts = _Facts(
             tables=tables,
             colours=colours,
@@ -162,6 +163,7 @@ class FoldersReader(Reader):
             what = f"{number} pictures are drawings (contours, overlays…), neither frames nor masks: passed over."
             ledger.remark(folder or ".", "N_DRAWINGS", what)
         keep_polyp_masks(found.pairs, self.classes, ledger, tree.name)
+        tell_elsewhere(found.pairs, ledger)
         return found.pairs
 
     def _colours(self, tree: SourceTree, masks: list[str], ledger: Ledger) -> MaskColours:

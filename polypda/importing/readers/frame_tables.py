@@ -7,7 +7,6 @@ import csv
 import io
 import math
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,12 +14,13 @@ from pathlib import PurePosixPath
 
 from polypda.cohorts.frames import LabelState, PolypBox
 from polypda.cohorts.frames_table import FRAMES_PARQUET, read_frames_parquet
-from polypda.cohorts.image_files import suffix_of
+from polypda.cohorts.image_files import number_of, suffix_of
 from polypda.cohorts.tables import CORNERS, FRAME_COLUMNS, FrameRow, refuse_long
 from polypda.errors import DataError
 from polypda.importing.annotations.annotation_files import decoded_text
 from polypda.importing.contract import Ledger, SourceTree
-from polypda.importing.readers.folder_words import mode_of, split_of, words_of
+from polypda.importing.readers.folder_words import mode_within, split_of, words_of
+from polypda.importing.readers.table_places import NamedByTables, are_several, folded
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -124,10 +124,11 @@ def _ranges(headings: Sequence[str], rows: Rows, path: str) -> list[RangeRow]:
     for line, row in rows:
         value = _values(row, columns)
         ends = [value["first"], value["last"]] if "first" in value else re.split(r"\s*[-–—]\s*", value["range"])
-        if not 1 <= len(ends) <= 2 or not all(end.isascii() and end.isdecimal() for end in ends):
+        numbers = [number for number in map(number_of, ends) if number is not None]
+        if not 1 <= len(ends) <= 2 or len(numbers) < len(ends):
             what = f"'{'-'.join(ends)[:80]}' is no range of frame numbers."
             raise DataError("E_TABLE_ROW", what, where=f"{path} line {line}", fix="write the first and last number.")
-        one = RangeRow(int(ends[0]), int(ends[-1]), value.get("patient") or None, value.get("sequence") or None)
+        one = RangeRow(numbers[0], numbers[-1], value.get("patient") or None, value.get("sequence") or None)
         if one.first > one.last or any(one.first <= other.last and other.first <= one.last for other in found):
             what = f"frames {one.first}–{one.last} end before they begin, or are in another row too."
             raise DataError("E_TABLE_ROW", what, where=f"{path} line {line}", fix="give each frame one row.")
@@ -161,7 +162,7 @@ def _row(value: Mapping[str, str], line: int, path: str, *, boxed: bool) -> Tabl
         t_s=_number(value["t_s"], where) if value.get("t_s") else None,
         split=split_of(split) if split else None,
         label_state=LabelState(state) if state else None,
-        mode=(mode_of(mode) or mode) or None,
+        mode=(mode_within(mode) or mode) or None,
         box=box,
     )
 
@@ -177,19 +178,22 @@ def _number(text: str, where: str) -> float:
 
 
 class Tables:
-    """Rows by the name they use: a path, a file's name, or a stem; whatever its case and composition.
+    """What the tables of a tree say of its images.
 
-    read: the files that are tables of frames or of sequences.
+    read: the files that are tables of frames or of sequences. matched: whether a row names an image.
     """
 
-    def __init__(self, tree: SourceTree, ledger: Ledger, *, of_videos: bool = False) -> None:
-        """Read every table of a tree that tells of frames (or videos); what cannot be read goes into the ledger."""
+    def __init__(self, tree: SourceTree, ledger: Ledger, images: Sequence[str], *, of_videos: bool = False) -> None:
+        """Read every table of a tree that tells of frames (or videos); what cannot be read goes into the ledger.
+
+        images: the files that can be meant.
+        """
         self.read: set[str] = set()
+        self._written: dict[str, dict[str, list[TableRow]]] = {}  # table → name in it → its rows
         self._rows: dict[str, TableRow] = {}
-        self._boxes: dict[str, list[PolypBox]] = defaultdict(list)
-        self._used: set[str] = set()
-        self._origins: dict[str, str] = {}
-        self._contradicted: dict[str, str] = {}
+        self._boxes: dict[str, tuple[PolypBox, ...]] = {}
+        self._problems: dict[str, DataError] = {}
+        self._unused: list[tuple[str, DataError]] = []
         self._ranges: list[tuple[RangeRow, str]] = []
         for path in filter(is_table_name, tree.files()):
             try:
@@ -199,51 +203,50 @@ class Tables:
                 self._add(*table_of(decoded_text(tree.read(path), path, "E_TABLE"), path), path, ledger, of_videos)
             except DataError as error:
                 ledger.leave_out(path, error)
+        self._numbered = _by_number(images) if self._ranges else {}
+        self._assign(NamedByTables(images, (name for names in self._written.values() for name in names)))
 
     @property
     def anything(self) -> bool:
         """Whether any table tells of groups."""
-        return bool(self._rows or self._ranges)
+        rows = (row for names in self._written.values() for rows in names.values() for row in rows)
+        return bool(self._ranges) or any(row.box is None for row in rows)
+
+    @property
+    def matched(self) -> bool:
+        return bool(self._rows or self._boxes or self._problems)
 
     def row(self, image: str) -> TableRow | None:
-        """What is said of an image. Raises: DataError E_TABLE_TWICE when two rows contradict each other."""
-        for key in _keys(image):
-            if key in self._contradicted:
-                self._used.add(key)
-                fix = "keep one of the rows."
-                raise DataError("E_TABLE_TWICE", self._contradicted[key], where=self._origins[key], fix=fix)
-            if key in self._rows:
-                self._used.add(key)
-                return self._rows[key]
-        return self._in_range(image)
+        """What is said of an image.
+
+        Raises: DataError E_TABLE_TWICE when two rows contradict each other, E_TABLE_AMBIGUOUS when a row may mean it
+            or another image.
+        """
+        if image in self._problems:
+            raise self._problems[image]
+        return self._rows.get(image) or self._in_range(image)
 
     def _in_range(self, image: str) -> TableRow | None:
         """What a table of sequences says of a numbered frame in its folder or below."""
-        stem = PurePosixPath(image).stem
-        if not (stem.isascii() and stem.isdecimal()):
+        number = number_of(PurePosixPath(image).stem)
+        if number is None:
             return None
         for row, path in self._ranges:
-            below = PurePosixPath(path).parent in PurePosixPath(image).parents
-            if below and row.first <= int(stem) <= row.last:
-                return TableRow(stem, row.patient, row.sequence)
+            folder = PurePosixPath(path).parent
+            if folder in PurePosixPath(image).parents and row.first <= number <= row.last:
+                alike = [each for each in self._numbered[number] if folder in PurePosixPath(each).parents]
+                if are_several(alike):
+                    raise _ambiguous(str(number), alike, path)
+                return TableRow(PurePosixPath(image).stem, row.patient, row.sequence)
         return None
 
     def boxes(self, image: str) -> tuple[PolypBox, ...]:
         """The boxes of an image."""
-        key = next((key for key in _keys(image) if key in self._boxes), None)
-        if key is None:
-            return ()
-        self._used.add(key)
-        return tuple(self._boxes[key])
+        return self._boxes.get(image, ())
 
     def unused(self) -> list[tuple[str, DataError]]:
         """Rows of no image: where they stand, and the error."""
-        fix = "correct the name, or take the row out."
-        return [
-            (self._origins[key], DataError("E_TABLE_NO_FRAME", "no image is called so.", where=key, fix=fix))
-            for key in {**self._rows, **self._boxes}
-            if key not in self._used
-        ]
+        return self._unused
 
     def _add(self, headings: list[str], rows: Rows, path: str, ledger: Ledger, of_videos: bool) -> None:
         named = next((index for index, heading in enumerate(headings) if heading in VIDEO_HEADINGS), None)
@@ -271,30 +274,51 @@ class Tables:
             self._take(TableRow(**values, line=line), path)
 
     def _take(self, row: TableRow, path: str) -> None:
-        key = _folded(row.frame)
-        self._origins.setdefault(key, f"{path} line {row.line}: {row.frame}")
-        if row.box is not None:
-            self._boxes[key].append(row.box)
-        else:
-            former = self._rows.get(key)
-            self._rows[key] = row if former is None else self._joined(former, row, key)
+        self._written.setdefault(path, {}).setdefault(row.frame, []).append(row)
 
-    def _joined(self, one: TableRow, other: TableRow, key: str) -> TableRow:
+    def _assign(self, images: NamedByTables) -> None:
+        """Give every row to the image that it means."""
+        for path, names in self._written.items():
+            for name, meant in images.meant(path, names).items():
+                origin = f"{path} line {names[name][0].line}: {name}"
+                if are_several(meant):
+                    self._problems |= dict.fromkeys(meant, _ambiguous(name, meant, origin))
+                elif meant:
+                    for image in meant:
+                        self._give(image, names[name], origin)
+                else:
+                    fix = "correct the name, or take the row out."
+                    problem = DataError("E_TABLE_NO_FRAME", "no image is called so.", where=folded(name), fix=fix)
+                    self._unused.append((origin, problem))
+
+    def _give(self, image: str, rows: Sequence[TableRow], origin: str) -> None:
+        for row in rows:
+            if row.box is not None:
+                self._boxes[image] = (*self._boxes.get(image, ()), row.box)
+            else:
+                former = self._rows.get(image)
+                self._rows[image] = row if former is None else self._joined(former, row, image, origin)
+
+    def _joined(self, one: TableRow, other: TableRow, image: str, origin: str) -> TableRow:
         values = {}
         for name in JOINED:
             here, there = getattr(one, name), getattr(other, name)
             if here is not None and there is not None and here != there:
-                self._contradicted[key] = f"two rows give {name} as '{here}' and '{there}' (line {other.line})."
+                what = f"two rows give {name} as '{here}' and '{there}' (line {other.line})."
+                self._problems[image] = DataError("E_TABLE_TWICE", what, where=origin, fix="keep one of the rows.")
             values[name] = here if here is not None else there
         return TableRow(one.frame, line=one.line, **values)
 
 
-def _keys(image: str) -> list[str]:
-    """What a table may call an image: its path from any folder above it, with its suffix first."""
-    parts = PurePosixPath(image).parts
-    ends = [PurePosixPath(*parts[start:]) for start in range(len(parts))]
-    return [_folded(end.as_posix()) for end in (*ends, *(end.with_suffix("") for end in ends))]
+def _ambiguous(name: str, images: Sequence[str], where: str) -> DataError:
+    what = f"'{name}' could be any of {', '.join(images[:3])}."
+    fix = "write the images' paths in the table, or lay a table of its own into each folder."
+    return DataError("E_TABLE_AMBIGUOUS", what, where=where, fix=fix)
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold().removeprefix("./")
+def _by_number(images: Sequence[str]) -> dict[int, list[str]]:
+    numbered: defaultdict[int, list[str]] = defaultdict(list)
+    for image in images:
+        if (number := number_of(PurePosixPath(image).stem)) is not None:
+            numbered[number].append(image)
+    return numbered

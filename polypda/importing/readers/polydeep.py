@@ -37,7 +37,7 @@ from polypda.importing.readers.annotated import (
     without_suffix,
 )
 from polypda.importing.readers.beside_files import ZERO_BASED, voc_image
-from polypda.importing.readers.folder_words import mode_of
+from polypda.importing.readers.folder_words import mode_within
 from polypda.importing.readers.frame_tables import table_of
 
 _CALLED_SO = re.compile(r"pibadb|polydeep", re.IGNORECASE)
@@ -184,8 +184,7 @@ def _image(row: Mapping[str, str]) -> str:
 def _take(listed: Listed, row: Mapping[str, str]) -> None:
     listed.patient = listed.patient or _first(row, _PATIENT) or None
     listed.sequence = listed.sequence or _first(row, _SEQUENCE) or None
-    modes = (mode_of(word) for name in _MODE for word in re.split(r"[\s_/-]+", row.get(name, "")))
-    listed.mode = listed.mode or next(filter(None, modes), None)
+    listed.mode = listed.mode or next(filter(None, (mode_within(row.get(name, "")) for name in _MODE)), None)
     listed.galleries += [row[name] for name in _GALLERY if row.get(name)]
 
 

@@ -59,7 +59,7 @@ class ReleaseReader(Reader):
         layout = self.fit.layout
         masks = self._masks(tree, ledger)
         fellows = source_masks(tree, masks.values())
-        tables = Tables(tree, ledger)
+        tables = Tables(tree, ledger, list(self.fit.images))
         excluded = {exclusion.frame: exclusion.why for exclusion in layout.exclude}
         scenes = scenes_of(layout)
         for path, groups in self.fit.images.items():

@@ -166,15 +166,14 @@ class VideoReader(Reader):
             fix = "name the folder that holds the films, or another --format."
             raise DataError("E_SOURCE_EMPTY", "there is no film in it.", where=tree.name, fix=fix)
         resumed = bool(ledger.finished)
-        tables = Tables(tree, Ledger() if resumed else ledger, of_videos=True)  # the journal has what was said before
+        # the journal has what was said before
+        tables = Tables(tree, Ledger() if resumed else ledger, videos, of_videos=True)
         names = shortest_names(videos)
-        matched = False
         for path in videos:
-            matched |= _has_row(tables, path)
             if path not in ledger.finished:
                 yield from self._of_video(tree, path, names[path], tables, ledger)
                 ledger.finish(path)
-        if matched:  # else the tables are about other things
+        if tables.matched:  # else the tables are about other things
             for origin, problem in tables.unused():
                 ledger.leave_out(origin, problem)
         if any(map(is_image_name, tree.files())):
@@ -265,13 +264,6 @@ def interval_s(options: VideoOptions, duration_s: float | None) -> float:
     if options.most_frames is None or duration_s is None or options.scenes is not None:
         return options.every_s
     return max(options.every_s, duration_s / options.most_frames)
-
-
-def _has_row(tables: Tables, path: str) -> bool:
-    try:
-        return tables.row(path) is not None
-    except DataError:  # it is told when the video is read
-        return True
 
 
 def is_video_name(path: str) -> bool:

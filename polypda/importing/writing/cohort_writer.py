@@ -6,7 +6,7 @@ A treatment may change each frame between its reading and its writing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from polypda.importing.writing.records import (
     readable,
     record_of,
     safe_name,
+    storable,
     tables_of,
 )
 from polypda.importing.writing.staging import Entry, Staging
@@ -54,6 +55,10 @@ class Treatment:
     def prepare(self, frames: Callable[[], Iterator[ImportedFrame]]) -> None:
         """Called once before all others, where frames are cheap to look at twice; ``frames`` begins anew each time."""
 
+    def resume(self, origins: Mapping[str, str]) -> None:
+        """Called before the first frame where an interrupted import is gone on with. origins: name of each frame that
+        it has written, as :meth:`frame` gave it → its origin. Raises: DataError to go on with nothing."""
+
     def frame(self, frame: ImportedFrame) -> ImportedFrame:
         """The frame under the name, patient, sequence and time that the cohort shall know; ``origin`` stays."""
         return frame
@@ -65,6 +70,10 @@ class Treatment:
     def line(self, line: LedgerLine) -> LedgerLine:
         """A line of the ledger as it may be shown and kept: paths of the source may name people."""
         return line
+
+    def keep(self) -> None:
+        """Called when all frames of one file of the source are written, before that is noted: what must outlive an
+        interruption is written here."""
 
     def finish(self, staged: Path) -> None:
         """Called once, when all frames lie in the staged cohort folder: to write a report of its own there."""
@@ -100,6 +109,8 @@ class CohortWriter:
             self._names.reserve(name)
         for entry in resumed or []:
             self._take_up(entry)
+        if resumed:
+            treatment.resume(self._origins)
         self._journalled = len(ledger.lines)
         ledger.on_finish = self._finish
 
@@ -134,7 +145,7 @@ class CohortWriter:
     def _seen(self, found: ImportedFrame) -> tuple[ImportedFrame, TreatedImage, LabelFiles]:
         """A frame with its image and label, read and treated; nothing is written yet."""
         try:
-            frame = self.treatment.frame(found)
+            frame = storable(self.treatment.frame(found))
             if {frame.name, safe_name(frame.name)} & self._there:
                 fix = "nothing need be done; to replace it, import into a new folder."
                 raise DataError("N_FRAME_THERE", "the cohort has this frame already.", where=frame.name, fix=fix)
@@ -191,6 +202,7 @@ class CohortWriter:
             self._note({"line": [line.origin, line.code, line.what, line.taken, line.fix]})
         self._journalled = len(self.ledger.lines)
         if self.staging is not None and self.staging.journal is not None:
+            self.treatment.keep()
             self.staging.journal.finish(path)
 
     def _take_up(self, entry: Entry) -> None:

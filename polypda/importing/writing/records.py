@@ -6,7 +6,7 @@ import hashlib
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ import numpy as np
 
 from polypda.cohorts.frames import Frame, LabelState, PolypBox, Split
 from polypda.cohorts.frames_table import TABLE_NAMES, frames_table, frames_table_of, read_frames_table
-from polypda.cohorts.image_files import IMAGE_SUFFIXES, image_files, natural_key
+from polypda.cohorts.image_files import image_files
 from polypda.cohorts.images import read_image, read_mask
-from polypda.cohorts.layouts import cohort_masks
+from polypda.cohorts.layouts import Located, cohort_masks, find_frames, ordinary_layout
+from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.splits import require_no_leak
-from polypda.cohorts.stored_masks import FellowMasks, border_fraction, doubtful
+from polypda.cohorts.stored_masks import COLOURS, WHITE, MaskScale, border_fraction, doubtful
 from polypda.cohorts.tables import (
     BOXES_CSV,
+    LONGEST_FIELD,
     FrameRow,
     boxes_csv,
     is_formula,
+    is_mode_name,
     plain_cell,
     read_boxes_csv,
 )
@@ -37,8 +40,10 @@ from polypda.importing.contract import (
     MaskPixels,
     NegativeLabel,
     Remark,
+    mode_unknown,
 )
 from polypda.importing.images.decoded_image import SIDES_SWAPPED, turned, turned_box
+from polypda.importing.readers.folder_words import mode_within
 
 LONGEST_BYTES = 120
 """Of a name in UTF-8, so that with suffixes it stays below every file system's 255 bytes."""
@@ -208,6 +213,10 @@ def _inside(box: PolypBox, width: int, height: int, where: str) -> PolypBox:
     if overhang > MOST_OVERHANG_PX or cut.x1 <= cut.x0 or cut.y1 <= cut.y0:
         what = f"a box of {written} (x0 y0 x1 y1) reaches beyond the {width}×{height} frame."
         raise DataError("E_BOX_OUTSIDE", what, where=where, fix="import the pictures that were annotated.")
+    x0, y0, x1, y1 = (round(corner, 2) for corner in cut[:4])  # as boxes.csv has them
+    if x1 <= x0 or y1 <= y0:
+        what = f"a box of {written} (x0 y0 x1 y1) is smaller than a hundredth of a pixel."
+        raise DataError("E_BOX_WRONG", what, where=where, fix=fix)
     return cut if overhang > 0 else box
 
 
@@ -257,8 +266,23 @@ def record_of(
         sequence=plain_cell(frame.sequence) or None,
         t_s=frame.t_s,
         split=frame.split,
-        mode=plain_cell(frame.mode) or None,
+        mode=frame.mode,
     )
+
+
+def storable(frame: ImportedFrame) -> ImportedFrame:
+    """The frame as a cohort can be opened with it: a mode that may be one, else none and a remark; a time that is a
+    number. Raises: DataError E_FIELD_LONG."""
+    labels = [("label", box.label) for box in frame.label.boxes] if isinstance(frame.label, BoxLabel) else []
+    for name, value in [("patient", frame.patient), ("sequence", frame.sequence), *labels]:
+        if value is not None and len(value) >= LONGEST_FIELD:
+            what = f"its {name} is {len(value)} characters long: no name is."
+            raise DataError("E_FIELD_LONG", what, where=frame.origin, fix="look whether it is another text.")
+    t_s = frame.t_s if frame.t_s is not None and math.isfinite(frame.t_s) else None
+    written = plain_cell(frame.mode)
+    mode = written if is_mode_name(written) else mode_within(written)
+    remarks = (mode_unknown(written),) if written and mode is None else ()
+    return replace(frame, t_s=t_s, mode=mode, remarks=(*frame.remarks, *remarks))
 
 
 def tables_of(records: Sequence[FrameRecord]) -> dict[str, bytes]:
@@ -289,43 +313,51 @@ REWRITTEN = frozenset(
 """Files of a cohort folder that an update writes anew; all others are kept as they are."""
 
 
-def existing_records(folder: Path) -> list[FrameRecord]:
-    """The frames that lie in a cohort folder.
+def existing_records(known: Manifest, folder: Path) -> list[FrameRecord]:
+    """The frames that lie in a cohort folder, found as opening finds them. known: its manifest.
 
-    Raises: DataError E_COHORT_EXISTS when it is none, and what reading its files raises.
+    Raises: DataError E_COHORT_EXISTS when it is none, and what listing its frames and reading its files raises.
     """
-    images = {path.stem: path for path in sorted(image_files(folder, ("images/*",)))}
-    if not images:
+    if next(image_files(folder, ("images/*",)), None) is None:
         what = "the folder holds no cohort that could be added to (no images/)."
         raise DataError("E_COHORT_EXISTS", what, where=folder.name, fix="choose another folder with --out, or move it.")
     table, boxes = frames_table_of(folder), folder / BOXES_CSV
     rows = read_frames_table(table) if table is not None else {}
     boxed = read_boxes_csv(boxes) if boxes.is_file() else {}
-    stems = sorted(images, key=natural_key)
-    masks = {stem: mask for stem in stems if (mask := _mask_file(folder, stem)) is not None}
-    fellows = cohort_masks(masks.values())
+    located = Located(ordinary_layout(known.id), folder, phantom=False, frames_table=table)
     return [
-        _record(images[stem], masks.get(stem), fellows, rows.get(stem, FrameRow(stem)), boxed.get(stem, ()))
-        for stem in stems
+        _record(frame, rows.get(frame.frame, FrameRow(frame.frame)), boxed.get(frame.frame, ()))
+        for frame in find_frames(known, located, labels=True).frames
     ]
 
 
-def _record(
-    image: Path, mask: Path | None, fellows: FellowMasks, row: FrameRow, boxes: tuple[PolypBox, ...]
-) -> FrameRecord:
-    pixels = read_image(image)
-    state = row.label_state or (LabelState.MASK if mask else LabelState.BOX if boxes else LabelState.NONE)
-    known = {LabelState.BOX: True, LabelState.NEGATIVE: False}.get(state)
+def _record(frame: Frame, row: FrameRow, boxes: tuple[PolypBox, ...]) -> FrameRecord:
+    """row, boxes: as the folder's tables have them; they are written again as they are."""
+    pixels = read_image(frame.image)
+    state = row.label_state or frame.label_state
+    marked = {LabelState.BOX: True, LabelState.NEGATIVE: False}.get(state)
     return FrameRecord(
-        **{**vars(row), "frame": image.stem, "label_state": state},
-        image=image.name,
+        **{**vars(row), "label_state": state},
+        image=frame.image.name,
         size=(pixels.shape[1], pixels.shape[0]),
-        polyp=bool(np.any(read_mask(mask, fellows))) if mask is not None else known,
-        mask=mask.name if mask else "",
+        polyp=bool(np.any(read_mask(frame.mask, frame.fellows))) if frame.mask is not None else marked,
+        mask=frame.mask.name if frame.mask is not None else "",
         boxes=boxes,
     )
 
 
-def _mask_file(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / "masks" / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+def require_addable(known: Manifest, folder: Path, kept: Sequence[FrameRecord]) -> None:
+    """Whether masks of 0 and 255 may join those that lie in a cohort folder: beside these, what 0/1 or a colour means
+    in one of them would no longer be told.
+
+    Raises: DataError E_MASK_SCALE, E_MASK_CLASS.
+    """
+    scales = cohort_masks(folder / "masks" / record.mask for record in kept if record.mask).scales
+    colours = () if known.any_colour else COLOURS[1:WHITE]
+    odd = next((scale for scale in (MaskScale.UNIT, *colours) if scale in scales), None)
+    if odd is None:
+        return
+    code, drawn = ("E_MASK_SCALE", "0/1") if odd is MaskScale.UNIT else ("E_MASK_CLASS", odd)
+    what = f"it is drawn in {drawn}; beside the masks of 0 and 255 that are added, what that means would not be told."
+    fix = "import the cohort's folder into a new one (its masks become 0 and 255), and add to that."
+    raise DataError(code, what, where=f"{folder.name}/masks/{scales[odd]}", fix=fix)

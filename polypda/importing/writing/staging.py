@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from polypda.files import whole_file
 COHORT, UNPACKED, FORMER, JOURNAL = "cohort", "unpacked", "former", "journal.jsonl"
 Entry = dict[str, Any]
 """A line of the journal: ``identity``; ``row`` with ``files``, a frame; ``line``, of the ledger; ``finished``, a file
-of the source."""
+of the source, with the ``digest`` of its content."""
 
 
 def staging_folder(root: Path, cohort_id: str) -> Path:
@@ -44,19 +44,20 @@ class Staging:
         self.journal: Journal | None = None
         self._begun = False
 
-    def begin(self, identity: dict[str, str], *, resumable: bool) -> list[Entry]:
+    def begin(self, identity: dict[str, str], *, resumable: bool, digest: Callable[[str], str]) -> list[Entry]:
         """Clear what an earlier attempt left, or take it up.
 
-        identity: what an interrupted import must have in common to be gone on with.
+        identity: what an interrupted import must have in common to be gone on with. digest: of a file of the source:
+        what came of one whose content is another by now is not taken up, nor what came after it.
         Returns: the journal of what is complete already, empty for a new start.
         """
         self._begun = True
-        entries = self._resumed(identity) if resumable else []
+        entries = self._resumed(identity, digest) if resumable else []
         if not entries:
             shutil.rmtree(self.cohort, ignore_errors=True)
         self.cohort.mkdir(exist_ok=True)
         if resumable:
-            self.journal = Journal(self.folder / JOURNAL, identity, entries)
+            self.journal = Journal(self.folder / JOURNAL, identity, entries, digest)
         return entries
 
     def write(self, relative: str, data: bytes) -> None:
@@ -97,9 +98,9 @@ class Staging:
             former.rename(self.target)
         shutil.rmtree(former, ignore_errors=True)
 
-    def _resumed(self, identity: dict[str, str]) -> list[Entry]:
+    def _resumed(self, identity: dict[str, str], digest: Callable[[str], str]) -> list[Entry]:
         """The journal's entries up to the last finished file; what came after is removed from the folder."""
-        entries = complete_part(self.folder / JOURNAL, identity)
+        entries = complete_part(self.folder / JOURNAL, identity, digest)
         files = {file for entry in entries for file in entry.get("files", ())}
         for path in [path for path in self.cohort.rglob("*") if path.is_file()]:
             if path.relative_to(self.cohort).as_posix() not in files:
@@ -178,7 +179,10 @@ def _locked(folder: Path) -> int | None:
 class Journal:
     """What is complete of an import: one JSON value a line, flushed per file; begun anew with entries taken over."""
 
-    def __init__(self, path: Path, identity: dict[str, str], entries: list[Entry]) -> None:
+    def __init__(
+        self, path: Path, identity: dict[str, str], entries: list[Entry], digest: Callable[[str], str]
+    ) -> None:
+        self._digest = digest
         self.anything_finished = any("finished" in entry for entry in entries)
         with whole_file(path) as temporary:
             lines = [json.dumps(entry) + "\n" for entry in [{"identity": identity}, *entries]]
@@ -191,7 +195,7 @@ class Journal:
 
     def finish(self, path: str) -> None:
         """A file of the source is complete, with all entries so far."""
-        self.note({"finished": path})
+        self.note({"finished": path, "digest": self._digest(path)})
         self._file.flush()
         os.fsync(self._file.fileno())
         self.anything_finished = True
@@ -202,13 +206,20 @@ class Journal:
             self._file.close()
 
 
-def complete_part(path: Path, identity: dict[str, str]) -> list[Entry]:
-    """A journal's entries up to the last finished file; none where it is another import's."""
+def complete_part(path: Path, identity: dict[str, str], digest: Callable[[str], str]) -> list[Entry]:
+    """A journal's entries up to the last finished file whose content, as that of all before, is still the same; none
+    where it is another import's."""
     entries: list[Entry] = []
     with suppress(OSError, ValueError):  # a crash may leave half a line at the end
         for text in path.read_text(encoding="utf-8").splitlines():
             entries.append(json.loads(text))
     if not entries or entries[0].get("identity") != identity:
         return []
-    ends = [index for index, entry in enumerate(entries) if "finished" in entry]
-    return entries[1 : ends[-1] + 1] if ends else []
+    end = 0
+    for index, entry in enumerate(entries):
+        if "finished" not in entry:
+            continue
+        if not entry.get("digest") or entry["digest"] != digest(entry["finished"]):
+            break
+        end = index
+    return entries[1 : end + 1]

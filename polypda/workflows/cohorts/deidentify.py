@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from polypda import __version__
 from polypda.cohorts.image_files import image_files, natural_key
 from polypda.errors import DataError, UsageError
 from polypda.importing.deidentification.findings import FILE_NAME, Findings, former_frames, in_order
-from polypda.importing.deidentification.key import check_crosswalk, load_key, write_crosswalk
+from polypda.importing.deidentification.key import check_crosswalk, load_key, require_complete, write_crosswalk
 from polypda.importing.deidentification.treatment import Choices, Deidentification
 from polypda.importing.writing.cohort_writer import encode_png
 from polypda.reporting.documents.deidentification import (
@@ -51,6 +54,20 @@ class DeidentifyingImport(Deidentification):
             on_finish=self._report,
         )
         self.key_created = key.created
+        if wanted.crosswalk is not None:  # what is done of an import that wrote none, or another, lacks its names
+            place = os.fsencode(wanted.crosswalk.expanduser().resolve())
+            self.identity += f" crosswalk {hashlib.sha256(place).hexdigest()}"
+
+    def resume(self, origins: Mapping[str, str]) -> None:
+        """Raises: DataError E_CROSSWALK_INCOMPLETE, E_CROSSWALK_UNREADABLE."""
+        super().resume(origins)
+        if self._crosswalk_file is not None:
+            require_complete(self._crosswalk_file, origins)
+
+    def keep(self) -> None:
+        """The rows of frames that a repeated command does not look at again."""
+        if self._crosswalk_file is not None:
+            write_crosswalk(self._crosswalk_file, self.crosswalk)
 
     def seal(self, staged: Path) -> None:
         """The crosswalk is written where a cohort is."""

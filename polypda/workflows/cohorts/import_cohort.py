@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,8 +18,9 @@ from polypda.errors import DataError, UsageError
 from polypda.files import require_writable
 from polypda.importing.contract import Ledger, Reader
 from polypda.importing.images.deinterlacing import of_one_moment
+from polypda.importing.readers.frame_tables import is_table_name
 from polypda.importing.registry import AUTO, check_format, reader_for
-from polypda.importing.source_tree import CountedTree, open_source
+from polypda.importing.source_tree import CountedTree, digest_of, open_source
 from polypda.importing.writing.cohort_writer import CohortWriter, Treatment
 from polypda.importing.writing.documents import FILE_NAME as LEDGER_FILE
 from polypda.importing.writing.documents import (
@@ -28,7 +32,7 @@ from polypda.importing.writing.documents import (
     new_manifest,
     summarise,
 )
-from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records
+from polypda.importing.writing.records import REWRITTEN, FrameRecord, divided_groups, existing_records, require_addable
 from polypda.importing.writing.staging import Staging, clear_published, link_tree, staging
 from polypda.workflows.cohorts.cohort_sheet import FILE_NAME as SHEET_FILE
 from polypda.workflows.cohorts.cohort_sheet import contact_sheet
@@ -114,15 +118,18 @@ def _imported(
     on_advance: Callable[[str, float], None] | None,
 ) -> ImportResult:
     known = _known(request)
-    kept = existing_records(request.folder) if request.update else []
+    kept = existing_records(known, request.folder) if request.update else []
     ledger = Ledger(files=len(tree.files()) + len(tree.refused), lines=list(tree.refused), on_advance=on_advance)
     identity = _identity(request, tree, reader, treatment)
-    resumed = [] if request.dry_run else staged.begin(identity, resumable=reader.resumable)
+    digest = partial(digest_of, tree.uncounted)
+    resumed = [] if request.dry_run else staged.begin(identity, resumable=reader.resumable, digest=digest)
     if resumed:
         ledger.lines.clear()  # the journal holds these
     writer = CohortWriter(None if request.dry_run else staged, ledger, treatment, kept=kept, resumed=resumed)
     frames = reader.frames(tree, ledger)
     writer.take_all(map(of_one_moment, frames) if request.deinterlace else frames)
+    if kept and any(record.mask for record in writer.records):
+        require_addable(known, request.folder, kept)
     writer.patients.tell(ledger, tree.name)
     for leak in divided_groups(request.cohort_id, [*writer.kept, *writer.records]):
         ledger.remark(tree.name, "W_SPLIT_LEAK", leak)
@@ -196,9 +203,13 @@ def check_request(request: ImportRequest) -> None:
 
 
 def _identity(request: ImportRequest, tree: CountedTree, reader: Reader, treatment: Treatment) -> dict[str, str]:
-    """What an interrupted import must have in common with this one to be gone on with."""
+    """What an interrupted import must have in common with this one to be gone on with. No path stands in it: only
+    whether one is the same can be told."""
+    listed = filter(is_table_name, tree.files()) if reader.resumable else ()  # what they say of films stands in rows
+    tables = [(path, digest_of(tree.uncounted, path)) for path in listed]
     return {
-        "source": tree.name,
+        "source": hashlib.sha256(os.fsencode(request.source.resolve())).hexdigest(),
+        "tables": hashlib.sha256(repr(tables).encode(errors="surrogatepass")).hexdigest(),
         "format": reader.name,
         "options": str(sorted(request.options.items())),
         "treatment": treatment.identity,
