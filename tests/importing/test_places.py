@@ -1,5 +1,7 @@
 """What lies in one folder decides nothing of another's frames: tables, masks and label files of like names."""
 
+import json
+
 import pytest
 from importing.painted_sources import frame, lines, mask, put, run_import
 
@@ -151,3 +153,14 @@ def test_label_files_of_another_place_are_not_an_images(tmp_path, suffix):
     assert not any(record.boxes for record in run_import(parts, tmp_path / "root", "ward-8").records)
     put(parts / f"train/labels/1{suffix}", box.encode())
     assert all(record.boxes for record in run_import(parts, tmp_path / "root", "ward-9").records)
+
+
+def test_annotations_of_another_part_are_not_an_images(tmp_path):
+    box = {"label": "polyp", "shape_type": "rectangle", "points": [[2, 2], [9, 9]]}
+    put(tmp_path / "src/train/1.png", frame())
+    for part in ("test", "train"):
+        told = {"imagePath": "1.png", "imageData": None, "shapes": [box] if part == "test" else []}
+        put(tmp_path / f"src/{part}/1.json", json.dumps(told).encode())
+    result = run_import(tmp_path / "src", tmp_path / "root", format="labelme")
+    assert lines(result) == {"E_IMAGE_MISSING": ["test/1.json"]}
+    assert [record.label_state for record in result.records] == ["negative"]

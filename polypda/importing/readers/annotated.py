@@ -33,6 +33,7 @@ from polypda.importing.contract import (
     option_choice,
 )
 from polypda.importing.images.decoded_image import read_image
+from polypda.importing.readers.folder_words import meaning_of, same_part
 
 UNANNOTATED: dict[str, Label] = {"unknown": UnknownLabel(), "negative": NegativeLabel()}
 OPTIONS = {
@@ -123,6 +124,7 @@ class NamedImages:
         where = beside or written
         parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         candidates = self._by_name.get(parts[-1].casefold(), []) if parts else []
+        candidates = [path for path in candidates if _may_mean(path, parts, beside)]
         if len(candidates) > 1:
             ranks = {path: _rank(path, parts, beside) for path in candidates}
             candidates = [path for path in candidates if ranks[path] == max(ranks.values())]
@@ -143,6 +145,13 @@ class NamedImages:
         """Images in the folders of those that were named which no annotation names."""
         folders = {path.rpartition("/")[0] for path in self.used}
         return [path for path in self.paths if path not in self.used and path.rpartition("/")[0] in folders]
+
+
+def _may_mean(path: str, parts: list[str], beside: str) -> bool:
+    """Whether an annotation may mean an image of its name: one of another part of the split only where it writes the
+    image's folder."""
+    here, there = path.split("/")[:-1], beside.split("/")[:-1]
+    return _rank(path, parts, beside)[0] > 1 or same_part(meaning_of(tuple(here)), meaning_of(tuple(there)))
 
 
 def _rank(path: str, parts: list[str], beside: str) -> tuple[int, bool, int, int]:

@@ -15,8 +15,8 @@ from polypda.importing.annotations.shapes import Painted
 from polypda.importing.contract import Label, Ledger, Remark, SourceTree, UnknownLabel
 from polypda.importing.images.decoded_image import image_size
 from polypda.importing.readers.beside_files import class_names_of, is_name_file, table_images, text_image, voc_image
-from polypda.importing.readers.folder_pairs import Pair, folded_stem, same_part
-from polypda.importing.readers.folder_words import Role, meaning_of, role_of
+from polypda.importing.readers.folder_pairs import Pair, folded_stem
+from polypda.importing.readers.folder_words import Role, meaning_of, role_of, same_part
 
 LABEL_SUFFIXES = (
     *(".json", ".xml", ".txt", ".csv", ".tsv", ".npy", ".npz", ".mat", ".pkl", ".h5", ".hdf5"),

@@ -22,6 +22,7 @@ from polypda.importing.images.decoded_image import image_size
 from polypda.importing.readers.folder_words import (
     FolderMeaning,
     meaning_of,
+    same_part,
     without_image_affix,
     without_mask_affix,
     words_of,
@@ -186,11 +187,6 @@ def _anywhere(by_stem: dict[str, list[Pair]], mask: str, stem: str) -> Pair | No
     """The only image of a mask's stem, wherever it lies, but for another part of a split."""
     found = next(filter(None, (_only(by_stem.get(each, [])) for each in _wanted(stem))), None)
     return found if found is not None and same_part(found.meaning, _meaning(mask)) else None
-
-
-def same_part(one: FolderMeaning, other: FolderMeaning) -> bool:
-    """Whether folders can be of one part of a split: not where they name two."""
-    return one.split is None or other.split is None or one.split is other.split
 
 
 def _begun(by_key: dict[Key, list[Pair]], key: tuple[str, ...], stem: str) -> Pair | None:

@@ -128,6 +128,11 @@ def meaning_of(folders: tuple[str, ...]) -> FolderMeaning:
     )
 
 
+def same_part(one: FolderMeaning, other: FolderMeaning) -> bool:
+    """Whether folders can be of one part of a split: not where they name two."""
+    return one.split is None or other.split is None or one.split is other.split
+
+
 def _sequence(folder: str) -> str | None:
     recorded = _PROCEDURE.fullmatch(folder)
     return recorded[1] if recorded else folder if _SEQUENCE.match(folder) else None
