@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from polypda.cli.option_index import KINDS, ShownOption, shown_options
+from polypda.cohorts.image_files import number_of
 from polypda.cohorts.named_root import VARIABLE, use_data_root
 from polypda.errors import UsageError, nearest
 from polypda.workflows.runs.paths import Paths, default_cache
@@ -154,6 +155,7 @@ def _unreadable(path: Path, what: str) -> UsageError:
 def _overlay_count(text: str) -> int | None:
     if text == "all":
         return None
-    if not text.isdecimal():
-        raise UsageError("E_OPTION", f"--overlays {text} is neither a number nor 'all'.", fix="e.g. --overlays 9")
-    return int(text)
+    count = number_of(text)
+    if count is None:
+        raise UsageError("E_OPTION", f"--overlays {text[:40]} is neither a number nor 'all'.", fix="e.g. --overlays 9")
+    return count

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from polypda.cli.adapt import adapt_command
 from polypda.cli.cluster import cancel_command, check_command, status_command
 from polypda.cli.configuration import command_with_options, given_options, name_data_root, places_of
+from polypda.cohorts.image_files import number_of
 from polypda.cohorts.pairs import every_pair
 from polypda.errors import DataError, Interrupted, UsageError
 from polypda.files import require_writable
@@ -304,10 +305,10 @@ def _listed(text: str, option: str) -> list[str]:
 
 
 def _seeds(text: str) -> list[int]:
-    names = _listed(text, "--seeds")
-    if not all(name.isdecimal() for name in names):
-        raise UsageError("E_OPTION", f"--seeds {text} are not whole numbers.", fix="e.g. --seeds 0,1,2")
-    return [int(name) for name in names]
+    numbers = [number_of(name) for name in _listed(text, "--seeds")]
+    if None in numbers:
+        raise UsageError("E_OPTION", f"--seeds {text[:40]} are not whole numbers.", fix="e.g. --seeds 0,1,2")
+    return [number for number in numbers if number is not None]
 
 
 def _method_options(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -17,7 +17,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from polypda.cohorts.catalogue import load_catalogue
-from polypda.cohorts.image_files import is_image_name, name_some
+from polypda.cohorts.image_files import is_image_name, name_some, number_of
 from polypda.cohorts.images import is_blank, read_image
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.sub_cohorts import whole_cohort
@@ -243,7 +243,7 @@ def _dicom_frames(tree: SourceTree, path: str, name: str) -> Iterator[InputFrame
 
 
 def _camera_or_cohort(text: str, data_root: Path | None, names: OutputNames, once: _Once) -> list[Input]:
-    if text.isdecimal():
+    if number_of(text) is not None:
         camera = Input(text, f"camera-{text}", InputKind.CAMERA, lambda: iter(()))
         return [camera] if once.first(text, InputKind.CAMERA) else []
     known = load_catalogue(data_root)

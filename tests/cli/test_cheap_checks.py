@@ -28,6 +28,7 @@ CASES = [
     (["adapt", *PHANTOM, "--size", "70"], "E_INPUT_SIZE"),
     (["adapt", *PHANTOM, "--device", "abacus"], "E_DEVICE"),
     (["adapt", *PHANTOM, "--selector", "best"], "E_OPTION"),
+    (["adapt", *PHANTOM, "--overlays", "7" * 5000], "E_OPTION"),
     (["adapt", *PHANTOM, "--method", "adasegnet"], "E_METHOD_UNKNOWN"),
     (["adapt", *PHANTOM, "--start", "nowhere"], "E_RUN_MISSING"),
     (["adapt", *PHANTOM, "--start", "run", "--seed", "1"], "E_START_DIFFERS"),

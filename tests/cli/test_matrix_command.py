@@ -99,6 +99,7 @@ def test_a_broken_run_is_told_and_the_rest_goes_on(polypda, root, tmp_path):
         (["--methods", "adaptsegnett"], "E_METHOD_UNKNOWN"),
         (["--seeds", "a"], "E_OPTION"),
         (["--seeds", "²"], "E_OPTION"),
+        (["--seeds", "7" * 5000], "E_OPTION"),
         (["--study", "nosuch.yaml", "--dry-run"], "E_STUDY_MISSING"),
         (["--report", "data"], "E_REPORT_EXISTS"),
         (["-O", "lambda_adv_main=1"], "E_METHOD_OPTION"),
