@@ -33,7 +33,6 @@ from polypda.workflows.runs.cohort_pair import data_roots, labelled_frames
 from polypda.workflows.runs.leakage import leaks_into, require_allowed
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.recorded_data import trained_target_parts
-from polypda.workflows.runs.stages import ORACLE
 from polypda.workflows.runs.trained_models import FUSED, RunModels, fused_model, fusion_note, learnt_frames
 from polypda.workflows.scoring.evaluate import EvaluatedRun
 from polypda.workflows.scoring.scoring import FrameList, Profile, ScoredPart, Scoring
@@ -202,7 +201,7 @@ def taught_by(run: RunFolder) -> tuple[str, ...]:
     """Cohorts whose labels taught a model of a run, or chose it: the source; the target by an oracle, a method that
     learns its labels, a checkpoint chosen by them, or outlines that reviewers accepted."""
     config = run.config()
-    labels = ORACLE in RunModels(run, config).by_name() or trained_target_parts(config) or config.accepted
+    labels = trained_target_parts(config) or config.accepted
     return (config.source, config.target) if labels else (config.source,)
 
 
