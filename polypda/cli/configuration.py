@@ -157,5 +157,5 @@ def _overlay_count(text: str) -> int | None:
         return None
     count = number_of(text)
     if count is None:
-        raise UsageError("E_OPTION", f"--overlays {text[:40]} is neither a number nor 'all'.", fix="e.g. --overlays 9")
+        raise UsageError("E_OPTION", f"--overlays {text[:40]} is neither a number nor 'all'.", fix="e.g. --overlays 8")
     return count

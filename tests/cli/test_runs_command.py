@@ -335,8 +335,22 @@ def test_interruptions_change_neither_choice_nor_candidates(polypda, place, monk
     assert [one.step for one in list_checkpoints(run / "stages" / "adaptsegnet")][-1] == 4
 
 
-@pytest.mark.parametrize(("number", "status"), [(15, 143), (1, 129), (2, 130)])
-@pytest.mark.parametrize("where", ["scoring zju2", "labels", "in compiled code"])
+@pytest.mark.parametrize(
+    ("where", "number", "status"),
+    [
+        ("scoring zju2", 15, 143),
+        ("labels", 1, 129),
+        ("in compiled code", 2, 130),
+        *(
+            pytest.param(where, number, 128 + number, marks=pytest.mark.slow)
+            for where, number in (
+                *(("scoring zju2", other) for other in (1, 2)),
+                *(("labels", other) for other in (2, 15)),
+                *(("in compiled code", other) for other in (1, 15)),
+            )
+        ),
+    ],
+)
 def test_signals_are_heard_outside_the_training_loop_too(polypda, place, monkeypatch, number, status, where):
     class Stop(progress.Silent):
         def begin(self, stage, start, steps):

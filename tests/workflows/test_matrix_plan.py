@@ -93,7 +93,9 @@ def leave_a_trace(run, folder, broken):
     (folder / run.name).touch()
 
 
-@pytest.mark.parametrize("launcher", [Sequential(), InProcesses(2)], ids=["sequential", "processes"])
+@pytest.mark.parametrize(
+    "launcher", [Sequential(), pytest.param(InProcesses(2), marks=pytest.mark.slow)], ids=["sequential", "processes"]
+)
 def test_a_failed_run_stops_only_those_that_need_it(launcher, tmp_path):
     cohorts = ["zju2", "haining"]
     plan = plan_matrix(every_pair(cohorts, cohorts), ["adaptsegnet", "adda"], [0], configure)

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_OVERLAYS = 9
-"""Two of each kind that :func:`~polypda.reporting.overlays.frame_choice.choose_frames` takes, and the median."""
+DEFAULT_OVERLAYS = 8
+"""Two of the worst, the most improved and the most harmed, the median, and the largest false alarm."""
 
 
 @dataclass(frozen=True)
