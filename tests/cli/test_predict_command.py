@@ -172,21 +172,26 @@ def shown(path: Path) -> list[tuple[int, bytes]]:
         return [(frame.pts, frame.to_ndarray(format="rgb24").tobytes()) for frame in container.decode(video=0)]
 
 
+def stop_after(patch, *frames):
+    """Ctrl-C after so many frames of the next commands, one after another."""
+    written, left = _Job._written, list(frames)
+
+    def stopped(job, one, seen, folder=""):
+        if left and job.summary.frames == left[0]:
+            left.pop(0)
+            raise KeyboardInterrupt
+        return written(job, one, seen, folder)
+
+    patch.setattr(_Job, "_written", stopped)
+
+
 def test_a_video_is_gone_on_with_where_it_was_stopped(polypda, model, tmp_path, monkeypatch):
     times = [0.0, 0.04, 0.08, 0.2, 0.24, 0.28, 0.32, 0.36, 0.4, 0.46, 0.5]  # the rate varies
     write_video(tmp_path / "v.mp4", progressive(11), times_s=times)
     monkeypatch.setattr(video_progress, "SEGMENT_FRAMES", 3)  # of batches of two: four
     words = ("predict", model, "v.mp4", "--batch-size", 2, "--temporal-smoothing", 0.1, *FAST)
     assert polypda(*words, "--out", "whole")[0] == 0
-    written, stop = _Job._written, [7, 2, 1]  # the third command is stopped before a further segment is whole
-
-    def stopped(job, one, seen, folder=""):
-        if stop and job.summary.frames == stop[0]:
-            stop.pop(0)
-            raise KeyboardInterrupt
-        return written(job, one, seen, folder)
-
-    monkeypatch.setattr(_Job, "_written", stopped)
+    stop_after(monkeypatch, 7, 2, 1)  # the third command is stopped before a further segment is whole
     for _ in range(3):
         status, _, err = polypda(*words, "--out", "out")
         assert status == 130 and "Traceback" not in err
@@ -207,15 +212,8 @@ def test_a_video_whose_written_masks_are_not_all_there_is_begun_anew(polypda, mo
     write_video(tmp_path / "v.mp4", progressive(6))
     monkeypatch.setattr(video_progress, "SEGMENT_FRAMES", 2)
     words = ("predict", model, "v.mp4", "--out", "out", "--batch-size", 2, *FAST)
-    written = _Job._written
-
-    def stopped(job, one, seen, folder=""):
-        if job.summary.frames == 5:
-            raise KeyboardInterrupt
-        return written(job, one, seen, folder)
-
     with monkeypatch.context() as patch:
-        patch.setattr(_Job, "_written", stopped)
+        stop_after(patch, 5)
         assert polypda(*words)[0] == 130
     (tmp_path / "out" / "masks" / "v" / "v_000001.png").unlink()  # lost: what is left is not all that is said
     status, _, err = polypda(*words)
@@ -373,15 +371,8 @@ def test_a_stopped_video_of_which_another_took_the_place_is_begun_anew(polypda, 
     write_video(tmp_path / "v.avi", progressive(6), **raw)
     monkeypatch.setattr(video_progress, "SEGMENT_FRAMES", 2)
     words = ("predict", model, "v.avi", "--batch-size", 2, "--no-overlays", *FAST)
-    written = _Job._written
-
-    def stopped(job, one, seen, folder=""):
-        if job.summary.frames == 5:
-            raise KeyboardInterrupt
-        return written(job, one, seen, folder)
-
     with monkeypatch.context() as patch:
-        patch.setattr(_Job, "_written", stopped)
+        stop_after(patch, 5)
         assert polypda(*words, "--out", "out")[0] == 130
     size = (tmp_path / "v.avi").stat().st_size
     write_video(tmp_path / "v.avi", progressive(6)[::-1], **raw)

@@ -9,7 +9,7 @@ from polypda.workflows.runs.configure import resolve_config
 from polypda.workflows.runs.presets import PRESETS
 
 
-def resolve(method="adaptsegnet", preset="quick", options=None, network=None, **top):
+def resolve(method="adaptsegnet", preset="quick", options=None, network=None, data=None, **top):
     return resolve_config(
         source="zju2",
         target="haining",
@@ -17,7 +17,7 @@ def resolve(method="adaptsegnet", preset="quick", options=None, network=None, **
         preset_name=preset,
         phantom=True,
         top=top,
-        sections={"network": network or {}, "data": {}, "compute": {}},
+        sections={"network": network or {}, "data": data or {}, "compute": {}},
         options=options or {},
     )
 
@@ -91,13 +91,4 @@ def test_pseudo_labels_and_permitted_labels_are_not_learnt_at_once():
 )
 def test_settings_that_would_change_nothing_are_refused(method, top, data, words):
     with pytest.raises(UsageError, match=f"E_OPTION.*nothing would come of {words}"):
-        resolve_config(
-            source="zju2",
-            target="haining",
-            method=method,
-            preset_name="quick",
-            phantom=True,
-            top=top,
-            sections={"network": {}, "data": data, "compute": {}},
-            options={},
-        )
+        resolve(method, data=data, **top)
