@@ -13,7 +13,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -192,15 +192,18 @@ def decide_what_learns(segmenter: nn.Module, config: StageConfig | AdaptConfig) 
 
 def stopped_by_collapse(folder: Path) -> str:
     """What ended a finished stage before its last step, in words; "" where it went to its end."""
-    done = folder / DONE
-    return str(json.loads(done.read_text(encoding="utf-8")).get("collapse", "")) if done.is_file() else ""
+    return str(_said_at_the_end(folder).get("collapse", ""))
 
 
 def sound_steps(folder: Path) -> int | None:
     """Of a finished stage that a collapse ended: the steps before it began to show; None of any other."""
-    done = folder / DONE
-    told = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
+    told = _said_at_the_end(folder)
     return int(told.get(SOUND, 0)) if told.get("collapse") else None
+
+
+def _said_at_the_end(folder: Path) -> dict[str, Any]:
+    done = folder / DONE
+    return json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
 
 
 class _Training:

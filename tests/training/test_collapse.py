@@ -160,5 +160,6 @@ def test_the_checkpoint_is_chosen_among_those_before_a_collapse(tmp_path):
     assert list(snapshots().files) == [20, 40, 60, 67] and not snapshots().all_collapsed
     (folder / "done.json").write_text(json.dumps({"steps": 67, "collapse": "stopped at step 67: …", "sound_steps": 41}))
     assert list(snapshots().files) == [20, 40] and not snapshots().all_collapsed
+    assert snapshots().last.parent.name == "step-000040", "which labels the target for a next round"
     (folder / "done.json").write_text(json.dumps({"steps": 67, "collapse": "stopped at step 67: …", "sound_steps": 5}))
     assert list(snapshots().files) == [20, 40, 60, 67] and snapshots().all_collapsed

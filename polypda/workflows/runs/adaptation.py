@@ -124,7 +124,10 @@ class Adaptation:
         return open_fabric(self.compute, one_process=True).device
 
     def _train(self, stage: Stage) -> Path:
+        """Train a stage; its last segmenter from before a collapse, if there was one."""
         run_stage(stage, self.compute, self.progress)
+        if stopped_by_collapse(stage.folder):
+            return Snapshots(self.config, stage.folder, self.data.target, self._device).last
         return stage.final_segmenter
 
     def _first_labellers(self, first: FirstLabeller) -> list[Path]:

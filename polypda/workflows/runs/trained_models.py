@@ -179,6 +179,13 @@ class Snapshots:
         return {checkpoint.step: checkpoint.segmenter for checkpoint in self._sound(kept) or kept}
 
     @property
+    def last(self) -> Path:
+        """The segmenter of the last of them. Raises: DataError E_FILE_CHANGED."""
+        segmenter = self.files[max(self.files)]
+        check(segmenter)
+        return segmenter
+
+    @property
     def all_collapsed(self) -> bool:
         """Whether the training collapsed before a checkpoint was kept."""
         return not self._sound(planned(list_checkpoints(self.folder), self.config.checkpoint_every))
