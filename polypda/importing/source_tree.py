@@ -3,7 +3,6 @@ looked at: for progress, and for what a reader passed over."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,29 +13,23 @@ from polypda.cohorts.image_files import is_hidden, natural_key, suffix_of
 from polypda.errors import DataError
 from polypda.importing.archives import Limits, Unpacking, archive_name, unpack
 from polypda.importing.contract import LedgerLine, SourceTree, unreadable
+from polypda.integrity import fingerprint_of, sha256_of
 
 _IMAGES = "png jpg jpeg bmp tif tiff gif webp heic dcm mp4 avi mov mkv mpg mpeg wmv"
 _TEXTS = "json jsonl xml csv tsv txt yaml yml md pdf doc docx xls xlsx html npy npz mat ini cfg log db xmp zip tar gz"
 KNOWN_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_IMAGES} {_TEXTS}".split())
 
 
-DIGESTED_BYTES = 1 << 20
-"""Of a file's beginning, middle and end: films differ there, and to read them whole takes long."""
+def digest_of(tree: SourceTree, path: str, *, whole: bool = False) -> str:
+    """What tells a file of the source from others; empty where it is gone or cannot be read.
 
-
-def digest_of(tree: SourceTree, path: str) -> str:
-    """A file's size and a hash of its beginning, middle and end; empty where it is gone or cannot be read."""
+    whole: by every byte, as of a table; else as of a film, see :func:`~polypda.integrity.fingerprint_of`.
+    """
     try:
         file = tree.local(path)
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            digest = hashlib.sha256()
-            for start in sorted({0, max(0, size // 2 - DIGESTED_BYTES // 2), max(0, size - DIGESTED_BYTES)}):
-                stream.seek(start)
-                digest.update(stream.read(DIGESTED_BYTES))
+        return sha256_of(file) if whole else fingerprint_of(file)
     except (OSError, DataError):
         return ""
-    return f"{size}-{digest.hexdigest()}"
 
 
 def open_source(path: Path, unpacked: Path) -> SourceTree:

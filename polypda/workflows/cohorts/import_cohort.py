@@ -206,7 +206,7 @@ def _identity(request: ImportRequest, tree: CountedTree, reader: Reader, treatme
     """What an interrupted import must have in common with this one to be gone on with. No path stands in it: only
     whether one is the same can be told."""
     listed = filter(is_table_name, tree.files()) if reader.resumable else ()  # what they say of films stands in rows
-    tables = [(path, digest_of(tree.uncounted, path)) for path in listed]
+    tables = [(path, digest_of(tree.uncounted, path, whole=True)) for path in listed]
     return {
         "source": hashlib.sha256(os.fsencode(request.source.resolve())).hexdigest(),
         "tables": hashlib.sha256(repr(tables).encode(errors="surrogatepass")).hexdigest(),
