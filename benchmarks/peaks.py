@@ -65,7 +65,7 @@ def scored(folder: Path, arguments: argparse.Namespace) -> Iterator[dict[str, ob
     plain = [way.model_copy(update={"peak": min(PEAKS)}) for way in ways]
     for cohort in arguments.cohort if arguments.fresh else (config.source, config.target, *arguments.cohort):
         if arguments.fresh:
-            root = render_phantoms([cohort], arguments.fresh, FRESH_SEED, paths.cache / "phantoms")[cohort]
+            root = render_phantoms([cohort], arguments.fresh, 0, FRESH_SEED, paths.cache / "phantoms")[cohort]
         else:
             root = data_roots([cohort], config, paths)[cohort]
         frames = open_cohort(cohort, root, labels=True).frames

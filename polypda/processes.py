@@ -308,6 +308,17 @@ def _orphaned(parent: int) -> bool:
     return os.getppid() != parent or (known is not None and not known.is_alive())
 
 
+def wait_briefly() -> None:
+    """Have threads of a network that wait for one another sleep soon; the user's own setting stays.
+
+    Called before torch is loaded: its OpenMP (libgomp) reads the variable then, and waits 300,000 turns of a loop by
+    default. Where another program holds a core, the thread that is waited for gets no time meanwhile: a step of two
+    threads took 50 times as long as alone (`benchmarks/busy_cores.py`).
+    """
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "10000"
+
+
 def keep_freed_memory() -> bool:
     """Have the C library keep what is freed, for the next step; whether it does (glibc alone can).
 

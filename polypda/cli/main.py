@@ -28,7 +28,7 @@ from polypda.cli.review import review_app
 from polypda.cli.runs import curves_command, report_command, runs_app, source_package_command
 from polypda.cohorts.named_root import VARIABLE
 from polypda.errors import DataError, Interrupted, PolypdaError
-from polypda.processes import exit_status_of_signal, signals_as_ctrl_c
+from polypda.processes import exit_status_of_signal, signals_as_ctrl_c, wait_briefly
 
 
 class AdaptCommand(TyperCommand):
@@ -94,6 +94,7 @@ def _global_options(
 
 def main() -> None:
     """Entry point: an error prints as code, place, cause and remedy; a traceback only with --debug."""
+    wait_briefly()
     with plain_streams():
         _run()
 

@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, count, islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from polypda.cohorts.frames import LabelState
+from polypda.cohorts.frames import LabelState, Split
 from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.phantom_look import PhantomLook
 from polypda.cohorts.tables import FRAMES_CSV, FrameRow, frames_csv
@@ -108,22 +109,23 @@ NOTICE = (
 )
 
 
-def render_cohort(manifest: Manifest, *, frames: int, out: Path, seed: int = 0) -> Path:
+def render_cohort(manifest: Manifest, *, frames: int, out: Path, seed: int = 0, test_frames: int = 0) -> Path:
     """Render a cohort's phantom into ``out/<id>``, whole or not at all, and return that folder.
 
     The identical phantom, if already there, is returned at once. frames: at least 1; the first ones do not depend on
-    how many follow. out: a data root; made if absent. seed: non-negative.
+    how many follow. out: a data root; made if absent. seed: non-negative. test_frames: so many more, of further
+    patients, all of them held out.
 
     Raises: UsageError E_PHANTOM_FRAMES, E_PHANTOM_SEED; DataError E_PHANTOM_LOOK, E_PHANTOM_EXISTS, E_PHANTOM_WRITE.
     """
-    if (before := rendered_before(manifest, frames, out, seed)) is not None:
+    if (before := rendered_before(manifest, frames, out, seed, test_frames)) is not None:
         return before
     look = _checked_look(manifest, frames, seed)
     folder = out / manifest.id
-    marker = _marker(manifest.id, look, frames, seed)
+    marker = _marker(manifest.id, look, frames, seed, test_frames)
     try:
         with whole_folder(folder) as unfinished:
-            _write_frames(manifest.id, look, frames, seed, unfinished)
+            _write_frames(manifest.id, look, frames, seed, unfinished, test_frames)
             (unfinished / MARKER).write_text(json.dumps(marker, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         if folder.exists():  # another process was quicker
@@ -137,24 +139,25 @@ def render_cohort(manifest: Manifest, *, frames: int, out: Path, seed: int = 0) 
     return folder
 
 
-def rendered_before(manifest: Manifest, frames: int, out: Path, seed: int) -> Path | None:
+def rendered_before(manifest: Manifest, frames: int, out: Path, seed: int, test_frames: int = 0) -> Path | None:
     """The folder that :func:`render_cohort` would return at once, or None; nothing is rendered.
 
     Raises: UsageError E_PHANTOM_FRAMES, E_PHANTOM_SEED; DataError E_PHANTOM_LOOK, E_PHANTOM_EXISTS.
     """
     look = _checked_look(manifest, frames, seed)
     folder = out / manifest.id
-    return _identical_or_refuse(folder, _marker(manifest.id, look, frames, seed)) if folder.exists() else None
+    marker = _marker(manifest.id, look, frames, seed, test_frames)
+    return _identical_or_refuse(folder, marker) if folder.exists() else None
 
 
 def group_of(seed: int, sequence: int) -> tuple[int, int]:
     """(patient index, sequence index): patients have one to three sequences, whatever the number of frames."""
     patient, first = 0, 0
     while True:
-        count = 1 + int(3 * spread(seed, "patient", patient) ** 2)
-        if sequence < first + count:
+        sequences = 1 + int(3 * spread(seed, "patient", patient) ** 2)
+        if sequence < first + sequences:
             return patient, sequence
-        patient, first = patient + 1, first + count
+        patient, first = patient + 1, first + sequences
 
 
 def _checked_look(manifest: Manifest, frames: int, seed: int) -> PhantomLook:
@@ -172,7 +175,8 @@ def _checked_look(manifest: Manifest, frames: int, seed: int) -> PhantomLook:
     return manifest.phantom
 
 
-def _marker(cohort: str, look: PhantomLook, frames: int, seed: int) -> dict[str, str | int]:
+def _marker(cohort: str, look: PhantomLook, frames: int, seed: int, test_frames: int) -> dict[str, str | int]:
+    held_out = {"test_frames": test_frames} if test_frames else {}
     return {
         "notice": NOTICE,
         "cohort": cohort,
@@ -180,6 +184,7 @@ def _marker(cohort: str, look: PhantomLook, frames: int, seed: int) -> dict[str,
         "seed": seed,
         "renderer_version": RENDERER_VERSION,
         "look_sha256": look.digest(),
+        **held_out,
     }
 
 
@@ -200,7 +205,7 @@ def _identical_or_refuse(folder: Path, marker: dict[str, str | int]) -> Path:
     )
 
 
-def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder: Path) -> None:
+def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder: Path, test_frames: int) -> None:
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
     suffix, options = ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -208,7 +213,13 @@ def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder
         suffix, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality]
     frame_seed = cohort_seed(cohort, seed)
     rows = []
-    for index in range(frames):
+
+    def patient_of(index: int) -> int:
+        return group_of(frame_seed, position_of(look, index).sequence)[0]
+
+    last = patient_of(frames - 1)
+    further = islice((index for index in count(frames) if patient_of(index) > last), test_frames)
+    for index in chain(range(frames), further):
         image, mask = render_frame(look, seed=frame_seed, index=index)
         position = position_of(look, index)
         patient, sequence = group_of(frame_seed, position.sequence)
@@ -216,7 +227,8 @@ def _write_frames(cohort: str, look: PhantomLook, frames: int, seed: int, folder
         _write_image(folder / "images" / f"{name}{suffix}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
         _write_image(folder / "masks" / f"{name}.png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         state = LabelState.MASK if mask.any() else LabelState.NEGATIVE
-        rows.append(FrameRow(name, f"p{patient:04d}", f"s{sequence:04d}", position.t_s, label_state=state))
+        split = Split.TEST if index >= frames else None
+        rows.append(FrameRow(name, f"p{patient:04d}", f"s{sequence:04d}", position.t_s, split, state))
     (folder / FRAMES_CSV).write_text(frames_csv(rows), encoding="utf-8")
 
 

@@ -184,6 +184,9 @@ class AdaptConfig(BaseModel):
         False, description="render both cohorts: needs no data, shows no clinical truth"
     )
     phantom_frames: Annotated[int, RUN] = Field(0, ge=0, description="frames per rendered cohort")
+    phantom_test_frames: Annotated[int, RUN] = Field(
+        0, ge=0, description="further ones of other patients, all held out"
+    )
     phantom_seed: int = Field(0, ge=0, description="decides the rendered frames; the seed decides the training")
     seed: Annotated[int, Option()] = Field(0, ge=0, description="decides everything random")
     encoder_weights: Annotated[str, Option(by_package=True)] = Field(

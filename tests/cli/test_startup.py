@@ -67,6 +67,18 @@ def test_it_answers_at_once(tmp_path, words, said):
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE"}], ids=str)
+def test_threads_are_told_to_wait_briefly_before_the_library_that_reads_it(tmp_path, given):
+    """What `test_it_answers_at_once` shows: a command's first lines load no torch."""
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    plain = {name: value for name, value in os.environ.items() if name not in names}
+    asking = f"{ASKED}import os; print({{name: os.environ.get(name) for name in {names}}})"
+    command = [sys.executable, "-c", asking, json.dumps(["explain", "E_MASK_SIZE"])]
+    done = subprocess.run(command, cwd=tmp_path, env={**plain, **given}, capture_output=True, text=True, check=True)
+    expected = given or {"GOMP_SPINCOUNT": "10000"}
+    assert done.stdout.splitlines()[-1] == str({name: expected.get(name) for name in names})
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -121,3 +121,16 @@ def test_patients_have_one_to_three_sequences() -> None:
     counts = [sum(patient == p for patient, _ in groups) for p in range(groups[-1][0])]
     assert set(counts) <= {1, 2, 3} and len(set(counts)) > 1
     assert [sequence for _, sequence in groups] == list(range(60))
+
+
+def test_further_frames_are_held_out_and_of_other_patients(tmp_path: Path) -> None:
+    plain = render_cohort(COHORT, frames=9, out=tmp_path / "plain", seed=4)
+    folder = render_cohort(COHORT, frames=9, out=tmp_path / "more", seed=4, test_frames=5)
+    before, after = (list(csv.DictReader((one / "frames.csv").open(encoding="utf-8"))) for one in (plain, folder))
+    assert after[:9] == before and [row["split"] for row in after] == [""] * 9 + ["test"] * 5
+    assert not {row["patient"] for row in after[:9]} & {row["patient"] for row in after[9:]}
+    first = [name for name in _files(plain) if name.startswith(("images/", "masks/"))]
+    assert all(_files(plain)[name] == _files(folder)[name] for name in first)
+    assert render_cohort(COHORT, frames=9, out=tmp_path / "more", seed=4, test_frames=5) == folder
+    with pytest.raises(DataError, match=r"E_PHANTOM_EXISTS .*frames|test_frames"):
+        render_cohort(COHORT, frames=9, out=tmp_path / "more", seed=4, test_frames=6)

@@ -92,3 +92,10 @@ def test_pseudo_labels_and_permitted_labels_are_not_learnt_at_once():
 def test_settings_that_would_change_nothing_are_refused(method, top, data, words):
     with pytest.raises(UsageError, match=f"E_OPTION.*nothing would come of {words}"):
         resolve(method, data=data, **top)
+
+
+def test_a_preset_adds_held_out_phantoms_unless_the_user_says_how_many():
+    assert (resolve().phantom_frames, resolve().phantom_test_frames) == (300, 100)
+    few = resolve(phantom_frames=9)
+    assert (few.phantom_frames, few.phantom_test_frames) == (9, 0)
+    assert resolve(phantom_frames=9, phantom_test_frames=4).phantom_test_frames == 4

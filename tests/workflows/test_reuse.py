@@ -23,7 +23,8 @@ from polypda.workflows.runs.reuse import (
 )
 
 MUST_AGREE = {
-    *("source", "phantom", "phantom_frames", "phantom_seed", "seed", "encoder_weights", "source_package"),
+    *("source", "phantom", "phantom_frames", "phantom_test_frames", "phantom_seed"),
+    *("seed", "encoder_weights", "source_package"),
     *("network.architecture", "network.encoder", "network.encoder_weights", "network.levels"),
     *(
         "network.two_branch_quirk",

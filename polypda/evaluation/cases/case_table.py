@@ -219,13 +219,27 @@ def _with_sound_values(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 def joined_parts(parts: Iterable[pd.DataFrame], where: str = "cases") -> pd.DataFrame:
     """The rows of typed parts as one checked table. Raises: as :func:`checked_cases`."""
-    filled = [part for part in parts if len(part)]
+    filled = [_columns(part) for part in parts if len(part)]
     if not filled:
         raise _empty(where)
-    table = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+    table = _stacked(filled)
     check_values(table, where)
     _check_duplicates(table, where)
     return table
+
+
+def _columns(part: pd.DataFrame) -> dict[str, pd.Series]:
+    """Each column on its own, so that it can be let go without the others."""
+    return {str(name): part[name].copy() for name in part.columns}
+
+
+def _stacked(parts: list[dict[str, pd.Series]]) -> pd.DataFrame:
+    """Parts below one another, a column at a time: each part's is let go at once, so that no row is held twice."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    if any(names.keys() != part.keys() for part in parts):
+        return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
+    columns = {name: pd.concat([part.pop(name) for part in parts], ignore_index=True) for name in names}
+    return pd.DataFrame(columns, copy=False)
 
 
 def typed_cases(cases: pd.DataFrame, where: str = "cases") -> pd.DataFrame:

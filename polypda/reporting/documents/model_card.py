@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 FILE_NAME = "model_card.md"
 MOST_SUMMARY_LINES = 4
 SETTINGS_ELSEWHERE = frozenset(
-    {"preset", "phantom", "phantom_frames", "phantom_seed", "oracle", "target_labels", "network.encoder_weights"}
+    {
+        "preset",
+        "phantom",
+        "phantom_frames",
+        "phantom_test_frames",
+        "phantom_seed",
+        "oracle",
+        "target_labels",
+        "network.encoder_weights",
+    }
 )
 """Settings that the card tells in words, and the checkpoint's own weights (the encoder's origin is a setting)."""
 

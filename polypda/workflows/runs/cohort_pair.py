@@ -109,22 +109,22 @@ def require_polyps(target: OpenedCohort) -> None:
 def data_roots(cohorts: Sequence[str], config: AdaptConfig, paths: Paths) -> dict[str, Path]:
     """Where each cohort's folder lies: below the data root, or rendered when the run is on phantoms."""
     if config.phantom:
-        return render_phantoms(cohorts, config.phantom_frames, config.phantom_seed, paths.cache / "phantoms")
+        frames, folder = (config.phantom_frames, config.phantom_test_frames), paths.cache / "phantoms"
+        return render_phantoms(cohorts, *frames, config.phantom_seed, folder)
     return dict.fromkeys(cohorts, paths.data_root)
 
 
-def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path) -> dict[str, Path]:
-    """Render cohorts as phantoms (or find them rendered); returns the data root of each."""
-    roots = {cohort: _phantom_root(cohort, frames, seed, folder) for cohort in cohorts}
+def render_phantoms(cohorts: Sequence[str], frames: int, test_frames: int, seed: int, folder: Path) -> dict[str, Path]:
+    """Render cohorts as phantoms (or find them rendered), each of ``frames`` and ``test_frames`` further ones, which
+    are held out; returns the data root of each."""
+    roots = {cohort: _phantom_root(cohort, frames, test_frames, seed, folder) for cohort in cohorts}
     for root in set(roots.values()):
         Store(folder).find(root.name)  # held, so that no other command makes room there
     rendered = {whole_cohort(cohort): root for cohort, root in roots.items()}  # modes of one cohort are one phantom
-    missing = [
-        cohort for cohort, root in rendered.items() if rendered_before(_described(cohort), frames, root, seed) is None
-    ]
-    if missing:
+    wanted = [(_described(cohort), frames, root, seed, test_frames) for cohort, root in rendered.items()]
+    if missing := [one for one in wanted if rendered_before(*one) is None]:
         with WorkerPool(2) as pool:  # one core per cohort
-            done = [pool.submit(_render, _described(cohort), frames, rendered[cohort], seed) for cohort in missing]
+            done = [pool.submit(_render, *one) for one in missing]
             for rendering in done:
                 rendering.result()
         for root in set(roots.values()):
@@ -133,15 +133,16 @@ def render_phantoms(cohorts: Sequence[str], frames: int, seed: int, folder: Path
     return roots
 
 
-def _phantom_root(cohort: str, frames: int, seed: int, folder: Path) -> Path:
+def _phantom_root(cohort: str, frames: int, test_frames: int, seed: int, folder: Path) -> Path:
     """Named after what decides its bytes: a later version or look renders beside it, not over it."""
     look = _training_look(manifest(cohort))
     identity = sha256(f"{RENDERER_VERSION} {look.digest() if look else ''}".encode()).hexdigest()
-    return folder / f"{frames}-frames-seed-{seed}-{identity[:12]}"
+    more = f"+{test_frames}" if test_frames else ""
+    return folder / f"{frames}{more}-frames-seed-{seed}-{identity[:12]}"
 
 
-def _render(described: Manifest, frames: int, root: Path, seed: int) -> None:
-    render_cohort(described, frames=frames, out=root, seed=seed)
+def _render(described: Manifest, frames: int, root: Path, seed: int, test_frames: int) -> None:
+    render_cohort(described, frames=frames, out=root, seed=seed, test_frames=test_frames)
 
 
 def _described(cohort: str) -> Manifest:

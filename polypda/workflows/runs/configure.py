@@ -34,6 +34,7 @@ from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.presets import PRESETS, preset
 
 RECORD = "initial-weights.json"
+OF_PHANTOMS = ("phantom_frames", "phantom_test_frames")
 
 
 def told_weights(given: str | None, base: Mapping[str, Any], encoder: str) -> str:
@@ -110,7 +111,7 @@ def resolve_config(
     method_class(method)
     base = preset(preset_name)
     values: dict[str, Any] = {
-        **{name: value for name, value in base.items() if name not in ("encoder_weights", "phantom_frames")},
+        **{name: value for name, value in base.items() if name not in ("encoder_weights", *OF_PHANTOMS)},
         "options": {**_preset_options(base["options"], method), **options},
         "source": source,
         "target": target,
@@ -120,6 +121,8 @@ def resolve_config(
         **_given(top),
     }
     if phantom:
+        if "phantom_frames" not in values:  # else the user knows how many
+            values.setdefault("phantom_test_frames", base.get("phantom_test_frames", 0))
         values.setdefault("phantom_frames", base["phantom_frames"])
     for section, given in sections.items():
         values[section] = {**base[section], **_given(given)}

@@ -14,7 +14,7 @@ from polypda.training.config import AdaptConfig
 from polypda.training.run_folder import RunFolder, free_folder, run_name
 from polypda.workflows.runs.adapt import check_start, open_data, start_run
 from polypda.workflows.runs.cohort_pair import CohortPair
-from polypda.workflows.runs.configure import resolve_config, weights_name
+from polypda.workflows.runs.configure import OF_PHANTOMS, resolve_config, weights_name
 from polypda.workflows.runs.early_checks import no_pair
 from polypda.workflows.runs.paths import Paths
 from polypda.workflows.runs.source_package import from_package, read_source_package
@@ -55,7 +55,7 @@ def configuration(
         if known.name not in OF_THE_RUN:
             wished[known.section][known.name] = options[known.name]
     top = wished.pop("")
-    top["phantom_frames"] = options["phantom_frames"] if phantom else None
+    top |= {name: options[name] if phantom else None for name in OF_PHANTOMS}
     if weights is not None:
         is_word = str(weights).lower() in (NONE, BUNDLED, IMAGENET)
         top["encoder_weights"] = weights.lower() if is_word else weights_name(Path(weights).expanduser())
@@ -117,5 +117,6 @@ def require_taken(given: Collection[str], *, source_package: bool, phantom: bool
             f"{spelled(decided)} would be ignored: the source package decides it, or has no frames.",
             fix="leave it out.",
         )
-    if not phantom and "phantom_frames" in given:
-        raise UsageError("E_OPTION", "--phantom-frames is for phantoms.", fix="add --phantom, or leave it out.")
+    if not phantom and (rendering := sorted(set(OF_PHANTOMS).intersection(given))):
+        what = f"{spelled(rendering)} is for phantoms." if len(rendering) == 1 else f"{spelled(rendering)} are."
+        raise UsageError("E_OPTION", what, fix="add --phantom, or leave it out.")

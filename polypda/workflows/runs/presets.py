@@ -50,6 +50,8 @@ _TRAINED = {
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         **_TRAINED,
+        # a fifth of 300 frames is too few to see what an adaptation does
+        "phantom_test_frames": 100,
         "data": {"size": 128, "batch_size": 8, "augmentation": "strong"},
         "compute": {"threads": 2, "trainings_at_once": 2},
         "start_steps": 480,

@@ -198,7 +198,7 @@ def _opened(preview: Preview, paths: Paths) -> tuple[CachedFrames, CachedFrames]
     cohorts = (preview.source, preview.target)
     roots = dict.fromkeys(cohorts, paths.data_root)
     if preview.phantom_frames:
-        roots = render_phantoms(cohorts, preview.phantom_frames, 0, paths.cache / "phantoms")
+        roots = render_phantoms(cohorts, preview.phantom_frames, 0, 0, paths.cache / "phantoms")
     opened = [open_cohort(cohort, roots[cohort], labels=False) for cohort in cohorts]
     source, target = (require_split(cohort, Split.TRAIN) for cohort in opened)
     cache = FrameCache(paths.cache / "frames", preview.data.grid)

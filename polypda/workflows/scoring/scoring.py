@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -165,7 +166,8 @@ class Scoring:
     def cases(self) -> pd.DataFrame:
         """The checked table. Raises: as :func:`polypda.evaluation.cases.case_table.checked_cases`."""
         parts, self._parts = self._parts, []
-        cases = joined_parts([*parts, *typed_parts(self.rows)])
+        emptied = (parts.pop(0) for _ in range(len(parts)))  # each is let go once it is read
+        cases = joined_parts(chain(emptied, typed_parts(self.rows)))
         if self.as_columns:
             self._parts, self.rows = [cases], []
         return cases
