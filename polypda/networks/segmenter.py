@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polypda.errors import UsageError
+from polypda.errors import TrainingError, UsageError
 
 BACKGROUND, POLYP = 0, 1
 CLASSES = 2
@@ -140,6 +140,32 @@ def channels_last(network: Network) -> Network:
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     return network
+
+
+@contextmanager
+def compiled(*networks: nn.Module) -> Iterator[None]:
+    """What networks compute, compiled by torch (``torch.compile``) while the context lasts; weights keep their names.
+
+    Compiling happens at a network's first call and again for images of another shape. Sums are rounded otherwise than
+    without. Several players' losses are differentiated from one graph, so that its tensors must not be given away.
+
+    Raises: TrainingError E_COMPILE where a network, or on this machine any, cannot be compiled.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # takes a second to load
+    from torch._functorch import config
+
+    for network in networks:
+        network.forward = torch.compile(network.forward)
+    try:
+        with config.patch(donated_buffer=False):
+            yield
+    except TorchDynamoException as error:
+        what = f"the networks cannot be compiled here: {' '.join(str(error).splitlines()[:2])}."
+        fix = "train without --compile; on a CPU it needs a C++ compiler, on a GPU Triton as well."
+        raise TrainingError("E_COMPILE", what, fix=fix) from error
+    finally:
+        for network in networks:
+            del network.forward
 
 
 def check_input_size(images: Tensor, stride: int) -> None:

@@ -60,6 +60,9 @@ class Compute(BaseModel):
     joint_batch_norm: Annotated[bool, COMPUTE] = Field(
         default=False, description="with several processes, batch norm learns from the whole batch as one process does"
     )
+    compile: Annotated[bool, COMPUTE] = Field(
+        default=False, description="compile the networks before each training (may pay on a GPU, never on a CPU)"
+    )
     threads: Annotated[int, COMPUTE] = Field(
         default=0, ge=0, description="CPU threads per process; 0 leaves torch's choice"
     )

@@ -33,7 +33,7 @@ from polypda.methods.moving_average import with_moving_average
 from polypda.methods.registry import method_class, method_options, source_free_methods
 from polypda.networks.batch_norm import apply_policy, recompute_statistics
 from polypda.networks.registry import SegmenterSpec, build_segmenter
-from polypda.networks.segmenter import channels_last, freeze_encoder
+from polypda.networks.segmenter import channels_last, compiled, freeze_encoder
 from polypda.networks.weights import load_module
 from polypda.processes import start_resource_tracker
 from polypda.training.checkpoints import (
@@ -275,6 +275,7 @@ class _Training:
         with (
             EventLog(stage.folder, start, writes=fabric.is_global_zero) as log,
             tracking.of(stage.folder.parents[1], stage.name) as loggers,
+            compiled(*self.method.modules().values()) if self.compute.compile else nullcontext(),
         ):
             for event in log.before(start):
                 health.see(event)

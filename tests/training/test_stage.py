@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing import active_children
 from pathlib import Path
@@ -418,3 +419,26 @@ def test_statistics_are_those_of_the_whole_cohort_not_of_its_sequences(tmp_path)
     whole = np.var([(60 + 2 * number) / 255 for number in range(64)])
     assert len(means) == 4
     assert within == pytest.approx(whole, rel=0.15)
+
+
+@pytest.mark.parametrize("method", ["adaptsegnet", pytest.param("mean-teacher", marks=pytest.mark.slow)])
+def test_compiled_networks_learn_the_same(make_stage, without_dropout, monkeypatch, method):
+    """Without a C++ compiler: torch's own operations, in the graphs that it would compile."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    compute = ONE_THREAD.model_copy(update={"precision": Precision.FP64})
+    found = []
+    for name, compiled in (("as-written", False), ("compiled", True)):
+        stage = dataclasses.replace(make_stage(name, steps=2, method=method, checkpoint_every=1), **without_dropout)
+        run_stage(stage, compute.model_copy(update={"compile": compiled}))
+        found.append(weights(stage))
+    assert found[0].keys() == found[1].keys()
+    assert largest_difference(*found) < 1e-9
+
+
+def test_networks_that_cannot_be_compiled_end_with_a_code(make_stage, monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    with pytest.raises(TrainingError, match=r"(?s)E_COMPILE.*no compiler.*--compile"):
+        run_stage(make_stage("here", steps=1), ONE_THREAD.model_copy(update={"compile": True}))

@@ -43,6 +43,7 @@ MUST_AGREE = {
         "compute.precision",
         "compute.processes",
         "compute.joint_batch_norm",
+        "compute.compile",
     ),
     *("start_steps", "supervised", "start", "recompute_batch_norm", "clip_norm", "ema_decay"),
 }
