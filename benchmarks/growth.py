@@ -358,10 +358,11 @@ def methods_of_estimate() -> list[str]:
 
 
 def configured(source: str, target: str, method: str, seed: int, oracle: bool) -> Any:
-    """The configuration of a run by the preset `standard`, without its parts."""
+    """The configuration of a run by the preset `standard` at 128 px, without its parts."""
     from polypda.workflows.runs.launch import all_options, configuration
 
-    options = all_options({"preset": "standard", "phantom": True, "seed": seed, "parts": "none", "device": "cpu"})
+    given = {"preset": "standard", "phantom": True, "seed": seed, "parts": "none", "device": "cpu", "size": 128}
+    options = all_options(given)
     return configuration(options, source=source, target=target, method=method, method_options={})
 
 
@@ -414,8 +415,8 @@ def estimate(_: int, folder: Path) -> None:
         f"{runs:,} runs: {pairs} pairs × {METHODS_PLANNED} methods × {SEEDS} seeds, and a source-only training per "
         "centre and seed that they start from.",
         "",
-        f"- Training: {thread_h:,.0f} hours of one thread of this processor: steps of the preset `standard` (128 px, "
-        f"batch 8), timed here, from {min(steps.values()):.2f} to {steps[dearest]:.2f} s ({dearest}).",
+        f"- Training: {thread_h:,.0f} hours of one thread of this processor: steps of the preset `standard` (at 128 "
+        f"px, batch 8), timed here, from {min(steps.values()):.2f} to {steps[dearest]:.2f} s ({dearest}).",
         *(
             f"- Were a GPU {factor} times as fast as this thread: {thread_h / factor / GPUS:,.0f} hours by the clock."
             for factor in SPEEDS

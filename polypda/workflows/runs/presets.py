@@ -77,7 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "standard": {
         **_TRAINED,
-        "data": {"size": 128, "batch_size": 8, "augmentation": "strong"},
+        "data": {"size": 192, "batch_size": 8, "augmentation": "strong"},
         "compute": {},
         "start_steps": 1200,
         "adapt_steps": 700,
