@@ -42,7 +42,6 @@ from polypda.networks.registry import load_segmenter
 from polypda.reporting.tables.text_table import padded_markdown
 from polypda.training.progress import Silent
 from polypda.training.run_folder import RunFolder
-from polypda.workflows.runs.cohort_pair import labelled_frames
 from polypda.workflows.runs.stages import SOURCE_ONLY, adapts
 from polypda.workflows.runs.trained_models import RunModels
 from polypda.workflows.scoring.label_free import (
@@ -149,7 +148,7 @@ def _predicted(folder: Path, data_root: Path) -> Seen:
     before, after = (load_segmenter(config.network, weights[name]) for name in (SOURCE_ONLY, config.method))
     models = ModelPair(before, after, config.asked(torch.device("cpu")))
     source, target = (open_cohort(name, data_root, labels=True) for name in (config.source, config.target))
-    frames = [f for f in labelled_frames(target, Split.TEST) if f.label_state is not LabelState.BOX]
+    frames = [f for f in target.labelled(Split.TEST) if f.label_state is not LabelState.BOX]
     others = list(other_cohorts([config.source, config.target], data_root))
     evidence = labelled_evidence(models, source, target.frames, others, Silent())
     return Seen(joined_pair(list(labelled_counts(models, frames, Silent(), "target"))), evidence)

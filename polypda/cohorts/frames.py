@@ -93,6 +93,10 @@ class OpenedCohort:
         """The frames of one split, in the cohort's order."""
         return tuple(frame for frame in self.frames if frame.split == part)
 
+    def labelled(self, part: Split) -> tuple[Frame, ...]:
+        """The frames of a part that can be scored: a mask, boxes, or the statement that there is no polyp."""
+        return tuple(frame for frame in self.split(part) if frame.label_state is not LabelState.NONE)
+
     def counts(self) -> dict[str, int]:
         """Number of frames per split."""
         tally = Counter(str(frame.split) for frame in self.frames)

@@ -131,7 +131,7 @@ MOST_CANDIDATES = 400_000
 """Candidates that are confirmed, the nearest first: a video of a still scene would otherwise take hours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AlikePair:
     """Two frames (indices, first < second) that show the same image or, less sure, the same scene."""
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from polypda.files import write_whole
 from polypda.processes import STOPPING, note_signal
-from polypda.training.engine import StepReport
+
+if TYPE_CHECKING:  # takes seconds to load, and who only scores needs none of it
+    from polypda.training.engine import StepReport
 
 EVENTS = "events.jsonl"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ from polypda.data.labels import read_reference
 from polypda.errors import DataError
 from polypda.evaluation.scoring.map_scale import FULL_SCALE, Decision, MapFacts, MapKind, MapScale, decide
 from polypda.git_lfs import is_pointer_file, pointer_error
-from polypda.networks.averaged_prediction import Asked
-from polypda.networks.segmenter import Segmenter
+
+if TYPE_CHECKING:  # networks take seconds to load, and maps that others wrote need none
+    from polypda.networks.averaged_prediction import Asked
+    from polypda.networks.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,12 @@ class AlphaFacts:
 class PredictionFolder:
     """Files by stem, and how they are read, as decided from all of them.
 
-    in_alpha: files with an alpha channel are drawn in it, on one bright grey; else it hides nothing, or what is black.
+    files: paths as text, a third of what ``Path`` takes: there may be hundreds of thousands. in_alpha: files with an
+    alpha channel are drawn in it, on one bright grey; else it hides nothing, or what is black.
     """
 
     name: str
-    files: Mapping[str, Path]
+    files: Mapping[str, str]
     in_alpha: bool
     decisions: Mapping[MapKind, Decision]
 
@@ -131,16 +135,16 @@ class PredictionFolder:
         files = _found(folder)
         facts: list[MapFacts] = []
         known: dict[MapFacts, MapFacts] = {}  # most of a folder's maps hold the same: kept once
-        transparent: dict[Path, AlphaFacts] = {}
+        transparent: dict[str, AlphaFacts] = {}
         for path in files.values():
-            stored = _stored(path)
+            stored = _stored(Path(path))
             if stored.alpha is None:
                 fact = MapFacts.of(stored.grey)
                 facts.append(known.setdefault(fact, fact))
             else:
                 transparent[path] = AlphaFacts.of(stored.grey, stored.alpha)
         in_alpha = _in_alpha(list(transparent.values()), name)
-        facts += [MapFacts.of(_stored(path).values(in_alpha)) for path in transparent]
+        facts += [MapFacts.of(_stored(Path(path)).values(in_alpha)) for path in transparent]
         return cls(name, files, in_alpha, decide(facts, scale, name))
 
     def probability(self, frame: Frame) -> NDArray[np.float32] | None:
@@ -170,7 +174,8 @@ class PredictionFolder:
         return sorted(set(self.files) - known)
 
     def _path(self, frame: Frame) -> Path | None:
-        return self.files.get(frame.image.stem) or self.files.get(Path(frame.frame).name)
+        found = self.files.get(frame.image.stem) or self.files.get(Path(frame.frame).name)
+        return Path(found) if found else None
 
 
 def require_predictions(folder: Path) -> None:
@@ -215,9 +220,9 @@ def _require_all(folders: Sequence[PredictionFolder], frames: Sequence[Frame]) -
             )
 
 
-def _found(folder: Path) -> dict[str, Path]:
+def _found(folder: Path) -> dict[str, str]:
     require_predictions(folder)
-    files: dict[str, Path] = {}
+    files: dict[str, str] = {}
     maps = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     for path in sorted(maps, key=lambda path: path.as_posix().split("/")):  # compared itself, a path grows by a half
         if is_hidden(path.relative_to(folder).as_posix()):
@@ -225,11 +230,11 @@ def _found(folder: Path) -> dict[str, Path]:
         if path.stem in files:
             raise DataError(
                 "E_PREDICTION_DUPLICATE",
-                f"two files for one frame: {files[path.stem].relative_to(folder)}, {path.relative_to(folder)}.",
+                f"two files for one frame: {Path(files[path.stem]).relative_to(folder)}, {path.relative_to(folder)}.",
                 where=path.stem,
                 fix="keep one map per frame, named as the frame.",
             )
-        files[path.stem] = path
+        files[path.stem] = str(path)
     if not files:
         raise DataError(
             "E_PREDICTIONS_MISSING",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polypda.cache import Store, trim
 from polypda.cohorts.catalogue import manifest
-from polypda.cohorts.frames import Frame, LabelState, OpenedCohort, Split
+from polypda.cohorts.frames import OpenedCohort, Split
 from polypda.cohorts.manifest import Manifest
 from polypda.cohorts.opening import open_cohort
 from polypda.cohorts.pairs import check_pair
@@ -154,8 +154,3 @@ def _training_look(described: Manifest) -> PhantomLook | None:
     """The cohort's look with one frame of a sequence: many scenes teach more than neighbouring frames of few."""
     look = described.phantom
     return look and look.model_copy(update={"frames_per_sequence": TRAINING_FRAMES_PER_SEQUENCE})
-
-
-def labelled_frames(cohort: OpenedCohort, part: Split) -> tuple[Frame, ...]:
-    """The frames of a part that can be scored: a mask, boxes, or the statement that there is no polyp."""
-    return tuple(frame for frame in cohort.split(part) if frame.label_state is not LabelState.NONE)

@@ -26,7 +26,7 @@ from polypda.training.engine import open_fabric
 from polypda.training.progress import Progress, phase
 from polypda.training.run_folder import RunFolder, environment
 from polypda.training.selectors import Choice, set_aside
-from polypda.workflows.runs.cohort_pair import CohortPair, labelled_frames
+from polypda.workflows.runs.cohort_pair import CohortPair
 from polypda.workflows.runs.configure import recorded_note
 from polypda.workflows.runs.leakage import recorded_leakage
 from polypda.workflows.runs.reports import adaptation_findings
@@ -233,7 +233,7 @@ def _labelled_target(pair: CohortPair) -> tuple[OpenedCohort | None, str]:
         if error.code != "E_MASK_MISSING":
             raise
         return None, error.what.rstrip(".")
-    if not labelled_frames(target, Split.TEST):
+    if not target.labelled(Split.TEST):
         return None, "no held-out frame of the target has a label to score it by"
     return target, ""
 
@@ -249,7 +249,7 @@ def _scored(
     evaluated: EvaluatedRun, role: str, cohort: OpenedCohort, processes: ScoringProcesses, progress: Progress
 ) -> Rows:
     """The rows of one cohort, frame by frame; a model whose scores on these very frames are known is not run again."""
-    frames, key, memory = labelled_frames(cohort, Split.TEST), evaluated.keys(role, cohort), evaluated.memory
+    frames, key, memory = cohort.labelled(Split.TEST), evaluated.keys(role, cohort), evaluated.memory
     known: dict[str, Rows | None] = dict.fromkeys(evaluated.models)
     signature = ""
     if memory is not None and frames:
@@ -290,7 +290,7 @@ def _selector_regret(
     aside = bool(set_aside(evaluated.run.folder))
     own = cases[(cases["cohort"] == target.id) & (cases["model"] == config.method)]["dice"].dropna()
     known = {} if aside or own.empty else {choice.step: own.to_list()}
-    dice, n = snapshots.dice(labelled_frames(target, Split.TEST), progress, known)
+    dice, n = snapshots.dice(target.labelled(Split.TEST), progress, known)
     run = {
         "run": evaluated.run.name,
         "source": config.source,
@@ -308,7 +308,7 @@ def _overlays(
     """Draw the frames chosen by rule, the target's first."""
     for cohort in (cohorts[role] for role in ("target", "source") if role in cohorts):
         chosen = choose_frames(cases, SOURCE_ONLY, evaluated.shown, cohort.id, "all" if count is None else count)
-        by_name = {frame.frame: frame for frame in labelled_frames(cohort, Split.TEST)}
+        by_name = {frame.frame: frame for frame in cohort.labelled(Split.TEST)}
         predictions = _predictions(evaluated, [by_name[name] for name, _ in chosen], (SOURCE_ONLY, evaluated.shown))
         for (name, why), prediction in zip(chosen, predictions, strict=True):
             own = cases[(cases["cohort"] == cohort.id) & (cases["frame"] == name)].set_index("model")

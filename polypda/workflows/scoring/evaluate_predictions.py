@@ -21,7 +21,7 @@ from polypda.files import require_writable
 from polypda.integrity import sha256_of
 from polypda.training.progress import Progress
 from polypda.training.run_folder import environment
-from polypda.workflows.scoring.evaluate_on import OpenedPart, listed_notes, open_part, same_part, write_scored
+from polypda.workflows.scoring.scored_parts import OpenedPart, listed_notes, open_part, same_part, write_scored
 from polypda.workflows.scoring.scoring import Profile, ScoredPart, Scoring
 
 NOT_STATED = "not stated"
@@ -58,17 +58,39 @@ def evaluate_predictions(
     require_writable(out)
     for _, folder in folders:
         require_predictions(folder)
+    scored = _scored(
+        *(folders, part, data_root, out.name, profile, progress),
+        trained_on=trained_on,
+        missing_as_empty=missing_as_empty,
+        scales=scales or {},
+    )
+    return write_scored(out, *scored)
+
+
+def _scored(
+    folders: Sequence[tuple[str, Path]],
+    part: ScoredPart,
+    data_root: Path,
+    run: str,
+    profile: Profile,
+    progress: Progress,
+    *,
+    trained_on: str | None,
+    missing_as_empty: bool,
+    scales: Mapping[str, MapScale],
+) -> tuple[Scoring, RunMetadata]:
+    """What is written: by then the frames are let go, of which there may be hundreds of thousands."""
     notes = list(_check_origin(part, trained_on))
     opened = open_part(part, data_root)
-    found = [PredictionFolder.open(name, folder, (scales or {}).get(name)) for name, folder in folders]
+    found = [PredictionFolder.open(name, folder, scales.get(name)) for name, folder in folders]
     notes += listed_notes([opened])
     notes += [note for folder in found for note in _notes(folder, opened)]
     scoring = Scoring(PranetTable() if profile is Profile.PRANET2020 else None, as_columns=True)
     seen = predictions_of(found, opened.frames, missing_as_empty=missing_as_empty)
-    keys = _Keys(out.name, trained_on or NOT_STATED, opened, {folder.name: folder for folder in found})
+    keys = _Keys(run, trained_on or NOT_STATED, opened, {folder.name: folder for folder in found})
     scoring.add(opened.cohort, len(opened.frames), seen, keys, progress)
     run_metadata = RunMetadata(
-        run=out.name,
+        run=run,
         source=trained_on or NOT_STATED,
         target=part.cohort,
         method=found[-1].name,
@@ -82,7 +104,7 @@ def evaluate_predictions(
         notes=tuple(notes),
         versions=environment(),
     )
-    return write_scored(out, scoring, run_metadata)
+    return scoring, run_metadata
 
 
 class _Keys:
@@ -115,7 +137,7 @@ def _identity(folder: PredictionFolder) -> str:
     """What stands for a training: the content of all maps."""
     digest = hashlib.sha256()
     for stem, path in sorted(folder.files.items()):
-        digest.update(stem.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
+        digest.update(stem.encode() + b"\0" + bytes.fromhex(sha256_of(Path(path))))
     return digest.hexdigest()[:12]
 
 
