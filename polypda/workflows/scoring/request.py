@@ -10,7 +10,6 @@ from polypda.errors import UsageError, nearest
 from polypda.evaluation.scoring.map_scale import MapScale
 from polypda.training.progress import Progress
 from polypda.workflows.runs.paths import Paths
-from polypda.workflows.scoring.evaluate_on import evaluate_run
 from polypda.workflows.scoring.evaluate_predictions import evaluate_predictions
 from polypda.workflows.scoring.scoring import PARTS, FrameList, Profile, ScoredPart
 
@@ -54,6 +53,8 @@ def evaluate(
     if run is not None:
         given = {"--trained-on": trained_on, "--out": out, "--missing": as_empty, "--scale": scale}
         _refuse(given, "is for --predictions, not for a run")
+        from polypda.workflows.scoring.evaluate_on import evaluate_run  # what trains and draws: maps need none of it
+
         return evaluate_run(run, parts, paths, chosen, progress, fuse, allow_leakage=allow_leakage)
     _refuse({"--fuse": fuse, "--allow-leakage": allow_leakage}, "is for a run, not for maps")
     names = [name for name, _ in predictions]
