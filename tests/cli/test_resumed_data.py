@@ -58,6 +58,6 @@ def test_a_run_is_not_continued_or_reused_on_other_data(polypda, tmp_path):
 
 
 def test_a_rendered_phantom_is_found_again_without_a_process(tmp_path, monkeypatch):
-    roots = cohort_pair.render_phantoms(["zju2", "haining"], 1, 0, tmp_path)
+    roots = cohort_pair.render_phantoms(["zju2", "haining"], 1, 0, 0, tmp_path)
     monkeypatch.setattr(cohort_pair, "WorkerPool", lambda *_: pytest.fail("a process was started"))
-    assert cohort_pair.render_phantoms(["zju2", "haining"], 1, 0, tmp_path) == roots
+    assert cohort_pair.render_phantoms(["zju2", "haining"], 1, 0, 0, tmp_path) == roots
