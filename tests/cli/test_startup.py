@@ -113,3 +113,9 @@ def test_a_typo_waits_for_no_library(tmp_path, words, code):
     *told, loaded = done.stderr.splitlines()
     assert told[0].startswith(code), done.stderr
     assert not set(json.loads(loaded)) & {"torch", "cv2", "matplotlib", "scipy", "albumentations"}
+
+
+def test_scoring_maps_loads_nothing_that_trains_or_draws():
+    code = "import json, sys, polypda.workflows.scoring.request; print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert not {"matplotlib", "lightning_fabric", "segmentation_models_pytorch", "torch._dynamo"} & set(loaded)

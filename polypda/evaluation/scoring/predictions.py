@@ -116,7 +116,7 @@ class AlphaFacts:
 class PredictionFolder:
     """Files by stem, and how they are read, as decided from all of them.
 
-    files: paths as text, a third of what ``Path`` takes: there may be hundreds of thousands. in_alpha: files with an
+    files: paths as text, half of what ``Path`` takes: there may be hundreds of thousands. in_alpha: files with an
     alpha channel are drawn in it, on one bright grey; else it hides nothing, or what is black.
     """
 
